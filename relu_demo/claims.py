@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from relu_demo.replay import same_bits
+import torch
+
+from relu_demo.replay import count, same_bits
 from relu_demo.report import Finding, Verdict
 from relu_demo.trace import Look, TensorState, Trace
 
@@ -98,15 +100,15 @@ def unchanged(trace: Trace) -> tuple[bool | None, str]:
 def is_relu(trace: Trace) -> tuple[bool | None, str]:
     before, _, h1 = half(trace, "out_of_place")
     source, result = before.state.values, h1.state.values
-    equal = int((result.copy == source.copy.clamp(min=0)).sum())
-    if equal == result.elements and not source.negatives:
+    right = count(lambda x, y: y == x.clamp(min=0), source.copy, result.copy)
+    if right == result.elements and not source.negatives:
         return None, "o1 has no negative number: h1 can only equal it"
-    return equal == result.elements, f"{equal} of {result.elements} values are max(0, o1); {source.negatives} were negative"
+    return right == result.elements, f"{right} of {result.elements} values are max(0, o1); {source.negatives} were negative"
 
 
 def same_result(trace: Trace) -> tuple[bool | None, str]:
     here, there = half(trace, "in_place")[2].state.values, half(trace, "out_of_place")[2].state.values
-    equal = int((here.copy == there.copy).sum())
+    equal = count(torch.eq, here.copy, there.copy)
     return equal == here.elements, f"{equal} of {here.elements} values of h1 are equal"
 
 

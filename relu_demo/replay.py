@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -18,6 +18,9 @@ LISTED = 1000
 
 CORNER = 8
 """Rows and columns of the corner that is always listed, in elements."""
+
+BLOCK = 2**20
+"""How many elements are counted at a time."""
 
 INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 """The dtype that shows an element's bits, by its size in bytes."""
@@ -70,7 +73,21 @@ def compare(moment: Moment, state: TensorState, earlier: Mapping[str, Look]) -> 
     was, now = next(iter(earlier.values())).state.values.copy, state.values.copy
     if was is now:  # nothing to count, and large tensors take their time
         return Look(moment, state, 0, 0)
-    return Look(moment, state, int((was != now).sum()), int(((was < 0) & (now == 0)).sum()))
+    return Look(moment, state, count(torch.ne, was, now), count(zeroed, was, now))
+
+
+def zeroed(was: torch.Tensor, now: torch.Tensor) -> torch.Tensor:
+    """Where a negative number has become zero."""
+    return (was < 0) & (now == 0)
+
+
+def count(where: Callable[..., torch.Tensor], *tensors: torch.Tensor) -> int:
+    """For how many elements `where` is not zero or not False, given tensors of one shape.
+
+    Block by block, since the masks of a large tensor would take a quarter of its memory.
+    """
+    blocks = zip(*(torch.split(tensor.reshape(-1), BLOCK) for tensor in tensors))
+    return sum(int(torch.count_nonzero(where(*block))) for block in blocks)
 
 
 def run_line(source: str, namespace: dict[str, Any]) -> str:
@@ -175,8 +192,8 @@ def copy_values(tensor: torch.Tensor, listed: int) -> Values:
     return Values(
         copy=copy,
         elements=elements,
-        negatives=int((numbers < 0).sum()),
-        zeros=elements - int(torch.count_nonzero(numbers)),
+        negatives=count(lambda x: x < 0, numbers),
+        zeros=count(lambda x: x == 0, numbers),
         minimum=low,
         maximum=high,
         nested=copy.tolist() if elements <= listed else None,

@@ -77,17 +77,16 @@ def look_cells(look: Look, before: Sequence[Look], size: int | None) -> dict[str
         "values": summary(look),
     }
     values = state.values
-    if size is None:
-        picture = whole(look, first)
-        assert picture is not None
+    if size is None and (picture := whole(look, first)) is not None:
         return {**cells, "": picture}
     return {
         **cells,
+        "in all": cell(str(values.elements)),
         "below 0": cell(str(values.negatives)),
         "zeros": cell(str(values.zeros)),
         "min": cell(f"{values.minimum:.4g}"),
         "max": cell(f"{values.maximum:.4g}"),
-        "corner": corner(look, first, size),
+        "corner": corner(look, first, size or CORNERS[-1]),
     }
 
 
@@ -109,7 +108,7 @@ def grad_fn(state: TensorState) -> str:
 def summary(look: Look) -> Text:
     """How many values there are, or how many are not what they were at the part's first moment."""
     if look.changed is None:
-        return cell(f"{look.state.values.negatives} of {look.state.values.elements} negative")
+        return cell(f"{look.state.values.negatives} negative")
     if look.changed == 0:
         return cell("none changed")
     if look.changed == look.zeroed:
