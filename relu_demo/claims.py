@@ -108,7 +108,7 @@ def is_relu(trace: Trace) -> tuple[bool | None, str]:
 
 def same_result(trace: Trace) -> tuple[bool | None, str]:
     here, there = half(trace, "in_place")[2].state.values, half(trace, "out_of_place")[2].state.values
-    equal = count(torch.eq, here.copy, there.copy)
+    equal = here.elements if here.copy is there.copy else count(torch.eq, here.copy, there.copy)
     return equal == here.elements, f"{equal} of {here.elements} values of h1 are equal"
 
 
