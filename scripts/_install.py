@@ -30,18 +30,23 @@ UNFINISHED = b"unfinished"
 LAST_WORDS = 20
 
 PIP = [PYTHON, "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-user"]
+
+# For each layer: what is being done, how, and what to look at if it fails.
 STEPS = {
     "packages": (
         "downloading and installing PyTorch and the other pinned packages; this can take some minutes",
         [*PIP, "--requirement", os.path.join(PROJECT, "scripts", "requirements.txt")],
+        "is there a network connection?",
     ),
     "project": (
         "installing relu-demo itself, so that an edit of its source takes effect at once",
         [*PIP, "--no-deps", "--no-build-isolation", "--editable", PROJECT],
+        "is pyproject.toml as it should be?",
     ),
     "tests": (
         "downloading and installing what the tests need",
         [*PIP, "--requirement", os.path.join(PROJECT, "scripts", "requirements-test.txt")],
+        "is there a network connection?",
     ),
 }
 
@@ -88,15 +93,17 @@ def _bring_up_to_date(layers: list[str], lock: int) -> None:
         _make_fresh_folder(lock)
         stale = [layer for layer in LAYERS if layer in layers]
     for layer in stale:
-        message, command = STEPS[layer]
+        message, command, advice = STEPS[layer]
         text = stamp_text(layer)
         _write_stamp(layer, UNFINISHED)
         _say(message)
         try:
             _run(command, lock)
-        except InstallError:
+        except InstallError as error:
             os.unlink(stamp_path(layer))  # pip has put back what it changed
-            raise
+            raise InstallError(
+                f"{error}; {advice} More is said above, and the next run tries again"
+            ) from None
         _write_stamp(layer, text)
 
 
@@ -185,9 +192,6 @@ def _run(command: list[str], lock: int) -> None:
                 process.terminate()
             raise
     if code:
-        words = [line for line in last_words if line]
-        said = ([line for line in words if line.startswith("ERROR")] or words or ["nothing"])[-1]
-        raise InstallError(
-            f"the environment could not be made (exit code {code}); the last words: {said} - "
-            "is there a network connection? More is said above; the next run tries again"
-        )
+        words = [line for line in last_words if line] or ["nothing"]
+        said = ([line for line in words if line.lower().startswith("error")] or words)[-1]
+        raise InstallError(f"the environment could not be made (exit code {code}): {said}")

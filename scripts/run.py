@@ -1,4 +1,4 @@
-"""Runs relu-demo in the project's virtual environment, which the first run makes: scripts/run.py --compare."""
+"""Runs relu-demo in its virtual environment, which the first run makes: python scripts/run.py --compare."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Runs the tests in the project's virtual environment, which the first run makes: scripts/test.py -x."""
+"""Runs the tests in a virtual environment, which the first run makes: python scripts/test.py -x."""
 
 import os
 import sys
