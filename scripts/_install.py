@@ -101,7 +101,7 @@ def _bring_up_to_date(layers: list[str], lock: int) -> None:
             _run(command, lock)
         except InstallError as error:
             os.unlink(stamp_path(layer))  # pip has put back what it changed
-            raise InstallError(f"{error}; {advice} Above is more; the next run tries again") from None
+            raise InstallError(f"{error}; {advice} (Details above; the next run tries again.)") from None
         _write_stamp(layer, text)
 
 
