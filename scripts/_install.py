@@ -102,6 +102,8 @@ def _bring_up_to_date(layers: list[str], lock: int) -> None:
         except InstallError as error:
             os.unlink(stamp_path(layer))  # pip has put back what it changed
             raise InstallError(f"{error}; {advice} (Details above; the next run tries again.)") from None
+        if hasattr(os, "sync"):
+            os.sync()  # what the stamp speaks for is on the disk before the stamp is
         _write_stamp(layer, text)
 
 
@@ -114,9 +116,7 @@ def _is_unfinished(layer: str) -> bool:
 
 
 def _write_stamp(layer: str, text: bytes) -> None:
-    """Write a stamp whole or not at all, after all that was written before it, even if the power fails."""
-    if hasattr(os, "sync"):
-        os.sync()
+    """Write a stamp whole or not at all, even if the power fails."""
     new = stamp_path(layer) + ".new"
     with open(new, "wb") as file:
         file.write(text)
