@@ -35,7 +35,7 @@ def listen(forward: Callable[[], Held], device: str) -> tuple[Figures, Held]:
 
 def _listen_cpu(forward: Callable[[], Held]) -> tuple[Figures, Held]:
     # Not torch.profiler.profile, which imports a second's worth of modules and then asks the same profiler.
-    profiler = profile(profile_memory=True)
+    profiler: Any = profile(profile_memory=True)
     # The profiler prints when it starts and when it stops. Only that is kept quiet: what the forward has to say,
     # the reader should see.
     with _no_garbage_collection():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from relu_demo.allocator import listen
 from relu_demo.memory import Figures, Measurement, Options, Situation, situations
-from relu_demo.saved import saved
+from relu_demo.saved import INPUT, saved
 
 Progress = Callable[[int, int], None]
 
@@ -33,18 +34,24 @@ def measure(
     return tuple(found)
 
 
+@dataclass(frozen=True)
+class _Run:
+    figures: Figures
+    storages: int  # how many storages the held tensors have between them
+    recorded: bool  # whether autograd recorded a backward
+
+
 def _measure(row: Situation, options: Options) -> Measurement:
-    tensor = torch.zeros(options.shape, device=options.device)  # bytes do not depend on values
-    out_of_place, kept_out = _run(row, tensor, inplace=False)
-    in_place, kept_in = _run(row, tensor, inplace=True)
-    why = _why(row, options.device, (out_of_place, kept_out), (in_place, kept_in))
-    return Measurement(row, tensor.numel() * tensor.element_size(), out_of_place, in_place, why)
+    tensor = torch.zeros(options.shape, dtype=torch.float32, device=options.device)  # bytes do not depend on values
+    out_of_place = _run(row, tensor, inplace=False)
+    in_place = _run(row, tensor, inplace=True)
+    why = _why(row, options.device, out_of_place, in_place)
+    return Measurement(row, tensor.numel() * tensor.element_size(), out_of_place.figures, in_place.figures, why)
 
 
-def _run(row: Situation, tensor: torch.Tensor, inplace: bool) -> tuple[Figures, int]:
-    """The figures of one forward, and how many storages its held tensors have."""
+def _run(row: Situation, tensor: torch.Tensor, inplace: bool) -> _Run:
     layers = [layer for _ in range(row.depth) for layer in _block(row, tensor.shape[1], inplace)]
-    net = nn.Sequential(*layers).to(tensor.device).train(row.training)
+    net = nn.Sequential(*layers).to(tensor).train(row.training)
 
     def repl() -> tuple[torch.Tensor, ...]:
         o1 = net[0](tensor)
@@ -56,7 +63,7 @@ def _run(row: Situation, tensor: torch.Tensor, inplace: bool) -> tuple[Figures, 
 
     with torch.set_grad_enabled(row.training):
         figures, held = listen(repl if row.both_names else chain, str(tensor.device))
-    return figures, len({each.data_ptr() for each in held})
+    return _Run(figures, len({each.data_ptr() for each in held}), held[-1].grad_fn is not None)
 
 
 def _block(row: Situation, channels: int, inplace: bool) -> list[nn.Module]:
@@ -77,19 +84,29 @@ def _activation(name: str, inplace: bool) -> nn.Module:
 
 
 def _why(row: Situation, device: str, out_of_place: _Run, in_place: _Run) -> str:
-    """The reason in a few words, each of them from something looked at: storages, saved tensors, the peak's op."""
+    """The reason in a few words, each of them looked up: storages, saved tensors, the operation of the peak."""
     if row.both_names:
-        return f"o1 and h1 are {_tensors(out_of_place.storages)}; in place {_tensors(in_place.storages)}"
+        words = f"o1 and h1 are {_tensors(out_of_place)}, in place {_tensors(in_place)}"
+        return words + _peak("; in place the peak is", in_place)
     if not (out_of_place.recorded or in_place.recorded):
-        ops = {run.figures.peak_op for run in (out_of_place, in_place)} - {None}
-        peak = f"; the peak is inside {' and '.join(sorted(map(str, ops)))}" if ops else ""
-        return f"no backward, so nothing is kept{peak}"
-    kept = [saved(_activation(row.activation, inplace), device) for inplace in (False, True)]
-    words = f"{row.activation}'s backward keeps {_words(kept[0])}"
-    if row.activation == "ReLU":
-        pass
-    return words
+        return "no backward, so nothing is kept" + _peak("; the peak is", out_of_place, in_place)
+    kept, kept_in_place = (saved(_activation(row.activation, inplace), device) for inplace in (False, True))
+    words = f"{row.activation}'s backward keeps {_words(kept)}"
+    if kept_in_place != kept:
+        words += f"; in place {_words(kept_in_place)}"
+    elif INPUT not in kept:
+        words += f", not {INPUT}"
+    return f"{words}; {row.norm}'s keeps {_words(saved(_norm(row.norm, 2), device))}" if row.norm else words
+
+
+def _tensors(run: _Run) -> str:
+    return {1: "one tensor", 2: "two tensors"}[run.storages]
+
+
+def _peak(words: str, *runs: _Run) -> str:
+    ops = sorted({run.figures.peak_op for run in runs if run.figures.peak_op})
+    return f"{words} inside {' and '.join(ops)}" if ops else ""
 
 
 def _words(kept: tuple[str, ...]) -> str:
-    return " and ".join(f"its {each}" for each in kept) or "nothing"
+    return " and ".join(kept) or "nothing"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 MAX_DEPTH = 16
 ACTIVATIONS = ("LeakyReLU", "ELU", "ReLU6", "SiLU", "Mish", "Hardswish")
-FLOAT32 = 4  # bytes of one element: everything here is measured in PyTorch's default dtype
+FLOAT32 = 4  # bytes of one element of torch.float32, which everything here is measured in
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+RESULT, INPUT, COPY, OTHER = "its result", "its input", "a copy of its input", "another tensor"
 
 def saved(layer: nn.Module, device: str) -> tuple[str, ...]:
-    """What the backward of `layer` keeps of what went through it: "result", "input", "a copy of its input".
+    """What the backward of `layer` keeps of what went through it: RESULT, INPUT, COPY or OTHER, in words.
 
     Runs the layer on a few numbers and looks at the tensors that its node holds (`grad_fn._saved_*`; see "Saved
     tensors" in PyTorch's autograd notes): the storage tells the result from the input, the values tell a copy.
@@ -24,11 +25,11 @@ def saved(layer: nn.Module, device: str) -> tuple[str, ...]:
         if not isinstance(kept, torch.Tensor) or kept.shape != values.shape:
             continue
         if kept.data_ptr() == result.data_ptr():
-            found.add("result")
+            found.add(RESULT)
         elif kept.data_ptr() == address:
-            found.add("input")
+            found.add(INPUT)
         elif torch.equal(kept, values):
-            found.add("a copy of its input")
+            found.add(COPY)
         else:
-            found.add("a tensor of its own")
+            found.add(OTHER)
     return tuple(sorted(found))
