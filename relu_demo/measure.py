@@ -42,11 +42,13 @@ class _Run:
 
 
 def _measure(row: Situation, options: Options) -> Measurement:
-    tensor = torch.zeros(options.shape, dtype=torch.float32, device=options.device)  # bytes do not depend on values
+    # zeros: the bytes do not depend on the values
+    tensor = torch.zeros(options.shape, dtype=torch.float32, device=options.device)
     out_of_place = _run(row, tensor, inplace=False)
     in_place = _run(row, tensor, inplace=True)
     why = _why(row, options.device, out_of_place, in_place)
-    return Measurement(row, tensor.numel() * tensor.element_size(), out_of_place.figures, in_place.figures, why)
+    unit = tensor.numel() * tensor.element_size()
+    return Measurement(row, unit, out_of_place.figures, in_place.figures, why)
 
 
 def _run(row: Situation, tensor: torch.Tensor, inplace: bool) -> _Run:

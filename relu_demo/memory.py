@@ -26,7 +26,7 @@ class Options:
             raise ValueError(f"shape {text}: give four sizes N,C,H,W of at least 1 each")
         batch, _, height, width = self.shape
         if batch * height * width == 1:
-            raise ValueError(f"shape {text}: BatchNorm cannot train on one number a channel; give a larger H or W")
+            raise ValueError(f"shape {text}: BatchNorm cannot train on one number; give a larger H or W")
         if not 1 <= self.depth <= MAX_DEPTH:
             raise ValueError(f"depth {self.depth}: give a number of blocks from 1 to {MAX_DEPTH}")
 
@@ -101,7 +101,7 @@ def bytes_needed(options: Options) -> int:
     blocked = -(-channels // 16) * 16
     kept = (1 + 2 * options.depth + 1) * channels * plane  # the input; the blocks; the result
     scratch = max(9 * channels, 2 * blocked) * plane
-    layer = (9 * channels + 16) * channels * FLOAT32  # kernel and bias; the norm's six vectors and their copies
+    layer = (9 * channels + 16) * channels * FLOAT32  # the kernel; the bias and BatchNorm's vectors
     reordered = 9 * blocked * blocked * FLOAT32
     return kept + scratch + options.depth * layer + reordered
 

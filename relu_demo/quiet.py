@@ -14,18 +14,18 @@ def quiet() -> Iterator[None]:
     sys.stderr cannot do this: C++ knows the descriptor only. Descriptors are the process's own, so no other thread
     should print meanwhile: keep the block short.
     """
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    copies: dict[int, int] = {}
+    # A descriptor that is closed is filled first, or a copy of the other one would land on it, and be printed to.
+    opened = [os.open(os.devnull, os.O_RDWR)]
+    while opened[-1] <= 2:
+        opened.append(os.open(os.devnull, os.O_RDWR))
+    copies = [(fd, os.dup(fd)) for fd in (1, 2)]
     try:
-        for fd in (1, 2):
-            try:
-                copies[fd] = os.dup(fd)
-            except OSError:  # closed by whoever started us: there is nothing to keep quiet
-                continue
-            os.dup2(nowhere, fd)
+        for fd, _ in copies:
+            os.dup2(opened[-1], fd)
         yield
     finally:
-        for fd, copy in copies.items():
+        for fd, copy in copies:
             os.dup2(copy, fd)
             os.close(copy)
-        os.close(nowhere)
+        for fd in opened:
+            os.close(fd)

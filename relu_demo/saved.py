@@ -7,6 +7,7 @@ from torch import nn
 
 RESULT, INPUT, COPY, OTHER = "its result", "its input", "a copy of its input", "another tensor"
 
+
 def saved(layer: nn.Module, device: str) -> tuple[str, ...]:
     """What the backward of `layer` keeps of what went through it: RESULT, INPUT, COPY or OTHER, in words.
 

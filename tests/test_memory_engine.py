@@ -26,7 +26,7 @@ SMALL = Options((1, 4, 8, 8), depth=2)
 pinned = pytest.mark.skipif(
     not torch.__version__.startswith("2.13.")
     or platform.machine().lower() not in ("x86_64", "amd64")
-    or not torch.backends.mkldnn.is_available(),
+    or not torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]
     reason="the figures are those of PyTorch 2.13 with oneDNN on x86-64",
 )
 
@@ -41,6 +41,7 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     start = "import os, json, dataclasses, torch\n"
     return subprocess.run(
         [sys.executable, "-W", "ignore", "-c", start + code],
+        check=False,
         cwd=ROOT,
         env={**os.environ, **environment},
         capture_output=True,
@@ -171,9 +172,9 @@ def test_reasons(table: dict[str, Measurement]) -> None:
 def test_the_bytes_are_the_same_in_each_run_and_with_any_number_of_threads() -> None:
     runs = [
         python(MEASURE + "print(json.dumps(found))", OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads)
-        for threads in ("1", "2", "4", "1")
+        for threads in ("1", "2", "4")
     ]
-    assert [run.returncode for run in runs] == [0] * 4, runs[0].stderr
+    assert [run.returncode for run in runs] == [0] * 3, runs[0].stderr
     assert len({run.stdout for run in runs}) == 1
 
 
@@ -231,7 +232,7 @@ measure(Options((1, 2, 4, 4), depth=1), lambda done, of: os.write(2, b"%d/%d " %
     assert run.stderr == " ".join(f"{done}/11" for done in range(12)) + " "
 
 
-@pytest.mark.parametrize("closed", [(2,), (1, 2), (0, 1, 2)])
+@pytest.mark.parametrize("closed", [(1,), (2,), (1, 2), (0, 2), (0, 1, 2)])
 def test_closed_descriptors_stay_closed(closed: tuple[int, ...], tmp_path: Path) -> None:
     report = tmp_path / "report"
     run = python(
@@ -288,7 +289,7 @@ def test_a_fault_in_the_forward_is_seen_and_the_next_measurement_works() -> None
 
 def test_pure_data_without_torch() -> None:
     code = "import sys, relu_demo.memory as m; m.bytes_needed(m.Options()); print('torch' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.stdout == "False\n", run.stderr
 
 
