@@ -178,6 +178,29 @@ def test_the_bytes_are_the_same_in_each_run_and_with_any_number_of_threads() -> 
     assert len({run.stdout for run in runs}) == 1
 
 
+def test_the_number_of_threads_is_left_as_it_was() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        measure(SMALL, rows=situations(SMALL)[:1])
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_chain_measured_with_many_threads_has_the_bytes_of_one() -> None:
+    code = """
+from relu_demo.measure import measure
+from relu_demo.memory import Options, situations
+options = Options((1, 16, 272, 272), depth=2)  # large enough to be left to all threads
+found = [dataclasses.asdict(each) for each in measure(options, rows=situations(options)[:6])]
+print(json.dumps(found))
+"""
+    one, two = (python(code, OMP_NUM_THREADS=threads) for threads in ("1", "2"))
+    assert (one.returncode, two.returncode) == (0, 0), one.stderr
+    assert one.stdout == two.stdout
+
+
 def test_the_bytes_are_the_same_the_second_time_in_one_process() -> None:
     first, second = measure(SMALL), measure(SMALL)
     assert [asdict(each) for each in first] == [asdict(each) for each in second]
