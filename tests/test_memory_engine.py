@@ -196,7 +196,7 @@ options = Options((1, 16, 272, 272), depth=2)  # large enough to be left to all 
 found = [dataclasses.asdict(each) for each in measure(options, rows=situations(options)[:6])]
 print(json.dumps(found))
 """
-    one, two = (python(code, OMP_NUM_THREADS=threads) for threads in ("1", "2"))
+    one, two = (python(code, OMP_NUM_THREADS=threads, OMP_WAIT_POLICY="passive") for threads in ("1", "2"))
     assert (one.returncode, two.returncode) == (0, 0), one.stderr
     assert one.stdout == two.stdout
 
