@@ -55,12 +55,14 @@ def same_object(o1: TensorState, h1: TensorState) -> tuple[bool, bool, str]:
 
 
 def one_object(trace: Trace) -> tuple[bool | None, str]:
+    """Claim 1."""
     _, o1, h1 = half(trace, "in_place")
     objects, storages, evidence = same_object(o1.state, h1.state)
     return objects and storages, evidence
 
 
 def overwritten(trace: Trace) -> tuple[bool | None, str]:
+    """Claim 2."""
     first, second, _ = half(trace, "in_place")
     before, after = first.state, second.state
     negatives, changed, zeroed = before.values.negatives, second.changed, second.zeroed
@@ -72,6 +74,7 @@ def overwritten(trace: Trace) -> tuple[bool | None, str]:
 
 
 def history_rewritten(trace: Trace) -> tuple[bool | None, str]:
+    """Claim 3."""
     before, after, _ = half(trace, "in_place")
     was, now = before.state.grad_fn, after.state.grad_fn
     if was is None or now is None:
@@ -82,31 +85,40 @@ def history_rewritten(trace: Trace) -> tuple[bool | None, str]:
 
 
 def two_objects(trace: Trace) -> tuple[bool | None, str]:
+    """Claim 4."""
     _, o1, h1 = half(trace, "out_of_place")
     objects, storages, evidence = same_object(o1.state, h1.state)
     return not objects and not storages, evidence
 
 
 def unchanged(trace: Trace) -> tuple[bool | None, str]:
+    """Claim 5."""
     first, second, _ = half(trace, "out_of_place")
     before, after = first.state, second.state
     bits = same_bits(before.values.copy, after.values.copy)
     node = before.grad_fn == after.grad_fn
-    evidence = f"{second.changed} of {after.values.elements} values changed; version {before.version}, then {after.version}"
+    evidence = (
+        f"{second.changed} of {after.values.elements} values changed; version {before.version}, then {after.version}"
+    )
     name = after.grad_fn.name if after.grad_fn else "grad_fn"
     return bits and node and before.version == after.version, f"{evidence}; {'the same' if node else 'another'} {name}"
 
 
 def is_relu(trace: Trace) -> tuple[bool | None, str]:
+    """Claim 6."""
     before, _, h1 = half(trace, "out_of_place")
     source, result = before.state.values, h1.state.values
     right = count(lambda x, y: y == x.clamp(min=0), source.copy, result.copy)
     if right == result.elements and not source.negatives:
         return None, "o1 has no negative number: h1 can only equal it"
-    return right == result.elements, f"{right} of {result.elements} values are max(0, o1); {source.negatives} were negative"
+    return (
+        right == result.elements,
+        f"{right} of {result.elements} values are max(0, o1); {source.negatives} were negative",
+    )
 
 
 def same_result(trace: Trace) -> tuple[bool | None, str]:
+    """Claim 7."""
     here, there = half(trace, "in_place")[2].state.values, half(trace, "out_of_place")[2].state.values
     equal = here.elements if here.copy is there.copy else count(torch.eq, here.copy, there.copy)
     return equal == here.elements, f"{equal} of {here.elements} values of h1 are equal"

@@ -50,7 +50,9 @@ def usable_device(name: str) -> torch.device:
     try:
         torch.empty(1, device=device)
     except Exception as error:
-        raise SetupError("--device", f"no {name} on this machine ({first_words(error)}); here there is: {here()}") from error
+        raise SetupError(
+            "--device", f"no {name} on this machine ({first_words(error)}); here there is: {here()}"
+        ) from error
     return device
 
 
@@ -81,7 +83,7 @@ def usable_dtype(name: str) -> torch.dtype:
 
 
 def needed_bytes(setup: Setup, dtype: torch.dtype) -> int:
-    """About how many bytes a session needs at its peak: its tensors, our copies of them, the convolution's workspace."""
+    """About how many bytes a session needs at its peak: its tensors, our copies, the convolution's workspace."""
     batch, channels, height, width = setup.shape
     input = batch * channels * height * width
     output = batch * channels * (height - KERNEL + 1) * (width - KERNEL + 1)

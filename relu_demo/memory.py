@@ -107,9 +107,7 @@ def bytes_needed(options: Options) -> int:
 
 
 def _relu_chains(depth: int) -> tuple[Situation, ...]:
-    return tuple(
-        _chain("ReLU", norm, training, depth) for norm in (None, "BatchNorm2d") for training in (False, True)
-    )
+    return tuple(_chain("ReLU", norm, training, depth) for norm in (None, "BatchNorm2d") for training in (False, True))
 
 
 def _chain(activation: str, norm: str | None, training: bool, depth: int) -> Situation:

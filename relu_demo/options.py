@@ -23,13 +23,16 @@ class SeedType(click.ParamType):  # type: ignore[type-arg]
     name = "seed"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number. Fails for anything else, and for a number that PyTorch does not take."""
         lowest, highest = SEEDS
         try:
             seed = int(value)
         except ValueError:
             self.fail(f"'{shorten(value)}' is not a whole number; give one, for example 7", param, ctx)
         if not lowest <= seed <= highest:
-            self.fail(f"{shorten(value)} is out of PyTorch's range; give a number from {lowest} to {highest}", param, ctx)
+            self.fail(
+                f"{shorten(value)} is out of PyTorch's range; give a number from {lowest} to {highest}", param, ctx
+            )
         return seed
 
 
@@ -39,6 +42,7 @@ class ShapeType(click.ParamType):  # type: ignore[type-arg]
     name = "shape"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """The four sizes. Fails for anything else, and for a tensor that no session can run on."""
         if isinstance(value, tuple):
             return value
         given, instead = f"'{shorten(value)}'", "give N,C,H,W, for example 1,3,5,5"
@@ -49,7 +53,9 @@ class ShapeType(click.ParamType):  # type: ignore[type-arg]
         if len(shape) != 4:
             self.fail(f"{given} has {len(shape)} numbers and not four; {instead}", param, ctx)
         if min(shape) < 1:
-            self.fail(f"{given} has {shorten(str(min(shape)))} in it, and every size is at least 1; {instead}", param, ctx)
+            self.fail(
+                f"{given} has {shorten(str(min(shape)))} in it, and every size is at least 1; {instead}", param, ctx
+            )
         if min(shape[2:]) < KERNEL:
             least = f"give a height and a width of at least {KERNEL}, for example 1,3,5,5"
             self.fail(f"{given} is smaller than the {KERNEL} by {KERNEL} kernel of conv1; {least}", param, ctx)
@@ -83,6 +89,7 @@ class GroupedCommand(click.Command):
         self.headings = headings
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes a section for each heading."""
         records = {
             option.lstrip("-"): record
             for parameter in self.get_params(ctx)

@@ -20,7 +20,7 @@ CORNER = 8
 """Rows and columns of the corner that is always listed, in elements."""
 
 BLOCK = 2**22
-"""How many elements are counted at a time. Much smaller, and PyTorch's threads wait for each other more than they count."""
+"""How many elements are counted at a time. With fewer, PyTorch's threads wait for each other more than they count."""
 
 INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 """The dtype that shows an element's bits, by its size in bytes."""
@@ -76,12 +76,12 @@ def count(where: Callable[..., torch.Tensor], *tensors: torch.Tensor) -> int:
 
     Block by block, since the masks of a large tensor would take a quarter of its memory.
     """
-    blocks = zip(*(torch.split(tensor.reshape(-1), BLOCK) for tensor in tensors))
+    blocks = zip(*(torch.split(tensor.reshape(-1), BLOCK) for tensor in tensors), strict=True)
     return sum(int(torch.count_nonzero(where(*block))) for block in blocks)
 
 
 def run_line(source: str, namespace: dict[str, Any]) -> str:
-    """Runs one statement as the interactive interpreter would and gives what it would have printed, with its newline."""
+    """Runs one statement as the interactive interpreter would and gives what that would have printed."""
     printed = io.StringIO()
 
     def display(value: object) -> None:
@@ -91,7 +91,7 @@ def run_line(source: str, namespace: dict[str, Any]) -> str:
     hook, sys.displayhook = sys.displayhook, display
     try:
         with contextlib.redirect_stdout(printed):
-            exec(compile(source, "<session>", "single"), namespace)  # noqa: S102 - running lines is the point
+            exec(compile(source, "<session>", "single"), namespace)
     finally:
         sys.displayhook = hook
     return printed.getvalue()

@@ -15,6 +15,9 @@ CGROUPS = (
 )
 """Where Linux tells a container's limit and use, in bytes: version 2, then version 1."""
 
+UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
+"""Each a thousand times the one before."""
+
 
 def free_bytes(device: torch.device) -> int | None:
     """How many bytes can still be allocated on the device, or None where nobody says."""
@@ -71,11 +74,5 @@ def container_bytes() -> int | None:
 
 def amount(size: int) -> str:
     """A size in bytes in words: `3.2 GB`."""
-    number = float(size)
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if number < 1000:
-            break
-        number /= 1000
-    else:
-        unit = "PB"
-    return f"{number:.3g} {unit}"
+    power = min((len(str(size)) - 1) // 3, len(UNITS) - 1)
+    return f"{size / 1000**power:.3g} {UNITS[power]}"

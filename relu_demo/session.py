@@ -41,7 +41,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Setup:
-    """What a session runs on: the seed, the input's shape (N, C, H, W), the device and the dtype as PyTorch names them."""
+    """What a session runs on: seed, shape of the input (N, C, H, W), device and dtype, as PyTorch names them."""
 
     seed: int
     shape: tuple[int, int, int, int] = (1, 3, 5, 5)

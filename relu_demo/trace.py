@@ -102,7 +102,7 @@ class Look:
 
 @dataclass(frozen=True)
 class TracedPart:
-    """A part of the session with its steps, and what was seen at the moments that its lines name, by the moments' keys."""
+    """A part of the session with its steps, and the looks at the moments that its lines name, by the moments' keys."""
 
     key: str
     title: str

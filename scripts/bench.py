@@ -1,7 +1,7 @@
 """Measures relu-demo against the same session as a bare script, in turn in one run: python scripts/bench.py.
 
-Prints ratios of medians of whole processes, wall time and peak memory, each with the most that it may be. Its exit code is
-1 where one is more. Needs Unix, whose `wait4` tells a child's peak memory.
+Prints ratios of medians of whole processes, wall time and peak memory, each with the most that it may be. Its exit
+code is 1 where one is more. Needs Unix, whose `wait4` tells a child's peak memory.
 """
 
 from __future__ import annotations
@@ -99,7 +99,9 @@ def main() -> None:
         shape = ",".join(map(str, LARGE))
         click = [sys.executable, "-c", "import click"]
         cases = [
-            Case("--compare / bare script", [*DEMO, "--compare", "--seed", "7"], [sys.executable, str(small)], 0.85, 1.05),
+            Case(
+                "--compare / bare script", [*DEMO, "--compare", "--seed", "7"], [sys.executable, str(small)], 0.85, 1.05
+            ),
             Case("--help / import click", [*DEMO, "--help"], click, 2.0),
             Case("--version / import click", [*DEMO, "--version"], click, 2.0),
             Case("usage error / import click", [*DEMO, "--compare", "--inplace"], click, 2.0),

@@ -82,7 +82,8 @@ def unconvolved() -> list[str]:
     for name, dtype in vars(torch).items():
         if isinstance(dtype, torch.dtype) and dtype.is_floating_point and str(dtype) == f"torch.{name}":
             try:
-                torch.nn.functional.conv2d(*(torch.randn(1, 1, 3, 3, dtype=dtype) for _ in "xw"))
+                input = torch.randn(1, 1, 3, 3, dtype=dtype)
+                torch.nn.functional.conv2d(input, input)
             except (RuntimeError, NotImplementedError):
                 names.append(name)
     return names
@@ -106,29 +107,53 @@ def test_a_shape_that_does_not_fit_is_refused_with_both_figures(demo: Demo, shap
     assert "is free on cpu; give a smaller shape" in result.err
 
 
-options = ["--inplace", "--no-inplace", "--compare", "--json", "-h", "--version", "--seed", "--shape", "--device", "--dtype", "--values"]
+options = [
+    "--inplace",
+    "--no-inplace",
+    "--compare",
+    "--json",
+    "-h",
+    "--version",
+    "--seed",
+    "--shape",
+    "--device",
+    "--dtype",
+    "--values",
+]
 small = st.integers(-2, 12).map(str)
 huge = st.integers(10**9, 10**25).map(str)
 shapes = st.lists(small | small | small | huge, min_size=3, max_size=5).map(",".join)
 junk = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-words = st.sampled_from(["cpu", "cuda", "cuda:9", "meta", "float32", "float16", "int8", "torch.float64", "1,3,5,5", "-", "--", "7"])
+words = st.sampled_from(
+    ["cpu", "cuda", "cuda:9", "meta", "float32", "float16", "int8", "torch.float64", "1,3,5,5", "-", "--", "7"]
+)
 
 
 @st.composite
 def mutated(draw: st.DrawFn) -> str:
-    """An option or a word with a character dropped, doubled, replaced or put in, but none that makes a number larger."""
+    """An option or a word with a character dropped, replaced or put in, but none that makes a number larger."""
     text = draw(st.sampled_from(options) | words)
     at = draw(st.integers(0, max(0, len(text) - 1)))
-    return text[:at] + draw(st.sampled_from(["", "-", "=", ",", "\x00", "é", "[red]", " "])) + text[at + draw(st.integers(0, 1)) :]
+    return (
+        text[:at]
+        + draw(st.sampled_from(["", "-", "=", ",", "\x00", "é", "[red]", " "]))
+        + text[at + draw(st.integers(0, 1)) :]
+    )
 
 
 option = st.sampled_from(options)
-pairs = st.tuples(st.sampled_from(["--seed", "--values"]), small | huge | junk) | st.tuples(st.just("--shape"), shapes | junk)
+pairs = st.tuples(st.sampled_from(["--seed", "--values"]), small | huge | junk) | st.tuples(
+    st.just("--shape"), shapes | junk
+)
 pairs |= st.tuples(st.sampled_from(["--device", "--dtype"]), words | junk)
-arguments = st.lists(pairs.map(list) | option.map(lambda o: [o]) | mutated().map(lambda m: [m]) | junk.map(lambda j: [j]), max_size=4)
+arguments = st.lists(
+    pairs.map(list) | option.map(lambda o: [o]) | mutated().map(lambda m: [m]) | junk.map(lambda j: [j]), max_size=4
+)
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(arguments.map(lambda groups: [word for group in groups for word in group]))
 @example(["--json", "--dtype", "float16"])
 @example(["--device", "cuda:99999999999999999999"])

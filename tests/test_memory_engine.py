@@ -332,7 +332,7 @@ def test_options_that_no_chain_can_have(shape: tuple[int, int, int, int], depth:
 
 
 def test_a_device_that_cannot_be_listened_to() -> None:
-    with pytest.raises(ValueError, match="device meta.*give cpu or cuda"):
+    with pytest.raises(ValueError, match=r"device meta.*give cpu or cuda"):
         measure(Options(device="meta"))
 
 
@@ -341,9 +341,7 @@ def test_a_device_that_cannot_be_listened_to() -> None:
     shape=st.tuples(st.integers(1, 3), st.integers(1, 70), st.integers(2, 40), st.integers(2, 40)),
     depth=st.integers(1, 4),
 )
-def test_bytes_needed_is_never_less_than_what_any_situation_takes(
-    shape: tuple[int, int, int, int], depth: int
-) -> None:
+def test_bytes_needed_is_never_less_than_what_any_situation_takes(shape: tuple[int, int, int, int], depth: int) -> None:
     options = Options(shape, depth)
     channels = shape[1]
     weights = depth * (9 * channels + 1) * channels * 4

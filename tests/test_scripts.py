@@ -271,9 +271,7 @@ def test_misleading_settings_do_not_disturb_the_first_run(project: Project, tmp_
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "tiny.py").write_text("VERSION = 'wrong'")
-    result = project.run(
-        PYTHONPATH=str(elsewhere), PYTHONSAFEPATH="1", PIP_TARGET=str(elsewhere), PIP_USER="1"
-    )
+    result = project.run(PYTHONPATH=str(elsewhere), PYTHONSAFEPATH="1", PIP_TARGET=str(elsewhere), PIP_USER="1")
     assert said(result)["tiny"] == "1.0"
 
 

@@ -96,7 +96,11 @@ def test_no_spinner_in_a_pipe(process: Demo) -> None:
 
 @pytest.mark.versions
 @pytest.mark.parametrize("columns", [40, 60, 80, 100, 120, 170, 250])
-@pytest.mark.parametrize("options", [("--compare",), (), ("--inplace", "--shape", "2,3,70,90"), ("--no-inplace", "--dtype", "float64")], ids=" ".join)
+@pytest.mark.parametrize(
+    "options",
+    [("--compare",), (), ("--inplace", "--shape", "2,3,70,90"), ("--no-inplace", "--dtype", "float64")],
+    ids=" ".join,
+)
 def test_a_screen_fits_any_width_from_40_columns(
     demo: Demo, monkeypatch: pytest.MonkeyPatch, columns: int, options: tuple[str, ...]
 ) -> None:
@@ -147,7 +151,12 @@ def test_a_large_tensor_is_summarised_on_a_few_screens(demo: Demo) -> None:
 
 @pytest.mark.parametrize(
     "locale",
-    [{"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "cp437"}, {"PYTHONIOENCODING": "cp1252"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}],
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "cp437"},
+        {"PYTHONIOENCODING": "cp1252"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
     ids=["ascii", "cp437", "cp1252", "C"],
 )
 @pytest.mark.parametrize("arguments", [["--compare"], ["--help"], ["--json"], ["--shape", "é"]], ids=" ".join)
@@ -173,7 +182,9 @@ def test_a_closed_pipe_ends_quietly(arguments: str) -> None:
 def test_a_reader_that_is_gone_before_we_write_is_no_fault(arguments: list[str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run([*COMMAND, *arguments], stdout=writing, stderr=subprocess.PIPE, env=command_environment(), timeout=60)
+    done = subprocess.run(
+        [*COMMAND, *arguments], stdout=writing, stderr=subprocess.PIPE, env=command_environment(), timeout=60
+    )
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, b"")
 
@@ -182,7 +193,14 @@ def test_a_reader_that_is_gone_before_we_write_is_no_fault(arguments: list[str])
 @pytest.mark.parametrize("arguments", [["--compare"], ["--json"], ["--help"], ["--version"]], ids=" ".join)
 def test_a_full_disk_is_an_error(arguments: list[str]) -> None:
     with open("/dev/full", "w") as full:
-        done = subprocess.run([*COMMAND, *arguments], stdout=full, stderr=subprocess.PIPE, env=command_environment(), text=True, timeout=60)
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=command_environment(),
+            text=True,
+            timeout=60,
+        )
     assert done.returncode == 2
     assert done.stderr == "relu-demo: the output cannot be written: No space left on device\n"
 
@@ -191,7 +209,10 @@ def test_a_full_disk_is_an_error(arguments: list[str]) -> None:
 @pytest.mark.parametrize("after", [0.15, 0.3, 0.5])
 def test_ctrl_c_ends_with_130_and_no_traceback(after: float) -> None:
     process = subprocess.Popen(
-        [*COMMAND, "--compare", "--shape", "16,8,700,700"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=command_environment()
+        [*COMMAND, "--compare", "--shape", "16,8,700,700"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=command_environment(),
     )
     time.sleep(after)
     process.send_signal(signal.SIGINT)
@@ -201,10 +222,17 @@ def test_ctrl_c_ends_with_130_and_no_traceback(after: float) -> None:
     assert b"Traceback" not in err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--version"], ["-V"], ["--compare", "--inplace"], ["--shape", "1,2"], ["--nope"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["-h"], ["--version"], ["-V"], ["--compare", "--inplace"], ["--shape", "1,2"], ["--nope"]],
+    ids=" ".join,
+)
 def test_help_version_and_a_usage_error_do_without_torch_and_rich(arguments: list[str]) -> None:
     imported = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "relu_demo", *arguments], env=command_environment(), capture_output=True, text=True
+        [sys.executable, "-X", "importtime", "-m", "relu_demo", *arguments],
+        env=command_environment(),
+        capture_output=True,
+        text=True,
     ).stderr
     modules = {line.rsplit("|", 1)[1].strip().split(".")[0] for line in imported.splitlines() if "import time:" in line}
     assert "click" in modules
@@ -213,9 +241,14 @@ def test_help_version_and_a_usage_error_do_without_torch_and_rich(arguments: lis
 
 def test_json_does_without_rich(process: Demo) -> None:
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "relu_demo", "--json"], env=command_environment(), capture_output=True, text=True
+        [sys.executable, "-X", "importtime", "-m", "relu_demo", "--json"],
+        env=command_environment(),
+        capture_output=True,
+        text=True,
     )
-    modules = {line.rsplit("|", 1)[1].strip().split(".")[0] for line in done.stderr.splitlines() if "import time:" in line}
+    modules = {
+        line.rsplit("|", 1)[1].strip().split(".")[0] for line in done.stderr.splitlines() if "import time:" in line
+    }
     assert "torch" in modules
     assert "rich" not in modules
 
@@ -223,7 +256,18 @@ def test_json_does_without_rich(process: Demo) -> None:
 @pytest.mark.versions
 def test_help_teaches(process: Demo) -> None:
     shown = process("--help").out
-    for option in ("--inplace", "--no-inplace", "--compare", "--seed", "--shape", "--device", "--dtype", "--json", "-V", "-h"):
+    for option in (
+        "--inplace",
+        "--no-inplace",
+        "--compare",
+        "--seed",
+        "--shape",
+        "--device",
+        "--dtype",
+        "--json",
+        "-V",
+        "-h",
+    ):
         assert option in shown
     assert "Exit codes" in shown
     assert "relu-demo --compare" in shown
@@ -247,7 +291,8 @@ def test_without_pytorch_there_is_one_line_that_says_what_to_install(tmp_path: P
 
 def test_what_is_said_while_pytorch_is_imported_reaches_nobody(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text(
-        "import sys, warnings\nwarnings.warn('Failed to initialize NumPy')\nprint('A module that was compiled', file=sys.stderr)\n"
+        "import sys, warnings\nwarnings.warn('Failed to initialize NumPy')\n"
+        "print('A module that was compiled', file=sys.stderr)\n"
         "raise OSError('libtorch.so: no such file')"
     )
     environment = command_environment()

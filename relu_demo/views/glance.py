@@ -19,10 +19,7 @@ class Glance:
     parts: Sequence[TracedPart]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if options.max_width >= NARROW:
-            groups = [self.parts]
-        else:
-            groups = [[part] for part in self.parts]
+        groups = [self.parts] if options.max_width >= NARROW else [[part] for part in self.parts]
         for number, group in enumerate(groups):
             answers = [answer(part) for part in group]
             table = columns([part.title for part in group], max(map(len, answers[0])) + 1)
@@ -56,4 +53,5 @@ def then(was: str, now: str) -> Text:
 
 
 def grad_fn(state: TensorState) -> str:
+    """The name of the tensor's grad_fn."""
     return state.grad_fn.name if state.grad_fn else "None"

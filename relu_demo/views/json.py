@@ -39,6 +39,7 @@ def document(report: Report) -> dict[str, Any]:
 
 
 def part_document(part: TracedPart) -> dict[str, Any]:
+    """A part's lines and moments."""
     return {
         "title": part.title,
         "lines": [line(step) for step in part.steps],
@@ -47,6 +48,7 @@ def part_document(part: TracedPart) -> dict[str, Any]:
 
 
 def line(step: Step) -> dict[str, Any]:
+    """A line with its output, and the tensors that it changed."""
     return {
         "source": step.line.source,
         "comment": step.line.comment or None,
@@ -56,6 +58,7 @@ def line(step: Step) -> dict[str, Any]:
 
 
 def moment(look: Look) -> dict[str, Any]:
+    """A tensor at one moment, and how far it is from the part's first."""
     return {
         **tensor(look.state),
         "title": look.moment.title,
@@ -66,6 +69,7 @@ def moment(look: Look) -> dict[str, Any]:
 
 
 def tensor(state: TensorState) -> dict[str, Any]:
+    """A tensor as it was after a line."""
     values = state.values
     return {
         "name": state.name,
@@ -90,6 +94,7 @@ def tensor(state: TensorState) -> dict[str, Any]:
 
 
 def graph(node: Node) -> dict[str, Any]:
+    """A node and all behind it."""
     return {
         "name": node.name,
         "id": node.id,
@@ -99,6 +104,7 @@ def graph(node: Node) -> dict[str, Any]:
 
 
 def claim(finding: Finding) -> dict[str, Any]:
+    """A claim with its verdict."""
     return {
         "number": finding.number,
         "says": finding.says,

@@ -102,6 +102,7 @@ def identity(text: str, number: int, of: str, earlier: TensorState | None, other
 
 
 def grad_fn(state: TensorState) -> str:
+    """The name of the tensor's grad_fn."""
     return state.grad_fn.name if state.grad_fn else "None"
 
 
@@ -123,4 +124,4 @@ def common(states: Sequence[TensorState]) -> str:
     ]
     if len(set(told)) == 1:
         return f"each: {told[0]}"
-    return "\n".join(f"{state.name}: {text}" for state, text in zip(states, told))
+    return "\n".join(f"{state.name}: {text}" for state, text in zip(states, told, strict=True))

@@ -44,7 +44,7 @@ def corner(look: Look, first: Look, size: int) -> Text:
 
 
 def matrices(nested: Nested) -> Iterator[Matrix]:
-    """The matrices of a nested list of any depth, in order. A vector is a matrix of one row, a number of one element."""
+    """The matrices of a nested list of any depth, in order. A vector is a matrix of one row, a number one of one."""
     if not isinstance(nested, list):
         yield [[nested]]
     elif not nested or not isinstance(nested[0], list):
@@ -58,7 +58,9 @@ def matrices(nested: Nested) -> Iterator[Matrix]:
 
 def form(*many: Values) -> tuple[str, int]:
     """The format that suits the values, as PyTorch prints them, and the width of the widest number with its sign."""
-    extremes = [abs(x) for values in many for x in (values.minimum, values.maximum) if x is not None and math.isfinite(x)]
+    extremes = [
+        abs(x) for values in many for x in (values.minimum, values.maximum) if x is not None and math.isfinite(x)
+    ]
     largest = max(extremes, default=0.0)
     spec = ".4f" if largest == 0 or 1e-3 <= largest < 1e5 else ".3e"
     return spec, len(format(largest, spec)) + 1
@@ -68,9 +70,9 @@ def draw(now: Matrix, was: Matrix, number: tuple[str, int]) -> Text:
     """One matrix as lines of numbers. `was` has at least its rows and columns, with the numbers before."""
     spec, width = number
     lines = []
-    for row, before in zip(now, was):
+    for row, before in zip(now, was, strict=False):
         cells = []
-        for x, old in zip(row, before):
+        for x, old in zip(row, before, strict=False):
             zeroed = old < 0 and x == 0
             digits = (ZEROED if zeroed else "") + format(x, spec)
             cells.append(Text(digits.rjust(width), style=ZEROED_STYLE if zeroed else ""))

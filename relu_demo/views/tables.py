@@ -24,7 +24,7 @@ BESIDE = 3
 
 
 def show(report: Report, out: TextIO) -> None:
-    """Writes the screen: coloured on a terminal, plain elsewhere; as wide as the terminal, as `COLUMNS`, or 80 columns."""
+    """Writes the screen: coloured on a terminal, plain elsewhere; as wide as the terminal, `COLUMNS`, or 80 columns."""
     console = Console(file=out, highlight=False, markup=False, emoji=False)
     if console.legacy_windows:  # coloured by calls, not by codes in the text
         console.print(Screen(report))
