@@ -96,7 +96,7 @@ def preparation(setup: Setup) -> Part:
     shape = ", ".join(map(str, setup.shape))
     return Part(
         "preparation",
-        "What both halves share",
+        "Preparation",
         (
             Line("import torch"),
             Line("import torch.nn as nn"),

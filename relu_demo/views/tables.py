@@ -60,8 +60,9 @@ class Screen:
 
 def header(trace: Trace) -> Iterator[RenderableType]:
     """The command that shows the same again, and what ran it."""
-    yield Text(trace.session.title, style="bold")
-    yield Text(f"{trace.session.command}  (relu-demo {__version__}, PyTorch {trace.torch_version})", style="dim")
+    version = f"  (relu-demo {__version__}, PyTorch {trace.torch_version})"
+    yield Text.assemble((trace.session.title, "bold"), (version, "dim"))
+    yield Text(trace.session.command)
 
 
 @dataclass(frozen=True)
