@@ -50,7 +50,7 @@ def half(trace: Trace, key: str) -> tuple[Look, Look, Look]:
 
 def same_object(o1: TensorState, h1: TensorState) -> tuple[bool, bool, str]:
     """Whether two tensors are one object, whether they have one storage, and both in figures."""
-    evidence = f"id(o1) {o1.id}, id(h1) {h1.id}; storage {o1.data_ptr:#x} and {h1.data_ptr:#x}"
+    evidence = f"id(o1) {o1.id}, id(h1) {h1.id}; storage {o1.data_ptr:#014x} and {h1.data_ptr:#014x}"
     return o1.id == h1.id, o1.data_ptr == h1.data_ptr, evidence
 
 

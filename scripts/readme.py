@@ -29,7 +29,7 @@ class Example:
     lines: int
 
     def run(self) -> str:
-        """The command's real output, stdout and stderr as a terminal of 80 columns would show them, cut as the README's."""
+        """The command's real output, stdout and stderr as on a terminal of 80 columns, cut as the README's is."""
         with tempfile.TemporaryDirectory() as folder:
             shim = Path(folder, "relu-demo")
             shim.write_text(f"#!/bin/sh\nexec '{sys.executable}' -m relu_demo \"$@\"\n")
