@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from relu_demo import __version__
+from relu_demo.branches import branches
 from relu_demo.options import GroupedCommand, SeedType, ShapeType, scenario_flag
-from relu_demo.session import WHOLE, Setup, article
+from relu_demo.session import ARTICLE, WHOLE, Session, Setup, article
 
 if TYPE_CHECKING:
     from relu_demo.report import Report
@@ -23,11 +25,17 @@ DRAWN = 10_000
 LISTED = 1000
 """Up to how many elements a tensor's values are listed in JSON where nobody asks for more."""
 
+SESSIONS: Mapping[str, Callable[[Setup], Session]] = {
+    **{scenario: partial(article, scenario) for scenario in ARTICLE},
+    "branches": branches,
+}
+"""The session of each scenario that replays one."""
+
 CLOSED_PIPE = (errno.EPIPE, errno.EINVAL)
 """How Unix and Windows say that nobody reads on."""
 
 HEADINGS = {
-    "What it replays (one of these, or none for the whole session)": ("inplace", "no-inplace", "compare"),
+    "What it replays (one of these, or none for the whole session)": ("inplace", "no-inplace", "compare", "branches"),
     "What it runs on": ("seed", "shape", "device", "dtype"),
     "How it is shown": ("json", "values"),
     "Help": ("version", "help"),
@@ -81,6 +89,7 @@ def fault(message: str) -> int:
 @scenario_flag("--inplace", "The in-place half.")
 @scenario_flag("--no-inplace", "The other half.")
 @scenario_flag("--compare", "Both halves side by side, then every claim with its verdict.")
+@scenario_flag("--branches", "A network in which two branches read one tensor: both faults, and their cures.")
 @click.option("--seed", type=SeedType(), metavar="N", help="For torch.manual_seed. Without it one is drawn and shown.")
 @click.option(
     "--shape",
@@ -122,7 +131,7 @@ def command(
 
 
 def session(scenario: str, setup: Setup, view: str, listed: int) -> int:
-    """Replays a scenario of the article, shows it in the view of that name and gives the exit code."""
+    """Replays the session of a scenario, shows it in the view of that name and gives the exit code."""
     from relu_demo.loading import LoadError, load_torch
 
     try:
@@ -136,8 +145,9 @@ def session(scenario: str, setup: Setup, view: str, listed: int) -> int:
     from relu_demo.report import Report
 
     try:
-        check(setup)
-        trace = replay(article(scenario, setup), listed)
+        asked = SESSIONS[scenario](setup)
+        check(asked)
+        trace = replay(asked, listed)
     except SetupError as error:
         raise click.BadParameter(str(error), param_hint=f"'{error.option}'") from error
     except LineError as error:

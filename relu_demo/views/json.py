@@ -42,6 +42,7 @@ def part_document(part: TracedPart) -> dict[str, Any]:
     """A part's lines and moments."""
     return {
         "title": part.title,
+        "reference": part.reference or None,
         "lines": [line(step) for step in part.steps],
         "moments": {key: moment(look) for key, look in part.looks.items()},
     }
@@ -53,6 +54,8 @@ def line(step: Step) -> dict[str, Any]:
         "source": step.line.source,
         "comment": step.line.comment or None,
         "output": step.output,
+        "error": step.error,
+        "warnings": step.warnings,
         "changed": {name: tensor(step.tensors[name]) for name in step.changed},
     }
 
@@ -62,9 +65,10 @@ def moment(look: Look) -> dict[str, Any]:
     return {
         **tensor(look.state),
         "title": look.moment.title,
-        "grad_fn_1_10": look.moment.grad_fn_1_10,
+        "grad_fn_1_10": look.moment.grad_fn_1_10 or None,
         "changed": look.changed,
         "zeroed": look.zeroed,
+        "largest": strict(look.largest),
     }
 
 
@@ -99,6 +103,7 @@ def graph(node: Node) -> dict[str, Any]:
         "name": node.name,
         "id": node.id,
         "variable": node.variable or None,
+        "saved": [{"name": name, "version": version} for name, version in node.saved],
         "next_functions": [graph(behind) for behind in node.next_functions],
     }
 
