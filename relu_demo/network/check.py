@@ -29,7 +29,16 @@ from relu_demo.network.report import (
     Write,
     unique,
 )
-from relu_demo.network.settle import Outcome, Runner, compare, first_line, gradients, gradients_differ, uncompiled
+from relu_demo.network.settle import (
+    Difference,
+    Outcome,
+    Runner,
+    compare,
+    first_line,
+    gradients,
+    gradients_differ,
+    uncompiled,
+)
 from relu_demo.network.snapshot import Snapshot
 from relu_demo.network.switch import Switch, Switched
 from relu_demo.network.target import BadInput, NetworkError, said_by
@@ -161,36 +170,37 @@ class _Check:
     ) -> Iterator[Effect]:
         readers = unique(seen.readers)
         difference = self._difference(outcome)
-        if difference is None:
+        if difference.largest is None:
             if readers or seen.held:
                 yield Effect(CHANGES_RESULT, False, readers or (_HELD,))
-        elif difference:
-            yield Effect(CHANGES_RESULT, True, readers, difference)
+        elif difference.real:
+            words = None if readers or not seen.draws_otherwise else _RRELU
+            yield Effect(CHANGES_RESULT, True, readers or unique(seen.saved_by), difference.largest, words)
         elif seen.held and outcome.damage:
             yield Effect(CHANGES_RESULT, True, (_HELD,), outcome.damage)
         elif gradients_differ(base, outcome):
-            yield Effect(CHANGES_RESULT, True, readers, words="the result is the same, its gradients are not")
+            by = unique(seen.saved_by) or readers
+            yield Effect(CHANGES_RESULT, True, by, words="the result is the same, its gradients are not")
         if self._breaks(alone, base, outcome):
             words = first_line(outcome.backward_error) if outcome.backward_error else None
             yield Effect(BREAKS_BACKWARD, True, unique(seen.saved_by), words=words)
         if seen.on_input:
             yield Effect(OVERWRITES_INPUT, True)
 
-    def _difference(self, outcome: Outcome) -> float | None:
-        """Largest difference of result and kept state from everything out of place; noise does not count."""
-        parts = [compare(self.base.result, outcome.result), compare(self.base.state, outcome.state)]
-        if None in parts:
-            return None
-        difference = max(part for part in parts if part is not None)
-        return difference if difference > 10 * self._measured_noise(difference) else 0.0
+    def _difference(self, outcome: Outcome) -> Difference:
+        """Result and kept state against everything out of place; noise of the device does not count."""
+        found = compare(self.base.result + self.base.state, outcome.result + outcome.state)
+        if found.real and found.largest is not None and found.largest <= 10 * self._noise_level():
+            return Difference(found.largest, False)
+        return found
 
-    def _measured_noise(self, difference: float) -> float:
-        # Some kernels of accelerators are not deterministic. On the CPU the same run gives the same bits.
-        if not difference or all(t.device.type == "cpu" for t in _tensors_of(self.base.result)):
+    def _noise_level(self) -> float:
+        # Some kernels of accelerators are not deterministic. On the CPU the same run gives the same numbers.
+        if all(t.device.type == "cpu" for t in _tensors_of(self.base.result)):
             return 0.0
         if self._noise is None:
             again = self.runner.run(lambda index, call: False, backward=False)
-            self._noise = compare(self.base.result, again.result) or 0.0
+            self._noise = compare(self.base.result, again.result).largest or 0.0
         return self._noise
 
     def _breaks(self, in_place: Callable[[int, Switched], bool], base: Outcome, outcome: Outcome) -> bool:
@@ -203,21 +213,26 @@ class _Check:
 
     def _as_written(self, outcome: Outcome, watched: Watched) -> AsWritten:
         if outcome.forward_error is not None:
-            error = first_line(outcome.forward_error)
-            return AsWritten(None, error, None, None, self.base.backward)
-        if self._base is None and outcome.backward is not False and compare(watched.result, outcome.result) == 0:
-            # No suspect, and the values of the watched pass: the run out of place can tell nothing more.
-            return AsWritten(0.0, None, outcome.backward, None, outcome.backward)
+            return AsWritten(None, False, first_line(outcome.forward_error), None, None, self.base.backward)
+        if self._plainly_good(outcome, watched):
+            return AsWritten(0.0, False, None, outcome.backward, None, outcome.backward)
         error = first_line(outcome.backward_error) if outcome.backward_error else None
         difference = self._difference(outcome)
         return AsWritten(
-            difference,
+            difference.largest,
+            difference.real,
             None,
             outcome.backward,
             error,
             self.base.backward,
-            difference == 0 and gradients_differ(self.base, outcome),
+            not difference.real and gradients_differ(self.base, outcome),
         )
+
+    def _plainly_good(self, outcome: Outcome, watched: Watched) -> bool:
+        """No suspect, and the values of the watched pass: a run with everything out of place could tell no more."""
+        if self._base is not None or outcome.backward is False:
+            return False
+        return compare(watched.result, outcome.result).largest == 0
 
     def _writes(self) -> tuple[Write, ...]:
         saved: dict[Place, list[Place]] = {}
@@ -229,9 +244,9 @@ class _Check:
     def _good(self, outcome: Outcome, in_place: frozenset[int], watched: Watched) -> bool:
         if outcome.forward_error is not None:
             return False
-        if self._base is None and outcome.backward is not False and compare(watched.result, outcome.result) == 0:
+        if self._plainly_good(outcome, watched):
             return True
-        if self._difference(outcome) or gradients_differ(self.base, outcome):
+        if self._difference(outcome).real or gradients_differ(self.base, outcome):
             return False
         return not self._breaks(lambda index, call: index in in_place, self.base, outcome)
 
@@ -298,6 +313,7 @@ class _Check:
             self.kept.restore()
 
 
+_RRELU = "PyTorch's rrelu gives other random numbers in place, for a tensor that is not contiguous"
 _HELD = Place("held after the forward by a hook, a closure or a global", "")
 
 

@@ -92,6 +92,8 @@ class AsWritten:
 
     difference: float | None
     """Largest absolute difference of the result; None if there was nothing to compare."""
+    differs: bool
+    """Is that more than rounding?"""
     forward_error: str | None
     """PyTorch's words where the forward raises."""
     backward: bool | None
@@ -182,7 +184,7 @@ class Report:
             and not self.writes
             and not self.unseen
             and not whole.forward_error
-            and not whole.difference
+            and not whole.differs
             and not whole.gradients_differ
             and whole.backward is not False
         )

@@ -29,8 +29,8 @@ class Outcome:
     backward: bool | None = None
     """Did it run? None: nothing requires grad."""
     backward_error: BaseException | None = None
-    gradients: list[tuple[float, float]] = field(default_factory=list)
-    """Of each leaf: the sum of its gradient and of its absolute values (a digest: gradients are large)."""
+    gradients: dict[int, tuple[float, float]] = field(default_factory=dict)
+    """Of each parameter and input: the sum of its gradient and of its absolute values (gradients are large)."""
     precision: float = 0.0
     stale: int = 0
     """Saved tensors that backward unpacked after they had been written to (counted only where asked)."""
@@ -94,7 +94,7 @@ class Runner:
                 outcome.damage = max((_difference(now, before) for now, before in damaged), default=0.0)
                 calls = switch.count
                 if backward:
-                    self._backward(result, outcome)
+                    self._backward(result, outcome, list(tensors(inputs)))
                 self.called_in_backward |= switch.count > calls
             outcome.stale = stale.count
             return outcome
@@ -105,28 +105,42 @@ class Runner:
         kept = {**self.kept.written(), **attribute_tensors(self.network)}
         return [(name, tensor.detach().clone()) for name, tensor in kept.items()]
 
-    def _backward(self, result: Any, outcome: Outcome) -> None:
-        outputs = {id(t): t for t in tensors(result) if t.requires_grad}
+    def _backward(self, result: Any, outcome: Outcome, inputs: list[Tensor]) -> None:
+        outputs = [tensor for tensor in tensors(result) if tensor.requires_grad]
         if not outputs:
             return
         self.backwards += 1
         try:
-            grads = gradients(list(outputs.values()))
+            grads = gradients(outputs)
         except Exception as error:
             outcome.backward, outcome.backward_error = False, _without_frames(error)
             return
         outcome.backward = True
-        for grad in grads:
-            if grad is not None and grad.device.type != "meta" and not grad.is_sparse:
-                outcome.gradients.append((float(grad.double().sum()), float(grad.double().abs().sum())))
+        order = {id(tensor): i for i, tensor in enumerate([*self.network.parameters(), *inputs])}
+        for leaf, grad in grads:
+            if grad is not None and id(leaf) in order and grad.device.type != "meta":
+                grad = grad.to_dense() if grad.is_sparse else grad
+                digest = float(grad.double().sum()), float(grad.double().abs().sum())
+                outcome.gradients[order[id(leaf)]] = digest
                 outcome.precision = max(outcome.precision, torch.finfo(grad.dtype).eps ** 0.5)
 
 
-def gradients(outputs: list[Tensor]) -> tuple[Tensor | None, ...]:
-    """The gradients of all leaves that the outputs depend on. `.grad` is left alone."""
+def gradients(outputs: list[Tensor]) -> list[tuple[Tensor, Tensor | None]]:
+    """Each leaf that the outputs depend on, with its gradient from a real backward. `.grad` is put back."""
     found = list(_leaves_of(outputs))
     seeds = [_seed(output) for output in outputs]
-    return torch.autograd.grad(outputs, found, seeds, allow_unused=True) if found else ()
+    if any(getattr(leaf, "_post_accumulate_grad_hooks", None) for leaf in found):
+        # Such a hook may be an optimizer's step; `grad` does not call it.
+        return list(zip(found, torch.autograd.grad(outputs, found, seeds, allow_unused=True)))
+    before = [leaf.grad for leaf in found]
+    try:
+        for leaf in found:
+            leaf.grad = None
+        torch.autograd.backward(outputs, seeds)
+        return [(leaf, leaf.grad) for leaf in found]
+    finally:
+        for leaf, grad in zip(found, before):
+            leaf.grad = grad
 
 
 def _seed(output: Tensor) -> Tensor:
@@ -179,16 +193,48 @@ def uncompiled() -> Iterator[None]:
         yield
 
 
-def compare(a: list[tuple[str, Any]], b: list[tuple[str, Any]]) -> float | None:
-    """Largest absolute difference of two results; infinity if they are not of one kind; None without values."""
+@dataclass(frozen=True)
+class Difference:
+    """How far apart two results are."""
+
+    largest: float | None
+    """Largest absolute difference; infinity if shapes, kinds or NaNs differ; None if there are no values (meta)."""
+    real: bool
+    """More than the rounding of one kernel against another?"""
+
+
+def compare(a: list[tuple[str, Any]], b: list[tuple[str, Any]]) -> Difference:
+    """
+    The difference of two results, leaf by leaf.
+
+    In place and out of place can be different loops (one over strides, one vectorized) that round differently in the last bit.
+    A difference up to 100 roundings of float32, relative to the largest value of its tensor, is not real.
+    """
     if [path for path, _ in a] != [path for path, _ in b]:
-        return math.inf
+        return Difference(math.inf, True)
     if any(isinstance(leaf, Tensor) and leaf.device.type == "meta" for _, leaf in (*a, *b)):
-        return None
-    return max((_difference(x, y) for (_, x), (_, y) in zip(a, b)), default=0.0)
+        return Difference(None, False)
+    largest, real = 0.0, False
+    for (_, x), (_, y) in zip(a, b):
+        difference = _difference(x, y)
+        largest = max(largest, difference)
+        real = real or difference > _rounding(x)
+    return Difference(largest, real)
+
+
+def _rounding(value: Any) -> float:
+    eps = torch.finfo(torch.float32).eps
+    if isinstance(value, float):
+        return 100 * eps * abs(value)
+    if not isinstance(value, Tensor) or not (value.is_floating_point() or value.is_complex()) or not value.numel():
+        return 0.0
+    dense = (value.to_dense() if value.is_sparse else value).abs()
+    finite = dense[torch.isfinite(dense)]
+    return 100 * max(eps, torch.finfo(value.dtype).eps) * (float(finite.max()) if finite.numel() else 0.0)
 
 
 def _difference(a: Any, b: Any) -> float:
+    """Largest absolute difference of two leaves; two NaNs are the same."""
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         return _tensor_difference(a, b)
     if type(a) is not type(b):
@@ -217,12 +263,11 @@ def gradients_differ(a: Outcome, b: Outcome) -> bool:
     """Beyond the rounding of an in-place backward that works from the result (elu), not from the input?"""
     if not a.backward or not b.backward:
         return False
-    if len(a.gradients) != len(b.gradients):
-        return True
-    largest = max((size for _, size in (*a.gradients, *b.gradients) if math.isfinite(size)), default=0.0)
+    both = [(a.gradients.get(i, (0.0, 0.0)), b.gradients.get(i, (0.0, 0.0))) for i in {*a.gradients, *b.gradients}]
+    largest = max((size for pair in both for _, size in pair if math.isfinite(size)), default=0.0)
     tolerance = 10 * max(a.precision, b.precision) * largest
-    pairs = [(x, y) for g, h in zip(a.gradients, b.gradients) for x, y in zip(g, h)]
-    return any(abs(x - y) > tolerance for x, y in pairs if math.isfinite(x) or math.isfinite(y))
+    pairs = [(x, y) for g, h in both for x, y in zip(g, h)]
+    return any(abs(x - y) > tolerance for x, y in pairs if math.isfinite(x) and math.isfinite(y))
 
 
 def first_line(error: BaseException) -> str:

@@ -17,7 +17,7 @@ SWITCHED: dict[Any, inspect.Signature] = {
 }
 """Every function of torch.nn.functional with an `inplace` argument; the modules of torch.nn call these."""
 
-_UNBATCHED = {F.dropout1d: 2, F.dropout2d: 3, F.dropout3d: 4}
+_BATCHED = {F.dropout1d: 3, F.dropout3d: 5}
 _BELOW_ZERO = {F.leaky_relu: "negative_slope", F.elu: "alpha", F.celu: "alpha", F.rrelu: "lower"}
 
 
@@ -46,8 +46,13 @@ class Switched:
 
     @property
     def reshapes(self) -> bool:
-        """An unbatched dropout1d (and 3d before PyTorch 2.0) unsqueezes in place: the version counter moves."""
-        return _UNBATCHED.get(self.function) == self.input.dim()
+        """An unbatched dropout1d or dropout3d unsqueezes in place: the version counter moves even if it is off."""
+        return self.input.dim() != _BATCHED.get(self.function, self.input.dim())
+
+    @property
+    def draws_otherwise(self) -> bool:
+        """PyTorch's rrelu walks a tensor that is not contiguous in another order in place than out of place."""
+        return self.function is F.rrelu and self.arguments["training"] and not self.input.is_contiguous()
 
     @property
     def slope_below_zero(self) -> bool:

@@ -59,6 +59,7 @@ class Seen:
     """Only a real run can tell: a view, an alias in autograd, something PyTorch may refuse."""
     on_input: bool = False
     result_used: bool = True
+    draws_otherwise: bool = False
     held: bool = False
     """Something outside the network still holds the overwritten memory after the forward."""
 
@@ -106,7 +107,8 @@ class Watch:
             self._inputs.setdefault(key_of(tensor), []).append(region_of(tensor))
         self._calls: list[Seen] = []
         self._by_key: dict[int, list[Seen]] = {}
-        self._results: dict[int, Seen] = {}
+        self._by_result: dict[int, list[Seen]] = {}
+        self._unused: dict[int, Seen] = {}
         self._references: dict[int, StorageWeakRef] = {}
         self._saved: dict[int, list[weakref.ref[Saved]]] = {}
         self._writes: list[OtherWrite] = []
@@ -220,8 +222,10 @@ class Watch:
             out = key_of(result)
             if out is not None and out != seen.key:
                 self._references.setdefault(out, weak_ref(result))
-                self._results[out] = seen
+                self._unused[out] = seen
                 seen.result_used = False
+                if torch.is_grad_enabled():
+                    self._by_result.setdefault(out, []).append(seen)
         return result
 
     def _look(self, index: int, call: Switched) -> tuple[Seen, list[weakref.ref[Saved]]]:
@@ -239,12 +243,14 @@ class Watch:
             None if nothing or key is None else region_of(tensor),
         )
         grad = torch.is_grad_enabled()
+        seen.draws_otherwise = call.draws_otherwise
         if not nothing or call.reshapes:
             seen.doubtful = (
                 key is None
                 or call.reshapes
                 or key in self._escaped
                 or self._kept.holds(key)
+                or seen.draws_otherwise
                 or _may_be_refused(call, grad)
             )
             given = self._inputs.get(key, ())
@@ -261,7 +267,7 @@ class Watch:
         key = key_of(tensor)
         if key is None:
             return
-        result_of = self._results.pop(key, None)
+        result_of = self._unused.pop(key, None)
         if result_of is not None:
             result_of.result_used = True
         calls = self._by_key.get(key)
@@ -279,7 +285,7 @@ class Watch:
         kind = _kinds.get(func)
         if kind is None:
             kind = _kinds[func] = _Kind(func)
-        if not (self._by_key or self._results or kind.writes):
+        if not (self._by_key or self._unused or kind.writes):
             return
         for name, value in (*enumerate(args), *kwargs.items()):
             writes = name in kind.writes
@@ -298,6 +304,9 @@ class Watch:
                 saved = [ref for ref in self._saved.get(key, ()) if ref() is not None]
                 if saved:
                     self._writes.append(OtherWrite(self._here("write"), self._running_call, saved))
+                for call in self._by_result.get(key, ()):
+                    # In place, elu and its like save their result, and this writes over it.
+                    call.doubtful = True
         self._touch(tensor, reads, writes=writes)
 
     def _escape(self, tensor: Tensor) -> None:
