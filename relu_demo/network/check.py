@@ -189,7 +189,7 @@ class _Check:
 
     def _difference(self, outcome: Outcome) -> Difference:
         """Result and kept state against everything out of place; noise of the device does not count."""
-        found = compare(self.base.result + self.base.state, outcome.result + outcome.state)
+        found = self.runner.compare(self.base, outcome)
         if found.real and found.largest is not None and found.largest <= 10 * self._noise_level():
             return Difference(found.largest, False)
         return found

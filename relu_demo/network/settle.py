@@ -25,7 +25,10 @@ class Outcome:
 
     forward_error: BaseException | None = None
     result: list[tuple[str, Any]] = field(default_factory=list)
-    state: list[tuple[str, Any]] = field(default_factory=list)
+    state: dict[int, Tensor] = field(default_factory=dict)
+    """Parameters, buffers and other tensors of the network that the forward may have written to."""
+    kept: list[tuple[str, Any]] = field(default_factory=list)
+    """Tensors left in plain attributes of modules."""
     backward: bool | None = None
     """Did it run? None: nothing requires grad."""
     backward_error: BaseException | None = None
@@ -90,7 +93,9 @@ class Runner:
                     outcome.forward_error = _without_frames(error)
                     return outcome
                 outcome.result = [(path, _detached(leaf)) for path, leaf in leaves(result)]
-                outcome.state = self._state()
+                outcome.state = {i: tensor.detach().clone() for i, tensor in self.kept.written().items()}
+                left = attribute_tensors(self.network)
+                outcome.kept = [(name, tensor.detach().clone()) for name, tensor in left.items()]
                 outcome.damage = max((_difference(now, before) for now, before in damaged), default=0.0)
                 calls = switch.count
                 if backward:
@@ -101,9 +106,12 @@ class Runner:
         finally:
             self.kept.restore()
 
-    def _state(self) -> list[tuple[str, Any]]:
-        kept = {**self.kept.written(), **attribute_tensors(self.network)}
-        return [(name, tensor.detach().clone()) for name, tensor in kept.items()]
+    def compare(self, a: Outcome, b: Outcome) -> Difference:
+        """Result, and what the network keeps for its next forward."""
+        now = self.kept.written()
+        # What was not copied when a run began, that run has not written to: it is as it is now.
+        states = [[(str(i), run.state.get(i, now[i])) for i in now] for run in (a, b)]
+        return compare(a.result + a.kept + states[0], b.result + b.kept + states[1])
 
     def _backward(self, result: Any, outcome: Outcome, inputs: list[Tensor]) -> None:
         outputs = [tensor for tensor in tensors(result) if tensor.requires_grad]

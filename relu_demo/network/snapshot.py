@@ -48,9 +48,9 @@ class Snapshot:
             if alias.device.type != "meta":
                 self._values[key] = storage_of(alias).clone()
 
-    def written(self) -> dict[str, Tensor]:
-        """The state that a forward may have changed: every copied tensor, as it is now."""
-        return {str(i): kept.tensor for i, kept in enumerate(self._state) if kept.key in self._values}
+    def written(self) -> dict[int, Tensor]:
+        """The state that a forward may have changed: every copied tensor as it is now, by its number."""
+        return {i: kept.tensor for i, kept in enumerate(self._state) if kept.key in self._values}
 
     def restore(self) -> None:
         """Put everything back. Raises RuntimeError if a parameter was written to that no write was announced for."""
@@ -224,9 +224,7 @@ def _copy(tensor: Tensor, kept: Snapshot, shared: bool, bases: dict[int, Tensor]
         if base.dtype != tensor.dtype:
             base = base.detach().view(tensor.dtype)
         twin = base.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
-        if not inner and twin.requires_grad != tensor.requires_grad:
-            twin = twin.detach().requires_grad_(tensor.requires_grad) if tensor.is_leaf else twin
-        return twin
+        return twin if inner else twin.requires_grad_(tensor.requires_grad)
 
 
 def _is_whole(tensor: Tensor) -> bool:

@@ -58,6 +58,8 @@ def disagreements(seed: int, tally: Counter[str]) -> list[str]:
     elif not whole.forward_error:
         if whole.differs != real.as_written_differs:
             wrong.append(f"seed {seed}: as written differs by {whole.difference}, truly {real.as_written_differs}")
+        if whole.gradients_differ != real.as_written_gradients_differ:
+            wrong.append(f"seed {seed}: as written, gradients differ {whole.gradients_differ}, truly not so")
         if (whole.backward is False) != bool(real.as_written.backward):
             wrong.append(f"seed {seed}: as written, backward {whole.backward}, truly {real.as_written.backward!r}")
         if whole.out_of_place_backward is not None and whole.backward is False:

@@ -76,9 +76,10 @@ def network(seed: int) -> tuple[Program, list[Tensor]]:
         whole = torch.randn(2, *shape)
         inputs = [whole[0], whole[1]] if rng.random() < 0.7 else [whole[0], whole[0]]
     values: Values = {f"x{i}": tensor.detach() * 1.0 for i, tensor in enumerate(inputs)}
-    program.train(rng.random() < 0.6)
     for _ in range(rng.randint(3, 14)):
         _add(rng, program, values)
+    if rng.random() < 0.85:
+        program.train(rng.random() < 0.6)
     if not rng.randrange(12):
         for parameter in program.parameters():
             parameter.requires_grad_(False)

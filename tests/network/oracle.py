@@ -46,6 +46,7 @@ class Truth:
     base: Run
     as_written: Run
     as_written_differs: bool
+    as_written_gradients_differ: bool
 
 
 def truth(make: Make) -> Truth:
@@ -57,7 +58,9 @@ def truth(make: Make) -> Truth:
     effects = [_effects(make, k, base, stale) for k in range(len(base.written))]
     as_written = _run(make, lambda k, written: written)
     differs = as_written.refused is None and _differ(base.result, as_written.result)
-    return Truth(base.written, base.nothing, effects, base, as_written, differs)
+    runs = as_written.refused is None and not base.backward and not as_written.backward
+    far = runs and not differs and _far(base.gradients, as_written.gradients)
+    return Truth(base.written, base.nothing, effects, base, as_written, differs, far)
 
 
 def _effects(make: Make, chosen: int, base: Run, stale: int) -> set[str]:
