@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from operator import is_
 from typing import Any
 
 import torch
@@ -27,7 +29,7 @@ class Snapshot:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        self._attributes = [(module.__dict__, _keep(module.__dict__, {})) for module in network.modules()]
+        self._containers = _Containers(module.__dict__ for module in network.modules())
         self._buffers = {key for buffer in network.buffers() for key in [key_of(buffer)] if key is not None}
         state = {id(tensor): tensor for tensor in _state_tensors(network)}
         self._state = [_Kept(tensor) for tensor in state.values()]
@@ -54,8 +56,7 @@ class Snapshot:
 
     def restore(self) -> None:
         """Put everything back. Raises RuntimeError if a parameter was written to that no write was announced for."""
-        for attributes, kept in self._attributes:
-            _put_back(attributes, kept)
+        self._containers.restore()
         for state in self._state:
             state.restore()
         for key, values in self._values.items():
@@ -112,13 +113,14 @@ def _state_tensors(network: nn.Module) -> Iterator[Tensor]:
             yield tensor.grad
 
 
+_OF_EVERY_MODULE = frozenset(nn.Module().__dict__)
+_PLAIN = (bool, int, float, str, type(None))
+
+
 def _registered(network: nn.Module) -> Iterator[Tensor]:
     yield from network.parameters()
     yield from network.buffers()
-    for module in network.modules():
-        for attribute, value in module.__dict__.items():
-            if attribute not in ("_parameters", "_buffers", "_modules"):
-                yield from tensors(value)
+    yield from attribute_tensors(network).values()
 
 
 def attribute_tensors(network: nn.Module) -> dict[str, Tensor]:
@@ -126,43 +128,51 @@ def attribute_tensors(network: nn.Module) -> dict[str, Tensor]:
     found = {}
     for path, module in network.named_modules():
         for attribute, value in module.__dict__.items():
-            if not attribute.startswith("_") or attribute not in nn.Module().__dict__:
+            if attribute not in _OF_EVERY_MODULE and not isinstance(value, _PLAIN):
                 for i, tensor in enumerate(tensors(value)):
                     found[f"{path}.{attribute}".lstrip(".") + (f"[{i}]" if i else "")] = tensor
     return found
 
 
-def _keep(value: Any, memo: dict[int, Any]) -> Any:
-    """The contents of a built-in container, those of containers in it likewise; None for anything else."""
-    if id(value) in memo or not isinstance(value, (dict, list, set, deque)):
-        return None
-    memo[id(value)] = True
-    items = list(value.items()) if isinstance(value, dict) else list(value)
-    inner = [item for _, item in items] if isinstance(value, dict) else items
-    return items, [(item, kept) for item in inner for kept in [_keep(item, memo)] if kept is not None]
+class _Containers:
+    """Built-in containers, and those in them, with what was in each."""
+
+    def __init__(self, roots: Iterable[Any]) -> None:
+        self._empty: list[Any] = []
+        self._full: list[tuple[Any, list[Any]]] = []
+        seen: set[int] = set()
+        waiting = list(roots)
+        while waiting:
+            container = waiting.pop()
+            if id(container) in seen:
+                continue
+            seen.add(id(container))
+            if not container:
+                self._empty.append(container)
+                continue
+            self._full.append((container, _items(container)))
+            inside = container.values() if isinstance(container, dict) else container
+            waiting.extend(item for item in inside if isinstance(item, (dict, list, set, deque)))
+
+    def restore(self) -> None:
+        for container in self._empty:
+            if container:
+                container.clear()
+        for container, items in self._full:
+            now = _items(container)
+            if len(now) != len(items) or not all(map(is_, now, items)):
+                container.clear()
+                if isinstance(container, dict):
+                    container.update(zip(items[::2], items[1::2]))
+                elif isinstance(container, set):
+                    container.update(items)
+                else:
+                    container.extend(items)
 
 
-def _put_back(value: Any, kept: Any) -> None:
-    items, inner = kept
-    now = list(value.items()) if isinstance(value, dict) else list(value)
-    if not _same(now, items):
-        value.clear()
-        if isinstance(value, (dict, set)):
-            value.update(items)
-        else:
-            value.extend(items)
-    for item, inner_kept in inner:
-        _put_back(item, inner_kept)
-
-
-def _same(a: list[Any], b: list[Any]) -> bool:
-    if len(a) != len(b):
-        return False
-    pairs = zip(a, b)
-    return all(
-        x is y or (isinstance(x, tuple) and len(x) == len(y) == 2 and x[0] is y[0] and x[1] is y[1])
-        for x, y in pairs
-    )
+def _items(container: Any) -> list[Any]:
+    """What is in it: of a mapping, keys and values in turn."""
+    return [*chain.from_iterable(container.items())] if isinstance(container, dict) else [*container]
 
 
 def _random_states(network: nn.Module) -> Iterator[tuple[Callable[[Any], Any], Any]]:
