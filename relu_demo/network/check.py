@@ -148,7 +148,7 @@ class _Check:
                         pass  # an error of another kind; what was stale up to there still counts
                     stale = watch.stale()
             calls = watch.finish(result, self.model)
-            held = watch.still_held(result)
+            held = watch.still_held(result, self.model)
             values = [(path, leaf.detach() if isinstance(leaf, Tensor) else leaf) for path, leaf in leaves(result)]
             del result
             watch.name_holders(held)

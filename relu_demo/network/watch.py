@@ -143,14 +143,14 @@ class Watch:
             call.saved_by = [saved.place for saved in alive]
         return self._calls
 
-    def still_held(self, result: Any) -> list[Seen]:
+    def still_held(self, result: Any, network: torch.nn.Module) -> list[Seen]:
         """The calls whose overwritten storage is alive though nothing known holds it. Lets go of saved tensors."""
         for refs in self._saved.values():
             for ref in refs:
                 saved = ref()
                 if saved is not None:
                     saved.tensor = None
-        known = {*self._inputs, *(key_of(tensor) for tensor in tensors(result))}
+        known = {*self._inputs, *map(key_of, tensors(result)), *map(key_of, attribute_tensors(network).values())}
         waiting = [c for c in self._calls if c.region and c.key not in known and not self._kept.holds(c.key)]
         return self._alive(waiting)
 
@@ -412,4 +412,8 @@ def _is_ordinary_view(view: Tensor) -> bool:
     base = view._base
     if ask is None or base is None or (base.is_leaf and base.requires_grad):
         return False
-    return bool(ask(view) == torch._C._autograd.CreationMeta.DEFAULT)
+    if ask(view) != torch._C._autograd.CreationMeta.DEFAULT:
+        return False
+    # A view that was resized (`out=`) can reach beyond its base; autograd's view of it is wrong then.
+    inner, outer = region_of(view), region_of(base)
+    return inner is None or (outer is not None and outer.start <= inner.start and inner.end <= outer.end)
