@@ -1,0 +1,34 @@
+"""The process: `relu-demo` and `python -m relu_demo` start and end here."""
+
+import io
+import os
+import sys
+from contextlib import suppress
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Runs the command with this process's arguments and ends the process with its exit code.
+
+    Ends at once, without Python's tear-down: to take PyTorch apart takes a tenth of a second.
+    """
+    try:
+        from relu_demo.cli import run
+
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(
+                    errors="backslashreplace"
+                )  # a name that this locale cannot write is no reason to fail
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        code = 130
+    for stream in (sys.stdout, sys.stderr):
+        # Closed, full or absent: `run` has said so already where there was something to say.
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""The command line: reads the options, has them run, and turns every fault into one line on stderr and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import random
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from relu_demo import __version__
+from relu_demo.options import GroupedCommand, SeedType, ShapeType, scenario_flag
+from relu_demo.session import WHOLE, Setup, article
+
+if TYPE_CHECKING:
+    from relu_demo.report import Report
+
+DRAWN = 10_000
+"""A seed below this one is drawn where none is given: short enough to be typed again."""
+
+LISTED = 1000
+"""Up to how many elements a tensor's values are listed in JSON where nobody asks for more."""
+
+CLOSED_PIPE = (errno.EPIPE, errno.EINVAL)
+"""How Unix and Windows say that nobody reads on."""
+
+HEADINGS = {
+    "What it replays (one of these, or none for the whole session)": ("inplace", "no-inplace", "compare"),
+    "What it runs on": ("seed", "shape", "device", "dtype"),
+    "How it is shown": ("json", "values"),
+    "Help": ("version", "help"),
+}
+"""The headings of --help, with the options below each."""
+
+EPILOG = """\b
+Exit codes
+  0    every claim holds, or this input cannot show it
+  1    a claim does not hold with this PyTorch
+  2    wrong usage or input, or an output that cannot be written
+  130  Ctrl-C
+
+\b
+Examples
+  relu-demo --compare
+  relu-demo --inplace --shape 1,1,4,4 --seed 1
+  relu-demo --compare --json | jq '.parts.in_place.moments.o1_after.zeroed'
+"""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs the command with these arguments and gives its exit code. Writes to `sys.stdout` and `sys.stderr`."""
+    try:
+        code = command.main(list(arguments), prog_name="relu-demo", standalone_mode=False)
+    except click.ClickException as error:
+        return fault(error.format_message())
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except SystemExit as end:  # how click ends shell completion, and --help into a closed pipe
+        return end.code if isinstance(end.code, int) else 0
+    except OSError as error:
+        return fault(f"the output cannot be written: {error.strerror}")
+    return code if isinstance(code, int) else 0
+
+
+def fault(message: str) -> int:
+    """Says on stderr what is wrong, in one line whatever it quotes. Gives the exit code for it."""
+    line = " ".join(message.split())
+    readable = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in line)
+    print(f"relu-demo: {readable}", file=sys.stderr)
+    return 2
+
+
+@click.command(
+    cls=GroupedCommand,
+    headings=HEADINGS,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@scenario_flag("--inplace", "The in-place half.")
+@scenario_flag("--no-inplace", "The other half.")
+@scenario_flag("--compare", "Both halves side by side, then every claim with its verdict.")
+@click.option("--seed", type=SeedType(), metavar="N", help="For torch.manual_seed. Without it one is drawn and shown.")
+@click.option(
+    "--shape",
+    type=ShapeType(),
+    metavar="N,C,H,W",
+    default=Setup.shape,
+    show_default="1,3,5,5",
+    help="The input's shape. The layer has as many channels.",
+)
+@click.option("--device", metavar="NAME", default=Setup.device, show_default=True, help="Any device of this PyTorch.")
+@click.option("--dtype", metavar="NAME", default=Setup.dtype, show_default=True, help="Any floating dtype of it.")
+@click.option("--json", "view", flag_value="json", help="One JSON document (relu_demo/schema.json describes it).")
+@click.option(
+    "--values",
+    type=click.IntRange(0),
+    metavar="N",
+    default=LISTED,
+    show_default=True,
+    help="List the values of tensors of up to N elements, and a summary of larger ones.",
+)
+@click.version_option(__version__, "-V", "--version")
+@click.pass_context
+def command(
+    context: click.Context,
+    seed: int | None,
+    shape: tuple[int, int, int, int],
+    device: str,
+    dtype: str,
+    view: str | None,
+    values: int,
+) -> int:
+    """Replays a short PyTorch session and shows what nn.ReLU(inplace=True) does to a tensor.
+
+    Every line that is shown is run, and every value beside it is read from the live object.
+    """
+    scenario = context.meta.get("scenario", WHOLE)
+    setup = Setup(random.randrange(DRAWN) if seed is None else seed, shape, device, dtype.removeprefix("torch."))
+    return session(scenario, setup, view or "tables", values)
+
+
+def session(scenario: str, setup: Setup, view: str, listed: int) -> int:
+    """Replays a scenario of the article, shows it in the view of that name and gives the exit code."""
+    from relu_demo.loading import LoadError, load_torch
+
+    try:
+        load_torch()
+    except LoadError as error:
+        raise click.ClickException(str(error)) from error
+
+    from relu_demo.claims import judge
+    from relu_demo.machine import SetupError, check
+    from relu_demo.replay import LineError, replay
+    from relu_demo.report import Report
+
+    try:
+        check(setup)
+        trace = replay(article(scenario, setup), listed)
+    except SetupError as error:
+        raise click.BadParameter(str(error), param_hint=f"'{error.option}'") from error
+    except LineError as error:
+        raise click.ClickException(str(error)) from error
+    report = Report(trace, judge(trace))
+    deliver(report, view)
+    return 0 if report.ok else 1
+
+
+def deliver(report: Report, view: str) -> None:
+    """Shows the report on standard output. A closed pipe is no fault: its reader has seen enough."""
+    from relu_demo.views import view_named
+
+    if sys.stdout is None:
+        raise click.ClickException("the output cannot be written: standard output is closed")
+    try:
+        view_named(view).show(report, sys.stdout)
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in CLOSED_PIPE:
+            raise

@@ -1,0 +1,40 @@
+"""The report: a trace with what the claims say of it. All that a view gets to see; nothing here needs torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from relu_demo.trace import Trace
+
+
+class Verdict(str, Enum):
+    """What the live objects say of a claim."""
+
+    HOLDS = "holds"
+    FAILS = "does not hold"
+    UNSHOWN = "this input cannot show it"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim with its verdict, the evidence for it in words and figures, and what to try where it cannot be shown."""
+
+    number: int
+    says: str
+    verdict: Verdict
+    evidence: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A trace and the findings on it."""
+
+    trace: Trace
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether no claim fails. A claim that this input cannot show is no failure."""
+        return all(finding.verdict is not Verdict.FAILS for finding in self.findings)

@@ -1,0 +1,155 @@
+"""The sessions: the lines that are run, as data. Knows no tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A look at one tensor that the views show. `key` names it in JSON and in the claims, `title` on the screen.
+
+    `grad_fn_1_10` is the name of the tensor's `grad_fn` at that moment in the article, whose PyTorch was 1.10.
+    """
+
+    key: str
+    title: str
+    grad_fn_1_10: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a session: Python source, and a short comment on what it is there for.
+
+    A line with a `moment` is the bare name of a tensor: that tensor, after the line, is what the moment shows.
+    """
+
+    source: str
+    comment: str = ""
+    moment: Moment | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some lines of a session that belong together, under a title. `key` names the part in JSON and in the claims."""
+
+    key: str
+    title: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a session runs on: seed, shape of the input (N, C, H, W), device and dtype, as PyTorch names them."""
+
+    seed: int
+    shape: tuple[int, int, int, int] = (1, 3, 5, 5)
+    device: str = "cpu"
+    dtype: str = "float32"
+
+    @property
+    def options(self) -> str:
+        """The options of the command line that ask for this setup. Defaults are left out."""
+        options = f"--seed {self.seed}"
+        if self.shape != Setup.shape:
+            options += f" --shape {','.join(map(str, self.shape))}"
+        if self.device != Setup.device:
+            options += f" --device {self.device}"
+        if self.dtype != Setup.dtype:
+            options += f" --dtype {self.dtype}"
+        return options
+
+
+@dataclass(frozen=True)
+class Session:
+    """The lines of one scenario, in the order in which they run, all in one namespace.
+
+    `side_by_side` asks the views to show the parts with moments beside each other.
+    """
+
+    scenario: str
+    title: str
+    setup: Setup
+    parts: tuple[Part, ...]
+    side_by_side: bool = False
+
+    @property
+    def command(self) -> str:
+        """The command line that replays this session with the same numbers."""
+        scenario = "" if self.scenario == WHOLE else f" --{self.scenario}"
+        return f"relu-demo{scenario} {self.setup.options}"
+
+
+KERNEL = 3
+"""Height and width of conv1's kernel, in elements: the smallest input that it can read."""
+
+
+def preparation(setup: Setup) -> Part:
+    """The lines that both halves share: seed, layers and input. Defaults are left out, as one would in a REPL."""
+    channels = setup.shape[1]
+    placement = ""
+    if setup.device != Setup.device:
+        placement += f', device="{setup.device}"'
+    if setup.dtype != Setup.dtype:
+        placement += f", dtype=torch.{setup.dtype}"
+    shape = ", ".join(map(str, setup.shape))
+    return Part(
+        "preparation",
+        "Preparation",
+        (
+            Line("import torch"),
+            Line("import torch.nn as nn"),
+            Line(f"torch.manual_seed({setup.seed})", "with this seed, these numbers"),
+            Line(f"conv1 = nn.Conv2d({channels}, {channels}, kernel_size={KERNEL}{placement})"),
+            Line("rl1 = nn.ReLU(inplace=True)", "will write over what it is given"),
+            Line("rl2 = nn.ReLU()", "will leave what it is given alone"),
+            Line(f"input = torch.randn({shape}{placement})"),
+        ),
+    )
+
+
+IN_PLACE = Part(
+    "in_place",
+    "In place",
+    (
+        Line("o1 = conv1(input)"),
+        Line("id(o1)"),
+        Line("o1", "before", Moment("o1_before", "o1 before", "ThnnConv2DBackward")),
+        Line("h1 = rl1(o1)", "in place"),
+        Line("id(h1)", "the id of o1?"),
+        Line("o1", "the same name: the same numbers?", Moment("o1_after", "o1 after", "ReluBackward1")),
+        Line("h1", "", Moment("h1", "h1", "ReluBackward1")),
+    ),
+)
+
+OUT_OF_PLACE = Part(
+    "out_of_place",
+    "Not in place",
+    (
+        Line("o1 = conv1(input)", "the same layer, the same input"),
+        Line("id(o1)"),
+        Line("o1", "before", Moment("o1_before", "o1 before", "ThnnConv2DBackward")),
+        Line("h1 = rl2(o1)", "not in place"),
+        Line("id(h1)", "the id of o1?"),
+        Line("o1", "the same numbers?", Moment("o1_after", "o1 after", "ThnnConv2DBackward")),
+        Line("h1", "", Moment("h1", "h1", "ReluBackward0")),
+    ),
+)
+
+WHOLE = "session"
+"""The scenario that runs where none is asked for."""
+
+ARTICLE: Mapping[str, tuple[str, tuple[Part, ...]]] = {
+    WHOLE: ("The whole session", (IN_PLACE, OUT_OF_PLACE)),
+    "inplace": ("The in-place half", (IN_PLACE,)),
+    "no-inplace": ("The half that is not in place", (OUT_OF_PLACE,)),
+    "compare": ("In place and not, side by side", (IN_PLACE, OUT_OF_PLACE)),
+}
+"""The scenarios that replay the article's session, by name: a title, and the halves that run after the preparation."""
+
+
+def article(scenario: str, setup: Setup) -> Session:
+    """The article's session as `scenario`, a key of ARTICLE, wants it. Raises KeyError for any other scenario."""
+    title, halves = ARTICLE[scenario]
+    return Session(scenario, title, setup, (preparation(setup), *halves), side_by_side=scenario == "compare")

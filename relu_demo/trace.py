@@ -1,0 +1,124 @@
+"""The trace: what a replay saw, as plain data. Views and claims read it; nothing here needs torch at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Union
+
+from relu_demo.session import Line, Moment, Session
+
+if TYPE_CHECKING:
+    import torch
+
+Nested = Union[float, int, bool, "list[Nested]"]
+"""A tensor's numbers as `Tensor.tolist()` gives them."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """A tensor's values as they were at one moment: a copy, not a reference.
+
+    Counts are in elements. `nested` is None for more elements than the replay was asked to list; `corner` is the
+    top left of the first matrix (at most 8 by 8 elements; a row for a vector) and always there. `minimum` and
+    `maximum` are None for an empty tensor.
+    """
+
+    copy: torch.Tensor = field(repr=False, compare=False)
+    elements: int
+    negatives: int
+    zeros: int
+    minimum: float | None
+    maximum: float | None
+    nested: Nested | None
+    corner: list[list[float]]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node of the autograd graph as one `grad_fn` shows it: its name, and the nodes that `next_functions` leads to.
+
+    `variable` is the name of the leaf tensor that an AccumulateGrad node adds to, else "".
+    """
+
+    name: str
+    id: int
+    next_functions: tuple[Node, ...] = ()
+    variable: str = ""
+
+    def walk(self) -> Iterator[Node]:
+        """This node and every node behind it, each time that it is reached."""
+        yield self
+        for node in self.next_functions:
+            yield from node.walk()
+
+
+@dataclass(frozen=True)
+class TensorState:
+    """One tensor after one line. Names are PyTorch's own.
+
+    `data_ptr` is the address of the storage, in bytes (`Tensor.untyped_storage().data_ptr()`), the same for all views
+    of it; `version` is the storage's version counter (`Tensor._version`), which every write in place raises by one.
+    """
+
+    name: str
+    id: int
+    data_ptr: int
+    version: int
+    grad_fn: Node | None
+    requires_grad: bool
+    shape: tuple[int, ...]
+    dtype: str
+    device: str
+    values: Values
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line that ran: what it printed, and every tensor that could be named after it.
+
+    `changed` has the names of those that the line made, replaced or changed.
+    """
+
+    line: Line
+    output: str
+    tensors: Mapping[str, TensorState]
+    changed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Look:
+    """A moment of a session with the tensor as it was then.
+
+    `changed` counts the elements that are not what they were at the part's first moment, `zeroed` those of them that
+    were negative then and are zero now. Both are None at that first moment itself.
+    """
+
+    moment: Moment
+    state: TensorState
+    changed: int | None
+    zeroed: int | None
+
+
+@dataclass(frozen=True)
+class TracedPart:
+    """A part of the session with its steps, and the looks at the moments that its lines name, by the moments' keys."""
+
+    key: str
+    title: str
+    steps: tuple[Step, ...]
+    looks: Mapping[str, Look]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """All that a replay saw. `torch_version` is PyTorch's own; `alive` holds every object whose id is in the trace."""
+
+    session: Session
+    torch_version: str
+    parts: tuple[TracedPart, ...]
+    alive: tuple[Any, ...] = field(repr=False, compare=False)
+
+    def part(self, key: str) -> TracedPart | None:
+        """The part of that key, or None where this session has none."""
+        return next((part for part in self.parts if part.key == key), None)

@@ -1,0 +1,57 @@
+"""The answer at a glance: each part of a session a column, each question a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.text import Text
+
+from relu_demo.trace import TensorState, TracedPart
+from relu_demo.views.parts import NARROW, add_row, cell, code, columns
+
+
+@dataclass(frozen=True)
+class Glance:
+    """Parts that do the same in different ways, beside each other, or below each other where there is no room."""
+
+    parts: Sequence[TracedPart]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        groups = [self.parts] if options.max_width >= NARROW else [[part] for part in self.parts]
+        for number, group in enumerate(groups):
+            answers = [answer(part) for part in group]
+            table = columns([part.title for part in group], max(map(len, answers[0])) + 1)
+            add_row(table, "", [cell(code(part.steps, comments=False).plain) for part in group])
+            table.add_row()
+            for question in answers[0]:
+                add_row(table, question, [answer[question] for answer in answers])
+            yield from ("", table) if number else (table,)
+
+
+def answer(part: TracedPart) -> Mapping[str, Text]:
+    """What became of the tensor of the part's first moment, and whether the tensor of the last is that tensor."""
+    looks = tuple(part.looks.values())
+    before, after, result = looks[0].state, looks[1].state, looks[-1].state
+    name = before.name
+    one, shared = result.id == after.id, result.data_ptr == after.data_ptr
+    changed = looks[1].changed or 0
+    return {
+        f"{result.name} is {name}": cell("yes, one object" if one else "no, two objects", one),
+        "storage": cell("one, shared" if shared else "two", shared),
+        f"{name}'s values": cell(f"{changed} of {before.values.elements} changed", changed > 0),
+        f"{name}'s version": then(str(before.version), str(after.version)),
+        f"{name}'s grad_fn": then(grad_fn(before), grad_fn(after)),
+    }
+
+
+def then(was: str, now: str) -> Text:
+    """A property before and after, in two lines where it is long."""
+    change = f"then {now}" if was != now else "unchanged"
+    return cell(f"{was},{' ' if len(was) < 10 else chr(10)}{change}", was != now)
+
+
+def grad_fn(state: TensorState) -> str:
+    """The name of the tensor's grad_fn."""
+    return state.grad_fn.name if state.grad_fn else "None"

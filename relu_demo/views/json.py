@@ -1,0 +1,121 @@
+"""The JSON document that `relu_demo/schema.json` describes. Does without rich."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, TextIO
+
+from relu_demo import __version__
+from relu_demo.report import Finding, Report
+from relu_demo.trace import Look, Nested, Node, Step, TensorState, TracedPart
+
+SCHEMA_VERSION = 1
+"""Goes up by one when a reader of the document would have to change."""
+
+
+def show(report: Report, out: TextIO) -> None:
+    """Writes the report as one strict JSON document in ASCII: a NaN or an infinity is a string."""
+    out.write(json.dumps(document(report), allow_nan=False) + "\n")
+
+
+def document(report: Report) -> dict[str, Any]:
+    """The report as plain data. Tensor properties have PyTorch's own names."""
+    session, setup = report.trace.session, report.trace.session.setup
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "relu_demo": __version__,
+        "torch": report.trace.torch_version,
+        "scenario": session.scenario,
+        "command": session.command,
+        "seed": setup.seed,
+        "shape": setup.shape,
+        "device": setup.device,
+        "dtype": setup.dtype,
+        "parts": {part.key: part_document(part) for part in report.trace.parts},
+        "claims": [claim(finding) for finding in report.findings],
+        "ok": report.ok,
+    }
+
+
+def part_document(part: TracedPart) -> dict[str, Any]:
+    """A part's lines and moments."""
+    return {
+        "title": part.title,
+        "lines": [line(step) for step in part.steps],
+        "moments": {key: moment(look) for key, look in part.looks.items()},
+    }
+
+
+def line(step: Step) -> dict[str, Any]:
+    """A line with its output, and the tensors that it changed."""
+    return {
+        "source": step.line.source,
+        "comment": step.line.comment or None,
+        "output": step.output,
+        "changed": {name: tensor(step.tensors[name]) for name in step.changed},
+    }
+
+
+def moment(look: Look) -> dict[str, Any]:
+    """A tensor at one moment, and how far it is from the part's first."""
+    return {
+        **tensor(look.state),
+        "title": look.moment.title,
+        "grad_fn_1_10": look.moment.grad_fn_1_10,
+        "changed": look.changed,
+        "zeroed": look.zeroed,
+    }
+
+
+def tensor(state: TensorState) -> dict[str, Any]:
+    """A tensor as it was after a line."""
+    values = state.values
+    return {
+        "name": state.name,
+        "id": state.id,
+        "data_ptr": state.data_ptr,
+        "version": state.version,
+        "grad_fn": state.grad_fn.name if state.grad_fn else None,
+        "graph": graph(state.grad_fn) if state.grad_fn else None,
+        "requires_grad": state.requires_grad,
+        "shape": state.shape,
+        "dtype": state.dtype,
+        "device": state.device,
+        "summary": {
+            "elements": values.elements,
+            "negatives": values.negatives,
+            "zeros": values.zeros,
+            "min": strict(values.minimum),
+            "max": strict(values.maximum),
+        },
+        "values": strict(values.nested),
+    }
+
+
+def graph(node: Node) -> dict[str, Any]:
+    """A node and all behind it."""
+    return {
+        "name": node.name,
+        "id": node.id,
+        "variable": node.variable or None,
+        "next_functions": [graph(behind) for behind in node.next_functions],
+    }
+
+
+def claim(finding: Finding) -> dict[str, Any]:
+    """A claim with its verdict."""
+    return {
+        "number": finding.number,
+        "says": finding.says,
+        "verdict": finding.verdict.value,
+        "evidence": finding.evidence,
+        "advice": finding.advice or None,
+    }
+
+
+def strict(value: Nested | None) -> Any:
+    """The value with each NaN and infinity as a string, since JSON has no number for them."""
+    if isinstance(value, list):
+        return [strict(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,127 @@
+"""The table of one part of a session: its moments as columns, a tensor's properties as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from relu_demo.trace import Look, TensorState, TracedPart
+from relu_demo.views.parts import add_row, cell, columns
+from relu_demo.views.picture import CORNERS, corner, whole
+
+LABELS = 7
+"""The width of the longest label. With it three moments of three numbers a row take 80 columns, no fewer."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """The moments of a part as large as they fit: all numbers or a corner of them, beside each other or stacked."""
+
+    part: TracedPart
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        looks = tuple(self.part.looks.values())
+        for tables in layouts(looks):
+            if max(width(console, table) for table in tables) <= options.max_width:
+                break
+        for number, table in enumerate(tables):
+            yield from ("", table) if number else (table,)
+        yield Text(common([look.state for look in looks]), style="dim")
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """From the narrowest to the widest layout that has all moments beside each other."""
+        looks = tuple(self.part.looks.values())
+        widths = [width(console, tables[0]) for tables in layouts(looks) if len(tables) == 1]
+        return Measurement(min(widths), max(widths))
+
+
+def width(console: Console, table: Table) -> int:
+    """The columns of the terminal that a table would like to have."""
+    return console.measure(table, options=console.options.update(max_width=10_000)).maximum
+
+
+def layouts(looks: Sequence[Look]) -> Iterator[list[Table]]:
+    """The tables to choose from, the roomiest first: all moments in one table, then a table for each."""
+    for groups in ([looks], [[look] for look in looks]):
+        for size in (None, *CORNERS):
+            if size or all(whole(look, looks[0]) for look in looks):
+                yield [moments_table(group, looks, size) for group in groups]
+
+
+def moments_table(group: Sequence[Look], looks: Sequence[Look], size: int | None) -> Table:
+    """The looks of `group` as columns, each held against those before it in `looks`. `size` is that of a corner."""
+    table = columns([look.moment.title for look in group], LABELS if len(group) > 1 else LABELS + 1)
+    cells = [look_cells(look, looks[: looks.index(look)], size) for look in group]
+    for label in cells[0]:
+        add_row(table, label, [column[label] for column in cells])
+    return table
+
+
+def look_cells(look: Look, before: Sequence[Look], size: int | None) -> dict[str, Text]:
+    """The cells of one moment by their labels, in order."""
+    state = look.state
+    first = before[0] if before else look
+    earlier = next((other.state for other in reversed(before) if other.state.name == state.name), None)
+    other = before[-1].state if before else None
+    cells = {
+        "id": identity(str(state.id), state.id, "id", earlier, other),
+        "storage": identity(f"{state.data_ptr:#014x}", state.data_ptr, "data_ptr", earlier, other),
+        "version": cell(str(state.version), earlier is not None and earlier.version != state.version),
+        "grad_fn": cell(grad_fn(state), earlier is not None and earlier.grad_fn != state.grad_fn),
+        "in 1.10": cell(look.moment.grad_fn_1_10, style="dim"),
+        "values": summary(look),
+    }
+    values = state.values
+    if size is None and (picture := whole(look, first)) is not None:
+        return {**cells, "": picture}
+    return {
+        **cells,
+        "in all": cell(str(values.elements)),
+        "below 0": cell(str(values.negatives)),
+        "zeros": cell(str(values.zeros)),
+        "min": cell(f"{values.minimum:.4g}"),
+        "max": cell(f"{values.maximum:.4g}"),
+        "corner": corner(look, first, size or CORNERS[-1]),
+    }
+
+
+def identity(text: str, number: int, of: str, earlier: TensorState | None, other: TensorState | None) -> Text:
+    """An id or an address, and whether it is that of the same tensor before, or of the tensor shown before it."""
+    if earlier is not None:
+        same = getattr(earlier, of) == number
+        return cell(f"{text} {'same' if same else 'other'}", not same)
+    if other is not None:
+        same = getattr(other, of) == number
+        return cell(f"{text} {'is' if same else 'not'} {other.name}")
+    return cell(text)
+
+
+def grad_fn(state: TensorState) -> str:
+    """The name of the tensor's grad_fn."""
+    return state.grad_fn.name if state.grad_fn else "None"
+
+
+def summary(look: Look) -> Text:
+    """How many values there are, or how many are not what they were at the part's first moment."""
+    if look.changed is None:
+        return cell(f"{look.state.values.negatives} negative")
+    if look.changed == 0:
+        return cell("none changed")
+    if look.changed == look.zeroed:
+        return cell(f"{look.zeroed} zeroed", True)
+    return cell(f"{look.changed} changed", True)
+
+
+def common(states: Sequence[TensorState]) -> str:
+    """What all the states share and the table leaves out, or each state's where they differ."""
+    told = [
+        f"{tuple(state.shape)} {state.dtype} on {state.device}, requires_grad={state.requires_grad}" for state in states
+    ]
+    if len(set(told)) == 1:
+        return f"each: {told[0]}"
+    return "\n".join(f"{state.name}: {text}" for state, text in zip(states, told, strict=True))

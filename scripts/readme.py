@@ -1,0 +1,72 @@
+"""Puts the real output of every command into the README: python scripts/readme.py.
+
+A block that begins with three backticks and `console` holds commands behind `$ ` with their output. One number behind
+`console` keeps so many lines of each output and puts `...` below them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).parent.parent
+README = PROJECT / "README.md"
+BLOCK = re.compile(r"^```console(?: (?P<lines>\d+))?\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A command of the README with the output that stands there, which is cut after `lines` lines unless that is 0."""
+
+    command: str
+    output: str
+    lines: int
+
+    def run(self) -> str:
+        """The command's real output, stdout and stderr as a terminal of 80 columns would show them, cut as the README's."""
+        with tempfile.TemporaryDirectory() as folder:
+            shim = Path(folder, "relu-demo")
+            shim.write_text(f"#!/bin/sh\nexec '{sys.executable}' -m relu_demo \"$@\"\n")
+            shim.chmod(0o755)
+            environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+            environment |= {"PYTHONPATH": str(PROJECT), "COLUMNS": "80", "PYTHONIOENCODING": "utf-8"}
+            done = subprocess.run(
+                ["bash", "-c", self.command],
+                cwd=PROJECT,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+            )
+        shown = done.stdout.splitlines(keepends=True)
+        if self.lines and len(shown) > self.lines:
+            shown[self.lines :] = ["...\n"]
+        return "".join(shown)
+
+
+def examples(text: str) -> Iterator[Example]:
+    """Every command in the console blocks of a README's text."""
+    for block in BLOCK.finditer(text):
+        for part in block["body"].split("$ ")[1:]:
+            command, _, output = part.partition("\n")
+            yield Example(command, output, int(block["lines"] or 0))
+
+
+def with_output(text: str, output: Callable[[Example], str]) -> str:
+    """The README's text with what `output` gives in place of what stands below each command."""
+
+    def fill(block: re.Match[str]) -> str:
+        filled = "".join(f"$ {example.command}\n{output(example)}" for example in examples(block[0]))
+        return f"{block[0].splitlines()[0]}\n{filled}```"
+
+    return BLOCK.sub(fill, text)
+
+
+if __name__ == "__main__":
+    README.write_text(with_output(README.read_text(encoding="utf-8"), Example.run), encoding="utf-8")

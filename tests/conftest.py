@@ -1,0 +1,78 @@
+"""What every test may use: the command in this process, the command as a process, and the shape of its output."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relu_demo.cli import run
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run of the command gave."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """Standard output, read as strict JSON."""
+        return json.loads(self.out, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+
+
+Demo = Callable[..., Result]
+
+
+@pytest.fixture
+def demo(capsys: pytest.CaptureFixture[str]) -> Demo:
+    """Runs the command in this process, where torch is loaded already."""
+
+    def call(*arguments: str) -> Result:
+        capsys.readouterr()
+        code = run(arguments)
+        said = capsys.readouterr()
+        return Result(code, said.out, said.err)
+
+    return call
+
+
+@pytest.fixture
+def process() -> Demo:
+    """Runs the command as a process of its own, in pipes."""
+
+    def call(*arguments: str, **environment: str) -> Result:
+        done = subprocess.run(
+            [sys.executable, "-m", "relu_demo", *arguments],
+            env=command_environment(**environment),
+            capture_output=True,
+            encoding="utf-8",
+            timeout=120,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+def command_environment(**more: str) -> dict[str, str]:
+    """This process's environment without what steers a terminal, with relu_demo to be found, and with `more`."""
+    steering = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM", "PYTHONIOENCODING", "LC_ALL", "LANG"}
+    kept = {name: value for name, value in os.environ.items() if name not in steering}
+    return {**kept, "PYTHONPATH": str(ROOT), **more}
+
+
+def without_addresses(text: str) -> str:
+    """The text with every id and every address replaced: they are the only thing that a seed does not fix."""
+    return re.sub(r"0x[0-9a-f]+|\b\d{9,}\b", "ADDRESS", text)

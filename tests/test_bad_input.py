@@ -1,0 +1,170 @@
+"""Bad input: one clear line on stderr, exit code 2, nothing on stdout, never a traceback."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import Demo
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from relu_demo.cli import run
+
+BAD = {
+    "two scenarios": (["--compare", "--inplace"], "--compare and --inplace are two scenarios; give one of them"),
+    "both halves as scenarios": (["--inplace", "--no-inplace"], "--inplace and --no-inplace are two scenarios"),
+    "three numbers": (["--shape", "1,3,5"], "'1,3,5' has 3 numbers and not four; give N,C,H,W"),
+    "five numbers": (["--shape", "1,3,5,5,5"], "has 5 numbers and not four"),
+    "no number": (["--shape", "1,3,five,5"], "'1,3,five,5' is not four whole numbers"),
+    "a fraction": (["--shape", "1,3,5.5,5"], "not four whole numbers"),
+    "nothing": (["--shape", ""], "'' is not four whole numbers"),
+    "a zero": (["--shape", "0,3,5,5"], "'0,3,5,5' has 0 in it, and every size is at least 1"),
+    "a negative size": (["--shape", "1,-3,5,5"], "has -3 in it, and every size is at least 1"),
+    "too big to count": (["--shape", f"1,3,5,{2**62}"], "more elements than PyTorch can count"),
+    "far too big": (["--shape", "1,3,5," + "9" * 400], "more elements than PyTorch can count"),
+    "more digits than Python reads": (["--shape", "1,3,5," + "9" * 9000], "is not four whole numbers"),
+    "too many channels": (["--shape", f"1,{2**31},5,5"], "more elements than PyTorch can count"),
+    "lower than the kernel": (["--shape", "1,3,2,5"], "'1,3,2,5' is smaller than the 3 by 3 kernel of conv1"),
+    "narrower than the kernel": (["--shape", "1,3,5,1"], "smaller than the 3 by 3 kernel"),
+    "an unknown device": (["--device", "gpu"], "PyTorch knows no device 'gpu'; here there is: cpu"),
+    "no device": (["--device", ""], "PyTorch knows no device ''"),
+    "meta": (["--device", "meta"], "meta has no values to show"),
+    "an unknown dtype": (["--dtype", "floaty"], "PyTorch knows no dtype 'floaty'; give one of bfloat16"),
+    "a dtype that is something else": (["--dtype", "nn"], "PyTorch knows no dtype 'nn'"),
+    "an integer dtype": (["--dtype", "int32"], "int32 is not a floating dtype; give one of"),
+    "a complex dtype": (["--dtype", "torch.complex64"], "complex64 is not a floating dtype"),
+    "a seed that is no number": (["--seed", "seven"], "'seven' is not a whole number; give one, for example 7"),
+    "a seed too high": (["--seed", str(2**64)], "18446744073709551616 is out of PyTorch's range; give a number from"),
+    "a seed too low": (["--seed", str(-(2**63) - 1)], "is out of PyTorch's range"),
+    "values below zero": (["--values", "-1"], "-1 is not in the range"),
+    "an option without its value": (["--seed"], "'--seed' requires an argument"),
+    "an argument": (["compare"], "unexpected extra argument (compare)"),
+    "a line break in a value": (["--seed", "1\n2\x1b[31m"], r"'1 2\x1b[31m' is not a whole number"),
+}
+
+
+def held(code: int, out: str, err: str) -> None:
+    """What holds of every refusal."""
+    assert code == 2
+    assert out == ""
+    assert err.startswith("relu-demo: ")
+    assert err.endswith("\n")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(("arguments", "says"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_told_in_one_line(demo: Demo, arguments: list[str], says: str) -> None:
+    result = demo(*arguments)
+    held(result.code, result.out, result.err)
+    assert says in result.err
+
+
+@pytest.mark.versions
+def test_a_misspelt_option_is_answered_with_the_right_one(demo: Demo) -> None:
+    result = demo("--compar")
+    held(result.code, result.out, result.err)
+    assert "--compare" in result.err.lower()
+    assert "did you mean" in result.err.lower()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA here")
+def test_cuda_where_there_is_none(demo: Demo) -> None:
+    result = demo("--device", "cuda")
+    held(result.code, result.out, result.err)
+    assert "no cuda on this machine" in result.err
+    assert "here there is: cpu" in result.err
+
+
+def unconvolved() -> list[str]:
+    """The floating dtypes of this PyTorch that its CPU cannot convolve."""
+    names = []
+    for name, dtype in vars(torch).items():
+        if isinstance(dtype, torch.dtype) and dtype.is_floating_point and str(dtype) == f"torch.{name}":
+            try:
+                input = torch.randn(1, 1, 3, 3, dtype=dtype)
+                torch.nn.functional.conv2d(input, input)
+            except (RuntimeError, NotImplementedError):
+                names.append(name)
+    return names
+
+
+def test_a_dtype_that_the_device_cannot_convolve(demo: Demo) -> None:
+    assert unconvolved()
+    for name in unconvolved():
+        result = demo("--dtype", name)
+        held(result.code, result.out, result.err)
+        assert f"cpu cannot convolve {name}" in result.err
+        assert "give float32" in result.err
+
+
+@pytest.mark.parametrize("shape", ["1000,3,20000,20000", "1,500000,3,3", "1,3,1000000,1000000"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_shape_that_does_not_fit_is_refused_with_both_figures(demo: Demo, shape: str, dtype: str) -> None:
+    result = demo("--shape", shape, "--dtype", dtype)
+    held(result.code, result.out, result.err)
+    assert f"{shape} in {dtype} needs about " in result.err
+    assert "is free on cpu; give a smaller shape" in result.err
+
+
+options = [
+    "--inplace",
+    "--no-inplace",
+    "--compare",
+    "--json",
+    "-h",
+    "--version",
+    "--seed",
+    "--shape",
+    "--device",
+    "--dtype",
+    "--values",
+]
+small = st.integers(-2, 12).map(str)
+huge = st.integers(10**9, 10**25).map(str)
+shapes = st.lists(small | small | small | huge, min_size=3, max_size=5).map(",".join)
+junk = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+words = st.sampled_from(
+    ["cpu", "cuda", "cuda:9", "meta", "float32", "float16", "int8", "torch.float64", "1,3,5,5", "-", "--", "7"]
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> str:
+    """An option or a word with a character dropped, replaced or put in, but none that makes a number larger."""
+    text = draw(st.sampled_from(options) | words)
+    at = draw(st.integers(0, max(0, len(text) - 1)))
+    return (
+        text[:at]
+        + draw(st.sampled_from(["", "-", "=", ",", "\x00", "é", "[red]", " "]))
+        + text[at + draw(st.integers(0, 1)) :]
+    )
+
+
+option = st.sampled_from(options)
+pairs = st.tuples(st.sampled_from(["--seed", "--values"]), small | huge | junk) | st.tuples(
+    st.just("--shape"), shapes | junk
+)
+pairs |= st.tuples(st.sampled_from(["--device", "--dtype"]), words | junk)
+arguments = st.lists(
+    pairs.map(list) | option.map(lambda o: [o]) | mutated().map(lambda m: [m]) | junk.map(lambda j: [j]), max_size=4
+)
+
+
+@settings(
+    max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(arguments.map(lambda groups: [word for group in groups for word in group]))
+@example(["--json", "--dtype", "float16"])
+@example(["--device", "cuda:99999999999999999999"])
+@example(["--shape=" + "1,1,3,3"])
+def test_no_arguments_ever_lead_to_a_traceback(capsys: pytest.CaptureFixture[str], given: list[str]) -> None:
+    capsys.readouterr()
+    code = run(given)
+    said = capsys.readouterr()
+    assert code in (0, 1, 2)
+    if code == 2:
+        held(code, said.out, said.err)
+    else:
+        assert said.out
+        assert said.err == ""

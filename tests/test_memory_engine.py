@@ -1,0 +1,375 @@
+"""What `--memory` measures: bytes really allocated, in place and out of place, and why they are so."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relu_demo.measure import measure
+from relu_demo.memory import ACTIVATIONS, MAX_DEPTH, Measurement, Options, bytes_needed, growth, situations
+from relu_demo.quiet import quiet
+from relu_demo.saved import COPY, INPUT, RESULT, saved
+
+ROOT = Path(__file__).parents[1]
+SMALL = Options((1, 4, 8, 8), depth=2)
+
+pinned = pytest.mark.skipif(
+    not torch.__version__.startswith("2.13.")
+    or platform.machine().lower() not in ("x86_64", "amd64")
+    or not torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]
+    reason="the figures are those of PyTorch 2.13 with oneDNN on x86-64",
+)
+
+
+@pytest.fixture(scope="module")
+def table() -> dict[str, Measurement]:
+    return {found.situation.key: found for found in measure(Options())}
+
+
+def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A Python of its own that has imported torch before `code` runs, so that import warnings are not in the way."""
+    start = "import os, json, dataclasses, torch\n"
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", start + code],
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+MEASURE = """
+from relu_demo.measure import measure
+from relu_demo.memory import Options
+found = [dataclasses.asdict(each) for each in measure(Options((2, 16, 24, 24), depth=3))]
+"""
+
+
+# The shape of the table, with any PyTorch
+
+
+def test_the_rows_are_the_repl_the_relu_chains_and_the_other_activations() -> None:
+    rows = situations(Options(depth=5))
+    assert [row.key for row in rows] == [
+        "repl",
+        "conv_relu_no_grad",
+        "conv_relu_training",
+        "conv_batchnorm_relu_no_grad",
+        "conv_batchnorm_relu_training",
+        *(f"conv_{name.lower()}_training" for name in ACTIVATIONS),
+    ]
+    assert [row.depth for row in rows] == [1] + [5] * 10
+    assert [row.key for row in rows if row.both_names] == ["repl"]
+
+
+def test_growth_has_each_relu_chain_at_each_depth() -> None:
+    rows = growth(Options(depth=3))
+    assert [row.depth for row in rows] == [1] * 4 + [2] * 4 + [3] * 4
+    assert {row.activation for row in rows} == {"ReLU"}
+
+
+def test_each_row_has_bytes_and_a_reason() -> None:
+    found = measure(SMALL)
+    assert tuple(each.situation for each in found) == situations(SMALL)
+    for each in found:
+        assert each.unit == 4 * 8 * 8 * 4
+        assert 0 < len(each.why) <= 110
+        for figures in (each.out_of_place, each.in_place):
+            assert each.unit <= figures.live <= figures.peak
+
+
+def test_the_reason_fits_the_figures() -> None:
+    for each in measure(SMALL):
+        if each.why.endswith(f"keeps {INPUT}; in place {RESULT}"):
+            assert each.in_place.live < each.out_of_place.live, each.situation.title
+        elif each.situation.training and not each.situation.both_names:
+            assert each.in_place.live == each.out_of_place.live, each.situation.title
+
+
+def test_what_is_saved_is_read_from_the_node() -> None:
+    assert saved(torch.nn.ReLU(), "cpu") == (RESULT,)
+    assert saved(torch.nn.Sigmoid(), "cpu") == (RESULT,)
+    assert saved(torch.nn.SiLU(), "cpu") == (INPUT,)
+    assert saved(torch.nn.SiLU(inplace=True), "cpu") == (COPY,)
+    assert saved(torch.nn.BatchNorm2d(3), "cpu") == (INPUT,)
+    assert saved(torch.nn.Identity(), "cpu") == ()
+
+
+def test_without_grad_the_live_bytes_do_not_grow_with_depth_and_in_training_they_do() -> None:
+    found = measure(SMALL, rows=growth(Options(SMALL.shape, depth=4)))
+    for norm in (None, "BatchNorm2d"):
+        chain = [each for each in found if each.situation.norm == norm]
+        assert len({each.in_place.live for each in chain if not each.situation.training}) == 1
+        live = [each.in_place.live for each in chain if each.situation.training]
+        assert live == sorted(set(live))
+
+
+def test_progress_is_told_before_the_first_row_and_after_each() -> None:
+    told: list[tuple[int, int]] = []
+    measure(SMALL, lambda done, of: told.append((done, of)), situations(SMALL)[:3])
+    assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
+
+
+# The pinned PyTorch's figures, in units of one activation
+
+
+@pinned
+@pytest.mark.parametrize(
+    ("key", "out_of_place", "in_place"),
+    [
+        ("repl", (2, 2), (1, 2)),
+        ("conv_relu_no_grad", (1, 3), (1, 3)),
+        ("conv_relu_training", (8, 9), (8, 9)),
+        ("conv_batchnorm_relu_training", (16, 17), (16, 16)),
+        ("conv_leakyrelu_training", (16, 16), (8, 9)),
+        ("conv_elu_training", (16, 16), (8, 9)),
+        ("conv_relu6_training", (16, 16), (16, 16)),
+        ("conv_silu_training", (16, 16), (16, 16)),
+        ("conv_mish_training", (16, 16), (16, 16)),
+        ("conv_hardswish_training", (16, 16), (16, 16)),
+    ],
+)
+def test_figures(
+    table: dict[str, Measurement], key: str, out_of_place: tuple[int, int], in_place: tuple[int, int]
+) -> None:
+    found = table[key]
+    assert found.unit == 16 * 64 * 64 * 4
+    for figures, expected in ((found.out_of_place, out_of_place), (found.in_place, in_place)):
+        assert (round(figures.live / found.unit, 1), round(figures.peak / found.unit, 1)) == expected
+
+
+@pinned
+def test_bytes_are_exact_down_to_batch_norms_mean_and_deviation(table: dict[str, Measurement]) -> None:
+    found = table["conv_batchnorm_relu_training"]
+    vectors = 8 * 2 * 16 * 4  # blocks, two vectors, channels, bytes
+    assert found.in_place.live == 16 * found.unit + vectors
+
+
+@pinned
+def test_reasons(table: dict[str, Measurement]) -> None:
+    assert table["conv_relu_training"].why == "ReLU's backward keeps its result, not its input"
+    assert table["conv_elu_training"].why == "ELU's backward keeps its input; in place its result"
+    assert table["conv_silu_training"].why == "SiLU's backward keeps its input; in place a copy of its input"
+    assert table["repl"].why.startswith("o1 and h1 are two tensors, in place one tensor")
+    assert "aten::conv2d" in table["repl"].why
+
+
+# Determinism
+
+
+def test_the_bytes_are_the_same_in_each_run_and_with_any_number_of_threads() -> None:
+    runs = [
+        python(MEASURE + "print(json.dumps(found))", OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads)
+        for threads in ("1", "2", "4")
+    ]
+    assert [run.returncode for run in runs] == [0] * 3, runs[0].stderr
+    assert len({run.stdout for run in runs}) == 1
+
+
+def test_the_number_of_threads_is_left_as_it_was() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        measure(SMALL, rows=situations(SMALL)[:1])
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_chain_measured_with_many_threads_has_the_bytes_of_one() -> None:
+    code = """
+from relu_demo.measure import measure
+from relu_demo.memory import Options, situations
+options = Options((1, 16, 272, 272), depth=2)  # large enough to be left to all threads
+found = [dataclasses.asdict(each) for each in measure(options, rows=situations(options)[:6])]
+print(json.dumps(found))
+"""
+    one, two = (python(code, OMP_NUM_THREADS=threads, OMP_WAIT_POLICY="passive") for threads in ("1", "2"))
+    assert (one.returncode, two.returncode) == (0, 0), one.stderr
+    assert one.stdout == two.stdout
+
+
+def test_the_bytes_are_the_same_the_second_time_in_one_process() -> None:
+    first, second = measure(SMALL), measure(SMALL)
+    assert [asdict(each) for each in first] == [asdict(each) for each in second]
+
+
+def test_what_was_there_before_does_not_count() -> None:
+    alone = measure(SMALL)
+    ballast = [torch.zeros(100_000) for _ in range(10)]
+    assert measure(SMALL) == alone
+    del ballast
+
+
+# Nothing that C++ prints reaches the reader
+
+
+def test_the_profiler_prints_nothing() -> None:
+    run = python(MEASURE + "print(len(found))")
+    assert (run.returncode, run.stdout, run.stderr) == (0, "11\n", "")
+
+
+def test_garbage_freed_meanwhile_prints_nothing_and_does_not_count() -> None:
+    # a reference cycle that holds a tensor is what the garbage collector frees at a moment of its own
+    run = python(
+        MEASURE
+        + """
+import gc, torch
+from relu_demo.allocator import listen
+def forward():
+    for _ in range(2000):
+        cycle = []
+        cycle.append(cycle)
+    return torch.ones(16)
+gc.collect()
+for _ in range(50):
+    cycle = [torch.zeros(1000)]
+    cycle.append(cycle)
+del cycle
+print(listen(forward, "cpu")[0].live, gc.isenabled())
+"""
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "64 True\n", "")
+
+
+def test_stderr_works_between_situations() -> None:
+    run = python(
+        """
+from relu_demo.measure import measure
+from relu_demo.memory import Options
+measure(Options((1, 2, 4, 4), depth=1), lambda done, of: os.write(2, b"%d/%d " % (done, of)))
+"""
+    )
+    assert run.stderr == " ".join(f"{done}/11" for done in range(12)) + " "
+
+
+@pytest.mark.parametrize("closed", [(1,), (2,), (1, 2), (0, 2), (0, 1, 2)])
+def test_closed_descriptors_stay_closed(closed: tuple[int, ...], tmp_path: Path) -> None:
+    report = tmp_path / "report"
+    run = python(
+        f"""
+for fd in {closed}: os.close(fd)
+{MEASURE}
+open_again = []
+for fd in {closed}:
+    try: os.fstat(fd); open_again.append(fd)
+    except OSError: pass
+with open({str(report)!r}, "w") as file: json.dump([len(found), open_again], file)
+os._exit(0)
+"""
+    )
+    assert run.returncode == 0, run.stderr
+    assert json.loads(report.read_text()) == [11, []]
+
+
+def test_quiet_stops_what_is_written_to_the_descriptors_and_lets_an_exception_through() -> None:
+    run = python(
+        """
+from relu_demo.quiet import quiet
+lowest = os.dup(0); os.close(lowest)
+with quiet():
+    os.write(1, b"out"); os.write(2, b"err")
+os.write(1, b"after")
+try:
+    with quiet():
+        os.write(2, b"err")
+        raise KeyError("a real fault")
+except KeyError as error:
+    os.write(2, str(error).encode())
+left = os.dup(0)
+os.write(1, b" none left open" if left == lowest else b" a descriptor is left open")
+"""
+    )
+    assert (run.stdout, run.stderr) == ("after none left open", "'a real fault'")
+
+
+def test_a_fault_in_the_forward_is_seen_and_the_next_measurement_works() -> None:
+    from relu_demo.allocator import listen
+
+    def faulty() -> torch.Tensor:
+        return torch.zeros(2, 3) @ torch.zeros(2, 3)
+
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        listen(faulty, "cpu")
+    figures, held = listen(lambda: torch.zeros(10), "cpu")
+    assert (figures.live, figures.peak, held.shape) == (40, 40, (10,))
+
+
+# What is refused
+
+
+def test_pure_data_without_torch() -> None:
+    code = "import sys, relu_demo.memory as m; m.bytes_needed(m.Options()); print('torch' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.stdout == "False\n", run.stderr
+
+
+@pytest.mark.parametrize(
+    ("shape", "depth", "message"),
+    [
+        ((1, 0, 8, 8), 2, "shape 1,0,8,8: give four sizes"),
+        ((1, 3, 8), 2, "shape 1,3,8: give four sizes"),
+        ((1, 3, 1, 1), 2, "BatchNorm cannot train on one number"),
+        ((1, 3, 8, 8), 0, f"depth 0: give a number of blocks from 1 to {MAX_DEPTH}"),
+        ((1, 3, 8, 8), 17, "depth 17: give"),
+    ],
+)
+def test_options_that_no_chain_can_have(shape: tuple[int, int, int, int], depth: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Options(shape, depth)
+
+
+def test_a_device_that_cannot_be_listened_to() -> None:
+    with pytest.raises(ValueError, match=r"device meta.*give cpu or cuda"):
+        measure(Options(device="meta"))
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 70), st.integers(2, 40), st.integers(2, 40)),
+    depth=st.integers(1, 4),
+)
+def test_bytes_needed_is_never_less_than_what_any_situation_takes(shape: tuple[int, int, int, int], depth: int) -> None:
+    options = Options(shape, depth)
+    channels = shape[1]
+    weights = depth * (9 * channels + 1) * channels * 4
+    for each in measure(options):
+        most = max(each.out_of_place.peak, each.in_place.peak) + each.unit + weights
+        assert most <= bytes_needed(options), each.situation.title
+
+
+def test_bytes_needed_is_not_far_more_than_what_is_taken(table: dict[str, Measurement]) -> None:
+    most = max(max(each.out_of_place.peak, each.in_place.peak) for each in table.values())
+    assert bytes_needed(Options()) < 2 * most
+
+
+def test_bytes_needed_of_what_no_machine_has() -> None:
+    assert bytes_needed(Options((10**6, 10**4, 10**5, 10**5), depth=16)) > 10**20
+
+
+# On a GPU
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_cuda() -> None:
+    for each in measure(Options(device="cuda")):
+        for figures in (each.out_of_place, each.in_place):
+            assert 0 < figures.live <= figures.peak
+
+
+def test_quiet_nests() -> None:
+    with quiet(), quiet():
+        os.write(2, b"nothing")
+    assert os.fstat(2)

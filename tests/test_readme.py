@@ -1,0 +1,71 @@
+"""The README: every command in it is run, and the output that stands there is the real one."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, command_environment, without_addresses
+
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from readme import Example, examples
+
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = list(examples(TEXT))
+
+RUN_ELSEWHERE = ["python scripts/run.py --compare", "python scripts/test.py", "pip install ."]
+"""Commands that make environments: `.ci/run` runs them from a fresh clone."""
+
+
+def comparable(output: str) -> str:
+    """Without ids, addresses and the version of PyTorch."""
+    return re.sub(r"PyTorch [^\s)]+", "PyTorch", without_addresses(output))
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="the README's pipes are those of a Unix shell")
+@pytest.mark.parametrize("example", EXAMPLES, ids=[example.command for example in EXAMPLES])
+def test_what_the_readme_shows_is_what_the_command_prints(example: Example) -> None:
+    if "jq" in example.command and shutil.which("jq") is None:
+        pytest.skip("jq is not installed")
+    assert comparable(example.run()) == comparable(example.output)
+
+
+def test_the_readme_opens_with_the_comparison_and_has_both_commands() -> None:
+    assert EXAMPLES[0].command == "relu-demo --compare --seed 7"
+    assert TEXT.index("relu-demo --compare") < TEXT.index("python scripts/run.py") < TEXT.index("The four questions")
+
+
+def test_every_other_command_is_run_by_the_checks() -> None:
+    shell = [
+        line
+        for block in re.findall(r"^```sh\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+        for line in block.splitlines()
+    ]
+    assert sorted(shell) == sorted([*RUN_ELSEWHERE, "python scripts/bench.py"])
+    checks = (ROOT / ".ci" / "run").read_text(encoding="utf-8").replace('"$python"', "python")
+    for command in RUN_ELSEWHERE:
+        assert re.search(
+            re.escape(command.replace("pip install .", "-m pip install --quiet .")) + "$", checks, re.MULTILINE
+        )
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "wait4"), reason="needs Unix")
+def test_the_benchmark_prints_ratios() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "bench.py"), "--runs", "1", "version"],
+        env=command_environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert re.search(r"^--version / import click +wall time .* = +\d+\.\d\d  at most 2\.00", done.stdout), done
+    assert done.returncode in (0, 1)
+
+
+def test_the_readme_names_every_module() -> None:
+    named = set(re.findall(r"`(\w+\.py)`", TEXT))
+    assert {path.name for path in Path(ROOT, "relu_demo").glob("*.py")} - {"__init__.py", "__main__.py"} <= named

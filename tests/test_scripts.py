@@ -1,0 +1,474 @@
+"""The scripts run.py and test.py, as real processes on a tiny project with tiny packages, and no network."""
+
+import ast
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+PATIENCE = 120  # seconds that no step here may take, however busy the machine
+PAUSE = 0.05  # seconds between two looks at a file
+
+pytestmark = pytest.mark.slow  # most of these make an environment
+
+posix = pytest.mark.skipif(os.name == "nt", reason="signals and process groups are POSIX")
+
+# Builds the tiny project's editable install; while the file "hold" is there it goes no further.
+BACKEND = """
+import os, time, zipfile
+
+def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
+    if os.path.exists("hold"):
+        open("held", "w").close()
+    while os.path.exists("hold"):
+        time.sleep(0.02)
+    version = open("relu_demo/__init__.py").read().split('"')[1]
+    info = f"relu_demo-{version}.dist-info"
+    name = f"relu_demo-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(os.path.join(wheel_directory, name), "w") as wheel:
+        wheel.writestr("relu_demo.pth", os.getcwd())
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\\nName: relu-demo\\nVersion: {version}\\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    return name
+"""
+
+PYPROJECT = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+
+[project]
+name = "relu-demo"
+dynamic = ["version"]
+"""
+
+PROGRAM = """
+import importlib.metadata, json, os, sys, time
+import tiny
+import relu_demo
+
+if sys.argv[1:2] == ["exit"]:
+    sys.exit(int(sys.argv[2]))
+if sys.argv[1:2] == ["die"]:
+    os.kill(os.getpid(), int(sys.argv[2]))
+if sys.argv[1:2] == ["sleep"]:
+    try:
+        print("asleep", flush=True)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        sys.exit(130)
+print(json.dumps({
+    "arguments": sys.argv[1:],
+    "folder": os.getcwd(),
+    "prefix": sys.prefix,
+    "python": list(sys.version_info[:2]),
+    "tiny": tiny.VERSION,
+    "version": relu_demo.__version__,
+    "installed": importlib.metadata.version("relu-demo"),
+}))
+"""
+
+# Stands in for pytest: tells what it was given, and exits with the code it was given.
+TEST_RUNNER = """
+import os, sys
+print("testing in", os.getcwd(), "with", *sys.argv[1:])
+sys.exit(int(sys.argv[1]) if sys.argv[1:] else 0)
+"""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the scripts around a project so small that its environment is made in seconds."""
+
+    root: Path
+    wheels: Path
+
+    @property
+    def venv(self) -> Path:
+        return self.root / ".venv"
+
+    def environ(self, **more: str) -> dict[str, str]:
+        settings = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+        here = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.wheels), "PIP_CONFIG_FILE": os.devnull}
+        return {**settings, **here, **more}
+
+    def start(
+        self,
+        *arguments: str,
+        script: str = "run.py",
+        python: str = sys.executable,
+        cwd: Path | None = None,
+        **environ: str,
+    ) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [python, str(self.root / "scripts" / script), *arguments],
+            cwd=cwd or self.root,
+            env=self.environ(**environ),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=os.name != "nt",
+        )
+
+    def run(
+        self, *arguments: str, script: str = "run.py", python: str = sys.executable, **environ: str
+    ) -> "subprocess.CompletedProcess[str]":
+        return finish(self.start(*arguments, script=script, python=python, cwd=None, **environ))
+
+    def write(self, name: str, text: str) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    def hold(self) -> None:
+        """Let the next installation stop in its middle."""
+        (self.root / "held").unlink(missing_ok=True)
+        self.write("hold", "")
+
+    def wait_until_held(self) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not (self.root / "held").exists():
+            assert time.monotonic() < deadline, "the installation has not come to its middle"
+            time.sleep(PAUSE)
+
+    def release(self) -> None:
+        (self.root / "hold").unlink()
+
+
+def finish(process: "subprocess.Popen[str]") -> "subprocess.CompletedProcess[str]":
+    out, err = process.communicate(timeout=PATIENCE)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def write_wheel(folder: Path, name: str, version: str, source: str) -> None:
+    info = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{name}.py", source)
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+
+
+def make_project(root: Path) -> Project:
+    project = Project(root / "a project", root / "wheels")
+    project.wheels.mkdir(parents=True)
+    for version in ("1.0", "2.0"):
+        write_wheel(project.wheels, "tiny", version, f"VERSION = '{version}'")
+    write_wheel(project.wheels, "pytest", "1.0", TEST_RUNNER)
+    shutil.copytree(SCRIPTS, project.root / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    project.write("scripts/constraints.txt", "")
+    project.write("scripts/requirements.txt", "tiny==1.0\n")
+    project.write("scripts/requirements-test.txt", "pytest==1.0\n")
+    project.write("backend.py", BACKEND)
+    project.write("pyproject.toml", PYPROJECT)
+    project.write("relu_demo/__init__.py", '__version__ = "0.1.0"\n')
+    project.write("relu_demo/__main__.py", PROGRAM)
+    return project
+
+
+def other_pythons() -> Iterator[str]:
+    """Give the Pythons of other versions that this machine has: those on the path, and pyenv's."""
+    names = ["python2.7", *(f"python3.{minor}" for minor in range(6, 20))]
+    folders = [str(path) for path in Path.home().glob(".pyenv/versions/*/bin")]
+    for name in names:
+        found = shutil.which(name, path=os.pathsep.join([*folders, os.environ.get("PATH", "")]))
+        if found and subprocess.run([found, "-c", ""], capture_output=True).returncode == 0:
+            yield found
+
+
+def version_of(python: str) -> tuple[int, int]:
+    code = "import sys; sys.stdout.write('%d %d' % sys.version_info[:2])"
+    major, minor = subprocess.run([python, "-c", code], capture_output=True, text=True).stdout.split()
+    return int(major), int(minor)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return make_project(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose environment is made; for tests that change nothing in it."""
+    project = make_project(tmp_path_factory.mktemp("made"))
+    assert project.run().returncode == 0
+    return project
+
+
+def said(result: "subprocess.CompletedProcess[str]") -> dict[str, object]:
+    """What the program told of itself; it must be all there is on stdout."""
+    assert result.returncode == 0, result.stderr
+    answer: dict[str, object] = json.loads(result.stdout)
+    return answer
+
+
+def test_the_first_run_makes_the_environment_tells_of_it_on_stderr_and_runs_the_program(
+    project: Project,
+) -> None:
+    first = project.run("--compare", "a b", "")
+    answer = said(first)
+    assert answer["arguments"] == ["--compare", "a b", ""]
+    assert Path(str(answer["prefix"])).samefile(project.venv)
+    assert answer["version"] == answer["installed"] == "0.1.0"
+    assert "making a virtual environment" in first.stderr
+    assert "Successfully installed tiny-1.0" in first.stderr
+
+
+def test_a_second_run_says_nothing_and_starts_at_once(made: Project) -> None:
+    assert made.run().stderr == ""
+    python = made.venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    ways = {
+        "script": [sys.executable, str(made.root / "scripts" / "run.py"), "exit", "0"],
+        "direct": [str(python), "-m", "relu_demo", "exit", "0"],
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(7):
+        for name, command in ways.items():
+            began = time.perf_counter()
+            subprocess.run(command, env=made.environ(), check=True, cwd=made.root)
+            seconds[name].append(time.perf_counter() - began)
+    assert median(seconds["script"]) - median(seconds["direct"]) < 0.3
+
+
+def test_it_runs_in_the_callers_folder_and_is_not_misled_by_it_or_by_another_environment(
+    made: Project, tmp_path: Path
+) -> None:
+    for trap in ("tiny.py", "relu_demo.py", "venv.py", "pip.py", "json.py"):
+        (tmp_path / trap).write_text("raise SystemExit('imported from the wrong folder')")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "tiny.py").write_text("VERSION = 'wrong'")
+    misled = {
+        "PYTHONPATH": str(elsewhere),
+        "PYTHONHOME": sys.base_prefix,
+        "VIRTUAL_ENV": str(elsewhere),
+        "PIP_TARGET": str(elsewhere),
+        "PIP_USER": "1",
+    }
+    result = finish(made.start(cwd=tmp_path, **misled))
+    answer = said(result)
+    assert Path(str(answer["folder"])).samefile(tmp_path)
+    assert answer["tiny"] == "1.0"
+    assert Path(str(answer["prefix"])).samefile(made.venv)
+    assert result.stderr == ""
+
+
+def test_misleading_settings_do_not_disturb_the_first_run(project: Project, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "tiny.py").write_text("VERSION = 'wrong'")
+    result = project.run(PYTHONPATH=str(elsewhere), PYTHONSAFEPATH="1", PIP_TARGET=str(elsewhere), PIP_USER="1")
+    assert said(result)["tiny"] == "1.0"
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 77])
+def test_the_programs_exit_code_is_passed_on(made: Project, code: int) -> None:
+    assert made.run("exit", str(code)).returncode == code
+
+
+@posix
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGABRT])
+def test_so_is_the_signal_that_ended_it(made: Project, number: signal.Signals) -> None:
+    assert made.run("die", str(int(number))).returncode == -number
+
+
+@posix
+def test_ctrl_c_in_the_program_is_130_without_a_traceback(made: Project) -> None:
+    process = made.start("sleep")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "asleep\n"
+    os.killpg(process.pid, signal.SIGINT)
+    result = finish(process)
+    assert (result.returncode, result.stderr) == (130, "")
+
+
+@posix
+def test_ctrl_c_while_installing_is_130_without_a_traceback_and_the_next_run_repairs_it(
+    project: Project,
+) -> None:
+    project.hold()
+    process = project.start()
+    project.wait_until_held()
+    os.killpg(process.pid, signal.SIGINT)
+    result = finish(process)
+    assert result.returncode == 130
+    assert result.stderr.splitlines()[-1].startswith("relu-demo: stopped")
+    assert "run.py" not in result.stderr, "no traceback of the script's own"
+    project.release()
+    assert said(project.run())["tiny"] == "1.0"
+    assert project.run().stderr == ""
+
+
+@posix
+def test_killed_half_way_the_next_run_begins_again_with_a_fresh_folder(project: Project) -> None:
+    project.hold()
+    process = project.start()
+    project.wait_until_held()
+    os.killpg(process.pid, signal.SIGKILL)
+    finish(process)
+    project.release()
+    for half_written in project.venv.rglob("tiny.py"):
+        half_written.write_text("VERS")
+    again = project.run()
+    assert said(again)["tiny"] == "1.0"
+    assert "making a virtual environment" in again.stderr
+    assert project.run().stderr == ""
+
+
+@posix
+def test_killed_alone_its_pip_is_waited_for(project: Project) -> None:
+    project.hold()
+    process = project.start()
+    project.wait_until_held()
+    process.kill()
+    process.wait()
+    again = project.start()
+    assert again.stderr is not None
+    assert "waiting for another run" in again.stderr.readline()
+    project.release()
+    assert said(finish(again))["tiny"] == "1.0"
+    finish(process)
+
+
+def test_two_first_runs_at_the_same_time_make_one_environment(project: Project) -> None:
+    results = [finish(process) for process in [project.start(), project.start()]]
+    assert [said(result)["tiny"] for result in results] == ["1.0", "1.0"]
+    assert sum("making a virtual environment" in result.stderr for result in results) == 1
+
+
+@posix
+def test_an_environment_in_use_is_not_pulled_from_under_the_program(project: Project) -> None:
+    project.run()
+    running = project.start("sleep")
+    assert running.stdout is not None
+    assert running.stdout.readline() == "asleep\n"
+    project.write("scripts/requirements.txt", "tiny==2.0\n")
+    waiting = project.start()
+    assert waiting.stderr is not None
+    assert "waiting for another run" in waiting.stderr.readline()
+    assert running.poll() is None
+    os.killpg(running.pid, signal.SIGINT)
+    assert finish(running).returncode == 130
+    assert said(finish(waiting))["tiny"] == "2.0"
+
+
+def test_new_pins_an_edited_source_and_a_new_version_take_effect(project: Project) -> None:
+    project.run()
+    project.write("scripts/requirements.txt", "tiny==2.0\n")
+    assert said(project.run())["tiny"] == "2.0"
+
+    project.write("relu_demo/__main__.py", "print('edited')")
+    edited = project.run()
+    assert (edited.stdout, edited.stderr) == ("edited\n", "")
+
+    project.write("relu_demo/__main__.py", PROGRAM)
+    project.write("relu_demo/__init__.py", '__version__ = "0.2.0"\n')
+    newer = project.run()
+    assert said(newer)["installed"] == "0.2.0"
+    assert "making a virtual environment" not in newer.stderr
+
+
+def test_a_moved_project_makes_its_environment_anew(project: Project) -> None:
+    project.run()
+    moved = Project(project.root.with_name("moved"), project.wheels)
+    project.root.rename(moved.root)
+    assert Path(str(said(moved.run())["prefix"])).samefile(moved.venv)
+    assert moved.run().stderr == ""
+
+
+def test_the_tests_come_on_top_and_neither_script_undoes_the_other(project: Project, tmp_path: Path) -> None:
+    tests = finish(project.start("5", "-k", "name", script="test.py", cwd=tmp_path))
+    assert tests.returncode == 5, "the exit code of the tests"
+    assert tests.stdout == f"testing in {project.root.resolve()} with 5 -k name\n"
+    assert project.run().stderr == ""
+    again = project.run(script="test.py")
+    assert (again.returncode, again.stderr) == (0, "")
+
+
+def test_without_a_network_the_last_line_says_what_is_wrong_and_what_worked_still_works(
+    project: Project,
+) -> None:
+    project.run()
+    project.write("scripts/requirements-test.txt", "nowhere-to-be-found==1.0\n")
+    failed = project.run(script="test.py")
+    last = failed.stderr.splitlines()[-1]
+    assert failed.returncode == 1
+    assert failed.stdout == ""
+    assert last.startswith("relu-demo: the environment could not be made")
+    assert "No matching distribution found for nowhere-to-be-found==1.0" in last
+    assert "network" in last
+    assert project.run().stderr == ""
+    project.write("scripts/requirements-test.txt", "pytest==1.0\n")
+    mended = project.run(script="test.py")
+    assert mended.returncode == 0
+    assert "making a virtual environment" not in mended.stderr
+
+
+def test_an_environment_made_by_something_else_is_left_alone(project: Project) -> None:
+    precious = project.venv / "precious"
+    project.write(".venv/precious", "mine")
+    result = project.run()
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert "was made by something else" in result.stderr
+    assert precious.read_text() == "mine"
+
+
+@pytest.mark.parametrize("module", ["venv", "ensurepip"])
+def test_a_python_that_cannot_make_environments_says_what_to_install(
+    project: Project, tmp_path: Path, module: str
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(f"import sys; sys.modules[{module!r}] = None")
+    result = project.run(PYTHONPATH=str(tmp_path))
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert module in result.stderr
+    assert f"apt install python3.{sys.version_info[1]}-venv" in result.stderr
+    assert not project.venv.exists()
+
+
+def test_another_python_makes_the_environment_anew_with_itself(project: Project) -> None:
+    here = sys.version_info[:2]
+    newer = [python for python in other_pythons() if (3, 10) <= version_of(python) != here]
+    if not newer:
+        pytest.skip("this machine has no other Python from 3.10 on")
+    project.run()
+    assert said(project.run(python=newer[-1]))["python"] == list(version_of(newer[-1]))
+
+
+@pytest.mark.parametrize("script", ["run.py", "test.py"])
+def test_a_python_that_is_too_old_gets_one_line_and_exit_code_2(script: str) -> None:
+    older = [python for python in other_pythons() if version_of(python) < (3, 10)]
+    if not older:
+        pytest.skip("this machine has no Python older than 3.10")
+    for python in older:
+        result = subprocess.run([python, str(SCRIPTS / script)], capture_output=True, text=True)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert len(result.stderr.splitlines()) == 1
+        assert "needs Python 3.10 or newer" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["run.py", "test.py", "_python.py"])
+def test_what_an_old_python_reads_has_no_syntax_that_it_lacks(name: str) -> None:
+    ast.parse((SCRIPTS / name).read_text(encoding="utf-8"), feature_version=(3, 4))
+
+
+@pytest.mark.parametrize("path", sorted(SCRIPTS.glob("*.txt")), ids=lambda path: path.name)
+def test_every_requirement_is_pinned(path: Path) -> None:
+    lines = [line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    for line in filter(None, lines):
+        assert re.fullmatch(r"-c constraints\.txt|[a-z0-9-]+==[0-9.]+(; .+)?", line), line
