@@ -42,11 +42,13 @@ class Bottleneck(nn.Module):
             self.down = nn.Sequential(nn.Conv2d(channels, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Image features to image features."""
         y = self.relu(self.bn1(self.conv1(x)))
         y = self.relu(self.bn2(self.conv2(y)))
         y = self.bn3(self.conv3(y))
         y += x if self.down is None else self.down(x)
-        return self.relu(y)
+        result: Tensor = self.relu(y)
+        return result
 
 
 def residual_50() -> nn.Module:
@@ -80,6 +82,7 @@ def watched(model: nn.Module, x: Tensor) -> Callable[[], object]:
 
 
 def seconds(run: Callable[[], object]) -> float:
+    """Wall-clock seconds of one run."""
     start = time.perf_counter()
     result = run()
     taken = time.perf_counter() - start
@@ -99,10 +102,11 @@ def peak(run: Callable[[], object]) -> int:
     with Meter() as meter:
         result = run()
     del result
-    return meter.peak
+    return int(meter.peak)
 
 
 def main() -> None:
+    """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=7, help="runs of each, in turns")
     parser.add_argument("--size", type=int, default=32, help="height and width for the network of 1,000 calls")
@@ -120,12 +124,15 @@ def main() -> None:
     print(f"  with the weights: {(theirs + weights) / (mine + weights):.3f} of its memory  (at most 1.2)")
     whole = seconds(lambda: check(model, x))
     report = check(model, x)
-    print(f"  whole check    {whole * 1e3:7.0f} ms  {whole / own:5.2f} forwards; ok {report.ok}, {len(report.calls)} calls")
+    print(f"  whole check    {whole * 1e3:7.0f} ms  {whole / own:5.2f} forwards")
+    print(f"  ok {report.ok}, {len(report.calls)} calls")
 
     model, x = thousand(16).train(), torch.randn(1, 16, options.size, options.size)
     own, whole = side_by_side(lambda: model(x), lambda: check(model, x), max(3, options.times // 2))
     report = check(model, x)
-    print(f"1,000 in-place calls after 1,000 convolutions, 1,16,{options.size},{options.size}: forward {own * 1e3:.0f} ms")
+    print(
+        f"1,000 in-place calls after 1,000 convolutions, 1,16,{options.size},{options.size}: forward {own * 1e3:.0f} ms"
+    )
     print(f"  whole check    {whole * 1e3:7.0f} ms  {whole / own:5.2f} forwards  (at most 10; brute force over 2,000)")
     print(f"  ok {report.ok}, {len(report.calls)} calls, {report.forwards} forwards and {report.backwards} backwards")
 

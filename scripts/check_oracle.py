@@ -10,18 +10,19 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "network")]
 
 
 def main() -> int:
+    """Compares, prints, and gives 1 if anything disagrees."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument("--count", type=int, default=20_000, help="number of networks")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     import torch
-
-    from tests.network.agree import disagreements
+    from agree import disagreements
 
     torch.set_num_threads(1)
     tally: Counter[str] = Counter()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -57,8 +56,8 @@ def check(model: nn.Module, *inputs: Any, train: bool | None = None, **kwargs: A
 
     `train` sets `model.train(train)` for the check; None leaves each module as built. The
     forward is recorded by autograd exactly if it would be where `check` is called: under `torch.no_grad()`
-    the check is one of inference, and no backward is tried. The loss of the trial backward is a fixed weighting of every
-    output that requires grad. The inputs may be any tensors, in containers too; on device meta
+    the check is one of inference, and no backward is tried. The loss of the trial backward is a fixed weighting of
+    every output that requires grad. The inputs may be any tensors, in containers too; on device meta
     suspects stay suspects where only values could tell.
 
     Raises BadInput if `model` is no module or has lazy parameters; NetworkError, with the network's own error as its
@@ -117,7 +116,7 @@ class _Check:
             writes=writes,
             as_written=AsWritten(**{**vars(whole), "conflicts": conflicts(written)}),
             advice=advice,
-            unseen=tuple(_unseen(self.model, self.runner.called_in_backward)),
+            unseen=tuple(_unseen(self.model, seen)),
             forwards=self.runner.forwards,
             backwards=self.runner.backwards,
         )
@@ -126,7 +125,7 @@ class _Check:
     def base(self) -> Outcome:
         """Everything out of place."""
         if self._base is None:
-            self._base = self.runner.run(lambda index, call: False)
+            self._base = self.runner.run(_NONE)
         return self._base
 
     def _watch(self, in_place: frozenset[int], backward: bool = False) -> Watched:
@@ -142,10 +141,9 @@ class _Check:
                 stale = []
                 if backward:
                     outputs = [t for t in tensors(result) if t.requires_grad]
-                    try:
-                        gradients(outputs)
-                    except RuntimeError:
-                        pass  # an error of another kind; what was stale up to there still counts
+                    # An error of another kind may end it; what was stale up to there still counts.
+                    with suppress(RuntimeError):
+                        gradients(outputs, self.model)
                     stale = watch.stale()
             calls = watch.finish(result, self.model)
             held = watch.still_held(result, self.model)
@@ -159,7 +157,7 @@ class _Check:
     def _settle(self, seen: Seen) -> tuple[Effect, ...]:
         """The effects of one call alone in place, by a real run."""
         base = self.base
-        alone = _only(seen.index)
+        alone = _among(frozenset({seen.index}))
         outcome = self.runner.run(alone, measure_damage=seen.held)
         if outcome.forward_error is not None:
             return (Effect(REFUSED, True, words=first_line(outcome.forward_error)),)
@@ -199,7 +197,7 @@ class _Check:
         if all(t.device.type == "cpu" for t in _tensors_of(self.base.result)):
             return 0.0
         if self._noise is None:
-            again = self.runner.run(lambda index, call: False, backward=False)
+            again = self.runner.run(_NONE, backward=False)
             self._noise = compare(self.base.result, again.result).largest or 0.0
         return self._noise
 
@@ -208,7 +206,7 @@ class _Check:
             return base.backward is True and outcome.backward is False
         # Backward is broken anyway. Then a call breaks it if it makes more saved tensors stale.
         if self._base_stale is None:
-            self._base_stale = self.runner.run(lambda index, call: False, count_stale=True).stale
+            self._base_stale = self.runner.run(_NONE, count_stale=True).stale
         return self.runner.run(in_place, count_stale=True).stale > self._base_stale
 
     def _as_written(self, outcome: Outcome, watched: Watched) -> AsWritten:
@@ -248,7 +246,7 @@ class _Check:
             return True
         if self._difference(outcome).real or gradients_differ(self.base, outcome):
             return False
-        return not self._breaks(lambda index, call: index in in_place, self.base, outcome)
+        return not self._breaks(_among(in_place), self.base, outcome)
 
     def _advice(
         self, calls: tuple[Call, ...], off: tuple[Call, ...], as_written: Outcome, watched: Watched
@@ -282,11 +280,11 @@ class _Check:
         """
         The switches that can be on together: `on` less those that are in each other's way. `fixed` stay on.
 
-        A call that saves its result when in place, and its input when not, can be safe alone and still be in the way of the
-        next (leaky_relu, then dropout). A watched pass with the switches on, and its backward, tells which.
+        A call that saves its result when in place, and its input when not, can be safe alone and still be in the way
+        of the next (leaky_relu, then dropout). A watched pass with the switches on, and its backward, tells which.
         """
         for _ in range(_ROUNDS):
-            outcome = outcome or self.runner.run(lambda index, call: index in on)
+            outcome = outcome or self.runner.run(_among(on))
             if self._good(outcome, on, watched):
                 return on, True
             if outcome.forward_error is not None or outcome.backward is not False:
@@ -313,12 +311,13 @@ class _Check:
             self.kept.restore()
 
 
+def _among(chosen: frozenset[int]) -> Callable[[int, Switched], bool]:
+    return lambda index, call: index in chosen
+
+
+_NONE = _among(frozenset())
 _RRELU = "PyTorch's rrelu gives other random numbers in place, for a tensor that is not contiguous"
 _HELD = Place("held after the forward by a hook, a closure or a global", "")
-
-
-def _only(chosen: int) -> Callable[[int, Switched], bool]:
-    return lambda index, call: index == chosen
 
 
 def _call(seen: Seen, effects: Iterable[Effect]) -> Call:
@@ -351,7 +350,7 @@ def _tensors_of(result: list[tuple[str, Any]]) -> Iterator[Tensor]:
     return (leaf for _, leaf in result if isinstance(leaf, Tensor))
 
 
-def _unseen(model: nn.Module, called_in_backward: bool) -> Iterator[Unseen]:
+def _unseen(model: nn.Module, seen: list[Seen]) -> Iterator[Unseen]:
     above = ""
     for name, module in model.named_modules():
         if above and name.startswith(above):
@@ -362,8 +361,9 @@ def _unseen(model: nn.Module, called_in_backward: bool) -> Iterator[Unseen]:
             yield Unseen(name, type(module).__name__, why)
             if not name:
                 break
-    if called_in_backward:
-        yield Unseen("", "checkpoint", "runs calls again in backward (torch.utils.checkpoint); those were not watched")
+    if torch.is_grad_enabled():
+        why = "runs again in backward (torch.utils.checkpoint); that second run is not watched"
+        yield from (Unseen(path, "checkpoint", why) for path in dict.fromkeys(s.place.module for s in seen if s.again))
 
 
 def _hidden(module: nn.Module) -> str | None:

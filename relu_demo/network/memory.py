@@ -9,10 +9,10 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from relu_demo.network.report import Memory
-from relu_demo.network.storage import key_of, storage_of, weak_ref
+from relu_demo.network.storage import is_gone, key_of, storage_of, weak_ref
 
 
-class Meter(TorchDispatchMode):
+class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """
     Counts the bytes of live storages, after every operator, by weak reference.
 
@@ -21,7 +21,7 @@ class Meter(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
         self._bytes: dict[int, int] = {}
         self._references: dict[int, StorageWeakRef] = {}
@@ -49,7 +49,7 @@ class Meter(TorchDispatchMode):
         return Memory(self._live(), self.peak)
 
     def _live(self) -> int:
-        for key in [key for key, reference in self._references.items() if reference.expired()]:
+        for key in [key for key, reference in self._references.items() if is_gone(reference)]:
             del self._references[key], self._bytes[key]
         return sum(self._bytes.values())
 

@@ -14,6 +14,7 @@ from relu_demo.network.report import Place
 
 _TORCH = str(Path(torch.__file__).parent) + os.sep
 _OURS = str(Path(__file__).parents[1]) + os.sep
+_CHECKPOINT = os.path.join(_TORCH, "utils", "checkpoint.py")
 _CALL = nn.Module._call_impl.__code__
 
 
@@ -50,6 +51,16 @@ class Places:
             path = os.path.abspath(filename)
             known = self._foreign[filename] = not path.startswith((_TORCH, _OURS))
         return known
+
+
+def runs_again() -> bool:
+    """Whether the running operation is inside of a torch.utils.checkpoint, which calls it again in backward."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_filename == _CHECKPOINT:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def operation_name(function: object) -> str:

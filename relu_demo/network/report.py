@@ -193,7 +193,7 @@ class Report:
         """The report as strict JSON would hold it: an infinity or a NaN is a string."""
         plain: dict[str, Any] = _plain(self)
         plain["ok"] = self.ok
-        for row, call in zip([*plain["calls"], *plain["off"]], [*self.calls, *self.off]):
+        for row, call in zip([*plain["calls"], *plain["off"]], [*self.calls, *self.off], strict=True):
             row["safe"] = call.safe
         plain["advice"]["saves_live"] = self.advice.saves_live
         plain["advice"]["saves_peak"] = self.advice.saves_peak

@@ -50,7 +50,6 @@ class Runner:
         self._arguments = (args, kwargs)
         self.forwards = 0
         self.backwards = 0
-        self.called_in_backward = False
 
     def inputs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """A fresh copy of the caller's arguments."""
@@ -83,10 +82,9 @@ class Runner:
 
         stale = _StaleCount()
         hooks = saved_tensors_hooks(stale.pack, stale.unpack) if count_stale else nullcontext()
-        switch = Switch(decide)
         try:
             inputs = self.inputs()
-            with uncompiled(), hooks, switch:
+            with uncompiled(), hooks, Switch(decide):
                 try:
                     result = self.forward(inputs)
                 except Exception as error:
@@ -97,10 +95,8 @@ class Runner:
                 left = attribute_tensors(self.network)
                 outcome.kept = [(name, tensor.detach().clone()) for name, tensor in left.items()]
                 outcome.damage = max((_difference(now, before) for now, before in damaged), default=0.0)
-                calls = switch.count
                 if backward:
                     self._backward(result, outcome, list(tensors(inputs)))
-                self.called_in_backward |= switch.count > calls
             outcome.stale = stale.count
             return outcome
         finally:
@@ -119,7 +115,7 @@ class Runner:
             return
         self.backwards += 1
         try:
-            grads = gradients(outputs)
+            grads = gradients(outputs, self.network)
         except Exception as error:
             outcome.backward, outcome.backward_error = False, _without_frames(error)
             return
@@ -127,19 +123,21 @@ class Runner:
         order = {id(tensor): i for i, tensor in enumerate([*self.network.parameters(), *inputs])}
         for leaf, grad in grads:
             if grad is not None and id(leaf) in order and grad.device.type != "meta":
-                grad = grad.to_dense() if grad.is_sparse else grad
-                digest = float(grad.double().sum()), float(grad.double().abs().sum())
+                wide = (grad.to_dense() if grad.is_sparse else grad).double()
+                digest = float(wide.sum()), float(wide.abs().sum())
                 outcome.gradients[order[id(leaf)]] = digest
                 outcome.precision = max(outcome.precision, torch.finfo(grad.dtype).eps ** 0.5)
 
 
-def gradients(outputs: list[Tensor]) -> list[tuple[Tensor, Tensor | None]]:
+def gradients(outputs: list[Tensor], network: nn.Module) -> list[tuple[Tensor, Tensor | None]]:
     """Each leaf that the outputs depend on, with its gradient from a real backward. `.grad` is put back."""
-    found = list(_leaves_of(outputs))
+    # The network's own too: a checkpoint (reentrant) hides leaves from the graph.
+    found = list({id(leaf): leaf for leaf in (*_leaves_of(outputs), *network.parameters())}.values())
     seeds = [_seed(output) for output in outputs]
     if any(getattr(leaf, "_post_accumulate_grad_hooks", None) for leaf in found):
         # Such a hook may be an optimizer's step; `grad` does not call it.
-        return list(zip(found, torch.autograd.grad(outputs, found, seeds, allow_unused=True)))
+        given = [leaf for leaf in found if leaf.requires_grad]
+        return list(zip(given, torch.autograd.grad(outputs, given, seeds, allow_unused=True), strict=True))
     before = [leaf.grad for leaf in found]
     try:
         for leaf in found:
@@ -147,7 +145,7 @@ def gradients(outputs: list[Tensor]) -> list[tuple[Tensor, Tensor | None]]:
         torch.autograd.backward(outputs, seeds)
         return [(leaf, leaf.grad) for leaf in found]
     finally:
-        for leaf, grad in zip(found, before):
+        for leaf, grad in zip(found, before, strict=True):
             leaf.grad = grad
 
 
@@ -215,15 +213,15 @@ def compare(a: list[tuple[str, Any]], b: list[tuple[str, Any]]) -> Difference:
     """
     The difference of two results, leaf by leaf.
 
-    In place and out of place can be different loops (one over strides, one vectorized) that round differently in the last bit.
-    A difference up to 100 roundings of float32, relative to the largest value of its tensor, is not real.
+    In place and out of place can be different loops (one over strides, one vectorized) that round differently in the
+    last bit. A difference up to 100 roundings of float32, relative to the largest value of its tensor, is not real.
     """
     if [path for path, _ in a] != [path for path, _ in b]:
         return Difference(math.inf, True)
     if any(isinstance(leaf, Tensor) and leaf.device.type == "meta" for _, leaf in (*a, *b)):
         return Difference(None, False)
     largest, real = 0.0, False
-    for (_, x), (_, y) in zip(a, b):
+    for (_, x), (_, y) in zip(a, b, strict=True):
         difference = _difference(x, y)
         largest = max(largest, difference)
         real = real or difference > _rounding(x)
@@ -268,14 +266,20 @@ def _tensor_difference(a: Tensor, b: Tensor) -> float:
 
 
 def gradients_differ(a: Outcome, b: Outcome) -> bool:
-    """Beyond the rounding of an in-place backward that works from the result (elu), not from the input?"""
+    """Whether they do beyond rounding: in place, the backward of elu works from the result, not from the input."""
     if not a.backward or not b.backward:
         return False
-    both = [(a.gradients.get(i, (0.0, 0.0)), b.gradients.get(i, (0.0, 0.0))) for i in {*a.gradients, *b.gradients}]
-    largest = max((size for pair in both for _, size in pair if math.isfinite(size)), default=0.0)
-    tolerance = 10 * max(a.precision, b.precision) * largest
-    pairs = [(x, y) for g, h in both for x, y in zip(g, h)]
-    return any(abs(x - y) > tolerance for x, y in pairs if math.isfinite(x) and math.isfinite(y))
+    none = (0.0, 0.0)
+    both = [(a.gradients.get(i, none), b.gradients.get(i, none)) for i in {*a.gradients, *b.gradients}]
+    if any(not math.isfinite(value) for pair in both for digest in pair for value in digest):
+        return False
+    largest = max((size for pair in both for _, size in pair), default=0.0)
+    precision = max(a.precision, b.precision)
+    for (x, x_size), (y, y_size) in both:
+        tolerance = 10 * precision * max(x_size, y_size) + 100 * precision**2 * largest
+        if abs(x - y) > tolerance or abs(x_size - y_size) > tolerance:
+            return True
+    return False
 
 
 def first_line(error: BaseException) -> str:

@@ -21,9 +21,9 @@ class Snapshot:
     """
     A network's state, and the random generators'. `restore()` puts both back, bit for bit.
 
-    Kept: each module's attributes (parameters, buffers, submodules, hooks, training flags, plain Python attributes and
-    the built-in containers in them), the values of all their tensors, gradients, and the generators of Python, NumPy and
-    PyTorch on every device in use. Buffers are copied at once. Other tensors are as large as the network, so
+    Kept: each module's attributes (parameters, buffers, submodules, hooks, training flags, plain Python attributes
+    and the built-in containers in them), the values of all their tensors, gradients, and the generators of Python,
+    NumPy and PyTorch on every device in use. Buffers are copied at once. Other tensors are as large as the network, so
     they are copied only when a write is about to reach them: `before_write`. State outside the network (a global
     counter) is not kept.
     """
@@ -40,7 +40,7 @@ class Snapshot:
         self._random = list(_random_states(network))
 
     def holds(self, key: int | None) -> bool:
-        """Does the storage belong to the network's state?"""
+        """Whether the storage belongs to the network's state."""
         return key in self._by_key
 
     def before_write(self, key: int | None) -> None:
@@ -63,9 +63,7 @@ class Snapshot:
             storage_of(self._by_key[key]).copy_(values)
         for state in self._state:
             if state.key not in self._values and state.alias.device.type != "meta" and state.was_written():
-                raise RuntimeError(
-                    "a parameter was written to in one pass and not in another; its old values are lost"
-                )
+                raise RuntimeError("a parameter was written to in one pass and not in another; its old values are lost")
             state.mark()
         self.restore_random()
 
@@ -163,7 +161,7 @@ class _Containers:
             if len(now) != len(items) or not all(map(is_, now, items)):
                 container.clear()
                 if isinstance(container, dict):
-                    container.update(zip(items[::2], items[1::2]))
+                    container.update(zip(items[::2], items[1::2], strict=True))
                 elif isinstance(container, set):
                     container.update(items)
                 else:
@@ -181,7 +179,7 @@ def _random_states(network: nn.Module) -> Iterator[tuple[Callable[[Any], Any], A
     if numpy is not None:
         yield numpy.random.set_state, numpy.random.get_state()
     yield torch.set_rng_state, torch.get_rng_state()
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         yield torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all()
     mps = getattr(torch, "mps", None)
     if mps is not None and torch.backends.mps.is_available():
@@ -238,4 +236,4 @@ def _copy(tensor: Tensor, kept: Snapshot, shared: bool, bases: dict[int, Tensor]
 
 
 def _is_whole(tensor: Tensor) -> bool:
-    return tensor.numel() * tensor.element_size() == storage_of(tensor).nbytes()
+    return bool(tensor.numel() * tensor.element_size() == storage_of(tensor).nbytes())

@@ -19,7 +19,7 @@ else:
 
     def storage_of(tensor: Tensor) -> Any:
         """The untyped storage, under its name before PyTorch 2.0."""
-        return tensor._storage()  # type: ignore[operator]
+        return getattr(tensor, "_storage")()  # noqa: B009 - stubs do not know it
 
 
 def key_of(tensor: Tensor) -> int | None:
@@ -35,9 +35,14 @@ def key_of(tensor: Tensor) -> int | None:
     return key
 
 
+def is_gone(reference: StorageWeakRef) -> bool:
+    """Whether the storage has been freed."""
+    return bool(reference.expired())  # type: ignore[no-untyped-call]
+
+
 def weak_ref(tensor: Tensor) -> StorageWeakRef:
     """A weak reference that is not fooled when the storage's address is used again."""
-    return StorageWeakRef(storage_of(tensor))
+    return StorageWeakRef(storage_of(tensor))  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
@@ -59,15 +64,15 @@ def region_of(tensor: Tensor) -> Region | None:
     if not tensor.numel():
         return None
     item = tensor.element_size()
-    levels = [(s * item, n) for s, n in zip(tensor.stride(), tensor.shape) if n > 1]
+    levels = [(int(s) * item, n) for s, n in zip(tensor.stride(), tensor.shape, strict=True) if n > 1]
     if item > 1:
         levels.append((1, item))
-    return Region(tensor.storage_offset() * item, tuple(levels))
+    return Region(int(tensor.storage_offset()) * item, tuple(levels))
 
 
 def overlap(a: Region | None, b: Region | None) -> bool:
     """
-    Do the two regions of one storage share a byte?
+    Tells whether two regions of one storage share a byte.
 
     False is certain. True is certain for regions whose strides nest (slices, chunks, narrows of one tensor); for
     other patterns it errs on the side of True.
@@ -84,7 +89,7 @@ def _disjoint(a: Region, b: Region, strides: list[int], origin: int) -> bool:
     boxes = [_box(region, strides, origin) for region in (a, b)]
     if boxes[0] is None or boxes[1] is None:
         return False
-    return any(a1 < b0 or b1 < a0 for (a0, a1), (b0, b1) in zip(*boxes))
+    return any(a1 < b0 or b1 < a0 for (a0, a1), (b0, b1) in zip(*boxes, strict=True))
 
 
 def _box(region: Region, strides: list[int], origin: int) -> list[tuple[int, int]] | None:
@@ -94,16 +99,15 @@ def _box(region: Region, strides: list[int], origin: int) -> list[tuple[int, int
         low, rest = divmod(rest, stride)
         size = 1 + sum(n - 1 for s, n in region.levels if s == stride)
         box.append((low, low + size - 1))
-    room = strides[0] if strides else 1
     for i, stride in enumerate(strides):
-        below = sum(high * s for (_, high), s in zip(box[i + 1 :], strides[i + 1 :])) + rest
+        below = sum(high * s for (_, high), s in zip(box[i + 1 :], strides[i + 1 :], strict=True)) + rest
         if below >= stride:
             return None
-    return box if room else None
+    return box
 
 
 def overlaps_itself(tensor: Tensor) -> bool:
-    """May two elements of the tensor be one byte (an expanded tensor)? False is certain."""
+    """Whether two elements of the tensor may be one (an expanded tensor). False is certain."""
     region = region_of(tensor)
     if region is None:
         return False

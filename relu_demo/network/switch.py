@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812 - as every PyTorch user writes it
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -66,9 +66,9 @@ class Switched:
         An accelerator's out-of-place dropout is a fused kernel that draws other random numbers than the in-place
         one. There, out of place means in place on a copy, so that both draw the same.
         """
-        if not in_place and self.is_dropout and self.input.device.type not in ("cpu", "meta"):
-            if not self.writes_nothing:
-                return self.function(**{**self.arguments, "input": self.input.clone(), "inplace": True})
+        fused = self.is_dropout and not self.writes_nothing and self.input.device.type not in ("cpu", "meta")
+        if fused and not in_place:
+            return self.function(**{**self.arguments, "input": self.input.clone(), "inplace": True})
         return self.function(**{**self.arguments, "inplace": in_place})
 
 

@@ -18,7 +18,7 @@ _TORCH = str(Path(nn.__file__).parents[1]) + os.sep
 _OURS = str(Path(__file__).parents[1]) + os.sep
 
 
-class BadInput(ValueError):
+class BadInput(ValueError):  # noqa: N818 - the user's input, not an error of the program
     """What the user gave cannot be checked. The message is one line that says what to give instead."""
 
 
@@ -52,7 +52,8 @@ def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise BadInput(f"there is no file {path}{_near(path.name, _python_files(path.parent))}")
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None, path
+    assert spec.loader is not None, path
     module = importlib.util.module_from_spec(spec)
     before = sys.modules.get(path.stem)
     # Its own imports, dataclasses and pickles look for it there, and for its neighbours beside it.

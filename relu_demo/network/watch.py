@@ -15,10 +15,10 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from relu_demo.network.place import Places, operation_name
+from relu_demo.network.place import Places, operation_name, runs_again
 from relu_demo.network.report import Place
 from relu_demo.network.snapshot import Snapshot, attribute_tensors
-from relu_demo.network.storage import Region, key_of, overlap, overlaps_itself, region_of, weak_ref
+from relu_demo.network.storage import Region, is_gone, key_of, overlap, overlaps_itself, region_of, weak_ref
 from relu_demo.network.switch import SWITCHED, Switch, Switched
 from relu_demo.network.tree import tensors
 
@@ -60,12 +60,14 @@ class Seen:
     on_input: bool = False
     result_used: bool = True
     draws_otherwise: bool = False
+    again: bool = False
+    """Inside of a checkpoint: it runs again in backward."""
     held: bool = False
     """Something outside the network still holds the overwritten memory after the forward."""
 
     @property
     def suspect(self) -> bool:
-        """Is a real run needed?"""
+        """Whether a real run is needed."""
         return bool(self.readers or self.saved_by or self.doubtful or self.on_input or self.held)
 
 
@@ -163,7 +165,7 @@ class Watch:
 
     def _alive(self, calls: list[Seen]) -> list[Seen]:
         def alive(call: Seen) -> bool:
-            return call.key is not None and not self._references[call.key].expired()
+            return call.key is not None and not is_gone(self._references[call.key])
 
         if any(alive(call) for call in calls):
             gc.collect()
@@ -180,7 +182,7 @@ class Watch:
         ]
 
     def _pack(self, tensor: Tensor) -> Saved:
-        with _quiet(self):
+        with _Quiet(self):
             key = key_of(tensor)
             saved = Saved(tensor, key, self._here("backward"), self._running_call)
             if key is not None:
@@ -188,7 +190,7 @@ class Watch:
             return saved
 
     def _unpack(self, saved: Saved) -> Tensor:
-        with _quiet(self):
+        with _Quiet(self):
             tensor = saved.tensor
             assert tensor is not None, "backward after the watch has ended"
             if saved.version >= 0 and tensor._version != saved.version:
@@ -244,6 +246,7 @@ class Watch:
         )
         grad = torch.is_grad_enabled()
         seen.draws_otherwise = call.draws_otherwise
+        seen.again = runs_again()
         if not nothing or call.reshapes:
             seen.doubtful = (
                 key is None
@@ -317,7 +320,7 @@ class Watch:
             self._touch(tensor, reads=True)
 
 
-class _quiet:
+class _Quiet:
     """While it lasts, the watch's own questions to tensors are not watched."""
 
     def __init__(self, watch: Watch) -> None:
@@ -356,18 +359,18 @@ class _Functions(Switch):
             watch._running, watch._running_place = outer
 
 
-class _Operators(TorchDispatchMode):
+class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every operator that reaches a kernel."""
 
     def __init__(self, watch: Watch) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._watch = watch
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        with _quiet(self._watch):
+        with _Quiet(self._watch):
             self._watch._operator(func, args, kwargs)
         return func(*args, **kwargs)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 Values = dict[str, Any]
@@ -199,7 +199,10 @@ def _layer(rng: random.Random, program: Program, names: list[str], values: Value
             return lambda p, v: v.update({target: p.parts[shared](v[source])})
     makers: list[Callable[[], nn.Module]] = [lambda: nn.Linear(tensor.shape[-1], tensor.shape[-1])]
     if tensor.dim() == 4:
-        makers += [lambda: nn.Conv2d(tensor.shape[1], tensor.shape[1], 3, padding=1), lambda: nn.BatchNorm2d(tensor.shape[1])]
+        makers += [
+            lambda: nn.Conv2d(tensor.shape[1], tensor.shape[1], 3, padding=1),
+            lambda: nn.BatchNorm2d(tensor.shape[1]),
+        ]
         makers += [lambda: nn.MaxPool2d(2, 1), lambda: nn.GroupNorm(1, tensor.shape[1])]
     if tensor.dim() == 2:
         makers.append(lambda: nn.BatchNorm1d(tensor.shape[1]))
@@ -218,21 +221,21 @@ _POINTWISE: list[Callable[[Tensor], Any]] = [
     lambda x: x * x,
     lambda x: x + 1,
     lambda x: x * 0.5,
-    lambda x: x.sin(),
+    Tensor.sin,
     lambda x: torch.softmax(x, -1),
-    lambda x: x.clone(),
-    lambda x: x.detach(),
+    Tensor.clone,
+    Tensor.detach,
     lambda x: x.data,
     lambda x: x.mean(-1, keepdim=True),
-    lambda x: F.gelu(x),
+    F.gelu,
     lambda x: x @ x.transpose(-1, -2),
-    lambda x: F.relu(x),
-    lambda x: torch.relu(x),
+    lambda x: F.relu(x),  # noqa: PLW0108 - looked up when called
+    torch.relu,
     lambda x: x.abs().sqrt(),
-    lambda x: x.sum(),
-    lambda x: torch.zeros_like(x),
+    Tensor.sum,
+    torch.zeros_like,
     lambda x: x.new_ones(x.shape),
-    lambda x: x.contiguous(),
+    Tensor.contiguous,
     lambda x: x.to(torch.float64),
     lambda x: x.numel() + 0.0 * x,
 ]
@@ -254,7 +257,7 @@ _VIEWS: list[Callable[[Tensor], Any]] = [
     lambda x: x.narrow(-1, 0, 1),
     lambda x: x.view_as(x),
     lambda x: x.unbind(0)[0],
-    lambda x: x.diagonal(),
+    Tensor.diagonal,
     lambda x: x.permute(*reversed(range(x.dim()))),
     lambda x: x[0],
 ]
@@ -285,7 +288,7 @@ def _chunks(rng: random.Random, program: Program, names: list[str], values: Valu
     source = _name(rng, names)
     a, b = f"c{len(names)}_{rng.randrange(1000)}", f"d{len(names)}_{rng.randrange(1000)}"
     dim = rng.choice((0, -1))
-    return lambda p, v: v.update(zip((a, b), v[source].chunk(2, dim)))
+    return lambda p, v: v.update(zip((a, b), v[source].chunk(2, dim), strict=False))
 
 
 def _join(rng: random.Random, program: Program, names: list[str], values: Values) -> Step:
@@ -346,7 +349,7 @@ def _own(rng: random.Random, program: Program, names: list[str], values: Values)
     target = _new(rng, names, source)
 
     def remember(p: Program, v: Values) -> None:
-        p.memory.copy_(v[source].detach())
+        p.get_buffer("memory").copy_(v[source].detach())
 
     def keep(p: Program, v: Values) -> None:
         p.last = v[source]
@@ -374,5 +377,10 @@ def _own(rng: random.Random, program: Program, names: list[str], values: Values)
 
 
 _MAKERS: list[Callable[[random.Random, Program, list[str], Values], Step | None]] = (
-    [_activation] * 6 + [_dropout] * 2 + [_layer] * 3 + [_pointwise] * 3 + [_view] * 2 + [_chunks, _join, _join, _write, _own]
+    [_activation] * 6
+    + [_dropout] * 2
+    + [_layer] * 3
+    + [_pointwise] * 3
+    + [_view] * 2
+    + [_chunks, _join, _join, _write, _own]
 )
