@@ -176,7 +176,9 @@ def test_every_switch_of_this_pytorch_is_seen() -> None:
     from relu_demo.network.switch import SWITCHED
 
     for function, signature in SWITCHED.items():
-        shape = (2, 3, 4, 4, 4) if "3d" in function.__name__ else (2, 3, 4, 4) if "2d" in function.__name__ else (2, 3, 4)
+        shape = (
+            (2, 3, 4, 4, 4) if "3d" in function.__name__ else (2, 3, 4, 4) if "2d" in function.__name__ else (2, 3, 4)
+        )
         extra = {"threshold": 0.1, "value": 0.2} if "threshold" in signature.parameters else {}
 
         def forward(net: Any, x: Tensor, function: Any = function, extra: Any = extra) -> Tensor:
