@@ -417,6 +417,9 @@ def _is_ordinary_view(view: Tensor) -> bool:
         return False
     if ask(view) != torch._C._autograd.CreationMeta.DEFAULT:
         return False
+    if not view.is_inference() and view._version > 0:
+        # Its base was written to since: autograd makes the view's grad_fn anew, or has not yet.
+        return False
     # A view that was resized (`out=`) can reach beyond its base; autograd's view of it is wrong then.
     inner, outer = region_of(view), region_of(base)
     return inner is None or (outer is not None and outer.start <= inner.start and inner.end <= outer.end)

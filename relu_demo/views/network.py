@@ -124,8 +124,7 @@ def _effect(effect: Effect) -> Iterator[str]:
     if effect.by:
         yield _by("saved before by" if effect.kind == "breaks-backward" else "read after by", effect.by)
     if effect.words:
-        words = effect.words if len(effect.words) <= WORDS else f"{effect.words[:WORDS]}..."
-        yield f"“{words}”"
+        yield f"“{_words(effect.words)}”"
 
 
 def _whole(report: Report) -> Iterator[Text]:
@@ -140,7 +139,7 @@ def _whole(report: Report) -> Iterator[Text]:
     if whole.gradients_differ:
         yield Text("The gradients are others, and nothing is raised.")
     if whole.backward is not None:
-        yield Text("Backward runs." if whole.backward else f"Backward raises: {(whole.backward_error or '')[:WORDS]}")
+        yield Text("Backward runs." if whole.backward else f"Backward raises: {_words(whole.backward_error or '')}")
     if whole.out_of_place_backward is False:
         yield Text("With everything out of place, backward raises too.")
     for conflict in whole.conflicts:
@@ -172,6 +171,12 @@ def _by(how: str, places: Sequence[Place]) -> str:
 def _place(place: Place) -> str:
     text = f"{place.operation} in {place.module}" if place.module else place.operation
     return f"{text} ({_short(place.file)}:{place.line})" if place.file else text
+
+
+def _words(words: str) -> str:
+    """PyTorch's own words, without its hint at the anomaly mode."""
+    said = words.partition(" Hint: ")[0]
+    return said if len(said) <= WORDS else f"{said[:WORDS]}..."
 
 
 def _short(path: str) -> str:

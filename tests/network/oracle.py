@@ -181,7 +181,7 @@ def _same(x: Any, y: Any) -> bool:
         # Loops over strided and over whole memory round differently in the last bits.
         finite = x[torch.isfinite(x)]
         scale = float(finite.abs().max()) if finite.numel() else 0.0
-        return torch.allclose(x.double(), y.double(), rtol=0, atol=1e-5 * scale, equal_nan=True)
+        return torch.allclose(x.double(), y.double(), rtol=0, atol=1e-5 * scale + 1e-6, equal_nan=True)
     return bool(x == y)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from agree import disagreements
 
-ONCE_WRONG: list[int] = []
+ONCE_WRONG: list[int] = [533, 203681]
 """Seeds on which an earlier version of the check was wrong."""
 
 
