@@ -317,7 +317,7 @@ def _among(chosen: frozenset[int]) -> Callable[[int, Switched], bool]:
 
 _NONE = _among(frozenset())
 _SMALLEST = 1e-6
-"""Where nobody reads what is overwritten, a difference up to this is the rounding of values that are noise themselves."""
+"""Where nobody reads what is overwritten, a difference up to this is rounding, of values that are noise themselves."""
 _RRELU = "PyTorch's rrelu gives other random numbers in place, for a tensor that is not contiguous"
 _HELD = Place("held after the forward by a hook, a closure or a global", "")
 

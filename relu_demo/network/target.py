@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
 import traceback
@@ -33,7 +34,7 @@ def load(target: str) -> nn.Module:
     Raises BadInput (nothing there, no module) or NetworkError (the user's code raised while it was imported or called).
     """
     source, colon, name = target.rpartition(":")
-    if not colon or not source or not name:
+    if not colon or not source or not name or name.endswith(".py"):
         raise BadInput(f"{target!r} names no network; give file.py:name or package.module:name")
     namespace = _import_file(Path(source)) if source.endswith(".py") else _import_module(source)
     value: Any = namespace
@@ -89,6 +90,14 @@ def _build(value: Any, name: str) -> Any:
     if not callable(value):
         raise BadInput(f"{name} is no torch.nn.Module, nor a class or function that gives one, but {value!r:.60}")
     try:
+        inspect.signature(value).bind()
+    except TypeError as error:
+        raise BadInput(
+            f"{name} cannot be called without arguments ({error}); name a function that builds it"
+        ) from error
+    except ValueError:
+        pass  # a callable that does not tell its signature
+    try:
         return value()
     except (Exception, SystemExit) as error:
         raise NetworkError(said_by(error, f"building {name}()")) from error
@@ -96,7 +105,7 @@ def _build(value: Any, name: str) -> Any:
 
 def said_by(error: BaseException, doing: str) -> str:
     """One line for an error of the user's code: what was being done, the error's last line, file and line."""
-    words = traceback.format_exception_only(type(error), error)[-1].strip().splitlines()
+    words = (error.msg if isinstance(error, SyntaxError) else str(error)).strip().splitlines()[:1]
     place = ""
     if isinstance(error, SyntaxError) and error.filename:
         place = f" ({error.filename}:{error.lineno})"
@@ -105,7 +114,7 @@ def said_by(error: BaseException, doing: str) -> str:
         theirs = [f for f in frames if not f.filename.startswith((_TORCH, _OURS, "<frozen"))]
         if theirs:
             place = f" ({theirs[-1].filename}:{theirs[-1].lineno})"
-    return f"{doing} raised {words[0] if words else type(error).__name__}{place}"
+    return f"{doing} raised {': '.join([type(error).__name__, *words])}{place}"
 
 
 def _near(name: str, known: list[str]) -> str:

@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+from torch.utils import dlpack
 
 from relu_demo.network.check import check
 from relu_demo.network.report import Call, Report
@@ -51,7 +52,7 @@ class PreActivation(nn.Module):
         self.conv1 = nn.Conv2d(4, 4, 3, padding=1)
         self.conv2 = nn.Conv2d(4, 4, 3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         y = self.conv1(self.relu(x))  # eats the skip
         y = self.conv2(self.relu(y))  # does not
         return x + y  # reads the skip
@@ -80,7 +81,7 @@ def test_preactivation_unit_is_silent_and_check_is_not() -> None:
 
 
 def test_activation_in_place_after_a_sigmoid_is_loud_and_both_lines_are_named() -> None:
-    def forward(net: Any, x: Tensor) -> Tensor:
+    def forward(net: Any, x: Tensor) -> Any:
         gate = torch.sigmoid(net.fc(x))  # saves its result
         return net.act(gate)  # writes over it
 
@@ -106,7 +107,7 @@ def test_the_articles_network_is_safe() -> None:
 
 
 def test_a_call_can_have_several_effects() -> None:
-    def forward(net: Any, x: Tensor) -> Tensor:
+    def forward(net: Any, x: Tensor) -> Any:
         s = net.fc(x) * x
         return x + s + F.relu(x, inplace=True)
 
@@ -137,7 +138,7 @@ def test_a_leaf_that_requires_grad_is_refused_in_pytorchs_words() -> None:
 
 
 def test_one_of_several_views_is_refused() -> None:
-    def forward(net: Any, x: Tensor) -> Tensor:
+    def forward(net: Any, x: Tensor) -> Any:
         a, b = net.fc(x).chunk(2, 1)
         return F.relu(a, inplace=True) + b
 
@@ -163,7 +164,7 @@ def test_an_expanded_tensor_is_refused() -> None:
         lambda x: F.hardtanh(x, -1.0, 1.0, True),
         lambda x: F.threshold(x, 0.1, 0.2, True),
         lambda x: F.rrelu(x, 0.1, 0.3, True, True),
-        lambda x: nn.SELU(True)(x),
+        nn.SELU(True),
     ],
 )
 def test_by_keyword_or_position_as_function_or_module(call: Callable[[Tensor], Tensor]) -> None:
@@ -181,7 +182,7 @@ def test_every_switch_of_this_pytorch_is_seen() -> None:
         )
         extra = {"threshold": 0.1, "value": 0.2} if "threshold" in signature.parameters else {}
 
-        def forward(net: Any, x: Tensor, function: Any = function, extra: Any = extra) -> Tensor:
+        def forward(net: Any, x: Tensor, function: Any = function, extra: Any = extra) -> Any:
             result: Tensor = function(x * 1.0, inplace=True, **extra)
             return result
 
@@ -190,7 +191,7 @@ def test_every_switch_of_this_pytorch_is_seen() -> None:
 
 
 def test_a_shape_read_is_no_read() -> None:
-    def forward(net: Any, x: Tensor) -> Tensor:
+    def forward(net: Any, x: Tensor) -> Any:
         h = net.fc(x)
         y = F.relu(h, inplace=True)
         return y * h.shape[0] + torch.zeros_like(h) + h.new_ones(h.size()) + h.dim() + h.numel()
@@ -211,7 +212,7 @@ def test_a_dropout_in_evaluation_overwrites_nothing() -> None:
 
 
 def test_disjoint_halves_of_one_storage_do_not_conflict() -> None:
-    def forward(net: Any, x: Tensor) -> Tensor:
+    def forward(net: Any, x: Tensor) -> Any:
         h = net.fc(x)
         a, b = h[:, :2], h[:, 2:]
         return torch.cat([F.relu(a, inplace=True), b], 1)
@@ -225,7 +226,7 @@ def test_disjoint_halves_of_one_storage_do_not_conflict() -> None:
 
 
 def test_overlapping_parts_do_conflict() -> None:
-    def forward(net: Any, x: Tensor) -> Tensor:
+    def forward(net: Any, x: Tensor) -> Any:
         h = net.fc(x)
         return torch.cat([F.relu(h[:, :3], inplace=True), h[:, 2:]], 1)
 
@@ -260,7 +261,7 @@ def test_returning_the_overwritten_tensor_changes_the_result() -> None:
 
 
 def test_values_that_the_call_does_not_change_are_no_fault_and_the_reader_is_still_named() -> None:
-    def forward(net: Any, x: Tensor) -> Tensor:
+    def forward(net: Any, x: Tensor) -> Any:
         h = x.abs()
         return F.relu(h, inplace=True) + h
 
@@ -270,7 +271,7 @@ def test_values_that_the_call_does_not_change_are_no_fault_and_the_reader_is_sti
 
 
 def test_code_that_drops_the_result_and_relies_on_the_overwriting_is_told_apart() -> None:
-    def forward(net: Any, x: Tensor) -> Tensor:
+    def forward(net: Any, x: Tensor) -> Any:
         h: Tensor = net.fc(x)
         F.relu(h, inplace=True)
         return h
@@ -281,7 +282,7 @@ def test_code_that_drops_the_result_and_relies_on_the_overwriting_is_told_apart(
 
 
 def test_a_value_read_into_python_is_a_read() -> None:
-    def forward(net: Any, x: Tensor) -> Tensor:
+    def forward(net: Any, x: Tensor) -> Any:
         h = net.fc(x)
         y = F.relu(h, inplace=True)
         return y * float(h.min())
@@ -290,16 +291,16 @@ def test_a_value_read_into_python_is_a_read() -> None:
 
 
 def test_memory_that_was_handed_out_before_the_write_counts() -> None:
-    def forward(net: Any, x: Tensor) -> Tensor:
+    def forward(net: Any, x: Tensor) -> Any:
         h = net.fc(x)
-        twin = torch.from_dlpack(h.detach())
+        twin = dlpack.from_dlpack(h.detach())
         return F.relu(h, inplace=True) + twin
 
     assert "changes-result" in kinds(only(check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))))
 
 
 def test_a_tensor_that_the_module_keeps_counts() -> None:
-    def forward(net: Any, x: Tensor) -> Tensor:
+    def forward(net: Any, x: Tensor) -> Any:
         net.features = net.fc(x)
         return F.relu(net.features, inplace=True)
 
@@ -325,8 +326,8 @@ def test_a_buffer_that_is_overwritten_counts() -> None:
             super().__init__()
             self.register_buffer("mask", torch.randn(4))
 
-        def forward(self, x: Tensor) -> Tensor:
-            return x * F.relu(self.mask, inplace=True)
+        def forward(self, x: Tensor) -> Any:
+            return x * F.relu(self.get_buffer("mask"), inplace=True)
 
     network = Masked()
     before = network.get_buffer("mask").clone()
@@ -337,7 +338,7 @@ def test_a_buffer_that_is_overwritten_counts() -> None:
 
 
 def test_another_write_that_breaks_backward_is_listed_with_both_lines() -> None:
-    def forward(net: Any, x: Tensor) -> Tensor:
+    def forward(net: Any, x: Tensor) -> Any:
         s = torch.sigmoid(net.fc(x))  # saved here
         s += 1  # and written over
         return s
@@ -352,7 +353,7 @@ def test_another_write_that_breaks_backward_is_listed_with_both_lines() -> None:
 
 
 def test_another_write_that_harms_nothing_is_not_listed() -> None:
-    def forward(net: Any, x: Tensor) -> Tensor:
+    def forward(net: Any, x: Tensor) -> Any:
         h: Tensor = net.fc(x)
         h += 1
         h[:, :1] = 0
@@ -395,7 +396,7 @@ def test_what_is_off_and_would_do_harm_is_not_advised() -> None:
     report = check(PreActivation(), torch.randn(1, 4, 8, 8))
     assert report.advice.turn_on == ()
 
-    def forward(net: Any, x: Tensor) -> Tensor:
+    def forward(net: Any, x: Tensor) -> Any:
         h = net.fc(x)
         return h + F.relu(h) + F.elu(torch.sigmoid(h))
 
@@ -414,7 +415,7 @@ def test_randomness_is_the_same_in_every_pass() -> None:
 
 
 def test_under_no_grad_nothing_is_saved_and_backward_is_not_asked_for() -> None:
-    def forward(net: Any, x: Tensor) -> Tensor:
+    def forward(net: Any, x: Tensor) -> Any:
         return F.relu(torch.sigmoid(net.fc(x)), inplace=True)
 
     network = Net(forward, fc=nn.Linear(4, 4))
@@ -449,7 +450,7 @@ def test_a_script_module_is_named_and_never_called_safe() -> None:
 def test_what_a_script_module_reads_is_seen() -> None:
     inner = torch.jit.script(nn.Linear(4, 4))
 
-    def forward(net: Any, x: Tensor) -> Tensor:
+    def forward(net: Any, x: Tensor) -> Any:
         h = net.fc(x)
         y = F.relu(h, inplace=True)
         result: Tensor = net.inner(h) + y
@@ -461,8 +462,8 @@ def test_what_a_script_module_reads_is_seen() -> None:
 
 @pytest.mark.skipif(not hasattr(torch, "compile"), reason="this PyTorch has no torch.compile")
 def test_a_compiled_module_is_named_and_never_called_safe() -> None:
-    network = torch.compile(nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True)), backend="eager")
-    report = check(network, torch.randn(2, 4))
+    compiled: Any = torch.compile(nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True)), backend="eager")
+    report = check(compiled, torch.randn(2, 4))
     assert "compiled" in report.unseen[0].why
     assert not report.ok
 
@@ -492,9 +493,9 @@ def test_an_autograd_function_that_keeps_a_tensor_its_own_way() -> None:
         def backward(ctx: Any, grad: Tensor) -> Tensor:
             return 2 * ctx.x * grad
 
-    def forward(net: Any, x: Tensor) -> Tensor:
+    def forward(net: Any, x: Tensor) -> Any:
         h = net.fc(x)
-        y = Square.apply(h)
+        y = Square.apply(h)  # type: ignore[no-untyped-call]
         return F.relu(h, inplace=True) + y
 
     (effect,) = only(check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))).effects

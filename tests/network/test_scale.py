@@ -34,9 +34,9 @@ class Residual(nn.Module):
 class Silent(nn.Module):
     """Reads what it has overwritten."""
 
-    def __init__(self, *size: int, **where: Any) -> None:
+    def __init__(self, size: int, **where: Any) -> None:
         super().__init__()
-        self.fc1, self.fc2 = nn.Linear(*size, **where), nn.Linear(*size, **where)
+        self.fc1, self.fc2 = nn.Linear(size, size, **where), nn.Linear(size, size, **where)
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ def test_a_thousand_calls_without_suspects_need_two_forwards() -> None:
 
 
 def test_one_more_run_for_each_suspect() -> None:
-    units = [Silent(4, 4) for _ in range(5)]
+    units = [Silent(4) for _ in range(5)]
     report = check(nn.Sequential(*units), torch.randn(2, 4))
     # Watched, out of place, five suspects, as written; and one to verify the advice.
     assert report.forwards == 1 + 1 + 5 + 1 + 1
@@ -80,7 +80,7 @@ def test_the_watched_pass_keeps_nothing_that_the_forward_does_not() -> None:
 
 
 def test_on_meta_a_network_larger_than_memory_and_suspects_stay_suspects() -> None:
-    network = nn.Sequential(*(Silent(200_000, 200_000, device="meta") for _ in range(4)))
+    network = nn.Sequential(*(Silent(200_000, device="meta") for _ in range(4)))
     report = check(network, torch.empty(8, 200_000, device="meta"))
     assert report.device == "meta"
     for call in report.calls:
