@@ -65,6 +65,17 @@ def check(model: nn.Module, *inputs: Any, train: bool | None = None, **kwargs: A
 
     In-place semantics: https://pytorch.org/docs/stable/notes/autograd.html#in-place-operations-with-autograd
     """
+    return examine(model, inputs, kwargs, train=train)
+
+
+def examine(
+    model: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    train: bool | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Report:
+    """As `check`, and tells `progress(done, total)` about the suspects that are settled, a run of the network each."""
     if not isinstance(model, nn.Module):
         raise BadInput(f"{_named(model)} is no torch.nn.Module; give a module, not {_article(type(model).__name__)}")
     if any(torch.nn.parameter.is_lazy(p) for p in (*model.parameters(), *model.buffers())):
@@ -73,7 +84,7 @@ def check(model: nn.Module, *inputs: Any, train: bool | None = None, **kwargs: A
     try:
         if train is not None:
             model.train(train)
-        return _Check(model, inputs, kwargs).report()
+        return _Check(model, args, kwargs).report(progress)
     finally:
         for module, flag in flags:
             module.training = flag
@@ -89,12 +100,17 @@ class _Check:
         self.arguments = (args, kwargs)
         self._base: Outcome | None = None
         self._base_stale: int | None = None
-        self._noise: float | None = None
+        self._noise: Difference | None = None
 
-    def report(self) -> Report:
+    def report(self, progress: Callable[[int, int], None]) -> Report:
         watched = self._watch(frozenset())
         seen = watched.calls
-        settled = {s.index: self._settle(s) for s in seen if s.written and s.suspect}
+        suspects = [s for s in seen if s.written and s.suspect]
+        settled = {}
+        for done, suspect in enumerate(suspects):
+            progress(done, len(suspects))
+            settled[suspect.index] = self._settle(suspect)
+        progress(len(suspects), len(suspects))
         calls = tuple(_call(s, settled.get(s.index, ())) for s in seen if s.written)
         off = tuple(_call(s, _suspicions(s)) for s in seen if not s.written)
         written = frozenset(call.index for call in calls)
@@ -116,7 +132,7 @@ class _Check:
             writes=writes,
             as_written=AsWritten(**{**vars(whole), "conflicts": conflicts(written)}),
             advice=advice,
-            unseen=tuple(_unseen(self.model, seen)),
+            unseen=(*_unseen(self.model, seen), *self._unsteady()),
             forwards=self.runner.forwards,
             backwards=self.runner.backwards,
         )
@@ -188,18 +204,18 @@ class _Check:
     def _difference(self, outcome: Outcome) -> Difference:
         """Result and kept state against everything out of place; noise of the device does not count."""
         found = self.runner.compare(self.base, outcome)
-        if found.real and found.largest is not None and found.largest <= 10 * self._noise_level():
-            return Difference(found.largest, False)
-        return found
-
-    def _noise_level(self) -> float:
-        # Some kernels of accelerators are not deterministic. On the CPU the same run gives the same numbers.
-        if all(t.device.type == "cpu" for t in _tensors_of(self.base.result)):
-            return 0.0
+        if not found.real or found.largest is None:
+            return found
         if self._noise is None:
+            # Some kernels of accelerators are not deterministic, nor is every network.
             again = self.runner.run(_NONE, backward=False)
-            self._noise = compare(self.base.result, again.result).largest or 0.0
-        return self._noise
+            self._noise = self.runner.compare(self.base, again)
+        return Difference(found.largest, found.largest > 10 * (self._noise.largest or 0.0))
+
+    def _unsteady(self) -> Iterator[Unseen]:
+        if self._noise is not None and self._noise.real:
+            why = f"differs by up to {self._noise.largest:.4g} from run to run, though torch draws the same numbers"
+            yield Unseen("", type(self.model).__name__, why)
 
     def _breaks(self, in_place: Callable[[int, Switched], bool], base: Outcome, outcome: Outcome) -> bool:
         if base.backward is not False:
@@ -346,10 +362,6 @@ def _suspicions(seen: Seen) -> Iterator[Effect]:
         yield Effect(OVERWRITES_INPUT, False)
     if seen.doubtful and not (seen.readers or seen.saved_by or seen.on_input):
         yield Effect(REFUSED, False)
-
-
-def _tensors_of(result: list[tuple[str, Any]]) -> Iterator[Tensor]:
-    return (leaf for _, leaf in result if isinstance(leaf, Tensor))
 
 
 def _unseen(model: nn.Module, seen: list[Seen]) -> Iterator[Unseen]:

@@ -16,7 +16,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from relu_demo.network.snapshot import Snapshot, attribute_tensors, copy_inputs
 from relu_demo.network.storage import key_of
 from relu_demo.network.switch import Switch, Switched
-from relu_demo.network.tree import leaves, tensors
+from relu_demo.network.tree import graph, leaves, tensors
 
 
 @dataclass
@@ -156,21 +156,8 @@ def _seed(output: Tensor) -> Tensor:
 
 
 def _leaves_of(outputs: list[Tensor]) -> Iterator[Tensor]:
-    waiting: list[Any] = []
-    seen: set[Any] = set()
-    for output in outputs:
-        if output.grad_fn is None:
-            yield output
-        else:
-            waiting.append(output.grad_fn)
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if hasattr(node, "variable"):
-            yield node.variable
-        waiting.extend(following for following, _ in node.next_functions)
+    yield from (output for output in outputs if output.grad_fn is None)
+    yield from (node.variable for node in graph(outputs) if hasattr(node, "variable"))
 
 
 class _StaleCount:

@@ -1,10 +1,11 @@
-"""Tensors inside what a network takes and returns: tuples, lists, mappings, dataclasses, plain objects."""
+"""Tensors inside what a network takes and returns (tuples, lists, mappings, dataclasses), and the graph behind them."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from torch import Tensor, nn
@@ -63,3 +64,19 @@ def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
         else:
             object.__setattr__(twin, name, item)
     return twin
+
+
+def graph(outputs: Iterable[Tensor]) -> Iterator[Any]:
+    """Each node of autograd's graph behind the outputs, once."""
+    waiting: list[Any] = []
+    for output in outputs:
+        # PyTorch refuses to give the grad_fn of one of several views once its base was written to.
+        with suppress(RuntimeError):
+            waiting.append(output.grad_fn)
+    seen: set[Any] = set()
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            yield node
+            waiting.extend(following for following, _ in node.next_functions)

@@ -20,7 +20,7 @@ from relu_demo.network.report import Place
 from relu_demo.network.snapshot import Snapshot, attribute_tensors
 from relu_demo.network.storage import Region, is_gone, key_of, overlap, overlaps_itself, region_of, weak_ref
 from relu_demo.network.switch import SWITCHED, Switch, Switched
-from relu_demo.network.tree import tensors
+from relu_demo.network.tree import graph, tensors
 
 _READERS_SHOWN = 8
 _ESCAPES = {"numpy", "__array__", "data_ptr", "storage", "untyped_storage", "_typed_storage", "__dlpack__", "tolist"}
@@ -62,6 +62,8 @@ class Seen:
     draws_otherwise: bool = False
     again: bool = False
     """Inside of a checkpoint: it runs again in backward."""
+    outlives: bool = False
+    """The overwritten memory is still alive when the next operator runs."""
     held: bool = False
     """Something outside the network still holds the overwritten memory after the forward."""
 
@@ -116,6 +118,7 @@ class Watch:
         self._writes: list[OtherWrite] = []
         self._stale: list[Saved] = []
         self._escaped: set[int] = set()
+        self._latest: Seen | None = None
         self._running: Any = None
         self._running_place: Place | None = None
         self._running_call: int | None = None
@@ -140,7 +143,10 @@ class Watch:
         names.update({id(parameter): name for name, parameter in network.named_parameters()})
         for tensor in [*network.buffers(), *network.parameters()]:
             self._touch(tensor, reads=True, place=Place(f"kept as {names[id(tensor)]}", ""))
+        foreign = any(isinstance(node, torch._C._FunctionBase) for node in graph(tensors(result)))
         for call in self._calls:
+            # An autograd.Function may hand memory to compiled code, whose reads no mode sees. Runs decide.
+            call.doubtful |= foreign and call.bytes > 0 and (call.outlives or call is self._latest)
             alive = [saved for ref in call.saved_before for saved in [ref()] if saved is not None]
             call.saved_by = [saved.place for saved in alive]
         return self._calls
@@ -216,6 +222,7 @@ class Watch:
             self._running_call = None
         seen.saved_before = saved_before
         self._calls.append(seen)
+        self._latest = seen
         if seen.key is not None:
             self._references.setdefault(seen.key, weak_ref(call.input))
             if not call.writes_nothing:
@@ -285,6 +292,11 @@ class Watch:
                 call.doubtful = True
 
     def _operator(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self._latest is not None and self._running_call is None:
+            key, self._latest.outlives = self._latest.key, True
+            if key is not None:
+                self._latest.outlives = not is_gone(self._references[key])
+            self._latest = None
         kind = _kinds.get(func)
         if kind is None:
             kind = _kinds[func] = _Kind(func)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 from collections.abc import Callable
 from typing import Any
@@ -485,12 +486,12 @@ def test_a_checkpoint_runs_calls_again_in_backward_and_is_named(reentrant: bool)
 def test_an_autograd_function_that_keeps_a_tensor_its_own_way() -> None:
     class Square(torch.autograd.Function):
         @staticmethod
-        def forward(ctx: Any, x: Tensor) -> Tensor:
+        def forward(ctx: Any, x: Tensor) -> Any:
             ctx.x = x
             return x * x
 
         @staticmethod
-        def backward(ctx: Any, grad: Tensor) -> Tensor:
+        def backward(ctx: Any, grad: Tensor) -> Any:
             return 2 * ctx.x * grad
 
     def forward(net: Any, x: Tensor) -> Any:
@@ -501,6 +502,43 @@ def test_an_autograd_function_that_keeps_a_tensor_its_own_way() -> None:
     (effect,) = only(check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))).effects
     assert effect.kind == "changes-result"
     assert "gradients" in str(effect.words)
+
+
+def test_what_compiled_code_in_an_autograd_function_reads_is_found_by_running() -> None:
+    class Raw(torch.autograd.Function):
+        """Reads by address, as an extension in C++ does."""
+
+        @staticmethod
+        def forward(ctx: Any, shared: list[Any], like: Tensor) -> Tensor:
+            first = (ctypes.c_float * 1).from_address(shared[0])[0]
+            return like + first
+
+        @staticmethod
+        def backward(ctx: Any, grad: Tensor) -> Any:
+            return None, grad
+
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        y = F.hardtanh(h, 10.0, 20.0, inplace=True)
+        return Raw.apply([address(h)], y)  # type: ignore[no-untyped-call]
+
+    def address(tensor: Tensor) -> int:
+        with torch._C.DisableTorchFunction():
+            return tensor.data_ptr()
+
+    (effect,) = only(check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))).effects
+    assert effect.kind == "changes-result"
+
+
+def test_a_network_that_never_gives_the_same_twice_is_named() -> None:
+    runs = iter(range(1000))
+
+    def forward(net: Any, x: Tensor) -> Any:
+        return F.relu(net.fc(x), inplace=True) + next(runs)
+
+    report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))
+    assert "from run to run" in report.unseen[0].why
+    assert not report.ok
 
 
 def test_the_report_is_strict_json() -> None:

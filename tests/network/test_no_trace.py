@@ -121,7 +121,7 @@ def test_an_optimizer_in_backward_takes_no_step() -> None:
     if not hasattr(weight, "register_post_accumulate_grad_hook"):
         pytest.skip("this PyTorch has no such hook")
     steps: list[Tensor] = []
-    weight.register_post_accumulate_grad_hook(steps.append)
+    weight.register_post_accumulate_grad_hook(steps.append)  # type: ignore[no-untyped-call]
     assert check(network, torch.randn(2, 4)).ok
     assert steps == []
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from relu_demo.network.check import check
+from relu_demo.network.check import check, examine
 from relu_demo.network.memory import Meter
 from relu_demo.network.place import Places
 from relu_demo.network.settle import Runner
@@ -56,8 +56,15 @@ def test_a_thousand_calls_without_suspects_need_two_forwards() -> None:
 def test_one_more_run_for_each_suspect() -> None:
     units = [Silent(4) for _ in range(5)]
     report = check(nn.Sequential(*units), torch.randn(2, 4))
-    # Watched, out of place, five suspects, as written; and one to verify the advice.
-    assert report.forwards == 1 + 1 + 5 + 1 + 1
+    # Watched; twice out of place, for the noise; five suspects; as written; and one to verify the advice.
+    assert report.forwards == 1 + 2 + 5 + 1 + 1
+
+
+def test_progress_is_told() -> None:
+    told: list[tuple[int, int]] = []
+    units = nn.Sequential(Silent(4), Silent(4))
+    examine(units, (torch.randn(2, 4),), {}, progress=lambda done, total: told.append((done, total)))
+    assert told == [(0, 2), (1, 2), (2, 2)]
 
 
 def test_the_watched_pass_keeps_nothing_that_the_forward_does_not() -> None:
