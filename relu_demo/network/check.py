@@ -187,7 +187,7 @@ class _Check:
         if difference.largest is None:
             if readers or seen.held:
                 yield Effect(CHANGES_RESULT, False, readers or (_HELD,))
-        elif difference.real and (readers or seen.saved_by or difference.largest > _SMALLEST):
+        elif difference.real:
             words = None if readers or not seen.draws_otherwise else _RRELU
             yield Effect(CHANGES_RESULT, True, readers or unique(seen.saved_by), difference.largest, words)
         elif seen.held and outcome.damage:
@@ -332,8 +332,6 @@ def _among(chosen: frozenset[int]) -> Callable[[int, Switched], bool]:
 
 
 _NONE = _among(frozenset())
-_SMALLEST = 1e-6
-"""Where nobody reads what is overwritten, a difference up to this is rounding, of values that are noise themselves."""
 _RRELU = "PyTorch's rrelu gives other random numbers in place, for a tensor that is not contiguous"
 _HELD = Place("held after the forward by a hook, a closure or a global", "")
 
