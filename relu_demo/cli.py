@@ -6,13 +6,17 @@ import errno
 import random
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from relu_demo import __version__
-from relu_demo.options import GroupedCommand, SeedType, ShapeType, scenario_flag
-from relu_demo.session import WHOLE, Setup, article
+from relu_demo.options import GroupedCommand, SaveType, SeedType, ShapeType, refuse_beside, scenario_flag, view_flag
+from relu_demo.saving import check_place, replace
+from relu_demo.session import WHOLE, Setup
+from relu_demo.session import article as article_session
+from relu_demo.views import SCREENS, saved, view_named
 
 if TYPE_CHECKING:
     from relu_demo.report import Report
@@ -28,8 +32,8 @@ CLOSED_PIPE = (errno.EPIPE, errno.EINVAL)
 
 HEADINGS = {
     "What it replays (one of these, or none for the whole session)": ("inplace", "no-inplace", "compare"),
-    "What it runs on": ("seed", "shape", "device", "dtype"),
-    "How it is shown": ("json", "values"),
+    "What it runs on": ("seed", "shape", "device", "dtype", "article"),
+    "How it is shown": ("json", "repl", "save", "values"),
     "Help": ("version", "help"),
 }
 """The headings of --help, with the options below each."""
@@ -45,6 +49,8 @@ Exit codes
 Examples
   relu-demo --compare
   relu-demo --inplace --shape 1,1,4,4 --seed 1
+  relu-demo --compare --article --save relu.svg
+  relu-demo --inplace --repl > session.txt; python -m doctest session.txt
   relu-demo --compare --json | jq '.parts.in_place.moments.o1_after.zeroed'
 """
 
@@ -92,7 +98,15 @@ def fault(message: str) -> int:
 )
 @click.option("--device", metavar="NAME", default=Setup.device, show_default=True, help="Any device of this PyTorch.")
 @click.option("--dtype", metavar="NAME", default=Setup.dtype, show_default=True, help="Any floating dtype of it.")
-@click.option("--json", "view", flag_value="json", help="One JSON document (relu_demo/schema.json describes it).")
+@click.option("--article", is_flag=True, help="The article's own 27 numbers: conv1 is solved for them.")
+@view_flag("--json", "One JSON document (relu_demo/schema.json describes it).")
+@view_flag("--repl", "The session as a >>> transcript. Piped, python -m doctest accepts it.")
+@click.option(
+    "--save",
+    type=SaveType(),
+    metavar="FILE",
+    help="Put the screen into FILE instead: .svg, .html or .txt, by its ending.",
+)
 @click.option(
     "--values",
     type=click.IntRange(0),
@@ -109,20 +123,37 @@ def command(
     shape: tuple[int, int, int, int],
     device: str,
     dtype: str,
-    view: str | None,
+    article: bool,
+    save: Path | None,
     values: int,
 ) -> int:
     """Replays a short PyTorch session and shows what nn.ReLU(inplace=True) does to a tensor.
 
     Every line that is shown is run, and every value beside it is read from the live object.
     """
-    scenario = context.meta.get("scenario", WHOLE)
-    setup = Setup(random.randrange(DRAWN) if seed is None else seed, shape, device, dtype.removeprefix("torch."))
-    return session(scenario, setup, view or "tables", values)
+    scenario, view = context.meta.get("scenario", WHOLE), context.meta.get("view", "tables")
+    if article:
+        refuse_beside(context, "--article", "shape", "dtype")
+    if save:
+        check_save(save, view)
+    seed = random.randrange(DRAWN) if seed is None else seed
+    setup = Setup(seed, shape, device, dtype.removeprefix("torch."), article)
+    return session(scenario, setup, view, values, save)
 
 
-def session(scenario: str, setup: Setup, view: str, listed: int) -> int:
-    """Replays a scenario of the article, shows it in the view of that name and gives the exit code."""
+def check_save(save: Path, view: str) -> None:
+    """Raises a usage error where the view has no screen, or where its file cannot be written."""
+    if view not in SCREENS:
+        raise click.UsageError(f"--{view} has no screen to save; give --save without it, or --{view} > FILE")
+    try:
+        check_place(save)
+    except OSError as error:
+        message = f"'{save}' cannot be written ({error.strerror}); give a file in a folder that you can write to"
+        raise click.BadParameter(message, param_hint="'--save'") from error
+
+
+def session(scenario: str, setup: Setup, view: str, listed: int, save: Path | None) -> int:
+    """Replays a scenario of the article, shows it in the view of that name or saves that, and gives the exit code."""
     from relu_demo.loading import LoadError, load_torch
 
     try:
@@ -137,20 +168,23 @@ def session(scenario: str, setup: Setup, view: str, listed: int) -> int:
 
     try:
         check(setup)
-        trace = replay(article(scenario, setup), listed)
+        trace = replay(article_session(scenario, setup), listed)
     except SetupError as error:
         raise click.BadParameter(str(error), param_hint=f"'{error.option}'") from error
     except LineError as error:
         raise click.ClickException(str(error)) from error
     report = Report(trace, judge(trace))
-    deliver(report, view)
+    if save:
+        replace(save, saved(view, report, save.suffix.lower()))
+        if sys.stderr is not None and sys.stderr.isatty():
+            print(f"Saved to {save}", file=sys.stderr)
+    else:
+        deliver(report, view)
     return 0 if report.ok else 1
 
 
 def deliver(report: Report, view: str) -> None:
     """Shows the report on standard output. A closed pipe is no fault: its reader has seen enough."""
-    from relu_demo.views import view_named
-
     if sys.stdout is None:
         raise click.ClickException("the output cannot be written: standard output is closed")
     try:

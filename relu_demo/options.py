@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from relu_demo.session import KERNEL
+from relu_demo.views import ENDINGS
 
 SEEDS = -(2**63), 2**64 - 1
 """The lowest and the highest seed that PyTorch takes (PyTorch documentation, `torch.manual_seed`)."""
@@ -64,6 +67,22 @@ class ShapeType(click.ParamType):  # type: ignore[type-arg]
         return shape
 
 
+class SaveType(click.ParamType):  # type: ignore[type-arg]
+    """A file that a screen can be saved to."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The file's path. Fails for an ending that is not in ENDINGS."""
+        path = Path(value)
+        if path.suffix.lower() not in ENDINGS:
+            endings = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
+            self.fail(
+                f"'{shorten(str(path))}' does not say what to save as; give a name that ends in {endings}", param, ctx
+            )
+        return path
+
+
 def shorten(value: str) -> str:
     """What somebody typed, cut to a length that fits in one line."""
     return value if len(value) <= 40 else f"{value[:37]}..."
@@ -71,14 +90,31 @@ def shorten(value: str) -> str:
 
 def scenario_flag(name: str, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """An option that picks a scenario and puts its name into `Context.meta`. Two different ones are a usage error."""
+    return one_of("scenario", name, help)
+
+
+def view_flag(name: str, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An option that picks a view and puts its name into `Context.meta`. Two different ones are a usage error."""
+    return one_of("view", name, help)
+
+
+def one_of(kind: str, name: str, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An option of which one of its kind can be given: its name is put into `Context.meta` under `kind`."""
 
     def pick(context: click.Context, option: click.Parameter, given: bool) -> None:
         if given:
-            other = context.meta.setdefault("scenario", name[2:])
+            other = context.meta.setdefault(kind, name[2:])
             if other != name[2:]:
-                raise click.UsageError(f"--{other} and {name} are two scenarios; give one of them", context)
+                raise click.UsageError(f"--{other} and {name} are two {kind}s; give one of them", context)
 
     return click.option(name, name[2:].replace("-", "_"), is_flag=True, expose_value=False, callback=pick, help=help)
+
+
+def refuse_beside(context: click.Context, option: str, *others: str) -> None:
+    """Raises UsageError where the command line gives one of the `others`, by their parameters' names."""
+    for other in others:
+        if context.get_parameter_source(other) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{option} has its own {other}; leave --{other} out", context)
 
 
 class GroupedCommand(click.Command):

@@ -16,6 +16,7 @@ from relu_demo.trace import Trace, TracedPart
 from relu_demo.views.glance import Glance
 from relu_demo.views.moments import Moments
 from relu_demo.views.parts import code
+from relu_demo.views.screen import show as write
 
 VERDICTS = {Verdict.HOLDS: "green", Verdict.FAILS: "bold reverse red", Verdict.UNSHOWN: "bold"}
 
@@ -24,15 +25,13 @@ BESIDE = 3
 
 
 def show(report: Report, out: TextIO) -> None:
-    """Writes the screen: coloured on a terminal, plain elsewhere; as wide as the terminal, `COLUMNS`, or 80 columns."""
-    console = Console(file=out, highlight=False, markup=False, emoji=False)
-    if console.legacy_windows:  # coloured by calls, not by codes in the text
-        console.print(Screen(report))
-        return
-    with console.capture() as capture:
-        console.print(Screen(report))
-    lines = capture.get().splitlines()
-    out.write("\n".join(lines if console.is_terminal else map(str.rstrip, lines)) + "\n")
+    """Writes the screen."""
+    write(screen(report), out)
+
+
+def screen(report: Report) -> RenderableType:
+    """The whole screen of a report."""
+    return Screen(report)
 
 
 @dataclass(frozen=True)
