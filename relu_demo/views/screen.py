@@ -18,6 +18,9 @@ HEIGHT = 25
 MONOSPACE = "ui-monospace, 'SFMono-Regular', Menlo, Consolas, 'DejaVu Sans Mono', 'Liberation Mono', monospace"
 """Fonts that are there already, since a picture must not fetch any."""
 
+ASPECT = 0.602
+"""Width to height of most of them."""
+
 THEME = TerminalTheme(
     (22, 24, 29),
     (238, 240, 243),
@@ -127,8 +130,10 @@ def draw(screen: RenderableType) -> Console:
 
 def svg(screen: RenderableType, title: str) -> str:
     """The screen as a picture in SVG, under a title. It needs nothing from elsewhere."""
-    template = SVG.replace("TITLE", braced(escape(title)))
-    return draw(screen).export_svg(title=title, theme=THEME, code_format=template, unique_id="relu-demo")
+    template, unique = SVG.replace("TITLE", braced(escape(title))), "relu-demo"
+    return draw(screen).export_svg(
+        title=title, theme=THEME, code_format=template, font_aspect_ratio=ASPECT, unique_id="relu-demo"
+    )
 
 
 def html(screen: RenderableType, title: str) -> str:
