@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import zlib
 from collections.abc import Callable, Mapping
 from html import escape
 from typing import TextIO
@@ -130,9 +131,10 @@ def draw(screen: RenderableType) -> Console:
 
 def svg(screen: RenderableType, title: str) -> str:
     """The screen as a picture in SVG, under a title. It needs nothing from elsewhere."""
-    template, unique = SVG.replace("TITLE", braced(escape(title))), "relu-demo"
+    template = SVG.replace("TITLE", braced(escape(title)))
+    unique = f"relu-demo-{zlib.crc32(title.encode()):08x}"  # for pages that hold several such pictures
     return draw(screen).export_svg(
-        title=title, theme=THEME, code_format=template, font_aspect_ratio=ASPECT, unique_id="relu-demo"
+        title=title, theme=THEME, code_format=template, font_aspect_ratio=ASPECT, unique_id=unique
     )
 
 
