@@ -117,6 +117,5 @@ def branches(setup: Setup) -> Session:
     channels, placement = setup.shape[1], setup.placement
     start = preparation(setup)
     conv2 = Line(f"conv2 = nn.Conv2d({channels}, {channels}, kernel_size={KERNEL}, padding=1{placement})")
-    lines = (*start.lines[:-1], conv2, start.lines[-1])
-    parts = (Part(start.key, start.title, lines), RIGHT, SILENT, LOUD, *CURES, LEAF)
+    parts = (Part(start.key, start.title, (*start.lines, conv2)), RIGHT, SILENT, LOUD, *CURES, LEAF)
     return Session("branches", "Two branches that read one tensor", setup, parts, DIFFERENCES)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from relu_demo.session import KERNEL, WHOLE
+from relu_demo.views import ENDINGS
 
 INSTEAD = "give N,C,H,W, for example 1,3,5,5"
 
@@ -99,6 +102,22 @@ def refuse_strangers(context: click.Context, scenario: str, goes_with: Mapping[s
             raise click.UsageError(f"--{name} does not go with {here}; it goes with {others}")
 
 
+class SaveType(click.ParamType):  # type: ignore[type-arg]
+    """A file that a screen can be saved to."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The file's path. Fails for an ending that is not in ENDINGS."""
+        path = Path(value)
+        if path.suffix.lower() not in ENDINGS:
+            endings = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
+            self.fail(
+                f"'{shorten(str(path))}' does not say what to save as; give a name that ends in {endings}", param, ctx
+            )
+        return path
+
+
 def shorten(value: str) -> str:
     """What somebody typed, cut to a length that fits in one line."""
     return value if len(value) <= 40 else f"{value[:37]}..."
@@ -114,14 +133,28 @@ def scenario_value(name: str, metavar: str, help: str) -> Callable[[Callable[...
     return click.option(name, metavar=metavar, callback=pick, help=help)
 
 
-def pick(context: click.Context, option: click.Parameter, given: Any) -> Any:
-    """Puts the option's name into `Context.meta` where it is given. Raises UsageError for a second one."""
+def view_flag(name: str, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An option that picks a view and puts its name into `Context.meta`. Two different ones are a usage error."""
+    view = partial(pick, kind="view")
+    return click.option(name, name[2:], is_flag=True, expose_value=False, callback=view, help=help)
+
+
+def pick(context: click.Context, option: click.Parameter, given: Any, kind: str = "scenario") -> Any:
+    """Puts the name of a given option into `Context.meta` under its kind. Raises UsageError for a second one."""
     if given not in (None, False):
         name = option.opts[0]
-        other = context.meta.setdefault("scenario", name[2:])
+        other = context.meta.setdefault(kind, name[2:])
         if other != name[2:]:
-            raise click.UsageError(f"--{other} and {name} are two scenarios; give one of them", context)
+            raise click.UsageError(f"--{other} and {name} are two {kind}s; give one of them", context)
     return given
+
+
+def refuse_beside(context: click.Context, option: str, *others: str) -> None:
+    """Raises UsageError where the command line gives one of the `others`, by their parameters' names."""
+    for other in others:
+        if context.get_parameter_source(other) is ParameterSource.COMMANDLINE:
+            name = other.removesuffix("s")
+            raise click.UsageError(f"{option} has its own {name}; leave --{name} out", context)
 
 
 class GroupedCommand(click.Command):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from relu_demo.article import solving
+
 
 @dataclass(frozen=True)
 class Moment:
@@ -49,12 +51,16 @@ class Part:
 
 @dataclass(frozen=True)
 class Setup:
-    """What a session runs on: seed, shape of the input (N, C, H, W), device and dtype, as PyTorch names them."""
+    """What a session runs on: seed, shape of the input (N, C, H, W), device and dtype, as PyTorch names them.
+
+    With `article` conv1 is solved for the numbers that the article prints, which have the default shape and dtype.
+    """
 
     seed: int
     shape: tuple[int, int, int, int] = (1, 3, 5, 5)
     device: str = "cpu"
     dtype: str = "float32"
+    article: bool = False
 
     @property
     def placement(self) -> str:
@@ -73,6 +79,8 @@ class Setup:
             options += f" --device {self.device}"
         if self.dtype != Setup.dtype:
             options += f" --dtype {self.dtype}"
+        if self.article:
+            options += " --article"
         return options
 
 
@@ -120,6 +128,7 @@ def preparation(setup: Setup) -> Part:
             Line("rl1 = nn.ReLU(inplace=True)", "will write over what it is given"),
             Line("rl2 = nn.ReLU()", "will leave what it is given alone"),
             Line(f"input = torch.randn({shape}{placement})"),
+            *(Line(*line) for line in solving(setup.device, placement) if setup.article),
         ),
     )
 

@@ -53,6 +53,8 @@ def bare_script(setup: Setup) -> str:
 
 def measure(command: Sequence[str]) -> Run:
     """Runs a command to its end, its output thrown away. An exit code above 2 ends the benchmark."""
+    if sys.platform == "win32":
+        sys.exit("bench: Windows does not tell a process's peak memory; run this on Linux or macOS")
     begin = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)

@@ -16,7 +16,7 @@ class PreActivation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x - x.mean()
-        out = self.conv1(self.relu1(x))
+        out: Tensor = self.conv1(self.relu1(x))
         out = self.conv2(self.relu2(out))
         return out + x
 
@@ -30,5 +30,5 @@ class Gate(nn.Module):
         self.shut = nn.Threshold(0.1, 0.0, inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate = torch.sigmoid(self.linear(x))
-        return x * self.shut(gate)
+        gate: Tensor = torch.sigmoid(self.linear(x))
+        return x.mul(self.shut(gate))

@@ -48,8 +48,9 @@ def test_the_articles_network_runs_in_both_orders_in_place_and_not(document: Any
 def truth(seed: int, inplace: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """h2 and both gradients of the network with ReLU first, written without relu_demo."""
     torch.manual_seed(seed)
-    conv1, conv2 = nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3, padding=1)
-    x = conv1(torch.randn(1, 3, 5, 5))
+    conv1, input = nn.Conv2d(3, 3, 3), torch.randn(1, 3, 5, 5)
+    conv2 = nn.Conv2d(3, 3, 3, padding=1)
+    x = conv1(input)
     h1 = nn.ReLU(inplace=inplace)(x)
     h2 = conv2(x)
     (h1.sum() + h2.sum()).backward()

@@ -94,6 +94,7 @@ def session_document(report: Report) -> dict[str, Any]:
         "shape": setup.shape,
         "device": setup.device,
         "dtype": setup.dtype,
+        "article": setup.article,
         "parts": {part.key: part_document(part) for part in report.trace.parts},
         "claims": [claim(finding) for finding in report.findings],
         "ok": report.ok,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -58,9 +58,9 @@ def columns(titles: Sequence[str], labels: int) -> Table:
     return table
 
 
-def add_row(table: Table, label: str, cells: Sequence[Text | Underline]) -> None:
+def add_row(table: Table, label: str, cells: Sequence[RenderableType]) -> None:
     """Adds a row to a table of `columns`."""
-    apart: list[Text | Underline | str] = []
+    apart: list[RenderableType] = []
     for item in cells:
         apart += [GAP, item] if apart else [item]
     table.add_row(label, *apart)

@@ -25,21 +25,15 @@ from relu_demo.views.memory import MemoryScreen
 from relu_demo.views.moments import Moments
 from relu_demo.views.network import CheckScreen
 from relu_demo.views.parts import code
+from relu_demo.views.screen import show as write
 
 APART = 3
 """Between two tables beside each other, in characters."""
 
 
 def show(report: AnyReport, out: TextIO) -> None:
-    """Writes the screen: coloured on a terminal, plain elsewhere; as wide as the terminal, `COLUMNS`, or 80 columns."""
-    console = Console(file=out, highlight=False, markup=False, emoji=False)
-    if console.legacy_windows:  # coloured by calls, not by codes in the text
-        console.print(screen(report))
-        return
-    with console.capture() as capture:
-        console.print(screen(report))
-    lines = capture.get().splitlines()
-    out.write("\n".join(lines if console.is_terminal else map(str.rstrip, lines)) + "\n")
+    """Writes the screen."""
+    write(screen(report), out)
 
 
 def screen(report: AnyReport) -> RenderableType:
