@@ -29,7 +29,7 @@ CLOSED_PIPE = (errno.EPIPE, errno.EINVAL)
 HEADINGS = {
     "What it replays (one of these, or none for the whole session)": ("inplace", "no-inplace", "compare"),
     "What it runs on": ("seed", "shape", "device", "dtype"),
-    "How it is shown": ("json", "values"),
+    "How it is shown": ("json", "values", "step"),
     "Help": ("version", "help"),
 }
 """The headings of --help, with the options below each."""
@@ -101,6 +101,7 @@ def fault(message: str) -> int:
     show_default=True,
     help="List the values of tensors of up to N elements, and a summary of larger ones.",
 )
+@click.option("--step", is_flag=True, help="For teaching: waits for a key before each line and shows what it changed.")
 @click.version_option(__version__, "-V", "--version")
 @click.pass_context
 def command(
@@ -111,14 +112,28 @@ def command(
     dtype: str,
     view: str | None,
     values: int,
+    step: bool,
 ) -> int:
     """Replays a short PyTorch session and shows what nn.ReLU(inplace=True) does to a tensor.
 
     Every line that is shown is run, and every value beside it is read from the live object.
     """
+    if step:
+        view = stepwise(view)
     scenario = context.meta.get("scenario", WHOLE)
     setup = Setup(random.randrange(DRAWN) if seed is None else seed, shape, device, dtype.removeprefix("torch."))
     return session(scenario, setup, view or "tables", values)
+
+
+def stepwise(view: str | None) -> str:
+    """The view that goes step by step. Raises UsageError beside another `view`, and where there is no terminal."""
+    from relu_demo.terminal import lacks_terminal
+
+    if view:
+        raise click.UsageError(f"--step and --{view} are two ways to show a session; give one of them")
+    if reason := lacks_terminal():
+        raise click.UsageError(f"--step waits for keys on a terminal, and {reason}; leave it out, or use a terminal")
+    return "step"
 
 
 def session(scenario: str, setup: Setup, view: str, listed: int) -> int:
@@ -137,6 +152,10 @@ def session(scenario: str, setup: Setup, view: str, listed: int) -> int:
 
     try:
         check(setup)
+        if view == "step":
+            from relu_demo.stepping import step
+
+            return step(article(scenario, setup), listed, sys.stdout)
         trace = replay(article(scenario, setup), listed)
     except SetupError as error:
         raise click.BadParameter(str(error), param_hint=f"'{error.option}'") from error

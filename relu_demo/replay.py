@@ -45,13 +45,24 @@ def replay(session: Session, listed: int = LISTED) -> Trace:
 
     Raises LineError where a line raises.
     """
+    *_, trace = traces(session, listed)
+    return trace
+
+
+def traces(session: Session, listed: int = LISTED) -> Iterator[Trace]:
+    """The trace so far, before the first line and after each: a line runs when the trace after it is asked for.
+
+    The last is what `replay` gives. Raises LineError where a line raises.
+    """
     namespace: dict[str, Any] = {"__name__": "__main__"}
     recorder = _Recorder(listed)
     before: dict[str, TensorState] = {}
-    parts = []
+    parts: list[TracedPart] = []
+    yield Trace(session, torch.__version__, (), ())
     for part in session.parts:
         steps: list[Step] = []
         looks: dict[str, Look] = {}
+        so_far = TracedPart(part.key, part.title, (), looks)
         for line in part.lines:
             try:
                 output = run_line(line.source, namespace)
@@ -62,8 +73,9 @@ def replay(session: Session, listed: int = LISTED) -> Trace:
             if line.moment:
                 looks[line.moment.key] = recorder.compare(line.moment, after[line.source], looks)
             before = after
-        parts.append(TracedPart(part.key, part.title, tuple(steps), looks))
-    return Trace(session, torch.__version__, tuple(parts), tuple(recorder.alive))
+            so_far = TracedPart(part.key, part.title, tuple(steps), dict(looks))
+            yield Trace(session, torch.__version__, (*parts, so_far), tuple(recorder.alive))
+        parts.append(so_far)
 
 
 def zeroed(was: torch.Tensor, now: torch.Tensor) -> torch.Tensor:
