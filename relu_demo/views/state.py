@@ -75,7 +75,8 @@ def first(values: Values) -> str:
     """The first numbers of a tensor."""
     numbers = [number for line in values.corner[:1] for number in line[:FIRST]]
     spec, width = form(values)
-    return " ".join(format(x, spec).rjust(width) for x in numbers) + (" ..." if values.elements > len(numbers) else "")
+    more = " ..." if values.elements > len(numbers) else ""
+    return " ".join(format(x, spec).rjust(width) for x in numbers).lstrip() + more
 
 
 def layouts(all_rows: Sequence[Row], columns: int) -> Iterator[RenderableType]:
@@ -83,12 +84,11 @@ def layouts(all_rows: Sequence[Row], columns: int) -> Iterator[RenderableType]:
     if not all_rows:
         yield Text("No tensor has a name yet.", style="dim")
         return
-    titles = fitting(all_rows, columns)
-    if titles:
-        yield table(all_rows, titles, rule=True)
-        yield table(all_rows, titles)
+    widths = fitting(all_rows, columns)
+    if widths:
+        yield table(all_rows, widths, rule=True)
+        yield table(all_rows, widths)
     else:
-        yield Text("\n").join(card(item, columns) for item in all_rows)
         yield Text("\n").join(card(item, columns, brief=not item.touched) for item in all_rows)
     touched = sum(item.touched for item in all_rows)
     for number in range(len(all_rows) - 1, touched - 1, -1):
@@ -101,36 +101,41 @@ def layouts(all_rows: Sequence[Row], columns: int) -> Iterator[RenderableType]:
         rest = Text(f" {len(all_rows) - number} more, which this line left alone", style="dim")
         if not some:
             yield rest
-        elif titles:
-            yield Group(table(some, titles), rest)
+        elif widths:
+            yield Group(table(some, widths), rest)
         else:
             yield Text("\n").join([*(card(item, columns, brief=not item.touched) for item in some), rest])
 
 
-def fitting(all_rows: Sequence[Row], columns: int) -> list[str]:
-    """The titles of the cells that fit beside each other, or none where not even the necessary ones do."""
-    widths = {
-        title: max(len(title) + 1, *(item.cells[title].cell_len for item in all_rows)) for title in all_rows[0].cells
-    }
-    titles = [title for title in widths if title not in MORE]
-    if sum(widths[title] for title in titles) > columns:
-        return []
-    for title in MORE:
-        if sum(widths[title] for title in (*titles, title)) <= columns:
-            titles.append(title)
-    return titles
+def fitting(all_rows: Sequence[Row], columns: int) -> dict[str, int]:
+    """The cells that fit beside each other, by their titles, with their widths: none where the necessary ones do not.
+
+    Between two columns is the place of the mark, and a space if that fits.
+    """
+    for gap in (1, 0):
+        widths = {
+            title: max(len(title) + 1, gap + max(item.cells[title].cell_len for item in all_rows))
+            for title in all_rows[0].cells
+        }
+        titles = [title for title in widths if title not in MORE]
+        if sum(widths[title] for title in titles) - gap <= columns:
+            for title in MORE:
+                if sum(widths[other] for other in (*titles, title)) - gap <= columns:
+                    titles.append(title)
+            return {title: widths[title] for title in titles}
+    return {}
 
 
-def table(some: Sequence[Row], titles: Sequence[str], rule: bool = False) -> Table:
-    """The rows as a table. The place of the mark in front of each cell keeps the columns apart."""
+def table(some: Sequence[Row], widths: Mapping[str, int], rule: bool = False) -> Table:
+    """The rows as a table of columns of these widths, by their titles."""
     grid = Table(box=None, padding=0, show_header=False, pad_edge=False)
-    for _ in titles:
-        grid.add_column(no_wrap=True, overflow="crop")
-    grid.add_row(*(cell(title, style="dim") for title in titles))
+    for title in widths:
+        grid.add_column(width=widths[title], no_wrap=True, overflow="crop")
+    grid.add_row(*(cell(title, style="dim") for title in widths))
     if rule:
-        grid.add_row(*(Underline() for _ in titles))
+        grid.add_row(*(Underline() for _ in widths))
     for item in some:
-        grid.add_row(*(item.cells[title] for title in titles))
+        grid.add_row(*(item.cells[title] for title in widths))
     return grid
 
 

@@ -8,7 +8,6 @@ from itertools import chain
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.segment import Segment
-from rich.table import Table
 from rich.text import Text
 
 from relu_demo.report import Finding, Verdict
@@ -88,7 +87,7 @@ class Screen:
         part = places[min(max(self.at - 1, 0), self.lines - 1)][0]
         far = f"{self.at} of {self.lines}"
         if self.verdicts:
-            return bar("What the article says", f"all {self.lines} lines have run", width)
+            return bar(session.title, f"all {self.lines} lines have run", width)
         if self.at < self.ran:
             return bar(f"Looking back: {part.title}", f"line {far}, {self.ran} have run", width)
         return bar(f"{session.title}: {part.title}", f"{far} lines have run" if width >= NARROW else far, width)
@@ -116,11 +115,12 @@ class Screen:
         if self.running:
             return bar("...", "", width)
         if self.verdicts:
-            return bar("b: look back   q or any other key: end", "", width)
-        on = "go on" if self.at < self.ran or self.at == self.lines else "run it"
-        keys = [f"Space or Enter: {on}" if width >= NARROW else f"Space: {on}"]
-        keys += ["b: look back" if width >= NARROW else "b: back"] if self.at else []
-        return bar("   ".join([*keys, "q: end"]), f"{MARK} just changed" if width >= NARROW else "", width)
+            return bar("b: look back   q or any other key: end" if width >= NARROW else "b: back  q: end", "", width)
+        on = "go on" if self.at < self.ran or self.at == self.lines else "run"
+        if width < NARROW:
+            return bar("  ".join([f"Space: {on}", *(["b: back"] if self.at else []), "q: end"]), "", width)
+        keys = [f"Space or Enter: {on}", *(["b: look back"] if self.at else []), "q: end"]
+        return bar("   ".join(keys), f"{MARK} just changed", width)
 
     def state_and_story(self, width: int, room: int, blank: Lines, render: Render) -> Lines:
         """The tensors with what the last line changed, and below them the lines that have run, the last at the end."""
@@ -149,13 +149,11 @@ class Screen:
         full = render(Group(*claims(self.findings)))
         if len(full) <= room:
             return full
-        table = Table.grid(padding=(0, 2, 0, 0))
-        for _ in range(3):
-            table.add_column(no_wrap=True, overflow="crop")
+        lines = []
         for finding in sorted(self.findings, key=lambda finding: finding.verdict is not Verdict.FAILS):
-            verdict = Text(finding.verdict.value, style=VERDICTS[finding.verdict])
-            table.add_row(str(finding.number), verdict, finding.says)
-        return render(table)[:room]
+            verdict = (finding.verdict.value, VERDICTS[finding.verdict])
+            lines.append(Text.assemble(f"{finding.number}  ", verdict, f"  {finding.says}"))
+        return render(Text("\n", no_wrap=True, overflow="crop").join(lines))[:room]
 
 
 def told(step: Step, width: int) -> Text:
