@@ -70,7 +70,8 @@ class Screen:
         def render(renderable: RenderableType) -> Lines:
             return console.render_lines(renderable, options.update(height=None), pad=False)
 
-        head, foot = render(self.title(width)), [*render(self.coming(width)), *render(self.keys(width))]
+        head, coming = render(self.title(width)), render(self.coming(width))[: max(1, height - 3)]
+        foot = [*coming, *render(self.keys(width))]
         blank: Lines = [[]] if height >= SHORT else []
         room = max(0, height - len(head) - len(blank) - len(foot))
         shown = self.findings_in(room, render) if self.verdicts else self.state_and_story(width, room, blank, render)
@@ -137,12 +138,10 @@ class Screen:
                 state += [*blank, *picture]
                 spare -= len(blank) + len(picture)
         left = max(0, room - len(state) - len(blank))
-        if len(last) > left:
-            cut = len(last) - left + 1
-            story = [*last[: left - 1], *render(Text(f"... and {cut} more lines", style="dim"))] if left else []
-        else:
-            story = render(Group(*(told(step, width) for step in steps)))[-left:]
-        return [*state, *blank, *[[]] * (left - len(story)), *story]
+        story = render(Group(*(told(step, width) for step in steps)))[-left:] if left else []
+        if len(last) > left > 0:
+            story = [*last[: left - 1], *render(Text(f"... {len(last) - left + 1} more lines", style="dim"))][:left]
+        return [*state, *blank, *[[]] * (left - len(story)), *story][:room]
 
     def findings_in(self, room: int, render: Render) -> Lines:
         """The verdicts with their evidence; where that has no room a line each, those that fail first."""
