@@ -5,17 +5,28 @@ from __future__ import annotations
 import errno
 import random
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from relu_demo import __version__
-from relu_demo.options import GroupedCommand, SeedType, ShapeType, scenario_flag
-from relu_demo.session import WHOLE, Setup, article
+from relu_demo.branches import branches
+from relu_demo.memory import MAX_DEPTH, Options
+from relu_demo.options import (
+    GroupedCommand,
+    SeedType,
+    ShapeType,
+    images,
+    readable,
+    refuse_strangers,
+    scenario_flag,
+)
+from relu_demo.session import ARTICLE, WHOLE, Session, Setup, article
 
 if TYPE_CHECKING:
-    from relu_demo.report import Report
+    from relu_demo.views import AnyReport
 
 DRAWN = 10_000
 """A seed below this one is drawn where none is given: short enough to be typed again."""
@@ -23,12 +34,27 @@ DRAWN = 10_000
 LISTED = 1000
 """Up to how many elements a tensor's values are listed in JSON where nobody asks for more."""
 
+SESSIONS: Mapping[str, Callable[[Setup], Session]] = {
+    **{scenario: partial(article, scenario) for scenario in ARTICLE},
+    "branches": branches,
+}
+"""The session of each scenario that replays one."""
+
+GOES_WITH = {"seed": SESSIONS, "dtype": SESSIONS, "values": SESSIONS, "step": SESSIONS, "depth": ["memory"]}
+"""The scenarios that an option goes with, by its name. Options that are not here go with all."""
+
 CLOSED_PIPE = (errno.EPIPE, errno.EINVAL)
 """How Unix and Windows say that nobody reads on."""
 
 HEADINGS = {
-    "What it replays (one of these, or none for the whole session)": ("inplace", "no-inplace", "compare"),
-    "What it runs on": ("seed", "shape", "device", "dtype"),
+    "What it replays (one of these, or none for the whole session)": (
+        "inplace",
+        "no-inplace",
+        "compare",
+        "branches",
+        "memory",
+    ),
+    "What it runs on": ("seed", "shape", "device", "dtype", "depth"),
     "How it is shown": ("json", "values", "step"),
     "Help": ("version", "help"),
 }
@@ -81,17 +107,27 @@ def fault(message: str) -> int:
 @scenario_flag("--inplace", "The in-place half.")
 @scenario_flag("--no-inplace", "The other half.")
 @scenario_flag("--compare", "Both halves side by side, then every claim with its verdict.")
+@scenario_flag("--branches", "A network in which two branches read one tensor: both faults, and their cures.")
+@scenario_flag("--memory", "Bytes really allocated, in place and not, where it matters.")
 @click.option("--seed", type=SeedType(), metavar="N", help="For torch.manual_seed. Without it one is drawn and shown.")
 @click.option(
     "--shape",
+    "shapes",
     type=ShapeType(),
+    multiple=True,
     metavar="N,C,H,W",
-    default=Setup.shape,
-    show_default="1,3,5,5",
-    help="The input's shape. The layer has as many channels.",
+    help="The input's shape; the layers have as many channels.  [default: 1,3,5,5; for --memory 1,16,64,64]",
 )
 @click.option("--device", metavar="NAME", default=Setup.device, show_default=True, help="Any device of this PyTorch.")
 @click.option("--dtype", metavar="NAME", default=Setup.dtype, show_default=True, help="Any floating dtype of it.")
+@click.option(
+    "--depth",
+    type=click.IntRange(1, MAX_DEPTH),
+    metavar="K",
+    default=Options.depth,
+    show_default=True,
+    help="How many blocks --memory chains.",
+)
 @click.option("--json", "view", flag_value="json", help="One JSON document (relu_demo/schema.json describes it).")
 @click.option(
     "--values",
@@ -107,9 +143,10 @@ def fault(message: str) -> int:
 def command(
     context: click.Context,
     seed: int | None,
-    shape: tuple[int, int, int, int],
+    shapes: Sequence[tuple[int, ...]],
     device: str,
     dtype: str,
+    depth: int,
     view: str | None,
     values: int,
     step: bool,
@@ -118,26 +155,51 @@ def command(
 
     Every line that is shown is run, and every value beside it is read from the live object.
     """
-    if step:
-        view = stepwise(view)
     scenario = context.meta.get("scenario", WHOLE)
-    setup = Setup(random.randrange(DRAWN) if seed is None else seed, shape, device, dtype.removeprefix("torch."))
-    return session(scenario, setup, view or "tables", values)
+    refuse_strangers(context, scenario, GOES_WITH)
+    if step:
+        check_stepping(view)
+    shape = images(shapes)
+    if scenario == "memory":
+        options = memory_options(shape or Options.shape, depth, device)
+        return run_scenario(lambda scenarios: scenarios.measured(options, progress_bar), view or "tables")
+    seed = random.randrange(DRAWN) if seed is None else seed
+    setup = Setup(seed, readable(shape or Setup.shape), device, dtype.removeprefix("torch."))
+    session = SESSIONS[scenario](setup)
+    if step:
+        return run_scenario(lambda scenarios: scenarios.stepped(session, values, sys.stdout), "step")
+    return run_scenario(lambda scenarios: scenarios.replayed(session, values), view or "tables")
 
 
-def stepwise(view: str | None) -> str:
-    """The view that goes step by step. Raises UsageError beside another `view`, and where there is no terminal."""
+def check_stepping(view: str | None) -> None:
+    """Raises UsageError where --step stands beside another way to show, and where there is no terminal for it."""
     from relu_demo.terminal import lacks_terminal
 
     if view:
         raise click.UsageError(f"--step and --{view} are two ways to show a session; give one of them")
     if reason := lacks_terminal():
         raise click.UsageError(f"--step waits for keys on a terminal, and {reason}; leave it out, or use a terminal")
-    return "step"
 
 
-def session(scenario: str, setup: Setup, view: str, listed: int) -> int:
-    """Replays a scenario of the article, shows it in the view of that name and gives the exit code."""
+def memory_options(shape: tuple[int, int, int, int], depth: int, device: str) -> Options:
+    """What to measure. Raises BadParameter for a shape that no chain can have."""
+    try:
+        return Options(shape, depth, device)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="'--shape'") from error
+
+
+def progress_bar(done: int, of: int) -> None:
+    """Draws a progress bar on stderr, where that is a terminal. Called only when nothing is being measured."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        filled = 30 * done // of
+        text = f"\rMeasuring [{'#' * filled}{'-' * (30 - filled)}]"
+        sys.stderr.write(text if done < of else "\r" + " " * len(text) + "\r")
+        sys.stderr.flush()
+
+
+def run_scenario(run: Callable[[Any], Any], view: str) -> int:
+    """Loads PyTorch, has the scenario run, shows its report in the view of that name and gives the exit code."""
     from relu_demo.loading import LoadError, load_torch
 
     try:
@@ -145,28 +207,21 @@ def session(scenario: str, setup: Setup, view: str, listed: int) -> int:
     except LoadError as error:
         raise click.ClickException(str(error)) from error
 
-    from relu_demo.claims import judge
-    from relu_demo.machine import SetupError, check
-    from relu_demo.replay import LineError, replay
-    from relu_demo.report import Report
+    from relu_demo import scenarios
+    from relu_demo.machine import SetupError
+    from relu_demo.replay import LineError
 
     try:
-        check(setup)
-        if view == "step":
-            from relu_demo.stepping import step
-
-            return step(article(scenario, setup), listed, sys.stdout)
-        trace = replay(article(scenario, setup), listed)
+        report = run(scenarios)
     except SetupError as error:
         raise click.BadParameter(str(error), param_hint=f"'{error.option}'") from error
     except LineError as error:
         raise click.ClickException(str(error)) from error
-    report = Report(trace, judge(trace))
     deliver(report, view)
     return 0 if report.ok else 1
 
 
-def deliver(report: Report, view: str) -> None:
+def deliver(report: AnyReport, view: str) -> None:
     """Shows the report on standard output. A closed pipe is no fault: its reader has seen enough."""
     from relu_demo.views import view_named
 

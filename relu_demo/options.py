@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from relu_demo.session import KERNEL
+from relu_demo.session import KERNEL, WHOLE
+
+INSTEAD = "give N,C,H,W, for example 1,3,5,5"
 
 SEEDS = -(2**63), 2**64 - 1
 """The lowest and the highest seed that PyTorch takes (PyTorch documentation, `torch.manual_seed`)."""
@@ -37,31 +40,63 @@ class SeedType(click.ParamType):  # type: ignore[type-arg]
 
 
 class ShapeType(click.ParamType):  # type: ignore[type-arg]
-    """Four whole numbers, N,C,H,W, that a convolution with conv1's kernel can read."""
+    """The sizes of a tensor: whole numbers of at least 1 between commas."""
 
     name = "shape"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """The four sizes. Fails for anything else, and for a tensor that no session can run on."""
+        """The sizes. Fails for anything else, and for more elements than PyTorch can count."""
         if isinstance(value, tuple):
             return value
-        given, instead = f"'{shorten(value)}'", "give N,C,H,W, for example 1,3,5,5"
+        given = f"'{shorten(value)}'"
         try:
             shape = tuple(int(size) for size in value.split(","))
         except ValueError:
-            self.fail(f"{given} is not four whole numbers; {instead}", param, ctx)
-        if len(shape) != 4:
-            self.fail(f"{given} has {len(shape)} numbers and not four; {instead}", param, ctx)
+            self.fail(f"{given} is not whole numbers between commas; {INSTEAD}", param, ctx)
         if min(shape) < 1:
             self.fail(
-                f"{given} has {shorten(str(min(shape)))} in it, and every size is at least 1; {instead}", param, ctx
+                f"{given} has {shorten(str(min(shape)))} in it, and every size is at least 1; {INSTEAD}", param, ctx
             )
-        if min(shape[2:]) < KERNEL:
-            least = f"give a height and a width of at least {KERNEL}, for example 1,3,5,5"
-            self.fail(f"{given} is smaller than the {KERNEL} by {KERNEL} kernel of conv1; {least}", param, ctx)
-        if max(math.prod(shape), shape[1] ** 2 * KERNEL**2) > MOST_ELEMENTS:
-            self.fail(f"{given} has more elements than PyTorch can count; {instead}", param, ctx)
+        if math.prod(shape) > MOST_ELEMENTS:
+            self.fail(f"{given} has more elements than PyTorch can count; give a smaller shape", param, ctx)
         return shape
+
+
+def images(shapes: Sequence[tuple[int, ...]]) -> tuple[int, int, int, int] | None:
+    """The one shape N,C,H,W that was given, None without one. Raises BadParameter for several, or for another rank."""
+    if not shapes:
+        return None
+    if len(shapes) > 1:
+        raise bad_shape(shapes[1], "is a second shape, and there is one input; give one")
+    if len(shapes[0]) != 4:
+        raise bad_shape(shapes[0], f"has {len(shapes[0])} numbers and not four; {INSTEAD}")
+    batch, channels, height, width = shapes[0]
+    return batch, channels, height, width
+
+
+def readable(shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """The shape. Raises BadParameter where conv1's kernel does not fit into it, or conv1 would be too large."""
+    if min(shape[2:]) < KERNEL:
+        least = f"give a height and a width of at least {KERNEL}, for example 1,3,5,5"
+        raise bad_shape(shape, f"is smaller than the {KERNEL} by {KERNEL} kernel of conv1; {least}")
+    if shape[1] ** 2 * KERNEL**2 > MOST_ELEMENTS:
+        raise bad_shape(shape, "makes a layer of more elements than PyTorch can count; give fewer channels")
+    return shape
+
+
+def bad_shape(shape: tuple[int, ...], why: str) -> click.BadParameter:
+    """The usage error for a shape."""
+    return click.BadParameter(f"'{shorten(','.join(map(str, shape)))}' {why}", param_hint="'--shape'")
+
+
+def refuse_strangers(context: click.Context, scenario: str, goes_with: Mapping[str, Collection[str]]) -> None:
+    """Raises UsageError where an option was given that does not go with the scenario. `goes_with` has those that do."""
+    for name, scenarios in goes_with.items():
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if given and scenario not in scenarios:
+            others = " or ".join(f"--{other}" for other in scenarios if other != WHOLE)
+            here = "the session" if scenario == WHOLE else f"--{scenario}"
+            raise click.UsageError(f"--{name} does not go with {here}; it goes with {others}")
 
 
 def shorten(value: str) -> str:

@@ -5,25 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TextIO
 
-from rich.console import Console
-
 from relu_demo.claims import judge
 from relu_demo.replay import traces
 from relu_demo.report import Report
 from relu_demo.session import Session
 from relu_demo.terminal import borrowed
-from relu_demo.views.step import Screen, farewell
+from relu_demo.views.step import Screen
 
 ON, BACK, END = " \r\n", "bB", "qQ"
 """The keys that go on (Space and Enter), look back, and end."""
 
 
-def step(session: Session, listed: int, out: TextIO) -> int:
-    """Steps through the session on the terminal that `out` is, and gives the exit code.
+def step(session: Session, listed: int, out: TextIO) -> Report:
+    """Steps through the session on the terminal that `out` is, and gives the report on what has run.
 
-    0 where it is left before its last line has run, else that of the claims: 1 where one fails. Values are listed in
-    full up to `listed` elements. Raises LineError where a line raises, KeyboardInterrupt and SystemExit where somebody
-    asks for that; the terminal is as it was by then.
+    It has findings only where the last line has run. Values are listed in full up to `listed` elements. Raises
+    LineError where a line raises that is not expected to, and KeyboardInterrupt and SystemExit where somebody asks for
+    that; the terminal is as it was by then.
     """
     coming = traces(session, listed)
     screen = Screen(next(coming))
@@ -45,6 +43,4 @@ def step(session: Session, listed: int, out: TextIO) -> int:
             elif key in ON:
                 screen = replace(screen, at=screen.at + 1)
             terminal.show(screen)
-    console = Console(file=out, highlight=False, markup=False, emoji=False)
-    console.print(farewell(screen))
-    return 0 if Report(screen.trace, screen.findings).ok else 1
+    return Report(screen.trace, screen.findings)

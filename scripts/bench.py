@@ -113,6 +113,8 @@ def main() -> None:
                 1.3,
             ),
         ]
+        torch = [sys.executable, "-c", "import torch"]
+        cases.append(Case("--memory / import torch", [*DEMO, "--memory"], torch, 3.0))
         chosen = [case for case in cases if not options.words or any(word in case.name for word in options.words)]
         results = [compare(case, options.runs) for case in chosen]
     sys.exit(0 if all(results) else 1)

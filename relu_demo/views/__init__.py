@@ -6,16 +6,24 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Protocol, TextIO, cast
 
+from relu_demo.memory import MemoryReport
 from relu_demo.report import Report
 
-VIEWS: Mapping[str, str] = {"tables": "relu_demo.views.tables", "json": "relu_demo.views.json"}
+AnyReport = Report | MemoryReport
+"""What a view can show."""
+
+VIEWS: Mapping[str, str] = {
+    "tables": "relu_demo.views.tables",
+    "json": "relu_demo.views.json",
+    "step": "relu_demo.views.step",
+}
 """Each view's module, by its name. Loaded when asked for: JSON does without rich."""
 
 
 class View(Protocol):
     """What a view's module offers."""
 
-    def show(self, report: Report, out: TextIO) -> None:
+    def show(self, report: AnyReport, out: TextIO) -> None:
         """Writes the report to `out`, in one piece, once all of it is made."""
 
 

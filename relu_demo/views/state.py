@@ -17,6 +17,9 @@ from relu_demo.views.picture import Matrix, draw, form, matrices
 NAME, NEGATIVE = "tensor", "<0"
 """The titles of the tensor's name and of the number of its elements below zero."""
 
+STORAGE = "storage"
+"""The title of the cell that a row can do without first: it changes alone only where a tensor is given another."""
+
 MORE = ("shape", "values")
 """The titles of the cells that a row has only where there is room."""
 
@@ -48,7 +51,7 @@ def row(now: TensorState, step: Step, earlier: States) -> Row:
     old = was or now
     facts = {
         "id": (str(now.id), now.id != old.id),
-        "storage": (f"{now.data_ptr:#014x}", now.data_ptr != old.data_ptr),
+        STORAGE: (f"{now.data_ptr:#014x}", now.data_ptr != old.data_ptr),
         "version": (str(now.version), now.version != old.version),
         "grad_fn": (grad_fn(now), now.grad_fn != old.grad_fn),
         # Copies of the same bits are one object in a trace.
@@ -57,7 +60,8 @@ def row(now: TensorState, step: Step, earlier: States) -> Row:
         "values": (first(now.values), now.values is not old.values),
     }
     name = called(now, step.tensors)
-    unseen = now.name in step.changed and not any(changed for _, changed in facts.values())
+    seen = any(changed for title, (_, changed) in facts.items() if title not in (STORAGE, *MORE))
+    unseen = now.name in step.changed and not seen
     renamed = was is None or unseen or name != called(was, earlier)
     style = "" if was else CHANGED
     cells = {title: cell(text, changed, style) for title, (text, changed) in facts.items()}
@@ -112,12 +116,12 @@ def fitting(all_rows: Sequence[Row], columns: int) -> dict[str, int]:
 
     Between two columns is the place of the mark, and a space if that fits.
     """
-    for gap in (1, 0):
+    for gap, without in ((1, ()), (0, ()), (1, (STORAGE,))):
         widths = {
             title: max(len(title) + 1, gap + max(item.cells[title].cell_len for item in all_rows))
             for title in all_rows[0].cells
         }
-        titles = [title for title in widths if title not in MORE]
+        titles = [title for title in widths if title not in (*MORE, *without)]
         if sum(widths[title] for title in titles) - gap <= columns:
             for title in MORE:
                 if sum(widths[other] for other in (*titles, title)) - gap <= columns:

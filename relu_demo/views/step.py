@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
+from typing import TextIO
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.text import Text
 
-from relu_demo.report import Finding, Verdict
+from relu_demo.report import Finding, Report, Verdict
 from relu_demo.session import Line
 from relu_demo.trace import Step, Trace
+from relu_demo.views import AnyReport
+from relu_demo.views.claims import VERDICTS, claims
 from relu_demo.views.parts import MARK, NARROW, code
 from relu_demo.views.state import States, layouts, pictures, rows
-from relu_demo.views.tables import VERDICTS, claims, header
+from relu_demo.views.tables import header
 
 BAR = "reverse"
 """The style of the first and the last line of the screen."""
@@ -157,9 +160,10 @@ class Screen:
 
 def told(step: Step, width: int) -> Text:
     """A line that ran, with what it printed."""
-    line = code([step])
+    quiet = replace(step, error=None)  # it is in the output
+    line = code([quiet])
     if line.cell_len > width:
-        line = code([step], comments=False)
+        line = code([quiet], comments=False)
     return Text("\n").join([line, Text(step.output.rstrip("\n"))]) if step.output else line
 
 
@@ -179,12 +183,14 @@ def first_fitting(renderables: Iterator[RenderableType], room: int, render: Rend
     return lines[: max(room, 0)]
 
 
-def farewell(screen: Screen) -> RenderableType:
-    """What stays behind on the terminal: how to see the session again, and its verdicts where it came to its end."""
-    session = screen.trace.session
-    again = f"{session.command} --step"
+def show(report: AnyReport, out: TextIO) -> None:
+    """Writes what stays behind when the stepping is over: how to see it again, and the verdicts at its end."""
+    console = Console(file=out, highlight=False, markup=False, emoji=False)
+    if not isinstance(report, Report):
+        raise TypeError("only a session can be shown step by step")
+    screen = Screen(report.trace, findings=report.findings)
     if screen.ran < screen.lines:
         end: Sequence[RenderableType] = [Text(f"Ended after {screen.ran} of {screen.lines} lines.")]
     else:
-        end = ["", *claims(screen.findings)]
-    return Group(next(header(screen.trace)), Text(again), *end)
+        end = ["", *claims(report.findings)]
+    console.print(Group(next(header(report.trace)), Text(f"{report.trace.session.command} --step"), *end))
