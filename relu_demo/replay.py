@@ -55,6 +55,7 @@ def traces(session: Session, listed: int = LISTED) -> Iterator[Trace]:
     for part in session.parts:
         steps: list[Step] = []
         looks: dict[str, Look] = {}
+        so_far = TracedPart(part.key, part.title, (), looks, part.reference)
         for line in part.lines:
             output, error, warned = run_line(line, namespace)
             after = recorder.look(namespace)
@@ -66,8 +67,9 @@ def traces(session: Session, listed: int = LISTED) -> Iterator[Trace]:
                     other = parts[part.reference].looks.get(line.moment.key)
                 looks[line.moment.key] = recorder.compare(line.moment, after[line.source], other)
             before = after
-            parts[part.key] = TracedPart(part.key, part.title, tuple(steps), dict(looks), part.reference)
-            yield Trace(session, torch.__version__, tuple(parts.values()), tuple(recorder.alive))
+            so_far = TracedPart(part.key, part.title, tuple(steps), dict(looks), part.reference)
+            yield Trace(session, torch.__version__, (*parts.values(), so_far), tuple(recorder.alive))
+        parts[part.key] = so_far
 
 
 def run_line(line: Line, namespace: dict[str, Any]) -> tuple[str, str | None, tuple[str, ...]]:

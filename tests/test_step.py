@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 from conftest import Demo, command_environment
 
+from relu_demo.cli import SESSIONS
 from relu_demo.replay import replay, traces
-from relu_demo.session import ARTICLE, Line, Part, Session, Setup, article
+from relu_demo.session import Line, Part, Session, Setup
 from relu_demo.trace import Trace
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
@@ -238,17 +239,19 @@ def test_b_looks_back_and_nothing_runs_again(tmp_path: Path) -> None:
 
 @posix
 @pytest.mark.versions
-@pytest.mark.parametrize("scenario", ARTICLE)
+@pytest.mark.parametrize("scenario", SESSIONS)
 def test_every_scenario_ends_with_the_verdicts_and_leaves_them_behind(scenario: str) -> None:
     options = [] if scenario == "session" else [f"--{scenario}"]
-    lines = sum(len(part.lines) for part in article(scenario, Setup(7)).parts)
+    lines = sum(len(part.lines) for part in SESSIONS[scenario](Setup(7)).parts)
     with desk(*options) as person:
         person.go(lines, of=lines)
         assert "That was the last line." in person.screen
         verdicts = person.press(SPACE, f"all {lines} lines have run")
-        assert verdicts.count("  holds  ") == {"inplace": 3, "no-inplace": 3}.get(scenario, 7)
+        assert verdicts.count("  holds  ") == {"inplace": 3, "no-inplace": 3}.get(
+            scenario, 11 if scenario == "branches" else 7
+        )
         person.press("b", f"{lines} of {lines} lines have run")
-        person.press(SPACE, "What the article says")
+        person.press(SPACE, f"all {lines} lines have run")
         assert person.leave("x") == 0
         assert person.left_behind.count("  holds  ") == verdicts.count("  holds  ")
         assert f"relu-demo {' '.join([*options, '--seed 7'])} --step\n" in person.left_behind
@@ -349,7 +352,7 @@ def test_every_screen_fits(columns: int, lines: int) -> None:
                 assert "*h1 is o1" in screen
             if columns >= 40:
                 assert ">>> " in screen
-        person.press(SPACE, "1  holds" if columns < 80 or lines < 40 else "holds")
+        person.press(SPACE, "all" if columns < 30 else "holds")
         places = [(int(row), int(column), STYLE.sub("", text)) for row, column, text in PLACED.findall(person.shown)]
         assert max(row for row, _, _ in places) == lines
         assert {column + len(text) - 1 for _, column, text in places if text} <= set(range(columns + 1))
@@ -445,6 +448,29 @@ def test_a_dumb_terminal_is_a_usage_error() -> None:
     assert person.leave() == 2
     assert "TERM is dumb" in person.shown
     assert "\x1b" not in person.shown
+
+
+def test_what_is_no_session_has_no_steps(demo: Demo) -> None:
+    result = demo("--memory", "--step")
+    assert result.code == 2
+    assert result.err.startswith("relu-demo: --step does not go with --memory; it goes with ")
+
+
+@posix
+def test_a_name_that_leads_nowhere_any_more_is_marked() -> None:
+    with desk("--inplace", code=session_of("o1 = conv1(input)", "h1 = rl1(o1)", "del o1")) as person:
+        screen = person.go(10, of=10)
+        assert re.search(r"^\*o1 +gone\n\*h1 +\d+ ", screen, re.MULTILINE)
+
+
+@posix
+def test_what_a_line_raises_where_it_may_is_shown_once() -> None:
+    with desk("--branches") as person:
+        screen = person.go(37, of=63)
+        assert screen.count("Traceback (most recent call last):\n  ...\nRuntimeError: one of the variables") == 1
+        assert screen.count("one of the variables") == 1
+        assert "next: conv1.zero_grad(set_to_none=True)" in screen
+        assert "next: with torch.no_grad(): x" in person.go(57, of=63)
 
 
 @pytest.mark.parametrize("order", [["--step", "--json"], ["--json", "--step"]], ids=" ".join)

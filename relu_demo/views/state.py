@@ -41,8 +41,18 @@ class Row:
 
 
 def rows(step: Step, earlier: States) -> list[Row]:
-    """A row for each tensor after `step`. Held against `earlier`, the tensors before it."""
-    return [row(state, step, earlier) for state in step.tensors.values()]
+    """A row for each tensor after `step`, held against `earlier`, the tensors before it, and for each that is gone."""
+    names = list(step.tensors)
+    for number, name in enumerate(earlier):
+        if name not in step.tensors:
+            names.insert(number, name)
+    return [row(step.tensors[name], step, earlier) if name in step.tensors else gone(name) for name in names]
+
+
+def gone(name: str) -> Row:
+    """The row of a tensor that the name no longer leads to."""
+    blank = dict.fromkeys((STORAGE, "version", "grad_fn", NEGATIVE, *MORE), Text())
+    return Row({NAME: cell(name, True), "id": cell("gone", style=CHANGED), **blank}, True)
 
 
 def row(now: TensorState, step: Step, earlier: States) -> Row:
@@ -146,7 +156,8 @@ def table(some: Sequence[Row], widths: Mapping[str, int], rule: bool = False) ->
 def card(item: Row, columns: int, brief: bool = False) -> Text:
     """One row where there is no room for a table: its cells one after the other, a `brief` one's name and id only."""
     lines = [item.cells[NAME].copy()]
-    for title in ("id",) if brief else tuple(title for title in item.cells if title not in (NAME, *MORE)):
+    titles = [title for title, text in item.cells.items() if text.plain and title not in (NAME, *MORE)]
+    for title in ("id",) if brief else titles:
         piece = Text.assemble((title, "dim"), item.cells[title])
         if lines[-1].cell_len + len(GAP) + piece.cell_len > columns:
             lines.append(Text(" "))

@@ -64,7 +64,7 @@ class Screen:
 
     @property
     def verdicts(self) -> bool:
-        """Whether this is the screen behind the last line: what the article says."""
+        """Whether this is the screen behind the last line: the claims."""
         return self.at > self.lines
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -94,14 +94,16 @@ class Screen:
             return bar(session.title, f"all {self.lines} lines have run", width)
         if self.at < self.ran:
             return bar(f"Looking back: {part.title}", f"line {far}, {self.ran} have run", width)
-        return bar(f"{session.title}: {part.title}", f"{far} lines have run" if width >= NARROW else far, width)
+        right = f"{far} lines have run" if width >= NARROW else far
+        both = f"{session.title}: {part.title}"
+        return bar(both if len(both) + len(right) + 3 <= width else part.title, right, width)
 
     def coming(self, width: int) -> Text:
         """The line that the next key runs, or shows again, without the prompt: it has not run."""
         if self.verdicts:
             return Text("")
         if self.at == self.lines:
-            return Text("That was the last line. Next: what the article says.", style="bold")
+            return Text("That was the last line. Next: the claims.", style="bold")
         line = self.line(self.at)
         label = "running: " if self.running else "then: " if self.at < self.ran else "next: "
         text = Text.assemble(label, (line.source, "bold"))
@@ -154,7 +156,7 @@ class Screen:
         lines = []
         for finding in sorted(self.findings, key=lambda finding: finding.verdict is not Verdict.FAILS):
             verdict = (finding.verdict.value, VERDICTS[finding.verdict])
-            lines.append(Text.assemble(f"{finding.number}  ", verdict, f"  {finding.says}"))
+            lines.append(Text.assemble(f"{finding.number:2}  ", verdict, f"  {finding.says}"))
         return render(Text("\n", no_wrap=True, overflow="crop").join(lines))[:room]
 
 
