@@ -7,6 +7,7 @@ import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ import click
 from relu_demo import __version__
 from relu_demo.branches import branches
 from relu_demo.memory import MAX_DEPTH, Options
+from relu_demo.network.asked import Asked
 from relu_demo.options import (
     GroupedCommand,
     SeedType,
@@ -22,6 +24,7 @@ from relu_demo.options import (
     readable,
     refuse_strangers,
     scenario_flag,
+    scenario_value,
 )
 from relu_demo.session import ARTICLE, WHOLE, Session, Setup, article
 
@@ -40,7 +43,15 @@ SESSIONS: Mapping[str, Callable[[Setup], Session]] = {
 }
 """The session of each scenario that replays one."""
 
-GOES_WITH = {"seed": SESSIONS, "dtype": SESSIONS, "values": SESSIONS, "step": SESSIONS, "depth": ["memory"]}
+GOES_WITH = {
+    "seed": [*SESSIONS, "check"],
+    "dtype": [*SESSIONS, "check"],
+    "values": SESSIONS,
+    "step": SESSIONS,
+    "depth": ["memory"],
+    "train": ["check"],
+    "traceback": ["check"],
+}
 """The scenarios that an option goes with, by its name. Options that are not here go with all."""
 
 CLOSED_PIPE = (errno.EPIPE, errno.EINVAL)
@@ -53,9 +64,10 @@ HEADINGS = {
         "compare",
         "branches",
         "memory",
+        "check",
     ),
-    "What it runs on": ("seed", "shape", "device", "dtype", "depth"),
-    "How it is shown": ("json", "values", "step"),
+    "What it runs on": ("seed", "shape", "device", "dtype", "depth", "train"),
+    "How it is shown": ("json", "values", "step", "traceback"),
     "Help": ("version", "help"),
 }
 """The headings of --help, with the options below each."""
@@ -63,7 +75,7 @@ HEADINGS = {
 EPILOG = """\b
 Exit codes
   0    every claim holds, or this input cannot show it
-  1    a claim does not hold with this PyTorch
+  1    a claim does not hold with this PyTorch, or --check found a fault
   2    wrong usage or input, or an output that cannot be written
   130  Ctrl-C
 
@@ -71,6 +83,7 @@ Exit codes
 Examples
   relu-demo --compare
   relu-demo --inplace --shape 1,1,4,4 --seed 1
+  relu-demo --check my_net.py:Net --shape 1,3,224,224 --train
   relu-demo --compare --json | jq '.parts.in_place.moments.o1_after.zeroed'
 """
 
@@ -109,6 +122,9 @@ def fault(message: str) -> int:
 @scenario_flag("--compare", "Both halves side by side, then every claim with its verdict.")
 @scenario_flag("--branches", "A network in which two branches read one tensor: both faults, and their cures.")
 @scenario_flag("--memory", "Bytes really allocated, in place and not, where it matters.")
+@scenario_value(
+    "--check", "TARGET", "Your own network, my_net.py:Net or package.module:build: is each inplace=True safe?"
+)
 @click.option("--seed", type=SeedType(), metavar="N", help="For torch.manual_seed. Without it one is drawn and shown.")
 @click.option(
     "--shape",
@@ -116,7 +132,8 @@ def fault(message: str) -> int:
     type=ShapeType(),
     multiple=True,
     metavar="N,C,H,W",
-    help="The input's shape; the layers have as many channels.  [default: 1,3,5,5; for --memory 1,16,64,64]",
+    help="The input's shape; the layers have as many channels. For --check one --shape for each input, of any rank."
+    "  [default: 1,3,5,5; for --memory 1,16,64,64]",
 )
 @click.option("--device", metavar="NAME", default=Setup.device, show_default=True, help="Any device of this PyTorch.")
 @click.option("--dtype", metavar="NAME", default=Setup.dtype, show_default=True, help="Any floating dtype of it.")
@@ -128,6 +145,8 @@ def fault(message: str) -> int:
     show_default=True,
     help="How many blocks --memory chains.",
 )
+@click.option("--train/--eval", "train", default=None, help="The mode in which --check runs it.  [default: as built]")
+@click.option("--traceback", is_flag=True, help="Where a network that --check runs raises, its whole traceback.")
 @click.option("--json", "view", flag_value="json", help="One JSON document (relu_demo/schema.json describes it).")
 @click.option(
     "--values",
@@ -147,11 +166,14 @@ def command(
     device: str,
     dtype: str,
     depth: int,
+    check: str | None,
+    train: bool | None,
+    traceback: bool,
     view: str | None,
     values: int,
     step: bool,
 ) -> int:
-    """Replays a short PyTorch session and shows what nn.ReLU(inplace=True) does to a tensor.
+    """Shows what nn.ReLU(inplace=True) does to a tensor, by a short PyTorch session that is replayed here and now.
 
     Every line that is shown is run, and every value beside it is read from the live object.
     """
@@ -159,11 +181,14 @@ def command(
     refuse_strangers(context, scenario, GOES_WITH)
     if step:
         check_stepping(view)
+    seed = random.randrange(DRAWN) if seed is None else seed
+    if check is not None:
+        asked = Asked(check, tuple(shapes), seed, device, dtype.removeprefix("torch."), train)
+        return run_scenario(lambda scenarios: scenarios.checked(asked, progress_bar), view or "tables", traceback)
     shape = images(shapes)
     if scenario == "memory":
         options = memory_options(shape or Options.shape, depth, device)
         return run_scenario(lambda scenarios: scenarios.measured(options, progress_bar), view or "tables")
-    seed = random.randrange(DRAWN) if seed is None else seed
     setup = Setup(seed, readable(shape or Setup.shape), device, dtype.removeprefix("torch."))
     session = SESSIONS[scenario](setup)
     if step:
@@ -198,8 +223,11 @@ def progress_bar(done: int, of: int) -> None:
         sys.stderr.flush()
 
 
-def run_scenario(run: Callable[[Any], Any], view: str) -> int:
-    """Loads PyTorch, has the scenario run, shows its report in the view of that name and gives the exit code."""
+def run_scenario(run: Callable[[Any], Any], view: str, traceback: bool = False) -> int:
+    """Loads PyTorch, has the scenario run, shows its report in the view of that name and gives the exit code.
+
+    With `traceback` an error of the user's own network is shown whole before the line that tells it.
+    """
     from relu_demo.loading import LoadError, load_torch
 
     try:
@@ -209,12 +237,20 @@ def run_scenario(run: Callable[[Any], Any], view: str) -> int:
 
     from relu_demo import scenarios
     from relu_demo.machine import SetupError
+    from relu_demo.network.target import BadInput, NetworkError
     from relu_demo.replay import LineError
 
     try:
         report = run(scenarios)
     except SetupError as error:
         raise click.BadParameter(str(error), param_hint=f"'{error.option}'") from error
+    except NetworkError as error:
+        if traceback and error.__cause__ is not None:
+            print("".join(format_exception(error.__cause__)), file=sys.stderr, end="")
+        more = "" if traceback else "; --traceback shows the rest"
+        raise click.ClickException(f"an error of your own code: {error}{more}") from error
+    except BadInput as error:
+        raise click.BadParameter(str(error), param_hint="'--check'") from error
     except LineError as error:
         raise click.ClickException(str(error)) from error
     deliver(report, view)

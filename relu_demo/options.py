@@ -106,14 +106,22 @@ def shorten(value: str) -> str:
 
 def scenario_flag(name: str, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """An option that picks a scenario and puts its name into `Context.meta`. Two different ones are a usage error."""
-
-    def pick(context: click.Context, option: click.Parameter, given: bool) -> None:
-        if given:
-            other = context.meta.setdefault("scenario", name[2:])
-            if other != name[2:]:
-                raise click.UsageError(f"--{other} and {name} are two scenarios; give one of them", context)
-
     return click.option(name, name[2:].replace("-", "_"), is_flag=True, expose_value=False, callback=pick, help=help)
+
+
+def scenario_value(name: str, metavar: str, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An option that picks a scenario and has a value."""
+    return click.option(name, metavar=metavar, callback=pick, help=help)
+
+
+def pick(context: click.Context, option: click.Parameter, given: Any) -> Any:
+    """Puts the option's name into `Context.meta` where it is given. Raises UsageError for a second one."""
+    if given not in (None, False):
+        name = option.opts[0]
+        other = context.meta.setdefault("scenario", name[2:])
+        if other != name[2:]:
+            raise click.UsageError(f"--{other} and {name} are two scenarios; give one of them", context)
+    return given
 
 
 class GroupedCommand(click.Command):

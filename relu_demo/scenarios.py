@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext, redirect_stdout
 from typing import TextIO
 
 import torch
 
 from relu_demo.claims import judge
-from relu_demo.machine import SetupError, check, usable_device
+from relu_demo.machine import SetupError, check, first_words, usable_device, usable_dtype
 from relu_demo.measure import Progress, measure
 from relu_demo.memory import MemoryReport, Options, bytes_needed, growth, situations
 from relu_demo.memory import judge as judge_memory
+from relu_demo.network.asked import Answer, Asked
+from relu_demo.network.check import examine
+from relu_demo.network.target import load
 from relu_demo.replay import replay
 from relu_demo.report import Report
 from relu_demo.room import amount, free_bytes
@@ -36,6 +41,33 @@ def stepped(session: Session, listed: int, out: TextIO) -> Report:
 
     check(session)
     return step(session, listed, out)
+
+
+def checked(asked: Asked, progress: Progress) -> Answer:
+    """The report on the user's own network. `progress(done, of)` is told how many suspects are settled.
+
+    What the network's code prints goes to stderr, so that stdout has the report alone. Raises BadInput for a target
+    that is no network, NetworkError where its own code raises, and SetupError for a device or dtype that is not here.
+    """
+    meta = asked.device == "meta"
+    device = torch.device("meta") if meta else usable_device(asked.device)
+    if meta and not hasattr(torch, "set_default_device"):
+        raise SetupError("--device", f"to build on meta takes PyTorch 2.0, and this is {torch.__version__}; give cpu")
+    dtype = usable_dtype(asked.dtype)
+    torch.manual_seed(asked.seed)
+    with redirect_stdout(sys.stderr):
+        with device if meta else nullcontext():
+            network = load(asked.target)
+        if not meta:
+            network = network.to(device)
+        if asked.dtype != Asked.dtype:
+            network = network.to(dtype)
+        try:
+            inputs = [torch.randn(shape, device=device, dtype=dtype) for shape in asked.shapes]
+        except RuntimeError as error:
+            raise SetupError("--shape", f"PyTorch cannot make such an input: {first_words(error)}") from error
+        report = examine(network, tuple(inputs), {}, asked.train, progress)
+    return Answer(asked, torch.__version__, report)
 
 
 def measured(options: Options, progress: Progress) -> MemoryReport:

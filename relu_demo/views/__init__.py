@@ -7,9 +7,10 @@ from importlib import import_module
 from typing import Protocol, TextIO, cast
 
 from relu_demo.memory import MemoryReport
+from relu_demo.network.asked import Answer
 from relu_demo.report import Report
 
-AnyReport = Report | MemoryReport
+AnyReport = Report | MemoryReport | Answer
 """What a view can show."""
 
 VIEWS: Mapping[str, str] = {

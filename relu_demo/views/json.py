@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 from relu_demo import __version__
 from relu_demo.memory import Measurement, MemoryReport
+from relu_demo.network.asked import Answer
 from relu_demo.report import Finding, Report
 from relu_demo.trace import Look, Nested, Node, Step, TensorState, TracedPart
 from relu_demo.views import AnyReport
@@ -23,7 +24,25 @@ def show(report: AnyReport, out: TextIO) -> None:
 
 def document(report: AnyReport) -> dict[str, Any]:
     """The report as plain data. Properties have PyTorch's own names."""
+    if isinstance(report, Answer):
+        return check_document(report)
     return memory_document(report) if isinstance(report, MemoryReport) else session_document(report)
+
+
+def check_document(answer: Answer) -> dict[str, Any]:
+    """What a check found, with the question."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "relu_demo": __version__,
+        "torch": answer.torch_version,
+        "scenario": "check",
+        "command": answer.command,
+        "target": answer.asked.target,
+        "seed": answer.asked.seed,
+        "shapes": answer.asked.shapes,
+        "dtype": answer.asked.dtype,
+        **answer.report.to_dict(),
+    }
 
 
 def memory_document(report: MemoryReport) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from relu_demo import __version__
 from relu_demo.memory import MemoryReport
+from relu_demo.network.asked import Answer
 from relu_demo.report import Report
 from relu_demo.session import BESIDE, DIFFERENCES
 from relu_demo.trace import Trace, TracedPart
@@ -22,6 +23,7 @@ from relu_demo.views.flow import flow
 from relu_demo.views.glance import Glance
 from relu_demo.views.memory import MemoryScreen
 from relu_demo.views.moments import Moments
+from relu_demo.views.network import CheckScreen
 from relu_demo.views.parts import code
 
 APART = 3
@@ -42,6 +44,8 @@ def show(report: AnyReport, out: TextIO) -> None:
 
 def screen(report: AnyReport) -> RenderableType:
     """The whole screen of a report."""
+    if isinstance(report, Answer):
+        return CheckScreen(report.report, report.command)
     return MemoryScreen(report) if isinstance(report, MemoryReport) else Screen(report)
 
 
