@@ -55,6 +55,7 @@ GOES_WITH = {
     "seed": [*SESSIONS, "check"],
     "dtype": [*SESSIONS, "check"],
     "values": SESSIONS,
+    "step": SESSIONS,
     "depth": ["memory"],
     "train": ["check"],
     "traceback": ["check"],
@@ -76,7 +77,7 @@ HEADINGS = {
         "check",
     ),
     "What it runs on": ("seed", "shape", "device", "dtype", "article", "depth", "train"),
-    "How it is shown": ("json", "repl", "save", "values", "traceback"),
+    "How it is shown": ("json", "repl", "step", "save", "values", "traceback"),
     "Help": ("version", "help"),
 }
 """The headings of --help, with the options below each."""
@@ -160,6 +161,7 @@ def fault(message: str) -> int:
 @click.option("--train/--eval", "train", default=None, help="The mode in which --check runs it.  [default: as built]")
 @click.option("--traceback", is_flag=True, help="Where a network that --check runs raises, its whole traceback.")
 @view_flag("--json", "One JSON document (relu_demo/schema.json describes it).")
+@view_flag("--step", "For teaching: waits for a key before each line and shows what it changed.")
 @view_flag("--repl", "The session as a >>> transcript. Piped, python -m doctest accepts it.")
 @click.option(
     "--save",
@@ -199,6 +201,8 @@ def command(
     refuse_strangers(context, scenario, GOES_WITH)
     if article:
         refuse_beside(context, "--article", "shapes", "dtype")
+    if view == "step":
+        check_stepping()
     if save:
         check_save(save, view)
     show = Showing(view, save, traceback)
@@ -212,6 +216,8 @@ def command(
         options = memory_options(shape or Options.shape, depth, device)
         return run_scenario(lambda scenarios: scenarios.measured(options, progress_bar), show)
     session = SESSIONS[scenario](Setup(seed, readable(shape or Setup.shape), device, dtype, article))
+    if view == "step":
+        return run_scenario(lambda scenarios: scenarios.stepped(session, values, sys.stdout), show)
     return run_scenario(lambda scenarios: scenarios.replayed(session, values), show)
 
 
@@ -225,6 +231,14 @@ class Showing:
     view: str
     save: Path | None = None
     traceback: bool = False
+
+
+def check_stepping() -> None:
+    """Raises UsageError where there is no terminal for --step."""
+    from relu_demo.terminal import lacks_terminal
+
+    if reason := lacks_terminal():
+        raise click.UsageError(f"--step waits for keys on a terminal, and {reason}; leave it out, or use a terminal")
 
 
 def memory_options(shape: tuple[int, int, int, int], depth: int, device: str) -> Options:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import sys
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -37,13 +38,24 @@ def replay(session: Session, listed: int = LISTED) -> Trace:
 
     Raises LineError where a line raises that is not expected to.
     """
+    *_, trace = traces(session, listed)
+    return trace
+
+
+def traces(session: Session, listed: int = LISTED) -> Iterator[Trace]:
+    """The trace so far, before the first line and after each: a line runs when the trace after it is asked for.
+
+    The last is what `replay` gives. Raises LineError where a line raises that is not expected to.
+    """
     namespace: dict[str, Any] = {"__name__": "__main__"}
     recorder = Recorder(listed)
     before: dict[str, TensorState] = {}
     parts: dict[str, TracedPart] = {}
+    yield Trace(session, torch.__version__, (), ())
     for part in session.parts:
         steps: list[Step] = []
         looks: dict[str, Look] = {}
+        so_far = TracedPart(part.key, part.title, (), looks, part.reference)
         for line in part.lines:
             output, error, warned = run_line(line, namespace)
             after = recorder.look(namespace)
@@ -55,8 +67,9 @@ def replay(session: Session, listed: int = LISTED) -> Trace:
                     other = parts[part.reference].looks.get(line.moment.key)
                 looks[line.moment.key] = recorder.compare(line.moment, after[line.source], other)
             before = after
-        parts[part.key] = TracedPart(part.key, part.title, tuple(steps), looks, part.reference)
-    return Trace(session, torch.__version__, tuple(parts.values()), tuple(recorder.alive))
+            so_far = TracedPart(part.key, part.title, tuple(steps), dict(looks), part.reference)
+            yield Trace(session, torch.__version__, (*parts.values(), so_far), tuple(recorder.alive))
+        parts[part.key] = so_far
 
 
 def run_line(line: Line, namespace: dict[str, Any]) -> tuple[str, str | None, tuple[str, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext, redirect_stdout
+from typing import TextIO
 
 import torch
 
@@ -29,6 +30,17 @@ def replayed(session: Session, listed: int) -> Report:
     check(session)
     trace = replay(session, listed)
     return Report(trace, judge(trace))
+
+
+def stepped(session: Session, listed: int, out: TextIO) -> Report:
+    """As `replayed`, a line at a time on the terminal that `out` is. The report is on the lines that have run.
+
+    Raises KeyboardInterrupt and SystemExit too, where somebody asks for that.
+    """
+    from relu_demo.stepping import step  # imports rich, which JSON does without
+
+    check(session)
+    return step(session, listed, out)
 
 
 def checked(asked: Asked, progress: Progress) -> Answer:

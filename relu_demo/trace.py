@@ -74,6 +74,11 @@ class TensorState:
     device: str
     values: Values
 
+    @property
+    def grad_fn_name(self) -> str:
+        """The name of its `grad_fn`, or "None"."""
+        return self.grad_fn.name if self.grad_fn else "None"
+
 
 @dataclass(frozen=True)
 class Step:

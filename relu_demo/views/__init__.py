@@ -21,6 +21,7 @@ VIEWS: Mapping[str, str] = {
     "tables": "relu_demo.views.tables",
     "json": "relu_demo.views.json",
     "repl": "relu_demo.views.repl",
+    "step": "relu_demo.views.step",
 }
 """Each view's module, by its name. Loaded when asked for: JSON does without rich."""
 

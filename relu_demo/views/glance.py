@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from relu_demo.trace import TensorState, TracedPart
+from relu_demo.trace import TracedPart
 from relu_demo.views.parts import NARROW, add_row, cell, code, columns
 
 
@@ -42,7 +42,7 @@ def answer(part: TracedPart) -> Mapping[str, Text]:
         "storage": cell("one, shared" if shared else "two", shared),
         f"{name}'s values": cell(f"{changed} of {before.values.elements} changed", changed > 0),
         f"{name}'s version": then(str(before.version), str(after.version)),
-        f"{name}'s grad_fn": then(grad_fn(before), grad_fn(after)),
+        f"{name}'s grad_fn": then(before.grad_fn_name, after.grad_fn_name),
     }
 
 
@@ -50,8 +50,3 @@ def then(was: str, now: str) -> Text:
     """A property before and after, in two lines where it is long."""
     change = f"then {now}" if was != now else "unchanged"
     return cell(f"{was},{' ' if len(was) < 10 else chr(10)}{change}", was != now)
-
-
-def grad_fn(state: TensorState) -> str:
-    """The name of the tensor's grad_fn."""
-    return state.grad_fn.name if state.grad_fn else "None"

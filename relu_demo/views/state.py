@@ -1,0 +1,223 @@
+"""The state table: each tensor that has a name a row, each property a cell, and what one line changed marked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from relu_demo.trace import Step, TensorState, Values
+from relu_demo.views.parts import CHANGED, GAP, MARK, Underline, cell
+from relu_demo.views.picture import Matrix, draw, form, matrices
+
+NAME, NEGATIVE = "tensor", "<0"
+"""The titles of the tensor's name and of the number of its elements below zero."""
+
+STORAGE = "storage"
+"""The title of the cell that a row can do without first: it changes alone only where a tensor is given another."""
+
+MORE = ("shape", "values")
+"""The titles of the cells that a row has only where there is room."""
+
+FIRST = 3
+"""How many of a tensor's numbers stand in its row, at most."""
+
+APART = 3
+"""Between two matrices beside each other, in characters."""
+
+States = Mapping[str, TensorState]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A tensor's cells by their titles, the name first. `touched` where one of them is marked."""
+
+    cells: Mapping[str, Text]
+    touched: bool
+
+
+def rows(step: Step, earlier: States) -> list[Row]:
+    """A row for each tensor after `step`, held against `earlier`, the tensors before it, and for each that is gone."""
+    names = list(step.tensors)
+    for number, name in enumerate(earlier):
+        if name not in step.tensors:
+            names.insert(number, name)
+    return [row(step.tensors[name], step, earlier) if name in step.tensors else gone(name) for name in names]
+
+
+def gone(name: str) -> Row:
+    """The row of a tensor that the name no longer leads to."""
+    blank = dict.fromkeys((STORAGE, "version", "grad_fn", NEGATIVE, *MORE), Text())
+    return Row({NAME: cell(name, True), "id": cell("gone", style=CHANGED), **blank}, True)
+
+
+def row(now: TensorState, step: Step, earlier: States) -> Row:
+    """The row of one tensor. A new one is marked at its name; so is one that changed where no cell shows it."""
+    was = earlier.get(now.name)
+    old = was or now
+    facts = {
+        "id": (str(now.id), now.id != old.id),
+        STORAGE: (f"{now.data_ptr:#014x}", now.data_ptr != old.data_ptr),
+        "version": (str(now.version), now.version != old.version),
+        "grad_fn": (now.grad_fn_name, now.grad_fn != old.grad_fn),
+        # Copies of the same bits are one object in a trace.
+        NEGATIVE: (str(now.values.negatives), now.values is not old.values),
+        "shape": (str(now.shape), now.shape != old.shape),
+        "values": (first(now.values), now.values is not old.values),
+    }
+    name = called(now, step.tensors)
+    seen = any(changed for title, (_, changed) in facts.items() if title not in (STORAGE, *MORE))
+    unseen = now.name in step.changed and not seen
+    renamed = was is None or unseen or name != called(was, earlier)
+    style = "" if was else CHANGED
+    cells = {title: cell(text, changed, style) for title, (text, changed) in facts.items()}
+    touched = renamed or any(changed for _, changed in facts.values())
+    return Row({NAME: cell(name, renamed, style or "bold"), **cells}, touched)
+
+
+def called(state: TensorState, tensors: States) -> str:
+    """The tensor's name, and that of the same object before it: `h1 is o1`."""
+    namesakes = [other.name for other in tensors.values() if other.id == state.id]
+    return state.name if namesakes[0] == state.name else f"{state.name} is {namesakes[0]}"
+
+
+def first(values: Values) -> str:
+    """The first numbers of a tensor."""
+    numbers = [x for line in values.corner[:1] for x in line[:FIRST]]
+    number = form(values)
+    more = " ..." if values.elements > len(numbers) else ""
+    return " ".join(format(x, number.spec).rjust(number.width) for x in numbers).lstrip() + more
+
+
+def layouts(all_rows: Sequence[Row], columns: int) -> Iterator[RenderableType]:
+    """The ways to show the rows in so many columns, the one that takes most lines first. What changed is in each."""
+    if not all_rows:
+        yield Text("No tensor has a name yet.", style="dim")
+        return
+    widths = fitting(all_rows, columns)
+    if widths:
+        yield table(all_rows, widths, rule=True)
+        yield table(all_rows, widths)
+    else:
+        yield Text("\n").join(card(item, columns, brief=not item.touched) for item in all_rows)
+    touched = sum(item.touched for item in all_rows)
+    for number in range(len(all_rows) - 1, touched - 1, -1):
+        spare = number - touched
+        some = []
+        for item in all_rows:
+            if item.touched or spare > 0:
+                some.append(item)
+                spare -= not item.touched
+        rest = Text(f" {len(all_rows) - number} more, which this line left alone", style="dim")
+        if not some:
+            yield rest
+        elif widths:
+            yield Group(table(some, widths), rest)
+        else:
+            yield Text("\n").join([*(card(item, columns, brief=not item.touched) for item in some), rest])
+
+
+def fitting(all_rows: Sequence[Row], columns: int) -> dict[str, int]:
+    """The cells that fit beside each other, by their titles, with their widths: none where the necessary ones do not.
+
+    Between two columns is the place of the mark, and a space if that fits.
+    """
+    for gap, without in ((1, ()), (0, ()), (1, (STORAGE,))):
+        widths = {
+            title: max(len(title) + 1, gap + max(item.cells[title].cell_len for item in all_rows))
+            for title in all_rows[0].cells
+        }
+        titles = [title for title in widths if title not in (*MORE, *without)]
+        if sum(widths[title] for title in titles) - gap <= columns:
+            for title in MORE:
+                if sum(widths[other] for other in (*titles, title)) - gap <= columns:
+                    titles.append(title)
+            return {title: widths[title] for title in titles}
+    return {}
+
+
+def table(some: Sequence[Row], widths: Mapping[str, int], rule: bool = False) -> Table:
+    """The rows as a table of columns of these widths, by their titles."""
+    grid = Table(box=None, padding=0, show_header=False, pad_edge=False)
+    for title in widths:
+        grid.add_column(width=widths[title], no_wrap=True, overflow="crop")
+    grid.add_row(*(cell(title, style="dim") for title in widths))
+    if rule:
+        grid.add_row(*(Underline() for _ in widths))
+    for item in some:
+        grid.add_row(*(item.cells[title] for title in widths))
+    return grid
+
+
+def card(item: Row, columns: int, brief: bool = False) -> Text:
+    """One row where there is no room for a table: its cells one after the other, a `brief` one's name and id only."""
+    lines = [item.cells[NAME].copy()]
+    titles = [title for title, text in item.cells.items() if text.plain and title not in (NAME, *MORE)]
+    for title in ("id",) if brief else titles:
+        piece = Text.assemble((title, "dim"), item.cells[title])
+        if lines[-1].cell_len + len(GAP) + piece.cell_len > columns:
+            lines.append(Text(" "))
+        lines[-1].append_text(Text(GAP) if lines[-1].plain.strip() else Text(" ")).append_text(piece)
+    return Text("\n").join(lines)
+
+
+def pictures(step: Step, earlier: States, columns: int, most: int) -> Iterator[RenderableType]:
+    """The numbers that the step changed or made, of each tensor once, those first that it changed.
+
+    Each takes at most `most` lines: a tensor is drawn whole or by its corner, or left out.
+    """
+    drawn: set[int] = set()
+    changed = [step.tensors[name] for name in step.changed]
+    for now in sorted(changed, key=lambda state: is_new(state, earlier)):
+        was = now if is_new(now, earlier) else earlier[now.name]
+        if now.id in drawn or (was is not now and was.values is now.values):
+            continue
+        drawn.add(now.id)
+        words = f"{now.name}: {was.values.negatives} of {was.values.elements} below 0"
+        if was is not now:
+            words += f", now {now.values.negatives}  ({MARK} zeroed)"
+        picture = whole(now.values, was.values, columns)
+        if picture is None or height(picture) >= most:
+            picture = corner(now.values, was.values, columns, most - 2)
+        if height(picture) < most:
+            yield Group(Text(words, style="bold"), picture)
+
+
+def is_new(state: TensorState, earlier: States) -> bool:
+    """Whether the line gave the name to a tensor that it did not have before."""
+    was = earlier.get(state.name)
+    return was is None or was.id != state.id
+
+
+def whole(now: Values, was: Values, columns: int) -> Text | None:
+    """All numbers, as many matrices beside each other as there is room for, or None where one is too wide."""
+    if now.nested is None or was.nested is None or not now.elements:
+        return None
+    number = form(now, was)
+    drawn = [draw(*pair, number) for pair in zip(matrices(now.nested), matrices(was.nested), strict=True)]
+    across = max(line.cell_len for matrix in drawn for line in matrix.split())
+    if across > columns:
+        return None
+    abreast = (columns + APART) // (across + APART)
+    rows_of = [drawn[start : start + abreast] for start in range(0, len(drawn), abreast)]
+    gap = Text(" " * APART)
+    return Text("\n\n").join(
+        Text("\n").join(gap.join(line) for line in zip(*(matrix.split() for matrix in some), strict=True))
+        for some in rows_of
+    )
+
+
+def corner(now: Values, was: Values, columns: int, size: int) -> Text:
+    """The top left of the first matrix, at most `size` rows of it."""
+    number = form(now, was)
+    across = max(1, (columns + 1) // (number.width + 1))
+    shown: Matrix = [line[:across] for line in now.corner[: max(size, 0)]]
+    return Text("\n").join([draw(shown, was.corner, number), Text(" ...", style="dim")])
+
+
+def height(text: Text) -> int:
+    """How many lines a text has."""
+    return text.plain.count("\n") + 1

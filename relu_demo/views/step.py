@@ -1,0 +1,198 @@
+"""The step view: the tensors as the line that ran last left them, the lines that have run, and the line to come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import TextIO
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.segment import Segment
+from rich.text import Text
+
+from relu_demo.report import Finding, Report, Verdict
+from relu_demo.session import Line
+from relu_demo.trace import Step, Trace
+from relu_demo.views import AnyReport
+from relu_demo.views.claims import VERDICTS, claims
+from relu_demo.views.parts import MARK, NARROW, code
+from relu_demo.views.state import States, layouts, pictures, rows
+from relu_demo.views.tables import header
+
+BAR = "reverse"
+"""The style of the first and the last line of the screen."""
+
+SHORT = 16
+"""Below this many lines the screen does without blank lines."""
+
+SHARE = 3
+"""Where not all has room, the line that ran last gets at least one in so many of the screen's lines."""
+
+Lines = list[list[Segment]]
+Render = Callable[[RenderableType], Lines]
+"""Renders for the width of the screen."""
+
+
+@dataclass(frozen=True)
+class Screen:
+    """The screen after the first `at` lines of a trace that may go on, as high as `options.height`.
+
+    One line beyond the last it shows `findings`, which are empty until all has run. `running` says that the next line
+    is on its way.
+    """
+
+    trace: Trace
+    at: int = 0
+    findings: tuple[Finding, ...] = ()
+    running: bool = False
+
+    @property
+    def lines(self) -> int:
+        """How many lines the session has."""
+        return sum(len(part.lines) for part in self.trace.session.parts)
+
+    @property
+    def steps(self) -> list[Step]:
+        """The lines that have run."""
+        return [step for part in self.trace.parts for step in part.steps]
+
+    @property
+    def ran(self) -> int:
+        """How many lines have run."""
+        return len(self.steps)
+
+    @property
+    def verdicts(self) -> bool:
+        """Whether this is the screen behind the last line: the claims."""
+        return self.at > self.lines
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width, height = options.max_width, options.height or options.max_height
+
+        def render(renderable: RenderableType) -> Lines:
+            return console.render_lines(renderable, options.update(height=None), pad=False)
+
+        head, coming = render(self.title(width)), render(self.coming(width))[: max(1, height - 3)]
+        foot = [*coming, *render(self.keys(width))]
+        blank: Lines = [[]] if height >= SHORT else []
+        room = max(0, height - len(head) - len(blank) - len(foot))
+        shown = self.findings_in(room, render) if self.verdicts else self.state_and_story(width, room, blank, render)
+        lines = [*head, *shown, *[[]] * (room - len(shown)), *blank, *foot]
+        for number, line in enumerate(lines[-height:]):
+            if number:
+                yield Segment.line()
+            yield from line
+
+    def title(self, width: int) -> Text:
+        """The bar at the top: what is replayed, and how far it has come."""
+        session = self.trace.session
+        places = [(part, number) for part in session.parts for number, _ in enumerate(part.lines)]
+        part = places[min(max(self.at - 1, 0), self.lines - 1)][0]
+        far = f"{self.at} of {self.lines}"
+        if self.verdicts:
+            return bar(session.title, f"all {self.lines} lines have run", width)
+        if self.at < self.ran:
+            return bar(f"Looking back: {part.title}", f"line {far}, {self.ran} have run", width)
+        right = f"{far} lines have run" if width >= NARROW else far
+        both = f"{session.title}: {part.title}"
+        return bar(both if len(both) + len(right) + 3 <= width else part.title, right, width)
+
+    def coming(self, width: int) -> Text:
+        """The line that the next key runs, or shows again, without the prompt: it has not run."""
+        if self.verdicts:
+            return Text("")
+        if self.at == self.lines:
+            return Text("That was the last line. Next: the claims.", style="bold")
+        line = self.line(self.at)
+        label = "running: " if self.running else "then: " if self.at < self.ran else "next: "
+        text = Text.assemble(label, (line.source, "bold"))
+        if line.comment:
+            gap = "  " if text.cell_len + len(line.comment) + 4 <= width else "\n"
+            text.append(f"{gap}# {line.comment}", style="dim italic")
+        return text
+
+    def line(self, number: int) -> Line:
+        """The line of that number, counted from 0."""
+        return list(chain.from_iterable(part.lines for part in self.trace.session.parts))[number]
+
+    def keys(self, width: int) -> Text:
+        """The bar at the bottom: what the keys do."""
+        if self.running:
+            return bar("...", "", width)
+        if self.verdicts:
+            return bar("b: look back   q or any other key: end" if width >= NARROW else "b: back  q: end", "", width)
+        on = "go on" if self.at < self.ran or self.at == self.lines else "run"
+        if width < NARROW:
+            return bar("  ".join([f"Space: {on}", *(["b: back"] if self.at else []), "q: end"]), "", width)
+        keys = [f"Space or Enter: {on}", *(["b: look back"] if self.at else []), "q: end"]
+        return bar("   ".join(keys), f"{MARK} just changed", width)
+
+    def state_and_story(self, width: int, room: int, blank: Lines, render: Render) -> Lines:
+        """The tensors with what the last line changed, and below them the lines that have run, the last at the end."""
+        if not self.at:
+            return render(Text("Nothing has run yet.", style="dim"))[:room]
+        steps = self.steps[: self.at]
+        earlier: States = steps[-2].tensors if len(steps) > 1 else {}
+        last = render(told(steps[-1], width))
+        kept = min(len(last), max(1, room // SHARE))
+        state = first_fitting(layouts(rows(steps[-1], earlier), width), room - kept - len(blank), render)
+        spare = room - kept - len(state) - 2 * len(blank)
+        for picture in map(render, pictures(steps[-1], earlier, width, spare)):
+            if len(picture) <= spare:
+                state += [*blank, *picture]
+                spare -= len(blank) + len(picture)
+        left = max(0, room - len(state) - len(blank))
+        story = render(Group(*(told(step, width) for step in steps)))[-left:] if left else []
+        if len(last) > left > 0:
+            story = [*last[: left - 1], *render(Text(f"... {len(last) - left + 1} more lines", style="dim"))][:left]
+        return [*state, *blank, *[[]] * (left - len(story)), *story][:room]
+
+    def findings_in(self, room: int, render: Render) -> Lines:
+        """The verdicts with their evidence; where that has no room a line each, those that fail first."""
+        full = render(Group(*claims(self.findings)))
+        if len(full) <= room:
+            return full
+        lines = []
+        for finding in sorted(self.findings, key=lambda finding: finding.verdict is not Verdict.FAILS):
+            verdict = (finding.verdict.value, VERDICTS[finding.verdict])
+            lines.append(Text.assemble(f"{finding.number:2}  ", verdict, f"  {finding.says}"))
+        return render(Text("\n", no_wrap=True, overflow="crop").join(lines))[:room]
+
+
+def told(step: Step, width: int) -> Text:
+    """A line that ran, with what it printed."""
+    quiet = replace(step, error=None)  # it is in the output
+    line = code([quiet])
+    if line.cell_len > width:
+        line = code([quiet], comments=False)
+    return Text("\n").join([line, Text(step.output.rstrip("\n"))]) if step.output else line
+
+
+def bar(left: str, right: str, width: int) -> Text:
+    """A line from edge to edge, with something at either end."""
+    room = width - len(right) - 3
+    return Text(f" {left[: max(room, 0)].ljust(room)} {right} "[:width].ljust(width), style=BAR)
+
+
+def first_fitting(renderables: Iterator[RenderableType], room: int, render: Render) -> Lines:
+    """The first that fits in so many lines, or as much of the last as does."""
+    lines: Lines = []
+    for renderable in renderables:
+        lines = render(renderable)
+        if len(lines) <= room:
+            break
+    return lines[: max(room, 0)]
+
+
+def show(report: AnyReport, out: TextIO) -> None:
+    """Writes what stays behind when the stepping is over: how to see it again, and the verdicts at its end."""
+    console = Console(file=out, highlight=False, markup=False, emoji=False)
+    if not isinstance(report, Report):
+        raise TypeError("only a session can be shown step by step")
+    screen = Screen(report.trace, findings=report.findings)
+    if screen.ran < screen.lines:
+        end: Sequence[RenderableType] = [Text(f"Ended after {screen.ran} of {screen.lines} lines.")]
+    else:
+        end = ["", *claims(report.findings)]
+    console.print(Group(next(header(report.trace)), Text(f"{report.trace.session.command} --step"), *end))

@@ -1,0 +1,523 @@
+"""Step by step: a person at a real terminal, one key at a time."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Demo, command_environment
+
+from relu_demo.cli import SESSIONS
+from relu_demo.replay import replay, traces
+from relu_demo.session import Line, Part, Session, Setup
+from relu_demo.trace import Trace
+
+posix = pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+COMMAND = ["-m", "relu_demo", "--step", "--seed", "7"]
+PLACED = re.compile(r"\x1b\[(\d+);(\d+)H((?:[^\x1b]|\x1b\[[\d;]*m)*)")
+STYLE = re.compile(r"\x1b\[[\d;]*m")
+SPACE, ENTER, CTRL_C, CTRL_D = " ", "\r", "\x03", "\x04"
+PATIENCE = 60
+
+
+class Desk:
+    """A terminal with the command on it, and somebody who presses keys and reads the screen."""
+
+    def __init__(self, arguments: list[str], columns: int, lines: int, environment: dict[str, str]) -> None:
+        import fcntl
+        import pty
+        import termios
+
+        self.leader, self.follower = pty.openpty()
+        self.resize(columns, lines)
+        self.before = termios.tcgetattr(self.follower)
+        self.raw = b""
+        self.process = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=self.follower,
+            stdout=self.follower,
+            stderr=self.follower,
+            env=command_environment(**{"TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **environment}),
+            start_new_session=True,
+            # The terminal that Ctrl-C and a change of the window's size reach this process from.
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509  # this process has one thread
+        )
+
+    def resize(self, columns: int, lines: int) -> None:
+        import fcntl
+        import termios
+
+        self.columns, self.lines = columns, lines
+        fcntl.ioctl(self.leader, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def modes(self) -> list[Any]:
+        import termios
+
+        return termios.tcgetattr(self.follower)
+
+    @property
+    def shown(self) -> str:
+        """All that has come on the terminal."""
+        return self.raw.decode(errors="replace")
+
+    @property
+    def screen(self) -> str:
+        """The screen as it stands, without colours."""
+        rows = {int(row): STYLE.sub("", text) for row, _, text in PLACED.findall(self.shown)}
+        return "\n".join(rows.get(number, "").rstrip() for number in range(1, self.lines + 1))
+
+    def read(self) -> None:
+        while select.select([self.leader], [], [], 0.02)[0]:
+            self.raw += os.read(self.leader, 65536)
+
+    def wait(self, what: str, done: Callable[[], Any]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            self.read()
+            if done():
+                return
+            assert self.process.poll() is None, f"ended before {what}\n{self.shown}"
+            assert time.monotonic() < deadline, f"no {what}\n{self.screen}"
+
+    def see(self, words: str) -> str:
+        """Waits until the screen has these words and a key is waited for. Gives the screen."""
+        import termios
+
+        self.wait(words, lambda: words in self.screen and not self.modes()[3] & termios.ICANON)
+        return self.screen
+
+    def press(self, keys: str, words: str) -> str:
+        """Presses keys, then waits for words on the screen as `see` does."""
+        os.write(self.leader, keys.encode())
+        return self.see(words)
+
+    def go(self, lines: int, of: int = 21) -> str:
+        """Goes on until so many lines have run, a key for each. Gives the screen."""
+        ran = int(re.findall(r"(\d+) of \d+", self.screen)[0])
+        for number in range(ran + 1, lines + 1):
+            self.press(SPACE, f" {number} of {of}")
+        return self.screen
+
+    def leave(self, keys: str = "") -> int:
+        """Presses keys, if any, waits for the end, and gives the exit code."""
+        os.write(self.leader, keys.encode())
+        deadline = time.monotonic() + PATIENCE
+        while self.process.poll() is None:
+            self.read()
+            assert time.monotonic() < deadline, f"does not end\n{self.screen}"
+        self.read()
+        return self.process.returncode
+
+    @property
+    def left_behind(self) -> str:
+        """What stands on the normal screen afterwards. Fails where the terminal is not as it was."""
+        assert self.modes() == self.before
+        assert self.shown.count("\x1b[?1049h") == self.shown.count("\x1b[?1049l") == 1
+        assert self.shown.count("\x1b[?25l") == self.shown.count("\x1b[?25h") == 1
+        stepping, _, rest = self.shown.partition("\x1b[?1049l")
+        assert "\x1b[?1049h" in stepping
+        assert "\x1b[?25l" in stepping
+        rest = STYLE.sub("", rest.replace("\x1b[?25h", "")).replace("\r\n", "\n")
+        assert "\x1b" not in rest
+        return rest
+
+
+@contextmanager
+def desk(*options: str, columns: int = 80, lines: int = 24, code: str = "", **environment: str) -> Iterator[Desk]:
+    """A desk with `relu-demo --step --seed 7` and these options on it, or with that after some Python `code`."""
+    arguments = [*COMMAND, *options]
+    if code:
+        run = "from relu_demo.__main__ import main; main()"
+        arguments = ["-c", f"{code}; import sys; sys.argv[1:] = {[*COMMAND[2:], *options]}; {run}"]
+    person = Desk(arguments, columns, lines, environment)
+    try:
+        person.see("next: import torch")
+        yield person
+    finally:
+        person.process.kill()
+        person.process.wait()
+        os.close(person.leader)
+        os.close(person.follower)
+
+
+def session_of(*lines: str) -> str:
+    """Python code that puts lines of one's own in place of the in-place half."""
+    return (
+        "import relu_demo.session as s; s.ARTICLE['inplace'] = ('Of our own', (s.Part('own', 'Own', "
+        f"tuple(map(s.Line, {list(lines)}))),))"
+    )
+
+
+@posix
+@pytest.mark.versions
+def test_a_key_runs_a_line_and_what_it_changed_is_marked() -> None:
+    with desk() as person:
+        assert "0 of 21 lines have run" in person.screen
+        assert ">>>" not in person.screen  # nothing has run, and only what has run stands behind a prompt
+        made = person.go(8)
+        assert re.search(r"^\*o1 +\d+ +0x\w+ +0 +ConvolutionBackward0 +16$", made, re.MULTILINE)
+        assert re.search(r"^ input +\d+ ", made, re.MULTILINE)
+        assert re.search(r"^>>> o1 = conv1\(input\)\n\nnext: id\(o1\)$", made, re.MULTILINE)
+        printed = person.go(10)
+        assert "\n*" not in printed  # to print a tensor changes nothing
+        assert "grad_fn=<ConvolutionBackward0>)" in printed
+        assert "next: h1 = rl1(o1)  # in place" in printed
+        changed = person.go(11)
+        assert re.search(r"^ o1 +(\d+) +0x\w+ +\*1 +\*ReluBackward0 +\*0\n\*h1 is o1 +\1 ", changed, re.MULTILINE)
+        assert "o1: 16 of 27 below 0, now 0  (* zeroed)" in changed
+        assert changed.count("*0.0000") == 16
+        again = person.go(15)  # o1 = conv1(input), in the second half
+        assert re.search(r"^ o1 +\*\d+ +\*0x\w+ +\*0 +\*ConvolutionBackward0 +\*16\n\*h1 +\d+ ", again, re.MULTILINE)
+        assert person.leave("q") == 0
+        assert person.left_behind == (
+            re.search(r"The whole session .*\n", person.left_behind)[0]  # type: ignore[index]
+            + "relu-demo --seed 7 --step\nEnded after 15 of 21 lines.\n"
+        )
+
+
+@posix
+def test_a_line_does_not_run_before_its_key(tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    with desk("--inplace", code=session_of("o1 = 1", f"open({str(mark)!r}, 'w').close()", "o1")) as person:
+        person.go(8, of=10)
+        assert f"next: open({str(mark)!r}" in person.screen.replace("\n", "")
+        time.sleep(0.3)
+        assert not mark.exists()
+        person.go(9, of=10)
+        assert mark.exists()
+
+
+@posix
+def test_an_id_is_not_known_before_the_line_that_makes_the_object() -> None:
+    with desk("--no-inplace") as person:
+        person.go(10, of=14)
+        seen_before = person.shown
+        screen = person.go(12, of=14)
+        ids = re.findall(r"^ (?:o1|h1) +(\d+) ", screen, re.MULTILINE)
+        assert len(set(ids)) == 2
+        assert f">>> id(h1)                                  # the id of o1?\n{ids[1]}\n" in screen
+        assert ids[0] in seen_before
+        assert ids[1] not in seen_before
+
+
+@posix
+def test_enter_goes_on_like_space_and_other_keys_do_nothing() -> None:
+    with desk("--inplace") as person:
+        person.press(ENTER, " 1 of 14")
+        person.press("x\x1b[A" + ENTER, " 2 of 14")
+        assert ">>> import torch.nn as nn" in person.screen
+        person.press("  ", " 4 of 14")  # two keys at once are two keys
+
+
+@posix
+def test_b_looks_back_and_nothing_runs_again(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    line = f"print(open({str(log)!r}, 'a').write('x'))"
+    with desk("--inplace", code=session_of("o1 = conv1(input)", line, "h1 = rl1(o1)")) as person:
+        person.go(10, of=10)
+        now = person.screen
+        back = person.press("b", "line 9 of 10, 10 have run")
+        assert "then: h1 = rl1(o1)" in back
+        assert re.search(r"^ o1 .* 0 +ConvolutionBackward0 ", back, re.MULTILINE)
+        person.press("bb", "line 7 of 10")
+        person.press(SPACE + ENTER, "line 9 of 10")
+        assert person.press(SPACE, "10 of 10 lines have run") == now
+        person.press("b" * 12, "line 0 of 10")
+        assert log.read_text() == "x"
+
+
+@posix
+@pytest.mark.versions
+@pytest.mark.parametrize("scenario", SESSIONS)
+def test_every_scenario_ends_with_the_verdicts_and_leaves_them_behind(scenario: str) -> None:
+    options = [] if scenario == "session" else [f"--{scenario}"]
+    lines = sum(len(part.lines) for part in SESSIONS[scenario](Setup(7)).parts)
+    with desk(*options) as person:
+        person.go(lines, of=lines)
+        assert "That was the last line." in person.screen
+        verdicts = person.press(SPACE, f"all {lines} lines have run")
+        assert verdicts.count("  holds  ") == {"inplace": 3, "no-inplace": 3}.get(
+            scenario, 11 if scenario == "branches" else 7
+        )
+        person.press("b", f"{lines} of {lines} lines have run")
+        person.press(SPACE, f"all {lines} lines have run")
+        assert person.leave("x") == 0
+        assert person.left_behind.count("  holds  ") == verdicts.count("  holds  ")
+        assert f"relu-demo {' '.join([*options, '--seed 7'])} --step\n" in person.left_behind
+
+
+@posix
+def test_the_exit_code_is_that_of_the_claims_once_all_has_run() -> None:
+    lines = [("o1 = conv1(input)", ""), ("o1", "o1_before"), ("h1 = rl2(o1)", ""), ("o1", "o1_after"), ("h1", "h1")]
+    code = (
+        "import relu_demo.session as s; s.ARTICLE['inplace'] = ('Wrong', (s.Part('in_place', 'In place', "
+        f"tuple(s.Line(l, '', s.Moment(m, m, '') if m else None) for l, m in {lines})),))"
+    )
+    with desk("--inplace", code=code) as person:
+        person.go(11, of=12)
+        assert person.leave("q") == 0
+    with desk("--inplace", code=code) as person:
+        person.go(12, of=12)
+        person.press(SPACE, "does not hold")
+        assert person.leave("q") == 1
+        assert "does not hold" in person.left_behind
+
+
+@posix
+@pytest.mark.parametrize("keys", ["q", "Q", CTRL_D])
+def test_q_ends(keys: str) -> None:
+    with desk() as person:
+        person.go(2)
+        assert person.leave(keys) == 0
+        assert "Ended after 2 of 21 lines." in person.left_behind
+
+
+@posix
+@pytest.mark.versions
+@pytest.mark.parametrize("keys", [CTRL_C, "  " + CTRL_C], ids=["alone", "behind others"])
+def test_ctrl_c_gives_the_terminal_back(keys: str) -> None:
+    with desk() as person:
+        person.go(5)
+        assert person.leave(keys) == 130
+        assert person.left_behind.strip() == ""
+
+
+@posix
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_gives_the_terminal_back(sent: signal.Signals, code: int) -> None:
+    with desk() as person:
+        person.go(5)
+        person.process.send_signal(sent)
+        assert person.leave() == code
+        assert person.left_behind.strip() == ""
+
+
+@posix
+@pytest.mark.parametrize("end", ["key", "signal"])
+def test_a_line_that_is_running_can_be_left(end: str) -> None:
+    with desk("--inplace", code=session_of("import time", "time.sleep(100)")) as person:
+        person.go(8, of=9)
+        os.write(person.leader, SPACE.encode())
+        person.wait("running", lambda: "running: time.sleep(100)" in person.screen)
+        if end == "key":
+            time.sleep(0.3)
+            assert person.leave(CTRL_C) == 130
+        else:
+            person.process.send_signal(signal.SIGTERM)
+            assert person.leave() == 143
+        assert person.left_behind.strip() == ""
+
+
+@posix
+def test_keys_that_are_pressed_while_a_line_runs_do_not_spoil_the_screen() -> None:
+    with desk("--inplace", code=session_of("import time", "time.sleep(1)", "o1 = 1")) as person:
+        person.go(8, of=10)
+        os.write(person.leader, SPACE.encode())
+        person.wait("running", lambda: "running: time.sleep(1)" in person.screen)
+        os.write(person.leader, b"zzzz")
+        person.see(" 9 of 10")
+        assert "zzzz" not in person.shown
+
+
+@posix
+def test_a_line_that_raises_gives_the_terminal_back_and_is_one_line_on_stderr() -> None:
+    with desk("--inplace", code=session_of("o1 = conv1(input)", "o1 @ torch.ones(7)")) as person:
+        person.go(8, of=9)
+        assert person.leave(SPACE) == 2
+        assert re.fullmatch(r"relu-demo: PyTorch cannot run 'o1 @ torch.ones\(7\)': .*\n", person.left_behind)
+
+
+@posix
+@pytest.mark.versions
+@pytest.mark.parametrize(("columns", "lines"), [(80, 24), (120, 40), (60, 20), (40, 24), (40, 12), (30, 8), (20, 5)])
+def test_every_screen_fits(columns: int, lines: int) -> None:
+    with desk("--compare", columns=columns, lines=lines) as person:
+        for number in range(1, 22):
+            screen = person.press(SPACE, f" {number} of 21")
+            assert "of 21" in screen.split("\n")[0]
+            assert "Space" in screen.split("\n")[-1]
+            if number == 11 and lines >= 12:
+                assert re.search(r"\*ReluBackward0", screen)
+                assert "*h1 is o1" in screen
+            if columns >= 40:
+                assert ">>> " in screen
+        person.press(SPACE, "all" if columns < 30 else "holds")
+        places = [(int(row), int(column), STYLE.sub("", text)) for row, column, text in PLACED.findall(person.shown)]
+        assert max(row for row, _, _ in places) == lines
+        assert {column + len(text) - 1 for _, column, text in places if text} <= set(range(columns + 1))
+        assert person.leave("q") == 0
+
+
+@posix
+def test_a_large_tensor_is_shown_by_a_corner() -> None:
+    with desk("--inplace", "--shape", "2,3,100,100") as person:
+        screen = person.go(11, of=14)
+        assert re.search(r"^o1: \d+ of 57624 below 0, now 0", screen, re.MULTILINE)
+        assert "*0.0000" in screen
+        assert "\n ..." in screen
+
+
+@posix
+def test_the_screen_follows_the_window() -> None:
+    with desk() as person:
+        person.go(11)
+        seen = len(person.raw)
+        person.resize(40, 20)
+        person.wait("smaller screen", lambda: b"\x1b[20;1H" in person.raw[seen:])
+        narrow = person.see("Space: run  b: back  q: end")
+        assert "*h1 is o1" in narrow
+        assert max(map(len, narrow.split("\n"))) <= 40
+        assert "next: id(h1)" in person.see("11 of 21")
+        person.resize(100, 30)
+        assert "shape" in person.see("Space or Enter: run")
+        assert "11 of 21 lines have run" in person.press("x", "next: id(h1)")
+
+
+@posix
+def test_without_colours_the_marks_say_it() -> None:
+    with desk(NO_COLOR="1") as person:
+        screen = person.go(11)
+        assert person.leave("q") == 0
+    assert "*ReluBackward0" in screen
+    assert not re.search(r"\x1b\[[0-9;]*\b(3|4|9|10)[0-7]m", person.shown)
+
+
+@posix
+def test_a_narrow_character_set_gets_ascii() -> None:
+    with desk(PYTHONIOENCODING="ascii") as person:
+        person.go(11)
+        assert person.leave("q") == 0
+        assert person.shown.isascii()
+        assert "\\u" not in person.shown
+
+
+@pytest.mark.parametrize("closed", ["", "<&-", ">&-", "| cat"])
+@posix
+def test_without_a_terminal_it_is_a_usage_error(closed: str) -> None:
+    shell = f"set -o pipefail; '{sys.executable}' {' '.join(COMMAND)} {closed}"
+    done = subprocess.run(
+        ["bash", "-c", shell], env=command_environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert re.fullmatch(
+        r"relu-demo: --step waits for keys on a terminal, and standard input is not one; .*\n", done.stderr
+    )
+
+
+@posix
+@pytest.mark.parametrize(
+    ("redirected", "reason"), [("> {}", "standard output is not one"), ("< {}", "standard input is not one")]
+)
+def test_with_half_a_terminal_it_is_a_usage_error(tmp_path: Path, redirected: str, reason: str) -> None:
+    import pty
+
+    file = tmp_path / "file"
+    file.touch()
+    leader, follower = pty.openpty()
+    shell = f"'{sys.executable}' {' '.join(COMMAND)} {redirected.format(file)}"
+    done = subprocess.run(
+        ["bash", "-c", shell],
+        stdin=follower,
+        stdout=follower,
+        stderr=subprocess.PIPE,
+        env=command_environment(TERM="xterm"),
+        text=True,
+    )
+    os.close(leader)
+    os.close(follower)
+    assert done.returncode == 2
+    assert reason in done.stderr
+    assert file.read_text() == ""
+
+
+@posix
+def test_a_dumb_terminal_is_a_usage_error() -> None:
+    person = Desk(COMMAND, 80, 24, {"TERM": "dumb"})
+    assert person.leave() == 2
+    assert "TERM is dumb" in person.shown
+    assert "\x1b" not in person.shown
+
+
+def test_what_is_no_session_has_no_steps(demo: Demo) -> None:
+    result = demo("--memory", "--step")
+    assert result.code == 2
+    assert result.err.startswith("relu-demo: --step does not go with --memory; it goes with ")
+
+
+@posix
+def test_a_name_that_leads_nowhere_any_more_is_marked() -> None:
+    with desk("--inplace", code=session_of("o1 = conv1(input)", "h1 = rl1(o1)", "del o1")) as person:
+        screen = person.go(10, of=10)
+        assert re.search(r"^\*o1 +gone\n\*h1 +\d+ ", screen, re.MULTILINE)
+
+
+@posix
+def test_what_a_line_raises_where_it_may_is_shown_once() -> None:
+    with desk("--branches") as person:
+        screen = person.go(37, of=63)
+        assert screen.count("Traceback (most recent call last):\n  ...\nRuntimeError: one of the variables") == 1
+        assert screen.count("one of the variables") == 1
+        assert "next: conv1.zero_grad(set_to_none=True)" in screen
+        assert "next: with torch.no_grad(): x" in person.go(57, of=63)
+
+
+@pytest.mark.parametrize("order", [["--step", "--json"], ["--json", "--step"]], ids=" ".join)
+def test_beside_json_it_is_a_usage_error(demo: Demo, order: list[str]) -> None:
+    result = demo(*order)
+    assert result.code == 2
+    assert result.out == ""
+    assert result.err == f"relu-demo: {order[0]} and {order[1]} are two views; give one of them\n"
+
+
+def test_with_save_it_is_a_usage_error(demo: Demo) -> None:
+    result = demo("--step", "--save", "screen.svg")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("relu-demo: --step ")
+
+
+def test_a_usage_error_does_without_torch_and_rich(process: Demo) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *COMMAND],
+        env=command_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    modules = {
+        line.rsplit("|", 1)[1].strip().split(".")[0] for line in done.stderr.splitlines() if "import time:" in line
+    }
+    assert done.returncode == 2
+    assert not modules & {"torch", "rich"}
+
+
+def test_a_replay_gives_a_trace_after_each_line_and_runs_a_line_when_asked(tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    lines = (Line("import torch"), Line("x = torch.zeros(2)"), Line(f"open({str(mark)!r}, 'w').close()"), Line("x"))
+    session = Session("own", "Own", Setup(0), (Part("a", "A", lines[:1]), Part("b", "B", lines[1:])))
+
+    def ran(trace: Trace) -> list[Line]:
+        return [step.line for part in trace.parts for step in part.steps]
+
+    coming = traces(session)
+    assert ran(next(coming)) == []
+    assert ran(next(coming)) == list(lines[:1])
+    second = next(coming)
+    assert ran(second) == list(lines[:2])
+    assert not mark.exists()
+    next(coming)
+    assert mark.exists()
+    assert ran(second) == list(lines[:2])
+    *_, last = coming
+    assert ran(last) == ran(replay(session)) == list(lines)
