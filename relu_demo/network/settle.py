@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -179,7 +180,8 @@ class _StaleCount:
 def uncompiled() -> Iterator[None]:
     """While it lasts, what torch.compile made runs as the plain code it was made from (PyTorch 2.6 and later)."""
     compiler = getattr(torch, "compiler", None)
-    if hasattr(compiler, "set_stance"):
+    # Nothing has been compiled where torch._dynamo has not been imported; importing it takes a second, and 70 MB.
+    if "torch._dynamo" in sys.modules and hasattr(compiler, "set_stance"):
         with compiler.set_stance("force_eager"):  # type: ignore[union-attr]
             yield
     else:

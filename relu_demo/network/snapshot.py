@@ -112,7 +112,7 @@ def _state_tensors(network: nn.Module) -> Iterator[Tensor]:
 
 
 _OF_EVERY_MODULE = frozenset(nn.Module().__dict__)
-_PLAIN = (bool, int, float, str, type(None))
+_PLAIN = {bool, int, float, str, type(None)}
 
 
 def _registered(network: nn.Module) -> Iterator[Tensor]:
@@ -126,10 +126,14 @@ def attribute_tensors(network: nn.Module) -> dict[str, Tensor]:
     found = {}
     for path, module in network.named_modules():
         for attribute, value in module.__dict__.items():
-            if attribute not in _OF_EVERY_MODULE and not isinstance(value, _PLAIN):
+            if attribute not in _OF_EVERY_MODULE and not _is_plain(value):
                 for i, tensor in enumerate(tensors(value)):
                     found[f"{path}.{attribute}".lstrip(".") + (f"[{i}]" if i else "")] = tensor
     return found
+
+
+def _is_plain(value: Any) -> bool:
+    return type(value) in _PLAIN or (type(value) is tuple and all(type(item) in _PLAIN for item in value))
 
 
 class _Containers:
