@@ -80,6 +80,7 @@ class _Kept:
         self.tensor = tensor
         self.alias = tensor.detach()
         self.key = key_of(tensor)
+        self.is_leaf = tensor.is_leaf
         self.requires_grad = tensor.requires_grad
         self.grad = tensor.grad if tensor.is_leaf else None
         self.mark()
@@ -93,7 +94,10 @@ class _Kept:
     def restore(self) -> None:
         if key_of(self.tensor) != self.key:
             self.tensor.data = self.alias
-        if self.tensor.is_leaf:
+        if self.is_leaf and not self.tensor.is_leaf:
+            # Something that requires grad was added to a buffer: it has a grad_fn now.
+            self.tensor.detach_()
+        if self.is_leaf:
             if self.tensor.requires_grad != self.requires_grad:
                 self.tensor.requires_grad_(self.requires_grad)
             if self.tensor.grad is not self.grad:
