@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import os
+import signal
 import sys
 import threading
 import warnings
@@ -31,7 +32,12 @@ def load_torch() -> None:
     said = io.StringIO()
     gc.disable()
     try:
-        with spinner("Loading PyTorch", sys.stderr), redirect_stderr(said), warnings.catch_warnings():
+        with (
+            spinner("Loading PyTorch", sys.stderr),
+            insistent_ctrl_c(),
+            redirect_stderr(said),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")
             import torch  # noqa: F401
     except ModuleNotFoundError as error:
@@ -44,6 +50,31 @@ def load_torch() -> None:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@contextmanager
+def insistent_ctrl_c() -> Iterator[None]:
+    """Sees to it that Ctrl-C inside the context raises KeyboardInterrupt at its end, whatever becomes of it on the way.
+
+    NumPy's import turns it into an ImportError of its own.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed = False
+
+    def press(number: int, frame: object) -> None:
+        nonlocal pressed
+        pressed = True
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if pressed:
+            raise KeyboardInterrupt
 
 
 @contextmanager

@@ -2,23 +2,61 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Protocol, TextIO, cast
+from typing import TYPE_CHECKING, Protocol, TextIO, cast
 
+from relu_demo.memory import MemoryReport
+from relu_demo.network.asked import Answer
 from relu_demo.report import Report
 
-VIEWS: Mapping[str, str] = {"tables": "relu_demo.views.tables", "json": "relu_demo.views.json"}
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+AnyReport = Report | MemoryReport | Answer
+"""What a view can show."""
+
+VIEWS: Mapping[str, str] = {
+    "tables": "relu_demo.views.tables",
+    "json": "relu_demo.views.json",
+    "repl": "relu_demo.views.repl",
+}
 """Each view's module, by its name. Loaded when asked for: JSON does without rich."""
+
+SCREENS = ("tables", "repl")
+"""The views that have a screen, which can be saved as a picture."""
+
+ENDINGS = (".svg", ".html", ".txt")
+"""What a file may end in that a screen is saved to. The last takes the text that a pipe would get."""
 
 
 class View(Protocol):
     """What a view's module offers."""
 
-    def show(self, report: Report, out: TextIO) -> None:
+    def show(self, report: AnyReport, out: TextIO) -> None:
         """Writes the report to `out`, in one piece, once all of it is made."""
+
+
+class ScreenView(View, Protocol):
+    """What the module of a view in SCREENS offers."""
+
+    def screen(self, report: AnyReport) -> RenderableType:
+        """The report as rich draws it."""
 
 
 def view_named(name: str) -> View:
     """The view of that name. Raises KeyError for a name that is not in VIEWS."""
     return cast(View, import_module(VIEWS[name]))
+
+
+def saved(name: str, report: AnyReport, ending: str) -> str:
+    """What a file of that ending, one of ENDINGS, is to hold: the screen of the view of that name, one of SCREENS."""
+    view = view_named(name)
+    if ending == ".txt":
+        text = io.StringIO()
+        view.show(report, text)
+        return text.getvalue()
+    from relu_demo.views.screen import PICTURES
+
+    return PICTURES[ending](cast(ScreenView, view).screen(report), report.command)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from relu_demo.trace import Look, TensorState, TracedPart
+from relu_demo.views.graph import Graph
 from relu_demo.views.parts import add_row, cell, columns
 from relu_demo.views.picture import CORNERS, corner, whole
 
@@ -62,17 +63,17 @@ def moments_table(group: Sequence[Look], looks: Sequence[Look], size: int | None
     return table
 
 
-def look_cells(look: Look, before: Sequence[Look], size: int | None) -> dict[str, Text]:
+def look_cells(look: Look, before: Sequence[Look], size: int | None) -> dict[str, RenderableType]:
     """The cells of one moment by their labels, in order."""
     state = look.state
     first = before[0] if before else look
     earlier = next((other.state for other in reversed(before) if other.state.name == state.name), None)
     other = before[-1].state if before else None
-    cells = {
+    cells: dict[str, RenderableType] = {
         "id": identity(str(state.id), state.id, "id", earlier, other),
         "storage": identity(f"{state.data_ptr:#014x}", state.data_ptr, "data_ptr", earlier, other),
         "version": cell(str(state.version), earlier is not None and earlier.version != state.version),
-        "grad_fn": cell(grad_fn(state), earlier is not None and earlier.grad_fn != state.grad_fn),
+        "grad_fn": Graph(state.grad_fn, earlier is not None and earlier.grad_fn != state.grad_fn),
         "in 1.10": cell(look.moment.grad_fn_1_10, style="dim"),
         "values": summary(look),
     }
@@ -99,11 +100,6 @@ def identity(text: str, number: int, of: str, earlier: TensorState | None, other
         same = getattr(other, of) == number
         return cell(f"{text} {'is' if same else 'not'} {other.name}")
     return cell(text)
-
-
-def grad_fn(state: TensorState) -> str:
-    """The name of the tensor's grad_fn."""
-    return state.grad_fn.name if state.grad_fn else "None"
 
 
 def summary(look: Look) -> Text:

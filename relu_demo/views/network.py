@@ -32,10 +32,13 @@ class CheckScreen:
     """The whole screen of a check."""
 
     report: Report
+    command: str = ""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         report = self.report
         yield from _header(report)
+        if self.command:
+            yield Text(self.command, style="dim")
         if report.calls:
             yield from ("", Text("In place, each alone, the others out of place", style="bold"))
             yield _rows([_row(call, options.max_width) for call in report.calls], options.max_width)
@@ -124,7 +127,7 @@ def _effect(effect: Effect) -> Iterator[str]:
     if effect.by:
         yield _by("saved before by" if effect.kind == "breaks-backward" else "read after by", effect.by)
     if effect.words:
-        yield f"“{_words(effect.words)}”"
+        yield f"PyTorch: {_words(effect.words)}"
 
 
 def _whole(report: Report) -> Iterator[Text]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +14,9 @@ from relu_demo.trace import Step
 
 CHANGED, MARK = "bold magenta", "*"
 """How what changed is shown: by this style, and by this sign in front of it."""
+
+ERROR = "red"
+"""How PyTorch's own words are shown."""
 
 GAP = "  "
 """Between two columns."""
@@ -55,9 +58,9 @@ def columns(titles: Sequence[str], labels: int) -> Table:
     return table
 
 
-def add_row(table: Table, label: str, cells: Sequence[Text | Underline]) -> None:
+def add_row(table: Table, label: str, cells: Sequence[RenderableType]) -> None:
     """Adds a row to a table of `columns`."""
-    apart: list[Text | Underline | str] = []
+    apart: list[RenderableType] = []
     for item in cells:
         apart += [GAP, item] if apart else [item]
     table.add_row(label, *apart)
@@ -71,4 +74,6 @@ def code(steps: Sequence[Step], comments: bool = True) -> Text:
         if comments and step.line.comment:
             line.append(" " * (COMMENTS - len(step.line.source)) + f"  # {step.line.comment}", style="dim italic")
         lines.append(line)
+        if step.error is not None:
+            lines.append(Text(step.error, style=ERROR))
     return Text("\n").join(lines)

@@ -1,10 +1,12 @@
-"""The picture of a tensor: its numbers in rows and columns, those that were zeroed marked one by one."""
+"""The picture of a tensor: its numbers in rows and columns, tinted, those that were zeroed marked one by one."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
+from rich.style import Style
 from rich.text import Text
 
 from relu_demo.trace import Look, Nested, Values
@@ -18,7 +20,16 @@ CORNERS = (8, 6, 4, 3)
 ZEROED = "*"
 """Stands in the place of the sign of a number that was negative and is zero now."""
 
-ZEROED_STYLE = "reverse"
+ZEROED_STYLE = Style(color="#9c1670", bgcolor="#ffffff", bold=True, reverse=True)
+"""How such a number stands out: white on magenta, and where there are no colours still in reverse."""
+
+NEGATIVE = ("#b0d5f0", "#8cc0e8", "#66a6dc")
+POSITIVE = ("#fdd9a0", "#fbbc70", "#f09844")
+"""The tints of numbers from small to large, blue and orange: told apart by those who cannot tell red from green, and
+apart too where rich must make do with the terminal's 16 colours."""
+
+INK = "#000000"
+"""What is written on a tint: both colours are set, so that no background of the terminal makes them illegible."""
 
 Matrix = list[list[float]]
 
@@ -56,25 +67,42 @@ def matrices(nested: Nested) -> Iterator[Matrix]:
             yield from matrices(inner)
 
 
-def form(*many: Values) -> tuple[str, int]:
-    """The format that suits the values, as PyTorch prints them, and the width of the widest number with its sign."""
+@dataclass(frozen=True)
+class Form:
+    """How numbers are written and tinted: their format, the widest with its sign, the largest magnitude."""
+
+    spec: str
+    width: int
+    largest: float
+
+
+def form(*many: Values) -> Form:
+    """The form that suits the values. They are written as PyTorch prints them."""
     extremes = [
         abs(x) for values in many for x in (values.minimum, values.maximum) if x is not None and math.isfinite(x)
     ]
     largest = max(extremes, default=0.0)
     spec = ".4f" if largest == 0 or 1e-3 <= largest < 1e5 else ".3e"
-    return spec, len(format(largest, spec)) + 1
+    return Form(spec, len(format(largest, spec)) + 1, largest)
 
 
-def draw(now: Matrix, was: Matrix, number: tuple[str, int]) -> Text:
+def tint(x: float, largest: float) -> Style:
+    """The colours of a number: the larger its part of the `largest`, the deeper. A zero has none, nor a NaN."""
+    if x == 0 or not math.isfinite(x) or not largest:
+        return Style()
+    tints = NEGATIVE if x < 0 else POSITIVE
+    depth = math.ceil(abs(x) / largest * len(tints)) - 1
+    return Style(color=INK, bgcolor=tints[max(0, min(depth, len(tints) - 1))])
+
+
+def draw(now: Matrix, was: Matrix, form: Form) -> Text:
     """One matrix as lines of numbers. `was` has at least its rows and columns, with the numbers before."""
-    spec, width = number
     lines = []
     for row, before in zip(now, was, strict=False):
         cells = []
         for x, old in zip(row, before, strict=False):
             zeroed = old < 0 and x == 0
-            digits = (ZEROED if zeroed else "") + format(x, spec)
-            cells.append(Text(digits.rjust(width), style=ZEROED_STYLE if zeroed else ""))
+            digits = (ZEROED if zeroed else "") + format(x, form.spec)
+            cells.append(Text(digits.rjust(form.width), style=ZEROED_STYLE if zeroed else tint(x, form.largest)))
         lines.append(Text(" ").join(cells))
     return Text("\n").join(lines)

@@ -1,0 +1,36 @@
+"""Makes the README's pictures: python scripts/pictures.py."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).parent.parent
+FOLDER = PROJECT / ".pictures"
+
+PICTURES = {
+    "compare.svg": "--compare --article --seed 7",
+    "inplace.svg": "--inplace --article --seed 7",
+    "repl.svg": "--inplace --article --seed 7 --repl",
+}
+"""What each picture shows. The article's numbers are the same with every PyTorch and on every machine."""
+
+
+def make(name: str, folder: Path) -> Path:
+    """Makes the picture of that name, a key of PICTURES, in a folder. Gives its path."""
+    picture = folder / name
+    kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+    subprocess.run(
+        [sys.executable, "-m", "relu_demo", *PICTURES[name].split(), "--save", str(picture)],
+        env={**kept, "PYTHONPATH": str(PROJECT), "COLUMNS": "80"},
+        check=True,
+    )
+    return picture
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for name in PICTURES:
+        print(make(name, FOLDER))

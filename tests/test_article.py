@@ -1,0 +1,140 @@
+"""--article: the article's own numbers, every one of the 162 that its session prints."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from conftest import Demo
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_bad_input import held
+
+from relu_demo.claims import judge
+from relu_demo.replay import replay
+from relu_demo.report import Report
+from relu_demo.session import ARTICLE, WHOLE, Setup, article
+
+BEFORE = """\
+tensor([[[[-0.1162,  0.5905,  1.0601],
+          [-0.1423,  0.7013,  0.1079],
+          [ 0.1096, -0.3253, -0.6799]],
+
+         [[ 0.3407,  0.5013, -0.2121],
+          [-0.6805, -0.8362,  0.3360],
+          [ 1.1606, -0.2564,  0.2965]],
+
+         [[ 0.4317, -0.2480,  0.2381],
+          [-0.0314, -0.0850,  0.1920],
+          [-0.2762,  0.0338, -0.2298]]]], grad_fn=<...>)
+"""
+AFTER = """\
+tensor([[[[0.0000, 0.5905, 1.0601],
+          [0.0000, 0.7013, 0.1079],
+          [0.1096, 0.0000, 0.0000]],
+
+         [[0.3407, 0.5013, 0.0000],
+          [0.0000, 0.0000, 0.3360],
+          [1.1606, 0.0000, 0.2965]],
+
+         [[0.4317, 0.0000, 0.2381],
+          [0.0000, 0.0000, 0.1920],
+          [0.0000, 0.0338, 0.0000]]]], grad_fn=<...>)
+"""
+"""What the article prints for o1 before ReLU and for what ReLU leaves, apart from the names of nodes."""
+
+PRINTED = [BEFORE, AFTER, AFTER, BEFORE, BEFORE, AFTER]
+"""The six tensors of the session: o1, o1 and h1 in place, then o1, o1 and h1 not in place."""
+
+SCENARIOS = [[] if name == WHOLE else [f"--{name}"] for name in ARTICLE]
+
+
+def printed(document: dict[str, dict[str, dict[str, list[dict[str, str]]]]]) -> list[str]:
+    """The tensors that the session prints, in order, without the names of nodes."""
+    outputs = [line["output"] for part in document["parts"].values() for line in part["lines"]]
+    return [re.sub("grad_fn=<.*>", "grad_fn=<...>", output) for output in outputs if output.startswith("tensor(")]
+
+
+def test_all_162_numbers_read_as_in_the_article(demo: Demo) -> None:
+    tensors = printed(demo("--article", "--json").document)
+    assert tensors == PRINTED
+    assert sum(len(re.findall(r"-?\d\.\d{4}", tensor)) for tensor in tensors) == 162
+
+
+@pytest.mark.parametrize("seed", [0, 1, 7, 2**64 - 1, -(2**63)])
+def test_they_do_with_any_seed(demo: Demo, seed: int) -> None:
+    assert printed(demo("--article", "--json", "--seed", str(seed)).document) == PRINTED
+
+
+@settings(max_examples=300, deadline=None)
+@given(seed=st.integers(-(2**63), 2**64 - 1))
+def test_no_seed_comes_near_to_another_fourth_decimal(seed: int) -> None:
+    trace = replay(article("compare", Setup(seed, article=True)))
+    wanted = torch.tensor([float(number) for number in re.findall(r"-?\d\.\d{4}", BEFORE)])
+    for part in trace.parts[1:]:
+        o1 = part.looks["o1_before"].state.values.copy.flatten()
+        assert (o1 - wanted).abs().max() < 1e-5  # 5e-5 would round to another number
+    assert Report(trace, judge(trace)).ok
+
+
+def test_another_seed_solves_for_another_input(demo: Demo) -> None:
+    states = [
+        demo("--article", "--json", "--seed", seed).document["parts"]["preparation"]["lines"][-1]["changed"]
+        for seed in ("1", "2")
+    ]
+    first, second = (torch.tensor(state["conv1.weight"]["values"]) for state in states)
+    assert first.shape == (3, 3, 3, 3)
+    assert not torch.allclose(first, second)
+
+
+def test_the_lines_that_solve_are_shown_and_give_the_numbers_when_typed_again(demo: Demo) -> None:
+    document = demo("--article", "--inplace", "--json", "--seed", "3").document
+    assert document["article"] is True
+    assert document["command"] == "relu-demo --inplace --seed 3 --article"
+    sources = [line["source"] for line in document["parts"]["preparation"]["lines"]]
+    screen = demo("--article", "--inplace", "--seed", "3").out
+    for source in sources:
+        assert f">>> {source}" in screen
+    assert any("unfold(input" in source for source in sources)
+    namespace: dict[str, torch.Tensor] = {}
+    for source in sources:
+        exec(source, namespace)
+    assert "numpy" not in " ".join(sources)
+    text = repr(eval("conv1(input)", namespace))
+    assert re.sub("grad_fn=<.*>", "grad_fn=<...>", text) + "\n" == BEFORE
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=" ".join)
+@pytest.mark.parametrize("view", [(), ("--json",), ("--repl",)], ids=["tables", "json", "repl"])
+def test_it_goes_with_every_scenario_and_view(demo: Demo, scenario: list[str], view: tuple[str, ...]) -> None:
+    result = demo("--article", *scenario, *view)
+    assert (result.code, result.err) == (0, "")
+    for number in ("-0.1162", "1.1606", "0.0338"):
+        assert number in result.out
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "120"])
+def test_the_solving_lines_fit_the_screen(demo: Demo, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    lines = demo("--article", "--inplace", "--seed", "7").out.splitlines()
+    assert max(map(len, lines)) <= int(columns)
+    if columns != "40":  # each in one line
+        preparation = lines[lines.index("Preparation") + 1 : lines.index("In place") - 1]
+        assert all(line.startswith(">>> ") for line in preparation)
+
+
+@pytest.mark.parametrize(
+    "option", [("--shape", "1,3,5,5"), ("--dtype", "float32"), ("--shape", "2,3,9,9")], ids=" ".join
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_with_a_shape_or_a_dtype_it_is_a_usage_error(demo: Demo, option: tuple[str, str], first: bool) -> None:
+    result = demo("--article", *option) if first else demo(*option, "--article")
+    held(result.code, result.out, result.err)
+    assert result.err == f"relu-demo: --article has its own {option[0][2:]}; leave {option[0]} out\n"
+
+
+def test_on_cuda_all_of_float32_is_asked_for() -> None:
+    sources = [line.source for line in article("inplace", Setup(1, device="cuda", article=True)).parts[0].lines]
+    assert 'article = torch.tensor([c0, c1, c2], device="cuda")' in sources
+    assert sources[-1] == "torch.backends.cudnn.allow_tf32 = False"

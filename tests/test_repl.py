@@ -1,0 +1,210 @@
+"""--repl: the session as a transcript. Held against a real interpreter, and against doctest in a fresh process."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Demo, command_environment, without_addresses
+from test_terminal import ESCAPE, on_a_terminal, posix
+
+from relu_demo.replay import replay
+from relu_demo.report import Finding, Report, Verdict
+from relu_demo.session import ARTICLE, WHOLE, Line, Part, Session, Setup
+from relu_demo.trace import Step, Trace
+from relu_demo.views import repl
+
+SCENARIOS = [[] if name == WHOLE else [f"--{name}"] for name in ARTICLE]
+SESSIONS = [[*scenario, *more] for scenario in SCENARIOS for more in ([], ["--article"])]
+SETUPS = [["--shape", "2,4,6,7"], ["--dtype", "float64"], ["--dtype", "bfloat16"], ["--shape", "1,2,40,50"]]
+
+
+def doctest(path: Path) -> subprocess.CompletedProcess[str]:
+    """Has `python -m doctest` read a file in a fresh process."""
+    return subprocess.run(
+        [sys.executable, "-m", "doctest", str(path)],
+        env=command_environment(PYTHONWARNINGS="ignore"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # what PyTorch says of a missing NumPy
+        text=True,
+        timeout=120,
+    )
+
+
+def interpreter(sources: list[str]) -> str:
+    """What Python's own interactive interpreter prints when the lines are typed into it."""
+    done = subprocess.run(
+        [sys.executable, "-i", "-q"],
+        input="\n".join(sources) + "\n",
+        env=command_environment(PYTHONWARNINGS="ignore"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # the prompts
+        text=True,
+        timeout=120,
+    )
+    return done.stdout
+
+
+def without_prompts(transcript: str) -> list[str]:
+    """The lines that somebody typed."""
+    return [line[4:] for line in transcript.splitlines() if line.startswith((">>> ", "... "))]
+
+
+def outputs(transcript: str) -> str:
+    """All but what was typed, and the empty lines between the parts."""
+    parts = re.sub(r"\n\n(?=>>>)", "\n", transcript)
+    return "".join(line for line in parts.splitlines(keepends=True) if not line.startswith((">>> ", "... ")))
+
+
+@pytest.mark.parametrize("options", [*SESSIONS, *SETUPS], ids=" ".join)
+def test_doctest_accepts_every_session_in_a_fresh_process(demo: Demo, tmp_path: Path, options: list[str]) -> None:
+    path = tmp_path / "session.txt"
+    path.write_text(demo("--repl", "--seed", "7", *options).out, encoding="utf-8")
+    done = doctest(path)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("-0.1375", "-0.1376"),
+        ("h1 = rl1(o1)", "h1 = rl2(o1)"),
+        ("manual_seed(7)", "manual_seed(8)"),
+        ("<ReluBackward0>", "<ReluBackward1>"),
+    ],
+)
+def test_doctest_would_notice_what_is_not_so(demo: Demo, tmp_path: Path, old: str, new: str) -> None:
+    transcript = demo("--repl", "--inplace", "--seed", "7").out
+    assert old in transcript
+    (tmp_path / "session.txt").write_text(transcript.replace(old, new, 1), encoding="utf-8")
+    done = doctest(tmp_path / "session.txt")
+    assert done.returncode == 1
+    assert "***Test Failed***" in done.stdout
+
+
+def test_the_lines_are_those_of_the_session_with_their_comments(demo: Demo) -> None:
+    typed = without_prompts(demo("--repl", "--seed", "7").out)
+    lines = [line for part in demo("--json", "--seed", "7").document["parts"].values() for line in part["lines"]]
+    assert len(typed) == len(lines)
+    for shown, line in zip(typed, lines, strict=True):
+        comment = f"  # {line['comment']}" if line["comment"] else ""
+        assert re.fullmatch(re.escape(line["source"] + comment) + r"(  # doctest: \+(SKIP|ELLIPSIS))?", shown)
+
+
+def test_ids_stand_there_as_they_were(demo: Demo) -> None:
+    """They are what the session is about, so doctest is told to skip them rather than to accept any."""
+    ids = re.findall(r"^\d+$", demo("--repl", "--seed", "7").out, re.MULTILINE)
+    assert len(ids) == 4
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 3
+
+
+@pytest.mark.parametrize("options", SESSIONS, ids=" ".join)
+def test_what_is_typed_again_prints_the_same_again(demo: Demo, options: list[str]) -> None:
+    transcript = demo("--repl", "--seed", "7", *options).out
+    printed = re.sub(r"0x[0-9a-f]+", "0x...", interpreter(without_prompts(transcript)))
+    assert without_addresses(printed) == without_addresses(outputs(transcript).replace("<BLANKLINE>", ""))
+
+
+@posix
+@pytest.mark.parametrize("columns", [40, 80])
+def test_on_a_terminal_it_is_what_the_interpreter_prints_byte_for_byte(columns: int) -> None:
+    code, shown, _ = on_a_terminal("--repl", "--seed", "7", "--article", columns=columns)
+    assert code == 0
+    plain = re.sub(ESCAPE + r"\[[0-9;]*m", "", shown).replace("\r\n", "\n")
+    plain = plain[plain.index(">>>") :]
+    assert "doctest" not in plain
+    assert "BLANKLINE" not in plain
+    printed = interpreter(without_prompts(plain))
+    assert without_addresses(outputs(plain)) == without_addresses(printed)
+    assert re.search(r"<torch\._C\.Generator object at 0x[0-9a-f]+>", plain)
+
+
+@posix
+def test_on_a_terminal_the_code_is_highlighted_and_a_pipe_gets_plain_text(process: Demo) -> None:
+    _, shown, _ = on_a_terminal("--repl", "--inplace")
+    assert re.search(ESCAPE + r"\[[0-9;]*35[0-9;]*mimport", shown)
+    assert ESCAPE not in process("--repl", "--inplace").out
+    _, shown, _ = on_a_terminal("--repl", "--inplace", TERM="dumb")
+    assert ESCAPE not in shown
+    _, shown, _ = on_a_terminal("--repl", "--inplace", NO_COLOR="1")
+    assert not re.search(ESCAPE + r"\[[0-9;]*3[0-7]m", shown)
+
+
+def test_no_line_is_broken_however_narrow(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    narrow = demo("--repl", "--seed", "7", "--article").out
+    monkeypatch.setenv("COLUMNS", "200")
+    assert without_addresses(narrow) == without_addresses(demo("--repl", "--seed", "7", "--article").out)
+
+
+def transcript(trace: Trace, *findings: Finding) -> str:
+    out = io.StringIO()
+    repl.show(Report(trace, findings), out)
+    return out.getvalue()
+
+
+def traced(*sources: str) -> Trace:
+    part = Part("lines", "Lines", tuple(map(Line, ("import torch", *sources))))
+    return replay(Session("lines", "Lines", Setup(0), (part,)))
+
+
+def with_step(trace: Trace, **changes: object) -> Trace:
+    """The trace with another last step."""
+    part = trace.parts[0]
+    last: Step = dataclasses.replace(part.steps[-1], **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(trace, parts=(dataclasses.replace(part, steps=(*part.steps[:-1], last)),))
+
+
+def test_a_line_that_raises_is_accepted_by_doctest_too(tmp_path: Path) -> None:
+    words = "mat1 and mat2 shapes cannot be multiplied"
+    trace = with_step(
+        traced("x = torch.ones(2, 2)", "x"),
+        line=Line(f"raise RuntimeError('{words}')", "on purpose"),
+        output=f"Traceback (most recent call last):\n    ...\nRuntimeError: {words}\n",
+    )
+    (tmp_path / "session.txt").write_text(transcript(trace))
+    assert f"# on purpose\nTraceback (most recent call last):\n    ...\nRuntimeError: {words}\n" in transcript(trace)
+    assert (doctest(tmp_path / "session.txt").returncode, doctest(tmp_path / "session.txt").stdout) == (0, "")
+
+
+def test_a_line_of_several_lines_goes_on_behind_the_second_prompt(tmp_path: Path) -> None:
+    text = transcript(traced("x = torch.tensor([\n    1.5,\n    2.5,\n])", "x"))
+    assert ">>> x = torch.tensor([\n...     1.5,\n...     2.5,\n... ])\n>>> x\ntensor([1.5000, 2.5000])\n" in text
+    (tmp_path / "session.txt").write_text(text)
+    assert doctest(tmp_path / "session.txt").returncode == 0
+
+
+def test_a_number_that_is_no_id_is_compared() -> None:
+    trace = traced("x = torch.ones(2)", "x.numel() - 2", "10**15")
+    states = {name: dataclasses.replace(state, data_ptr=0) for name, state in trace.parts[0].steps[-1].tensors.items()}
+    assert states  # an empty tensor's storage is at 0
+    text = transcript(with_step(trace, tensors=states))
+    assert "SKIP" not in text
+    assert ">>> x.numel() - 2\n0\n>>> 10**15\n1000000000000000\n" in text
+
+
+def test_an_address_of_a_node_or_a_storage_is_not_compared(tmp_path: Path) -> None:
+    text = transcript(traced("x = torch.ones(2, requires_grad=True)", "y = x * 2", "id(y.grad_fn)", "y.grad_fn"))
+    assert re.search(r">>> id\(y\.grad_fn\)  # doctest: \+SKIP\n\d+\n", text)
+    assert "<MulBackward0 object at 0x...>" in text
+    (tmp_path / "session.txt").write_text(text)
+    assert doctest(tmp_path / "session.txt").returncode == 0
+
+
+def test_a_claim_that_fails_is_told_below_the_transcript(tmp_path: Path) -> None:
+    text = transcript(traced("1 + 1"), Finding(2, "One is two.", Verdict.FAILS, "1, then 1"))
+    assert text.endswith("\n2\n\n# does not hold: One is two. 1, then 1\n")
+    (tmp_path / "session.txt").write_text(text)
+    assert doctest(tmp_path / "session.txt").returncode == 0
+
+
+def test_two_views_are_a_usage_error(demo: Demo) -> None:
+    result = demo("--repl", "--json")
+    assert (result.code, result.out) == (2, "")
+    assert result.err == "relu-demo: --repl and --json are two views; give one of them\n"

@@ -1,0 +1,323 @@
+"""Saving: the same screen as a file, by its ending; an old file stays until the new one is complete."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Demo, Result, command_environment, without_addresses
+from test_bad_input import held
+from test_terminal import on_a_terminal, posix
+
+from relu_demo.views import ENDINGS, SCREENS
+from relu_demo.views.screen import PICTURES as DRAWN
+
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from pictures import FOLDER, PICTURES, make
+
+Save = Callable[..., str]
+
+
+@pytest.fixture
+def save(demo: Demo, tmp_path: Path) -> Save:
+    """Saves a screen in a file of that ending and gives what is in it."""
+
+    def call(ending: str, *arguments: str) -> str:
+        path = tmp_path / f"screen{ending}"
+        assert demo(*arguments, "--save", str(path)) == Result(0, "", "")
+        assert not list(tmp_path.glob(".*"))
+        return path.read_text(encoding="utf-8")
+
+    return call
+
+
+def svg_words(text: str) -> list[str]:
+    """The words of a picture, row by row, from left to right."""
+    rows: dict[float, list[str]] = {}
+    for element in ElementTree.fromstring(text).iter("{http://www.w3.org/2000/svg}text"):
+        if "textLength" in element.attrib:
+            rows.setdefault(float(element.attrib["y"]), []).append(element.text or "")
+    return " ".join(" ".join(parts) for _, parts in sorted(rows.items())).replace("\xa0", " ").split()
+
+
+def html_words(text: str) -> list[str]:
+    return unescape(re.sub(r"<[^>]+>", "", text.partition("<pre>")[2])).split()
+
+
+@pytest.mark.versions
+@pytest.mark.parametrize("options", [("--compare",), (), ("--inplace", "--shape", "2,3,40,50")], ids=" ".join)
+def test_a_file_has_the_same_screen(demo: Demo, save: Save, options: tuple[str, ...]) -> None:
+    options = (*options, "--seed", "7")
+    screen = without_addresses(demo(*options).out)
+    assert without_addresses(save(".txt", *options)) == screen
+    assert without_addresses(" ".join(html_words(save(".html", *options)))).split() == screen.split()
+    assert without_addresses(" ".join(svg_words(save(".svg", *options)))).split() == screen.split()
+
+
+@pytest.mark.versions
+def test_a_transcript_can_be_saved_too(demo: Demo, save: Save) -> None:
+    options = ("--repl", "--inplace", "--seed", "7")
+    assert without_addresses(save(".txt", *options)) == without_addresses(demo(*options).out)
+    for words in (html_words(save(".html", *options)), svg_words(save(".svg", *options))):
+        assert words[:6] == [">>>", "import", "torch", ">>>", "import", "torch.nn"]
+        assert "doctest:" not in words
+
+
+@pytest.mark.parametrize("view", [(), ("--repl",)], ids=["tables", "repl"])
+@pytest.mark.parametrize("ending", [".svg", ".html"])
+def test_a_picture_needs_nothing_from_elsewhere(save: Save, ending: str, view: tuple[str, ...]) -> None:
+    text = save(ending, "--compare", *view).replace('xmlns="http://www.w3.org/2000/svg"', "")
+    for fetch in ("://", "@import", "@font-face", "src=", "href=", "<script", "<link", "<image"):
+        assert fetch not in text
+    assert set(re.findall(r"url\((.)", text)) <= {"#"}
+
+
+def test_a_page_is_whole(save: Save) -> None:
+    class Reader(HTMLParser):
+        def __init__(self) -> None:
+            super().__init__()
+            self.open: list[str] = []
+
+        def handle_starttag(self, tag: str, attrs: object) -> None:
+            self.open += [tag] if tag != "meta" else []
+
+        def handle_endtag(self, tag: str) -> None:
+            assert self.open.pop() == tag
+
+    text = save(".html", "--compare", "--seed", "7")
+    assert text.startswith("<!DOCTYPE html>")
+    assert "<title>relu-demo --compare --seed 7</title>" in text
+    assert '<meta charset="utf-8">' in text
+    reader = Reader()
+    reader.feed(text)
+    assert reader.open == []
+
+
+def luminance(colour: str) -> float:
+    """The relative luminance of `#rrggbb` (WCAG 2.1)."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours (WCAG 2.1)."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("view", [(), ("--repl",)], ids=["tables", "repl"])
+def test_every_word_of_a_picture_stands_out_from_what_is_behind_it(save: Save, view: tuple[str, ...]) -> None:
+    text = save(".svg", "--compare", "--seed", "7", *view)
+    root = ElementTree.fromstring(text)
+    space = "{http://www.w3.org/2000/svg}"
+    colours = dict(re.findall(r"\.([\w-]+) \{ fill: (#\w+)", text))
+    rects = list(root.iter(f"{space}rect"))
+    ground = next(rect.attrib["fill"] for rect in rects if "rx" in rect.attrib)
+    behind = {
+        (round(float(rect.attrib["x"])), round(float(rect.attrib["y"]) + 18.5)): rect.attrib["fill"]
+        for rect in rects
+        if "shape-rendering" in rect.attrib
+    }
+    seen = 0
+    for word in root.iter(f"{space}text"):
+        if "textLength" in word.attrib and (word.text or "").strip():
+            place = round(float(word.attrib["x"])), round(float(word.attrib["y"]))
+            seen += place in behind
+            assert contrast(colours[word.attrib["class"]], behind.get(place, ground)) >= 4.5, word.text
+    assert (seen > 0) == (not view)
+
+
+def test_no_color_is_respected_in_a_picture(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "#9c1670" in save(".svg", "--inplace", "--seed", "7")
+    monkeypatch.setenv("NO_COLOR", "1")
+    text = save(".svg", "--inplace", "--seed", "7")
+    greys = {colour for colour in re.findall(r"fill: #(\w+)", text) if max(grey(colour)) - min(grey(colour)) > 8}
+    assert not greys
+
+
+def grey(colour: str) -> list[int]:
+    return [int(colour[at : at + 2], 16) for at in (0, 2, 4)]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_file_is_as_wide_as_the_screen(save: Save, monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    narrow = save(ending, "--compare")
+    monkeypatch.setenv("COLUMNS", "170")
+    wide = save(ending, "--compare")
+    if ending == ".svg":
+        first, second = (float(re.findall(r'viewBox="0 0 ([\d.]+)', text)[0]) for text in (narrow, wide))
+        assert second > 4 * first
+    else:
+        assert len(narrow.splitlines()) > 1.5 * len(wide.splitlines())
+
+
+@pytest.mark.parametrize("force", [{"FORCE_COLOR": "1"}, {"TERM": "dumb"}], ids=["FORCE_COLOR", "TERM=dumb"])
+def test_the_terminal_says_nothing_about_a_file(process: Demo, tmp_path: Path, force: dict[str, str]) -> None:
+    for ending in ENDINGS:
+        path = tmp_path / f"x{ending}"
+        assert process("--inplace", "--save", str(path), **force).code == 0
+        text = path.read_text(encoding="utf-8")
+        assert "\x1b" not in text
+        assert ("#9c1670" in text) == (ending != ".txt")
+
+
+def test_capitals_in_the_ending_will_do(demo: Demo, tmp_path: Path) -> None:
+    assert demo("--save", str(tmp_path / "X.SVG")).code == 0
+    assert (tmp_path / "X.SVG").read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_every_ending_has_its_maker_and_every_screen_is_a_view() -> None:
+    assert {*DRAWN, ".txt"} == set(ENDINGS)
+    assert "json" not in SCREENS
+
+
+@posix
+def test_a_terminal_is_told_where_the_screen_went(tmp_path: Path) -> None:
+    code, shown, _ = on_a_terminal("--inplace", "--save", str(tmp_path / "x.svg"))
+    assert code == 0
+    assert shown.rstrip("\r\n").endswith(f"Saved to {tmp_path / 'x.svg'}")
+    assert ">>>" not in shown
+
+
+@pytest.mark.parametrize("name", ["x.png", "x", ".svg", "svg", "x.svg.gz", "-", "", "x.svgé"])
+def test_another_ending_is_a_usage_error_that_lists_them(demo: Demo, name: str) -> None:
+    result = demo("--save", name)
+    held(result.code, result.out, result.err)
+    assert ".svg, .html or .txt" in result.err
+
+
+def test_a_document_has_no_screen(demo: Demo, tmp_path: Path) -> None:
+    result = demo("--json", "--save", str(tmp_path / "x.svg"))
+    held(result.code, result.out, result.err)
+    assert "--json has no screen to save" in result.err
+    assert not list(tmp_path.iterdir())
+
+
+IN_PROCESS = "import sys; from relu_demo.cli import run; sys.exit(run({!r}))"
+"""Takes any argument, even one that no process can be given."""
+
+
+@pytest.mark.parametrize("place", ["missing/x.svg", "file/x.svg", "folder.svg", "pipe.svg", "nul\0.svg", "long"])
+def test_an_unwritable_place_is_told_before_pytorch_is_loaded(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.svg").mkdir()
+    if place == "pipe.svg":
+        if not hasattr(os, "mkfifo"):
+            pytest.skip("no named pipes here")
+        os.mkfifo(tmp_path / place)
+    given = str(tmp_path / place) if place != "long" else str(tmp_path / ("x" * 5000) / "y.svg")
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", IN_PROCESS.format(["--save", given])],
+        env=command_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    said = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+    held(done.returncode, done.stdout, "\n".join(said) + "\n")
+    assert "cannot be written" in said[0]
+    imported = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert not imported & {"torch", "rich"}
+    assert {found.name for found in tmp_path.iterdir()} <= {"file", "folder.svg", "pipe.svg"}
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_or_file_is_told(demo: Demo, tmp_path: Path) -> None:
+    (tmp_path / "x.svg").write_text("old")
+    (tmp_path / "x.svg").chmod(0o444)
+    result = demo("--save", str(tmp_path / "x.svg"))
+    held(result.code, result.out, result.err)
+    (tmp_path / "x.svg").chmod(0o644)
+    tmp_path.chmod(0o555)
+    result = demo("--save", str(tmp_path / "x.svg"))
+    tmp_path.chmod(0o755)
+    held(result.code, result.out, result.err)
+    assert (tmp_path / "x.svg").read_text() == "old"
+
+
+@pytest.mark.parametrize("arguments", [["--device", "gpu"], ["--dtype", "int8"], ["--shape", "1,3,99999999,99999"]])
+def test_a_run_that_fails_leaves_the_old_file(demo: Demo, tmp_path: Path, arguments: list[str]) -> None:
+    path = tmp_path / "x.svg"
+    path.write_text("old")
+    result = demo(*arguments, "--save", str(path))
+    held(result.code, result.out, result.err)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@posix
+def test_a_disk_that_is_full_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+    path = tmp_path / "x.svg"
+    path.write_text("old")
+    shell = f"ulimit -f 4; exec '{sys.executable}' -m relu_demo --compare --save '{path}'"
+    done = subprocess.run(["bash", "-c", shell], env=command_environment(), capture_output=True, text=True, timeout=60)
+    held(done.returncode, done.stdout, done.stderr)
+    assert "the output cannot be written: File too large" in done.stderr
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_whoever_reads_meanwhile_sees_the_old_file_or_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "x.svg"
+    path.write_text("old")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "relu_demo", "--compare", "--save", str(path)], env=command_environment()
+    )
+    seen = set()
+    while process.poll() is None:
+        seen.add(path.read_text(encoding="utf-8"))
+        time.sleep(0.0005)
+    assert process.returncode == 0
+    new = path.read_text(encoding="utf-8")
+    assert new.endswith("</svg>\n")
+    assert "old" in seen
+    assert seen <= {"old", new}
+
+
+@posix
+def test_a_link_stays_a_link_and_a_mode_a_mode(demo: Demo, tmp_path: Path) -> None:
+    real, link, fresh = tmp_path / "real.svg", tmp_path / "link.svg", tmp_path / "fresh.svg"
+    real.write_text("old")
+    real.chmod(0o640)
+    link.symlink_to(real)
+    assert demo("--save", str(link)).code == demo("--save", str(fresh)).code == 0
+    assert link.is_symlink()
+    assert real.read_text(encoding="utf-8").startswith("<svg")
+    assert real.stat().st_mode & 0o777 == 0o640
+    umask = os.umask(0)
+    os.umask(umask)
+    assert fresh.stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def comparable(picture: str) -> tuple[list[str], list[str], list[str]]:
+    """What a picture shows: its words, its styles and its coloured cells, apart from ids, addresses and versions."""
+    words = re.sub(r"(PyTorch|relu-demo) \d[^\s,)]*", r"\1", without_addresses(" ".join(svg_words(picture))))
+    styles = re.findall(r"^\..* \{.*\}$", picture, re.MULTILINE)
+    return words.split(), styles, re.findall(r'<rect fill="(#\w+)" x="[\d.]+" y', picture)
+
+
+@pytest.mark.versions
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_pictures_of_the_readme_are_what_the_command_draws(tmp_path: Path, name: str) -> None:
+    there = comparable((FOLDER / name).read_text(encoding="utf-8"))
+    assert comparable(make(name, tmp_path).read_text(encoding="utf-8")) == there, "give: python scripts/pictures.py"
+    words, styles, cells = there
+    assert len(words) > 100
+    assert len(styles) > 5
+    assert (len(cells) > 50) == ("--repl" not in PICTURES[name])
+
+
+def test_there_is_no_other_picture() -> None:
+    assert {path.name for path in FOLDER.iterdir()} == set(PICTURES)
