@@ -37,6 +37,9 @@ def main() -> int:
         for line in found:
             print(line, flush=True)
         wrong += found
+        if (seed + 1 - options.first) % 1000 == 0:
+            done = seed + 1 - options.first
+            print(f"{done:,} networks, {tally['in-place calls']:,} calls, {len(wrong)} disagreements", flush=True)
     print(f"torch {torch.__version__}, seeds {options.first} to {options.first + options.count - 1}")
     for what, times in tally.most_common():
         print(f"{times:10,}  {what}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -113,7 +114,6 @@ class _Check:
         progress(len(suspects), len(suspects))
         calls = tuple(_call(s, settled.get(s.index, ())) for s in seen if s.written)
         off = tuple(_call(s, _suspicions(s)) for s in seen if not s.written)
-        written = frozenset(call.index for call in calls)
         outcome = self.runner.run(lambda index, call: call.written)
         whole = self._as_written(outcome, watched)
         writes = self._writes() if whole.out_of_place_backward is False else ()
@@ -130,7 +130,7 @@ class _Check:
             calls=calls,
             off=off,
             writes=writes,
-            as_written=AsWritten(**{**vars(whole), "conflicts": conflicts(written)}),
+            as_written=replace(whole, conflicts=conflicts),
             advice=advice,
             unseen=(*_unseen(self.model, seen), *self._unsteady()),
             forwards=self.runner.forwards,
@@ -266,7 +266,7 @@ class _Check:
 
     def _advice(
         self, calls: tuple[Call, ...], off: tuple[Call, ...], as_written: Outcome, watched: Watched
-    ) -> tuple[Advice, Callable[[frozenset[int]], tuple[Conflict, ...]]]:
+    ) -> tuple[Advice, tuple[Conflict, ...]]:
         written = frozenset(call.index for call in calls)
         found: list[Conflict] = []
         on = frozenset(call.index for call in calls if call.safe)
@@ -283,7 +283,7 @@ class _Check:
         before = self._memory(on) if turn_on else None
         after = self._memory(more) if turn_on else None
         advice = Advice(tuple(sorted(written - on)), tuple(turn_on), good, before, after)
-        return advice, lambda of: tuple(found)
+        return advice, tuple(found)
 
     def _agreeable(
         self,

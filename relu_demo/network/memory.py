@@ -20,6 +20,11 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     scratch memory inside of a kernel.
     """
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Else the first operator imports all of torch._dynamo: a second, and 70 MB.
+        return False
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0

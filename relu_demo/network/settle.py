@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -133,26 +134,28 @@ def gradients(outputs: list[Tensor], network: nn.Module) -> list[tuple[Tensor, T
     """Each leaf that the outputs depend on, with its gradient from a real backward. `.grad` is put back."""
     # The network's own too: a checkpoint (reentrant) hides leaves from the graph.
     found = list({id(leaf): leaf for leaf in (*_leaves_of(outputs), *network.parameters())}.values())
-    seeds = [_seed(output) for output in outputs]
+    losses = [_loss(output) for output in outputs]
     if any(getattr(leaf, "_post_accumulate_grad_hooks", None) for leaf in found):
         # Such a hook may be an optimizer's step; `grad` does not call it.
         given = [leaf for leaf in found if leaf.requires_grad]
-        return list(zip(given, torch.autograd.grad(outputs, given, seeds, allow_unused=True), strict=True))
+        return list(zip(given, torch.autograd.grad(losses, given, allow_unused=True), strict=True))
     before = [leaf.grad for leaf in found]
     try:
         for leaf in found:
             leaf.grad = None
-        torch.autograd.backward(outputs, seeds)
+        torch.autograd.backward(losses)
         return [(leaf, leaf.grad) for leaf in found]
     finally:
         for leaf, grad in zip(found, before, strict=True):
             leaf.grad = grad
 
 
-def _seed(output: Tensor) -> Tensor:
+def _loss(output: Tensor) -> Tensor:
     # Uneven, so that what sums to nothing (a softmax) has a gradient too; and no random number is drawn.
-    ramp = torch.arange(output.numel(), device=output.device, dtype=torch.float32)
-    return torch.cos(ramp).reshape(output.shape).to(output.dtype)
+    dense = output.to_dense() if output.is_sparse else output
+    real = torch.view_as_real(dense) if dense.is_complex() else dense
+    ramp = torch.arange(real.numel(), device=real.device, dtype=torch.float32)
+    return (real * torch.cos(ramp).reshape(real.shape).to(real.dtype)).sum()
 
 
 def _leaves_of(outputs: list[Tensor]) -> Iterator[Tensor]:
@@ -179,7 +182,8 @@ class _StaleCount:
 def uncompiled() -> Iterator[None]:
     """While it lasts, what torch.compile made runs as the plain code it was made from (PyTorch 2.6 and later)."""
     compiler = getattr(torch, "compiler", None)
-    if hasattr(compiler, "set_stance"):
+    # Nothing has been compiled where torch._dynamo has not been imported; importing it takes a second, and 70 MB.
+    if "torch._dynamo" in sys.modules and hasattr(compiler, "set_stance"):
         with compiler.set_stance("force_eager"):  # type: ignore[union-attr]
             yield
     else:

@@ -80,6 +80,7 @@ class _Kept:
         self.tensor = tensor
         self.alias = tensor.detach()
         self.key = key_of(tensor)
+        self.is_leaf = tensor.is_leaf
         self.requires_grad = tensor.requires_grad
         self.grad = tensor.grad if tensor.is_leaf else None
         self.mark()
@@ -93,7 +94,10 @@ class _Kept:
     def restore(self) -> None:
         if key_of(self.tensor) != self.key:
             self.tensor.data = self.alias
-        if self.tensor.is_leaf:
+        if self.is_leaf and not self.tensor.is_leaf:
+            # Something that requires grad was added to a buffer: it has a grad_fn now.
+            self.tensor.detach_()
+        if self.is_leaf:
             if self.tensor.requires_grad != self.requires_grad:
                 self.tensor.requires_grad_(self.requires_grad)
             if self.tensor.grad is not self.grad:
@@ -112,7 +116,7 @@ def _state_tensors(network: nn.Module) -> Iterator[Tensor]:
 
 
 _OF_EVERY_MODULE = frozenset(nn.Module().__dict__)
-_PLAIN = (bool, int, float, str, type(None))
+_PLAIN = {bool, int, float, str, type(None)}
 
 
 def _registered(network: nn.Module) -> Iterator[Tensor]:
@@ -126,10 +130,14 @@ def attribute_tensors(network: nn.Module) -> dict[str, Tensor]:
     found = {}
     for path, module in network.named_modules():
         for attribute, value in module.__dict__.items():
-            if attribute not in _OF_EVERY_MODULE and not isinstance(value, _PLAIN):
+            if attribute not in _OF_EVERY_MODULE and not _is_plain(value):
                 for i, tensor in enumerate(tensors(value)):
                     found[f"{path}.{attribute}".lstrip(".") + (f"[{i}]" if i else "")] = tensor
     return found
+
+
+def _is_plain(value: Any) -> bool:
+    return type(value) in _PLAIN or (type(value) is tuple and all(type(item) in _PLAIN for item in value))
 
 
 class _Containers:

@@ -158,9 +158,11 @@ class Watch:
                 saved = ref()
                 if saved is not None:
                     saved.tensor = None
+        alive = self._alive([call for call in self._calls if call.region and not self._kept.holds(call.key)])
+        if not alive:
+            return []
         known = {*self._inputs, *map(key_of, tensors(result)), *map(key_of, attribute_tensors(network).values())}
-        waiting = [c for c in self._calls if c.region and c.key not in known and not self._kept.holds(c.key)]
-        return self._alive(waiting)
+        return [call for call in alive if call.key not in known]
 
     def name_holders(self, held: list[Seen]) -> None:
         """Once the result is gone: what only its graph held is doubtful, the rest is held outside the network."""
@@ -373,6 +375,11 @@ class _Functions(Switch):
 
 class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every operator that reaches a kernel."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Else the first operator imports all of torch._dynamo: a second, and 70 MB.
+        return False
 
     def __init__(self, watch: Watch) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

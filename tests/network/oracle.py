@@ -46,7 +46,9 @@ class Truth:
     base: Run
     as_written: Run
     as_written_differs: bool
-    as_written_gradients_differ: bool
+    as_written_gradients_differ: bool | None
+    undecided: list[bool]
+    """For each call: the result is the same, and its gradients differ by about as much as rounding does."""
 
 
 def truth(make: Make) -> Truth:
@@ -59,19 +61,22 @@ def truth(make: Make) -> Truth:
     as_written = _run(make, lambda k, written: written)
     differs = as_written.refused is None and _differ(base.result, as_written.result)
     runs = as_written.refused is None and not base.backward and not as_written.backward
-    far = runs and not differs and _far(base.gradients, as_written.gradients)
-    return Truth(base.written, base.nothing, effects, base, as_written, differs, far)
+    far = _far(base.gradients, as_written.gradients) if runs and not differs else False
+    undecided = [None in found for found in effects]
+    known = [{kind for kind in found if kind} for found in effects]
+    return Truth(base.written, base.nothing, known, base, as_written, differs, far, undecided)
 
 
-def _effects(make: Make, chosen: int, base: Run, stale: int) -> set[str]:
+def _effects(make: Make, chosen: int, base: Run, stale: int) -> set[str | None]:
     run = _run(make, lambda k, written: k == chosen)
     if run.refused is not None:
         return {"refused"}
-    found = set()
-    if _differ(base.result, run.result) or (
-        not base.backward and not run.backward and _far(base.gradients, run.gradients)
-    ):
+    found: set[str | None] = set()
+    if _differ(base.result, run.result):
         found.add("changes-result")
+    elif not base.backward and not run.backward:
+        far = _far(base.gradients, run.gradients)
+        found |= {"changes-result"} if far else {None} if far is None else set()
     if base.backward:
         if _run(make, lambda k, written: k == chosen, count=True).stale > stale:
             found.add("breaks-backward")
@@ -105,9 +110,9 @@ def _run(make: Make, in_place: Callable[[int, bool], bool], count: bool = False)
         run.result = [t.detach().clone() if isinstance(t, Tensor) else t for t in flat + state]
         loss = [t for t in flat if isinstance(t, Tensor) and t.requires_grad]
         if loss:
-            weights = [torch.linspace(0.5, 1.5, t.numel()).reshape(t.shape).to(t.dtype) for t in loss]
             try:
-                torch.autograd.backward(loss, weights)
+                parts = [(t.double() * torch.arange(t.numel()).cos().reshape(t.shape)).sum() for t in loss]
+                torch.stack(parts).sum().backward()  # type: ignore[no-untyped-call]
             except Exception as error:
                 run.backward = str(error)
     run.gradients = [p.grad if p.is_leaf else None for p in leaves]
@@ -185,15 +190,16 @@ def _same(x: Any, y: Any) -> bool:
     return bool(x == y)
 
 
-def _far(a: list[Tensor | None], b: list[Tensor | None]) -> bool:
-    largest = max((float(g.abs().max()) for g in a if g is not None and g.numel()), default=0.0)
-    if not torch.isfinite(torch.tensor(largest)):
-        return False
-    for x, y in zip(a, b, strict=True):
-        if (x is None) != (y is None):
-            return True
-        if x is not None and y is not None and x.numel():
-            own = float(torch.maximum(x.abs(), y.abs()).max())
-            if float((x - y).abs().max()) > 3e-3 * own + 2e-5 * largest:
-                return True
-    return False
+def _far(a: list[Tensor | None], b: list[Tensor | None]) -> bool | None:
+    """Whether gradients differ: surely (True), surely not beyond rounding (False), or too close to tell (None)."""
+    both = [[t if t is not None else torch.zeros(1) for t in pair] for pair in zip(a, b, strict=True)]
+    flat = [(x.double().flatten(), y.double().flatten()) for x, y in both if x.numel()]
+    flat = [(x.expand_as(y) if x.numel() == 1 else x, y.expand_as(x) if y.numel() == 1 else y) for x, y in flat]
+    if not all(bool(torch.isfinite(x).all() and torch.isfinite(y).all()) for x, y in flat):
+        return None
+    sizes = [float(torch.maximum(x.abs(), y.abs()).max()) for x, y in flat]
+    largest = max(sizes, default=0.0)
+    apart = [float((x - y).abs().max()) for x, y in flat]
+    if any(gap > 0.1 * own and gap > 1e-3 * largest for gap, own in zip(apart, sizes, strict=True)):
+        return True
+    return None if any(gap > 1e-6 * largest for gap in apart) else False

@@ -32,6 +32,7 @@ class Busy(nn.Module):
         self.history: list[Any] = [{"a": 1}]
         self.fail = False
         self.unregistered = torch.ones(4)
+        self.register_buffer("joined", torch.zeros(3, 4))
 
     def forward(self, x: Tensor) -> Any:
         self.count += 1
@@ -40,6 +41,7 @@ class Busy(nn.Module):
         self.features = self.fc(x)
         self.seen = self.seen + self.features.detach().sum(0)
         self.unregistered.add_(1)
+        self.get_buffer("joined").add_(self.features)  # gives the buffer a grad_fn
         F.relu(self.seen, inplace=True)
         self.fc.weight.data.mul_(0.9)
         self.fc.weight.requires_grad_(False)
@@ -61,8 +63,10 @@ def everything(network: Busy) -> dict[str, Any]:
                 found[f"{path}/{name}"] = copy.deepcopy(value)
         found[f"{path} order"] = list(module.__dict__)
     for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
-        found[name] = tensor.detach().clone(), tensor.requires_grad, id(tensor), tensor.data_ptr()
-        found[f"{name}.grad"] = None if tensor.grad is None else (tensor.grad.clone(), id(tensor.grad))
+        found[name] = tensor.detach().clone(), tensor.requires_grad, tensor.is_leaf, id(tensor), tensor.data_ptr()
+        found[f"{name}.grad"] = (
+            None if not tensor.is_leaf or tensor.grad is None else (tensor.grad.clone(), id(tensor.grad))
+        )
     found["rng"] = torch.get_rng_state(), random.getstate()
     return found
 
