@@ -42,12 +42,14 @@ def save(demo: Demo, tmp_path: Path) -> Save:
 
 
 def svg_words(text: str) -> list[str]:
-    """The words of a picture, row by row, from left to right."""
-    rows: dict[float, list[str]] = {}
+    """The words of a picture, row by row, from left to right, put where the picture has them."""
+    rows: dict[float, str] = {}
     for element in ElementTree.fromstring(text).iter("{http://www.w3.org/2000/svg}text"):
-        if "textLength" in element.attrib:
-            rows.setdefault(float(element.attrib["y"]), []).append(element.text or "")
-    return " ".join(" ".join(parts) for _, parts in sorted(rows.items())).replace("\xa0", " ").split()
+        if "textLength" in element.attrib and (words := (element.text or "").strip("\n")):
+            row = float(element.attrib["y"])
+            column = round(float(element.attrib["x"]) / float(element.attrib["textLength"]) * len(words))
+            rows[row] = rows.get(row, "").ljust(column) + words.replace("\xa0", " ")
+    return " ".join(words for _, words in sorted(rows.items())).split()
 
 
 def html_words(text: str) -> list[str]:
