@@ -23,6 +23,8 @@ SCENARIOS = [[] if name == WHOLE else [f"--{name}"] for name in ARTICLE]
 SESSIONS = [[*scenario, *more] for scenario in SCENARIOS for more in ([], ["--article"])]
 SETUPS = [["--shape", "2,4,6,7"], ["--dtype", "float64"], ["--dtype", "bfloat16"], ["--shape", "1,2,40,50"]]
 
+PROMPT = re.compile(r"(>>>|\.\.\.)( |$)")
+
 
 def doctest(path: Path) -> subprocess.CompletedProcess[str]:
     """Has `python -m doctest` read a file in a fresh process."""
@@ -52,13 +54,13 @@ def interpreter(sources: list[str]) -> str:
 
 def without_prompts(transcript: str) -> list[str]:
     """The lines that somebody typed."""
-    return [line[4:] for line in transcript.splitlines() if line.startswith((">>> ", "... "))]
+    return [line[4:] for line in transcript.splitlines() if PROMPT.match(line)]
 
 
 def outputs(transcript: str) -> str:
     """All but what was typed, and the empty lines between the parts."""
     parts = re.sub(r"\n\n(?=>>>)", "\n", transcript)
-    return "".join(line for line in parts.splitlines(keepends=True) if not line.startswith((">>> ", "... ")))
+    return "".join(line for line in parts.splitlines(keepends=True) if not PROMPT.match(line))
 
 
 @pytest.mark.parametrize("options", [*SESSIONS, *SETUPS], ids=" ".join)
@@ -178,6 +180,14 @@ def test_a_line_of_several_lines_goes_on_behind_the_second_prompt(tmp_path: Path
     assert ">>> x = torch.tensor([\n...     1.5,\n...     2.5,\n... ])\n>>> x\ntensor([1.5000, 2.5000])\n" in text
     (tmp_path / "session.txt").write_text(text)
     assert doctest(tmp_path / "session.txt").returncode == 0
+
+
+def test_a_compound_statement_ends_with_the_empty_line_that_the_interpreter_waits_for(tmp_path: Path) -> None:
+    text = transcript(traced("with torch.no_grad(): x = torch.ones(2)", "x"))
+    assert ">>> with torch.no_grad(): x = torch.ones(2)\n...\n>>> x\ntensor([1., 1.])\n" in text
+    (tmp_path / "session.txt").write_text(text)
+    assert doctest(tmp_path / "session.txt").returncode == 0
+    assert interpreter(without_prompts(text)) == outputs(text)
 
 
 def test_a_number_that_is_no_id_is_compared() -> None:
