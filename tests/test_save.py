@@ -165,6 +165,15 @@ def test_a_file_is_as_wide_as_the_screen(save: Save, monkeypatch: pytest.MonkeyP
         assert len(narrow.splitlines()) > 1.5 * len(wide.splitlines())
 
 
+def test_a_title_has_its_place_or_is_left_out(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
+    def titles(columns: str) -> list[str]:
+        monkeypatch.setenv("COLUMNS", columns)
+        return re.findall(r'title"[^>]*>([^<]*)</text>', save(".svg", "--inplace", "--seed", "7"))
+
+    assert titles("80") == ["relu-demo&#160;--inplace&#160;--seed&#160;7"]
+    assert titles("40") == []
+
+
 @pytest.mark.parametrize("force", [{"FORCE_COLOR": "1"}, {"TERM": "dumb"}], ids=["FORCE_COLOR", "TERM=dumb"])
 def test_the_terminal_says_nothing_about_a_file(process: Demo, tmp_path: Path, force: dict[str, str]) -> None:
     for ending in ENDINGS:
