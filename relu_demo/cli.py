@@ -5,21 +5,39 @@ from __future__ import annotations
 import errno
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from traceback import format_exception
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from relu_demo import __version__
-from relu_demo.options import GroupedCommand, SaveType, SeedType, ShapeType, refuse_beside, scenario_flag, view_flag
+from relu_demo.branches import branches
+from relu_demo.memory import MAX_DEPTH, Options
+from relu_demo.network.asked import Asked
+from relu_demo.options import (
+    GroupedCommand,
+    SaveType,
+    SeedType,
+    ShapeType,
+    images,
+    readable,
+    refuse_beside,
+    refuse_strangers,
+    scenario_flag,
+    scenario_value,
+    view_flag,
+)
 from relu_demo.saving import check_place, replace
-from relu_demo.session import WHOLE, Setup
+from relu_demo.session import ARTICLE, WHOLE, Session, Setup
 from relu_demo.session import article as article_session
 from relu_demo.views import SCREENS, saved, view_named
 
 if TYPE_CHECKING:
-    from relu_demo.report import Report
+    from relu_demo.views import AnyReport
 
 DRAWN = 10_000
 """A seed below this one is drawn where none is given: short enough to be typed again."""
@@ -27,13 +45,38 @@ DRAWN = 10_000
 LISTED = 1000
 """Up to how many elements a tensor's values are listed in JSON where nobody asks for more."""
 
+SESSIONS: Mapping[str, Callable[[Setup], Session]] = {
+    **{scenario: partial(article_session, scenario) for scenario in ARTICLE},
+    "branches": branches,
+}
+"""The session of each scenario that replays one."""
+
+GOES_WITH = {
+    "seed": [*SESSIONS, "check"],
+    "dtype": [*SESSIONS, "check"],
+    "values": SESSIONS,
+    "depth": ["memory"],
+    "train": ["check"],
+    "traceback": ["check"],
+    "article": SESSIONS,
+    "repl": SESSIONS,
+}
+"""The scenarios that an option goes with, by its name. Options that are not here go with all."""
+
 CLOSED_PIPE = (errno.EPIPE, errno.EINVAL)
 """How Unix and Windows say that nobody reads on."""
 
 HEADINGS = {
-    "What it replays (one of these, or none for the whole session)": ("inplace", "no-inplace", "compare"),
-    "What it runs on": ("seed", "shape", "device", "dtype", "article"),
-    "How it is shown": ("json", "repl", "save", "values"),
+    "What it does (one of these, or none to replay the whole session)": (
+        "inplace",
+        "no-inplace",
+        "compare",
+        "branches",
+        "memory",
+        "check",
+    ),
+    "What it runs on": ("seed", "shape", "device", "dtype", "article", "depth", "train"),
+    "How it is shown": ("json", "repl", "save", "values", "traceback"),
     "Help": ("version", "help"),
 }
 """The headings of --help, with the options below each."""
@@ -41,7 +84,7 @@ HEADINGS = {
 EPILOG = """\b
 Exit codes
   0    every claim holds, or this input cannot show it
-  1    a claim does not hold with this PyTorch
+  1    a claim does not hold with this PyTorch, or --check found a fault
   2    wrong usage or input, or an output that cannot be written
   130  Ctrl-C
 
@@ -49,6 +92,7 @@ Exit codes
 Examples
   relu-demo --compare
   relu-demo --inplace --shape 1,1,4,4 --seed 1
+  relu-demo --check my_net.py:Net --shape 1,3,224,224 --train
   relu-demo --compare --article --save relu.svg
   relu-demo --inplace --repl > session.txt; python -m doctest session.txt
   relu-demo --compare --json | jq '.parts.in_place.moments.o1_after.zeroed'
@@ -87,18 +131,34 @@ def fault(message: str) -> int:
 @scenario_flag("--inplace", "The in-place half.")
 @scenario_flag("--no-inplace", "The other half.")
 @scenario_flag("--compare", "Both halves side by side, then every claim with its verdict.")
+@scenario_flag("--branches", "A network in which two branches read one tensor: both faults, and their cures.")
+@scenario_flag("--memory", "Bytes really allocated, in place and not, where it matters.")
+@scenario_value(
+    "--check", "TARGET", "Your own network, my_net.py:Net or package.module:build: is each inplace=True safe?"
+)
 @click.option("--seed", type=SeedType(), metavar="N", help="For torch.manual_seed. Without it one is drawn and shown.")
 @click.option(
     "--shape",
+    "shapes",
     type=ShapeType(),
+    multiple=True,
     metavar="N,C,H,W",
-    default=Setup.shape,
-    show_default="1,3,5,5",
-    help="The input's shape. The layer has as many channels.",
+    help="The input's shape; the layers have as many channels. For --check one --shape for each input, of any rank."
+    "  [default: 1,3,5,5; for --memory 1,16,64,64]",
 )
 @click.option("--device", metavar="NAME", default=Setup.device, show_default=True, help="Any device of this PyTorch.")
 @click.option("--dtype", metavar="NAME", default=Setup.dtype, show_default=True, help="Any floating dtype of it.")
 @click.option("--article", is_flag=True, help="The article's own 27 numbers: conv1 is solved for them.")
+@click.option(
+    "--depth",
+    type=click.IntRange(1, MAX_DEPTH),
+    metavar="K",
+    default=Options.depth,
+    show_default=True,
+    help="How many blocks --memory chains.",
+)
+@click.option("--train/--eval", "train", default=None, help="The mode in which --check runs it.  [default: as built]")
+@click.option("--traceback", is_flag=True, help="Where a network that --check runs raises, its whole traceback.")
 @view_flag("--json", "One JSON document (relu_demo/schema.json describes it).")
 @view_flag("--repl", "The session as a >>> transcript. Piped, python -m doctest accepts it.")
 @click.option(
@@ -120,25 +180,68 @@ def fault(message: str) -> int:
 def command(
     context: click.Context,
     seed: int | None,
-    shape: tuple[int, int, int, int],
+    shapes: Sequence[tuple[int, ...]],
     device: str,
     dtype: str,
     article: bool,
+    depth: int,
+    check: str | None,
+    train: bool | None,
+    traceback: bool,
     save: Path | None,
     values: int,
 ) -> int:
-    """Replays a short PyTorch session and shows what nn.ReLU(inplace=True) does to a tensor.
+    """Shows what nn.ReLU(inplace=True) does to a tensor, by a short PyTorch session that is replayed here and now.
 
     Every line that is shown is run, and every value beside it is read from the live object.
     """
     scenario, view = context.meta.get("scenario", WHOLE), context.meta.get("view", "tables")
+    refuse_strangers(context, scenario, GOES_WITH)
     if article:
-        refuse_beside(context, "--article", "shape", "dtype")
+        refuse_beside(context, "--article", "shapes", "dtype")
     if save:
         check_save(save, view)
+    show = Showing(view, save, traceback)
     seed = random.randrange(DRAWN) if seed is None else seed
-    setup = Setup(seed, shape, device, dtype.removeprefix("torch."), article)
-    return session(scenario, setup, view, values, save)
+    dtype = dtype.removeprefix("torch.")
+    if check is not None:
+        asked = Asked(check, tuple(shapes), seed, device, dtype, train)
+        return run_scenario(lambda scenarios: scenarios.checked(asked, progress_bar), show)
+    shape = images(shapes)
+    if scenario == "memory":
+        options = memory_options(shape or Options.shape, depth, device)
+        return run_scenario(lambda scenarios: scenarios.measured(options, progress_bar), show)
+    session = SESSIONS[scenario](Setup(seed, readable(shape or Setup.shape), device, dtype, article))
+    return run_scenario(lambda scenarios: scenarios.replayed(session, values), show)
+
+
+@dataclass(frozen=True)
+class Showing:
+    """How a report is shown: in the view of that name, on standard output or saved to a file.
+
+    With `traceback` an error of the user's own network is shown whole before the line that tells it.
+    """
+
+    view: str
+    save: Path | None = None
+    traceback: bool = False
+
+
+def memory_options(shape: tuple[int, int, int, int], depth: int, device: str) -> Options:
+    """What to measure. Raises BadParameter for a shape that no chain can have."""
+    try:
+        return Options(shape, depth, device)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="'--shape'") from error
+
+
+def progress_bar(done: int, of: int) -> None:
+    """Draws a progress bar on stderr, where that is a terminal. Called only when nothing is being measured."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        filled = 30 * done // max(of, 1)
+        text = f"\rMeasuring [{'#' * filled}{'-' * (30 - filled)}]"
+        sys.stderr.write(text if done < of else "\r" + " " * len(text) + "\r")
+        sys.stderr.flush()
 
 
 def check_save(save: Path, view: str) -> None:
@@ -152,8 +255,8 @@ def check_save(save: Path, view: str) -> None:
         raise click.BadParameter(message, param_hint="'--save'") from error
 
 
-def session(scenario: str, setup: Setup, view: str, listed: int, save: Path | None) -> int:
-    """Replays a scenario of the article, shows it in the view of that name or saves that, and gives the exit code."""
+def run_scenario(run: Callable[[Any], AnyReport], show: Showing) -> int:
+    """Loads PyTorch, has the scenario run, shows its report and gives the exit code."""
     from relu_demo.loading import LoadError, load_torch
 
     try:
@@ -161,29 +264,34 @@ def session(scenario: str, setup: Setup, view: str, listed: int, save: Path | No
     except LoadError as error:
         raise click.ClickException(str(error)) from error
 
-    from relu_demo.claims import judge
-    from relu_demo.machine import SetupError, check
-    from relu_demo.replay import LineError, replay
-    from relu_demo.report import Report
+    from relu_demo import scenarios
+    from relu_demo.machine import SetupError
+    from relu_demo.network.target import BadInput, NetworkError
+    from relu_demo.replay import LineError
 
     try:
-        check(setup)
-        trace = replay(article_session(scenario, setup), listed)
+        report = run(scenarios)
     except SetupError as error:
         raise click.BadParameter(str(error), param_hint=f"'{error.option}'") from error
+    except NetworkError as error:
+        if show.traceback and error.__cause__ is not None:
+            print("".join(format_exception(error.__cause__)), file=sys.stderr, end="")
+        more = "" if show.traceback else "; --traceback shows the rest"
+        raise click.ClickException(f"an error of your own code: {error}{more}") from error
+    except BadInput as error:
+        raise click.BadParameter(str(error), param_hint="'--check'") from error
     except LineError as error:
         raise click.ClickException(str(error)) from error
-    report = Report(trace, judge(trace))
-    if save:
-        replace(save, saved(view, report, save.suffix.lower()))
+    if show.save:
+        replace(show.save, saved(show.view, report, show.save.suffix.lower()))
         if sys.stderr is not None and sys.stderr.isatty():
-            print(f"Saved to {save}", file=sys.stderr)
+            print(f"Saved to {show.save}", file=sys.stderr)
     else:
-        deliver(report, view)
+        deliver(report, show.view)
     return 0 if report.ok else 1
 
 
-def deliver(report: Report, view: str) -> None:
+def deliver(report: AnyReport, view: str) -> None:
     """Shows the report on standard output. A closed pipe is no fault: its reader has seen enough."""
     if sys.stdout is None:
         raise click.ClickException("the output cannot be written: standard output is closed")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from relu_demo.room import amount, free_bytes
-from relu_demo.session import KERNEL, Setup
+from relu_demo.session import KERNEL, Session
 
 
 class SetupError(Exception):
@@ -18,8 +18,9 @@ class SetupError(Exception):
         self.option = option
 
 
-def check(setup: Setup) -> None:
-    """Gives None where the setup can run. Raises SetupError for a device, dtype or shape that cannot."""
+def check(session: Session) -> None:
+    """Gives None where the session can run. Raises SetupError for a device, dtype or shape that cannot."""
+    setup = session.setup
     device = usable_device(setup.device)
     dtype = usable_dtype(setup.dtype)
     try:
@@ -30,7 +31,7 @@ def check(setup: Setup) -> None:
     except Exception as error:
         words = first_words(error)
         raise SetupError("--dtype", f"{setup.device} cannot convolve {setup.dtype} ({words}); give float32") from error
-    needed, free = needed_bytes(setup, dtype), free_bytes(device)
+    needed, free = needed_bytes(session, dtype), free_bytes(device)
     if free is not None and needed > free:
         raise SetupError(
             "--shape",
@@ -82,17 +83,19 @@ def usable_dtype(name: str) -> torch.dtype:
     return dtype
 
 
-def needed_bytes(setup: Setup, dtype: torch.dtype) -> int:
+def needed_bytes(session: Session, dtype: torch.dtype) -> int:
     """About how many bytes a session needs at its peak: its tensors, our copies, the convolution's workspace."""
-    batch, channels, height, width = setup.shape
+    batch, channels, height, width = session.setup.shape
     input = batch * channels * height * width
     output = batch * channels * (height - KERNEL + 1) * (width - KERNEL + 1)
     weight = channels * channels * KERNEL * KERNEL
+    # Every result is kept until the end, as is a copy of about each second one; gradients and their copies likewise.
+    results = sum(line.source.count(" = ") for part in session.parts[1:] for line in part.lines)
+    backwards = sum("backward()" in line.source for part in session.parts for line in part.lines)
+    kept = 2 * input + 1.5 * results * output + (2 + 3 * backwards) * weight
     # Only float32 has a convolution that works without unfolding its input (measured on the CPU with PyTorch 2.13).
-    unfolded = output * KERNEL * KERNEL if dtype is not torch.float32 else 2 * (input + output)
-    size = torch.empty(0, dtype=dtype).element_size()
-    # The session keeps three results, we keep copies of two values of them, and looking makes two masks.
-    return size * (2 * input + 2 * weight + 5 * output + unfolded) + 2 * max(input, output, weight)
+    unfolded = output * KERNEL * KERNEL if dtype is not torch.float32 else 3 * (input + output)
+    return int(torch.empty(0, dtype=dtype).element_size() * (kept + unfolded))
 
 
 def first_words(error: Exception) -> str:

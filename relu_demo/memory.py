@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from relu_demo.report import Finding, Verdict
 
 MAX_DEPTH = 16
 ACTIVATIONS = ("LeakyReLU", "ELU", "ReLU6", "SiLU", "Mish", "Hardswish")
@@ -74,6 +77,41 @@ class Measurement:
     out_of_place: Figures
     in_place: Figures
     why: str
+
+
+@dataclass(frozen=True)
+class MemoryReport:
+    """All that was measured: the rows of the table, the ReLU chains at each depth, and what it says of the claim."""
+
+    options: Options
+    torch_version: str
+    rows: tuple[Measurement, ...]
+    growth: tuple[Measurement, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def command(self) -> str:
+        """The command line that measures this again."""
+        command = "relu-demo --memory"
+        if self.options.shape != Options.shape:
+            command += f" --shape {','.join(map(str, self.options.shape))}"
+        if self.options.depth != Options.depth:
+            command += f" --depth {self.options.depth}"
+        return command if self.options.device == Options.device else f"{command} --device {self.options.device}"
+
+    @property
+    def ok(self) -> bool:
+        """Whether no claim fails."""
+        return all(finding.verdict is not Verdict.FAILS for finding in self.findings)
+
+
+def judge(rows: Sequence[Measurement]) -> tuple[Finding, ...]:
+    """The finding on the article's claim 8, which speaks of its own REPL: both names kept, one layer."""
+    repl = next(row for row in rows if row.situation.both_names)
+    here, there = repl.in_place.live, repl.out_of_place.live
+    verdict = Verdict.HOLDS if here < there else Verdict.FAILS
+    evidence = f"in the article's REPL {here} bytes live in place and {there} not; elsewhere see the table"
+    return (Finding(8, "In place saves memory.", verdict, evidence),)
 
 
 def situations(options: Options) -> tuple[Situation, ...]:

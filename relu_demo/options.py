@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from relu_demo.session import KERNEL
+from relu_demo.session import KERNEL, WHOLE
 from relu_demo.views import ENDINGS
+
+INSTEAD = "give N,C,H,W, for example 1,3,5,5"
 
 SEEDS = -(2**63), 2**64 - 1
 """The lowest and the highest seed that PyTorch takes (PyTorch documentation, `torch.manual_seed`)."""
@@ -40,31 +43,63 @@ class SeedType(click.ParamType):  # type: ignore[type-arg]
 
 
 class ShapeType(click.ParamType):  # type: ignore[type-arg]
-    """Four whole numbers, N,C,H,W, that a convolution with conv1's kernel can read."""
+    """The sizes of a tensor: whole numbers of at least 1 between commas."""
 
     name = "shape"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """The four sizes. Fails for anything else, and for a tensor that no session can run on."""
+        """The sizes. Fails for anything else, and for more elements than PyTorch can count."""
         if isinstance(value, tuple):
             return value
-        given, instead = f"'{shorten(value)}'", "give N,C,H,W, for example 1,3,5,5"
+        given = f"'{shorten(value)}'"
         try:
             shape = tuple(int(size) for size in value.split(","))
         except ValueError:
-            self.fail(f"{given} is not four whole numbers; {instead}", param, ctx)
-        if len(shape) != 4:
-            self.fail(f"{given} has {len(shape)} numbers and not four; {instead}", param, ctx)
+            self.fail(f"{given} is not whole numbers between commas; {INSTEAD}", param, ctx)
         if min(shape) < 1:
             self.fail(
-                f"{given} has {shorten(str(min(shape)))} in it, and every size is at least 1; {instead}", param, ctx
+                f"{given} has {shorten(str(min(shape)))} in it, and every size is at least 1; {INSTEAD}", param, ctx
             )
-        if min(shape[2:]) < KERNEL:
-            least = f"give a height and a width of at least {KERNEL}, for example 1,3,5,5"
-            self.fail(f"{given} is smaller than the {KERNEL} by {KERNEL} kernel of conv1; {least}", param, ctx)
-        if max(math.prod(shape), shape[1] ** 2 * KERNEL**2) > MOST_ELEMENTS:
-            self.fail(f"{given} has more elements than PyTorch can count; {instead}", param, ctx)
+        if math.prod(shape) > MOST_ELEMENTS:
+            self.fail(f"{given} has more elements than PyTorch can count; give a smaller shape", param, ctx)
         return shape
+
+
+def images(shapes: Sequence[tuple[int, ...]]) -> tuple[int, int, int, int] | None:
+    """The one shape N,C,H,W that was given, None without one. Raises BadParameter for several, or for another rank."""
+    if not shapes:
+        return None
+    if len(shapes) > 1:
+        raise bad_shape(shapes[1], "is a second shape, and there is one input; give one")
+    if len(shapes[0]) != 4:
+        raise bad_shape(shapes[0], f"has {len(shapes[0])} numbers and not four; {INSTEAD}")
+    batch, channels, height, width = shapes[0]
+    return batch, channels, height, width
+
+
+def readable(shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """The shape. Raises BadParameter where conv1's kernel does not fit into it, or conv1 would be too large."""
+    if min(shape[2:]) < KERNEL:
+        least = f"give a height and a width of at least {KERNEL}, for example 1,3,5,5"
+        raise bad_shape(shape, f"is smaller than the {KERNEL} by {KERNEL} kernel of conv1; {least}")
+    if shape[1] ** 2 * KERNEL**2 > MOST_ELEMENTS:
+        raise bad_shape(shape, "makes a layer of more elements than PyTorch can count; give fewer channels")
+    return shape
+
+
+def bad_shape(shape: tuple[int, ...], why: str) -> click.BadParameter:
+    """The usage error for a shape."""
+    return click.BadParameter(f"'{shorten(','.join(map(str, shape)))}' {why}", param_hint="'--shape'")
+
+
+def refuse_strangers(context: click.Context, scenario: str, goes_with: Mapping[str, Collection[str]]) -> None:
+    """Raises UsageError where an option was given that does not go with the scenario. `goes_with` has those that do."""
+    for name, scenarios in goes_with.items():
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if given and scenario not in scenarios:
+            others = " or ".join(f"--{other}" for other in scenarios if other != WHOLE)
+            here = "the session" if scenario == WHOLE else f"--{scenario}"
+            raise click.UsageError(f"--{name} does not go with {here}; it goes with {others}")
 
 
 class SaveType(click.ParamType):  # type: ignore[type-arg]
@@ -90,31 +125,36 @@ def shorten(value: str) -> str:
 
 def scenario_flag(name: str, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """An option that picks a scenario and puts its name into `Context.meta`. Two different ones are a usage error."""
-    return one_of("scenario", name, help)
+    return click.option(name, name[2:].replace("-", "_"), is_flag=True, expose_value=False, callback=pick, help=help)
+
+
+def scenario_value(name: str, metavar: str, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An option that picks a scenario and has a value."""
+    return click.option(name, metavar=metavar, callback=pick, help=help)
 
 
 def view_flag(name: str, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """An option that picks a view and puts its name into `Context.meta`. Two different ones are a usage error."""
-    return one_of("view", name, help)
+    view = partial(pick, kind="view")
+    return click.option(name, name[2:], is_flag=True, expose_value=False, callback=view, help=help)
 
 
-def one_of(kind: str, name: str, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """An option of which one of its kind can be given: its name is put into `Context.meta` under `kind`."""
-
-    def pick(context: click.Context, option: click.Parameter, given: bool) -> None:
-        if given:
-            other = context.meta.setdefault(kind, name[2:])
-            if other != name[2:]:
-                raise click.UsageError(f"--{other} and {name} are two {kind}s; give one of them", context)
-
-    return click.option(name, name[2:].replace("-", "_"), is_flag=True, expose_value=False, callback=pick, help=help)
+def pick(context: click.Context, option: click.Parameter, given: Any, kind: str = "scenario") -> Any:
+    """Puts the name of a given option into `Context.meta` under its kind. Raises UsageError for a second one."""
+    if given not in (None, False):
+        name = option.opts[0]
+        other = context.meta.setdefault(kind, name[2:])
+        if other != name[2:]:
+            raise click.UsageError(f"--{other} and {name} are two {kind}s; give one of them", context)
+    return given
 
 
 def refuse_beside(context: click.Context, option: str, *others: str) -> None:
     """Raises UsageError where the command line gives one of the `others`, by their parameters' names."""
     for other in others:
         if context.get_parameter_source(other) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"{option} has its own {other}; leave --{other} out", context)
+            name = other.removesuffix("s")
+            raise click.UsageError(f"{option} has its own {name}; leave --{name} out", context)
 
 
 class GroupedCommand(click.Command):

@@ -5,25 +5,17 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import warnings
 from typing import Any
 
 import torch
 
-from relu_demo.session import Line, Moment, Session
-from relu_demo.trace import Look, Node, Step, TensorState, Trace, TracedPart, Values
+from relu_demo.recorder import Recorder
+from relu_demo.session import Line, Session
+from relu_demo.trace import Look, Step, TensorState, Trace, TracedPart
 
 LISTED = 1000
 """Up to how many elements a tensor's values are listed unless a caller asks for more."""
-
-CORNER = 8
-"""Rows and columns of the corner that is always listed, in elements."""
-
-BLOCK = 2**22
-"""How many elements are counted at a time. With fewer, PyTorch's threads wait for each other more than they count."""
-
-INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-"""The dtype that shows an element's bits, by its size in bytes."""
 
 
 class LineError(Exception):
@@ -43,46 +35,38 @@ def replay(session: Session, listed: int = LISTED) -> Trace:
     object that was looked at stays alive as long as the trace does, since an `id` or an address says nothing about an
     object that is gone (Python documentation, `id`).
 
-    Raises LineError where a line raises.
+    Raises LineError where a line raises that is not expected to.
     """
     namespace: dict[str, Any] = {"__name__": "__main__"}
-    recorder = _Recorder(listed)
+    recorder = Recorder(listed)
     before: dict[str, TensorState] = {}
-    parts = []
+    parts: dict[str, TracedPart] = {}
     for part in session.parts:
         steps: list[Step] = []
         looks: dict[str, Look] = {}
         for line in part.lines:
-            try:
-                output = run_line(line.source, namespace)
-            except Exception as error:
-                raise LineError(line, error) from error
+            output, error, warned = run_line(line, namespace)
             after = recorder.look(namespace)
-            steps.append(Step(line, output, after, tuple(n for n in after if after[n] != before.get(n))))
-            if line.moment:
-                looks[line.moment.key] = recorder.compare(line.moment, after[line.source], looks)
+            changed = tuple(name for name in after if after[name] != before.get(name))
+            steps.append(Step(line, output, after, changed, error, warned))
+            if line.moment and line.source in after:  # there is no gradient where backward() raised
+                other = next(iter(looks.values()), None) if part.reference == part.key else None
+                if part.reference in parts:
+                    other = parts[part.reference].looks.get(line.moment.key)
+                looks[line.moment.key] = recorder.compare(line.moment, after[line.source], other)
             before = after
-        parts.append(TracedPart(part.key, part.title, tuple(steps), looks))
-    return Trace(session, torch.__version__, tuple(parts), tuple(recorder.alive))
+        parts[part.key] = TracedPart(part.key, part.title, tuple(steps), looks, part.reference)
+    return Trace(session, torch.__version__, tuple(parts.values()), tuple(recorder.alive))
 
 
-def zeroed(was: torch.Tensor, now: torch.Tensor) -> torch.Tensor:
-    """Where a negative number has become zero."""
-    return (was < 0) & (now == 0)
+def run_line(line: Line, namespace: dict[str, Any]) -> tuple[str, str | None, tuple[str, ...]]:
+    """Runs a line as the interactive interpreter would: what that would have printed, what it raised, its warnings.
 
-
-def count(where: Callable[..., torch.Tensor], *tensors: torch.Tensor) -> int:
-    """For how many elements `where` is true, given tensors of one shape.
-
-    Block by block, since the masks of a large tensor would take a quarter of its memory.
+    Of a traceback only the first and the last line are given, as in Python's own documentation; warnings are kept from
+    stderr. Raises LineError where a line raises that is not expected to.
     """
-    blocks = zip(*(torch.split(tensor.reshape(-1), BLOCK) for tensor in tensors), strict=True)
-    return sum(int(torch.count_nonzero(where(*block))) for block in blocks)
-
-
-def run_line(source: str, namespace: dict[str, Any]) -> str:
-    """Runs one statement as the interactive interpreter would and gives what that would have printed."""
     printed = io.StringIO()
+    error: str | None = None
 
     def display(value: object) -> None:
         if value is not None:
@@ -90,113 +74,14 @@ def run_line(source: str, namespace: dict[str, Any]) -> str:
 
     hook, sys.displayhook = sys.displayhook, display
     try:
-        with contextlib.redirect_stdout(printed):
-            exec(compile(source, "<session>", "single"), namespace)
+        with contextlib.redirect_stdout(printed), warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            exec(compile(line.source + "\n", "<session>", "single"), namespace)
+    except Exception as raised:
+        if not line.raises:
+            raise LineError(line, raised) from raised
+        error = str(raised)
+        print(f"Traceback (most recent call last):\n  ...\n{type(raised).__name__}: {error}", file=printed)
     finally:
         sys.displayhook = hook
-    return printed.getvalue()
-
-
-def named_tensors(namespace: dict[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:
-    """The tensors that a line could name: variables, and the parameters of modules as `conv1.weight`."""
-    for name, value in namespace.items():
-        if isinstance(value, torch.Tensor):
-            yield name, value
-        elif isinstance(value, torch.nn.Module):
-            for parameter, tensor in value.named_parameters():
-                yield f"{name}.{parameter}", tensor
-
-
-def storage_address(tensor: torch.Tensor) -> int:
-    """The address of the tensor's storage, in bytes, whatever part of it the tensor views."""
-    if hasattr(tensor, "untyped_storage"):
-        return tensor.untyped_storage().data_ptr()
-    return int(tensor.storage().data_ptr())  # type: ignore[no-untyped-call]  # PyTorch before 2.0
-
-
-class _Recorder:
-    """Looks at tensors and keeps them, and all that their ids speak of, alive."""
-
-    def __init__(self, listed: int) -> None:
-        self.listed = listed
-        self.alive: list[Any] = []
-        self.seen: dict[tuple[int, int], Values] = {}
-        self.compared: dict[tuple[int, int], tuple[int, int]] = {}
-
-    def look(self, namespace: dict[str, Any]) -> dict[str, TensorState]:
-        tensors = dict(named_tensors(namespace))
-        leaves = {id(tensor): name for name, tensor in tensors.items()}
-        return {name: self.state(name, tensor, leaves) for name, tensor in tensors.items()}
-
-    def state(self, name: str, tensor: torch.Tensor, leaves: dict[int, str]) -> TensorState:
-        return TensorState(
-            name=name,
-            id=id(tensor),
-            data_ptr=storage_address(tensor),
-            version=tensor._version,
-            grad_fn=self.node(tensor.grad_fn, leaves),
-            requires_grad=tensor.requires_grad,
-            shape=tuple(tensor.shape),
-            dtype=str(tensor.dtype).removeprefix("torch."),
-            device=str(tensor.device),
-            values=self.values(tensor),
-        )
-
-    def node(self, grad_fn: Any, leaves: dict[int, str]) -> Node | None:
-        if grad_fn is None:
-            return None
-        self.alive.append(grad_fn)
-        behind = tuple(
-            node for function, _ in grad_fn.next_functions if (node := self.node(function, leaves)) is not None
-        )
-        variable = leaves.get(id(getattr(grad_fn, "variable", None)), "")
-        return Node(type(grad_fn).__name__, id(grad_fn), behind, variable)
-
-    def values(self, tensor: torch.Tensor) -> Values:
-        """A copy of the values, made once for each version of each tensor, and once for the same numbers."""
-        key = (id(tensor), tensor._version)
-        if key not in self.seen:
-            self.alive.append(tensor)
-            now = tensor.detach()
-            same = (old for old in self.seen.values() if same_bits(old.copy, now))
-            self.seen[key] = next(same, None) or copy_values(now, self.listed)
-        return self.seen[key]
-
-    def compare(self, moment: Moment, state: TensorState, earlier: Mapping[str, Look]) -> Look:
-        """The look at a tensor, with the elements counted that differ from those of the part's first look."""
-        if not earlier:
-            return Look(moment, state, None, None)
-        was, now = next(iter(earlier.values())).state.values.copy, state.values.copy
-        pair = (id(was), id(now))
-        if pair not in self.compared:
-            self.compared[pair] = (count(torch.ne, was, now), count(zeroed, was, now)) if was is not now else (0, 0)
-        return Look(moment, state, *self.compared[pair])
-
-
-def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
-    """Whether two tensors have the same shape and dtype and, element for element, the same bits."""
-    if a.shape != b.shape or a.dtype != b.dtype or a.device != b.device:
-        return False
-    bits = INTEGERS[a.element_size()]
-    return torch.equal(a.contiguous().view(bits), b.contiguous().view(bits))
-
-
-def copy_values(tensor: torch.Tensor, listed: int) -> Values:
-    """A copy of the tensor's values with their summary. Lists them in full up to `listed` elements."""
-    copy = tensor.clone()
-    elements = copy.numel()
-    # Half precision lacks some of these reductions on some devices.
-    numbers = copy.float() if copy.element_size() < 4 else copy
-    low, high = (extreme.item() for extreme in torch.aminmax(numbers)) if elements else (None, None)
-    matrix = copy.reshape(-1, *copy.shape[-2:])[0] if copy.dim() > 2 else copy
-    corner = matrix.reshape(-1, matrix.shape[-1] if matrix.dim() else 1)[:CORNER, :CORNER]
-    return Values(
-        copy=copy,
-        elements=elements,
-        negatives=count(lambda x: x < 0, numbers),
-        zeros=elements - int(torch.count_nonzero(numbers)),
-        minimum=low,
-        maximum=high,
-        nested=copy.tolist() if elements <= listed else None,
-        corner=corner.tolist(),
-    )
+    return printed.getvalue(), error, tuple(str(warning.message) for warning in warned)

@@ -35,6 +35,11 @@ class Report:
     findings: tuple[Finding, ...]
 
     @property
+    def command(self) -> str:
+        """The command line that replays the session with the same numbers."""
+        return self.trace.session.command
+
+    @property
     def ok(self) -> bool:
         """Whether no claim fails. A claim that this input cannot show is no failure."""
         return all(finding.verdict is not Verdict.FAILS for finding in self.findings)

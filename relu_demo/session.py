@@ -12,33 +12,41 @@ from relu_demo.article import solving
 class Moment:
     """A look at one tensor that the views show. `key` names it in JSON and in the claims, `title` on the screen.
 
-    `grad_fn_1_10` is the name of the tensor's `grad_fn` at that moment in the article, whose PyTorch was 1.10.
+    `grad_fn_1_10` is the name of the tensor's `grad_fn` at that moment in the article, whose PyTorch was 1.10; empty
+    where the article does not show it.
     """
 
     key: str
     title: str
-    grad_fn_1_10: str
+    grad_fn_1_10: str = ""
 
 
 @dataclass(frozen=True)
 class Line:
     """One line of a session: Python source, and a short comment on what it is there for.
 
-    A line with a `moment` is the bare name of a tensor: that tensor, after the line, is what the moment shows.
+    A line with a `moment` is the bare name of a tensor: that tensor, after the line, is what the moment shows. One
+    that `raises` may do so, and the session goes on.
     """
 
     source: str
     comment: str = ""
     moment: Moment | None = None
+    raises: bool = False
 
 
 @dataclass(frozen=True)
 class Part:
-    """Some lines of a session that belong together, under a title. `key` names the part in JSON and in the claims."""
+    """Some lines of a session that belong together, under a title. `key` names the part in JSON and in the claims.
+
+    `reference` says what its moments are held against: where it is the part's own key, its own first moment; where it
+    is that of an earlier part, the moments of that with the same keys; where it is empty, nothing.
+    """
 
     key: str
     title: str
     lines: tuple[Line, ...]
+    reference: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,13 @@ class Setup:
     article: bool = False
 
     @property
+    def placement(self) -> str:
+        """The arguments, after others, that make a tensor or a layer on this device with this dtype."""
+        device = f', device="{self.device}"' if self.device != Setup.device else ""
+        dtype = f", dtype=torch.{self.dtype}" if self.dtype != Setup.dtype else ""
+        return device + dtype
+
+    @property
     def options(self) -> str:
         """The options of the command line that ask for this setup. Defaults are left out."""
         options = f"--seed {self.seed}"
@@ -69,18 +84,23 @@ class Setup:
         return options
 
 
+MOMENTS, BESIDE, DIFFERENCES = "moments", "beside", "differences"
+"""The layouts of a session."""
+
+
 @dataclass(frozen=True)
 class Session:
     """The lines of one scenario, in the order in which they run, all in one namespace.
 
-    `side_by_side` asks the views to show the parts with moments beside each other.
+    `layout` tells the views what the session is about: each part's MOMENTS, its parts BESIDE each other, or the
+    DIFFERENCES of each part from another.
     """
 
     scenario: str
     title: str
     setup: Setup
     parts: tuple[Part, ...]
-    side_by_side: bool = False
+    layout: str = MOMENTS
 
     @property
     def command(self) -> str:
@@ -95,12 +115,7 @@ KERNEL = 3
 
 def preparation(setup: Setup) -> Part:
     """The lines that both halves share: seed, layers and input. Defaults are left out, as one would in a REPL."""
-    channels = setup.shape[1]
-    placement = ""
-    if setup.device != Setup.device:
-        placement += f', device="{setup.device}"'
-    if setup.dtype != Setup.dtype:
-        placement += f", dtype=torch.{setup.dtype}"
+    channels, placement = setup.shape[1], setup.placement
     shape = ", ".join(map(str, setup.shape))
     return Part(
         "preparation",
@@ -130,6 +145,7 @@ IN_PLACE = Part(
         Line("o1", "the same name: the same numbers?", Moment("o1_after", "o1 after", "ReluBackward1")),
         Line("h1", "", Moment("h1", "h1", "ReluBackward1")),
     ),
+    reference="in_place",
 )
 
 OUT_OF_PLACE = Part(
@@ -144,6 +160,7 @@ OUT_OF_PLACE = Part(
         Line("o1", "the same numbers?", Moment("o1_after", "o1 after", "ThnnConv2DBackward")),
         Line("h1", "", Moment("h1", "h1", "ReluBackward0")),
     ),
+    reference="out_of_place",
 )
 
 WHOLE = "session"
@@ -161,4 +178,5 @@ ARTICLE: Mapping[str, tuple[str, tuple[Part, ...]]] = {
 def article(scenario: str, setup: Setup) -> Session:
     """The article's session as `scenario`, a key of ARTICLE, wants it. Raises KeyError for any other scenario."""
     title, halves = ARTICLE[scenario]
-    return Session(scenario, title, setup, (preparation(setup), *halves), side_by_side=scenario == "compare")
+    layout = BESIDE if scenario == "compare" else MOMENTS
+    return Session(scenario, title, setup, (preparation(setup), *halves), layout)

@@ -38,13 +38,15 @@ class Values:
 class Node:
     """A node of the autograd graph as one `grad_fn` shows it: its name, and the nodes that `next_functions` leads to.
 
-    `variable` is the name of the leaf tensor that an AccumulateGrad node adds to, else "".
+    `variable` is the name of the leaf tensor that an AccumulateGrad node adds to, else "". `saved` has the tensors that
+    the node keeps for backward and that can be named, with the version that each had when the node was first seen.
     """
 
     name: str
     id: int
     next_functions: tuple[Node, ...] = ()
     variable: str = ""
+    saved: tuple[tuple[str, int], ...] = ()
 
     def walk(self) -> Iterator[Node]:
         """This node and every node behind it, each time that it is reached."""
@@ -77,27 +79,32 @@ class TensorState:
 class Step:
     """One line that ran: what it printed, and every tensor that could be named after it.
 
-    `changed` has the names of those that the line made, replaced or changed.
+    `changed` has the names of those that the line made, replaced or changed. `error` is what the line raised, in
+    PyTorch's own words, and `warnings` what it warned of.
     """
 
     line: Line
     output: str
     tensors: Mapping[str, TensorState]
     changed: tuple[str, ...]
+    error: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Look:
     """A moment of a session with the tensor as it was then.
 
-    `changed` counts the elements that are not what they were at the part's first moment, `zeroed` those of them that
-    were negative then and are zero now. Both are None at that first moment itself.
+    It is held against another look: the one with the same key in the part's reference, or the part's own first look.
+    `changed` counts the elements that are not what they were then, `zeroed` those of them that were negative then and
+    are zero now, and `largest` is the largest absolute difference. All are None where there is nothing to hold against.
     """
 
     moment: Moment
     state: TensorState
-    changed: int | None
-    zeroed: int | None
+    changed: int | None = None
+    zeroed: int | None = None
+    largest: float | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,12 @@ class TracedPart:
     title: str
     steps: tuple[Step, ...]
     looks: Mapping[str, Look]
+    reference: str = ""
+
+    @property
+    def errors(self) -> list[str]:
+        """What the part's lines raised."""
+        return [step.error for step in self.steps if step.error is not None]
 
 
 @dataclass(frozen=True)

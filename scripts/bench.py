@@ -53,6 +53,8 @@ def bare_script(setup: Setup) -> str:
 
 def measure(command: Sequence[str]) -> Run:
     """Runs a command to its end, its output thrown away. An exit code above 2 ends the benchmark."""
+    if sys.platform == "win32":
+        sys.exit("bench: Windows does not tell a process's peak memory; run this on Linux or macOS")
     begin = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -113,6 +115,8 @@ def main() -> None:
                 1.3,
             ),
         ]
+        torch = [sys.executable, "-c", "import torch"]
+        cases.append(Case("--memory / import torch", [*DEMO, "--memory"], torch, 3.0))
         chosen = [case for case in cases if not options.words or any(word in case.name for word in options.words)]
         results = [compare(case, options.runs) for case in chosen]
     sys.exit(0 if all(results) else 1)

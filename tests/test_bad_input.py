@@ -15,15 +15,24 @@ BAD = {
     "both halves as scenarios": (["--inplace", "--no-inplace"], "--inplace and --no-inplace are two scenarios"),
     "three numbers": (["--shape", "1,3,5"], "'1,3,5' has 3 numbers and not four; give N,C,H,W"),
     "five numbers": (["--shape", "1,3,5,5,5"], "has 5 numbers and not four"),
-    "no number": (["--shape", "1,3,five,5"], "'1,3,five,5' is not four whole numbers"),
-    "a fraction": (["--shape", "1,3,5.5,5"], "not four whole numbers"),
-    "nothing": (["--shape", ""], "'' is not four whole numbers"),
+    "no number": (["--shape", "1,3,five,5"], "'1,3,five,5' is not whole numbers between commas"),
+    "a fraction": (["--shape", "1,3,5.5,5"], "not whole numbers between commas"),
+    "nothing": (["--shape", ""], "'' is not whole numbers between commas"),
+    "two shapes": (["--shape", "1,3,5,5", "--shape", "1,3,6,6"], "'1,3,6,6' is a second shape"),
+    "a depth without --memory": (["--depth", "3"], "--depth does not go with the session; it goes with --memory"),
+    "a depth beside a scenario": (["--compare", "--depth", "3"], "--depth does not go with --compare"),
+    "a depth out of range": (["--memory", "--depth", "17"], "17 is not in the range 1<=x<=16"),
+    "a seed beside --memory": (["--memory", "--seed", "3"], "--seed does not go with --memory"),
+    "one number for BatchNorm": (["--memory", "--shape", "1,4,1,1"], "BatchNorm cannot train on one number"),
+    "memory on meta": (["--memory", "--device", "meta"], "meta has no values to show"),
+    "a chain that does not fit": (["--memory", "--shape", "64,512,4096,4096"], "is free on cpu; give a smaller shape"),
+    "three sizes for a chain": (["--memory", "--shape", "1,4,8"], "has 3 numbers and not four"),
     "a zero": (["--shape", "0,3,5,5"], "'0,3,5,5' has 0 in it, and every size is at least 1"),
     "a negative size": (["--shape", "1,-3,5,5"], "has -3 in it, and every size is at least 1"),
     "too big to count": (["--shape", f"1,3,5,{2**62}"], "more elements than PyTorch can count"),
     "far too big": (["--shape", "1,3,5," + "9" * 400], "more elements than PyTorch can count"),
-    "more digits than Python reads": (["--shape", "1,3,5," + "9" * 9000], "is not four whole numbers"),
-    "too many channels": (["--shape", f"1,{2**31},5,5"], "more elements than PyTorch can count"),
+    "more digits than Python reads": (["--shape", "1,3,5," + "9" * 9000], "is not whole numbers between commas"),
+    "too many channels": (["--shape", f"1,{2**31},5,5"], "makes a layer of more elements than PyTorch can count"),
     "lower than the kernel": (["--shape", "1,3,2,5"], "'1,3,2,5' is smaller than the 3 by 3 kernel of conv1"),
     "narrower than the kernel": (["--shape", "1,3,5,1"], "smaller than the 3 by 3 kernel"),
     "an unknown device": (["--device", "gpu"], "PyTorch knows no device 'gpu'; here there is: cpu"),
@@ -108,6 +117,9 @@ def test_a_shape_that_does_not_fit_is_refused_with_both_figures(demo: Demo, shap
 
 
 options = [
+    "--branches",
+    "--memory",
+    "--depth",
     "--inplace",
     "--no-inplace",
     "--compare",
@@ -142,7 +154,7 @@ def mutated(draw: st.DrawFn) -> str:
 
 
 option = st.sampled_from(options)
-pairs = st.tuples(st.sampled_from(["--seed", "--values"]), small | huge | junk) | st.tuples(
+pairs = st.tuples(st.sampled_from(["--seed", "--values", "--depth"]), small | huge | junk) | st.tuples(
     st.just("--shape"), shapes | junk
 )
 pairs |= st.tuples(st.sampled_from(["--device", "--dtype"]), words | junk)

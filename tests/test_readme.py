@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import ROOT, command_environment, without_addresses
 
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -32,6 +33,8 @@ def comparable(output: str) -> str:
 def test_what_the_readme_shows_is_what_the_command_prints(example: Example) -> None:
     if "jq" in example.command and shutil.which("jq") is None:
         pytest.skip("jq is not installed")
+    if "modified by an" in example.output and not torch.__version__.startswith("2.13."):
+        pytest.skip("the README has PyTorch 2.13's own words")
     assert comparable(example.run()) == comparable(example.output)
 
 

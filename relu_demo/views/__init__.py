@@ -7,10 +7,15 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, TextIO, cast
 
+from relu_demo.memory import MemoryReport
+from relu_demo.network.asked import Answer
 from relu_demo.report import Report
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+AnyReport = Report | MemoryReport | Answer
+"""What a view can show."""
 
 VIEWS: Mapping[str, str] = {
     "tables": "relu_demo.views.tables",
@@ -29,14 +34,14 @@ ENDINGS = (".svg", ".html", ".txt")
 class View(Protocol):
     """What a view's module offers."""
 
-    def show(self, report: Report, out: TextIO) -> None:
+    def show(self, report: AnyReport, out: TextIO) -> None:
         """Writes the report to `out`, in one piece, once all of it is made."""
 
 
 class ScreenView(View, Protocol):
     """What the module of a view in SCREENS offers."""
 
-    def screen(self, report: Report) -> RenderableType:
+    def screen(self, report: AnyReport) -> RenderableType:
         """The report as rich draws it."""
 
 
@@ -45,7 +50,7 @@ def view_named(name: str) -> View:
     return cast(View, import_module(VIEWS[name]))
 
 
-def saved(name: str, report: Report, ending: str) -> str:
+def saved(name: str, report: AnyReport, ending: str) -> str:
     """What a file of that ending, one of ENDINGS, is to hold: the screen of the view of that name, one of SCREENS."""
     view = view_named(name)
     if ending == ".txt":
@@ -54,4 +59,4 @@ def saved(name: str, report: Report, ending: str) -> str:
         return text.getvalue()
     from relu_demo.views.screen import PICTURES
 
-    return PICTURES[ending](cast(ScreenView, view).screen(report), report.trace.session.command)
+    return PICTURES[ending](cast(ScreenView, view).screen(report), report.command)

@@ -7,20 +7,82 @@ import math
 from typing import Any, TextIO
 
 from relu_demo import __version__
+from relu_demo.memory import Measurement, MemoryReport
+from relu_demo.network.asked import Answer
 from relu_demo.report import Finding, Report
 from relu_demo.trace import Look, Nested, Node, Step, TensorState, TracedPart
+from relu_demo.views import AnyReport
 
 SCHEMA_VERSION = 1
 """Goes up by one when a reader of the document would have to change."""
 
 
-def show(report: Report, out: TextIO) -> None:
+def show(report: AnyReport, out: TextIO) -> None:
     """Writes the report as one strict JSON document in ASCII: a NaN or an infinity is a string."""
     out.write(json.dumps(document(report), allow_nan=False) + "\n")
 
 
-def document(report: Report) -> dict[str, Any]:
-    """The report as plain data. Tensor properties have PyTorch's own names."""
+def document(report: AnyReport) -> dict[str, Any]:
+    """The report as plain data. Properties have PyTorch's own names."""
+    if isinstance(report, Answer):
+        return check_document(report)
+    return memory_document(report) if isinstance(report, MemoryReport) else session_document(report)
+
+
+def check_document(answer: Answer) -> dict[str, Any]:
+    """What a check found, with the question."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "relu_demo": __version__,
+        "torch": answer.torch_version,
+        "scenario": "check",
+        "command": answer.command,
+        "target": answer.asked.target,
+        "seed": answer.asked.seed,
+        "shapes": answer.asked.shapes,
+        "dtype": answer.asked.dtype,
+        **answer.report.to_dict(),
+    }
+
+
+def memory_document(report: MemoryReport) -> dict[str, Any]:
+    """What was measured, in bytes."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "relu_demo": __version__,
+        "torch": report.torch_version,
+        "scenario": "memory",
+        "command": report.command,
+        "shape": report.options.shape,
+        "device": report.options.device,
+        "dtype": "float32",
+        "depth": report.options.depth,
+        "rows": [measurement(row) for row in report.rows],
+        "growth": [measurement(row) for row in report.growth],
+        "claims": [claim(finding) for finding in report.findings],
+        "ok": report.ok,
+    }
+
+
+def measurement(row: Measurement) -> dict[str, Any]:
+    """A situation with its figures in bytes."""
+    situation = row.situation
+    return {
+        "key": situation.key,
+        "title": situation.title,
+        "activation": situation.activation,
+        "norm": situation.norm,
+        "training": situation.training,
+        "depth": situation.depth,
+        "unit": row.unit,
+        "out_of_place": {"live": row.out_of_place.live, "peak": row.out_of_place.peak},
+        "in_place": {"live": row.in_place.live, "peak": row.in_place.peak},
+        "why": row.why,
+    }
+
+
+def session_document(report: Report) -> dict[str, Any]:
+    """What a session's replay saw."""
     session, setup = report.trace.session, report.trace.session.setup
     return {
         "schema_version": SCHEMA_VERSION,
@@ -43,6 +105,7 @@ def part_document(part: TracedPart) -> dict[str, Any]:
     """A part's lines and moments."""
     return {
         "title": part.title,
+        "reference": part.reference or None,
         "lines": [line(step) for step in part.steps],
         "moments": {key: moment(look) for key, look in part.looks.items()},
     }
@@ -54,6 +117,8 @@ def line(step: Step) -> dict[str, Any]:
         "source": step.line.source,
         "comment": step.line.comment or None,
         "output": step.output,
+        "error": step.error,
+        "warnings": step.warnings,
         "changed": {name: tensor(step.tensors[name]) for name in step.changed},
     }
 
@@ -63,9 +128,10 @@ def moment(look: Look) -> dict[str, Any]:
     return {
         **tensor(look.state),
         "title": look.moment.title,
-        "grad_fn_1_10": look.moment.grad_fn_1_10,
+        "grad_fn_1_10": look.moment.grad_fn_1_10 or None,
         "changed": look.changed,
         "zeroed": look.zeroed,
+        "largest": strict(look.largest),
     }
 
 
@@ -100,6 +166,7 @@ def graph(node: Node) -> dict[str, Any]:
         "name": node.name,
         "id": node.id,
         "variable": node.variable or None,
+        "saved": [{"name": name, "version": version} for name, version in node.saved],
         "next_functions": [graph(behind) for behind in node.next_functions],
     }
 

@@ -15,6 +15,9 @@ from relu_demo.trace import Step
 CHANGED, MARK = "bold magenta", "*"
 """How what changed is shown: by this style, and by this sign in front of it."""
 
+ERROR = "red"
+"""How PyTorch's own words are shown."""
+
 GAP = "  "
 """Between two columns."""
 
@@ -71,4 +74,6 @@ def code(steps: Sequence[Step], comments: bool = True) -> Text:
         if comments and step.line.comment:
             line.append(" " * (COMMENTS - len(step.line.source)) + f"  # {step.line.comment}", style="dim italic")
         lines.append(line)
+        if step.error is not None:
+            lines.append(Text(step.error, style=ERROR))
     return Text("\n").join(lines)

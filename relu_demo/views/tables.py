@@ -11,27 +11,36 @@ from rich.table import Table
 from rich.text import Text
 
 from relu_demo import __version__
-from relu_demo.report import Finding, Report, Verdict
+from relu_demo.memory import MemoryReport
+from relu_demo.network.asked import Answer
+from relu_demo.report import Report
+from relu_demo.session import BESIDE, DIFFERENCES
 from relu_demo.trace import Trace, TracedPart
+from relu_demo.views import AnyReport
+from relu_demo.views.claims import claims
+from relu_demo.views.differences import Differences
+from relu_demo.views.flow import flow
 from relu_demo.views.glance import Glance
+from relu_demo.views.memory import MemoryScreen
 from relu_demo.views.moments import Moments
+from relu_demo.views.network import CheckScreen
 from relu_demo.views.parts import code
 from relu_demo.views.screen import show as write
 
-VERDICTS = {Verdict.HOLDS: "green", Verdict.FAILS: "bold reverse red", Verdict.UNSHOWN: "bold"}
-
-BESIDE = 3
+APART = 3
 """Between two tables beside each other, in characters."""
 
 
-def show(report: Report, out: TextIO) -> None:
+def show(report: AnyReport, out: TextIO) -> None:
     """Writes the screen."""
     write(screen(report), out)
 
 
-def screen(report: Report) -> RenderableType:
+def screen(report: AnyReport) -> RenderableType:
     """The whole screen of a report."""
-    return Screen(report)
+    if isinstance(report, Answer):
+        return CheckScreen(report.report, report.command)
+    return MemoryScreen(report) if isinstance(report, MemoryReport) else Screen(report)
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,15 @@ class Screen:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         trace = self.report.trace
         yield from header(trace)
-        if trace.session.side_by_side:
+        if trace.session.layout == DIFFERENCES:
+            for part in trace.parts:
+                done = [step for step in part.steps if not step.line.moment]
+                yield from ("", Text(part.title, style="bold"), code(done))
+                if (picture := flow(part, "x", options.ascii_only)) is not None:
+                    yield from ("", picture)
+                if part.looks:
+                    yield from ("", Differences(list(part.looks.values())))
+        elif trace.session.layout == BESIDE:
             for part in trace.parts:
                 if not part.looks:
                     yield from ("", code(part.steps))
@@ -73,25 +90,13 @@ class Halves:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         titled = [(Text(part.title, style="bold"), Moments(part)) for part in self.parts]
         share = options.max_width // len(titled)
-        if all(console.measure(moments).minimum <= share - BESIDE for _, moments in titled):
-            table = Table.grid(padding=(0, BESIDE, 0, 0))
+        if all(console.measure(moments).minimum <= share - APART for _, moments in titled):
+            table = Table.grid(padding=(0, APART, 0, 0))
             for _ in titled:
-                table.add_column(width=share - BESIDE)
+                table.add_column(width=share - APART)
             table.add_row(*(title for title, _ in titled))
             table.add_row(*(moments for _, moments in titled))
             yield table
         else:
             for number, (title, moments) in enumerate(titled):
                 yield from ("", title, moments) if number else (title, moments)
-
-
-def claims(findings: Sequence[Finding]) -> Iterator[RenderableType]:
-    """Each claim with its verdict and its evidence, and how many hold."""
-    yield Text("What the article says", style="bold")
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for finding in findings:
-        words = Text.assemble(finding.says, (f"\n{finding.evidence}", "dim"))
-        if finding.advice:
-            words.append(f"\n{finding.advice}")
-        table.add_row(str(finding.number), Text(finding.verdict.value, style=VERDICTS[finding.verdict]), words)
-    yield table

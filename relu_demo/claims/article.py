@@ -1,43 +1,12 @@
-"""The claims: each sentence of the article as one small predicate over the trace, with its evidence."""
+"""The claims of the article on its session."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import torch
 
-from relu_demo.replay import count, same_bits
-from relu_demo.report import Finding, Verdict
+from relu_demo.claims.claim import Answer, Claim
+from relu_demo.recorder import count, same_bits
 from relu_demo.trace import Look, TensorState, Trace
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A sentence of the article, and the predicate that holds a trace against it.
-
-    `test` takes a trace that has the parts in `needs` and gives the evidence with True, False, or None where the claim
-    is not refuted but these numbers cannot show it either.
-    """
-
-    number: int
-    says: str
-    needs: tuple[str, ...]
-    test: Callable[[Trace], tuple[bool | None, str]]
-
-    def judge(self, trace: Trace) -> Finding:
-        """The finding of this claim on that trace."""
-        holds, evidence = self.test(trace)
-        if holds is None:
-            seed = trace.session.setup.seed
-            other = seed + 1 if seed < 2**64 - 1 else 0
-            return Finding(self.number, self.says, Verdict.UNSHOWN, evidence, f"try another seed, say --seed {other}")
-        return Finding(self.number, self.says, Verdict.HOLDS if holds else Verdict.FAILS, evidence)
-
-
-def judge(trace: Trace) -> tuple[Finding, ...]:
-    """The findings for every claim that this trace has the parts for, in the article's order."""
-    return tuple(claim.judge(trace) for claim in CLAIMS if all(trace.part(key) for key in claim.needs))
 
 
 def half(trace: Trace, key: str) -> tuple[Look, Look, Look]:
@@ -54,14 +23,14 @@ def same_object(o1: TensorState, h1: TensorState) -> tuple[bool, bool, str]:
     return o1.id == h1.id, o1.data_ptr == h1.data_ptr, evidence
 
 
-def one_object(trace: Trace) -> tuple[bool | None, str]:
+def one_object(trace: Trace) -> Answer:
     """Claim 1."""
     _, o1, h1 = half(trace, "in_place")
     objects, storages, evidence = same_object(o1.state, h1.state)
     return objects and storages, evidence
 
 
-def overwritten(trace: Trace) -> tuple[bool | None, str]:
+def overwritten(trace: Trace) -> Answer:
     """Claim 2."""
     first, second, _ = half(trace, "in_place")
     before, after = first.state, second.state
@@ -73,7 +42,7 @@ def overwritten(trace: Trace) -> tuple[bool | None, str]:
     return holds, f"{changed} values changed: {zeroed} of {negatives} negatives are now zero; {versions}"
 
 
-def history_rewritten(trace: Trace) -> tuple[bool | None, str]:
+def history_rewritten(trace: Trace) -> Answer:
     """Claim 3."""
     before, after, _ = half(trace, "in_place")
     was, now = before.state.grad_fn, after.state.grad_fn
@@ -84,14 +53,14 @@ def history_rewritten(trace: Trace) -> tuple[bool | None, str]:
     return holds, f"{was.name}, then {now.name}, whose next_functions {'has' if behind else 'lacks'} the first"
 
 
-def two_objects(trace: Trace) -> tuple[bool | None, str]:
+def two_objects(trace: Trace) -> Answer:
     """Claim 4."""
     _, o1, h1 = half(trace, "out_of_place")
     objects, storages, evidence = same_object(o1.state, h1.state)
     return not objects and not storages, evidence
 
 
-def unchanged(trace: Trace) -> tuple[bool | None, str]:
+def unchanged(trace: Trace) -> Answer:
     """Claim 5."""
     first, second, _ = half(trace, "out_of_place")
     before, after = first.state, second.state
@@ -104,7 +73,7 @@ def unchanged(trace: Trace) -> tuple[bool | None, str]:
     return bits and node and before.version == after.version, f"{evidence}; {'the same' if node else 'another'} {name}"
 
 
-def is_relu(trace: Trace) -> tuple[bool | None, str]:
+def is_relu(trace: Trace) -> Answer:
     """Claim 6."""
     before, _, h1 = half(trace, "out_of_place")
     source, result = before.state.values, h1.state.values
@@ -117,7 +86,7 @@ def is_relu(trace: Trace) -> tuple[bool | None, str]:
     )
 
 
-def same_result(trace: Trace) -> tuple[bool | None, str]:
+def same_result(trace: Trace) -> Answer:
     """Claim 7."""
     here, there = half(trace, "in_place")[2].state.values, half(trace, "out_of_place")[2].state.values
     equal = here.elements if here.copy is there.copy else count(torch.eq, here.copy, there.copy)

@@ -1,0 +1,1 @@
+"""The user's own network: which of its in-place calls are safe, which are not, and why."""

@@ -1,0 +1,395 @@
+"""The check itself: one watched pass, a real run for each suspect, then the whole as written, and advice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from relu_demo.network.memory import Meter
+from relu_demo.network.place import Places
+from relu_demo.network.report import (
+    BREAKS_BACKWARD,
+    CHANGES_RESULT,
+    OVERWRITES_INPUT,
+    REFUSED,
+    Advice,
+    AsWritten,
+    Call,
+    Conflict,
+    Effect,
+    Memory,
+    Place,
+    Report,
+    Unseen,
+    Write,
+    unique,
+)
+from relu_demo.network.settle import (
+    Difference,
+    Outcome,
+    Runner,
+    compare,
+    first_line,
+    gradients,
+    gradients_differ,
+    uncompiled,
+)
+from relu_demo.network.snapshot import Snapshot
+from relu_demo.network.switch import Switch, Switched
+from relu_demo.network.target import BadInput, NetworkError, said_by
+from relu_demo.network.tree import leaves, tensors
+from relu_demo.network.watch import Seen, Watch, Watched
+
+_ROUNDS = 8
+
+
+def check(model: nn.Module, *inputs: Any, train: bool | None = None, **kwargs: Any) -> Report:
+    """
+    Which in-place calls of a network are safe, which are not, and why.
+
+    Runs `model(*inputs, **kwargs)` under watch, settles each suspect by real runs, and leaves no trace: the model, the
+    caller's tensors and the random generators are as before, bit for bit. Every pass sees the same random numbers.
+
+    `train` sets `model.train(train)` for the check; None leaves each module as built. The
+    forward is recorded by autograd exactly if it would be where `check` is called: under `torch.no_grad()`
+    the check is one of inference, and no backward is tried. The loss of the trial backward is a fixed weighting of
+    every output that requires grad. The inputs may be any tensors, in containers too; on device meta
+    suspects stay suspects where only values could tell.
+
+    Raises BadInput if `model` is no module or has lazy parameters; NetworkError, with the network's own error as its
+    cause, if the forward raises even with everything out of place.
+
+    In-place semantics: https://pytorch.org/docs/stable/notes/autograd.html#in-place-operations-with-autograd
+    """
+    return examine(model, inputs, kwargs, train=train)
+
+
+def examine(
+    model: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    train: bool | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Report:
+    """As `check`, and tells `progress(done, total)` about the suspects that are settled, a run of the network each."""
+    if not isinstance(model, nn.Module):
+        raise BadInput(f"{_named(model)} is no torch.nn.Module; give a module, not {_article(type(model).__name__)}")
+    if any(torch.nn.parameter.is_lazy(p) for p in (*model.parameters(), *model.buffers())):
+        raise BadInput("the network has lazy parameters without a shape yet; run it once, then check it")
+    flags = [(module, module.training) for module in model.modules()]
+    try:
+        if train is not None:
+            model.train(train)
+        return _Check(model, args, kwargs).report(progress)
+    finally:
+        for module, flag in flags:
+            module.training = flag
+
+
+class _Check:
+    """One check in progress: the runs that it has made, each made once and only when asked for."""
+
+    def __init__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.model = model
+        self.kept = Snapshot(model)
+        self.runner = Runner(model, args, kwargs, self.kept)
+        self.arguments = (args, kwargs)
+        self._base: Outcome | None = None
+        self._base_stale: int | None = None
+        self._noise: Difference | None = None
+
+    def report(self, progress: Callable[[int, int], None]) -> Report:
+        watched = self._watch(frozenset())
+        seen = watched.calls
+        suspects = [s for s in seen if s.written and s.suspect]
+        settled = {}
+        for done, suspect in enumerate(suspects):
+            progress(done, len(suspects))
+            settled[suspect.index] = self._settle(suspect)
+        progress(len(suspects), len(suspects))
+        calls = tuple(_call(s, settled.get(s.index, ())) for s in seen if s.written)
+        off = tuple(_call(s, _suspicions(s)) for s in seen if not s.written)
+        written = frozenset(call.index for call in calls)
+        outcome = self.runner.run(lambda index, call: call.written)
+        whole = self._as_written(outcome, watched)
+        writes = self._writes() if whole.out_of_place_backward is False else ()
+        advice, conflicts = self._advice(calls, off, outcome, watched)
+        device = next(
+            (t.device.type for t in (*self.model.parameters(), *self.model.buffers(), *tensors(self.arguments))),
+            "cpu",
+        )
+        return Report(
+            network=type(self.model).__name__,
+            training=self.model.training,
+            grad=torch.is_grad_enabled(),
+            device=device,
+            calls=calls,
+            off=off,
+            writes=writes,
+            as_written=AsWritten(**{**vars(whole), "conflicts": conflicts(written)}),
+            advice=advice,
+            unseen=(*_unseen(self.model, seen), *self._unsteady()),
+            forwards=self.runner.forwards,
+            backwards=self.runner.backwards,
+        )
+
+    @property
+    def base(self) -> Outcome:
+        """Everything out of place."""
+        if self._base is None:
+            self._base = self.runner.run(_NONE)
+        return self._base
+
+    def _watch(self, in_place: frozenset[int], backward: bool = False) -> Watched:
+        places = Places(self.model, Runner.forward.__code__)
+        try:
+            inputs = self.runner.inputs()
+            watch = Watch(self.kept, places, list(tensors(inputs)), in_place)
+            with uncompiled():
+                try:
+                    result = watch.forward(lambda: self.runner.forward(inputs))
+                except Exception as error:
+                    raise NetworkError(said_by(error, "the network's forward")) from error
+                stale = []
+                if backward:
+                    outputs = [t for t in tensors(result) if t.requires_grad]
+                    # An error of another kind may end it; what was stale up to there still counts.
+                    with suppress(RuntimeError):
+                        gradients(outputs, self.model)
+                    stale = watch.stale()
+            calls = watch.finish(result, self.model)
+            held = watch.still_held(result, self.model)
+            values = [(path, leaf.detach() if isinstance(leaf, Tensor) else leaf) for path, leaf in leaves(result)]
+            del result
+            watch.name_holders(held)
+            return Watched(calls, stale, values)
+        finally:
+            self.kept.restore()
+
+    def _settle(self, seen: Seen) -> tuple[Effect, ...]:
+        """The effects of one call alone in place, by a real run."""
+        base = self.base
+        alone = _among(frozenset({seen.index}))
+        outcome = self.runner.run(alone, measure_damage=seen.held)
+        if outcome.forward_error is not None:
+            return (Effect(REFUSED, True, words=first_line(outcome.forward_error)),)
+        return tuple(self._effects(seen, alone, base, outcome))
+
+    def _effects(
+        self, seen: Seen, alone: Callable[[int, Switched], bool], base: Outcome, outcome: Outcome
+    ) -> Iterator[Effect]:
+        readers = unique(seen.readers)
+        difference = self._difference(outcome)
+        if difference.largest is None:
+            if readers or seen.held:
+                yield Effect(CHANGES_RESULT, False, readers or (_HELD,))
+        elif difference.real:
+            words = None if readers or not seen.draws_otherwise else _RRELU
+            yield Effect(CHANGES_RESULT, True, readers or unique(seen.saved_by), difference.largest, words)
+        elif seen.held and outcome.damage:
+            yield Effect(CHANGES_RESULT, True, (_HELD,), outcome.damage)
+        elif gradients_differ(base, outcome):
+            by = unique(seen.saved_by) or readers
+            yield Effect(CHANGES_RESULT, True, by, words="the result is the same, its gradients are not")
+        if self._breaks(alone, base, outcome):
+            words = first_line(outcome.backward_error) if outcome.backward_error else None
+            yield Effect(BREAKS_BACKWARD, True, unique(seen.saved_by), words=words)
+        if seen.on_input:
+            yield Effect(OVERWRITES_INPUT, True)
+
+    def _difference(self, outcome: Outcome) -> Difference:
+        """Result and kept state against everything out of place; noise of the device does not count."""
+        found = self.runner.compare(self.base, outcome)
+        if not found.real or found.largest is None:
+            return found
+        if self._noise is None:
+            # Some kernels of accelerators are not deterministic, nor is every network.
+            again = self.runner.run(_NONE, backward=False)
+            self._noise = self.runner.compare(self.base, again)
+        return Difference(found.largest, found.largest > 10 * (self._noise.largest or 0.0))
+
+    def _unsteady(self) -> Iterator[Unseen]:
+        if self._noise is not None and self._noise.real:
+            why = f"differs by up to {self._noise.largest:.4g} from run to run, though torch draws the same numbers"
+            yield Unseen("", type(self.model).__name__, why)
+
+    def _breaks(self, in_place: Callable[[int, Switched], bool], base: Outcome, outcome: Outcome) -> bool:
+        if base.backward is not False:
+            return base.backward is True and outcome.backward is False
+        # Backward is broken anyway. Then a call breaks it if it makes more saved tensors stale.
+        if self._base_stale is None:
+            self._base_stale = self.runner.run(_NONE, count_stale=True).stale
+        return self.runner.run(in_place, count_stale=True).stale > self._base_stale
+
+    def _as_written(self, outcome: Outcome, watched: Watched) -> AsWritten:
+        if outcome.forward_error is not None:
+            return AsWritten(None, False, first_line(outcome.forward_error), None, None, self.base.backward)
+        if self._plainly_good(outcome, watched):
+            return AsWritten(0.0, False, None, outcome.backward, None, outcome.backward)
+        error = first_line(outcome.backward_error) if outcome.backward_error else None
+        difference = self._difference(outcome)
+        return AsWritten(
+            difference.largest,
+            difference.real,
+            None,
+            outcome.backward,
+            error,
+            self.base.backward,
+            not difference.real and gradients_differ(self.base, outcome),
+        )
+
+    def _plainly_good(self, outcome: Outcome, watched: Watched) -> bool:
+        """No suspect, and the values of the watched pass: a run with everything out of place could tell no more."""
+        if self._base is not None or outcome.backward is False:
+            return False
+        return compare(watched.result, outcome.result).largest == 0
+
+    def _writes(self) -> tuple[Write, ...]:
+        saved: dict[Place, list[Place]] = {}
+        for saved_by, _, place, call in self._watch(frozenset(), backward=True).conflicts:
+            if call is None:
+                saved.setdefault(place, []).append(saved_by)
+        return tuple(Write(place, unique(by)) for place, by in saved.items())
+
+    def _good(self, outcome: Outcome, in_place: frozenset[int], watched: Watched) -> bool:
+        if outcome.forward_error is not None:
+            return False
+        if self._plainly_good(outcome, watched):
+            return True
+        if self._difference(outcome).real or gradients_differ(self.base, outcome):
+            return False
+        return not self._breaks(_among(in_place), self.base, outcome)
+
+    def _advice(
+        self, calls: tuple[Call, ...], off: tuple[Call, ...], as_written: Outcome, watched: Watched
+    ) -> tuple[Advice, Callable[[frozenset[int]], tuple[Conflict, ...]]]:
+        written = frozenset(call.index for call in calls)
+        found: list[Conflict] = []
+        on = frozenset(call.index for call in calls if call.safe)
+        on, good = self._agreeable(on, frozenset(), as_written if on == written else None, watched, found)
+        if not good:
+            # What makes no difference with these inputs, each alone, can make one together.
+            careful = frozenset(call.index for call in calls if call.safe and not call.readers)
+            on, good = self._agreeable(careful, frozenset(), None, watched, found)
+        wanted = frozenset(call.index for call in off if call.safe and call.bytes)
+        more, more_good = on, False
+        if wanted and good:
+            more, more_good = self._agreeable(on | wanted, on, None, watched, [])
+        turn_on = sorted(more - on) if more_good else []
+        before = self._memory(on) if turn_on else None
+        after = self._memory(more) if turn_on else None
+        advice = Advice(tuple(sorted(written - on)), tuple(turn_on), good, before, after)
+        return advice, lambda of: tuple(found)
+
+    def _agreeable(
+        self,
+        on: frozenset[int],
+        fixed: frozenset[int],
+        outcome: Outcome | None,
+        watched: Watched,
+        found: list[Conflict],
+    ) -> tuple[frozenset[int], bool]:
+        """
+        The switches that can be on together: `on` less those that are in each other's way. `fixed` stay on.
+
+        A call that saves its result when in place, and its input when not, can be safe alone and still be in the way
+        of the next (leaky_relu, then dropout). A watched pass with the switches on, and its backward, tells which.
+        """
+        for _ in range(_ROUNDS):
+            outcome = outcome or self.runner.run(_among(on))
+            if self._good(outcome, on, watched):
+                return on, True
+            if outcome.forward_error is not None or outcome.backward is not False:
+                return on, False
+            pairs = self._watch(on, backward=True).conflicts
+            pairs = [pair for pair in pairs if pair[3] in on or pair[1] in on]
+            found += [Conflict(*pair) for pair in dict.fromkeys(pairs)]
+            away = {writer if writer in on - fixed else saver for _, saver, _, writer in pairs} - fixed - {None}
+            if not away & on:
+                return on, False
+            on, outcome = on - frozenset(index for index in away if index is not None), None
+        return on, False
+
+    def _memory(self, on: frozenset[int]) -> Memory:
+        meter = Meter()
+        try:
+            inputs = self.runner.inputs()
+            with uncompiled(), Switch(lambda index, call: call.run(index in on)), meter:
+                result = self.runner.forward(inputs)
+            memory = meter.read()
+            del result
+            return memory
+        finally:
+            self.kept.restore()
+
+
+def _among(chosen: frozenset[int]) -> Callable[[int, Switched], bool]:
+    return lambda index, call: index in chosen
+
+
+_NONE = _among(frozenset())
+_RRELU = "PyTorch's rrelu gives other random numbers in place, for a tensor that is not contiguous"
+_HELD = Place("held after the forward by a hook, a closure or a global", "")
+
+
+def _call(seen: Seen, effects: Iterable[Effect]) -> Call:
+    return Call(
+        seen.index,
+        seen.place,
+        seen.written,
+        seen.shape,
+        seen.dtype,
+        seen.bytes,
+        tuple(effects),
+        unique(seen.readers),
+        seen.result_used,
+    )
+
+
+def _suspicions(seen: Seen) -> Iterator[Effect]:
+    """Of a call that is off: what it might do if it were on. No run settles it; it is just not advised."""
+    if seen.readers or seen.held:
+        yield Effect(CHANGES_RESULT, False, unique(seen.readers) or (_HELD,))
+    if seen.saved_by:
+        yield Effect(BREAKS_BACKWARD, False, unique(seen.saved_by))
+    if seen.on_input:
+        yield Effect(OVERWRITES_INPUT, False)
+    if seen.doubtful and not (seen.readers or seen.saved_by or seen.on_input):
+        yield Effect(REFUSED, False)
+
+
+def _unseen(model: nn.Module, seen: list[Seen]) -> Iterator[Unseen]:
+    above = ""
+    for name, module in model.named_modules():
+        if above and name.startswith(above):
+            continue
+        why = _hidden(module)
+        if why:
+            above = f"{name}." if name else ""
+            yield Unseen(name, type(module).__name__, why)
+            if not name:
+                break
+    if torch.is_grad_enabled():
+        why = "runs again in backward (torch.utils.checkpoint); that second run is not watched"
+        yield from (Unseen(path, "checkpoint", why) for path in dict.fromkeys(s.place.module for s in seen if s.again))
+
+
+def _hidden(module: nn.Module) -> str | None:
+    if isinstance(module, torch.jit.ScriptModule):
+        return "TorchScript: its own in-place calls are not listed"
+    if type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None) is not None:
+        return "compiled: the plain code it was made from was watched, not the compiled code"
+    return None
+
+
+def _named(value: object) -> str:
+    text = repr(value)
+    return text if len(text) < 60 else f"{text[:57]}..."
+
+
+def _article(name: str) -> str:
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

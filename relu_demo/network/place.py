@@ -1,0 +1,69 @@
+"""Where the running operation stands: the innermost module, and the line of the user's code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from types import CodeType, FrameType
+
+import torch
+from torch import nn
+
+from relu_demo.network.report import Place
+
+_TORCH = str(Path(torch.__file__).parent) + os.sep
+_OURS = str(Path(__file__).parents[1]) + os.sep
+_CHECKPOINT = os.path.join(_TORCH, "utils", "checkpoint.py")
+_CALL = nn.Module._call_impl.__code__
+
+
+class Places:
+    """Names places in one network. Reads Python's own frames, so that no hook is put on any module."""
+
+    def __init__(self, network: nn.Module, outermost: CodeType) -> None:
+        """`outermost`: the code object of the function that calls the network; frames beyond it do not count."""
+        self._names = {id(module): name for name, module in network.named_modules()}
+        self._outermost = outermost
+        self._foreign: dict[str, bool] = {}
+
+    def here(self, operation: str) -> Place:
+        """The place of the operation that runs now."""
+        frame: FrameType | None = sys._getframe(1)
+        module: str | None = None
+        user: FrameType | None = None
+        while frame is not None and frame.f_code is not self._outermost:
+            if module is None and frame.f_code is _CALL:
+                running = frame.f_locals["self"]
+                module = self._names.get(id(running), f"<{type(running).__name__}>")
+            if user is None and self._is_users(frame.f_code.co_filename):
+                user = frame
+            if module is not None and user is not None:
+                break
+            frame = frame.f_back
+        if user is None:
+            return Place(operation, module or "")
+        return Place(operation, module or "", user.f_code.co_filename, user.f_lineno)
+
+    def _is_users(self, filename: str) -> bool:
+        known = self._foreign.get(filename)
+        if known is None:
+            path = os.path.abspath(filename)
+            known = self._foreign[filename] = not path.startswith((_TORCH, _OURS))
+        return known
+
+
+def runs_again() -> bool:
+    """Whether the running operation is inside of a torch.utils.checkpoint, which calls it again in backward."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_filename == _CHECKPOINT:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def operation_name(function: object) -> str:
+    """PyTorch's own name of a function: `relu`, `__iadd__`."""
+    name = str(getattr(function, "__name__", function))
+    return name[1:] if name == "_threshold" else name

@@ -1,0 +1,227 @@
+"""What a check found, as plain data: no tensors, nothing of torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+CHANGES_RESULT = "changes-result"
+BREAKS_BACKWARD = "breaks-backward"
+OVERWRITES_INPUT = "overwrites-input"
+REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Place:
+    """One operation of the forward, and where it stands."""
+
+    operation: str
+    """PyTorch's own name: `relu`, `conv2d`, `__iadd__`; `return` for the network's return value."""
+    module: str
+    """Path of the innermost module that runs it, as in `named_modules()`; "" is the network itself."""
+    file: str | None = None
+    """The user's code: the first frame outside torch. None if the whole way is torch's (nn.Sequential)."""
+    line: int | None = None
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One thing that one in-place call does, alone, to everything else out of place."""
+
+    kind: str
+    """`changes-result`, `breaks-backward`, `overwrites-input` or `refused`."""
+    settled: bool
+    """True if a real run showed it; False if it stays a suspicion (a meta tensor has no values to compare)."""
+    by: tuple[Place, ...] = ()
+    """Who reads the overwritten value, or who saved it."""
+    difference: float | None = None
+    """Largest absolute difference of the network's result; infinity if shapes, kinds or NaNs differ."""
+    words: str | None = None
+    """PyTorch's own words, first line."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of an operation that takes `inplace=`."""
+
+    index: int
+    """Position in the forward among all calls that take `inplace=`, from 0."""
+    place: Place
+    in_place: bool
+    """The switch as written."""
+    shape: tuple[int, ...]
+    dtype: str
+    bytes: int
+    """What the call writes over if in place; 0 for a no-op (a dropout in evaluation)."""
+    effects: tuple[Effect, ...] = ()
+    """Of this call alone, in place. Of a call that is off they are not settled by a run."""
+    readers: tuple[Place, ...] = ()
+    """Who touches the overwritten memory afterwards, also where these inputs make no difference."""
+    result_used: bool = True
+    """False where the code drops the call's result and relies on the overwriting."""
+
+    @property
+    def safe(self) -> bool:
+        """No effect of its own."""
+        return not self.effects
+
+
+@dataclass(frozen=True)
+class Write:
+    """Another in-place write (`x += y`, `x.mul_()`, `x[...] = y`) that breaks backward."""
+
+    place: Place
+    saved_by: tuple[Place, ...]
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Two in-place calls, each safe alone: the second writes over what the first, in place, saved."""
+
+    saved_by: Place
+    saved_by_call: int | None
+    overwritten_by: Place
+    overwritten_by_call: int | None
+
+
+@dataclass(frozen=True)
+class AsWritten:
+    """The network as written, against the same with everything out of place."""
+
+    difference: float | None
+    """Largest absolute difference of the result; None if there was nothing to compare."""
+    differs: bool
+    """Is that more than rounding?"""
+    forward_error: str | None
+    """PyTorch's words where the forward raises."""
+    backward: bool | None
+    """Does it run? None: not reached, or nothing requires grad."""
+    backward_error: str | None
+    out_of_place_backward: bool | None
+    """The same of the network with everything out of place."""
+    gradients_differ: bool = False
+    """The result is the same, backward runs, and the gradients are others (beyond rounding)."""
+    conflicts: tuple[Conflict, ...] = ()
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of live storages that one forward made, measured while it ran."""
+
+    live: int
+    """After the forward, its result and autograd's saved tensors still alive."""
+    peak: int
+    """The most after any one operation."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Which switches to turn, and what was measured with them turned."""
+
+    turn_off: tuple[int, ...]
+    """Calls (by index) that are on and must be off."""
+    turn_on: tuple[int, ...]
+    """Calls that are off and could safely be on, all of them together."""
+    verified: bool
+    """A real run with these switches gave the result of everything out of place, and its backward ran."""
+    before: Memory | None = None
+    """With `turn_off` followed and nothing more; None where nothing can be turned on."""
+    after: Memory | None = None
+    """With all the advice followed."""
+
+    @property
+    def saves_live(self) -> int:
+        """Bytes fewer after the forward."""
+        return self.before.live - self.after.live if self.before and self.after else 0
+
+    @property
+    def saves_peak(self) -> int:
+        """Bytes fewer at the highest point of the forward."""
+        return self.before.peak - self.after.peak if self.before and self.after else 0
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """A part of the network that could not be watched from inside."""
+
+    module: str
+    type: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """The answer of `relu_demo.check`."""
+
+    network: str
+    """The class of the network."""
+    training: bool
+    grad: bool
+    """Was the forward recorded by autograd?"""
+    device: str
+    """`cpu`, `cuda`, `meta`: where the network's tensors live."""
+    calls: tuple[Call, ...]
+    """The in-place calls, in order."""
+    off: tuple[Call, ...]
+    """The calls that take `inplace=` and run out of place."""
+    writes: tuple[Write, ...]
+    """Other in-place writes, where they break backward."""
+    as_written: AsWritten
+    advice: Advice
+    unseen: tuple[Unseen, ...]
+    forwards: int
+    """Forward passes that the check needed."""
+    backwards: int
+
+    @property
+    def ok(self) -> bool:
+        """All safe: every call alone, all together, the other writes too, and nothing left unseen."""
+        whole = self.as_written
+        return (
+            all(call.safe for call in self.calls)
+            and not self.writes
+            and not self.unseen
+            and not whole.forward_error
+            and not whole.differs
+            and not whole.gradients_differ
+            and whole.backward is not False
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as strict JSON would hold it: an infinity or a NaN is a string."""
+        plain: dict[str, Any] = _plain(self)
+        plain["ok"] = self.ok
+        for row, call in zip([*plain["calls"], *plain["off"]], [*self.calls, *self.off], strict=True):
+            row["safe"] = call.safe
+        plain["advice"]["saves_live"] = self.advice.saves_live
+        plain["advice"]["saves_peak"] = self.advice.saves_peak
+        return plain
+
+    def __rich__(self) -> Any:
+        """The tables, for rich."""
+        from relu_demo.views.network import report_view
+
+        return report_view(self)
+
+    def _repr_html_(self) -> str:
+        """The tables, for a notebook."""
+        from relu_demo.views.network import report_html
+
+        return report_html(self)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def unique(places: Iterable[Place]) -> tuple[Place, ...]:
+    """The same places in the same order, each once."""
+    return tuple(dict.fromkeys(places))

@@ -1,0 +1,91 @@
+"""The operations of PyTorch that take `inplace=`, and a mode that decides for each call of them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch.nn.functional as F  # noqa: N812 - as every PyTorch user writes it
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+SWITCHED: dict[Any, inspect.Signature] = {
+    function: inspect.signature(function)
+    for function in vars(F).values()
+    if inspect.isfunction(function) and "inplace" in inspect.signature(function).parameters
+}
+"""Every function of torch.nn.functional with an `inplace` argument; the modules of torch.nn call these."""
+
+_BATCHED = {F.dropout1d: 3, F.dropout3d: 5}
+_BELOW_ZERO = {F.leaky_relu: "negative_slope", F.elu: "alpha", F.celu: "alpha", F.rrelu: "lower"}
+
+
+class Switched:
+    """One call of such an operation, before it runs."""
+
+    def __init__(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        bound = SWITCHED[function].bind(*args, **kwargs)
+        bound.apply_defaults()
+        self.function = function
+        self.arguments: dict[str, Any] = bound.arguments
+        self.input: Tensor = self.arguments["input"]
+        self.written = bool(self.arguments["inplace"])
+
+    @property
+    def is_dropout(self) -> bool:
+        """One of the dropouts."""
+        return "p" in self.arguments
+
+    @property
+    def writes_nothing(self) -> bool:
+        """A dropout that is off hands its input on (ATen/native/Dropout.cpp); so does any call without elements."""
+        if not self.input.numel():
+            return True
+        return self.is_dropout and (not self.arguments["training"] or self.arguments["p"] == 0)
+
+    @property
+    def reshapes(self) -> bool:
+        """An unbatched dropout1d or dropout3d unsqueezes in place: the version counter moves even if it is off."""
+        return self.input.dim() != _BATCHED.get(self.function, self.input.dim())
+
+    @property
+    def draws_otherwise(self) -> bool:
+        """PyTorch's rrelu walks a tensor that is not contiguous in another order in place than out of place."""
+        return self.function is F.rrelu and self.arguments["training"] and not self.input.is_contiguous()
+
+    @property
+    def slope_below_zero(self) -> bool:
+        """In place, the backward of these needs a slope of zero or more (ATen/native/Activation.cpp)."""
+        return bool(self.arguments.get(_BELOW_ZERO.get(self.function, ""), 0) < 0)
+
+    def run(self, in_place: bool) -> Any:
+        """
+        Run it, in place or out of place.
+
+        An accelerator's out-of-place dropout is a fused kernel that draws other random numbers than the in-place
+        one. There, out of place means in place on a copy, so that both draw the same.
+        """
+        fused = self.is_dropout and not self.writes_nothing and self.input.device.type not in ("cpu", "meta")
+        if fused and not in_place:
+            return self.function(**{**self.arguments, "input": self.input.clone(), "inplace": True})
+        return self.function(**{**self.arguments, "inplace": in_place})
+
+
+class Switch(TorchFunctionMode):
+    """Numbers the calls in order and hands each to `decide(index, call)`, which runs it and gives the result."""
+
+    def __init__(self, decide: Callable[[int, Switched], Any]) -> None:
+        super().__init__()
+        self.decide = decide
+        self.count = 0
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func not in SWITCHED:
+            return func(*args, **kwargs)
+        call = Switched(func, args, kwargs)
+        self.count += 1
+        return self.decide(self.count - 1, call)

@@ -1,0 +1,142 @@
+"""The network to check, found by its name: `file.py:name` or `package.module:name`; and what can be wrong with it."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+_TORCH = str(Path(nn.__file__).parents[1]) + os.sep
+_OURS = str(Path(__file__).parents[1]) + os.sep
+
+
+class BadInput(ValueError):  # noqa: N818 - the user's input, not an error of the program
+    """What the user gave cannot be checked. The message is one line that says what to give instead."""
+
+
+class NetworkError(BadInput):
+    """The user's own code raised. The message is its last line, with file and line; the cause is the error itself."""
+
+
+def load(target: str) -> nn.Module:
+    """
+    The network that TARGET names: a module, or a class or function that gives one without arguments.
+
+    Raises BadInput (nothing there, no module) or NetworkError (the user's code raised while it was imported or called).
+    """
+    source, colon, name = target.rpartition(":")
+    if not colon or not source or not name or name.endswith(".py"):
+        raise BadInput(f"{target!r} names no network; give file.py:name or package.module:name")
+    namespace = _import_file(Path(source)) if source.endswith(".py") else _import_module(source)
+    value: Any = namespace
+    for part in name.split("."):
+        if not hasattr(value, part):
+            raise BadInput(f"{source} has no {name!r}{_near(part, _networks(value))}")
+        value = getattr(value, part)
+    if not isinstance(value, nn.Module):
+        value = _build(value, name)
+    if not isinstance(value, nn.Module):
+        raise BadInput(f"{name} in {source} gives no torch.nn.Module but {type(value).__name__}")
+    return value
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise BadInput(f"there is no file {path}{_near(path.name, _python_files(path.parent))}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None, path
+    assert spec.loader is not None, path
+    module = importlib.util.module_from_spec(spec)
+    before = sys.modules.get(path.stem)
+    # Its own imports, dataclasses and pickles look for it there, and for its neighbours beside it.
+    sys.path.insert(0, str(path.resolve().parent))
+    sys.modules[path.stem] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        if before is None:
+            del sys.modules[path.stem]
+        else:
+            sys.modules[path.stem] = before
+        raise NetworkError(said_by(error, f"importing {path}")) from error
+    return module
+
+
+def _import_module(name: str) -> ModuleType:
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            known = [*_python_modules(Path(here)), *sys.stdlib_module_names, *sys.modules]
+            raise BadInput(f"there is no module {name!r}{_near(name, known)}") from error
+        raise NetworkError(said_by(error, f"importing {name}")) from error
+    except (Exception, SystemExit) as error:
+        raise NetworkError(said_by(error, f"importing {name}")) from error
+
+
+def _build(value: Any, name: str) -> Any:
+    if not callable(value):
+        raise BadInput(f"{name} is no torch.nn.Module, nor a class or function that gives one, but {value!r:.60}")
+    try:
+        inspect.signature(value).bind()
+    except TypeError as error:
+        raise BadInput(
+            f"{name} cannot be called without arguments ({error}); name a function that builds it"
+        ) from error
+    except ValueError:
+        pass  # a callable that does not tell its signature
+    try:
+        return value()
+    except (Exception, SystemExit) as error:
+        raise NetworkError(said_by(error, f"building {name}()")) from error
+
+
+def said_by(error: BaseException, doing: str) -> str:
+    """One line for an error of the user's code: what was being done, the error's last line, file and line."""
+    words = (error.msg if isinstance(error, SyntaxError) else str(error)).strip().splitlines()[:1]
+    place = ""
+    if isinstance(error, SyntaxError) and error.filename:
+        place = f" ({error.filename}:{error.lineno})"
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        theirs = [f for f in frames if not f.filename.startswith((_TORCH, _OURS, "<frozen"))]
+        if theirs:
+            place = f" ({theirs[-1].filename}:{theirs[-1].lineno})"
+    return f"{doing} raised {': '.join([type(error).__name__, *words])}{place}"
+
+
+def _near(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=3)
+    if not close:
+        lower = {k.lower(): k for k in known}
+        close = [lower[k] for k in difflib.get_close_matches(name.lower(), list(lower), n=3)]
+    if close:
+        return f"; did you mean {' or '.join(dict.fromkeys(close))}?"
+    return f"; there are: {', '.join(sorted(known)[:8])}" if 0 < len(known) <= 8 else ""
+
+
+def _networks(namespace: Any) -> list[str]:
+    found = [n for n, v in vars(namespace).items() if not n.startswith("_") and not isinstance(v, ModuleType)]
+    own = getattr(namespace, "__name__", None)
+    likely = [n for n in found if getattr(vars(namespace)[n], "__module__", own) == own]
+    return likely or found
+
+
+def _python_files(folder: Path) -> list[str]:
+    return [p.name for p in folder.glob("*.py")] if folder.is_dir() else []
+
+
+def _python_modules(folder: Path) -> list[str]:
+    return [p.stem for p in folder.glob("*.py")] + [p.parent.name for p in folder.glob("*/__init__.py")]

@@ -1,0 +1,77 @@
+"""The scenarios: what each runs, from what was asked for to its report. Imports torch."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext, redirect_stdout
+
+import torch
+
+from relu_demo.claims import judge
+from relu_demo.machine import SetupError, check, first_words, usable_device, usable_dtype
+from relu_demo.measure import Progress, measure
+from relu_demo.memory import MemoryReport, Options, bytes_needed, growth, situations
+from relu_demo.memory import judge as judge_memory
+from relu_demo.network.asked import Answer, Asked
+from relu_demo.network.check import examine
+from relu_demo.network.target import load
+from relu_demo.replay import replay
+from relu_demo.report import Report
+from relu_demo.room import amount, free_bytes
+from relu_demo.session import Session
+
+
+def replayed(session: Session, listed: int) -> Report:
+    """The report on a session, with tensors of up to `listed` elements listed.
+
+    Raises SetupError where this machine cannot run it, and LineError where a line raises that should not.
+    """
+    check(session)
+    trace = replay(session, listed)
+    return Report(trace, judge(trace))
+
+
+def checked(asked: Asked, progress: Progress) -> Answer:
+    """The report on the user's own network. `progress(done, of)` is told how many suspects are settled.
+
+    What the network's code prints goes to stderr, so that stdout has the report alone. Raises BadInput for a target
+    that is no network, NetworkError where its own code raises, and SetupError for a device or dtype that is not here.
+    """
+    meta = asked.device == "meta"
+    device = torch.device("meta") if meta else usable_device(asked.device)
+    if meta and not hasattr(torch, "set_default_device"):
+        raise SetupError("--device", f"to build on meta takes PyTorch 2.0, and this is {torch.__version__}; give cpu")
+    dtype = usable_dtype(asked.dtype)
+    torch.manual_seed(asked.seed)
+    with redirect_stdout(sys.stderr):
+        with device if meta else nullcontext():
+            network = load(asked.target)
+        if not meta:
+            network = network.to(device)
+        if asked.dtype != Asked.dtype:
+            network = network.to(dtype)
+        try:
+            inputs = [torch.randn(shape, device=device, dtype=dtype) for shape in asked.shapes]
+        except RuntimeError as error:
+            raise SetupError("--shape", f"PyTorch cannot make such an input: {first_words(error)}") from error
+        report = examine(network, tuple(inputs), {}, asked.train, progress)
+    return Answer(asked, torch.__version__, report)
+
+
+def measured(options: Options, progress: Progress) -> MemoryReport:
+    """The report on what in-place saves, in bytes. `progress(done, of)` is told how far it is.
+
+    Raises SetupError for a device whose allocator nobody listens to, and for a size that does not fit.
+    """
+    device = usable_device(options.device)
+    if device.type not in ("cpu", "cuda"):
+        raise SetupError("--device", f"{options.device} does not tell what it allocates; give cpu or cuda")
+    needed, free = bytes_needed(options), free_bytes(device)
+    if free is not None and needed > free:
+        size = f"{','.join(map(str, options.shape))} at depth {options.depth}"
+        room = f"needs about {amount(needed)} and {amount(free)} is free on {options.device}"
+        raise SetupError("--shape", f"{size} {room}; give a smaller shape or --depth")
+    table = situations(options)
+    found = measure(options, progress, (*table, *growth(options)))
+    rows, chains = found[: len(table)], found[len(table) :]
+    return MemoryReport(options, torch.__version__, rows, chains, judge_memory(rows))

@@ -1,0 +1,191 @@
+"""The screen of a check: each in-place call with its verdict, then the network as a whole, then the advice."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from io import StringIO
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from relu_demo.network.report import Call, Effect, Place, Report, unique
+from relu_demo.views.parts import NARROW
+
+SAFE, FAULT, OPEN = ("safe", "green"), ("FAULT", "bold reverse red"), ("doubt", "bold")
+"""A verdict's word and its style: the word carries it, the colour helps."""
+
+MEANS = {
+    "changes-result": "the network's result is another one",
+    "breaks-backward": "backward raises",
+    "overwrites-input": "a tensor that the caller passed in is overwritten",
+    "refused": "PyTorch raises in the forward",
+}
+WORDS = 300
+"""Characters of PyTorch's own words that are shown."""
+
+
+@dataclass(frozen=True)
+class CheckScreen:
+    """The whole screen of a check."""
+
+    report: Report
+    command: str = ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        report = self.report
+        yield from _header(report)
+        if self.command:
+            yield Text(self.command, style="dim")
+        if report.calls:
+            yield from ("", Text("In place, each alone, the others out of place", style="bold"))
+            yield _rows([_row(call, options.max_width) for call in report.calls], options.max_width)
+        if report.writes:
+            yield from ("", Text("Other in-place writes that break backward", style="bold"))
+            rows = [(FAULT, "", _titled(w.place, [_by("saved before by", w.saved_by)]), "") for w in report.writes]
+            yield _rows(rows, options.max_width)
+        yield from ("", Text("As written, against everything out of place", style="bold"))
+        yield from _whole(report)
+        yield from ("", Text("Advice", style="bold"))
+        yield from _advice(report)
+        if report.unseen:
+            yield from ("", Text("Not seen from inside, so not called safe", style="bold"))
+            yield from (Text(f"{u.module or 'the network'} ({u.type}): {u.why}") for u in report.unseen)
+
+
+def report_view(report: Report) -> RenderableType:
+    """What a terminal shows of a report."""
+    return CheckScreen(report)
+
+
+def report_html(report: Report) -> str:
+    """The same for a notebook: one `<pre>`, 100 columns wide."""
+    console = Console(record=True, width=100, file=StringIO(), highlight=False, markup=False, emoji=False)
+    console.print(CheckScreen(report))
+    style = "font-family:monospace;line-height:1.2"
+    return console.export_html(inline_styles=True, code_format=f'<pre style="{style}">{{code}}</pre>')
+
+
+def _header(report: Report) -> Iterator[RenderableType]:
+    mode = "training" if report.training else "evaluation"
+    grad = "recorded by autograd" if report.grad else "not recorded by autograd"
+    yield Text.assemble((report.network, "bold"), f"  {mode}, {grad}, on {report.device}")
+    bad = sum(not call.safe for call in report.calls)
+    if not report.calls:
+        yield Text("No call is in place.")
+    elif report.ok:
+        yield Text(f"{_count(len(report.calls), 'in-place call')}, all safe.", style=SAFE[1])
+    else:
+        yield Text(f"{_count(len(report.calls), 'in-place call')}, {bad or 'none'} of them not safe alone.")
+    yield Text(f"{_count(report.forwards, 'forward')} and {_count(report.backwards, 'backward')} run.", style="dim")
+
+
+Row = tuple[tuple[str, str], str, Text, str]
+
+
+def _row(call: Call, width: int) -> Row:
+    verdict = SAFE if call.safe else FAULT if any(effect.settled for effect in call.effects) else OPEN
+    lines = [line for effect in call.effects for line in _effect(effect)]
+    if call.safe and call.readers:
+        lines.append(_by("no difference with this input, though touched later by", call.readers))
+    if not call.result_used:
+        lines.append("its result is dropped: the code relies on the overwriting; write x = f(x)")
+    return verdict, f"{call.index}", _titled(call.place, lines), f"{call.bytes:,}"
+
+
+def _titled(place: Place, lines: Sequence[str]) -> Text:
+    text = Text(_place(place))
+    for line in lines:
+        text.append(f"\n  {line}")
+    return text
+
+
+def _rows(rows: Sequence[Row], width: int) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    narrow = width < NARROW
+    table.add_column(no_wrap=True)
+    if not narrow:
+        table.add_column(justify="right", no_wrap=True)
+    table.add_column(ratio=1, overflow="fold")
+    if not narrow:
+        table.add_column(justify="right", no_wrap=True)
+        table.add_row("", Text("#", style="dim"), Text("call", style="dim"), Text("bytes", style="dim"))
+    for (word, style), number, text, size in rows:
+        if narrow:
+            table.add_row(Text(word, style=style), text.append(f"\n  {size} bytes" if size else ""))
+        else:
+            table.add_row(Text(word, style=style), number, text, size)
+    return table
+
+
+def _effect(effect: Effect) -> Iterator[str]:
+    by = f" by {effect.difference:.4g}" if effect.difference is not None else ""
+    maybe = "" if effect.settled else "perhaps "
+    yield f"{maybe}{effect.kind}{by}: {MEANS[effect.kind]}"
+    if effect.by:
+        yield _by("saved before by" if effect.kind == "breaks-backward" else "read after by", effect.by)
+    if effect.words:
+        yield f"PyTorch: {_words(effect.words)}"
+
+
+def _whole(report: Report) -> Iterator[Text]:
+    whole = report.as_written
+    if whole.forward_error:
+        yield Text(f"The forward raises: {whole.forward_error}")
+    elif whole.difference is None:
+        yield Text("The results cannot be compared: there are no values on this device.")
+    else:
+        same = "the same" if not whole.differs else "another"
+        yield Text(f"Result: {same}, largest difference {whole.difference:.4g}.")
+    if whole.gradients_differ:
+        yield Text("The gradients are others, and nothing is raised.")
+    if whole.backward is not None:
+        yield Text("Backward runs." if whole.backward else f"Backward raises: {_words(whole.backward_error or '')}")
+    if whole.out_of_place_backward is False:
+        yield Text("With everything out of place, backward raises too.")
+    for conflict in whole.conflicts:
+        writer, saver = conflict.overwritten_by, conflict.saved_by
+        yield Text(f"Together: {_place(writer)} writes over what {_place(saver)} saved.")
+
+
+def _advice(report: Report) -> Iterator[Text]:
+    advice = report.advice
+    rows = {call.index: call for call in (*report.calls, *report.off)}
+    if not advice.turn_off and not advice.turn_on:
+        yield Text("Nothing to turn." if report.ok else "No switch to turn.")
+    for title, indices in (("Turn off (inplace=False)", advice.turn_off), ("Could be on", advice.turn_on)):
+        places = unique(rows[index].place for index in indices)
+        if places:
+            yield Text(f"{title}: {_count(len(indices), 'call')}")
+            yield from (Text(f"  {_place(place)}") for place in places)
+    if advice.before and advice.after:
+        live, peak = f"{advice.saves_live:,}", f"{advice.saves_peak:,}"
+        yield Text(f"  saves {live} bytes after the forward, {peak} at its highest point (measured)")
+    if advice.turn_off and not advice.verified:
+        yield Text("  (not verified: a run with these switches is still not the same)")
+
+
+def _by(how: str, places: Sequence[Place]) -> str:
+    return f"{how} {', '.join(_place(place) for place in places)}"
+
+
+def _place(place: Place) -> str:
+    text = f"{place.operation} in {place.module}" if place.module else place.operation
+    return f"{text} ({_short(place.file)}:{place.line})" if place.file else text
+
+
+def _words(words: str) -> str:
+    """PyTorch's own words, without its hint at the anomaly mode."""
+    said = words.partition(" Hint: ")[0]
+    return said if len(said) <= WORDS else f"{said[:WORDS]}..."
+
+
+def _short(path: str) -> str:
+    here = os.getcwd() + os.sep
+    return path.removeprefix(here)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

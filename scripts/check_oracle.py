@@ -1,0 +1,49 @@
+"""Hold `relu_demo.check` against brute force on random networks, and print the tally."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import traceback
+import warnings
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "network")]
+
+
+def main() -> int:
+    """Compares, prints, and gives 1 if anything disagrees."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--first", type=int, default=0, help="first seed")
+    parser.add_argument("--count", type=int, default=20_000, help="number of networks")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    import torch
+    from agree import disagreements
+
+    torch.set_num_threads(1)
+    tally: Counter[str] = Counter()
+    wrong: list[str] = []
+    start = time.perf_counter()
+    for seed in range(options.first, options.first + options.count):
+        try:
+            found = disagreements(seed, tally)
+        except Exception as error:
+            traceback.print_exc()
+            found = [f"seed {seed}: the check itself raised {type(error).__name__}: {error}"]
+        for line in found:
+            print(line, flush=True)
+        wrong += found
+    print(f"torch {torch.__version__}, seeds {options.first} to {options.first + options.count - 1}")
+    for what, times in tally.most_common():
+        print(f"{times:10,}  {what}")
+    print(f"{len(wrong):10,}  disagreements")
+    print(f"{time.perf_counter() - start:10.0f}  seconds")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""Holds the check against the oracle on the network of one seed. The tests and scripts/check_oracle.py use it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from generator import network
+from oracle import Truth, truth
+
+from relu_demo.network.check import check
+from relu_demo.network.report import Call, Report
+from relu_demo.network.target import NetworkError
+
+
+def disagreements(seed: int, tally: Counter[str]) -> list[str]:
+    """One line for each thing on which check and oracle disagree; what was compared is counted in `tally`."""
+    return [f"seed {seed}: {line}" for line in _disagreements(seed, tally)]
+
+
+def _disagreements(seed: int, tally: Counter[str]) -> Iterator[str]:
+    try:
+        real = truth(lambda: network(seed))
+    except RuntimeError:
+        tally["networks that raise"] += 1
+        try:
+            _checked(seed)
+        except NetworkError:
+            return
+        yield "the network raises, the check does not"
+        return
+    report = _checked(seed)
+    tally["networks"] += 1
+    tally["forwards of the check"] += report.forwards
+    tally["switches advised on"] += len(report.advice.turn_on)
+    rows = {call.index: call for call in (*report.calls, *report.off)}
+    if sorted(rows) != list(range(len(real.written))):
+        yield f"calls {sorted(rows)} seen, {len(real.written)} made"
+        return
+    for k, call in sorted(rows.items()):
+        wrong = _call(call, real.written[k], real.effects[k], tally)
+        yield from (f"call {k} {call.place.operation}: {line}" for line in wrong)
+    yield from _whole(report, real, tally)
+
+
+def _checked(seed: int) -> Report:
+    model, inputs = network(seed)
+    torch.manual_seed(1)
+    return check(model, *inputs)
+
+
+def _call(call: Call, written: bool, truly: set[str], tally: Counter[str]) -> Iterator[str]:
+    if call.in_place != written:
+        yield f"in place {call.in_place}, written {written}"
+    if not written:
+        yield from _off(call, truly, tally)
+        return
+    tally["in-place calls"] += 1
+    tally["  " + (" and ".join(sorted(truly)) or "safe")] += 1
+    found = {effect.kind for effect in call.effects}
+    if found != truly:
+        yield f"{sorted(found)}, truly {sorted(truly)}"
+    for effect in call.effects:
+        if effect.kind == "changes-result" and not (effect.by or effect.words):
+            yield "changes the result, and no reader is named"
+        if not effect.settled:
+            yield f"{effect.kind} is not settled"
+
+
+def _off(call: Call, truly: set[str], tally: Counter[str]) -> Iterator[str]:
+    if call.bytes:
+        tally["calls that are off"] += 1
+        tally["  could safely be on"] += not truly
+        tally["  could safely be on, and the report says so"] += call.safe and not truly
+        if call.safe and truly:
+            yield f"is off, said to be safe, truly {sorted(truly)}"
+
+
+def _whole(report: Report, real: Truth, tally: Counter[str]) -> Iterator[str]:
+    whole = report.as_written
+    yield from _same("as written, forward raises", whole.forward_error, real.as_written.refused)
+    if real.as_written.refused is None:
+        yield from _same("as written, result differs", whole.differs, real.as_written_differs)
+        yield from _same("as written, gradients differ", whole.gradients_differ, real.as_written_gradients_differ)
+        yield from _same("as written, backward fails", whole.backward is False, real.as_written.backward)
+        if whole.backward is False:
+            yield from _same("out of place, backward fails", whole.out_of_place_backward is False, real.base.backward)
+    if real.base.backward and whole.backward is False:
+        tally["networks with another write that breaks backward"] += 1
+        if not report.writes and "modified by an inplace" in real.base.backward:
+            yield f"another write breaks backward, and none is listed: {real.base.backward!r}"
+    safe = not any(effects for effects, written in zip(real.effects, real.written, strict=True) if written)
+    if report.ok and not safe:
+        yield "said to be ok, truly not"
+
+
+def _same(what: str, found: Any, truly: Any) -> Iterator[str]:
+    if bool(found) != bool(truly):
+        yield f"{what}: {found!r}, truly {truly!r}"

@@ -1,0 +1,386 @@
+"""Random networks, one for each seed: short programs over named tensors, with every operation that takes `inplace=`."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+Values = dict[str, Any]
+Step = Callable[["Program", Values], None]
+
+ACTIVATIONS: list[tuple[type[nn.Module], str, tuple[float, ...]]] = [
+    (nn.ReLU, "relu", ()),
+    (nn.ReLU6, "relu6", ()),
+    (nn.Threshold, "threshold", (0.1, -0.5)),
+    (nn.Hardtanh, "hardtanh", (-0.7, 0.8)),
+    (nn.ELU, "elu", (0.9,)),
+    (nn.ELU, "elu", (-0.5,)),
+    (nn.SELU, "selu", ()),
+    (nn.CELU, "celu", (1.2,)),
+    (nn.LeakyReLU, "leaky_relu", (0.2,)),
+    (nn.LeakyReLU, "leaky_relu", (-0.2,)),
+    (nn.RReLU, "rrelu", (0.1, 0.4)),
+    (nn.Hardsigmoid, "hardsigmoid", ()),
+    (nn.Hardswish, "hardswish", ()),
+    (nn.SiLU, "silu", ()),
+    (nn.Mish, "mish", ()),
+]
+DROPOUTS: list[tuple[type[nn.Module], str]] = [
+    (nn.Dropout, "dropout"),
+    (nn.AlphaDropout, "alpha_dropout"),
+    (nn.FeatureAlphaDropout, "feature_alpha_dropout"),
+    (nn.Dropout1d, "dropout1d"),
+    (nn.Dropout2d, "dropout2d"),
+    (nn.Dropout3d, "dropout3d"),
+]
+SHAPES = [(4, 6), (2, 4, 6), (2, 4, 3, 3), (4,), (1, 2, 2, 3, 2)]
+
+
+class Program(nn.Module):
+    """A network that is a list of steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList()
+        self.steps: list[Step] = []
+        self.returned: tuple[str, ...] = ("x0",)
+        self.as_mapping = False
+        self.register_buffer("memory", torch.ones(4, 6))
+        self.weight = nn.Parameter(torch.randn(4, 6))
+        self.last: Any = None
+
+    def forward(self, *inputs: Tensor) -> Any:
+        values: Values = {f"x{i}": tensor for i, tensor in enumerate(inputs)}
+        del inputs
+        for step in self.steps:
+            step(self, values)
+        results = {name: values[name] for name in self.returned if name in values}
+        if self.as_mapping:
+            return {"first": results, "rest": [t.shape for t in results.values()]}
+        return tuple(results.values())
+
+
+def network(seed: int) -> tuple[Program, list[Tensor]]:
+    """The network of a seed and its input; the same ones, newly made, every time."""
+    rng = random.Random(seed)
+    torch.manual_seed(seed)
+    program = Program()
+    shape = rng.choice(SHAPES)
+    inputs = [_input(rng, shape) for _ in range(rng.choice((1, 1, 2)))]
+    if len(inputs) == 2 and rng.random() < 0.15:
+        whole = torch.randn(2, *shape)
+        inputs = [whole[0], whole[1]] if rng.random() < 0.7 else [whole[0], whole[0]]
+    values: Values = {f"x{i}": tensor.detach() * 1.0 for i, tensor in enumerate(inputs)}
+    for _ in range(rng.randint(3, 14)):
+        _add(rng, program, values)
+    if rng.random() < 0.85:
+        program.train(rng.random() < 0.6)
+    if not rng.randrange(12):
+        for parameter in program.parameters():
+            parameter.requires_grad_(False)
+    names = list(values)
+    program.returned = tuple(rng.sample(names, rng.randint(1, min(3, len(names)))))
+    if rng.random() < 0.8 and names[-1] not in program.returned:
+        program.returned += (names[-1],)
+    program.as_mapping = rng.random() < 0.2
+    program.last = None
+    return program, inputs
+
+
+def _input(rng: random.Random, shape: tuple[int, ...]) -> Tensor:
+    kind = rng.random()
+    if kind < 0.7:
+        tensor = torch.randn(shape)
+    elif kind < 0.8:
+        tensor = torch.rand(shape) + 0.1
+    elif kind < 0.9:
+        tensor = torch.randn(2, *shape)[rng.randrange(2)]
+    else:
+        tensor = torch.randn(shape[:1] + (1,) * (len(shape) - 1)).expand(shape)
+    if rng.random() < 0.3:
+        tensor.requires_grad_()
+    return tensor
+
+
+def _add(rng: random.Random, program: Program, values: Values) -> None:
+    """Add a step that works; try it with every switch off."""
+    for _ in range(8):
+        parts = len(program.parts)
+        step = rng.choice(_MAKERS)(rng, program, list(values), values)
+        if step is None:
+            continue
+        try:
+            trial = dict(values)
+            with torch.no_grad():
+                step(program, trial)
+        except (RuntimeError, ValueError, IndexError, TypeError):
+            del program.parts[parts:]
+            continue
+        if all(not isinstance(v, Tensor) or v.numel() < 20_000 for v in trial.values()):
+            values.clear()
+            values.update(trial)
+            program.steps.append(step)
+            return
+
+
+def _name(rng: random.Random, names: list[str]) -> str:
+    # Mostly what is newest: chains; and often an older one: branches.
+    return names[-1] if rng.random() < 0.6 else rng.choice(names)
+
+
+def _new(rng: random.Random, names: list[str], source: str) -> str:
+    return source if rng.random() < 0.3 else f"v{len(names)}_{rng.randrange(1000)}"
+
+
+def _activation(rng: random.Random, program: Program, names: list[str], values: Values) -> Step:
+    source = _name(rng, names)
+    target = _new(rng, names, source)
+    kind, function, numbers = rng.choice(ACTIVATIONS)
+    return _switched(rng, program, source, target, kind, function, numbers)
+
+
+def _dropout(rng: random.Random, program: Program, names: list[str], values: Values) -> Step:
+    source = _name(rng, names)
+    target = _new(rng, names, source)
+    kind, function = rng.choice(DROPOUTS)
+    return _switched(rng, program, source, target, kind, function, (rng.choice((0.5, 0.3, 0.0, 1.0)),))
+
+
+def _switched(
+    rng: random.Random,
+    program: Program,
+    source: str,
+    target: str,
+    kind: type[nn.Module],
+    function: str,
+    numbers: tuple[float, ...],
+) -> Step:
+    inplace = rng.random() < 0.75
+    how = rng.choice(("module", "module", "shared", "keyword", "position", "statement"))
+    if how == "shared":
+        same = [i for i, part in enumerate(program.parts) if isinstance(part, kind)]
+        if same:
+            index = rng.choice(same)
+            return lambda p, v: v.update({target: p.parts[index](v[source])})
+    if how in ("module", "shared", "statement"):
+        program.parts.append(kind(*numbers, inplace=inplace))
+        index = len(program.parts) - 1
+        if how == "statement":
+            return lambda p, v: _drop(p.parts[index](v[source]))
+        return lambda p, v: v.update({target: p.parts[index](v[source])})
+    training = rng.random() < 0.7
+    by_position: tuple[Any, ...] = (*numbers, inplace)
+    by_keyword: dict[str, Any] = {"inplace": inplace}
+    if issubclass(kind, tuple(d for d, _ in DROPOUTS)) or kind is nn.RReLU:
+        by_position = (*numbers, training, inplace)
+        by_keyword["training"] = training
+    if how == "position":
+        return lambda p, v: v.update({target: getattr(F, function)(v[source], *by_position)})
+    return lambda p, v: v.update({target: getattr(F, function)(v[source], *numbers, **by_keyword)})
+
+
+def _drop(result: Any) -> None:
+    del result
+
+
+def _layer(rng: random.Random, program: Program, names: list[str], values: Values) -> Step | None:
+    source = _name(rng, names)
+    target = _new(rng, names, source)
+    tensor = values[source]
+    if program.parts and rng.random() < 0.2:
+        layers = [i for i, p in enumerate(program.parts) if isinstance(p, (nn.Linear, nn.Conv2d, nn.BatchNorm2d))]
+        if layers:
+            shared = rng.choice(layers)
+            return lambda p, v: v.update({target: p.parts[shared](v[source])})
+    makers: list[Callable[[], nn.Module]] = [lambda: nn.Linear(tensor.shape[-1], tensor.shape[-1])]
+    if tensor.dim() == 4:
+        makers += [
+            lambda: nn.Conv2d(tensor.shape[1], tensor.shape[1], 3, padding=1),
+            lambda: nn.BatchNorm2d(tensor.shape[1]),
+        ]
+        makers += [lambda: nn.MaxPool2d(2, 1), lambda: nn.GroupNorm(1, tensor.shape[1])]
+    if tensor.dim() == 2:
+        makers.append(lambda: nn.BatchNorm1d(tensor.shape[1]))
+    if tensor.dim() == 3:
+        makers += [lambda: nn.Conv1d(tensor.shape[1], tensor.shape[1], 1), lambda: nn.LayerNorm(tensor.shape[-1])]
+    if tensor.dim() == 0:
+        return None
+    program.parts.append(rng.choice(makers)())
+    index = len(program.parts) - 1
+    return lambda p, v: v.update({target: p.parts[index](v[source])})
+
+
+_POINTWISE: list[Callable[[Tensor], Any]] = [
+    torch.sigmoid,
+    torch.tanh,
+    lambda x: x * x,
+    lambda x: x + 1,
+    lambda x: x * 0.5,
+    Tensor.sin,
+    lambda x: torch.softmax(x, -1),
+    Tensor.clone,
+    Tensor.detach,
+    lambda x: x.data,
+    lambda x: x.mean(-1, keepdim=True),
+    F.gelu,
+    lambda x: x @ x.transpose(-1, -2),
+    lambda x: F.relu(x),  # noqa: PLW0108 - looked up when called
+    torch.relu,
+    lambda x: x.abs().sqrt(),
+    Tensor.sum,
+    torch.zeros_like,
+    lambda x: x.new_ones(x.shape),
+    Tensor.contiguous,
+    lambda x: x.to(torch.float64),
+    lambda x: x.numel() + 0.0 * x,
+]
+_VIEWS: list[Callable[[Tensor], Any]] = [
+    lambda x: x[: x.shape[0] // 2],
+    lambda x: x[x.shape[0] // 2 :],
+    lambda x: x[..., : x.shape[-1] // 2],
+    lambda x: x[..., x.shape[-1] // 2 :],
+    lambda x: x[:, :2],
+    lambda x: x[:, 2:],
+    lambda x: x[..., ::2],
+    lambda x: x.transpose(0, -1),
+    lambda x: x.reshape(-1),
+    lambda x: x.flatten(1),
+    lambda x: x.view(x.shape),
+    lambda x: x.unsqueeze(0),
+    lambda x: x.expand(2, *x.shape),
+    lambda x: x.squeeze(0),
+    lambda x: x.narrow(-1, 0, 1),
+    lambda x: x.view_as(x),
+    lambda x: x.unbind(0)[0],
+    Tensor.diagonal,
+    lambda x: x.permute(*reversed(range(x.dim()))),
+    lambda x: x[0],
+]
+
+
+def _pointwise(rng: random.Random, program: Program, names: list[str], values: Values) -> Step:
+    source = _name(rng, names)
+    target = _new(rng, names, source)
+    function = rng.choice(_POINTWISE)
+    return lambda p, v: v.update({target: function(v[source])})
+
+
+def _view(rng: random.Random, program: Program, names: list[str], values: Values) -> Step:
+    source = _name(rng, names)
+    target = _new(rng, names, source)
+    function = rng.choice(_VIEWS)
+    if rng.random() < 0.1:
+
+        def without_grad(p: Program, v: Values) -> None:
+            with torch.no_grad():
+                v[target] = function(v[source])
+
+        return without_grad
+    return lambda p, v: v.update({target: function(v[source])})
+
+
+def _chunks(rng: random.Random, program: Program, names: list[str], values: Values) -> Step:
+    source = _name(rng, names)
+    a, b = f"c{len(names)}_{rng.randrange(1000)}", f"d{len(names)}_{rng.randrange(1000)}"
+    dim = rng.choice((0, -1))
+    return lambda p, v: v.update(zip((a, b), v[source].chunk(2, dim), strict=False))
+
+
+def _join(rng: random.Random, program: Program, names: list[str], values: Values) -> Step:
+    left, right = _name(rng, names), rng.choice(names)
+    target = _new(rng, names, left)
+    function: Callable[[Tensor, Tensor], Any] = rng.choice(
+        (
+            torch.add,
+            torch.add,
+            lambda x, y: x + y,
+            torch.mul,
+            lambda x, y: torch.cat([x, y], -1),
+            lambda x, y: torch.cat((x, y)),
+            lambda x, y: torch.stack([x, y]),
+            torch.maximum,
+            lambda x, y: torch.where(x > 0, x, y),
+        )
+    )
+    return lambda p, v: v.update({target: function(v[left], v[right])})
+
+
+def _write(rng: random.Random, program: Program, names: list[str], values: Values) -> Step:
+    source, other = _name(rng, names), rng.choice(names)
+
+    def add(p: Program, v: Values) -> None:
+        x = v[source]
+        x += v[other]
+        v[source] = x
+
+    def assign(p: Program, v: Values) -> None:
+        v[source][...] = v[other]
+
+    def part(p: Program, v: Values) -> None:
+        v[source][..., :1] = 0.5
+
+    def out(p: Program, v: Values) -> None:
+        with torch.no_grad():
+            torch.add(v[other], 1, out=v[source])
+
+    chosen: Step = rng.choice(
+        (
+            add,
+            add,
+            assign,
+            part,
+            out,
+            lambda p, v: _drop(v[source].mul_(0.5)),
+            lambda p, v: _drop(v[source].relu_()),
+            lambda p, v: _drop(v[source].zero_()),
+            lambda p, v: _drop(v[source].data.add_(0.25)),
+        )
+    )
+    return chosen
+
+
+def _own(rng: random.Random, program: Program, names: list[str], values: Values) -> Step:
+    source = _name(rng, names)
+    target = _new(rng, names, source)
+
+    def remember(p: Program, v: Values) -> None:
+        p.get_buffer("memory").copy_(v[source].detach())
+
+    def keep(p: Program, v: Values) -> None:
+        p.last = v[source]
+
+    def branch(p: Program, v: Values) -> None:
+        v[target] = v[source] * 2 if float(v[source].detach().sum()) > 0 else v[source] * 3
+
+    def forget(p: Program, v: Values) -> None:
+        if len(v) > 1:
+            del v[source]
+
+    return rng.choice(
+        (
+            remember,
+            keep,
+            branch,
+            forget,
+            forget,
+            forget,
+            lambda p, v: v.update({target: p.memory}),
+            lambda p, v: v.update({target: p.weight}),
+            lambda p, v: v.update({target: v[source].sum().item() * torch.ones(2, 3)}),
+        )
+    )
+
+
+_MAKERS: list[Callable[[random.Random, Program, list[str], Values], Step | None]] = (
+    [_activation] * 6
+    + [_dropout] * 2
+    + [_layer] * 3
+    + [_pointwise] * 3
+    + [_view] * 2
+    + [_chunks, _join, _join, _write, _own]
+)

@@ -1,0 +1,40 @@
+"""The check agrees with brute force on every call of random networks."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+
+import pytest
+import torch
+from agree import disagreements
+
+ONCE_WRONG: list[int] = [533, 203681]
+"""Seeds on which an earlier version of the check was wrong."""
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> object:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("first", range(0, 1000, 100))
+def test_random_networks(first: int) -> None:
+    tally: Counter[str] = Counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        wrong = [line for seed in range(first, first + 100) for line in disagreements(seed, tally)]
+    assert wrong == []
+    assert tally["in-place calls"] > 100
+    assert tally["  safe"] > 30
+    assert tally["  could safely be on, and the report says so"] > 5
+
+
+@pytest.mark.parametrize("seed", ONCE_WRONG)
+def test_seeds_that_were_once_wrong(seed: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert disagreements(seed, Counter()) == []

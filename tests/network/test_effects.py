@@ -1,0 +1,560 @@
+"""What a user sees for each kind of in-place call; each sentence of the specification is a test here."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+from torch.utils import dlpack
+
+from relu_demo.network.check import check
+from relu_demo.network.report import Call, Report
+
+
+class Net(nn.Module):
+    """A network whose forward is a function of itself and its input."""
+
+    def __init__(self, run: Callable[..., Any], **parts: nn.Module) -> None:
+        super().__init__()
+        self.run = run
+        for name, part in parts.items():
+            self.add_module(name, part)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.run(self, *args, **kwargs)
+
+
+def kinds(call: Call) -> list[str]:
+    return [effect.kind for effect in call.effects]
+
+
+def only(report: Report) -> Call:
+    (call,) = report.calls
+    return call
+
+
+def line_of(text: str) -> int:
+    with open(__file__, encoding="utf-8") as lines:
+        return next(i for i, line in enumerate(lines, 1) if text in line)
+
+
+class PreActivation(nn.Module):
+    """The unit of https://arxiv.org/abs/1603.05027 as people write it, and the first ReLU eats the skip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.relu = nn.ReLU(inplace=True)
+        self.conv1 = nn.Conv2d(4, 4, 3, padding=1)
+        self.conv2 = nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Any:
+        y = self.conv1(self.relu(x))  # eats the skip
+        y = self.conv2(self.relu(y))  # does not
+        return x + y  # reads the skip
+
+
+def test_preactivation_unit_is_silent_and_check_is_not() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), PreActivation())
+    report = check(network, torch.randn(1, 3, 8, 8))
+    first, second = report.calls
+    (effect,) = first.effects
+    assert effect.kind == "changes-result"
+    assert effect.settled
+    assert effect.difference is not None
+    assert effect.difference > 0.1
+    assert (first.place.module, first.place.operation) == ("1.relu", "relu")
+    assert (first.place.file, first.place.line) == (__file__, line_of("# eats the skip"))
+    (reader,) = effect.by
+    assert (reader.operation, reader.module, reader.line) == ("add", "1", line_of("# reads the skip"))
+    assert second.safe
+    assert not report.ok
+    assert report.as_written.backward is True  # PyTorch says nothing
+    assert report.as_written.difference == effect.difference
+    assert report.advice.turn_off == (0,)
+    assert report.advice.verified
+
+
+def test_activation_in_place_after_a_sigmoid_is_loud_and_both_lines_are_named() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        gate = torch.sigmoid(net.fc(x))  # saves its result
+        return net.act(gate)  # writes over it
+
+    report = check(Net(forward, fc=nn.Linear(4, 4), act=nn.ELU(inplace=True)), torch.randn(2, 4))
+    (effect,) = only(report).effects
+    assert effect.kind == "breaks-backward"
+    assert effect.by[0].operation == "sigmoid"
+    assert effect.by[0].line == line_of("# saves its result")
+    assert only(report).place.line == line_of("# writes over it")
+    assert effect.words is not None
+    assert "modified by an inplace operation" in effect.words
+    assert report.as_written.backward is False
+    assert report.as_written.out_of_place_backward is True
+    assert report.as_written.difference == 0
+
+
+def test_the_articles_network_is_safe() -> None:
+    report = check(nn.Sequential(nn.Conv2d(3, 3, 3), nn.ReLU(inplace=True)), torch.randn(1, 3, 5, 5))
+    assert report.ok
+    assert only(report).safe
+    assert only(report).bytes == 3 * 3 * 3 * 4
+    assert (report.forwards, report.backwards) == (2, 1)
+
+
+def test_a_call_can_have_several_effects() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        s = net.fc(x) * x
+        return x + s + F.relu(x, inplace=True)
+
+    x = torch.randn(2, 4)
+    report = check(Net(forward, fc=nn.Linear(4, 4)), x)
+    assert kinds(only(report)) == ["changes-result", "breaks-backward", "overwrites-input"] or kinds(only(report)) == [
+        "breaks-backward",
+        "overwrites-input",
+    ]
+
+
+@pytest.mark.parametrize("module", [nn.ReLU(True), nn.Dropout(0.5, True), nn.Threshold(0.0, 0.5, True)])
+def test_the_callers_tensor_is_overwritten_first_of_all(module: nn.Module) -> None:
+    x = torch.randn(2, 4)
+    before = x.clone()
+    report = check(nn.Sequential(module, nn.Linear(4, 4)), x)
+    assert kinds(only(report)) == ["overwrites-input"]
+    assert torch.equal(x, before)
+    assert not report.ok
+
+
+def test_a_leaf_that_requires_grad_is_refused_in_pytorchs_words() -> None:
+    report = check(nn.ReLU(inplace=True), torch.randn(2, 4, requires_grad=True))
+    (effect,) = only(report).effects
+    assert effect.kind == "refused"
+    assert effect.words == "a leaf Variable that requires grad is being used in an in-place operation."
+    assert report.as_written.forward_error == effect.words
+
+
+def test_one_of_several_views_is_refused() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        a, b = net.fc(x).chunk(2, 1)
+        return F.relu(a, inplace=True) + b
+
+    (effect,) = only(check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(2, 4))).effects
+    assert effect.kind == "refused"
+    assert "multiple views" in str(effect.words)
+
+
+def test_an_expanded_tensor_is_refused() -> None:
+    report = check(Net(lambda net, x: F.relu(x.expand(3, 4), True)), torch.randn(1, 4))
+    (effect,) = only(report).effects
+    assert effect.kind == "refused"
+    assert "single memory location" in str(effect.words)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: F.relu(x, True),
+        lambda x: F.relu(x, inplace=True),
+        lambda x: F.relu(input=x, inplace=True),
+        lambda x: F.dropout(x, 0.5, True, True),
+        lambda x: F.hardtanh(x, -1.0, 1.0, True),
+        lambda x: F.threshold(x, 0.1, 0.2, True),
+        lambda x: F.rrelu(x, 0.1, 0.3, True, True),
+        nn.SELU(True),
+    ],
+)
+def test_by_keyword_or_position_as_function_or_module(call: Callable[[Tensor], Tensor]) -> None:
+    report = check(Net(lambda net, x: call(net.fc(x)), fc=nn.Linear(4, 4)), torch.randn(2, 4))
+    assert only(report).in_place
+    assert only(report).safe
+
+
+def test_every_switch_of_this_pytorch_is_seen() -> None:
+    from relu_demo.network.switch import SWITCHED
+
+    for function, signature in SWITCHED.items():
+        shape = (
+            (2, 3, 4, 4, 4) if "3d" in function.__name__ else (2, 3, 4, 4) if "2d" in function.__name__ else (2, 3, 4)
+        )
+        extra = {"threshold": 0.1, "value": 0.2} if "threshold" in signature.parameters else {}
+
+        def forward(net: Any, x: Tensor, function: Any = function, extra: Any = extra) -> Any:
+            result: Tensor = function(x * 1.0, inplace=True, **extra)
+            return result
+
+        report = check(Net(forward), torch.randn(shape))
+        assert only(report).place.operation == function.__name__.lstrip("_")
+
+
+def test_a_shape_read_is_no_read() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        y = F.relu(h, inplace=True)
+        return y * h.shape[0] + torch.zeros_like(h) + h.new_ones(h.size()) + h.dim() + h.numel()
+
+    report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(2, 4))
+    assert only(report).safe
+    assert only(report).readers == ()
+    assert report.forwards == 2
+
+
+def test_a_dropout_in_evaluation_overwrites_nothing() -> None:
+    network = nn.Sequential(nn.Dropout(0.5, inplace=True), nn.Linear(4, 4)).eval()
+    report = check(network, torch.randn(2, 4))
+    assert report.ok
+    assert only(report).bytes == 0
+    assert kinds(only(check(network, torch.randn(2, 4), train=True))) == ["overwrites-input"]
+    assert not network.training
+
+
+def test_disjoint_halves_of_one_storage_do_not_conflict() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        a, b = h[:, :2], h[:, 2:]
+        return torch.cat([F.relu(a, inplace=True), b], 1)
+
+    with torch.no_grad():
+        report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(3, 4))
+    assert only(report).safe
+    assert only(report).readers == ()
+    assert report.forwards == 2
+    assert check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(3, 4)).ok
+
+
+def test_overlapping_parts_do_conflict() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        return torch.cat([F.relu(h[:, :3], inplace=True), h[:, 2:]], 1)
+
+    assert kinds(only(check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4)))) == ["changes-result"]
+
+
+@pytest.mark.parametrize("alias", [Tensor.detach, Tensor.t, lambda x: x.data, lambda x: x.view(-1), lambda x: x[0]])
+def test_an_alias_made_before_the_write_counts(alias: Callable[[Tensor], Tensor]) -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        other = alias(h)
+        return F.relu(h, inplace=True), other.sum()
+
+    assert "changes-result" in kinds(only(check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))))
+
+
+def test_one_module_called_many_times_is_many_calls() -> None:
+    relu = nn.ReLU(inplace=True)
+    layers = [nn.Linear(4, 4), relu, nn.Linear(4, 4), relu, nn.Linear(4, 4), relu]
+    report = check(nn.Sequential(*layers), torch.randn(2, 4))
+    assert [call.index for call in report.calls] == [0, 1, 2]
+    assert {call.place.module for call in report.calls} == {"1"}
+
+
+def test_returning_the_overwritten_tensor_changes_the_result() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        return {"before": h, "after": [F.relu(h, inplace=True)]}
+
+    (effect,) = only(check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))).effects
+    assert [reader.operation for reader in effect.by] == ["return"]
+
+
+def test_values_that_the_call_does_not_change_are_no_fault_and_the_reader_is_still_named() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = x.abs()
+        return F.relu(h, inplace=True) + h
+
+    report = check(Net(forward), torch.randn(8, 4))
+    assert only(report).safe
+    assert [reader.operation for reader in only(report).readers] == ["add"]
+
+
+def test_code_that_drops_the_result_and_relies_on_the_overwriting_is_told_apart() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h: Tensor = net.fc(x)
+        F.relu(h, inplace=True)
+        return h
+
+    call = only(check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4)))
+    assert kinds(call) == ["changes-result"]
+    assert not call.result_used
+
+
+def test_a_value_read_into_python_is_a_read() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        y = F.relu(h, inplace=True)
+        return y * float(h.min())
+
+    assert kinds(only(check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4)))) == ["changes-result"]
+
+
+def test_memory_that_was_handed_out_before_the_write_counts() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        twin = dlpack.from_dlpack(h.detach())
+        return F.relu(h, inplace=True) + twin
+
+    assert "changes-result" in kinds(only(check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))))
+
+
+def test_a_tensor_that_the_module_keeps_counts() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        net.features = net.fc(x)
+        return F.relu(net.features, inplace=True)
+
+    network = Net(forward, fc=nn.Linear(4, 4))
+    (effect,) = only(check(network, torch.randn(8, 4))).effects
+    assert effect.kind == "changes-result"
+    assert effect.by[0].operation == "kept as features"
+    assert not hasattr(network, "features")
+
+
+def test_a_hook_that_keeps_the_overwritten_tensor_counts() -> None:
+    kept: list[Tensor] = []
+    network = nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True))
+    network[0].register_forward_hook(lambda module, args, output: kept.append(output))
+    (effect,) = only(check(network, torch.randn(8, 4))).effects
+    assert effect.kind == "changes-result"
+    assert "held after the forward" in effect.by[0].operation
+
+
+def test_a_buffer_that_is_overwritten_counts() -> None:
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("mask", torch.randn(4))
+
+        def forward(self, x: Tensor) -> Any:
+            return x * F.relu(self.get_buffer("mask"), inplace=True)
+
+    network = Masked()
+    before = network.get_buffer("mask").clone()
+    (effect,) = only(check(network, torch.randn(8, 4))).effects
+    assert effect.kind == "changes-result"
+    assert effect.by[0].operation == "kept as mask"
+    assert torch.equal(network.get_buffer("mask"), before)
+
+
+def test_another_write_that_breaks_backward_is_listed_with_both_lines() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        s = torch.sigmoid(net.fc(x))  # saved here
+        s += 1  # and written over
+        return s
+
+    report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(2, 4))
+    (write,) = report.writes
+    assert write.place.operation in ("__iadd__", "add_")
+    assert write.place.line == line_of("# and written over")
+    assert (write.saved_by[0].operation, write.saved_by[0].line) == ("sigmoid", line_of("# saved here"))
+    assert report.as_written.out_of_place_backward is False
+    assert not report.ok
+
+
+def test_another_write_that_harms_nothing_is_not_listed() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h: Tensor = net.fc(x)
+        h += 1
+        h[:, :1] = 0
+        h.mul_(2)
+        return h
+
+    report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(2, 4))
+    assert report.writes == ()
+    assert report.ok
+
+
+def test_two_calls_each_safe_alone_and_not_together() -> None:
+    network = nn.Sequential(nn.Linear(4, 4), nn.LeakyReLU(0.1, inplace=True), nn.Dropout(0.5, inplace=True))
+    report = check(network, torch.randn(2, 4))
+    assert all(call.safe for call in report.calls)
+    assert report.as_written.backward is False
+    (conflict,) = report.as_written.conflicts
+    assert (conflict.saved_by_call, conflict.overwritten_by_call) == (0, 1)
+    assert report.advice.turn_off == (1,)
+    assert report.advice.verified
+    assert not report.ok
+
+
+def test_what_is_off_and_could_be_on_is_advised_with_the_bytes_measured() -> None:
+    layers = [m for _ in range(4) for m in (nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.LeakyReLU(0.1))]
+    network = nn.Sequential(*layers)
+    x = torch.randn(1, 4, 16, 16)
+    one = x.numel() * x.element_size()
+    report = check(network, x)
+    assert report.calls == ()
+    assert report.ok
+    assert report.advice.turn_on == (0, 1, 2, 3)
+    # Out of place each unit keeps three tensors, in place two: batch norm's input, and the one result.
+    assert report.advice.saves_live == 4 * one
+    with torch.no_grad():
+        assert check(network, x).advice.saves_live == 0
+
+
+def test_what_is_off_and_would_do_harm_is_not_advised() -> None:
+    report = check(PreActivation(), torch.randn(1, 4, 8, 8))
+    assert report.advice.turn_on == ()
+
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        return h + F.relu(h) + F.elu(torch.sigmoid(h))
+
+    report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(2, 4))
+    assert [call.in_place for call in report.off] == [False, False]
+    assert report.advice.turn_on == ()
+
+
+def test_randomness_is_the_same_in_every_pass() -> None:
+    layers: list[nn.Module] = [nn.Linear(8, 8)]
+    for _ in range(4):
+        layers += [nn.Dropout(0.5, inplace=True), nn.RReLU(inplace=True), nn.Linear(8, 8), nn.AlphaDropout(0.5, True)]
+    report = check(nn.Sequential(*layers), torch.randn(4, 8))
+    assert report.as_written.difference == 0
+    assert all("changes-result" not in kinds(call) for call in report.calls)
+
+
+def test_under_no_grad_nothing_is_saved_and_backward_is_not_asked_for() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        return F.relu(torch.sigmoid(net.fc(x)), inplace=True)
+
+    network = Net(forward, fc=nn.Linear(4, 4))
+    with torch.no_grad():
+        report = check(network, torch.randn(2, 4))
+    assert report.ok
+    assert report.as_written.backward is None
+    assert not check(network, torch.randn(2, 4)).ok
+    with torch.inference_mode():
+        assert check(network, torch.randn(2, 4)).ok
+
+
+def test_keyword_arguments_and_containers_of_tensors() -> None:
+    def forward(net: Any, pair: Any, *, mask: Tensor) -> Any:
+        return net.fc(F.relu(pair[0], inplace=True)) * F.relu(mask, inplace=True) + pair[1]["deep"]
+
+    a, b, mask = torch.randn(3, 2, 4).unbind()
+    report = check(Net(forward, fc=nn.Linear(4, 4)), (a, {"deep": b}), mask=mask)
+    assert [kinds(call) for call in report.calls] == [["overwrites-input"], ["overwrites-input"]]
+
+
+def test_a_script_module_is_named_and_never_called_safe() -> None:
+    inner = torch.jit.script(nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True)))
+    network = nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True), inner)
+    report = check(network, torch.randn(2, 4))
+    (unseen,) = report.unseen
+    assert unseen.module == "2"
+    assert "TorchScript" in unseen.why
+    assert not report.ok
+
+
+def test_what_a_script_module_reads_is_seen() -> None:
+    inner = torch.jit.script(nn.Linear(4, 4))
+
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        y = F.relu(h, inplace=True)
+        result: Tensor = net.inner(h) + y
+        return result
+
+    call = only(check(Net(forward, fc=nn.Linear(4, 4), inner=inner), torch.randn(2, 4)))
+    assert "changes-result" in kinds(call)
+
+
+@pytest.mark.skipif(not hasattr(torch, "compile"), reason="this PyTorch has no torch.compile")
+def test_a_compiled_module_is_named_and_never_called_safe() -> None:
+    compiled: Any = torch.compile(nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True)), backend="eager")
+    report = check(compiled, torch.randn(2, 4))
+    assert "compiled" in report.unseen[0].why
+    assert not report.ok
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_a_checkpoint_runs_calls_again_in_backward_and_is_named(reentrant: bool) -> None:
+    from torch.utils.checkpoint import checkpoint
+
+    block = nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True))
+
+    def forward(net: Any, x: Tensor) -> Any:
+        return checkpoint(net.block, net.fc(x), use_reentrant=reentrant)
+
+    report = check(Net(forward, fc=nn.Linear(4, 4), block=block), torch.randn(2, 4))
+    assert [(unseen.module, unseen.type) for unseen in report.unseen] == [("block.1", "checkpoint")]
+    assert not report.ok
+
+
+def test_an_autograd_function_that_keeps_a_tensor_its_own_way() -> None:
+    class Square(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Any:
+            ctx.x = x
+            return x * x
+
+        @staticmethod
+        def backward(ctx: Any, grad: Tensor) -> Any:
+            return 2 * ctx.x * grad
+
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        y = Square.apply(h)  # type: ignore[no-untyped-call]
+        return F.relu(h, inplace=True) + y
+
+    (effect,) = only(check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))).effects
+    assert effect.kind == "changes-result"
+    assert "gradients" in str(effect.words)
+
+
+def test_what_compiled_code_in_an_autograd_function_reads_is_found_by_running() -> None:
+    class Raw(torch.autograd.Function):
+        """Reads by address, as an extension in C++ does."""
+
+        @staticmethod
+        def forward(ctx: Any, shared: list[Any], like: Tensor) -> Tensor:
+            first = (ctypes.c_float * 1).from_address(shared[0])[0]
+            return like + first
+
+        @staticmethod
+        def backward(ctx: Any, grad: Tensor) -> Any:
+            return None, grad
+
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        y = F.hardtanh(h, 10.0, 20.0, inplace=True)
+        return Raw.apply([address(h)], y)  # type: ignore[no-untyped-call]
+
+    def address(tensor: Tensor) -> int:
+        with torch._C.DisableTorchFunction():
+            return tensor.data_ptr()
+
+    (effect,) = only(check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))).effects
+    assert effect.kind == "changes-result"
+
+
+def test_a_network_that_never_gives_the_same_twice_is_named() -> None:
+    runs = iter(range(1000))
+
+    def forward(net: Any, x: Tensor) -> Any:
+        return F.relu(net.fc(x), inplace=True) + next(runs)
+
+    report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))
+    assert "from run to run" in report.unseen[0].why
+    assert not report.ok
+
+
+def test_the_report_is_strict_json() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        y = F.relu(h, inplace=True)
+        return y.log() + h
+
+    report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))
+    text = json.dumps(report.to_dict(), allow_nan=False)
+    back = json.loads(text)
+    assert back["ok"] is False
+    assert back["calls"][0]["effects"][0]["kind"] == "changes-result"
+
+
+def test_no_call_at_all_is_ok() -> None:
+    report = check(nn.Linear(4, 4), torch.randn(2, 4))
+    assert report.ok
+    assert report.calls == report.off == ()

@@ -1,0 +1,116 @@
+"""How much a check costs, by counting and measuring; and networks larger than memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from relu_demo.network.check import check, examine
+from relu_demo.network.memory import Meter
+from relu_demo.network.place import Places
+from relu_demo.network.settle import Runner
+from relu_demo.network.snapshot import Snapshot
+from relu_demo.network.watch import Watch
+
+
+class Residual(nn.Module):
+    """Post-activation residual unit, the usual one."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels)
+        self.conv2, self.bn2 = nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        y += x
+        result: Tensor = self.relu(y)
+        return result
+
+
+class Silent(nn.Module):
+    """Reads what it has overwritten."""
+
+    def __init__(self, size: int, **where: Any) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(size, size, **where), nn.Linear(size, size, **where)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.fc1(x)
+        result: Tensor = self.fc2(self.relu(h)) + h
+        return result
+
+
+def test_a_thousand_calls_without_suspects_need_two_forwards() -> None:
+    layers = [m for _ in range(1000) for m in (nn.Linear(4, 4), nn.ReLU(inplace=True))]
+    report = check(nn.Sequential(*layers), torch.randn(2, 4))
+    assert len(report.calls) == 1000
+    assert report.ok
+    assert (report.forwards, report.backwards) == (2, 1)
+
+
+def test_one_more_run_for_each_suspect() -> None:
+    units = [Silent(4) for _ in range(5)]
+    report = check(nn.Sequential(*units), torch.randn(2, 4))
+    # Watched; twice out of place, for the noise; five suspects; as written; and one to verify the advice.
+    assert report.forwards == 1 + 2 + 5 + 1 + 1
+
+
+def test_progress_is_told() -> None:
+    told: list[tuple[int, int]] = []
+    units = nn.Sequential(Silent(4), Silent(4))
+    examine(units, (torch.randn(2, 4),), {}, progress=lambda done, total: told.append((done, total)))
+    assert told == [(0, 2), (1, 2), (2, 2)]
+
+
+def test_the_watched_pass_keeps_nothing_that_the_forward_does_not() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), *(Residual(16) for _ in range(8)))
+    x = torch.randn(1, 3, 64, 64)
+
+    def peak(watched: bool) -> int:
+        kept = Snapshot(network)
+        runner = Runner(network, (x,), {}, kept)
+        with Meter() as meter:
+            if watched:
+                watch = Watch(kept, Places(network, Runner.forward.__code__), [x], frozenset())
+                result = watch.forward(lambda: runner.forward(((x,), {})))
+            else:
+                result = runner.forward(((x,), {}))
+        del result
+        return int(meter.peak)
+
+    assert peak(watched=True) <= 1.2 * peak(watched=False)
+
+
+def test_on_meta_a_network_larger_than_memory_and_suspects_stay_suspects() -> None:
+    network = nn.Sequential(*(Silent(200_000, device="meta") for _ in range(4)))
+    report = check(network, torch.empty(8, 200_000, device="meta"))
+    assert report.device == "meta"
+    for call in report.calls:
+        (effect,) = call.effects
+        assert (effect.kind, effect.settled) == ("changes-result", False)
+        assert effect.by[0].operation == "add"
+    assert report.as_written.difference is None
+    assert not report.ok
+
+
+def test_on_meta_what_needs_no_values_is_settled() -> None:
+    network = nn.Sequential(
+        nn.Linear(4, 4, device="meta"),
+        nn.Sigmoid(),
+        nn.ELU(inplace=True),
+        nn.Linear(4, 4, device="meta"),
+        nn.ReLU(True),
+    )
+    report = check(network, torch.empty(8, 4, device="meta"))
+    (effect,) = report.calls[0].effects
+    assert (effect.kind, effect.settled) == ("breaks-backward", True)
+    assert report.calls[1].safe
+    safe = nn.Sequential(nn.Linear(4, 4, device="meta"), nn.ReLU(inplace=True))
+    assert check(safe, torch.empty(8, 4, device="meta")).ok
+    (effect,) = check(nn.ReLU(True), torch.empty(4, device="meta", requires_grad=True)).calls[0].effects
+    assert (effect.kind, effect.settled) == ("refused", True)

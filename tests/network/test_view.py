@@ -1,0 +1,82 @@
+"""What a terminal and a notebook show of a report."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from relu_demo.network.check import check
+from relu_demo.network.report import Report
+
+
+class Marked(nn.Module):
+    """Modules with rich markup in their names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_module("[bold red]a[/]", nn.Linear(4, 4))
+        self.add_module("[link=x]b", nn.ReLU(inplace=True))
+        self.add_module("[/nothing]c", nn.SELU())
+
+    def forward(self, x: Tensor) -> Any:
+        a, b, c = self.children()
+        h = a(x)
+        return b(h) + h, c(a(x))
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    torch.manual_seed(0)
+    return check(Marked(), torch.randn(8, 4))
+
+
+def shown(report: Report, width: int, colour: bool = False) -> str:
+    out = io.StringIO()
+    Console(file=out, width=width, force_terminal=colour, color_system="truecolor" if colour else None).print(report)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_fits_the_terminal(report: Report, width: int) -> None:
+    assert max(map(len, shown(report, width).splitlines())) <= width
+
+
+def test_names_with_markup_are_shown_as_they_are(report: Report) -> None:
+    for text in (shown(report, 200), html.unescape(re.sub("<[^>]*>", "", report._repr_html_()))):
+        assert "relu in [link=x]b" in text
+        assert "selu in [/nothing]c" in text
+
+
+def test_the_verdict_is_a_word(report: Report) -> None:
+    text = shown(report, 80)
+    assert "FAULT" in text
+    assert "changes-result by " in text
+    assert "read after by add" in text
+    assert "Turn off (inplace=False): 1 call" in text
+    assert "Could be on: 1 call" in text
+    coloured = shown(report, 80, colour=True)
+    assert "\x1b[" in coloured
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == text
+
+
+def test_a_notebook_gets_html(report: Report) -> None:
+    page = report._repr_html_()
+    assert page.startswith("<pre")
+    assert "FAULT" in page
+
+
+def test_every_kind_of_screen() -> None:
+    loud = nn.Sequential(nn.Linear(4, 4), nn.Sigmoid(), nn.ELU(inplace=True))
+    both = nn.Sequential(nn.Linear(4, 4), nn.LeakyReLU(0.1, True), nn.Dropout(0.5, True))
+    assert "breaks-backward" in shown(check(loud, torch.randn(2, 4)), 80)
+    assert "Together: dropout in 2 writes over what leaky_relu in 1 saved." in shown(check(both, torch.randn(2, 4)), 80)
+    assert "No call is in place." in shown(check(nn.Linear(4, 4), torch.randn(2, 4)), 80)
+    assert "all safe" in shown(check(both[:2], torch.randn(2, 4)), 80)
+    assert "refused" in shown(check(nn.ReLU(True), torch.randn(2, 4, requires_grad=True)), 80)

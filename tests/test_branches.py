@@ -1,0 +1,172 @@
+"""Two branches that read one tensor: the silent fault, the loud one, their cures, and the leaf."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+import jsonschema
+import pytest
+import torch
+from conftest import Demo
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_json import schema
+from torch import nn
+
+from relu_demo.branches import branches
+from relu_demo.claims import judge
+from relu_demo.replay import replay
+from relu_demo.report import Report, Verdict
+from relu_demo.session import Setup
+
+
+@pytest.fixture
+def document(demo: Demo) -> Any:
+    result = demo("--branches", "--json", "--seed", "7")
+    assert result.code == 0
+    jsonschema.validate(result.document, schema(), jsonschema.Draft202012Validator)
+    return result.document
+
+
+def sources(document: Any, part: str) -> list[str]:
+    return [line["source"] for line in document["parts"][part]["lines"]]
+
+
+def in_order(lines: list[str], *wanted: str) -> bool:
+    return [line for line in lines if line in wanted] == list(wanted)
+
+
+def test_the_articles_network_runs_in_both_orders_in_place_and_not(document: Any) -> None:
+    for part, relu in (("relu_first_in_place", "rl1"), ("relu_first_out_of_place", "rl2")):
+        assert in_order(sources(document, part), "x = conv1(input)", f"h1 = {relu}(x)", "h2 = conv2(x)")
+    for part, relu in (("conv2_first_in_place", "rl1"), ("conv2_first_out_of_place", "rl2")):
+        assert in_order(sources(document, part), "x = conv1(input)", "h2 = conv2(x)", f"h1 = {relu}(x)")
+
+
+def truth(seed: int, inplace: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """h2 and both gradients of the network with ReLU first, written without relu_demo."""
+    torch.manual_seed(seed)
+    conv1, input = nn.Conv2d(3, 3, 3), torch.randn(1, 3, 5, 5)
+    conv2 = nn.Conv2d(3, 3, 3, padding=1)
+    x = conv1(input)
+    h1 = nn.ReLU(inplace=inplace)(x)
+    h2 = conv2(x)
+    (h1.sum() + h2.sum()).backward()
+    assert conv1.weight.grad is not None
+    assert conv2.weight.grad is not None
+    return h2.detach(), conv1.weight.grad, conv2.weight.grad
+
+
+def test_the_silent_fault_is_measured(document: Any) -> None:
+    moments = document["parts"]["relu_first_in_place"]["moments"]
+    right = document["parts"]["relu_first_out_of_place"]["moments"]
+    assert (moments["x"]["version"], right["x"]["version"]) == (1, 0)
+    assert moments["x"]["changed"] == right["x"]["summary"]["negatives"] > 0
+    for key, wrong, correct in zip(("h2", "conv1_grad", "conv2_grad"), truth(7, True), truth(7, False), strict=True):
+        assert moments[key]["largest"] == pytest.approx(float((wrong - correct).abs().max()), rel=1e-5)
+        assert moments[key]["largest"] > 0.01
+    assert [line["error"] for line in document["parts"]["relu_first_in_place"]["lines"] if line["error"]] == []
+
+
+def test_the_loud_fault_has_pytorchs_words_and_both_lines(document: Any) -> None:
+    part = document["parts"]["conv2_first_in_place"]
+    assert part["moments"]["h1"]["changed"] == part["moments"]["h2"]["changed"] == 0
+    errors = [line["error"] for line in part["lines"] if line["error"]]
+    conv1, conv2 = nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3, padding=1)
+    x = conv1(torch.randn(1, 3, 5, 5))
+    h2 = conv2(x)
+    h1 = nn.ReLU(inplace=True)(x)
+    with pytest.raises(RuntimeError) as raised:
+        (h1.sum() + h2.sum()).backward()
+    assert errors == [str(raised.value)]
+    claim = next(claim for claim in document["claims"] if claim["number"] == 15)
+    assert "h2 = conv2(x) saved x at version 0" in claim["evidence"]
+    assert "h1 = rl1(x) wrote over it: version 1" in claim["evidence"]
+    assert claim["verdict"] == "holds"
+
+
+@pytest.mark.parametrize("cure", ["conv2_first_out_of_place", "clone", "no_backward"])
+def test_each_cure_gives_the_right_numbers(document: Any, cure: str) -> None:
+    part = document["parts"][cure]
+    assert {"h1", "h2"} <= set(part["moments"])
+    assert all(moment["changed"] == 0 for moment in part["moments"].values())
+    assert all(line["error"] is None for line in part["lines"])
+
+
+def test_a_leaf_that_requires_grad_is_refused_in_pytorchs_words(document: Any) -> None:
+    part = document["parts"]["leaf"]
+    with pytest.raises(RuntimeError) as raised:
+        nn.ReLU(inplace=True)(torch.randn(3, requires_grad=True))
+    assert [line["error"] for line in part["lines"] if line["error"]] == [str(raised.value)]
+    assert part["moments"]["leaf"]["version"] == 0
+
+
+def test_each_statement_is_a_claim_with_a_verdict_and_its_evidence(document: Any) -> None:
+    assert [claim["number"] for claim in document["claims"]] == list(range(9, 20))
+    assert {claim["verdict"] for claim in document["claims"]} == {"holds"}
+    assert all(claim["evidence"] for claim in document["claims"])
+
+
+@pytest.mark.parametrize(
+    ("part", "old", "new", "failing"),
+    [
+        ("relu_first_in_place", "h1 = rl1(x)", "h1 = rl2(x)", {9, 10, 11}),
+        (
+            "relu_first_in_place",
+            "h2 = conv2(x)",
+            "h2 = conv2(x); import warnings; warnings.warn('x was overwritten')",
+            {12},
+        ),
+        ("conv2_first_in_place", "h1 = rl1(x)", "h1 = rl2(x)", {14, 15}),
+        ("conv2_first_in_place", "h2 = conv2(x)", "h2 = conv2(x) + 1", {13, 15}),
+        ("conv2_first_out_of_place", "h1 = rl2(x)", "h1 = rl1(x)", {16}),
+        ("clone", "h1 = rl1(x.clone())", "h1 = rl1(x)", {17}),
+        ("leaf", "rl1(leaf)", "rl2(leaf)", {19}),
+    ],
+)
+def test_a_pytorch_that_behaves_otherwise_is_found_out(part: str, old: str, new: str, failing: set[int]) -> None:
+    session = branches(Setup(seed=7))
+    parts = []
+    for each in session.parts:
+        lines = [dataclasses.replace(line, source=new) if line.source == old else line for line in each.lines]
+        parts.append(dataclasses.replace(each, lines=tuple(lines)) if each.key == part else each)
+    trace = replay(dataclasses.replace(session, parts=tuple(parts)))
+    findings = judge(trace)
+    assert {finding.number for finding in findings if finding.verdict is Verdict.FAILS} == failing
+    assert not Report(trace, findings).ok
+
+
+shapes = st.tuples(st.integers(1, 2), st.integers(1, 4), st.integers(3, 8), st.integers(3, 8))
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**64 - 1), shape=shapes, dtype=st.sampled_from(["float32", "float64"]))
+def test_no_claim_fails_for_any_seed_shape_or_dtype(seed: int, shape: tuple[int, int, int, int], dtype: str) -> None:
+    trace = replay(branches(Setup(seed, shape, dtype=dtype)))
+    findings = judge(trace)
+    assert Report(trace, findings).ok, [finding for finding in findings if finding.verdict is Verdict.FAILS]
+    negatives = trace.parts[1].looks["x"].state.values.negatives
+    unshown = {finding.number for finding in findings if finding.verdict is Verdict.UNSHOWN}
+    assert unshown == (set() if negatives else {9, 10, 11})
+
+
+def test_the_picture_shows_who_reads_which_version(demo: Demo) -> None:
+    out = demo("--branches", "--seed", "7").out
+    silent = out[out.index("ReLU first, in place") : out.index("conv2 first, in place")]
+    drawn = re.sub(r"[─▶]+", "-", silent)
+    assert re.search(r"input - conv1 - x, version 0\n +- rl1 - h1\n +┊  rl1 writes over x\n +x, version 1\n", drawn)
+    assert re.search(r"- conv2 - h2  wrong: this is what rl1 left", drawn)
+    loud = re.sub(r"[─▶]+", "-", out[out.index("conv2 first, in place") : out.index("Cure:")])
+    assert re.search(r"- conv2 - h2  keeps x, version 0, for backward\(\)", loud)
+    assert "backward() finds version 1 and raises" in loud
+    assert "modified by an\ninplace operation" in loud
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_the_screen_fits(demo: Demo, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    result = demo("--branches")
+    assert result.code == 0
+    assert max(map(len, result.out.splitlines())) <= columns

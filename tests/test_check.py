@@ -1,0 +1,259 @@
+"""`--check` as a user meets it: the target, the screen, the JSON, the exit code, and what is said of bad input."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import torch
+from conftest import Demo
+from test_json import schema
+from test_terminal import on_a_terminal, posix
+
+import relu_demo
+
+NETWORKS = """
+    import sys
+    import torch
+    from torch import nn
+
+    class PreActivation(nn.Module):
+        '''A residual unit whose first ReLU eats the skip.'''
+
+        def __init__(self):
+            super().__init__()
+            self.stem = nn.Conv2d(3, 8, 3, padding=1)
+            self.relu = nn.ReLU(inplace=True)
+            self.conv = nn.Conv2d(8, 8, 3, padding=1)
+
+        def forward(self, x):
+            x = self.stem(x)
+            out = self.conv(self.relu(x))
+            return out + x
+
+    class AfterSigmoid(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(16, 16)
+
+        def forward(self, x):
+            gate = torch.sigmoid(self.linear(x))
+            return nn.functional.relu(gate, inplace=True)
+
+    class Two(nn.Module):
+        def forward(self, x, y):
+            return torch.relu(x @ y)
+
+    class Chatty(nn.Module):
+        def __init__(self):
+            super().__init__()
+            print("built")
+            self.drop = nn.Dropout(0.5, inplace=True)
+
+        def forward(self, x):
+            print("ran")
+            return self.drop(x * 2)
+
+    class Marked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.add_module("[red]", nn.ReLU(inplace=True))
+
+        def forward(self, x):
+            return getattr(self, "[red]")(x + 1)
+
+    class Needs(nn.Module):
+        def __init__(self, width):
+            super().__init__()
+
+    class Breaks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            raise ValueError("no weights here")
+
+    def build():
+        return nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True))
+
+    def number():
+        return 7
+
+    ready = nn.Sequential(nn.Linear(4, 4), nn.Tanh())
+"""
+
+
+@pytest.fixture
+def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A file with networks, in the current folder."""
+    (tmp_path / "nets.py").write_text(textwrap.dedent(NETWORKS))
+    (tmp_path / "broken.py").write_text("import torch\ndef (\n")
+    monkeypatch.chdir(tmp_path)
+    return "nets.py"
+
+
+def line_of(text: str) -> int:
+    return next(number for number, line in enumerate(textwrap.dedent(NETWORKS).splitlines(), 1) if text in line)
+
+
+def test_the_skip_that_is_eaten_is_the_silent_fault(demo: Demo, nets: str) -> None:
+    result = demo("--check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--seed", "1")
+    assert (result.code, result.err) == (1, "")
+    assert f"relu in relu (nets.py:{line_of('self.conv(self.relu(x))')})" in result.out
+    assert "changes-result" in result.out
+    assert f"add (nets.py:{line_of('return out + x')})" in result.out
+    document = demo("--check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--seed", "1", "--json").document
+    (call,) = document["calls"]
+    assert call["bytes"] == 2 * 8 * 8 * 8 * 4
+    assert [effect["kind"] for effect in call["effects"]] == ["changes-result"]
+    assert call["effects"][0]["difference"] > 0.01
+    assert document["advice"]["turn_off"] == [0]
+    assert document["as_written"]["backward"] is True
+
+
+def test_in_place_after_a_sigmoid_is_the_loud_fault(demo: Demo, nets: str) -> None:
+    document = demo("--check", f"{nets}:AfterSigmoid", "--shape", "2,16", "--json").document
+    (call,) = document["calls"]
+    (effect,) = call["effects"]
+    assert effect["kind"] == "breaks-backward"
+    assert [(place["operation"], place["line"]) for place in effect["by"]] == [("sigmoid", line_of("torch.sigmoid"))]
+    assert "modified by an inplace operation" in effect["words"]
+    assert document["as_written"]["backward"] is False
+
+
+@pytest.mark.parametrize("name", ["build", "ready"])
+def test_a_function_and_a_module_will_do_and_what_is_safe_ends_with_0(demo: Demo, nets: str, name: str) -> None:
+    result = demo("--check", f"{nets}:{name}", "--shape", "3,4")
+    assert result.code == 0
+    assert ("safe" if name == "build" else "No call is in place") in result.out
+
+
+def test_a_package_is_found_from_the_current_folder(
+    demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mypackage").mkdir()
+    (tmp_path / "mypackage" / "__init__.py").write_text("")
+    (tmp_path / "mypackage" / "models.py").write_text(textwrap.dedent(NETWORKS))
+    monkeypatch.chdir(tmp_path)
+    result = demo("--check", "mypackage.models:build", "--shape", "3,4")
+    assert result.code == 0
+
+
+def test_one_shape_for_each_input(demo: Demo, nets: str) -> None:
+    result = demo("--check", f"{nets}:Two", "--shape", "2,3", "--shape", "3,5", "--json")
+    assert result.code == 0
+    assert result.document["shapes"] == [[2, 3], [3, 5]]
+    assert result.document["off"] == []
+
+
+@pytest.mark.parametrize(("mode", "bytes"), [("--train", 32), ("--eval", 0)])
+def test_the_mode_decides_and_what_the_network_prints_is_kept_off_stdout(
+    demo: Demo, nets: str, mode: str, bytes: int
+) -> None:
+    result = demo("--check", f"{nets}:Chatty", "--shape", "2,4", mode, "--json")
+    assert [call["bytes"] for call in result.document["calls"]] == [bytes]
+    assert "built" in result.err
+    assert "ran" in result.err
+    assert mode in result.document["command"]
+
+
+def test_markup_in_a_name_is_shown_as_it_is(demo: Demo, nets: str) -> None:
+    assert "relu in [red]" in demo("--check", f"{nets}:Marked", "--shape", "2,4").out
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("PreActivation", ["--shape", "2,3,8,8", "--train"]),
+        ("AfterSigmoid", ["--shape", "2,16", "--eval"]),
+        ("build", ["--shape", "3,4"]),
+        ("ready", ["--shape", "3,4", "--dtype", "float64"]),
+        ("Chatty", ["--shape", "3,4"]),
+    ],
+)
+def test_the_document_is_as_the_schema_says(demo: Demo, nets: str, name: str, options: list[str]) -> None:
+    document = demo("--check", f"{nets}:{name}", *options, "--json").document
+    jsonschema.validate(document, schema(), jsonschema.Draft202012Validator)
+    assert document["ok"] == (name not in ("PreActivation", "AfterSigmoid"))
+
+
+def test_the_same_seed_gives_the_same_document(process: Demo, nets: str) -> None:
+    options = ("--check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--seed", "3", "--json")
+    assert process(*options).out == process(*options).out
+
+
+BAD = {
+    "no colon": (["nets.py"], "'nets.py' names no network; give file.py:name or package.module:name"),
+    "no such file": (["net.py:PreActivation"], "there is no file net.py; did you mean nets.py"),
+    "no such name": (["nets.py:PreActivatoin"], "nets.py has no 'PreActivatoin'; did you mean PreActivation?"),
+    "no such module": (["netz:PreActivation"], "there is no module 'netz'"),
+    "arguments needed": (["nets.py:Needs"], "Needs cannot be called without arguments"),
+    "no module": (["nets.py:number", "--shape", "2,4"], "number in nets.py gives no torch.nn.Module but int"),
+    "does not import": (["broken.py:Net"], "an error of your own code: importing broken.py raised SyntaxError"),
+    "does not build": (["nets.py:Breaks"], "building Breaks() raised ValueError: no weights here (nets.py:"),
+    "another shape": (
+        ["nets.py:AfterSigmoid", "--shape", "2,17"],
+        "raised RuntimeError: mat1 and mat2 shapes cannot be",
+    ),
+    "no shape": (["nets.py:AfterSigmoid"], "raised TypeError"),
+    "a scenario beside it": (["nets.py:build", "--compare"], "are two scenarios; give one of them"),
+    "a depth": (["nets.py:build", "--depth", "2"], "--depth does not go with --check"),
+    "an integer dtype": (["nets.py:build", "--shape", "2,4", "--dtype", "int64"], "int64 is not a floating dtype"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "says"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_told_in_one_line(demo: Demo, nets: str, arguments: list[str], says: str) -> None:
+    result = demo("--check", *arguments)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("relu-demo: ")
+    assert result.err.count("\n") == 1
+    assert says in result.err.replace(str(Path.cwd()) + "/", "")
+
+
+def test_traceback_shows_the_rest_of_the_users_error(demo: Demo, nets: str) -> None:
+    result = demo("--check", f"{nets}:Breaks", "--traceback")
+    assert result.code == 2
+    assert result.err.startswith("Traceback (most recent call last)")
+    assert "ValueError: no weights here" in result.err
+    assert result.err.splitlines()[-1].startswith("relu-demo: an error of your own code")
+
+
+@pytest.mark.skipif(not hasattr(torch, "set_default_device"), reason="needs PyTorch 2.0")
+def test_on_meta_suspects_stay_suspects(demo: Demo, nets: str) -> None:
+    result = demo("--check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--device", "meta", "--json")
+    assert result.code == 1
+    jsonschema.validate(result.document, schema(), jsonschema.Draft202012Validator)
+    (effect,) = result.document["calls"][0]["effects"]
+    assert (effect["kind"], effect["settled"]) == ("changes-result", False)
+    assert (
+        "perhaps changes-result"
+        in demo("--check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--device", "meta").out
+    )
+
+
+@pytest.mark.parametrize("columns", [40, 80, 140])
+def test_the_screen_fits(demo: Demo, nets: str, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for name, shape in (("PreActivation", "2,3,8,8"), ("AfterSigmoid", "2,16")):
+        out = demo("--check", f"{nets}:{name}", "--shape", shape).out
+        assert max(map(len, out.splitlines())) <= columns
+
+
+@posix
+def test_a_progress_bar_while_suspects_are_settled(nets: str) -> None:
+    code, shown, piped = on_a_terminal("--check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--json", stdout=False)
+    assert code == 1
+    assert "[" in shown
+    assert piped.startswith("{")
+
+
+def test_from_python() -> None:
+    network = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU(inplace=True))
+    report = relu_demo.check(network, torch.randn(2, 4))
+    assert report.ok
+    assert [call.place.operation for call in report.calls] == ["relu"]
+    document: Any = report.to_dict()
+    assert document["ok"] is True
+    assert "<pre" in report._repr_html_()

@@ -1,0 +1,89 @@
+"""`--memory` as a user meets it: the screen, the JSON, what it costs to ask for too much."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import jsonschema
+import pytest
+from conftest import Demo
+from test_json import schema
+from test_terminal import on_a_terminal, posix
+
+
+def test_every_situation_has_figures_in_units_and_bytes_bars_and_a_reason(demo: Demo) -> None:
+    result = demo("--memory")
+    assert (result.code, result.err) == (0, "")
+    blocks = re.sub(r"^ +live +bytes +peak +bytes\n", "", result.out, flags=re.MULTILINE).split("\n\n")
+    rows = [block for block in blocks if re.search(r"^  not in place +\d", block, re.MULTILINE)]
+    assert len(rows) == 11
+    for row in rows:
+        title, there, here, *why = row.splitlines()
+        assert re.search(r": saves (nothing|[\d.]+ of [\d.]+ (live|at the peak))", title)
+        assert re.fullmatch(r"  not in place +[\d.]+ +\d+ +[\d.]+ +\d+ █+░*", there)
+        assert re.fullmatch(r"  in place +\*?[\d.]+ +\d+ +\*?[\d.]+ +\d+ █+░*", here)
+        assert " ".join(why).strip()
+
+
+def test_the_bars_are_as_long_as_the_figures_say(demo: Demo) -> None:
+    out = demo("--memory").out
+    lines = [line.split() for line in out.splitlines() if re.match(r"  (not )?in place +\*?\d", line)]
+    drawn = [(int(words[-2]), len(words[-1])) for words in lines]
+    most = max(peak for peak, _ in drawn)
+    longest = max(length for _, length in drawn)
+    assert all(abs(length - longest * peak / most) <= 1 for peak, length in drawn)
+
+
+def test_what_is_other_in_place_is_marked(demo: Demo) -> None:
+    rows = demo("--memory", "--json").document["rows"]
+    out = demo("--memory").out
+    marks = sum(row["in_place"][what] != row["out_of_place"][what] for row in rows for what in ("live", "peak"))
+    assert len(re.findall(r"^  in place.*", out, re.MULTILINE)) == 11
+    assert sum(line.count("*") for line in re.findall(r"^  in place.*", out, re.MULTILINE)) == marks
+
+
+@pytest.mark.parametrize("options", [(), ("--depth", "1"), ("--depth", "16", "--shape", "2,4,9,7")], ids=" ".join)
+def test_the_document_is_as_the_schema_says(demo: Demo, options: tuple[str, ...]) -> None:
+    result = demo("--memory", "--json", *options)
+    jsonschema.validate(result.document, schema(), jsonschema.Draft202012Validator)
+    depth = int(options[1]) if options else 8
+    assert {row["depth"] for row in result.document["rows"]} == {1, depth}
+    assert {row["depth"] for row in result.document["growth"]} == set(range(1, depth + 1))
+    assert [claim["number"] for claim in result.document["claims"]] == [8]
+
+
+def test_depth_and_shape_change_what_is_measured_and_are_in_the_command(demo: Demo) -> None:
+    document = demo("--memory", "--json", "--depth", "3", "--shape", "2,8,10,12").document
+    assert document["command"] == "relu-demo --memory --shape 2,8,10,12 --depth 3"
+    assert all(row["unit"] == 2 * 8 * 10 * 12 * 4 for row in document["rows"])
+    training = next(row for row in document["rows"] if row["activation"] == "ELU")
+    assert training["out_of_place"]["live"] == 6 * training["unit"]
+
+
+def test_the_same_measurement_gives_the_same_bytes(process: Demo) -> None:
+    first, second = (process("--memory", "--json") for _ in range(2))
+    assert first.out == second.out
+    assert first.err == second.err == ""
+
+
+@posix
+def test_a_progress_bar_on_stderr_where_that_is_a_terminal() -> None:
+    code, shown, piped = on_a_terminal("--memory", "--json", stdout=False)
+    assert code == 0
+    assert "Measuring [" in shown
+    assert "USDT" not in shown
+    assert piped.startswith("{")
+    assert shown.endswith(" \r")
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 140])
+def test_the_screen_fits(demo: Demo, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for options in ((), ("--depth", "16", "--shape", "4,32,32,32")):
+        assert max(map(len, demo("--memory", *options).out.splitlines())) <= columns
+
+
+def test_json_does_without_rich(process: Demo) -> None:
+    assert sys.executable
+    assert process("--memory", "--json", PYTHONPROFILEIMPORTTIME="1").err.count("| rich") == 0
