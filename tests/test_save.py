@@ -57,7 +57,9 @@ def html_words(text: str) -> list[str]:
 
 
 @pytest.mark.versions
-@pytest.mark.parametrize("options", [("--compare",), (), ("--inplace", "--shape", "2,3,40,50")], ids=" ".join)
+@pytest.mark.parametrize(
+    "options", [("--compare",), (), ("--branches",), ("--inplace", "--shape", "2,3,40,50")], ids=" ".join
+)
 def test_a_file_has_the_same_screen(demo: Demo, save: Save, options: tuple[str, ...]) -> None:
     options = (*options, "--seed", "7")
     screen = without_addresses(demo(*options).out)
@@ -187,6 +189,21 @@ def test_the_terminal_says_nothing_about_a_file(process: Demo, tmp_path: Path, f
 def test_capitals_in_the_ending_will_do(demo: Demo, tmp_path: Path) -> None:
     assert demo("--save", str(tmp_path / "X.SVG")).code == 0
     assert (tmp_path / "X.SVG").read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_a_network_that_goes_to_another_folder_does_not_take_the_file_along(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "net.py").write_text("import os, torch.nn as nn\nos.chdir('elsewhere')\nNet = lambda: nn.ReLU()\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "relu_demo", "--check", "net.py:Net", "--shape", "1,3", "--save", "x.svg"],
+        cwd=tmp_path,
+        env=command_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "x.svg").exists()
 
 
 def test_every_ending_has_its_maker_and_every_screen_is_a_view() -> None:
