@@ -47,6 +47,8 @@ def system_bytes() -> int | None:
 
 def windows_bytes() -> int | None:
     """The free physical memory in bytes, from Windows' GlobalMemoryStatusEx (Win32 API), or None where it fails."""
+    if sys.platform != "win32":
+        return None
 
     class Status(ctypes.Structure):
         _fields_ = (
@@ -58,7 +60,7 @@ def windows_bytes() -> int | None:
         )
 
     status = Status(length=ctypes.sizeof(Status))
-    told: bool = ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))  # type: ignore[attr-defined]
+    told: bool = ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
     return status.available if told else None
 
 

@@ -31,9 +31,10 @@ class Example:
     def run(self) -> str:
         """The command's real output, stdout and stderr as on a terminal of 80 columns, cut as the README's is."""
         with tempfile.TemporaryDirectory() as folder:
-            shim = Path(folder, "relu-demo")
-            shim.write_text(f"#!/bin/sh\nexec '{sys.executable}' -m relu_demo \"$@\"\n")
-            shim.chmod(0o755)
+            for name, starts in (("relu-demo", "-m relu_demo"), ("python", "")):
+                shim = Path(folder, name)
+                shim.write_text(f"#!/bin/sh\nexec '{sys.executable}' {starts} \"$@\"\n")
+                shim.chmod(0o755)
             environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
             environment |= {"PYTHONPATH": str(PROJECT), "COLUMNS": "80", "PYTHONIOENCODING": "utf-8"}
             done = subprocess.run(
