@@ -205,7 +205,7 @@ def command(
         check_stepping()
     if save:
         check_save(save, view)
-    show = Showing(view, save, traceback)
+    show = Showing(view, save and save.absolute(), traceback)  # a network may go to another folder
     seed = random.randrange(DRAWN) if seed is None else seed
     dtype = dtype.removeprefix("torch.")
     if check is not None:

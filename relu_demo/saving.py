@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,7 +34,7 @@ def replace(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         if place.exists():
-            shutil.copymode(place, beside)
+            beside.chmod(place.stat().st_mode)
         beside.replace(place)
     finally:
         with suppress(FileNotFoundError):
@@ -53,4 +51,4 @@ def followed(path: Path) -> Path:
 
 def neighbour(path: Path) -> Path:
     """A new name beside `path`: a file can take the place of another only within one file system."""
-    return path.with_name(f".relu-demo-{secrets.token_hex(6)}.tmp")
+    return path.with_name(f".relu-demo-{os.urandom(6).hex()}.tmp")

@@ -23,6 +23,8 @@ KINDS = [
     ("--dtype", "float64"),
     ("--dtype", "bfloat16"),
     ("--values", "0"),
+    ("--article",),
+    ("--branches", "--article"),
 ]
 
 

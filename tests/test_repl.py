@@ -13,15 +13,18 @@ import pytest
 from conftest import Demo, command_environment, without_addresses
 from test_terminal import ESCAPE, on_a_terminal, posix
 
+from relu_demo.cli import SESSIONS
 from relu_demo.replay import replay
 from relu_demo.report import Finding, Report, Verdict
-from relu_demo.session import ARTICLE, WHOLE, Line, Part, Session, Setup
+from relu_demo.session import WHOLE, Line, Part, Session, Setup
 from relu_demo.trace import Step, Trace
 from relu_demo.views import repl
 
-SCENARIOS = [[] if name == WHOLE else [f"--{name}"] for name in ARTICLE]
-SESSIONS = [[*scenario, *more] for scenario in SCENARIOS for more in ([], ["--article"])]
+SCENARIOS = [[] if name == WHOLE else [f"--{name}"] for name in SESSIONS]
+WITH_ARTICLE = [[*scenario, *more] for scenario in SCENARIOS for more in ([], ["--article"])]
 SETUPS = [["--shape", "2,4,6,7"], ["--dtype", "float64"], ["--dtype", "bfloat16"], ["--shape", "1,2,40,50"]]
+
+PROMPT = re.compile(r"(>>>|\.\.\.)( |$)")
 
 
 def doctest(path: Path) -> subprocess.CompletedProcess[str]:
@@ -52,16 +55,17 @@ def interpreter(sources: list[str]) -> str:
 
 def without_prompts(transcript: str) -> list[str]:
     """The lines that somebody typed."""
-    return [line[4:] for line in transcript.splitlines() if line.startswith((">>> ", "... "))]
+    return [line[4:] for line in transcript.splitlines() if PROMPT.match(line)]
 
 
 def outputs(transcript: str) -> str:
-    """All but what was typed, and the empty lines between the parts."""
+    """All that was printed on standard output: not what was typed, what was raised, and what is empty between parts."""
     parts = re.sub(r"\n\n(?=>>>)", "\n", transcript)
-    return "".join(line for line in parts.splitlines(keepends=True) if not line.startswith((">>> ", "... ")))
+    parts = re.sub(r"^Traceback .*\n  +\.\.\.\n.*\n", "", parts, flags=re.MULTILINE)
+    return "".join(line for line in parts.splitlines(keepends=True) if not PROMPT.match(line))
 
 
-@pytest.mark.parametrize("options", [*SESSIONS, *SETUPS], ids=" ".join)
+@pytest.mark.parametrize("options", [*WITH_ARTICLE, *SETUPS], ids=" ".join)
 def test_doctest_accepts_every_session_in_a_fresh_process(demo: Demo, tmp_path: Path, options: list[str]) -> None:
     path = tmp_path / "session.txt"
     path.write_text(demo("--repl", "--seed", "7", *options).out, encoding="utf-8")
@@ -104,7 +108,7 @@ def test_ids_stand_there_as_they_were(demo: Demo) -> None:
     assert len(set(ids)) == 3
 
 
-@pytest.mark.parametrize("options", SESSIONS, ids=" ".join)
+@pytest.mark.parametrize("options", WITH_ARTICLE, ids=" ".join)
 def test_what_is_typed_again_prints_the_same_again(demo: Demo, options: list[str]) -> None:
     transcript = demo("--repl", "--seed", "7", *options).out
     printed = re.sub(r"0x[0-9a-f]+", "0x...", interpreter(without_prompts(transcript)))
@@ -178,6 +182,14 @@ def test_a_line_of_several_lines_goes_on_behind_the_second_prompt(tmp_path: Path
     assert ">>> x = torch.tensor([\n...     1.5,\n...     2.5,\n... ])\n>>> x\ntensor([1.5000, 2.5000])\n" in text
     (tmp_path / "session.txt").write_text(text)
     assert doctest(tmp_path / "session.txt").returncode == 0
+
+
+def test_a_compound_statement_ends_with_the_empty_line_that_the_interpreter_waits_for(tmp_path: Path) -> None:
+    text = transcript(traced("with torch.no_grad(): x = torch.ones(2)", "x"))
+    assert ">>> with torch.no_grad(): x = torch.ones(2)\n...\n>>> x\ntensor([1., 1.])\n" in text
+    (tmp_path / "session.txt").write_text(text)
+    assert doctest(tmp_path / "session.txt").returncode == 0
+    assert interpreter(without_prompts(text)) == outputs(text)
 
 
 def test_a_number_that_is_no_id_is_compared() -> None:

@@ -42,12 +42,14 @@ def save(demo: Demo, tmp_path: Path) -> Save:
 
 
 def svg_words(text: str) -> list[str]:
-    """The words of a picture, row by row, from left to right."""
-    rows: dict[float, list[str]] = {}
+    """The words of a picture, row by row, from left to right, put where the picture has them."""
+    rows: dict[float, str] = {}
     for element in ElementTree.fromstring(text).iter("{http://www.w3.org/2000/svg}text"):
-        if "textLength" in element.attrib:
-            rows.setdefault(float(element.attrib["y"]), []).append(element.text or "")
-    return " ".join(" ".join(parts) for _, parts in sorted(rows.items())).replace("\xa0", " ").split()
+        if "textLength" in element.attrib and (words := (element.text or "").strip("\n")):
+            row = float(element.attrib["y"])
+            column = round(float(element.attrib["x"]) / float(element.attrib["textLength"]) * len(words))
+            rows[row] = rows.get(row, "").ljust(column) + words.replace("\xa0", " ")
+    return " ".join(words for _, words in sorted(rows.items())).split()
 
 
 def html_words(text: str) -> list[str]:
@@ -55,7 +57,9 @@ def html_words(text: str) -> list[str]:
 
 
 @pytest.mark.versions
-@pytest.mark.parametrize("options", [("--compare",), (), ("--inplace", "--shape", "2,3,40,50")], ids=" ".join)
+@pytest.mark.parametrize(
+    "options", [("--compare",), (), ("--branches",), ("--inplace", "--shape", "2,3,40,50")], ids=" ".join
+)
 def test_a_file_has_the_same_screen(demo: Demo, save: Save, options: tuple[str, ...]) -> None:
     options = (*options, "--seed", "7")
     screen = without_addresses(demo(*options).out)
@@ -163,6 +167,15 @@ def test_a_file_is_as_wide_as_the_screen(save: Save, monkeypatch: pytest.MonkeyP
         assert len(narrow.splitlines()) > 1.5 * len(wide.splitlines())
 
 
+def test_a_title_has_its_place_or_is_left_out(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
+    def titles(columns: str) -> list[str]:
+        monkeypatch.setenv("COLUMNS", columns)
+        return re.findall(r'title"[^>]*>([^<]*)</text>', save(".svg", "--inplace", "--seed", "7"))
+
+    assert titles("80") == ["relu-demo&#160;--inplace&#160;--seed&#160;7"]
+    assert titles("40") == []
+
+
 @pytest.mark.parametrize("force", [{"FORCE_COLOR": "1"}, {"TERM": "dumb"}], ids=["FORCE_COLOR", "TERM=dumb"])
 def test_the_terminal_says_nothing_about_a_file(process: Demo, tmp_path: Path, force: dict[str, str]) -> None:
     for ending in ENDINGS:
@@ -176,6 +189,21 @@ def test_the_terminal_says_nothing_about_a_file(process: Demo, tmp_path: Path, f
 def test_capitals_in_the_ending_will_do(demo: Demo, tmp_path: Path) -> None:
     assert demo("--save", str(tmp_path / "X.SVG")).code == 0
     assert (tmp_path / "X.SVG").read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_a_network_that_goes_to_another_folder_does_not_take_the_file_along(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "net.py").write_text("import os, torch.nn as nn\nos.chdir('elsewhere')\nNet = lambda: nn.ReLU()\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "relu_demo", "--check", "net.py:Net", "--shape", "1,3", "--save", "x.svg"],
+        cwd=tmp_path,
+        env=command_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "x.svg").exists()
 
 
 def test_every_ending_has_its_maker_and_every_screen_is_a_view() -> None:

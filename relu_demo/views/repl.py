@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codeop import compile_command
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TextIO
@@ -68,22 +69,22 @@ class Transcript:
 
 def highlighted(step: Step) -> Text:
     """A step as on the screen of the REPL, its source in colours."""
-    source = Syntax("", "python", theme=COLOURS).highlight(typed(step))
-    source.rstrip()
-    lines = [Text.assemble((prompt, "bold"), line) for prompt, line in zip(prompts(), source.split("\n"), strict=False)]
-    return Text("\n").join([*lines, *map(Text, step.output.splitlines())])
+    lines = typed(step)
+    source = Syntax("", "python", theme=COLOURS).highlight("\n".join(lines)).split("\n")[: len(lines)]
+    typing = [Text.assemble((prompt, "bold"), line) for prompt, line in zip(prompts(), source, strict=False)]
+    return Text("\n").join([*typing, *map(Text, step.output.splitlines())])
 
 
 def for_doctest(step: Step, changing: frozenset[str]) -> str:
     """A step as doctest accepts it from another process, whose ids and addresses are others."""
-    source, output = typed(step), step.output
+    directive, output = "", step.output
     if not changing.isdisjoint(NUMBER.findall(output)):
-        source += "  # doctest: +SKIP"
+        directive = "  # doctest: +SKIP"
     elif ADDRESS.search(output):
-        source += "  # doctest: +ELLIPSIS"
+        directive = "  # doctest: +ELLIPSIS"
         output = ADDRESS.sub("0x...", output)
-    lines = [prompt + line for prompt, line in zip(prompts(), source.split("\n"), strict=False)]
-    return "\n".join([*lines, *(line or "<BLANKLINE>" for line in output.splitlines())])
+    typing = [prompt + line for prompt, line in zip(prompts(), typed(step, directive), strict=False)]
+    return "\n".join([*typing, *(line or "<BLANKLINE>" for line in output.splitlines())])
 
 
 def prompts() -> Iterator[str]:
@@ -93,9 +94,14 @@ def prompts() -> Iterator[str]:
         yield "... "
 
 
-def typed(step: Step) -> str:
-    """A step's source with its comment behind it."""
-    return f"{step.line.source}  # {step.line.comment}" if step.line.comment else step.line.source
+def typed(step: Step, directive: str = "") -> list[str]:
+    """The lines of a step's source as they are typed, with its comment and a directive behind them.
+
+    Behind a compound statement there is an empty one, for which the REPL waits.
+    """
+    comment = f"  # {step.line.comment}" if step.line.comment else ""
+    source = step.line.source + comment + directive
+    return [*source.split("\n"), ""] if compile_command(source) is None else source.split("\n")
 
 
 def ids(trace: Trace) -> frozenset[str]:

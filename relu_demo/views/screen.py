@@ -22,6 +22,9 @@ MONOSPACE = "ui-monospace, 'SFMono-Regular', Menlo, Consolas, 'DejaVu Sans Mono'
 ASPECT = 0.602
 """Width to height of most of them."""
 
+BUTTONS = 16
+"""How much wider than its title a picture must be, in characters, for rich's three buttons to have their place."""
+
 THEME = TerminalTheme(
     (22, 24, 29),
     (238, 240, 243),
@@ -133,8 +136,13 @@ def svg(screen: RenderableType, title: str) -> str:
     """The screen as a picture in SVG, under a title. It needs nothing from elsewhere."""
     template = SVG.replace("TITLE", braced(escape(title)))
     unique = f"relu-demo-{zlib.crc32(title.encode()):08x}"  # for pages that hold several such pictures
-    return draw(screen).export_svg(
-        title=title, theme=THEME, code_format=template, font_aspect_ratio=ASPECT, unique_id=unique
+    drawn = draw(screen)
+    return drawn.export_svg(
+        title=title if len(title) + BUTTONS <= drawn.width else "",
+        theme=THEME,
+        code_format=template,
+        font_aspect_ratio=ASPECT,
+        unique_id=unique,
     )
 
 
