@@ -28,7 +28,7 @@ class Recorder:
         self.listed = listed
         self.alive: list[Any] = []
         self.nodes: dict[int, Node] = {}
-        self.seen: dict[tuple[int, int], Values] = {}
+        self.seen: dict[tuple[int, int, int], Values] = {}
         self.compared: dict[tuple[int, int], tuple[int, int, float]] = {}
 
     def look(self, namespace: dict[str, Any]) -> dict[str, TensorState]:
@@ -70,7 +70,8 @@ class Recorder:
 
     def values(self, tensor: torch.Tensor) -> Values:
         """A copy of the values, made once for each version of each tensor, and once for the same numbers."""
-        key = (id(tensor), tensor._version)
+        # The address too: `.data = ...` gives a tensor another storage and counts no version.
+        key = (id(tensor), storage_address(tensor), tensor._version)
         if key not in self.seen:
             self.alive.append(tensor)
             now = tensor.detach()
