@@ -11,6 +11,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from html import unescape
 from html.parser import HTMLParser
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,7 @@ def test_a_transcript_can_be_saved_too(demo: Demo, save: Save) -> None:
     options = ("--repl", "--inplace", "--seed", "7")
     assert without_addresses(save(".txt", *options)) == without_addresses(demo(*options).out)
     for words in (html_words(save(".html", *options)), svg_words(save(".svg", *options))):
-        assert words[:6] == [">>>", "import", "torch", ">>>", "import", "torch.nn"]
+        assert "".join(words).startswith(">>>importtorch>>>importtorch.nnasnn>>>")
         assert "doctest:" not in words
 
 
@@ -339,6 +340,8 @@ def comparable(picture: str) -> tuple[list[str], list[str], list[str]]:
 @pytest.mark.versions
 @pytest.mark.parametrize("name", PICTURES)
 def test_the_pictures_of_the_readme_are_what_the_command_draws(tmp_path: Path, name: str) -> None:
+    if "--repl" in PICTURES[name] and int(version("pygments").split(".")[1]) < 20:
+        pytest.skip("an older Pygments takes Python apart in another way")
     there = comparable((FOLDER / name).read_text(encoding="utf-8"))
     assert comparable(make(name, tmp_path).read_text(encoding="utf-8")) == there, "give: python scripts/pictures.py"
     words, styles, cells = there

@@ -104,9 +104,8 @@ def chains(report: MemoryReport) -> Iterator[RenderableType]:
 
 def chain(report: MemoryReport, title: str) -> Table:
     """The chain of that title at each depth."""
-    table = Table(
-        "K", "live", "peak", title=title, box=None, padding=(0, 2, 0, 0), title_justify="left", header_style="dim"
-    )
+    table = Table("K", "live", "peak", box=None, padding=(0, 2, 0, 0), title_justify="left", header_style="dim")
+    table.title = title.replace("+ReLU", "\n+ReLU")  # two lines, so that four of these stand in 80 columns
     for row in report.growth:
         if row.situation.title == title:
             live = pair(row.out_of_place.live, row.in_place.live, row.unit)
