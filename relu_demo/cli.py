@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from traceback import format_exception
-from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,19 +27,12 @@ from relu_demo.options import (
     scenario_value,
     view_flag,
 )
-from relu_demo.saving import check_place, replace
-from relu_demo.session import ARTICLE, WHOLE, Session, Setup
+from relu_demo.running import Showing, check_save, progress_bar, run_scenario
+from relu_demo.session import ARTICLE, LISTED, WHOLE, Session, Setup
 from relu_demo.session import article as article_session
-from relu_demo.views import SCREENS, saved, view_named
-
-if TYPE_CHECKING:
-    from relu_demo.views import AnyReport
 
 DRAWN = 10_000
 """A seed below this one is drawn where none is given: short enough to be typed again."""
-
-LISTED = 1000
-"""Up to how many elements a tensor's values are listed in JSON where nobody asks for more."""
 
 SESSIONS: Mapping[str, Callable[[Setup], Session]] = {
     **{scenario: partial(article_session, scenario) for scenario in ARTICLE},
@@ -63,9 +52,6 @@ GOES_WITH = {
     "repl": SESSIONS,
 }
 """The scenarios that an option goes with, by its name. Options that are not here go with all."""
-
-CLOSED_PIPE = (errno.EPIPE, errno.EINVAL)
-"""How Unix and Windows say that nobody reads on."""
 
 HEADINGS = {
     "What it does (one of these, or none to replay the whole session)": (
@@ -210,27 +196,15 @@ def command(
     dtype = dtype.removeprefix("torch.")
     if check is not None:
         asked = Asked(check, tuple(shapes), seed, device, dtype, train)
-        return run_scenario(lambda scenarios: scenarios.checked(asked, progress_bar), show)
+        return run_scenario(lambda scenarios: scenarios.checked(asked, partial(progress_bar, "Checking")), show)
     shape = images(shapes)
     if scenario == "memory":
         options = memory_options(shape or Options.shape, depth, device)
-        return run_scenario(lambda scenarios: scenarios.measured(options, progress_bar), show)
+        return run_scenario(lambda scenarios: scenarios.measured(options, partial(progress_bar, "Measuring")), show)
     session = SESSIONS[scenario](Setup(seed, readable(shape or Setup.shape), device, dtype, article))
     if view == "step":
         return run_scenario(lambda scenarios: scenarios.stepped(session, values, sys.stdout), show)
     return run_scenario(lambda scenarios: scenarios.replayed(session, values), show)
-
-
-@dataclass(frozen=True)
-class Showing:
-    """How a report is shown: in the view of that name, on standard output or saved to a file.
-
-    With `traceback` an error of the user's own network is shown whole before the line that tells it.
-    """
-
-    view: str
-    save: Path | None = None
-    traceback: bool = False
 
 
 def check_stepping() -> None:
@@ -247,71 +221,3 @@ def memory_options(shape: tuple[int, int, int, int], depth: int, device: str) ->
         return Options(shape, depth, device)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="'--shape'") from error
-
-
-def progress_bar(done: int, of: int) -> None:
-    """Draws a progress bar on stderr, where that is a terminal. Called only when nothing is being measured."""
-    if sys.stderr is not None and sys.stderr.isatty():
-        filled = 30 * done // max(of, 1)
-        text = f"\rMeasuring [{'#' * filled}{'-' * (30 - filled)}]"
-        sys.stderr.write(text if done < of else "\r" + " " * len(text) + "\r")
-        sys.stderr.flush()
-
-
-def check_save(save: Path, view: str) -> None:
-    """Raises a usage error where the view has no screen, or where its file cannot be written."""
-    if view not in SCREENS:
-        raise click.UsageError(f"--{view} has no screen to save; give --save without it, or --{view} > FILE")
-    try:
-        check_place(save)
-    except OSError as error:
-        message = f"'{save}' cannot be written ({error.strerror}); give a file in a folder that you can write to"
-        raise click.BadParameter(message, param_hint="'--save'") from error
-
-
-def run_scenario(run: Callable[[Any], AnyReport], show: Showing) -> int:
-    """Loads PyTorch, has the scenario run, shows its report and gives the exit code."""
-    from relu_demo.loading import LoadError, load_torch
-
-    try:
-        load_torch()
-    except LoadError as error:
-        raise click.ClickException(str(error)) from error
-
-    from relu_demo import scenarios
-    from relu_demo.machine import SetupError
-    from relu_demo.network.target import BadInput, NetworkError
-    from relu_demo.replay import LineError
-
-    try:
-        report = run(scenarios)
-    except SetupError as error:
-        raise click.BadParameter(str(error), param_hint=f"'{error.option}'") from error
-    except NetworkError as error:
-        if show.traceback and error.__cause__ is not None:
-            print("".join(format_exception(error.__cause__)), file=sys.stderr, end="")
-        more = "" if show.traceback else "; --traceback shows the rest"
-        raise click.ClickException(f"an error of your own code: {error}{more}") from error
-    except BadInput as error:
-        raise click.BadParameter(str(error), param_hint="'--check'") from error
-    except LineError as error:
-        raise click.ClickException(str(error)) from error
-    if show.save:
-        replace(show.save, saved(show.view, report, show.save.suffix.lower()))
-        if sys.stderr is not None and sys.stderr.isatty():
-            print(f"Saved to {show.save}", file=sys.stderr)
-    else:
-        deliver(report, show.view)
-    return 0 if report.ok else 1
-
-
-def deliver(report: AnyReport, view: str) -> None:
-    """Shows the report on standard output. A closed pipe is no fault: its reader has seen enough."""
-    if sys.stdout is None:
-        raise click.ClickException("the output cannot be written: standard output is closed")
-    try:
-        view_named(view).show(report, sys.stdout)
-        sys.stdout.flush()
-    except OSError as error:
-        if error.errno not in CLOSED_PIPE:
-            raise

@@ -12,11 +12,8 @@ from typing import Any
 import torch
 
 from relu_demo.recorder import Recorder
-from relu_demo.session import Line, Session
+from relu_demo.session import LISTED, Line, Session
 from relu_demo.trace import Look, Step, TensorState, Trace, TracedPart
-
-LISTED = 1000
-"""Up to how many elements a tensor's values are listed unless a caller asks for more."""
 
 
 class LineError(Exception):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
-from relu_demo.trace import Trace
+if TYPE_CHECKING:
+    from relu_demo.trace import Trace
 
 
 class Verdict(str, Enum):

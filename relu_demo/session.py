@@ -109,6 +109,9 @@ class Session:
         return f"relu-demo{scenario} {self.setup.options}"
 
 
+LISTED = 1000
+"""Up to how many elements a tensor's values are listed where nobody asks for more."""
+
 KERNEL = 3
 """Height and width of conv1's kernel, in elements: the smallest input that it can read."""
 

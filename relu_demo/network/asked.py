@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from relu_demo.network.report import Report
+if TYPE_CHECKING:
+    from relu_demo.network.report import Report
 
 
 @dataclass(frozen=True)

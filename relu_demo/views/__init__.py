@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, TextIO, cast
 
-from relu_demo.memory import MemoryReport
-from relu_demo.network.asked import Answer
-from relu_demo.report import Report
-
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-AnyReport = Report | MemoryReport | Answer
-"""What a view can show."""
+    from relu_demo.memory import MemoryReport
+    from relu_demo.network.asked import Answer
+    from relu_demo.report import Report
+
+    AnyReport = Report | MemoryReport | Answer
+    """What a view can show."""
 
 VIEWS: Mapping[str, str] = {
     "tables": "relu_demo.views.tables",

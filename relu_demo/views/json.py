@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from relu_demo import __version__
 from relu_demo.memory import Measurement, MemoryReport
 from relu_demo.network.asked import Answer
 from relu_demo.report import Finding, Report
 from relu_demo.trace import Look, Nested, Node, Step, TensorState, TracedPart
-from relu_demo.views import AnyReport
+
+if TYPE_CHECKING:
+    from relu_demo.views import AnyReport
 
 SCHEMA_VERSION = 1
 """Goes up by one when a reader of the document would have to change."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.segment import Segment
@@ -14,11 +14,13 @@ from rich.text import Text
 from relu_demo.report import Finding, Report, Verdict
 from relu_demo.session import Line
 from relu_demo.trace import Step, Trace
-from relu_demo.views import AnyReport
 from relu_demo.views.claims import VERDICTS, claims
 from relu_demo.views.parts import MARK, NARROW, code
 from relu_demo.views.state import States, layouts, pictures, rows
 from relu_demo.views.tables import header
+
+if TYPE_CHECKING:
+    from relu_demo.views import AnyReport
 
 BAR = "reverse"
 """The style of the first and the last line of the screen."""

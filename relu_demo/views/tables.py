@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
@@ -16,7 +16,6 @@ from relu_demo.network.asked import Answer
 from relu_demo.report import Report
 from relu_demo.session import BESIDE, DIFFERENCES
 from relu_demo.trace import Trace, TracedPart
-from relu_demo.views import AnyReport
 from relu_demo.views.claims import claims
 from relu_demo.views.differences import Differences
 from relu_demo.views.flow import flow
@@ -26,6 +25,9 @@ from relu_demo.views.moments import Moments
 from relu_demo.views.network import CheckScreen
 from relu_demo.views.parts import code
 from relu_demo.views.screen import show as write
+
+if TYPE_CHECKING:
+    from relu_demo.views import AnyReport
 
 APART = 3
 """Between two tables beside each other, in characters."""
