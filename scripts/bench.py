@@ -17,7 +17,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from _torch import need_torch
 
 from relu_demo.session import Setup, article
 
@@ -89,6 +92,7 @@ def compare(case: Case, runs: int) -> bool:
 
 def main() -> None:
     """Runs every case, or those whose name has one of the given words in it."""
+    need_torch()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", help="only the cases with one of these words in their name")
     parser.add_argument("--runs", type=int, default=9, help="how often each command is run (default: 9)")

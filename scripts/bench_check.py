@@ -11,8 +11,12 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from _torch import need_torch
+
+need_torch()
 warnings.simplefilter("ignore")
 
 import torch  # noqa: E402
