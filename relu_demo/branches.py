@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from relu_demo.session import DIFFERENCES, KERNEL, Line, Moment, Part, Session, Setup, preparation
 
-X, H1, H2 = Moment("x", "x"), Moment("h1", "h1"), Moment("h2", "h2")
+X, H1, H2 = Moment("x", "x as conv2 reads it"), Moment("h1", "h1"), Moment("h2", "h2")
 GRADIENTS = Moment("conv1_grad", "conv1.weight.grad"), Moment("conv2_grad", "conv2.weight.grad")
 
 AGAIN = (Line("conv1.zero_grad(set_to_none=True)"), Line("conv2.zero_grad(set_to_none=True)"))
@@ -100,7 +100,7 @@ CURES = (
 
 LEAF = Part(
     "leaf",
-    "A third way: a leaf that requires grad",
+    "The third fault: in place on a leaf that requires grad",
     (
         Line("leaf = torch.randn(3, requires_grad=True)"),
         Line("rl1(leaf)", "refused at once", raises=True),

@@ -81,7 +81,7 @@ Examples
   relu-demo --inplace --shape 1,1,4,4 --seed 1
   relu-demo --check my_net.py:Net --shape 1,3,224,224 --train
   relu-demo --compare --article --save relu.svg
-  relu-demo --inplace --repl > session.txt; python -m doctest session.txt
+  relu-demo --inplace --repl > session.txt; python -W ignore -m doctest session.txt
   relu-demo --compare --json | jq '.parts.in_place.moments.o1_after.zeroed'
 """
 

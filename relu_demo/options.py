@@ -55,11 +55,10 @@ class ShapeType(click.ParamType):  # type: ignore[type-arg]
         try:
             shape = tuple(int(size) for size in value.split(","))
         except ValueError:
-            self.fail(f"{given} is not whole numbers between commas; {INSTEAD}", param, ctx)
+            self.fail(f"{given} is not whole numbers between commas; give for example 1,3,5,5", param, ctx)
         if min(shape) < 1:
-            self.fail(
-                f"{given} has {shorten(str(min(shape)))} in it, and every size is at least 1; {INSTEAD}", param, ctx
-            )
+            why = f"has {shorten(str(min(shape)))} in it, and every size is at least 1"
+            self.fail(f"{given} {why}; give for example 1,3,5,5", param, ctx)
         if math.prod(shape) > MOST_ELEMENTS:
             self.fail(f"{given} has more elements than PyTorch can count; give a smaller shape", param, ctx)
         return shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from contextlib import nullcontext, redirect_stdout
 from typing import TextIO
@@ -66,8 +67,20 @@ def checked(asked: Asked, progress: Progress) -> Answer:
             inputs = [torch.randn(shape, device=device, dtype=dtype) for shape in asked.shapes]
         except RuntimeError as error:
             raise SetupError("--shape", f"PyTorch cannot make such an input: {first_words(error)}") from error
+        needs_shapes(network, len(inputs))
         report = examine(network, tuple(inputs), {}, asked.train, progress)
     return Answer(asked, torch.__version__, report)
+
+
+def needs_shapes(network: torch.nn.Module, given: int) -> None:
+    """Gives None where the network's forward takes so many inputs. Raises SetupError where it takes more."""
+    forward = inspect.signature(network.forward)
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    needed = [p.name for p in forward.parameters.values() if p.kind in positional and p.default is p.empty]
+    if len(needed) > given:
+        raise SetupError(
+            "--shape", f"the network takes {' and '.join(needed)}; give one --shape for each, in this order"
+        )
 
 
 def measured(options: Options, progress: Progress) -> MemoryReport:

@@ -65,6 +65,27 @@ NETWORKS = """
         def forward(self, x):
             return getattr(self, "[red]")(x + 1)
 
+    class Raises(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, grad):
+            raise ValueError("no backward for you")
+
+    class Stubborn(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear, self.relu = nn.Linear(4, 4), nn.ReLU(inplace=True)
+
+        def forward(self, x):
+            return Raises.apply(self.relu(self.linear(x)))
+
+    class Leaves(nn.Module):
+        def forward(self, x):
+            sys.exit(3)
+
     class Needs(nn.Module):
         def __init__(self, width):
             super().__init__()
@@ -126,7 +147,7 @@ def test_in_place_after_a_sigmoid_is_the_loud_fault(demo: Demo, nets: str) -> No
 def test_a_function_and_a_module_will_do_and_what_is_safe_ends_with_0(demo: Demo, nets: str, name: str) -> None:
     result = demo("--check", f"{nets}:{name}", "--shape", "3,4")
     assert result.code == 0
-    assert ("safe" if name == "build" else "No call is in place") in result.out
+    assert ("safe" if name == "build" else "No call that takes inplace= is in place") in result.out
 
 
 def test_a_package_is_found_from_the_current_folder(
@@ -196,7 +217,13 @@ BAD = {
         ["nets.py:AfterSigmoid", "--shape", "2,17"],
         "raised RuntimeError: mat1 and mat2 shapes cannot be",
     ),
-    "no shape": (["nets.py:AfterSigmoid"], "raised TypeError"),
+    "no shape": (["nets.py:AfterSigmoid"], "the network takes x; give one --shape for each, in this order"),
+    "a shape too few": (["nets.py:Two", "--shape", "2,3"], "the network takes x and y; give one --shape for each"),
+    "its own backward": (
+        ["nets.py:Stubborn", "--shape", "2,4"],
+        "the network's backward raised ValueError: no backward",
+    ),
+    "leaves": (["nets.py:Leaves", "--shape", "2,4"], "the network's forward raised SystemExit: 3"),
     "a scenario beside it": (["nets.py:build", "--compare"], "are two scenarios; give one of them"),
     "a depth": (["nets.py:build", "--depth", "2"], "--depth does not go with --check"),
     "an integer dtype": (["nets.py:build", "--shape", "2,4", "--dtype", "int64"], "int64 is not a floating dtype"),
@@ -257,3 +284,4 @@ def test_from_python() -> None:
     document: Any = report.to_dict()
     assert document["ok"] is True
     assert "<pre" in report._repr_html_()
+    assert "1 in-place call, all safe." in str(report)

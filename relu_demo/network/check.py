@@ -116,6 +116,9 @@ class _Check:
         off = tuple(_call(s, _suspicions(s)) for s in seen if not s.written)
         outcome = self.runner.run(lambda index, call: call.written)
         whole = self._as_written(outcome, watched)
+        error = self.base.backward_error if whole.out_of_place_backward is False else None
+        if error is not None and not isinstance(error, RuntimeError):  # PyTorch's own are RuntimeErrors
+            raise NetworkError(said_by(error, "the network's backward")) from error
         writes = self._writes() if whole.out_of_place_backward is False else ()
         advice, conflicts = self._advice(calls, off, outcome, watched)
         device = next(
@@ -152,13 +155,13 @@ class _Check:
             with uncompiled():
                 try:
                     result = watch.forward(lambda: self.runner.forward(inputs))
-                except Exception as error:
+                except (Exception, SystemExit) as error:
                     raise NetworkError(said_by(error, "the network's forward")) from error
                 stale = []
                 if backward:
                     outputs = [t for t in tensors(result) if t.requires_grad]
                     # An error of another kind may end it; what was stale up to there still counts.
-                    with suppress(RuntimeError):
+                    with suppress(Exception):
                         gradients(outputs, self.model)
                     stale = watch.stale()
             calls = watch.finish(result, self.model)

@@ -199,6 +199,12 @@ class Report:
         plain["advice"]["saves_peak"] = self.advice.saves_peak
         return plain
 
+    def __str__(self) -> str:
+        """The tables as plain text."""
+        from relu_demo.views.network import report_text
+
+        return report_text(self)
+
     def __rich__(self) -> Any:
         """The tables, for rich."""
         from relu_demo.views.network import report_view

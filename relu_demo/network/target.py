@@ -67,7 +67,8 @@ def _import_file(path: Path) -> ModuleType:
             del sys.modules[path.stem]
         else:
             sys.modules[path.stem] = before
-        raise NetworkError(said_by(error, f"importing {path}")) from error
+        hint = "; give it as package.module:name" if "relative import" in str(error) else ""
+        raise NetworkError(said_by(error, f"importing {path}") + hint) from error
     return module
 
 

@@ -119,5 +119,5 @@ def common(states: Sequence[TensorState]) -> str:
         f"{tuple(state.shape)} {state.dtype} on {state.device}, requires_grad={state.requires_grad}" for state in states
     ]
     if len(set(told)) == 1:
-        return f"each: {told[0]}"
+        return f"each: {told[0]}; in 1.10: as in the article"
     return "\n".join(f"{state.name}: {text}" for state, text in zip(states, told, strict=True))

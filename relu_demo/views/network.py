@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
 
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -18,7 +19,7 @@ SAFE, FAULT, OPEN = ("safe", "green"), ("FAULT", "bold reverse red"), ("doubt", 
 """A verdict's word and its style: the word carries it, the colour helps."""
 
 MEANS = {
-    "changes-result": "the network's result is another one",
+    "changes-result": "the network's result is wrong",
     "breaks-backward": "backward raises",
     "overwrites-input": "a tensor that the caller passed in is overwritten",
     "refused": "PyTorch raises in the forward",
@@ -40,13 +41,13 @@ class CheckScreen:
         if self.command:
             yield Text(self.command, style="dim")
         if report.calls:
-            yield from ("", Text("In place, each alone, the others out of place", style="bold"))
+            yield from ("", Text("Calls with inplace=True: what each does alone, the others off", style="bold"))
             yield _rows([_row(call, options.max_width) for call in report.calls], options.max_width)
         if report.writes:
             yield from ("", Text("Other in-place writes that break backward", style="bold"))
             rows = [(FAULT, "", _titled(w.place, [_by("saved before by", w.saved_by)]), "") for w in report.writes]
             yield _rows(rows, options.max_width)
-        yield from ("", Text("As written, against everything out of place", style="bold"))
+        yield from ("", Text("As written, against the same with every inplace= off", style="bold"))
         yield from _whole(report)
         yield from ("", Text("Advice", style="bold"))
         yield from _advice(report)
@@ -58,6 +59,14 @@ class CheckScreen:
 def report_view(report: Report) -> RenderableType:
     """What a terminal shows of a report."""
     return CheckScreen(report)
+
+
+def report_text(report: Report) -> str:
+    """The same as plain text, 100 columns wide."""
+    console = Console(width=100, file=StringIO(), highlight=False, markup=False, emoji=False, color_system=None)
+    with console.capture() as capture:
+        console.print(CheckScreen(report))
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
 def report_html(report: Report) -> str:
@@ -74,15 +83,15 @@ def _header(report: Report) -> Iterator[RenderableType]:
     yield Text.assemble((report.network, "bold"), f"  {mode}, {grad}, on {report.device}")
     bad = sum(not call.safe for call in report.calls)
     if not report.calls:
-        yield Text("No call is in place.")
+        yield Text("No call that takes inplace= is in place.")
     elif report.ok:
         yield Text(f"{_count(len(report.calls), 'in-place call')}, all safe.", style=SAFE[1])
     else:
-        yield Text(f"{_count(len(report.calls), 'in-place call')}, {bad or 'none'} of them not safe alone.")
+        yield Text(f"{_count(len(report.calls), 'in-place call')}, {bad or 'none'} of which can do harm alone.")
     yield Text(f"{_count(report.forwards, 'forward')} and {_count(report.backwards, 'backward')} run.", style="dim")
 
 
-Row = tuple[tuple[str, str], str, Text, str]
+Row = tuple[tuple[str, str], str, Group, str]
 
 
 def _row(call: Call, width: int) -> Row:
@@ -95,11 +104,8 @@ def _row(call: Call, width: int) -> Row:
     return verdict, f"{call.index}", _titled(call.place, lines), f"{call.bytes:,}"
 
 
-def _titled(place: Place, lines: Sequence[str]) -> Text:
-    text = Text(_place(place))
-    for line in lines:
-        text.append(f"\n  {line}")
-    return text
+def _titled(place: Place, lines: Sequence[str]) -> Group:
+    return Group(Text(_place(place)), *(Padding(line, (0, 0, 0, 2)) for line in map(Text, lines)))
 
 
 def _rows(rows: Sequence[Row], width: int) -> Table:
@@ -114,7 +120,8 @@ def _rows(rows: Sequence[Row], width: int) -> Table:
         table.add_row("", Text("#", style="dim"), Text("call", style="dim"), Text("bytes", style="dim"))
     for (word, style), number, text, size in rows:
         if narrow:
-            table.add_row(Text(word, style=style), text.append(f"\n  {size} bytes" if size else ""))
+            written = [Padding(Text(f"writes over {size} bytes"), (0, 0, 0, 2))] if size else []
+            table.add_row(Text(word, style=style), Group(text, *written))
         else:
             table.add_row(Text(word, style=style), number, text, size)
     return table
@@ -144,7 +151,7 @@ def _whole(report: Report) -> Iterator[Text]:
     if whole.backward is not None:
         yield Text("Backward runs." if whole.backward else f"Backward raises: {_words(whole.backward_error or '')}")
     if whole.out_of_place_backward is False:
-        yield Text("With everything out of place, backward raises too.")
+        yield Text("With every inplace= off, backward raises too.")
     for conflict in whole.conflicts:
         writer, saver = conflict.overwritten_by, conflict.saved_by
         yield Text(f"Together: {_place(writer)} writes over what {_place(saver)} saved.")
@@ -154,7 +161,7 @@ def _advice(report: Report) -> Iterator[Text]:
     advice = report.advice
     rows = {call.index: call for call in (*report.calls, *report.off)}
     if not advice.turn_off and not advice.turn_on:
-        yield Text("Nothing to turn." if report.ok else "No switch to turn.")
+        yield Text("Nothing to change." if report.ok else "No inplace= to change: these writes have no such switch.")
     for title, indices in (("Turn off (inplace=False)", advice.turn_off), ("Could be on", advice.turn_on)):
         places = unique(rows[index].place for index in indices)
         if places:

@@ -75,5 +75,5 @@ def code(steps: Sequence[Step], comments: bool = True) -> Text:
             line.append(" " * (COMMENTS - len(step.line.source)) + f"  # {step.line.comment}", style="dim italic")
         lines.append(line)
         if step.error is not None:
-            lines.append(Text(step.error, style=ERROR))
+            lines.append(Text(step.output.partition("  ...\n")[2].rstrip(), style=ERROR))
     return Text("\n").join(lines)

@@ -77,6 +77,6 @@ def test_every_kind_of_screen() -> None:
     both = nn.Sequential(nn.Linear(4, 4), nn.LeakyReLU(0.1, True), nn.Dropout(0.5, True))
     assert "breaks-backward" in shown(check(loud, torch.randn(2, 4)), 80)
     assert "Together: dropout in 2 writes over what leaky_relu in 1 saved." in shown(check(both, torch.randn(2, 4)), 80)
-    assert "No call is in place." in shown(check(nn.Linear(4, 4), torch.randn(2, 4)), 80)
+    assert "No call that takes inplace= is in place." in shown(check(nn.Linear(4, 4), torch.randn(2, 4)), 80)
     assert "all safe" in shown(check(both[:2], torch.randn(2, 4)), 80)
     assert "refused" in shown(check(nn.ReLU(True), torch.randn(2, 4, requires_grad=True)), 80)
