@@ -87,7 +87,8 @@ def _header(report: Report) -> Iterator[RenderableType]:
     elif report.ok:
         yield Text(f"{_count(len(report.calls), 'in-place call')}, all safe.", style=SAFE[1])
     else:
-        yield Text(f"{_count(len(report.calls), 'in-place call')}, {bad or 'none'} of which can do harm alone.")
+        harm = f"{bad} not safe" if bad else "each safe alone, but not all together"
+        yield Text(f"{_count(len(report.calls), 'in-place call')}: {harm}.")
     yield Text(f"{_count(report.forwards, 'forward')} and {_count(report.backwards, 'backward')} run.", style="dim")
 
 
