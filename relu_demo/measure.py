@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,7 @@ from torch import nn
 from relu_demo.allocator import listen
 from relu_demo.memory import Figures, Measurement, Options, Situation, situations
 from relu_demo.saved import INPUT, saved
+from relu_demo.threads import one_thread
 
 Progress = Callable[[int, int], None]
 
@@ -33,23 +34,11 @@ def measure(
     notify = progress or (lambda done, of: None)
     found = []
     notify(0, len(rows))
-    with _threads(options):
+    with one_thread() if math.prod(options.shape) <= SMALL else nullcontext():
         for row in rows:
             found.append(_measure(row, options))
             notify(len(found), len(rows))
     return tuple(found)
-
-
-@contextmanager
-def _threads(options: Options) -> Iterator[None]:
-    # On a busy machine threads wait for one another: seconds for what one does in a tenth. The bytes are the same.
-    before = torch.get_num_threads()
-    if math.prod(options.shape) <= SMALL:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)

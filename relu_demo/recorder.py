@@ -9,13 +9,14 @@ from typing import Any
 import torch
 
 from relu_demo.session import Moment
+from relu_demo.threads import one_thread
 from relu_demo.trace import Look, Node, TensorState, Values
 
 CORNER = 8
 """Rows and columns of the corner that is always listed, in elements."""
 
-BLOCK = 2**22
-"""How many elements are counted at a time. With fewer, PyTorch's threads wait for each other more than they count."""
+BLOCK = 2**19
+"""How many elements are counted at a time: what fits into a processor's cache."""
 
 INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 """The dtype that shows an element's bits, by its size in bytes."""
@@ -98,6 +99,7 @@ def zeroed(was: torch.Tensor, now: torch.Tensor) -> torch.Tensor:
     return (was < 0) & (now == 0)
 
 
+@one_thread()
 def count(where: Callable[..., torch.Tensor], *tensors: torch.Tensor) -> int:
     """For how many elements `where` is true, given tensors of one shape.
 
@@ -107,6 +109,7 @@ def count(where: Callable[..., torch.Tensor], *tensors: torch.Tensor) -> int:
     return sum(int(torch.count_nonzero(where(*block))) for block in blocks)
 
 
+@one_thread()
 def largest(was: torch.Tensor, now: torch.Tensor) -> float:
     """The largest absolute difference between two tensors of one shape, block by block as in `count`."""
     blocks = zip(torch.split(was.reshape(-1), BLOCK), torch.split(now.reshape(-1), BLOCK), strict=True)
@@ -149,6 +152,7 @@ def storage_address(tensor: torch.Tensor) -> int:
     return int(tensor.storage().data_ptr())  # type: ignore[no-untyped-call]  # PyTorch before 2.0
 
 
+@one_thread()
 def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
     """Whether two tensors have the same shape and dtype and, element for element, the same bits."""
     if a.shape != b.shape or a.dtype != b.dtype or a.device != b.device:
@@ -157,6 +161,7 @@ def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
     return torch.equal(a.contiguous().view(bits), b.contiguous().view(bits))
 
 
+@one_thread()
 def copy_values(tensor: torch.Tensor, listed: int) -> Values:
     """A copy of the tensor's values with their summary. Lists them in full up to `listed` elements."""
     copy = tensor.clone()
