@@ -91,7 +91,10 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = command.main(list(arguments), prog_name="relu-demo", standalone_mode=False)
     except click.ClickException as error:
-        return fault(error.format_message())
+        message = error.format_message()
+        options = {name for parameter in command.params for name in parameter.opts}
+        meant = [f"--{argument}" for argument in arguments if f"--{argument}" in options]
+        return fault(f"{message}; did you mean {meant[0]}?" if meant and "extra argument" in message else message)
     except (click.Abort, KeyboardInterrupt):
         return 130
     except SystemExit as end:  # how click ends shell completion, and --help into a closed pipe

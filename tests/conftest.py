@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from relu_demo.cli import run
 
 ROOT = Path(__file__).parent.parent
+
+torch.set_num_threads(1)  # the tensors are small: on a busy machine several threads only wait for one another
 
 
 @dataclass(frozen=True)

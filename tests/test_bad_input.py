@@ -47,7 +47,7 @@ BAD = {
     "a seed too low": (["--seed", str(-(2**63) - 1)], "is out of PyTorch's range"),
     "values below zero": (["--values", "-1"], "-1 is not in the range"),
     "an option without its value": (["--seed"], "'--seed' requires an argument"),
-    "an argument": (["compare"], "unexpected extra argument (compare)"),
+    "an argument": (["compare"], "unexpected extra argument (compare); did you mean --compare?"),
     "a line break in a value": (["--seed", "1\n2\x1b[31m"], r"'1 2\x1b[31m' is not a whole number"),
 }
 

@@ -21,15 +21,15 @@ def test_every_situation_has_figures_in_units_and_bytes_bars_and_a_reason(demo: 
     for row in rows:
         title, there, here, *why = row.splitlines()
         assert re.search(r": saves (nothing|[\d.]+ of [\d.]+ (live|at the peak))", title)
-        assert re.fullmatch(r"  not in place +[\d.]+ +\d+ +[\d.]+ +\d+ █+░*", there)
-        assert re.fullmatch(r"  in place +\*?[\d.]+ +\d+ +\*?[\d.]+ +\d+ █+░*", here)
+        assert re.fullmatch(r"  not in place +[\d.]+ +[\d,]+ +[\d.]+ +[\d,]+ █+░*", there)
+        assert re.fullmatch(r"  in place +\*?[\d.]+ +[\d,]+ +\*?[\d.]+ +[\d,]+ █+░*", here)
         assert " ".join(why).strip()
 
 
 def test_the_bars_are_as_long_as_the_figures_say(demo: Demo) -> None:
     out = demo("--memory").out
     lines = [line.split() for line in out.splitlines() if re.match(r"  (not )?in place +\*?\d", line)]
-    drawn = [(int(words[-2]), len(words[-1])) for words in lines]
+    drawn = [(int(words[-2].replace(",", "")), len(words[-1])) for words in lines]
     most = max(peak for peak, _ in drawn)
     longest = max(length for _, length in drawn)
     assert all(abs(length - longest * peak / most) <= 1 for peak, length in drawn)

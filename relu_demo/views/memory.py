@@ -35,7 +35,7 @@ class MemoryScreen:
         yield ""
         most = max(max(row.in_place.peak, row.out_of_place.peak) for row in report.rows)
         narrow = options.max_width < NARROW
-        digits = 0 if narrow else len(str(most)) + 2
+        digits = 0 if narrow else len(f"{most:,}") + 2
         yield Text(
             f"{'':14}{'live':>6}{'bytes'[:digits]:>{digits}}{'peak':>6}{'bytes'[:digits]:>{digits}}", style="dim"
         )
@@ -86,7 +86,7 @@ def figures_line(name: str, figures: Figures, unit: int, marks: tuple[bool, bool
     for size, marked in ((figures.live, marks[0]), (figures.peak, marks[1])):
         text = f"{MARK if marked else ' '}{size / unit:.1f}"
         line.append(f"{text:>6}", style=CHANGED if marked else "")
-        line.append(f"{size:{digits}}" if digits else "", style="dim")
+        line.append(f"{size:{digits},}" if digits else "", style="dim")
     return line.append(" ")
 
 

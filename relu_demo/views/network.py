@@ -145,8 +145,8 @@ def _whole(report: Report) -> Iterator[Text]:
     elif whole.difference is None:
         yield Text("The results cannot be compared: there are no values on this device.")
     else:
-        same = "the same" if not whole.differs else "another"
-        yield Text(f"Result: {same}, largest difference {whole.difference:.4g}.")
+        off = f"off by up to {whole.difference:.4g}" if whole.difference else "the same"
+        yield Text(f"Result: {off}{', which is rounding' if whole.difference and not whole.differs else ''}.")
     if whole.gradients_differ:
         yield Text("The gradients are others, and nothing is raised.")
     if whole.backward is not None:
