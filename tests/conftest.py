@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from relu_demo.cli import run
 ROOT = Path(__file__).parent.parent
 
 torch.set_num_threads(1)  # the tensors are small: on a busy machine several threads only wait for one another
+gc.freeze()  # as the command does: the check collects garbage, and what importing torch left is none
 
 
 @dataclass(frozen=True)
