@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -30,6 +29,9 @@ from relu_demo.options import (
 from relu_demo.running import Showing, check_save, progress_bar, run_scenario
 from relu_demo.session import ARTICLE, LISTED, WHOLE, Session, Setup
 from relu_demo.session import article as article_session
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DRAWN = 10_000
 """A seed below this one is drawn where none is given: short enough to be typed again."""
@@ -195,7 +197,7 @@ def command(
     if save:
         check_save(save, view)
     show = Showing(view, save and save.absolute(), traceback)  # a network may go to another folder
-    seed = random.randrange(DRAWN) if seed is None else seed
+    seed = drawn() if seed is None else seed
     dtype = dtype.removeprefix("torch.")
     if check is not None:
         asked = Asked(check, tuple(shapes), seed, device, dtype, train)
@@ -208,6 +210,13 @@ def command(
     if view == "step":
         return run_scenario(lambda scenarios: scenarios.stepped(session, values, sys.stdout), show)
     return run_scenario(lambda scenarios: scenarios.replayed(session, values), show)
+
+
+def drawn() -> int:
+    """A seed where none is given."""
+    import random  # --help does without
+
+    return random.randrange(DRAWN)
 
 
 def check_stepping() -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from relu_demo.session import KERNEL, WHOLE
 from relu_demo.views import ENDINGS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 INSTEAD = "give N,C,H,W, for example 1,3,5,5"
 
@@ -108,6 +110,8 @@ class SaveType(click.ParamType):  # type: ignore[type-arg]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """The file's path. Fails for an ending that is not in ENDINGS."""
+        from pathlib import Path  # --help does without
+
         path = Path(value)
         if path.suffix.lower() not in ENDINGS:
             endings = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"

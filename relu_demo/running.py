@@ -6,16 +6,16 @@ import errno
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from relu_demo.loading import LoadError, load_torch
-from relu_demo.saving import check_place, replace
 from relu_demo.views import SCREENS, saved, view_named
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from relu_demo.views import AnyReport
 
 CLOSED_PIPE = (errno.EPIPE, errno.EINVAL)
@@ -48,6 +48,8 @@ def progress_bar(doing: str, done: int, of: int) -> None:
 
 def check_save(save: Path, view: str) -> None:
     """Raises a usage error where the view has no screen, or where its file cannot be written."""
+    from relu_demo.saving import check_place
+
     if view not in SCREENS:
         raise click.UsageError(f"--{view} has no screen to save; give --save without it, or --{view} > FILE")
     try:
@@ -70,6 +72,7 @@ def run_scenario(run: Callable[[Any], AnyReport], show: Showing) -> int:
     from relu_demo.machine import SetupError
     from relu_demo.network.target import BadInput, NetworkError
     from relu_demo.replay import LineError
+    from relu_demo.saving import replace
 
     try:
         report = run(scenarios)

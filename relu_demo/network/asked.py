@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,8 @@ class Asked:
     @property
     def command(self) -> str:
         """The command line that checks the same again."""
+        import shlex  # --help does without
+
         words = ["relu-demo", "--check", self.target, "--seed", str(self.seed)]
         for shape in self.shapes:
             words += ["--shape", ",".join(map(str, shape))]
