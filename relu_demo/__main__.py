@@ -15,11 +15,10 @@ def main() -> NoReturn:
     try:
         from relu_demo.cli import run
 
+        # A name that this locale cannot write is no reason to fail.
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(
-                    errors="backslashreplace"
-                )  # a name that this locale cannot write is no reason to fail
+                stream.reconfigure(errors="backslashreplace")
         code = run(sys.argv[1:])
     except KeyboardInterrupt:
         code = 130

@@ -9,6 +9,7 @@ GRADIENTS = Moment("conv1_grad", "conv1.weight.grad"), Moment("conv2_grad", "con
 
 AGAIN = (Line("conv1.zero_grad(set_to_none=True)"), Line("conv2.zero_grad(set_to_none=True)"))
 FORWARD = Line("x = conv1(input)")
+READ = Line("x", "the x that conv2 is about to read", X)
 BACKWARD = "(h1.sum() + h2.sum()).backward()"
 SHOW = (Line("h1", moment=H1), Line("h2", moment=H2))
 SHOW_GRADIENTS = tuple(Line(moment.title, moment=moment) for moment in GRADIENTS)
@@ -19,7 +20,7 @@ RIGHT = Part(
     (
         FORWARD,
         Line("h1 = rl2(x)"),
-        Line("x", "the x that conv2 is about to read", X),
+        READ,
         Line("h2 = conv2(x)"),
         *SHOW,
         Line(BACKWARD),
@@ -27,20 +28,20 @@ RIGHT = Part(
     ),
 )
 
-SILENT = Part(
+
+def held(key: str, title: str, *forward: Line, said: str = "") -> Part:
+    """A part that runs the network forward and backward from the start, to be held against RIGHT."""
+    lines = (*AGAIN, FORWARD, *forward, *SHOW, Line(BACKWARD, said, raises=True), *SHOW_GRADIENTS)
+    return Part(key, title, lines, RIGHT.key)
+
+
+SILENT = held(
     "relu_first_in_place",
     "ReLU first, in place: the silent fault",
-    (
-        *AGAIN,
-        FORWARD,
-        Line("h1 = rl1(x)", "writes over x"),
-        Line("x", "the x that conv2 is about to read", X),
-        Line("h2 = conv2(x)", "reads what ReLU left"),
-        *SHOW,
-        Line(BACKWARD, "and nothing is said", raises=True),
-        *SHOW_GRADIENTS,
-    ),
-    reference=RIGHT.key,
+    Line("h1 = rl1(x)", "writes over x"),
+    READ,
+    Line("h2 = conv2(x)", "reads what ReLU left"),
+    said="and nothing is said",
 )
 
 LOUD = Part(
@@ -49,52 +50,33 @@ LOUD = Part(
     (
         *AGAIN,
         FORWARD,
-        Line("x", "the x that conv2 is about to read", X),
+        READ,
         Line("h2 = conv2(x)", "saves x for backward()"),
         Line("h1 = rl1(x)", "writes over x"),
         *SHOW,
         Line(BACKWARD, "needs the x that is gone", raises=True),
     ),
-    reference=RIGHT.key,
+    RIGHT.key,
 )
 
 CURES = (
-    Part(
+    held(
         "conv2_first_out_of_place",
         "Cure: inplace=False, in this order too",
-        (
-            *AGAIN,
-            FORWARD,
-            Line("h2 = conv2(x)"),
-            Line("h1 = rl2(x)"),
-            *SHOW,
-            Line(BACKWARD, raises=True),
-            *SHOW_GRADIENTS,
-        ),
-        reference=RIGHT.key,
+        Line("h2 = conv2(x)"),
+        Line("h1 = rl2(x)"),
     ),
-    Part(
+    held(
         "clone",
         "Cure: x.clone() before the branch",
-        (
-            *AGAIN,
-            FORWARD,
-            Line("h1 = rl1(x.clone())", "writes over the copy"),
-            Line("h2 = conv2(x)"),
-            *SHOW,
-            Line(BACKWARD, raises=True),
-            *SHOW_GRADIENTS,
-        ),
-        reference=RIGHT.key,
+        Line("h1 = rl1(x.clone())", "writes over the copy"),
+        Line("h2 = conv2(x)"),
     ),
     Part(
         "no_backward",
         "Cure: conv2 first, where there is no backward()",
-        (
-            Line("with torch.no_grad(): x = conv1(input); h2 = conv2(x); h1 = rl1(x)"),
-            *SHOW,
-        ),
-        reference=RIGHT.key,
+        (Line("with torch.no_grad(): x = conv1(input); h2 = conv2(x); h1 = rl1(x)"), *SHOW),
+        RIGHT.key,
     ),
 )
 

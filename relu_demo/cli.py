@@ -20,6 +20,7 @@ from relu_demo.options import (
     ShapeType,
     images,
     readable,
+    refuse_arguments,
     refuse_beside,
     refuse_strangers,
     scenario_flag,
@@ -93,10 +94,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = command.main(list(arguments), prog_name="relu-demo", standalone_mode=False)
     except click.ClickException as error:
-        message = error.format_message()
-        options = {name for parameter in command.params for name in parameter.opts}
-        meant = [f"--{argument}" for argument in arguments if f"--{argument}" in options]
-        return fault(f"{message}; did you mean {meant[0]}?" if meant and "extra argument" in message else message)
+        return fault(error.format_message())
     except (click.Abort, KeyboardInterrupt):
         return 130
     except SystemExit as end:  # how click ends shell completion, and --help into a closed pipe
@@ -118,7 +116,7 @@ def fault(message: str) -> int:
     cls=GroupedCommand,
     headings=HEADINGS,
     epilog=EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "allow_extra_args": True},
 )
 @scenario_flag("--inplace", "The in-place half.")
 @scenario_flag("--no-inplace", "The other half.")
@@ -188,6 +186,7 @@ def command(
 
     Every line that is shown is run, and every value beside it is read from the live object.
     """
+    refuse_arguments(context)
     scenario, view = context.meta.get("scenario", WHOLE), context.meta.get("view", "tables")
     refuse_strangers(context, scenario, GOES_WITH)
     if article:

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import torch
 
+from relu_demo.command import sizes
 from relu_demo.room import amount, free_bytes
 from relu_demo.session import KERNEL, Session
+from relu_demo.words import first_line
 
 
 class SetupError(Exception):
@@ -29,13 +31,13 @@ def check(session: Session) -> None:
         )
         torch.relu_(probe.detach())
     except Exception as error:
-        words = first_words(error)
+        words = first_line(error).rstrip(".")
         raise SetupError("--dtype", f"{setup.device} cannot convolve {setup.dtype} ({words}); give float32") from error
     needed, free = needed_bytes(session, dtype), free_bytes(device)
     if free is not None and needed > free:
         raise SetupError(
             "--shape",
-            f"{','.join(map(str, setup.shape))} in {setup.dtype} needs about {amount(needed)} and {amount(free)} "
+            f"{sizes(setup.shape)} in {setup.dtype} needs about {amount(needed)} and {amount(free)} "
             f"is free on {setup.device}; give a smaller shape",
         )
 
@@ -51,9 +53,8 @@ def usable_device(name: str) -> torch.device:
     try:
         torch.empty(1, device=device)
     except Exception as error:
-        raise SetupError(
-            "--device", f"no {name} on this machine ({first_words(error)}); here there is: {here()}"
-        ) from error
+        why = f"no {name} on this machine ({first_line(error).rstrip('.')})"
+        raise SetupError("--device", f"{why}; here there is: {here()}") from error
     return device
 
 
@@ -96,9 +97,3 @@ def needed_bytes(session: Session, dtype: torch.dtype) -> int:
     # Only float32 has a convolution that works without unfolding its input (measured on the CPU with PyTorch 2.13).
     unfolded = output * KERNEL * KERNEL if dtype is not torch.float32 else 3 * (input + output)
     return int(torch.empty(0, dtype=dtype).element_size() * (kept + unfolded))
-
-
-def first_words(error: Exception) -> str:
-    """The first line of what PyTorch said, without its full stop: the rest is for those who build PyTorch."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

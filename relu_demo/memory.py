@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from relu_demo.report import Finding, Verdict
+from relu_demo.command import command_line, other_than_default, sizes
+
+if TYPE_CHECKING:
+    from relu_demo.report import Finding
 
 MAX_DEPTH = 16
 ACTIVATIONS = ("LeakyReLU", "ELU", "ReLU6", "SiLU", "Mish", "Hardswish")
@@ -24,7 +27,7 @@ class Options:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        text = ",".join(map(str, self.shape))
+        text = sizes(self.shape)
         if len(self.shape) != 4 or min(self.shape) < 1:
             raise ValueError(f"shape {text}: give four sizes N,C,H,W of at least 1 each")
         batch, _, height, width = self.shape
@@ -92,26 +95,12 @@ class MemoryReport:
     @property
     def command(self) -> str:
         """The command line that measures this again."""
-        command = "relu-demo --memory"
-        if self.options.shape != Options.shape:
-            command += f" --shape {','.join(map(str, self.options.shape))}"
-        if self.options.depth != Options.depth:
-            command += f" --depth {self.options.depth}"
-        return command if self.options.device == Options.device else f"{command} --device {self.options.device}"
+        return command_line(["--memory"], other_than_default(self.options, ("shape", "depth", "device")))
 
     @property
     def ok(self) -> bool:
         """Whether no claim fails."""
-        return all(finding.verdict is not Verdict.FAILS for finding in self.findings)
-
-
-def judge(rows: Sequence[Measurement]) -> tuple[Finding, ...]:
-    """The finding on the article's claim 8, which speaks of its own REPL: both names kept, one layer."""
-    repl = next(row for row in rows if row.situation.both_names)
-    here, there = repl.in_place.live, repl.out_of_place.live
-    verdict = Verdict.HOLDS if here < there else Verdict.FAILS
-    evidence = f"{here} bytes live in place and {there} not; for networks see the table"
-    return (Finding(8, "In place saves memory, in the article's REPL.", verdict, evidence),)
+        return all(finding.ok for finding in self.findings)
 
 
 def situations(options: Options) -> tuple[Situation, ...]:

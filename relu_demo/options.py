@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from relu_demo.command import sizes
 from relu_demo.session import KERNEL, WHOLE
 from relu_demo.views import ENDINGS
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-INSTEAD = "give N,C,H,W, for example 1,3,5,5"
 
 SEEDS = -(2**63), 2**64 - 1
 """The lowest and the highest seed that PyTorch takes (PyTorch documentation, `torch.manual_seed`)."""
@@ -73,7 +72,7 @@ def images(shapes: Sequence[tuple[int, ...]]) -> tuple[int, int, int, int] | Non
     if len(shapes) > 1:
         raise bad_shape(shapes[1], "is a second shape, and there is one input; give one")
     if len(shapes[0]) != 4:
-        raise bad_shape(shapes[0], f"has {len(shapes[0])} numbers and not four; {INSTEAD}")
+        raise bad_shape(shapes[0], f"has {len(shapes[0])} numbers and not four; give N,C,H,W, for example 1,3,5,5")
     batch, channels, height, width = shapes[0]
     return batch, channels, height, width
 
@@ -90,7 +89,19 @@ def readable(shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
 
 def bad_shape(shape: tuple[int, ...], why: str) -> click.BadParameter:
     """The usage error for a shape."""
-    return click.BadParameter(f"'{shorten(','.join(map(str, shape)))}' {why}", param_hint="'--shape'")
+    return click.BadParameter(f"'{shorten(sizes(shape))}' {why}", param_hint="'--shape'")
+
+
+def refuse_arguments(context: click.Context) -> None:
+    """Raises UsageError where there are words that belong to no option, with the option that the first may have meant.
+
+    click does so by itself, but does not know that they are options without their dashes.
+    """
+    if context.args:
+        options = {name for parameter in context.command.params for name in parameter.opts}
+        meant = [f"; did you mean --{word}?" for word in context.args if f"--{word}" in options]
+        words = f"argument{'s' if len(context.args) > 1 else ''} ({' '.join(context.args)})"
+        raise click.UsageError(f"Got unexpected extra {words}{meant[0] if meant else ''}", context)
 
 
 def refuse_strangers(context: click.Context, scenario: str, goes_with: Mapping[str, Collection[str]]) -> None:
@@ -156,8 +167,8 @@ def refuse_beside(context: click.Context, option: str, *others: str) -> None:
     """Raises UsageError where the command line gives one of the `others`, by their parameters' names."""
     for other in others:
         if context.get_parameter_source(other) is ParameterSource.COMMANDLINE:
-            name = other.removesuffix("s")
-            raise click.UsageError(f"{option} has its own {name}; leave --{name} out", context)
+            name = next(parameter.opts[0] for parameter in context.command.params if parameter.name == other)
+            raise click.UsageError(f"{option} has its own {name[2:]}; leave {name} out", context)
 
 
 class GroupedCommand(click.Command):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from typing import Any
 
 import torch
 
+from relu_demo.saved import kept_by
 from relu_demo.session import Moment
+from relu_demo.storage import address
 from relu_demo.threads import one_thread
 from relu_demo.trace import Look, Node, TensorState, Values
 
@@ -42,7 +43,7 @@ class Recorder:
         return TensorState(
             name=name,
             id=id(tensor),
-            data_ptr=storage_address(tensor),
+            data_ptr=address(tensor),
             version=tensor._version,
             grad_fn=self.node(tensor.grad_fn, tensors),
             requires_grad=tensor.requires_grad,
@@ -72,7 +73,7 @@ class Recorder:
     def values(self, tensor: torch.Tensor) -> Values:
         """A copy of the values, made once for each version of each tensor, and once for the same numbers."""
         # The address too: `.data = ...` gives a tensor another storage and counts no version.
-        key = (id(tensor), storage_address(tensor), tensor._version)
+        key = (id(tensor), address(tensor), tensor._version)
         if key not in self.seen:
             self.alive.append(tensor)
             now = tensor.detach()
@@ -117,20 +118,12 @@ def largest(was: torch.Tensor, now: torch.Tensor) -> float:
 
 
 def saved_tensors(grad_fn: Any, tensors: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, int]]:
-    """The named tensors that a node keeps for backward, with their versions (PyTorch documentation, "Saved tensors").
+    """The named tensors that a node keeps for backward, each known by its storage, with their versions.
 
-    Each is known by its storage. Has to be asked at once: once the tensor is overwritten, or used, asking raises.
+    Has to be asked before they are overwritten, or used.
     """
-    for attribute in dir(grad_fn):
-        if attribute.startswith("_saved_"):
-            kept = None
-            with suppress(RuntimeError):  # overwritten within the line that made the node
-                kept = getattr(grad_fn, attribute)
-            if isinstance(kept, torch.Tensor):
-                address = storage_address(kept)
-                yield from (
-                    (name, kept._version) for name, tensor in tensors.items() if storage_address(tensor) == address
-                )
+    for kept in kept_by(grad_fn):
+        yield from ((name, kept._version) for name, tensor in tensors.items() if address(tensor) == address(kept))
 
 
 def named_tensors(namespace: dict[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:
@@ -143,13 +136,6 @@ def named_tensors(namespace: dict[str, Any]) -> Iterator[tuple[str, torch.Tensor
                 yield f"{name}.{parameter}", tensor
                 if tensor.grad is not None:
                     yield f"{name}.{parameter}.grad", tensor.grad
-
-
-def storage_address(tensor: torch.Tensor) -> int:
-    """The address of the tensor's storage, in bytes, whatever part of it the tensor views."""
-    if hasattr(tensor, "untyped_storage"):
-        return tensor.untyped_storage().data_ptr()
-    return int(tensor.storage().data_ptr())  # type: ignore[no-untyped-call]  # PyTorch before 2.0
 
 
 @one_thread()
@@ -168,7 +154,7 @@ def copy_values(tensor: torch.Tensor, listed: int) -> Values:
     elements = copy.numel()
     # Half precision lacks some of these reductions on some devices.
     numbers = copy.float() if copy.element_size() < 4 else copy
-    low, high = (extreme.item() for extreme in torch.aminmax(numbers)) if elements else (None, None)
+    low, high = (extreme.item() for extreme in torch.aminmax(numbers))
     matrix = copy.reshape(-1, *copy.shape[-2:])[0] if copy.dim() > 2 else copy
     corner = matrix.reshape(-1, matrix.shape[-1] if matrix.dim() else 1)[:CORNER, :CORNER]
     return Values(

@@ -14,14 +14,14 @@ import torch
 from relu_demo.recorder import Recorder
 from relu_demo.session import LISTED, Line, Session
 from relu_demo.trace import Look, Step, TensorState, Trace, TracedPart
+from relu_demo.words import first_line
 
 
 class LineError(Exception):
     """A line of a session raised. `line` is the line, `__cause__` what it raised."""
 
     def __init__(self, line: Line, cause: Exception) -> None:
-        words = str(cause).strip().splitlines()
-        super().__init__(f"PyTorch cannot run '{line.source}': {words[0] if words else type(cause).__name__}")
+        super().__init__(f"PyTorch cannot run '{line.source}': {first_line(cause)}")
         self.line = line
         self.__cause__ = cause
 

@@ -28,6 +28,11 @@ class Finding:
     evidence: str
     advice: str = ""
 
+    @property
+    def ok(self) -> bool:
+        """Whether the claim does not fail. That this input cannot show it is no failure."""
+        return self.verdict is not Verdict.FAILS
+
 
 @dataclass(frozen=True)
 class Report:
@@ -37,11 +42,16 @@ class Report:
     findings: tuple[Finding, ...]
 
     @property
+    def torch_version(self) -> str:
+        """The version of PyTorch that ran the session."""
+        return self.trace.torch_version
+
+    @property
     def command(self) -> str:
         """The command line that replays the session with the same numbers."""
         return self.trace.session.command
 
     @property
     def ok(self) -> bool:
-        """Whether no claim fails. A claim that this input cannot show is no failure."""
-        return all(finding.verdict is not Verdict.FAILS for finding in self.findings)
+        """Whether no claim fails."""
+        return all(finding.ok for finding in self.findings)

@@ -70,7 +70,7 @@ def run_scenario(run: Callable[[Any], AnyReport], show: Showing) -> int:
 
     from relu_demo import scenarios
     from relu_demo.machine import SetupError
-    from relu_demo.network.target import BadInput, NetworkError
+    from relu_demo.network.errors import BadInput, NetworkError
     from relu_demo.replay import LineError
     from relu_demo.saving import replace
 

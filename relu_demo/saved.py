@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
 import torch
 from torch import nn
 
 RESULT, INPUT, COPY, OTHER = "its result", "its input", "a copy of its input", "another tensor"
 
 
+def kept_by(grad_fn: Any) -> Iterator[torch.Tensor]:
+    """The tensors that a node keeps for backward: its `_saved_*` (PyTorch's autograd notes, "Saved tensors").
+
+    One that has been overwritten since is left out: PyTorch raises where it is asked for.
+    """
+    for attribute in dir(grad_fn):
+        if attribute.startswith("_saved_"):
+            kept = None
+            with suppress(RuntimeError):
+                kept = getattr(grad_fn, attribute)
+            if isinstance(kept, torch.Tensor):
+                yield kept
+
+
 def saved(layer: nn.Module, device: str) -> tuple[str, ...]:
     """What the backward of `layer` keeps of what went through it: RESULT, INPUT, COPY or OTHER, in words.
 
-    Runs the layer on a few numbers and looks at the tensors that its node holds (`grad_fn._saved_*`; see "Saved
-    tensors" in PyTorch's autograd notes): the storage tells the result from the input, the values tell a copy.
+    Runs the layer on a few numbers and looks at what its node keeps: the storage tells the result from the input, the
+    values tell a copy.
     Tensors of another shape (weights, BatchNorm's statistics) are left out. Empty where nothing is kept.
     """
     channels = getattr(layer, "num_features", 2)
@@ -21,9 +39,8 @@ def saved(layer: nn.Module, device: str) -> tuple[str, ...]:
     values, address = tensor.detach().clone(), tensor.data_ptr()
     result = layer(tensor)
     found = set()
-    for name in dir(result.grad_fn):
-        kept = getattr(result.grad_fn, name) if name.startswith("_saved_") else None
-        if not isinstance(kept, torch.Tensor) or kept.shape != values.shape:
+    for kept in kept_by(result.grad_fn):
+        if kept.shape != values.shape:
             continue
         if kept.data_ptr() == result.data_ptr():
             found.add(RESULT)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from relu_demo.article import solving
+from relu_demo.command import command_line, other_than_default
 
 
 @dataclass(frozen=True)
@@ -69,20 +70,6 @@ class Setup:
         dtype = f", dtype=torch.{self.dtype}" if self.dtype != Setup.dtype else ""
         return device + dtype
 
-    @property
-    def options(self) -> str:
-        """The options of the command line that ask for this setup. Defaults are left out."""
-        options = f"--seed {self.seed}"
-        if self.shape != Setup.shape:
-            options += f" --shape {','.join(map(str, self.shape))}"
-        if self.device != Setup.device:
-            options += f" --device {self.device}"
-        if self.dtype != Setup.dtype:
-            options += f" --dtype {self.dtype}"
-        if self.article:
-            options += " --article"
-        return options
-
 
 MOMENTS, BESIDE, DIFFERENCES = "moments", "beside", "differences"
 """The layouts of a session."""
@@ -105,8 +92,9 @@ class Session:
     @property
     def command(self) -> str:
         """The command line that replays this session with the same numbers."""
-        scenario = "" if self.scenario == WHOLE else f" --{self.scenario}"
-        return f"relu-demo{scenario} {self.setup.options}"
+        scenario = [] if self.scenario == WHOLE else [f"--{self.scenario}"]
+        others = other_than_default(self.setup, ("shape", "device", "dtype", "article"))
+        return command_line(scenario, {"seed": self.setup.seed, **others})
 
 
 LISTED = 1000

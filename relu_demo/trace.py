@@ -20,16 +20,16 @@ class Values:
     """A tensor's values as they were at one moment: a copy, not a reference.
 
     Counts are in elements. `nested` is None for more elements than the replay was asked to list; `corner` is the
-    top left of the first matrix (at most 8 by 8 elements; a row for a vector) and always there. `minimum` and
-    `maximum` are None for an empty tensor.
+    top left of the first matrix (at most 8 by 8 elements; a row for a vector) and always there. No
+    tensor of a session is empty.
     """
 
     copy: torch.Tensor = field(repr=False, compare=False)
     elements: int
     negatives: int
     zeros: int
-    minimum: float | None
-    maximum: float | None
+    minimum: float
+    maximum: float
     nested: Nested | None
     corner: list[list[float]]
 
@@ -137,6 +137,6 @@ class Trace:
     parts: tuple[TracedPart, ...]
     alive: tuple[Any, ...] = field(repr=False, compare=False)
 
-    def part(self, key: str) -> TracedPart | None:
-        """The part of that key, or None where this session has none."""
-        return next((part for part in self.parts if part.key == key), None)
+    def part(self, key: str) -> TracedPart:
+        """The part of that key. Raises KeyError where this session has none."""
+        return {part.key: part for part in self.parts}[key]

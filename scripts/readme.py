@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,15 +59,15 @@ def examples(text: str) -> Iterator[Example]:
             yield Example(command, output, int(block["lines"] or 0))
 
 
-def with_output(text: str, output: Callable[[Example], str]) -> str:
-    """The README's text with what `output` gives in place of what stands below each command."""
+def refreshed(text: str) -> str:
+    """The README's text with the real output below each command."""
 
     def fill(block: re.Match[str]) -> str:
-        filled = "".join(f"$ {example.command}\n{output(example)}" for example in examples(block[0]))
+        filled = "".join(f"$ {example.command}\n{example.run()}" for example in examples(block[0]))
         return f"{block[0].splitlines()[0]}\n{filled}```"
 
     return BLOCK.sub(fill, text)
 
 
 if __name__ == "__main__":
-    README.write_text(with_output(README.read_text(encoding="utf-8"), Example.run), encoding="utf-8")
+    README.write_text(refreshed(README.read_text(encoding="utf-8")), encoding="utf-8")

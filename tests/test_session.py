@@ -205,7 +205,6 @@ def test_values_are_those_of_the_moment_and_not_of_the_end() -> None:
     trace = replay(Session("inplace", "", Setup(7), article("inplace", Setup(7)).parts))
     step = {step.line.moment.key: step for step in trace.parts[1].steps if step.line.moment}
     before, after = (step[key].tensors["o1"].values.minimum for key in ("o1_before", "o1_after"))
-    assert before is not None
     assert before < 0 == after
 
 

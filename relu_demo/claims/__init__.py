@@ -12,4 +12,5 @@ CLAIMS = (*article.CLAIMS, *branches.CLAIMS)
 
 def judge(trace: Trace) -> tuple[Finding, ...]:
     """The findings for every claim that this trace has the parts for, in order."""
-    return tuple(claim.judge(trace) for claim in CLAIMS if all(trace.part(key) for key in claim.needs))
+    there = {part.key for part in trace.parts}
+    return tuple(claim.judge(trace) for claim in CLAIMS if there.issuperset(claim.needs))

@@ -6,19 +6,12 @@ from functools import partial
 
 import torch
 
+from relu_demo import branches as session
 from relu_demo.claims.claim import Answer, Claim
-from relu_demo.trace import Look, Step, Trace, TracedPart
+from relu_demo.trace import Look, Step, Trace
 
-RIGHT, SILENT, LOUD, LEAF = "relu_first_out_of_place", "relu_first_in_place", "conv2_first_in_place", "leaf"
-ORDER, CLONE, NO_BACKWARD = "conv2_first_out_of_place", "clone", "no_backward"
-
-
-def traced(trace: Trace, key: str) -> TracedPart:
-    """The part of that key. Raises KeyError where the trace lacks it."""
-    part = trace.part(key)
-    if part is None:
-        raise KeyError(key)
-    return part
+RIGHT, SILENT, LOUD, LEAF = (part.key for part in (session.RIGHT, session.SILENT, session.LOUD, session.LEAF))
+ORDER, CLONE, NO_BACKWARD = (part.key for part in session.CURES)
 
 
 def off(look: Look) -> str:
@@ -31,18 +24,18 @@ def off(look: Look) -> str:
 def equal(look: Look) -> bool:
     """Whether a look is its reference but for rounding: sixteen times that of its dtype."""
     rounding = 16 * torch.finfo(look.state.values.copy.dtype).eps
-    size = max(abs(look.state.values.minimum or 0.0), abs(look.state.values.maximum or 0.0), 1.0)
+    size = max(abs(look.state.values.minimum), abs(look.state.values.maximum), 1.0)
     return look.largest is not None and look.largest <= rounding * size
 
 
 def nothing_negative(trace: Trace) -> bool:
     """Whether ReLU had nothing to zero, so that in place and not come to the same."""
-    return traced(trace, RIGHT).looks["x"].state.values.negatives == 0
+    return trace.part(RIGHT).looks["x"].state.values.negatives == 0
 
 
 def wrong_x(trace: Trace) -> Answer:
     """Claim 9."""
-    right, silent = traced(trace, RIGHT).looks["x"], traced(trace, SILENT).looks["x"]
+    right, silent = trace.part(RIGHT).looks["x"], trace.part(SILENT).looks["x"]
     evidence = (
         f"version {silent.state.version} in place, {right.state.version} not; {silent.changed} of "
         f"{silent.state.values.elements} values differ"
@@ -54,13 +47,13 @@ def wrong_x(trace: Trace) -> Answer:
 
 def wrong_result(trace: Trace) -> Answer:
     """Claim 10."""
-    h2 = traced(trace, SILENT).looks["h2"]
+    h2 = trace.part(SILENT).looks["h2"]
     return (None if nothing_negative(trace) else not equal(h2)), off(h2)
 
 
 def wrong_gradients(trace: Trace) -> Answer:
     """Claim 11."""
-    looks = traced(trace, SILENT).looks
+    looks = trace.part(SILENT).looks
     gradients = [looks[key] for key in ("conv1_grad", "conv2_grad") if key in looks]
     if not gradients:
         return False, "backward() gave none"
@@ -70,7 +63,7 @@ def wrong_gradients(trace: Trace) -> Answer:
 
 def silence(trace: Trace) -> Answer:
     """Claim 12."""
-    part = traced(trace, SILENT)
+    part = trace.part(SILENT)
     warnings = sum(len(step.warnings) for step in part.steps)
     return (
         not part.errors and not warnings,
@@ -80,19 +73,19 @@ def silence(trace: Trace) -> Answer:
 
 def right_forward(trace: Trace) -> Answer:
     """Claim 13."""
-    looks = traced(trace, LOUD).looks
+    looks = trace.part(LOUD).looks
     return equal(looks["h1"]) and equal(looks["h2"]), f"{off(looks['h1'])}; {off(looks['h2'])}"
 
 
 def raised(trace: Trace) -> Answer:
     """Claim 14."""
-    errors = traced(trace, LOUD).errors
+    errors = trace.part(LOUD).errors
     return any("modified by an inplace operation" in error for error in errors), " ".join(errors) or "it did not"
 
 
 def both_lines(trace: Trace) -> Answer:
     """Claim 15."""
-    part = traced(trace, LOUD)
+    part = trace.part(LOUD)
     saving = next((step for step in part.steps if "h2" in step.changed), None)
     writing = next((step for step in part.steps if saving and "x" in step.changed and step.tensors["x"].version), None)
     if saving is None or writing is None:
@@ -114,14 +107,14 @@ def saved_version(step: Step) -> int | None:
 
 def cured(key: str, trace: Trace) -> Answer:
     """Claims 16 to 18: whether a part raised nothing and all its moments are those of the right numbers."""
-    part = traced(trace, key)
+    part = trace.part(key)
     evidence = "; ".join([*map(off, part.looks.values()), *part.errors])
     return not part.errors and all(map(equal, part.looks.values())), evidence
 
 
 def refused(trace: Trace) -> Answer:
     """Claim 19."""
-    part = traced(trace, LEAF)
+    part = trace.part(LEAF)
     untouched = part.looks["leaf"].state.version == 0
     evidence = " ".join(part.errors) or "nothing was raised"
     return any("leaf" in error for error in part.errors) and untouched, evidence

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from relu_demo.command import command_line, other_than_default
+
 if TYPE_CHECKING:
     from relu_demo.network.report import Report
 
@@ -26,18 +28,9 @@ class Asked:
     @property
     def command(self) -> str:
         """The command line that checks the same again."""
-        import shlex  # --help does without
-
-        words = ["relu-demo", "--check", self.target, "--seed", str(self.seed)]
-        for shape in self.shapes:
-            words += ["--shape", ",".join(map(str, shape))]
-        if self.device != Asked.device:
-            words += ["--device", self.device]
-        if self.dtype != Asked.dtype:
-            words += ["--dtype", self.dtype]
-        if self.train is not None:
-            words.append("--train" if self.train else "--eval")
-        return shlex.join(words)
+        options = {"seed": self.seed, "shape": list(self.shapes), **other_than_default(self, ("device", "dtype"))}
+        mode = {"train": self.train, "eval": self.train is False}
+        return command_line(["--check", self.target], options | mode)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from relu_demo.network.errors import BadInput, NetworkError
 from relu_demo.network.memory import Meter
 from relu_demo.network.place import Places
 from relu_demo.network.report import (
@@ -34,16 +35,16 @@ from relu_demo.network.settle import (
     Outcome,
     Runner,
     compare,
-    first_line,
     gradients,
     gradients_differ,
     uncompiled,
 )
 from relu_demo.network.snapshot import Snapshot
 from relu_demo.network.switch import Switch, Switched
-from relu_demo.network.target import BadInput, NetworkError, said_by
+from relu_demo.network.target import said_by
 from relu_demo.network.tree import leaves, tensors
 from relu_demo.network.watch import Seen, Watch, Watched
+from relu_demo.words import first_line
 
 _ROUNDS = 8
 

@@ -9,7 +9,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from relu_demo.network.report import Memory
-from relu_demo.network.storage import is_gone, key_of, storage_of, weak_ref
+from relu_demo.network.storage import is_gone, key_of, weak_ref
+from relu_demo.storage import storage_of
 
 
 class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from types import CodeType, FrameType
 
@@ -25,7 +26,6 @@ class Places:
         """`outermost`: the code object of the function that calls the network; frames beyond it do not count."""
         self._names = {id(module): name for name, module in network.named_modules()}
         self._outermost = outermost
-        self._foreign: dict[str, bool] = {}
 
     def here(self, operation: str) -> Place:
         """The place of the operation that runs now."""
@@ -36,7 +36,7 @@ class Places:
             if module is None and frame.f_code is _CALL:
                 running = frame.f_locals["self"]
                 module = self._names.get(id(running), f"<{type(running).__name__}>")
-            if user is None and self._is_users(frame.f_code.co_filename):
+            if user is None and is_users(frame.f_code.co_filename):
                 user = frame
             if module is not None and user is not None:
                 break
@@ -45,12 +45,11 @@ class Places:
             return Place(operation, module or "")
         return Place(operation, module or "", user.f_code.co_filename, user.f_lineno)
 
-    def _is_users(self, filename: str) -> bool:
-        known = self._foreign.get(filename)
-        if known is None:
-            path = os.path.abspath(filename)
-            known = self._foreign[filename] = not path.startswith((_TORCH, _OURS))
-        return known
+
+@cache
+def is_users(filename: str) -> bool:
+    """Whether a frame of that file is the user's code, and neither PyTorch's nor ours nor the import system's."""
+    return not filename.startswith("<frozen") and not os.path.abspath(filename).startswith((_TORCH, _OURS))
 
 
 def runs_again() -> bool:

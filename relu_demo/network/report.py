@@ -207,9 +207,9 @@ class Report:
 
     def __rich__(self) -> Any:
         """The tables, for rich."""
-        from relu_demo.views.network import report_view
+        from relu_demo.views.network import CheckScreen
 
-        return report_view(self)
+        return CheckScreen(self)
 
     def _repr_html_(self) -> str:
         """The tables, for a notebook."""

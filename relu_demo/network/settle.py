@@ -274,12 +274,6 @@ def gradients_differ(a: Outcome, b: Outcome) -> bool:
     return False
 
 
-def first_line(error: BaseException) -> str:
-    """The error's own words, first line, without the pointer into C++."""
-    text = str(error).strip().splitlines()
-    return text[0] if text else type(error).__name__
-
-
 def _detached(leaf: Any) -> Any:
     return leaf.detach().clone() if isinstance(leaf, Tensor) else leaf
 

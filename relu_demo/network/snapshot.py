@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from relu_demo.network.storage import key_of, storage_of
+from relu_demo.network.storage import key_of
 from relu_demo.network.tree import map_tensors, tensors
+from relu_demo.storage import storage_of
 
 
 class Snapshot:

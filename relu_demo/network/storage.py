@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
-if hasattr(torch.Tensor, "untyped_storage"):
-
-    def storage_of(tensor: Tensor) -> Any:
-        """The untyped storage. Raises where there is none (sparse, quantized by hand, functorch wrappers)."""
-        return tensor.untyped_storage()
-
-else:
-
-    def storage_of(tensor: Tensor) -> Any:
-        """The untyped storage, under its name before PyTorch 2.0."""
-        return getattr(tensor, "_storage")()  # noqa: B009 - stubs do not know it
+from relu_demo.storage import storage_of
 
 
 def key_of(tensor: Tensor) -> int | None:

@@ -15,16 +15,8 @@ from typing import Any
 
 from torch import nn
 
-_TORCH = str(Path(nn.__file__).parents[1]) + os.sep
-_OURS = str(Path(__file__).parents[1]) + os.sep
-
-
-class BadInput(ValueError):  # noqa: N818 - the user's input, not an error of the program
-    """What the user gave cannot be checked. The message is one line that says what to give instead."""
-
-
-class NetworkError(BadInput):
-    """The user's own code raised. The message is its last line, with file and line; the cause is the error itself."""
+from relu_demo.network.errors import BadInput, NetworkError
+from relu_demo.network.place import is_users
 
 
 def load(target: str) -> nn.Module:
@@ -112,7 +104,7 @@ def said_by(error: BaseException, doing: str) -> str:
         place = f" ({error.filename}:{error.lineno})"
     else:
         frames = traceback.extract_tb(error.__traceback__)
-        theirs = [f for f in frames if not f.filename.startswith((_TORCH, _OURS, "<frozen"))]
+        theirs = [frame for frame in frames if is_users(frame.filename)]
         if theirs:
             place = f" ({theirs[-1].filename}:{theirs[-1].lineno})"
     return f"{doing} raised {': '.join([type(error).__name__, *words])}{place}"

@@ -15,7 +15,7 @@ VERDICTS = {Verdict.HOLDS: "green", Verdict.FAILS: "bold reverse red", Verdict.U
 
 
 def claims(findings: Sequence[Finding]) -> Iterator[RenderableType]:
-    """Each claim with its verdict and its evidence, and how many hold."""
+    """Each claim with its verdict and its evidence."""
     yield Text("Claims", style="bold")
     table = Table.grid(padding=(0, 2, 0, 0))
     for finding in findings:

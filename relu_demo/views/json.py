@@ -27,18 +27,17 @@ def show(report: AnyReport, out: TextIO) -> None:
 def document(report: AnyReport) -> dict[str, Any]:
     """The report as plain data. Properties have PyTorch's own names."""
     if isinstance(report, Answer):
-        return check_document(report)
-    return memory_document(report) if isinstance(report, MemoryReport) else session_document(report)
+        body = check_document(report)
+    else:
+        body = memory_document(report) if isinstance(report, MemoryReport) else session_document(report)
+    about = {"schema_version": SCHEMA_VERSION, "relu_demo": __version__, "torch": report.torch_version}
+    return {**about, "command": report.command, **body, "ok": report.ok}
 
 
 def check_document(answer: Answer) -> dict[str, Any]:
     """What a check found, with the question."""
     return {
-        "schema_version": SCHEMA_VERSION,
-        "relu_demo": __version__,
-        "torch": answer.torch_version,
         "scenario": "check",
-        "command": answer.command,
         "target": answer.asked.target,
         "seed": answer.asked.seed,
         "shapes": answer.asked.shapes,
@@ -50,11 +49,7 @@ def check_document(answer: Answer) -> dict[str, Any]:
 def memory_document(report: MemoryReport) -> dict[str, Any]:
     """What was measured, in bytes."""
     return {
-        "schema_version": SCHEMA_VERSION,
-        "relu_demo": __version__,
-        "torch": report.torch_version,
         "scenario": "memory",
-        "command": report.command,
         "shape": report.options.shape,
         "device": report.options.device,
         "dtype": "float32",
@@ -62,7 +57,6 @@ def memory_document(report: MemoryReport) -> dict[str, Any]:
         "rows": [measurement(row) for row in report.rows],
         "growth": [measurement(row) for row in report.growth],
         "claims": [claim(finding) for finding in report.findings],
-        "ok": report.ok,
     }
 
 
@@ -87,11 +81,7 @@ def session_document(report: Report) -> dict[str, Any]:
     """What a session's replay saw."""
     session, setup = report.trace.session, report.trace.session.setup
     return {
-        "schema_version": SCHEMA_VERSION,
-        "relu_demo": __version__,
-        "torch": report.trace.torch_version,
         "scenario": session.scenario,
-        "command": session.command,
         "seed": setup.seed,
         "shape": setup.shape,
         "device": setup.device,
@@ -99,7 +89,6 @@ def session_document(report: Report) -> dict[str, Any]:
         "article": setup.article,
         "parts": {part.key: part_document(part) for part in report.trace.parts},
         "claims": [claim(finding) for finding in report.findings],
-        "ok": report.ok,
     }
 
 
@@ -126,7 +115,7 @@ def line(step: Step) -> dict[str, Any]:
 
 
 def moment(look: Look) -> dict[str, Any]:
-    """A tensor at one moment, and how far it is from the part's first."""
+    """A tensor at one moment, and how far it is from what it is held against."""
     return {
         **tensor(look.state),
         "title": look.moment.title,

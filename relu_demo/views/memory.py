@@ -11,10 +11,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from relu_demo import __version__
 from relu_demo.memory import Figures, Measurement, MemoryReport
 from relu_demo.views.claims import claims
-from relu_demo.views.parts import CHANGED, MARK, NARROW
+from relu_demo.views.parts import CHANGED, MARK, NARROW, header
 
 
 @dataclass(frozen=True)
@@ -25,9 +24,7 @@ class MemoryScreen:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         report = self.report
-        version = f"  (relu-demo {__version__}, PyTorch {report.torch_version})"
-        yield Text.assemble(("Bytes really allocated, in place and not", "bold"), (version, "dim"))
-        yield Text(report.command)
+        yield from header("Bytes really allocated, in place and not", report.command, report.torch_version)
         unit, shape = report.rows[0].unit, report.options.shape
         yield Text(f"One unit is one activation: {shape} float32 on {report.options.device}, {unit} bytes", style="dim")
         live, peak = ("#", "-") if options.ascii_only else ("█", "░")

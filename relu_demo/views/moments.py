@@ -18,6 +18,9 @@ from relu_demo.views.picture import CORNERS, corner, whole
 LABELS = 7
 """The width of the longest label. With it three moments of three numbers a row take 80 columns, no fewer."""
 
+WHOLE_ROWS = 16
+"""Up to how many rows of text a tensor is drawn whole."""
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -50,7 +53,7 @@ def layouts(looks: Sequence[Look]) -> Iterator[list[Table]]:
     """The tables to choose from, the roomiest first: all moments in one table, then a table for each."""
     for groups in ([looks], [[look] for look in looks]):
         for size in (None, *CORNERS):
-            if size or all(whole(look, looks[0]) for look in looks):
+            if size or all(stacked(look, looks[0]) for look in looks):
                 yield [moments_table(group, looks, size) for group in groups]
 
 
@@ -78,8 +81,9 @@ def look_cells(look: Look, before: Sequence[Look], size: int | None) -> dict[str
         "values": summary(look),
     }
     values = state.values
-    if size is None and (picture := whole(look, first)) is not None:
+    if size is None and (picture := stacked(look, first)) is not None:
         return {**cells, "": picture}
+    size = size or CORNERS[-1]
     return {
         **cells,
         "in all": cell(str(values.elements)),
@@ -87,8 +91,15 @@ def look_cells(look: Look, before: Sequence[Look], size: int | None) -> dict[str
         "zeros": cell(str(values.zeros)),
         "min": cell(f"{values.minimum:.4g}"),
         "max": cell(f"{values.maximum:.4g}"),
-        "corner": corner(look, first, size or CORNERS[-1]),
+        "corner": corner(values, first.state.values, size, size),
     }
+
+
+def stacked(look: Look, first: Look) -> Text | None:
+    """All numbers of a look, a matrix below the other, or None where there are too many."""
+    drawn = whole(look.state.values, first.state.values)
+    picture = Text("\n\n").join(drawn) if drawn else None
+    return picture if picture and picture.plain.count("\n") < WHOLE_ROWS else None
 
 
 def identity(text: str, number: int, of: str, earlier: TensorState | None, other: TensorState | None) -> Text:

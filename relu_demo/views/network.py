@@ -14,6 +14,7 @@ from rich.text import Text
 
 from relu_demo.network.report import Call, Effect, Place, Report, unique
 from relu_demo.views.parts import NARROW
+from relu_demo.views.screen import show
 
 SAFE, FAULT, OPEN = ("safe", "green"), ("FAULT", "bold reverse red"), ("doubt", "bold")
 """A verdict's word and its style: the word carries it, the colour helps."""
@@ -42,7 +43,7 @@ class CheckScreen:
             yield Text(self.command, style="dim")
         if report.calls:
             yield from ("", Text("Calls with inplace=True: what each does alone, the others off", style="bold"))
-            yield _rows([_row(call, options.max_width) for call in report.calls], options.max_width)
+            yield _rows([_row(call) for call in report.calls], options.max_width)
         if report.writes:
             yield from ("", Text("Other in-place writes that break backward", style="bold"))
             rows = [(FAULT, "", _titled(w.place, [_by("saved before by", w.saved_by)]), "") for w in report.writes]
@@ -56,21 +57,15 @@ class CheckScreen:
             yield from (Text(f"{u.module or 'the network'} ({u.type}): {u.why}") for u in report.unseen)
 
 
-def report_view(report: Report) -> RenderableType:
-    """What a terminal shows of a report."""
-    return CheckScreen(report)
-
-
 def report_text(report: Report) -> str:
-    """The same as plain text, 100 columns wide."""
-    console = Console(width=100, file=StringIO(), highlight=False, markup=False, emoji=False, color_system=None)
-    with console.capture() as capture:
-        console.print(CheckScreen(report))
-    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+    """The screen as plain text."""
+    text = StringIO()
+    show(CheckScreen(report), text)
+    return text.getvalue()
 
 
 def report_html(report: Report) -> str:
-    """The same for a notebook: one `<pre>`, 100 columns wide."""
+    """The screen for a notebook: one `<pre>`, 100 columns wide."""
     console = Console(record=True, width=100, file=StringIO(), highlight=False, markup=False, emoji=False)
     console.print(CheckScreen(report))
     style = "font-family:monospace;line-height:1.2"
@@ -95,7 +90,7 @@ def _header(report: Report) -> Iterator[RenderableType]:
 Row = tuple[tuple[str, str], str, Group, str]
 
 
-def _row(call: Call, width: int) -> Row:
+def _row(call: Call) -> Row:
     verdict = SAFE if call.safe else FAULT if any(effect.settled for effect in call.effects) else OPEN
     lines = [line for effect in call.effects for line in _effect(effect)]
     if call.safe and call.readers:

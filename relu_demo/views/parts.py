@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -10,6 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from relu_demo import __version__
 from relu_demo.trace import Step
 
 CHANGED, MARK = "bold magenta", "*"
@@ -26,6 +27,12 @@ COMMENTS = 38
 
 NARROW = 60
 """Below this many columns of the terminal, what would stand side by side is stacked."""
+
+
+def header(title: str, command: str, torch_version: str) -> Iterator[RenderableType]:
+    """What is shown and what ran it, and the command that shows it again."""
+    yield Text.assemble((title, "bold"), (f"  (relu-demo {__version__}, PyTorch {torch_version})", "dim"))
+    yield Text(command)
 
 
 def cell(text: str, changed: bool = False, style: str = "") -> Text:

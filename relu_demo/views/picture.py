@@ -9,19 +9,15 @@ from dataclasses import dataclass
 from rich.style import Style
 from rich.text import Text
 
-from relu_demo.trace import Look, Nested, Values
-
-WHOLE_ROWS = 16
-"""Up to how many rows of text a tensor is drawn whole."""
+from relu_demo.trace import Nested, Values
+from relu_demo.views.parts import MARK
 
 CORNERS = (8, 6, 4, 3)
 """The sizes of corner to try for a larger tensor, in rows and columns, the best first."""
 
-ZEROED = "*"
-"""Stands in the place of the sign of a number that was negative and is zero now."""
-
 ZEROED_STYLE = Style(color="#9c1670", bgcolor="#ffffff", bold=True, reverse=True)
-"""How such a number stands out: white on magenta, and where there are no colours still in reverse."""
+"""How a number that was negative and is zero now stands out, besides its MARK in the place of the sign: white on
+magenta, and where there are no colours still in reverse."""
 
 NEGATIVE = ("#b0d5f0", "#8cc0e8", "#66a6dc")
 POSITIVE = ("#fdd9a0", "#fbbc70", "#f09844")
@@ -34,24 +30,19 @@ INK = "#000000"
 Matrix = list[list[float]]
 
 
-def whole(look: Look, first: Look) -> Text | None:
-    """All numbers of a look, or None where there are too many. Zeroed is what was negative at the `first` look."""
-    if look.state.values.nested is None or first.state.values.nested is None:
+def whole(now: Values, was: Values) -> list[Text] | None:
+    """Every matrix, drawn, or None where the numbers are not listed. Zeroed is what was negative in `was`."""
+    if now.nested is None or was.nested is None:
         return None
-    now, was = list(matrices(look.state.values.nested)), list(matrices(first.state.values.nested))
-    if sum(len(matrix) + 1 for matrix in now) - 1 > WHOLE_ROWS:
-        return None
-    number = form(first.state.values, look.state.values)
-    return Text("\n\n").join(draw(matrix, was[index], number) for index, matrix in enumerate(now))
+    number = form(was, now)
+    return [draw(*pair, number) for pair in zip(matrices(now.nested), matrices(was.nested), strict=True)]
 
 
-def corner(look: Look, first: Look, size: int) -> Text:
-    """The top left of the first matrix, at most `size` by `size` numbers."""
-    values = look.state.values
-    now = [row[:size] for row in values.corner[:size]]
-    drawn = draw(now, first.state.values.corner, form(first.state.values, values))
-    shown = sum(map(len, now))
-    return drawn if shown == values.elements else drawn + Text("\n ...", style="dim")
+def corner(now: Values, was: Values, rows: int, columns: int) -> Text:
+    """The top left of the first matrix, at most so many rows and columns of it."""
+    top: Matrix = [row[:columns] for row in now.corner[:rows]]
+    drawn = draw(top, was.corner, form(was, now))
+    return drawn if sum(map(len, top)) == now.elements else drawn + Text("\n ...", style="dim")
 
 
 def matrices(nested: Nested) -> Iterator[Matrix]:
@@ -78,9 +69,7 @@ class Form:
 
 def form(*many: Values) -> Form:
     """The form that suits the values. They are written as PyTorch prints them."""
-    extremes = [
-        abs(x) for values in many for x in (values.minimum, values.maximum) if x is not None and math.isfinite(x)
-    ]
+    extremes = [abs(x) for values in many for x in (values.minimum, values.maximum) if math.isfinite(x)]
     largest = max(extremes, default=0.0)
     spec = ".4f" if largest == 0 or 1e-3 <= largest < 1e5 else ".3e"
     return Form(spec, len(format(largest, spec)) + 1, largest)
@@ -102,7 +91,7 @@ def draw(now: Matrix, was: Matrix, form: Form) -> Text:
         cells = []
         for x, old in zip(row, before, strict=False):
             zeroed = old < 0 and x == 0
-            digits = (ZEROED if zeroed else "") + format(x, form.spec)
+            digits = (MARK if zeroed else "") + format(x, form.spec)
             cells.append(Text(digits.rjust(form.width), style=ZEROED_STYLE if zeroed else tint(x, form.largest)))
         lines.append(Text(" ").join(cells))
     return Text("\n").join(lines)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from relu_demo.trace import Step, TensorState, Values
 from relu_demo.views.parts import CHANGED, GAP, MARK, Underline, cell
-from relu_demo.views.picture import Matrix, draw, form, matrices
+from relu_demo.views.picture import corner, form, whole
 
 NAME, NEGATIVE = "tensor", "<0"
 """The titles of the tensor's name and of the number of its elements below zero."""
@@ -179,9 +179,10 @@ def pictures(step: Step, earlier: States, columns: int, most: int) -> Iterator[R
         words = f"{now.name}: {was.values.negatives} of {was.values.elements} below 0"
         if was is not now:
             words += f", now {now.values.negatives}  ({MARK} zeroed)"
-        picture = whole(now.values, was.values, columns)
+        picture = abreast(now.values, was.values, columns)
         if picture is None or height(picture) >= most:
-            picture = corner(now.values, was.values, columns, most - 2)
+            across = max(1, (columns + 1) // (form(now.values, was.values).width + 1))
+            picture = corner(now.values, was.values, max(most - 2, 0), across)
         if height(picture) < most:
             yield Group(Text(words, style="bold"), picture)
 
@@ -192,30 +193,21 @@ def is_new(state: TensorState, earlier: States) -> bool:
     return was is None or was.id != state.id
 
 
-def whole(now: Values, was: Values, columns: int) -> Text | None:
+def abreast(now: Values, was: Values, columns: int) -> Text | None:
     """All numbers, as many matrices beside each other as there is room for, or None where one is too wide."""
-    if now.nested is None or was.nested is None or not now.elements:
+    drawn = whole(now, was)
+    if not drawn:
         return None
-    number = form(now, was)
-    drawn = [draw(*pair, number) for pair in zip(matrices(now.nested), matrices(was.nested), strict=True)]
     across = max(line.cell_len for matrix in drawn for line in matrix.split())
     if across > columns:
         return None
-    abreast = (columns + APART) // (across + APART)
-    rows_of = [drawn[start : start + abreast] for start in range(0, len(drawn), abreast)]
+    many = (columns + APART) // (across + APART)
+    rows_of = [drawn[start : start + many] for start in range(0, len(drawn), many)]
     gap = Text(" " * APART)
     return Text("\n\n").join(
         Text("\n").join(gap.join(line) for line in zip(*(matrix.split() for matrix in some), strict=True))
         for some in rows_of
     )
-
-
-def corner(now: Values, was: Values, columns: int, size: int) -> Text:
-    """The top left of the first matrix, at most `size` rows of it."""
-    number = form(now, was)
-    across = max(1, (columns + 1) // (number.width + 1))
-    shown: Matrix = [line[:across] for line in now.corner[: max(size, 0)]]
-    return Text("\n").join([draw(shown, was.corner, number), Text(" ...", style="dim")])
 
 
 def height(text: Text) -> int:

@@ -15,9 +15,9 @@ from relu_demo.report import Finding, Report, Verdict
 from relu_demo.session import Line
 from relu_demo.trace import Step, Trace
 from relu_demo.views.claims import VERDICTS, claims
-from relu_demo.views.parts import MARK, NARROW, code
+from relu_demo.views.parts import MARK, NARROW, code, header
+from relu_demo.views.screen import show as write
 from relu_demo.views.state import States, layouts, pictures, rows
-from relu_demo.views.tables import header
 
 if TYPE_CHECKING:
     from relu_demo.views import AnyReport
@@ -189,12 +189,11 @@ def first_fitting(renderables: Iterator[RenderableType], room: int, render: Rend
 
 def show(report: AnyReport, out: TextIO) -> None:
     """Writes what stays behind when the stepping is over: how to see it again, and the verdicts at its end."""
-    console = Console(file=out, highlight=False, markup=False, emoji=False)
     if not isinstance(report, Report):
         raise TypeError("only a session can be shown step by step")
-    screen = Screen(report.trace, findings=report.findings)
+    session, screen = report.trace.session, Screen(report.trace, findings=report.findings)
     if screen.ran < screen.lines:
         end: Sequence[RenderableType] = [Text(f"Ended after {screen.ran} of {screen.lines} lines.")]
     else:
         end = ["", *claims(report.findings)]
-    console.print(Group(next(header(report.trace)), Text(f"{report.trace.session.command} --step"), *end))
+    write(Group(*header(session.title, f"{session.command} --step", report.trace.torch_version), *end), out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
@@ -10,20 +10,17 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from relu_demo import __version__
 from relu_demo.memory import MemoryReport
 from relu_demo.network.asked import Answer
 from relu_demo.report import Report
 from relu_demo.session import BESIDE, DIFFERENCES
-from relu_demo.trace import Trace, TracedPart
+from relu_demo.trace import TracedPart
 from relu_demo.views.claims import claims
 from relu_demo.views.differences import Differences
 from relu_demo.views.flow import flow
 from relu_demo.views.glance import Glance
-from relu_demo.views.memory import MemoryScreen
 from relu_demo.views.moments import Moments
-from relu_demo.views.network import CheckScreen
-from relu_demo.views.parts import code
+from relu_demo.views.parts import code, header
 from relu_demo.views.screen import show as write
 
 if TYPE_CHECKING:
@@ -39,10 +36,16 @@ def show(report: AnyReport, out: TextIO) -> None:
 
 
 def screen(report: AnyReport) -> RenderableType:
-    """The whole screen of a report."""
+    """The whole screen of a report. What another kind of report needs is not imported."""
     if isinstance(report, Answer):
+        from relu_demo.views.network import CheckScreen
+
         return CheckScreen(report.report, report.command)
-    return MemoryScreen(report) if isinstance(report, MemoryReport) else Screen(report)
+    if isinstance(report, MemoryReport):
+        from relu_demo.views.memory import MemoryScreen
+
+        return MemoryScreen(report)
+    return Screen(report)
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Screen:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         trace = self.report.trace
-        yield from header(trace)
+        yield from header(trace.session.title, trace.session.command, trace.torch_version)
         if trace.session.layout == DIFFERENCES:
             for part in trace.parts:
                 done = [step for step in part.steps if not step.line.moment]
@@ -74,13 +77,6 @@ class Screen:
                 if part.looks:
                     yield from ("", Moments(part))
         yield from ("", *claims(self.report.findings))
-
-
-def header(trace: Trace) -> Iterator[RenderableType]:
-    """The command that shows the same again, and what ran it."""
-    version = f"  (relu-demo {__version__}, PyTorch {trace.torch_version})"
-    yield Text.assemble((trace.session.title, "bold"), (version, "dim"))
-    yield Text(trace.session.command)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from generator import network
 from oracle import Truth, truth
 
 from relu_demo.network.check import check
+from relu_demo.network.errors import NetworkError
 from relu_demo.network.report import Call, Report
-from relu_demo.network.target import NetworkError
 
 
 def disagreements(seed: int, tally: Counter[str]) -> list[str]:

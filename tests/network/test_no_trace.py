@@ -12,7 +12,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from relu_demo.network.check import check
-from relu_demo.network.target import NetworkError
+from relu_demo.network.errors import NetworkError
 
 
 class Busy(nn.Module):

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from relu_demo.network.check import check
-from relu_demo.network.target import BadInput, NetworkError, load
+from relu_demo.network.errors import BadInput, NetworkError
+from relu_demo.network.target import load
 
 SOURCE = """
 import torch

@@ -1,0 +1,24 @@
+"""A tensor's storage, by whichever name this PyTorch gives it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+if hasattr(Tensor, "untyped_storage"):
+
+    def storage_of(tensor: Tensor) -> Any:
+        """The untyped storage. Raises where there is none (sparse, quantized by hand, functorch wrappers)."""
+        return tensor.untyped_storage()
+
+else:
+
+    def storage_of(tensor: Tensor) -> Any:
+        """The untyped storage, under its name before PyTorch 2.0."""
+        return getattr(tensor, "_storage")()  # noqa: B009 - stubs do not know it
+
+
+def address(tensor: Tensor) -> int:
+    """The address of the tensor's storage, in bytes, whatever part of it the tensor views."""
+    return int(storage_of(tensor).data_ptr())
