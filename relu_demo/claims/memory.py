@@ -13,5 +13,5 @@ def judge(rows: Sequence[Measurement]) -> tuple[Finding, ...]:
     repl = next(row for row in rows if row.situation.both_names)
     here, there = repl.in_place.live, repl.out_of_place.live
     verdict = Verdict.HOLDS if here < there else Verdict.FAILS
-    evidence = f"{here} bytes live in place and {there} not; for networks see the table"
+    evidence = f"{here:,} bytes live in place and {there:,} not; for networks see the table"
     return (Finding(8, "In place saves memory, in the article's REPL.", verdict, evidence),)

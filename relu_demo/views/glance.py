@@ -9,12 +9,12 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from relu_demo.trace import TracedPart
-from relu_demo.views.parts import NARROW, add_row, cell, code, columns
+from relu_demo.views.parts import NARROW, UNCHANGED, add_row, cell, code, columns
 
 
 @dataclass(frozen=True)
 class Glance:
-    """Parts that do the same in different ways, beside each other, or below each other where there is no room."""
+    """Parts that do the same in different ways, beside or below each other: the answers, then what ran."""
 
     parts: Sequence[TracedPart]
 
@@ -23,10 +23,10 @@ class Glance:
         for number, group in enumerate(groups):
             answers = [answer(part) for part in group]
             table = columns([part.title for part in group], max(map(len, answers[0])) + 1)
-            add_row(table, "", [cell(code(part.steps, comments=False).plain) for part in group])
-            table.add_row()
             for question in answers[0]:
                 add_row(table, question, [answer[question] for answer in answers])
+            table.add_row()
+            add_row(table, "", [cell(code(part.steps, comments=False).plain) for part in group])
             yield from ("", table) if number else (table,)
 
 
@@ -40,7 +40,7 @@ def answer(part: TracedPart) -> Mapping[str, Text]:
     return {
         f"{result.name} is {name}": cell("yes, one object" if one else "no, two objects", one),
         "storage": cell("one, shared" if shared else "two", shared),
-        f"{name}'s values": cell(f"{changed} of {before.values.elements} changed", changed > 0),
+        f"{name}'s values": told(f"{changed} of {before.values.elements} changed", changed > 0),
         f"{name}'s version": then(str(before.version), str(after.version)),
         f"{name}'s grad_fn": then(before.grad_fn_name, after.grad_fn_name),
     }
@@ -49,4 +49,9 @@ def answer(part: TracedPart) -> Mapping[str, Text]:
 def then(was: str, now: str) -> Text:
     """A property before and after, in two lines where it is long."""
     change = f"then {now}" if was != now else "unchanged"
-    return cell(f"{was},{' ' if len(was) < 10 else chr(10)}{change}", was != now)
+    return told(f"{was},{' ' if len(was) < 10 else chr(10)}{change}", was != now)
+
+
+def told(words: str, changed: bool) -> Text:
+    """A cell that says of something that it has changed, or that it has not."""
+    return cell(words, changed, UNCHANGED)

@@ -26,7 +26,9 @@ class MemoryScreen:
         report = self.report
         yield from header("Bytes really allocated, in place and not", report.command, report.torch_version)
         unit, shape = report.rows[0].unit, report.options.shape
-        yield Text(f"One unit is one activation: {shape} float32 on {report.options.device}, {unit} bytes", style="dim")
+        yield Text(
+            f"One unit is one activation: {shape} float32 on {report.options.device}, {unit:,} bytes", style="dim"
+        )
         live, peak = ("#", "-") if options.ascii_only else ("█", "░")
         yield Text(f"live after the forward {live * 4}, and what more there is at the peak {peak * 4}", style="dim")
         yield ""

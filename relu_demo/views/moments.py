@@ -12,7 +12,7 @@ from rich.text import Text
 
 from relu_demo.trace import Look, TensorState, TracedPart
 from relu_demo.views.graph import Graph
-from relu_demo.views.parts import add_row, cell, columns
+from relu_demo.views.parts import UNCHANGED, add_row, cell, columns
 from relu_demo.views.picture import CORNERS, corner, whole
 
 LABELS = 7
@@ -78,7 +78,7 @@ def look_cells(look: Look, before: Sequence[Look], size: int | None) -> dict[str
         "version": cell(str(state.version), earlier is not None and earlier.version != state.version),
         "grad_fn": Graph(state.grad_fn, earlier is not None and earlier.grad_fn != state.grad_fn),
         "in 1.10": cell(look.moment.grad_fn_1_10, style="dim"),
-        "values": summary(look),
+        "values": summary(look, earlier, other),
     }
     values = state.values
     if size is None and (picture := stacked(look, first)) is not None:
@@ -113,15 +113,19 @@ def identity(text: str, number: int, of: str, earlier: TensorState | None, other
     return cell(text)
 
 
-def summary(look: Look) -> Text:
-    """How many values there are, or how many are not what they were at the part's first moment."""
+def summary(look: Look, earlier: TensorState | None, other: TensorState | None) -> Text:
+    """How many values are negative, or how many are not what they were at the part's first moment.
+
+    Of another object than the one before it is told what it is made of: nothing has changed in it.
+    """
     if look.changed is None:
         return cell(f"{look.state.values.negatives} negative")
     if look.changed == 0:
-        return cell("none changed")
-    if look.changed == look.zeroed:
-        return cell(f"{look.zeroed} zeroed", True)
-    return cell(f"{look.changed} changed", True)
+        return cell("none changed", style=UNCHANGED)
+    words = f"{look.zeroed} zeroed" if look.changed == look.zeroed else f"{look.changed} changed"
+    if earlier is None and other is not None and other.id != look.state.id:
+        return cell(f"{other.name}, {words}")
+    return cell(words, True)
 
 
 def common(states: Sequence[TensorState]) -> str:
@@ -130,5 +134,5 @@ def common(states: Sequence[TensorState]) -> str:
         f"{tuple(state.shape)} {state.dtype} on {state.device}, requires_grad={state.requires_grad}" for state in states
     ]
     if len(set(told)) == 1:
-        return f"each: {told[0]}; in 1.10: as in the article"
+        return f"each: {told[0]}; in 1.10: the article"
     return "\n".join(f"{state.name}: {text}" for state, text in zip(states, told, strict=True))

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from relu_demo.network.report import Call, Effect, Place, Report, unique
-from relu_demo.views.parts import NARROW
+from relu_demo.views.parts import NARROW, header
 from relu_demo.views.screen import show
 
 SAFE, FAULT, OPEN = ("safe", "green"), ("FAULT", "bold reverse red"), ("doubt", "bold")
@@ -35,12 +35,13 @@ class CheckScreen:
 
     report: Report
     command: str = ""
+    torch_version: str = ""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         report = self.report
-        yield from _header(report)
-        if self.command:
-            yield Text(self.command, style="dim")
+        title = f"The in-place calls of {report.network}"
+        yield from header(title, self.command, self.torch_version) if self.command else (Text(title, style="bold"),)
+        yield from _summary(report)
         if report.calls:
             yield from ("", Text("Calls with inplace=True: what each does alone, the others off", style="bold"))
             yield _rows([_row(call) for call in report.calls], options.max_width)
@@ -72,10 +73,10 @@ def report_html(report: Report) -> str:
     return console.export_html(inline_styles=True, code_format=f'<pre style="{style}">{{code}}</pre>')
 
 
-def _header(report: Report) -> Iterator[RenderableType]:
+def _summary(report: Report) -> Iterator[RenderableType]:
     mode = "training" if report.training else "evaluation"
     grad = "recorded by autograd" if report.grad else "not recorded by autograd"
-    yield Text.assemble((report.network, "bold"), f"  {mode}, {grad}, on {report.device}")
+    yield Text(f"{mode}, {grad}, on {report.device}", style="dim")
     bad = sum(not call.safe for call in report.calls)
     if not report.calls:
         yield Text("No call that takes inplace= is in place.")
@@ -145,7 +146,11 @@ def _whole(report: Report) -> Iterator[Text]:
     if whole.gradients_differ:
         yield Text("The gradients are others, and nothing is raised.")
     if whole.backward is not None:
-        yield Text("Backward runs." if whole.backward else f"Backward raises: {_words(whole.backward_error or '')}")
+        told = any(effect.words == whole.backward_error for call in report.calls for effect in call.effects)
+        raises = (
+            "Backward raises, in the words above." if told else f"Backward raises: {_words(whole.backward_error or '')}"
+        )
+        yield Text("Backward runs." if whole.backward else raises)
     if whole.out_of_place_backward is False:
         yield Text("With every inplace= off, backward raises too.")
     for conflict in whole.conflicts:

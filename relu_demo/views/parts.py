@@ -16,6 +16,9 @@ from relu_demo.trace import Step
 CHANGED, MARK = "bold magenta", "*"
 """How what changed is shown: by this style, and by this sign in front of it."""
 
+UNCHANGED = "green"
+"""How it is shown, besides its words, that something could have changed and has not."""
+
 ERROR = "red"
 """How PyTorch's own words are shown."""
 

@@ -40,7 +40,7 @@ def screen(report: AnyReport) -> RenderableType:
     if isinstance(report, Answer):
         from relu_demo.views.network import CheckScreen
 
-        return CheckScreen(report.report, report.command)
+        return CheckScreen(report.report, report.command, report.torch_version)
     if isinstance(report, MemoryReport):
         from relu_demo.views.memory import MemoryScreen
 
