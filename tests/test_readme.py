@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT, command_environment, without_addresses
+from faults import PreActivation
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
@@ -21,6 +22,13 @@ EXAMPLES = list(examples(TEXT))
 
 RUN_ELSEWHERE = ["python scripts/run.py --compare", "python scripts/test.py", "pip install ."]
 """Commands that make environments: `.ci/run` runs them from a fresh clone."""
+
+SCRIPTS = {
+    "bench.py": (("--runs", "1", "version"), r"^--version / import click +wall time .* = +\d+\.\d\d  at most 2\.00"),
+    "bench_check.py": (("--times", "1", "--size", "8"), r"watched pass .* \d+\.\d\d forwards  \(at most 1\.5\)"),
+    "check_oracle.py": (("--count", "10"), r"^ +10  networks$|^ +0  disagreements$"),
+}
+"""Scripts that measure, as short as they can be here, and a line of what they print."""
 
 
 def comparable(output: str) -> str:
@@ -58,15 +66,30 @@ def test_every_other_command_is_run_by_the_checks() -> None:
 
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "wait4"), reason="needs Unix")
-def test_the_benchmark_prints_ratios() -> None:
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_scripts_that_measure_run_and_print_what_the_readme_quotes(script: str) -> None:
+    options, printed = SCRIPTS[script]
     done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "bench.py"), "--runs", "1", "version"],
+        [sys.executable, str(ROOT / "scripts" / script), *options],
         env=command_environment(),
         capture_output=True,
         text=True,
     )
-    assert re.search(r"^--version / import click +wall time .* = +\d+\.\d\d  at most 2\.00", done.stdout), done
+    assert re.search(printed, done.stdout, re.MULTILINE), done
     assert done.returncode in (0, 1)
+
+
+def test_every_script_that_the_readme_names_is_run() -> None:
+    run = {*SCRIPTS, *re.findall(r"scripts/(\w+\.py)", " ".join(RUN_ELSEWHERE))}
+    assert set(re.findall(r"python scripts/(\w+\.py)", TEXT)) == run
+
+
+def test_the_python_in_the_readme_passes_a_safe_network_and_names_the_fault_of_another() -> None:
+    (block,) = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    safe = torch.nn.Sequential(torch.nn.Conv2d(16, 16, 3), torch.nn.ReLU(inplace=True))
+    exec(block, {"model": safe, "torch": torch})
+    with pytest.raises(AssertionError, match=r"FAULT.*relu in relu1 \(\S*faults\.py:19\)"):
+        exec(block, {"model": PreActivation(), "torch": torch})
 
 
 def test_the_readme_names_every_module() -> None:
