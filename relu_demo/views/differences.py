@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from relu_demo.trace import Look
-from relu_demo.views.parts import add_row, cell, columns
+from relu_demo.views.parts import add_row, cell, columns, told
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Differences:
             cells = [cell(str(look.state.version))]
             if look.changed is not None:
                 wrong = look.changed > 0
-                cells.append(cell(f"{look.changed} of {look.state.values.elements}" if wrong else "none", wrong))
+                cells.append(told(f"{look.changed} of {look.state.values.elements}" if wrong else "none", wrong))
                 cells.append(cell(f"{look.largest:.4g}" if wrong else "", wrong))
             elif held:
                 cells += [Text(), Text()]

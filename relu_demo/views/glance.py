@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from relu_demo.trace import TracedPart
-from relu_demo.views.parts import NARROW, UNCHANGED, add_row, cell, code, columns
+from relu_demo.views.parts import NARROW, add_row, cell, code, columns, told
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,3 @@ def then(was: str, now: str) -> Text:
     """A property before and after, in two lines where it is long."""
     change = f"then {now}" if was != now else "unchanged"
     return told(f"{was},{' ' if len(was) < 10 else chr(10)}{change}", was != now)
-
-
-def told(words: str, changed: bool) -> Text:
-    """A cell that says of something that it has changed, or that it has not."""
-    return cell(words, changed, UNCHANGED)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from relu_demo.trace import Look, TensorState, TracedPart
 from relu_demo.views.graph import Graph
-from relu_demo.views.parts import UNCHANGED, add_row, cell, columns
+from relu_demo.views.parts import add_row, cell, columns, told
 from relu_demo.views.picture import CORNERS, corner, whole
 
 LABELS = 7
@@ -121,7 +121,7 @@ def summary(look: Look, earlier: TensorState | None, other: TensorState | None) 
     if look.changed is None:
         return cell(f"{look.state.values.negatives} negative")
     if look.changed == 0:
-        return cell("none changed", style=UNCHANGED)
+        return told("none changed", False)
     words = f"{look.zeroed} zeroed" if look.changed == look.zeroed else f"{look.changed} changed"
     if earlier is None and other is not None and other.id != look.state.id:
         return cell(f"{other.name}, {words}")

@@ -44,6 +44,11 @@ def cell(text: str, changed: bool = False, style: str = "") -> Text:
     return Text(mark + text.replace("\n", "\n "), style=CHANGED if changed else style)
 
 
+def told(text: str, changed: bool) -> Text:
+    """A cell that says of something that it has changed, or that it has not."""
+    return cell(text, changed, UNCHANGED)
+
+
 @dataclass(frozen=True)
 class Underline:
     """A line below a title, as wide as its column. rich's Rule without a title is not ASCII where it should be."""
