@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,6 +23,9 @@ ROOT = Path(__file__).parent.parent
 
 torch.set_num_threads(1)  # the tensors are small: on a busy machine several threads only wait for one another
 gc.freeze()  # as the command does: the check collects garbage, and what importing torch left is none
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # So a shell starts what runs in its background, and every process started from here would be deaf to Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
