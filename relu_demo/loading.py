@@ -56,9 +56,10 @@ def load_torch() -> None:
 def insistent_ctrl_c() -> Iterator[None]:
     """Sees to it that Ctrl-C inside the context raises KeyboardInterrupt at its end, whatever becomes of it on the way.
 
-    NumPy's import turns it into an ImportError of its own.
+    NumPy's import turns it into an ImportError of its own. Ignored, as in a shell's background, it stays so.
     """
-    if threading.current_thread() is not threading.main_thread():
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if ignored or threading.current_thread() is not threading.main_thread():
         yield
         return
     pressed = False

@@ -233,6 +233,20 @@ def test_ctrl_c_ends_with_130_and_no_traceback(after: float) -> None:
     assert b"Traceback" not in shown
 
 
+@posix
+def test_ctrl_c_is_for_the_foreground(tmp_path: Path) -> None:
+    """A shell's script starts what it puts into the background deaf to Ctrl-C: it is not meant."""
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with open(tmp_path / "out", "wb") as out:
+        process = subprocess.Popen([*COMMAND, "--inplace"], stdout=out, env=command_environment())
+    signal.signal(signal.SIGINT, heard)
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.01)
+    assert process.returncode == 0
+    assert b"Claims" in (tmp_path / "out").read_bytes()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], ["-h"], ["--version"], ["-V"], ["--compare", "--inplace"], ["--shape", "1,2"], ["--nope"]],
