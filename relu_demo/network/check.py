@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -31,12 +31,13 @@ from relu_demo.network.report import (
     unique,
 )
 from relu_demo.network.settle import (
+    SUMMED_OTHERWISE,
     Difference,
     Outcome,
     Runner,
     compare,
+    gradient_gap,
     gradients,
-    gradients_differ,
     uncompiled,
 )
 from relu_demo.network.snapshot import Snapshot
@@ -92,6 +93,18 @@ def examine(
             module.training = flag
 
 
+@dataclass(frozen=True)
+class _Verdict:
+    """A real run held against everything out of place."""
+
+    difference: float | None
+    """Largest absolute difference of the result, rounding included; None if there are no values (meta)."""
+    differs: bool
+    """Is any of that more than rounding?"""
+    gradients_differ: bool
+    """The result does not differ, and its gradients do, beyond rounding."""
+
+
 class _Check:
     """One check in progress: the runs that it has made, each made once and only when asked for."""
 
@@ -102,7 +115,7 @@ class _Check:
         self.arguments = (args, kwargs)
         self._base: Outcome | None = None
         self._base_stale: int | None = None
-        self._noise: Difference | None = None
+        self._again: Outcome | None = None
 
     def report(self, progress: Callable[[int, int], None]) -> Report:
         watched = self._watch(frozenset())
@@ -177,47 +190,65 @@ class _Check:
     def _settle(self, seen: Seen) -> tuple[Effect, ...]:
         """The effects of one call alone in place, by a real run."""
         base = self.base
-        alone = _among(frozenset({seen.index}))
-        outcome = self.runner.run(alone, measure_damage=seen.held)
+        alone = frozenset({seen.index})
+        outcome = self.runner.run(_among(alone), measure_damage=seen.held)
         if outcome.forward_error is not None:
             return (Effect(REFUSED, True, words=first_line(outcome.forward_error)),)
         return tuple(self._effects(seen, alone, base, outcome))
 
-    def _effects(
-        self, seen: Seen, alone: Callable[[int, Switched], bool], base: Outcome, outcome: Outcome
-    ) -> Iterator[Effect]:
+    def _effects(self, seen: Seen, alone: frozenset[int], base: Outcome, outcome: Outcome) -> Iterator[Effect]:
         readers = unique(seen.readers)
-        difference = self._difference(outcome)
-        if difference.largest is None:
-            if readers or seen.held:
-                yield Effect(CHANGES_RESULT, False, readers or (_HELD,))
-        elif difference.real:
+        verdict = self._held_against(outcome, alone)
+        if verdict.difference is None:
+            if readers or seen.held or seen.by_values:
+                yield Effect(CHANGES_RESULT, False, readers or ((_HELD,) if seen.held else ()))
+        elif verdict.differs:
             words = None if readers or not seen.draws_otherwise else _RRELU
-            yield Effect(CHANGES_RESULT, True, readers or unique(seen.saved_by), difference.largest, words)
+            yield Effect(CHANGES_RESULT, True, readers or unique(seen.saved_by), verdict.difference, words)
         elif seen.held and outcome.damage:
             yield Effect(CHANGES_RESULT, True, (_HELD,), outcome.damage)
-        elif gradients_differ(base, outcome):
+        elif verdict.gradients_differ:
             by = unique(seen.saved_by) or readers
             yield Effect(CHANGES_RESULT, True, by, words="the result is the same, its gradients are not")
-        if self._breaks(alone, base, outcome):
+        if self._breaks(_among(alone), base, outcome):
             words = first_line(outcome.backward_error) if outcome.backward_error else None
             yield Effect(BREAKS_BACKWARD, True, unique(seen.saved_by), words=words)
         if seen.on_input:
             yield Effect(OVERWRITES_INPUT, True)
 
-    def _difference(self, outcome: Outcome) -> Difference:
-        """Result and kept state against everything out of place; noise of the device does not count."""
+    def _held_against(self, outcome: Outcome, in_place: frozenset[int]) -> _Verdict:
+        """
+        A run with these calls in place against everything out of place: result, kept state, gradients.
+
+        In place can be another kernel than out of place (a loop over strides, the backward of elu from its result),
+        which rounds otherwise. Where anything differs, the same calls in place on copies tell: what differs from that
+        run too is no rounding, however small, and what does not is nothing else, however large.
+        """
         found = self.runner.compare(self.base, outcome)
-        if not found.real or found.largest is None:
-            return found
-        if self._noise is None:
+        if not found.largest and not gradient_gap(self.base, outcome):
+            return _Verdict(found.largest, False, False)
+        copies = self.runner.run(_among(in_place), on_copy=True)
+        differs = (self.runner.compare(copies, outcome).largest or 0.0) > 0
+        gradients_differ = (gap := gradient_gap(copies, outcome)) > SUMMED_OTHERWISE
+        if differs or gradients_differ:
             # Some kernels of accelerators are not deterministic, nor is every network.
-            again = self.runner.run(_NONE, backward=False)
-            self._noise = self.runner.compare(self.base, again)
-        return Difference(found.largest, found.largest > 10 * (self._noise.largest or 0.0))
+            differs = differs and (found.largest or 0.0) > 10 * (self._noise.largest or 0.0)
+            gradients_differ = gradients_differ and gap > 10 * gradient_gap(self.base, self._second_base)
+        return _Verdict(found.largest, differs, gradients_differ and not differs)
+
+    @property
+    def _second_base(self) -> Outcome:
+        """Everything out of place once more: what differs from the first time is noise."""
+        if self._again is None:
+            self._again = self.runner.run(_NONE)
+        return self._again
+
+    @property
+    def _noise(self) -> Difference:
+        return self.runner.compare(self.base, self._second_base)
 
     def _unsteady(self) -> Iterator[Unseen]:
-        if self._noise is not None and self._noise.real:
+        if self._again is not None and self._noise.beyond_rounding:
             why = f"differs by up to {self._noise.largest:.4g} from run to run, though torch draws the same numbers"
             yield Unseen("", type(self.model).__name__, why)
 
@@ -235,15 +266,15 @@ class _Check:
         if self._plainly_good(outcome, watched):
             return AsWritten(0.0, False, None, outcome.backward, None, outcome.backward)
         error = first_line(outcome.backward_error) if outcome.backward_error else None
-        difference = self._difference(outcome)
+        verdict = self._held_against(outcome, frozenset(s.index for s in watched.calls if s.written))
         return AsWritten(
-            difference.largest,
-            difference.real,
+            verdict.difference,
+            verdict.differs,
             None,
             outcome.backward,
             error,
             self.base.backward,
-            not difference.real and gradients_differ(self.base, outcome),
+            verdict.gradients_differ,
         )
 
     def _plainly_good(self, outcome: Outcome, watched: Watched) -> bool:
@@ -264,7 +295,8 @@ class _Check:
             return False
         if self._plainly_good(outcome, watched):
             return True
-        if self._difference(outcome).real or gradients_differ(self.base, outcome):
+        verdict = self._held_against(outcome, in_place)
+        if verdict.differs or verdict.gradients_differ:
             return False
         return not self._breaks(_among(in_place), self.base, outcome)
 
@@ -362,7 +394,7 @@ def _suspicions(seen: Seen) -> Iterator[Effect]:
         yield Effect(BREAKS_BACKWARD, False, unique(seen.saved_by))
     if seen.on_input:
         yield Effect(OVERWRITES_INPUT, False)
-    if seen.doubtful and not (seen.readers or seen.saved_by or seen.on_input):
+    if (seen.doubtful or seen.by_values) and not (seen.readers or seen.saved_by or seen.on_input):
         yield Effect(REFUSED, False)
 
 

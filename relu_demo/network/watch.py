@@ -57,6 +57,8 @@ class Seen:
     readers: list[Place] = field(default_factory=list)
     doubtful: bool = False
     """Only a real run can tell: a view, an alias in autograd, something PyTorch may refuse."""
+    by_values: bool = False
+    """Only values can tell: memory in the hands of code that no mode sees."""
     on_input: bool = False
     result_used: bool = True
     draws_otherwise: bool = False
@@ -70,7 +72,7 @@ class Seen:
     @property
     def suspect(self) -> bool:
         """Whether a real run is needed."""
-        return bool(self.readers or self.saved_by or self.doubtful or self.on_input or self.held)
+        return bool(self.readers or self.saved_by or self.doubtful or self.by_values or self.on_input or self.held)
 
 
 @dataclass
@@ -146,7 +148,7 @@ class Watch:
         foreign = any(isinstance(node, torch._C._FunctionBase) for node in graph(tensors(result)))
         for call in self._calls:
             # An autograd.Function may hand memory to compiled code, whose reads no mode sees. Runs decide.
-            call.doubtful |= foreign and call.bytes > 0 and (call.outlives or call is self._latest)
+            call.by_values |= foreign and call.bytes > 0 and (call.outlives or call is self._latest)
             alive = [saved for ref in call.saved_before for saved in [ref()] if saved is not None]
             call.saved_by = [saved.place for saved in alive]
         return self._calls
@@ -169,7 +171,7 @@ class Watch:
         beyond = self._alive(held)
         for call in held:
             call.held = call in beyond
-            call.doubtful = True
+            call.by_values = True
 
     def _alive(self, calls: list[Seen]) -> list[Seen]:
         def alive(call: Seen) -> bool:
@@ -257,13 +259,9 @@ class Watch:
         seen.draws_otherwise = call.draws_otherwise
         seen.again = runs_again()
         if not nothing or call.reshapes:
+            seen.by_values = key is None or key in self._escaped
             seen.doubtful = (
-                key is None
-                or call.reshapes
-                or key in self._escaped
-                or self._kept.holds(key)
-                or seen.draws_otherwise
-                or _may_be_refused(call, grad)
+                call.reshapes or self._kept.holds(key) or seen.draws_otherwise or _may_be_refused(call, grad)
             )
             given = self._inputs.get(key, ())
             seen.on_input = not nothing and any(overlap(seen.region, region) for region in given)
@@ -271,7 +269,7 @@ class Watch:
         elif not tensor.numel():
             # Nothing is written, and yet the version counter moves.
             seen.doubtful = True
-        if nothing and not seen.doubtful:
+        if nothing and not (seen.doubtful or seen.by_values):
             return seen, []
         return seen, [] if key is None else [ref for ref in self._saved.get(key, ()) if ref() is not None]
 
