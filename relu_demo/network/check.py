@@ -212,7 +212,11 @@ class _Check:
             yield Effect(CHANGES_RESULT, True, by, words="the result is the same, its gradients are not")
         if self._breaks(_among(alone), base, outcome):
             words = first_line(outcome.backward_error) if outcome.backward_error else None
-            yield Effect(BREAKS_BACKWARD, True, unique(seen.saved_by), words=words)
+            by, writers = unique(seen.saved_by), unique(())
+            if not by:
+                pairs = self._watch(alone, backward=True).conflicts
+                by, writers = unique(pair[0] for pair in pairs), unique(pair[2] for pair in pairs)
+            yield Effect(BREAKS_BACKWARD, True, by, words=words, overwritten_by=writers)
         if seen.on_input:
             yield Effect(OVERWRITES_INPUT, True)
 

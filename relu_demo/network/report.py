@@ -40,6 +40,8 @@ class Effect:
     """Largest absolute difference of the network's result; infinity if shapes, kinds or NaNs differ."""
     words: str | None = None
     """PyTorch's own words, first line."""
+    overwritten_by: tuple[Place, ...] = ()
+    """Who writes over what was saved, where that is not the call itself: in place, it saves its own result."""
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,10 @@ def _effect(effect: Effect) -> Iterator[str]:
     maybe = "" if effect.settled else "perhaps "
     yield f"{maybe}{effect.kind}{by}: {MEANS[effect.kind]}"
     if effect.by:
-        yield _by("saved before by" if effect.kind == "breaks-backward" else "read after by", effect.by)
+        saved = "saved by" if effect.overwritten_by else "saved before by"
+        yield _by(saved if effect.kind == "breaks-backward" else "read after by", effect.by)
+    if effect.overwritten_by:
+        yield _by("overwritten after by", effect.overwritten_by)
     if effect.words:
         yield f"PyTorch: {_words(effect.words)}"
 

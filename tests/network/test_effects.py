@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -558,3 +559,18 @@ def test_no_call_at_all_is_ok() -> None:
     report = check(nn.Linear(4, 4), torch.randn(2, 4))
     assert report.ok
     assert report.calls == report.off == ()
+
+
+def test_what_a_call_saves_in_place_and_another_write_hurts_is_named_with_both() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.act(net.fc(x))  # saves what it makes
+        h += x  # and this is in its way
+        return h
+
+    report = check(Net(forward, fc=nn.Linear(4, 4), act=nn.LeakyReLU(0.1, inplace=True)), torch.randn(3, 4))
+    (effect,) = only(report).effects
+    assert effect.kind == "breaks-backward"
+    (saver,), (writer,) = effect.by, effect.overwritten_by
+    assert (saver.operation, writer.operation) == ("leaky_relu", "add_")
+    assert (saver.line, writer.line) == (line_of("# saves what it makes"), line_of("# and this is in its way"))
+    assert re.search(r"saved by leaky_relu in act.*overwritten after by add_", str(report), re.DOTALL)
