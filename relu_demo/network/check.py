@@ -186,7 +186,7 @@ class _Check:
     def _effects(
         self, seen: Seen, alone: Callable[[int, Switched], bool], base: Outcome, outcome: Outcome
     ) -> Iterator[Effect]:
-        readers = unique(seen.readers)
+        readers = tuple(seen.readers)
         difference = self._difference(outcome)
         if difference.largest is None:
             if readers or seen.held:
@@ -349,7 +349,7 @@ def _call(seen: Seen, effects: Iterable[Effect]) -> Call:
         seen.dtype,
         seen.bytes,
         tuple(effects),
-        unique(seen.readers),
+        tuple(seen.readers),
         seen.result_used,
     )
 
@@ -357,7 +357,7 @@ def _call(seen: Seen, effects: Iterable[Effect]) -> Call:
 def _suspicions(seen: Seen) -> Iterator[Effect]:
     """Of a call that is off: what it might do if it were on. No run settles it; it is just not advised."""
     if seen.readers or seen.held:
-        yield Effect(CHANGES_RESULT, False, unique(seen.readers) or (_HELD,))
+        yield Effect(CHANGES_RESULT, False, tuple(seen.readers) or (_HELD,))
     if seen.saved_by:
         yield Effect(BREAKS_BACKWARD, False, unique(seen.saved_by))
     if seen.on_input:

@@ -22,7 +22,6 @@ from relu_demo.network.storage import Region, is_gone, key_of, overlap, overlaps
 from relu_demo.network.switch import SWITCHED, Switch, Switched
 from relu_demo.network.tree import graph, tensors
 
-_READERS_SHOWN = 8
 _ESCAPES = {"numpy", "__array__", "data_ptr", "storage", "untyped_storage", "_typed_storage", "__dlpack__", "tolist"}
 """Methods of a tensor that hand its memory to code that no mode can watch."""
 
@@ -54,7 +53,8 @@ class Seen:
     region: Region | None
     saved_before: list[weakref.ref[Saved]] = field(default_factory=list)
     saved_by: list[Place] = field(default_factory=list)
-    readers: list[Place] = field(default_factory=list)
+    readers: dict[Place, None] = field(default_factory=dict)
+    """Each place once, in order."""
     doubtful: bool = False
     """Only a real run can tell: a view, an alias in autograd, something PyTorch may refuse."""
     on_input: bool = False
@@ -287,8 +287,8 @@ class Watch:
             return
         region = region_of(tensor)
         for call in calls:
-            if (reads or writes) and len(call.readers) < _READERS_SHOWN and overlap(region, call.region):
-                call.readers.append(place or self._here("read"))
+            if (reads or writes) and overlap(region, call.region):
+                call.readers[place or self._here("read")] = None
             elif torch.is_grad_enabled() and (reads or writes or tensor._is_view()):
                 # PyTorch may refuse a view whose base was written to, and version counters know no regions.
                 call.doubtful = True

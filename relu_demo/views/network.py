@@ -27,6 +27,8 @@ MEANS = {
 }
 WORDS = 300
 """Characters of PyTorch's own words that are shown."""
+PLACES = 8
+"""Readers and savers that are shown of one call; the report has all."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,9 @@ def _advice(report: Report) -> Iterator[Text]:
 
 
 def _by(how: str, places: Sequence[Place]) -> str:
-    return f"{how} {', '.join(_place(place) for place in places)}"
+    more = len(places) - PLACES
+    text = ", ".join(_place(place) for place in places[:PLACES])
+    return f"{how} {text}{f' and {more:,} more' if more > 0 else ''}"
 
 
 def _place(place: Place) -> str:

@@ -261,6 +261,20 @@ def test_returning_the_overwritten_tensor_changes_the_result() -> None:
     assert [reader.operation for reader in effect.by] == ["return"]
 
 
+def test_every_reader_is_named_however_often_another_reads() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        total = F.relu(h, inplace=True)
+        for _ in range(20):
+            total = total + h  # reads often
+        return total + net.fc2(h)  # reads once
+
+    call = only(check(Net(forward, fc=nn.Linear(4, 4), fc2=nn.Linear(4, 4)), torch.randn(8, 4)))
+    readers = [(reader.operation, reader.module, reader.line) for reader in call.readers]
+    assert readers == [("add", "", line_of("# reads often")), ("linear", "fc2", line_of("# reads once"))]
+    assert call.effects[0].by == call.readers
+
+
 def test_values_that_the_call_does_not_change_are_no_fault_and_the_reader_is_still_named() -> None:
     def forward(net: Any, x: Tensor) -> Any:
         h = x.abs()

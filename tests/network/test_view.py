@@ -66,6 +66,24 @@ def test_the_verdict_is_a_word(report: Report) -> None:
     assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == text
 
 
+def test_a_list_that_is_cut_says_how_many_are_left_out() -> None:
+    class Reread(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.act = nn.ReLU(inplace=True)
+            self.readers = nn.ModuleList(nn.Linear(4, 4) for _ in range(12))
+
+        def forward(self, x: Tensor) -> Any:
+            h = x * 2
+            self.act(h)
+            return [reader(h) for reader in self.readers]
+
+    report = check(Reread(), torch.randn(8, 4))
+    assert len(report.calls[0].readers) == 12
+    text = " ".join(shown(report, 200).split())
+    assert re.search(r"read after by (linear in readers\.\d \([^)]*\)(, )?){8} and 4 more", text)
+
+
 def test_a_notebook_gets_html(report: Report) -> None:
     page = report._repr_html_()
     assert page.startswith("<pre")
