@@ -192,13 +192,13 @@ class _Check:
             if readers or seen.held:
                 yield Effect(CHANGES_RESULT, False, readers or (_HELD,))
         elif difference.real:
-            words = None if readers or not seen.draws_otherwise else _RRELU
-            yield Effect(CHANGES_RESULT, True, readers or unique(seen.saved_by), difference.largest, words)
+            note = None if readers or not seen.draws_otherwise else _RRELU
+            yield Effect(CHANGES_RESULT, True, readers or unique(seen.saved_by), difference.largest, note=note)
         elif seen.held and outcome.damage:
             yield Effect(CHANGES_RESULT, True, (_HELD,), outcome.damage)
         elif gradients_differ(base, outcome):
             by = unique(seen.saved_by) or readers
-            yield Effect(CHANGES_RESULT, True, by, words="the result is the same, its gradients are not")
+            yield Effect(CHANGES_RESULT, True, by, note="the result is the same, its gradients are not")
         if self._breaks(alone, base, outcome):
             words = first_line(outcome.backward_error) if outcome.backward_error else None
             yield Effect(BREAKS_BACKWARD, True, unique(seen.saved_by), words=words)

@@ -39,7 +39,9 @@ class Effect:
     difference: float | None = None
     """Largest absolute difference of the network's result; infinity if shapes, kinds or NaNs differ."""
     words: str | None = None
-    """PyTorch's own words, first line."""
+    """PyTorch's own words, first line; None where it says nothing."""
+    note: str | None = None
+    """What is to be said besides."""
 
 
 @dataclass(frozen=True)

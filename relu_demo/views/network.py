@@ -132,6 +132,8 @@ def _effect(effect: Effect) -> Iterator[str]:
     yield f"{maybe}{effect.kind}{by}: {MEANS[effect.kind]}"
     if effect.by:
         yield _by("saved before by" if effect.kind == "breaks-backward" else "read after by", effect.by)
+    if effect.note:
+        yield effect.note
     if effect.words:
         yield f"PyTorch: {_words(effect.words)}"
 

@@ -67,7 +67,7 @@ def _call(call: Call, written: bool, truly: set[str], tally: Counter[str]) -> It
         yield f"{sorted(found)}, truly {sorted(truly)}"
     for effect in call.effects:
         if effect.kind == "changes-result":
-            tally["  the result changes, and no reader could be named"] += not (effect.by or effect.words)
+            tally["  the result changes, and no reader could be named"] += not (effect.by or effect.note)
         if not effect.settled:
             yield f"{effect.kind} is not settled"
 
