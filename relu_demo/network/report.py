@@ -123,9 +123,9 @@ class Advice:
     """Which switches to turn, and what was measured with them turned."""
 
     turn_off: tuple[int, ...]
-    """Calls (by index) that are on and must be off."""
+    """Calls (by index) that are on and must be off; one whose result is dropped must first have it used, x = f(x)."""
     turn_on: tuple[int, ...]
-    """Calls that are off and could safely be on, all of them together."""
+    """Calls that are off, have a switch that can be reached, and could safely be on, all of them together."""
     verified: bool
     """A real run with these switches gave the result of everything out of place, and its backward ran."""
     before: Memory | None = None

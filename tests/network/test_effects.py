@@ -291,9 +291,10 @@ def test_code_that_drops_the_result_and_relies_on_the_overwriting_is_told_apart(
         F.relu(h, inplace=True)
         return h
 
-    call = only(check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4)))
-    assert kinds(call) == ["changes-result"]
-    assert not call.result_used
+    report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))
+    assert kinds(only(report)) == ["changes-result"]
+    assert not only(report).result_used
+    assert report.advice.turn_off == (0,)
 
 
 def test_a_value_read_into_python_is_a_read() -> None:

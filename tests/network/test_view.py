@@ -84,6 +84,19 @@ def test_a_list_that_is_cut_says_how_many_are_left_out() -> None:
     assert re.search(r"read after by (linear in readers\.\d \([^)]*\)(, )?){8} and 4 more", text)
 
 
+def test_a_call_whose_result_is_dropped_is_not_merely_to_be_turned_off() -> None:
+    class Dropped(nn.Module):
+        def forward(self, x: Tensor) -> Any:
+            h, k = x * 2, x * 3
+            nn.functional.relu(h, inplace=True)
+            return h, nn.functional.elu(k, inplace=True), k
+
+    text = shown(check(Dropped(), torch.randn(8, 4)), 200)
+    advice = text[text.index("Advice") :]
+    assert re.search(r"^Use the result \(only turned off.*\): 1 call\n  relu \(.*:\d+\): x = relu\(x\)$", advice, re.MULTILINE)
+    assert re.search(r"^Turn off \(inplace=False\): 1 call\n  elu \(.*:\d+\)$", advice, re.MULTILINE)
+
+
 def test_a_notebook_gets_html(report: Report) -> None:
     page = report._repr_html_()
     assert page.startswith("<pre")
