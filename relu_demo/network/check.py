@@ -279,7 +279,8 @@ class _Check:
             # What makes no difference with these inputs, each alone, can make one together.
             careful = frozenset(call.index for call in calls if call.safe and not call.readers)
             on, good = self._agreeable(careful, frozenset(), None, watched, found)
-        wanted = frozenset(call.index for call in off if call.safe and call.bytes)
+        switchable = {seen.index for seen in watched.calls if seen.switchable}
+        wanted = frozenset(call.index for call in off if call.safe and call.bytes and call.index in switchable)
         more, more_good = on, False
         if wanted and good:
             more, more_good = self._agreeable(on | wanted, on, None, watched, [])

@@ -15,7 +15,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from relu_demo.network.place import Places, operation_name, runs_again
+from relu_demo.network.place import Places, has_switch, operation_name, runs_again
 from relu_demo.network.report import Place
 from relu_demo.network.snapshot import Snapshot, attribute_tensors
 from relu_demo.network.storage import Region, is_gone, key_of, overlap, overlaps_itself, region_of, weak_ref
@@ -60,6 +60,7 @@ class Seen:
     on_input: bool = False
     result_used: bool = True
     draws_otherwise: bool = False
+    switchable: bool = True
     again: bool = False
     """Inside of a checkpoint: it runs again in backward."""
     outlives: bool = False
@@ -255,6 +256,7 @@ class Watch:
         )
         grad = torch.is_grad_enabled()
         seen.draws_otherwise = call.draws_otherwise
+        seen.switchable = call.written or has_switch(call.function)
         seen.again = runs_again()
         if not nothing or call.reshapes:
             seen.doubtful = (

@@ -421,6 +421,45 @@ def test_what_is_off_and_would_do_harm_is_not_advised() -> None:
     assert report.advice.turn_on == ()
 
 
+class Deaf(nn.Module):
+    """Has the switch, and does not hand it on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inplace = True
+
+    def forward(self, x: Tensor) -> Any:
+        return F.elu(x)
+
+
+@pytest.mark.parametrize(
+    ("module", "advised"),
+    [
+        (nn.AlphaDropout(0.1, inplace=True), False),
+        (nn.AlphaDropout(0.1), False),
+        (nn.FeatureAlphaDropout(0.1, inplace=True), False),
+        (Deaf(), False),
+        (nn.ELU(), True),
+        (nn.Dropout(0.1), True),
+        (nn.Sequential(nn.ELU()), True),
+        (Net(lambda net, x: F.elu(x)), True),
+        (Net(lambda net, x: F.dropout(x, 0.1)), True),
+    ],
+    ids=str,
+)
+def test_only_a_switch_that_can_be_reached_is_advised(module: nn.Module, advised: bool) -> None:
+    report = check(nn.Sequential(nn.Linear(4, 4), module, nn.Linear(4, 4)), torch.randn(2, 4))
+    assert all(call.safe for call in report.off)
+    assert bool(report.advice.turn_on) == advised
+
+
+def test_a_call_that_pytorchs_own_code_makes_without_a_switch_is_not_advised() -> None:
+    report = check(nn.TransformerEncoderLayer(4, 1, 4, batch_first=True), torch.randn(2, 3, 4), train=True)
+    advised = [call for call in report.off if call.index in report.advice.turn_on]
+    assert {call.place.operation for call in report.off} == {"dropout", "relu"}
+    assert {call.place.module for call in advised} <= {"dropout", "dropout1", "dropout2"}
+
+
 def test_randomness_is_the_same_in_every_pass() -> None:
     layers: list[nn.Module] = [nn.Linear(8, 8)]
     for _ in range(4):

@@ -93,7 +93,9 @@ def test_a_call_whose_result_is_dropped_is_not_merely_to_be_turned_off() -> None
 
     text = shown(check(Dropped(), torch.randn(8, 4)), 200)
     advice = text[text.index("Advice") :]
-    assert re.search(r"^Use the result \(only turned off.*\): 1 call\n  relu \(.*:\d+\): x = relu\(x\)$", advice, re.MULTILINE)
+    assert re.search(
+        r"^Use the result \(only turned off.*\): 1 call\n  relu \(.*:\d+\): x = relu\(x\)$", advice, re.MULTILINE
+    )
     assert re.search(r"^Turn off \(inplace=False\): 1 call\n  elu \(.*:\d+\)$", advice, re.MULTILINE)
 
 
