@@ -605,6 +605,7 @@ def test_the_report_is_strict_json() -> None:
         y = F.relu(h, inplace=True)
         return y.log() + h
 
+    torch.manual_seed(0)
     report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))
     text = json.dumps(report.to_dict(), allow_nan=False)
     back = json.loads(text)
