@@ -67,6 +67,18 @@ def truth(make: Make) -> Truth:
     return Truth(base.written, base.nothing, known, base, as_written, differs, far, undecided)
 
 
+def apart(make: Make, on: frozenset[int], base: Run) -> tuple[list[str], bool]:
+    """How a run with these calls in place is not `base`, everything out of place; and whether gradients could tell."""
+    run = _run(make, lambda k, written: k in on)
+    if run.refused is not None:
+        return [f"refused: {run.refused}"], True
+    found = ["result"] if _differ(base.result, run.result) else []
+    if bool(base.backward) != bool(run.backward):
+        return [*found, f"backward: {run.backward}"], True
+    far = False if base.backward else _far(base.gradients, run.gradients)
+    return found + ["gradients"] * (far is True) + ["overwritten input"] * run.overwrote_input, far is not None
+
+
 def _effects(make: Make, chosen: int, base: Run, stale: int) -> set[str | None]:
     run = _run(make, lambda k, written: k == chosen)
     if run.refused is not None:
