@@ -197,19 +197,19 @@ class _Check:
         return tuple(self._effects(seen, alone, base, outcome))
 
     def _effects(self, seen: Seen, alone: frozenset[int], base: Outcome, outcome: Outcome) -> Iterator[Effect]:
-        readers = unique(seen.readers)
+        readers = tuple(seen.readers)
         verdict = self._held_against(outcome, alone)
         if verdict.difference is None:
             if readers or seen.held or seen.by_values:
                 yield Effect(CHANGES_RESULT, False, readers or ((_HELD,) if seen.held else ()))
         elif verdict.differs:
-            words = None if readers or not seen.draws_otherwise else _RRELU
-            yield Effect(CHANGES_RESULT, True, readers or unique(seen.saved_by), verdict.difference, words)
+            note = None if readers or not seen.draws_otherwise else _RRELU
+            yield Effect(CHANGES_RESULT, True, readers or unique(seen.saved_by), verdict.difference, note=note)
         elif seen.held and outcome.damage:
             yield Effect(CHANGES_RESULT, True, (_HELD,), outcome.damage)
         elif verdict.gradients_differ:
             by = unique(seen.saved_by) or readers
-            yield Effect(CHANGES_RESULT, True, by, words="the result is the same, its gradients are not")
+            yield Effect(CHANGES_RESULT, True, by, note="the result is the same, its gradients are not")
         if self._breaks(_among(alone), base, outcome):
             words = first_line(outcome.backward_error) if outcome.backward_error else None
             by, writers = unique(seen.saved_by), unique(())
@@ -315,7 +315,8 @@ class _Check:
             # What makes no difference with these inputs, each alone, can make one together.
             careful = frozenset(call.index for call in calls if call.safe and not call.readers)
             on, good = self._agreeable(careful, frozenset(), None, watched, found)
-        wanted = frozenset(call.index for call in off if call.safe and call.bytes)
+        switchable = {seen.index for seen in watched.calls if seen.switchable}
+        wanted = frozenset(call.index for call in off if call.safe and call.bytes and call.index in switchable)
         more, more_good = on, False
         if wanted and good:
             more, more_good = self._agreeable(on | wanted, on, None, watched, [])
@@ -385,7 +386,7 @@ def _call(seen: Seen, effects: Iterable[Effect]) -> Call:
         seen.dtype,
         seen.bytes,
         tuple(effects),
-        unique(seen.readers),
+        tuple(seen.readers),
         seen.result_used,
     )
 
@@ -393,7 +394,7 @@ def _call(seen: Seen, effects: Iterable[Effect]) -> Call:
 def _suspicions(seen: Seen) -> Iterator[Effect]:
     """Of a call that is off: what it might do if it were on. No run settles it; it is just not advised."""
     if seen.readers or seen.held:
-        yield Effect(CHANGES_RESULT, False, unique(seen.readers) or (_HELD,))
+        yield Effect(CHANGES_RESULT, False, tuple(seen.readers) or (_HELD,))
     if seen.saved_by:
         yield Effect(BREAKS_BACKWARD, False, unique(seen.saved_by))
     if seen.on_input:

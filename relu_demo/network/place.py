@@ -6,7 +6,7 @@ import os
 import sys
 from functools import cache
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType, FrameType, FunctionType
 
 import torch
 from torch import nn
@@ -60,6 +60,24 @@ def runs_again() -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def has_switch(function: FunctionType) -> bool:
+    """
+    Whether the running call of `function`, which is out of place, can be put in place by who wrote the network.
+
+    Not if a module's `inplace` is True already and does not reach the call, nor if code of PyTorch makes the call and
+    has no `inplace` to hand on.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code is not function.__code__:
+        frame = frame.f_back
+    caller = frame = frame and frame.f_back
+    while frame is not None and frame.f_code is not _CALL:
+        frame = frame.f_back
+    if frame is not None and getattr(frame.f_locals["self"], "inplace", False) is True:
+        return False
+    return caller is None or is_users(caller.f_code.co_filename) or "inplace" in caller.f_code.co_names
 
 
 def operation_name(function: object) -> str:

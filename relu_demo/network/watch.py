@@ -15,14 +15,13 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from relu_demo.network.place import Places, operation_name, runs_again
+from relu_demo.network.place import Places, has_switch, operation_name, runs_again
 from relu_demo.network.report import Place
 from relu_demo.network.snapshot import Snapshot, attribute_tensors
 from relu_demo.network.storage import Region, is_gone, key_of, overlap, overlaps_itself, region_of, weak_ref
 from relu_demo.network.switch import SWITCHED, Switch, Switched
 from relu_demo.network.tree import graph, tensors
 
-_READERS_SHOWN = 8
 _ESCAPES = {"numpy", "__array__", "data_ptr", "storage", "untyped_storage", "_typed_storage", "__dlpack__", "tolist"}
 """Methods of a tensor that hand its memory to code that no mode can watch."""
 
@@ -54,7 +53,8 @@ class Seen:
     region: Region | None
     saved_before: list[weakref.ref[Saved]] = field(default_factory=list)
     saved_by: list[Place] = field(default_factory=list)
-    readers: list[Place] = field(default_factory=list)
+    readers: dict[Place, None] = field(default_factory=dict)
+    """Each place once, in order."""
     doubtful: bool = False
     """Only a real run can tell: a view, an alias in autograd, something PyTorch may refuse."""
     by_values: bool = False
@@ -62,6 +62,7 @@ class Seen:
     on_input: bool = False
     result_used: bool = True
     draws_otherwise: bool = False
+    switchable: bool = True
     again: bool = False
     """Inside of a checkpoint: it runs again in backward."""
     outlives: bool = False
@@ -257,6 +258,7 @@ class Watch:
         )
         grad = torch.is_grad_enabled()
         seen.draws_otherwise = call.draws_otherwise
+        seen.switchable = call.written or has_switch(call.function)
         seen.again = runs_again()
         if not nothing or call.reshapes:
             seen.by_values = key is None or key in self._escaped
@@ -285,8 +287,8 @@ class Watch:
             return
         region = region_of(tensor)
         for call in calls:
-            if (reads or writes) and len(call.readers) < _READERS_SHOWN and overlap(region, call.region):
-                call.readers.append(place or self._here("read"))
+            if (reads or writes) and overlap(region, call.region):
+                call.readers[place or self._here("read")] = None
             elif torch.is_grad_enabled() and (reads or writes or tensor._is_view()):
                 # PyTorch may refuse a view whose base was written to, and version counters know no regions.
                 call.doubtful = True

@@ -70,6 +70,18 @@ def truth(make: Make) -> Truth:
     return Truth(base.written, base.nothing, found, base, as_written, differs, gradients_differ, rounded)
 
 
+def apart(make: Make, on: frozenset[int], base: Run) -> list[str]:
+    """How a run with these calls in place is not `base`, everything out of place."""
+    run = _run(make, lambda k, written: k in on)
+    if run.refused is not None:
+        return [f"refused: {run.refused}"]
+    if bool(base.backward) != bool(run.backward):
+        return [f"backward: {run.backward}"]
+    copies = _run(make, lambda k, written: k in on, on_copy=True)
+    found = ["result"] if _differ(copies.result, run.result) else []
+    return found + ["gradients"] * _gradients_differ(copies, run) + ["overwritten input"] * run.overwrote_input
+
+
 def _effects(make: Make, chosen: int, base: Run, stale: int) -> set[str]:
     run = _run(make, lambda k, written: k == chosen)
     if run.refused is not None:

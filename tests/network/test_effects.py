@@ -262,6 +262,20 @@ def test_returning_the_overwritten_tensor_changes_the_result() -> None:
     assert [reader.operation for reader in effect.by] == ["return"]
 
 
+def test_every_reader_is_named_however_often_another_reads() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        total = F.relu(h, inplace=True)
+        for _ in range(20):
+            total = total + h  # reads often
+        return total + net.fc2(h)  # reads once
+
+    call = only(check(Net(forward, fc=nn.Linear(4, 4), fc2=nn.Linear(4, 4)), torch.randn(8, 4)))
+    readers = [(reader.operation, reader.module, reader.line) for reader in call.readers]
+    assert readers == [("add", "", line_of("# reads often")), ("linear", "fc2", line_of("# reads once"))]
+    assert call.effects[0].by == call.readers
+
+
 def test_values_that_the_call_does_not_change_are_no_fault_and_the_reader_is_still_named() -> None:
     def forward(net: Any, x: Tensor) -> Any:
         h = x.abs()
@@ -278,9 +292,10 @@ def test_code_that_drops_the_result_and_relies_on_the_overwriting_is_told_apart(
         F.relu(h, inplace=True)
         return h
 
-    call = only(check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4)))
-    assert kinds(call) == ["changes-result"]
-    assert not call.result_used
+    report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))
+    assert kinds(only(report)) == ["changes-result"]
+    assert not only(report).result_used
+    assert report.advice.turn_off == (0,)
 
 
 def test_a_value_read_into_python_is_a_read() -> None:
@@ -407,6 +422,45 @@ def test_what_is_off_and_would_do_harm_is_not_advised() -> None:
     assert report.advice.turn_on == ()
 
 
+class Deaf(nn.Module):
+    """Has the switch, and does not hand it on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inplace = True
+
+    def forward(self, x: Tensor) -> Any:
+        return F.elu(x)
+
+
+@pytest.mark.parametrize(
+    ("module", "advised"),
+    [
+        (nn.AlphaDropout(0.1, inplace=True), False),
+        (nn.AlphaDropout(0.1), False),
+        (nn.FeatureAlphaDropout(0.1, inplace=True), False),
+        (Deaf(), False),
+        (nn.ELU(), True),
+        (nn.Dropout(0.1), True),
+        (nn.Sequential(nn.ELU()), True),
+        (Net(lambda net, x: F.elu(x)), True),
+        (Net(lambda net, x: F.dropout(x, 0.1)), True),
+    ],
+    ids=str,
+)
+def test_only_a_switch_that_can_be_reached_is_advised(module: nn.Module, advised: bool) -> None:
+    report = check(nn.Sequential(nn.Linear(4, 4), module, nn.Linear(4, 4)), torch.randn(2, 4))
+    assert all(call.safe for call in report.off)
+    assert bool(report.advice.turn_on) == advised
+
+
+def test_a_call_that_pytorchs_own_code_makes_without_a_switch_is_not_advised() -> None:
+    report = check(nn.TransformerEncoderLayer(4, 1, 4, batch_first=True), torch.randn(2, 3, 4), train=True)
+    advised = [call for call in report.off if call.index in report.advice.turn_on]
+    assert {call.place.operation for call in report.off} == {"dropout", "relu"}
+    assert {call.place.module for call in advised} <= {"dropout", "dropout1", "dropout2"}
+
+
 def test_randomness_is_the_same_in_every_pass() -> None:
     layers: list[nn.Module] = [nn.Linear(8, 8)]
     for _ in range(4):
@@ -500,9 +554,13 @@ def test_an_autograd_function_that_keeps_a_tensor_its_own_way() -> None:
         y = Square.apply(h)  # type: ignore[no-untyped-call]
         return F.relu(h, inplace=True) + y
 
-    (effect,) = only(check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))).effects
+    report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))
+    (effect,) = only(report).effects
     assert effect.kind == "changes-result"
-    assert "gradients" in str(effect.words)
+    assert "gradients" in str(effect.note)
+    assert effect.words is None  # PyTorch says nothing
+    assert "PyTorch: " not in str(report)
+    assert "its gradients are not" in str(report)
 
 
 def test_what_compiled_code_in_an_autograd_function_reads_is_found_by_running() -> None:
@@ -548,6 +606,7 @@ def test_the_report_is_strict_json() -> None:
         y = F.relu(h, inplace=True)
         return y.log() + h
 
+    torch.manual_seed(0)
     report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))
     text = json.dumps(report.to_dict(), allow_nan=False)
     back = json.loads(text)
