@@ -130,6 +130,11 @@ class _Check:
         off = tuple(_call(s, _suspicions(s)) for s in seen if not s.written)
         outcome = self.runner.run(lambda index, call: call.written)
         whole = self._as_written(outcome, watched)
+        if whole.out_of_place_backward is False and any(s.again for s in seen):
+            # No switch reaches what a checkpoint runs again in backward: it was in place there, as written.
+            whole = replace(whole, out_of_place_backward=None)
+            again = Effect(BREAKS_BACKWARD, False, words=whole.backward_error, note=_AGAIN)
+            calls = tuple(replace(c, effects=c.effects or (again,)) if seen[c.index].again else c for c in calls)
         error = self.base.backward_error if whole.out_of_place_backward is False else None
         if error is not None and not isinstance(error, RuntimeError):  # PyTorch's own are RuntimeErrors
             raise NetworkError(said_by(error, "the network's backward")) from error
@@ -149,7 +154,7 @@ class _Check:
             writes=writes,
             as_written=replace(whole, conflicts=conflicts),
             advice=advice,
-            unseen=(*_unseen(self.model, seen), *self._unsteady()),
+            unseen=(*_unseen(self.model, watched), *self._unsteady()),
             forwards=self.runner.forwards,
             backwards=self.runner.backwards,
         )
@@ -170,6 +175,9 @@ class _Check:
                 try:
                     result = watch.forward(lambda: self.runner.forward(inputs))
                 except (Exception, SystemExit) as error:
+                    if self._runs_unwatched():
+                        words = f"it runs, but not under watch: {first_line(error)[:160]}"
+                        raise BadInput(f"{type(self.model).__name__} cannot be checked; {words}") from error
                     raise NetworkError(said_by(error, "the network's forward")) from error
                 stale = []
                 if backward:
@@ -183,9 +191,16 @@ class _Check:
             values = [(path, leaf.detach() if isinstance(leaf, Tensor) else leaf) for path, leaf in leaves(result)]
             del result
             watch.name_holders(held)
-            return Watched(calls, stale, values)
+            return Watched(calls, stale, values, tuple(watch.missed))
         finally:
             self.kept.restore()
+
+    def _runs_unwatched(self) -> bool:
+        self.kept.restore()
+        with suppress(Exception, SystemExit), uncompiled():
+            self.runner.forward(self.runner.inputs())
+            return True
+        return False
 
     def _settle(self, seen: Seen) -> tuple[Effect, ...]:
         """The effects of one call alone in place, by a real run."""
@@ -374,6 +389,7 @@ def _among(chosen: frozenset[int]) -> Callable[[int, Switched], bool]:
 
 _NONE = _among(frozenset())
 _RRELU = "PyTorch's rrelu gives other random numbers in place, for a tensor that is not contiguous"
+_AGAIN = "it runs again in backward (torch.utils.checkpoint), where the check cannot put it out of place"
 _HELD = Place("held after the forward by a hook, a closure or a global", "")
 
 
@@ -403,20 +419,23 @@ def _suspicions(seen: Seen) -> Iterator[Effect]:
         yield Effect(REFUSED, False)
 
 
-def _unseen(model: nn.Module, seen: list[Seen]) -> Iterator[Unseen]:
+def _unseen(model: nn.Module, watched: Watched) -> Iterator[Unseen]:
     above = ""
+    hidden = set()
     for name, module in model.named_modules():
         if above and name.startswith(above):
             continue
         why = _hidden(module)
         if why:
             above = f"{name}." if name else ""
+            hidden.add(name)
             yield Unseen(name, type(module).__name__, why)
             if not name:
                 break
-    if torch.is_grad_enabled():
-        why = "runs again in backward (torch.utils.checkpoint); that second run is not watched"
-        yield from (Unseen(path, "checkpoint", why) for path in dict.fromkeys(s.place.module for s in seen if s.again))
+    yield from (missed for missed in watched.missed if missed.module not in hidden)
+    why = "runs again in backward (torch.utils.checkpoint); that second run is not watched"
+    again = dict.fromkeys(s.place.module for s in watched.calls if s.again)
+    yield from (Unseen(path, "checkpoint", why) for path in again)
 
 
 def _hidden(module: nn.Module) -> str | None:

@@ -17,6 +17,7 @@ _TORCH = str(Path(torch.__file__).parent) + os.sep
 _OURS = str(Path(__file__).parents[1]) + os.sep
 _CHECKPOINT = os.path.join(_TORCH, "utils", "checkpoint.py")
 _CALL = nn.Module._call_impl.__code__
+_APPLY = getattr(getattr(torch.autograd.Function.apply, "__func__", None), "__code__", None)
 
 
 class Places:
@@ -27,6 +28,10 @@ class Places:
         self._names = {id(module): name for name, module in network.named_modules()}
         self._outermost = outermost
 
+    def path_of(self, module: nn.Module) -> str:
+        """As in `named_modules()`; of a module that is not in the network, its class in angle brackets."""
+        return str(self._names.get(id(module), f"<{type(module).__name__}>"))
+
     def here(self, operation: str) -> Place:
         """The place of the operation that runs now."""
         frame: FrameType | None = sys._getframe(1)
@@ -35,7 +40,7 @@ class Places:
         while frame is not None and frame.f_code is not self._outermost:
             if module is None and frame.f_code is _CALL:
                 running = frame.f_locals["self"]
-                module = self._names.get(id(running), f"<{type(running).__name__}>")
+                module = self.path_of(running)
             if user is None and is_users(frame.f_code.co_filename):
                 user = frame
             if module is not None and user is not None:
@@ -78,6 +83,17 @@ def has_switch(function: FunctionType) -> bool:
     if frame is not None and getattr(frame.f_locals["self"], "inplace", False) is True:
         return False
     return caller is None or is_users(caller.f_code.co_filename) or "inplace" in caller.f_code.co_names
+
+
+def saver_name() -> str:
+    """What saves a tensor for backward while no function of torch runs: a checkpoint, or an autograd.Function."""
+    if runs_again():
+        return "checkpoint"
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code is not _APPLY:
+        frame = frame.f_back
+    # Before PyTorch 2.0 `apply` is not Python, and has no frame.
+    return "autograd.Function" if frame is None else str(frame.f_locals["cls"].__name__)
 
 
 def operation_name(function: object) -> str:

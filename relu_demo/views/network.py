@@ -85,7 +85,14 @@ def _summary(report: Report) -> Iterator[RenderableType]:
     elif report.ok:
         yield Text(f"{_count(len(report.calls), 'in-place call')}, all safe.", style=SAFE[1])
     else:
-        harm = f"{bad} not safe" if bad else "each safe alone, but not all together"
+        whole = report.as_written
+        together = whole.differs or whole.gradients_differ or whole.forward_error or whole.conflicts
+        if bad:
+            harm = f"{bad} not safe"
+        elif together or (whole.backward is False and not report.writes):
+            harm = "each safe alone, but not all together"
+        else:
+            harm = "all safe, but not the other writes" if report.writes else "all safe, as far as was seen"
         yield Text(f"{_count(len(report.calls), 'in-place call')}: {harm}.")
     yield Text(f"{_count(report.forwards, 'forward')} and {_count(report.backwards, 'backward')} run.", style="dim")
 
@@ -169,7 +176,10 @@ def _advice(report: Report) -> Iterator[Text]:
     advice = report.advice
     rows = {call.index: call for call in (*report.calls, *report.off)}
     if not advice.turn_off and not advice.turn_on:
-        yield Text("Nothing to change." if report.ok else "No inplace= to change: these writes have no such switch.")
+        if report.writes:
+            yield Text("No inplace= to change: these writes have no such switch.")
+        else:
+            yield Text("Nothing to change." if report.ok else "Nothing to change in what was seen.")
     off, on = ([rows[index] for index in indices] for indices in (advice.turn_off, advice.turn_on))
     dropped = [call for call in off if not call.result_used]
     for title, calls in (

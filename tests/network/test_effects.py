@@ -11,38 +11,11 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from nets import Net, kinds, line_of, only
 from torch import Tensor, nn
 from torch.utils import dlpack
 
 from relu_demo.network.check import check
-from relu_demo.network.report import Call, Report
-
-
-class Net(nn.Module):
-    """A network whose forward is a function of itself and its input."""
-
-    def __init__(self, run: Callable[..., Any], **parts: nn.Module) -> None:
-        super().__init__()
-        self.run = run
-        for name, part in parts.items():
-            self.add_module(name, part)
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.run(self, *args, **kwargs)
-
-
-def kinds(call: Call) -> list[str]:
-    return [effect.kind for effect in call.effects]
-
-
-def only(report: Report) -> Call:
-    (call,) = report.calls
-    return call
-
-
-def line_of(text: str) -> int:
-    with open(__file__, encoding="utf-8") as lines:
-        return next(i for i, line in enumerate(lines, 1) if text in line)
 
 
 class PreActivation(nn.Module):
@@ -633,3 +606,45 @@ def test_what_a_call_saves_in_place_and_another_write_hurts_is_named_with_both()
     assert (saver.operation, writer.operation) == ("leaky_relu", "add_")
     assert (saver.line, writer.line) == (line_of("# saves what it makes"), line_of("# and this is in its way"))
     assert re.search(r"saved by leaky_relu in act.*overwritten after by add_", str(report), re.DOTALL)
+
+
+def test_a_buffer_that_is_assigned_anew_is_kept_state_too() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        y = net.act(h)
+        net.mean = 0.9 * net.mean + 0.1 * h.detach().mean(0)  # wants what was there before
+        return y
+
+    network = Net(forward, fc=nn.Linear(4, 4), act=nn.ReLU(True))
+    network.register_buffer("mean", torch.zeros(4))
+    mean = network.mean
+    (effect,) = only(check(network, torch.randn(3, 4))).effects
+    assert effect.kind == "changes-result"
+    assert effect.by[0].line == line_of("# wants what was there before")
+    assert network.mean is mean
+
+
+class Doubled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x * 2
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        result: Tensor = grad * 2 + 0 * x
+        return result
+
+
+def test_what_a_function_of_ones_own_saves_is_named_by_it() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        y = Doubled.apply(h)  # type: ignore[no-untyped-call] # saves its input
+        return F.relu(h, inplace=True) + y
+
+    (effect,) = only(check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(3, 4))).effects
+    assert effect.kind == "breaks-backward"
+    (saver,) = effect.by
+    assert saver.operation in ("Doubled", "autograd.Function")  # the latter with PyTorch before 2.0
+    assert saver.line == line_of("# saves its input")
