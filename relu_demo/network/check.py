@@ -156,7 +156,9 @@ class _Check:
             with uncompiled():
                 try:
                     result = watch.forward(lambda: self.runner.forward(inputs))
-                except (Exception, SystemExit) as error:
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:
                     raise NetworkError(said_by(error, "the network's forward")) from error
                 stale = []
                 if backward:
