@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from relu_demo.network.place import Places, operation_name, runs_again
 from relu_demo.network.report import Place
 from relu_demo.network.snapshot import Snapshot, attribute_tensors
-from relu_demo.network.storage import Region, is_gone, key_of, overlap, overlaps_itself, region_of, weak_ref
+from relu_demo.network.storage import Region, is_gone, key_of, overlap, overlaps_itself, region_of, shape_of, weak_ref
 from relu_demo.network.switch import SWITCHED, Switch, Switched
 from relu_demo.network.tree import graph, tensors
 
@@ -247,7 +247,7 @@ class Watch:
             index,
             self._here(""),
             call.written,
-            tuple(tensor.shape),
+            shape_of(tensor),
             str(tensor.dtype).removeprefix("torch."),
             0 if nothing else tensor.numel() * tensor.element_size(),
             key,
