@@ -60,7 +60,10 @@ class Runner:
     def forward(self, inputs: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
         """Call the network. Frames beyond this one are not the network's (see `place.Places`)."""
         self.forwards += 1
-        return self.network(*inputs[0], **inputs[1])
+        try:
+            return self.network(*inputs[0], **inputs[1])
+        finally:
+            self.kept.restore_modes()
 
     def run(
         self,

@@ -141,8 +141,9 @@ class Copies(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.fc(x).detach()
-        y: Tensor = self.act(h)
-        return y + copy.copy(h) + copy.deepcopy(h)  # by way of Python's own code
+        y = self.act(h) + copy.copy(h)
+        both: Tensor = y + copy.deepcopy(h)  # by way of Python's own code
+        return both
 
 
 def test_pythons_own_library_is_not_the_users_code() -> None:
