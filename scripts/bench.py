@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from _ratio import within
 from _torch import need_torch
 
 from relu_demo.session import Setup, article
@@ -73,21 +73,11 @@ def compare(case: Case, runs: int) -> bool:
     measure(case.base), measure(case.command)  # once for the disk's sake
     pairs = [(measure(case.command), measure(case.base)) for _ in range(runs)]
     ours, base = ([pair[side] for pair in pairs] for side in (0, 1))
-    well = True
-    for what, unit, most in (("seconds", "s", case.time), ("memory", "MiB", case.memory)):
-        if most is None:
-            continue
-        mine, theirs = (statistics.median(getattr(run, what) for run in side) for side in (ours, base))
-        well &= mine / theirs <= most
-        label = "wall time" if what == "seconds" else "peak memory"
-        digits = 3 if what == "seconds" else 0
-        verdict = "ok" if mine / theirs <= most else "TOO MUCH"
-        print(
-            f"{case.name:34} {label:12} {mine:8.{digits}f} {unit:3} / {theirs:8.{digits}f} {unit:3} "
-            f"= {mine / theirs:5.2f}  at most {most:.2f}  {verdict}",
-            flush=True,
-        )
-    return well
+    time = within(case.name, "wall time", [run.seconds for run in ours], [run.seconds for run in base], case.time, "s")
+    if case.memory is None:
+        return time
+    memory = [run.memory for run in ours], [run.memory for run in base]
+    return within(case.name, "peak memory", *memory, case.memory, "MiB") and time
 
 
 def main() -> None:

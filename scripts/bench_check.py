@@ -1,4 +1,7 @@
-"""Time and memory of `relu_demo.check` against the network's own forward, measured side by side in one run."""
+"""Time and memory of `relu_demo.check` against the network's own forward, measured side by side in one run.
+
+Prints ratios of medians, each with the most that it may be. Its exit code is 1 where one is more.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from _ratio import within
 from _torch import need_torch
 
 need_torch()
@@ -28,6 +32,8 @@ from relu_demo.network.place import Places  # noqa: E402
 from relu_demo.network.settle import Runner  # noqa: E402
 from relu_demo.network.snapshot import Snapshot  # noqa: E402
 from relu_demo.network.watch import Watch  # noqa: E402
+
+MIB = 2**20
 
 
 class Bottleneck(nn.Module):
@@ -95,11 +101,11 @@ def seconds(run: Callable[[], object]) -> float:
     return taken
 
 
-def side_by_side(a: Callable[[], object], b: Callable[[], object], times: int) -> tuple[float, float]:
-    """Median seconds of each, taken in turns."""
+def side_by_side(a: Callable[[], object], b: Callable[[], object], times: int) -> tuple[list[float], list[float]]:
+    """Seconds of each run, taken in turns."""
     seconds(a), seconds(b)
     pairs = [(seconds(a), seconds(b)) for _ in range(times)]
-    return statistics.median(p[0] for p in pairs), statistics.median(p[1] for p in pairs)
+    return [p[0] for p in pairs], [p[1] for p in pairs]
 
 
 def peak(run: Callable[[], object]) -> int:
@@ -135,48 +141,47 @@ def high_water() -> int:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
 
 
-def main() -> None:
-    """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def main() -> int:
+    """Measures, prints, and gives 1 if a ratio is too large."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=7, help="runs of each, in turns")
     parser.add_argument("--size", type=int, default=32, help="height and width for the network of 1,000 calls")
     parser.add_argument("--resident", choices=("own", "watched"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.resident:
         print(resident(options.resident))
-        return
+        return 0
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
 
     torch.manual_seed(0)
     model, x = residual_50().train(), torch.randn(1, 3, 224, 224)
+    print("50-layer residual network, 1,3,224,224, training, against its own forward:")
     own, watch = side_by_side(lambda: model(x), watched(model, x), options.times)
-    print(f"50-layer residual network, 1,3,224,224, training: forward {own * 1e3:.0f} ms")
-    print(f"  watched pass   {watch * 1e3:7.0f} ms  {watch / own:5.2f} forwards  (at most 1.5)")
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    mine, theirs = peak(lambda: model(x)), peak(watched(model, x))
-    print(f"  peak of activations {mine / 2**20:.1f} MiB, watched {theirs / 2**20:.1f} MiB: {theirs / mine:.3f} of it")
-    print(f"  with the weights: {(theirs + weights) / (mine + weights):.3f} of its memory  (at most 1.2)")
+    results = [within("watched pass", "wall time", watch, own, 1.5, "s")]
+    weights = sum(p.numel() * p.element_size() for p in model.parameters()) / MIB
+    mine, theirs = peak(lambda: model(x)) / MIB, peak(watched(model, x)) / MIB
+    results.append(within("watched pass", "peak memory", [theirs + weights], [mine + weights], 1.2, "MiB"))
+    print(f"  without {weights:.1f} MiB of weights: {theirs:.1f} MiB / {mine:.1f} MiB = {theirs / mine:.3f}")
     highest = {which: resident_in_a_process_of_its_own(which) for which in ("own", "watched")}
     if all(highest.values()):
         ratio = highest["watched"] / highest["own"]
-        shown = {which: f"{size / 2**20:.0f} MiB" for which, size in highest.items()}
-        print(
-            f"  resident at its highest, a process each: {shown['own']}, watched {shown['watched']}: {ratio:.3f} of it"
-        )
+        shown = {which: f"{size / MIB:.0f} MiB" for which, size in highest.items()}
+        print(f"  resident at its highest, a process each: {shown['watched']} / {shown['own']} = {ratio:.3f}")
     whole = seconds(lambda: check(model, x))
     report = check(model, x)
-    print(f"  whole check    {whole * 1e3:7.0f} ms  {whole / own:5.2f} forwards")
-    print(f"  ok {report.ok}, {len(report.calls)} calls")
+    print(f"  whole check: {whole / statistics.median(own):.2f} forwards; ok {report.ok}, {len(report.calls)} calls")
 
     model, x = thousand(16).train(), torch.randn(1, 16, options.size, options.size)
-    own, whole = side_by_side(lambda: model(x), lambda: check(model, x), max(3, options.times // 2))
-    report = check(model, x)
     print(
-        f"1,000 in-place calls after 1,000 convolutions, 1,16,{options.size},{options.size}: forward {own * 1e3:.0f} ms"
+        f"1,000 in-place calls after 1,000 convolutions, 1,16,{options.size},{options.size}, against its own forward:"
     )
-    print(f"  whole check    {whole * 1e3:7.0f} ms  {whole / own:5.2f} forwards  (at most 10; brute force over 2,000)")
+    own, checked = side_by_side(lambda: model(x), lambda: check(model, x), max(3, options.times // 2))
+    results.append(within("whole check", "wall time", checked, own, 10, "s"))
+    report = check(model, x)
     print(f"  ok {report.ok}, {len(report.calls)} calls, {report.forwards} forwards and {report.backwards} backwards")
+    print("  (brute force: over 2,000 forwards)")
+    return 0 if all(results) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -122,6 +122,18 @@ NETWORKS = """
 
     ready = nn.Sequential(nn.Linear(4, 4), nn.Tanh())
     all_of_them = {"ready": ready}
+
+    class Vast(nn.Module):
+        '''Weights of 400 TB: more than a process can address.'''
+
+        def __init__(self):
+            super().__init__()
+            self.linear, self.norm = nn.Linear(10**7, 10**7), nn.BatchNorm1d(10**7)
+            self.relu = nn.ReLU(inplace=True)
+
+        def forward(self, x):
+            x = self.norm(self.linear(x))
+            return self.relu(x) + x
 """
 
 
@@ -290,6 +302,18 @@ def test_on_meta_suspects_stay_suspects(demo: Demo, nets: str) -> None:
         "perhaps changes-result"
         in demo("--check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--device", "meta").out
     )
+
+
+@pytest.mark.skipif(not hasattr(torch, "set_default_device"), reason="needs PyTorch 2.0")
+def test_on_meta_nothing_is_allocated_neither_weights_nor_input(demo: Demo, nets: str) -> None:
+    options = ("--check", f"{nets}:Vast", "--shape", "10000000,10000000")
+    result = demo(*options, "--device", "meta", "--json")
+    assert (result.code, result.err) == (1, "")
+    (call,) = result.document["calls"]
+    assert call["bytes"] == 4 * 10**14
+    assert [(effect["kind"], effect["settled"]) for effect in call["effects"]] == [("changes-result", False)]
+    assert result.document["device"] == "meta"
+    assert demo(*options).code == 2
 
 
 @pytest.mark.parametrize("columns", [40, 80, 140])

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
+from typing import Any
 
 import jsonschema
 import pytest
+import torch
 from conftest import Demo
 from test_json import schema
 from test_terminal import on_a_terminal, posix
+
+import relu_demo.measure
+import relu_demo.room
+import relu_demo.scenarios
+from relu_demo.claims.memory import judge
+from relu_demo.measure import measure
+from relu_demo.memory import Measurement, Options
+from relu_demo.report import Verdict
 
 
 def test_every_situation_has_figures_in_units_and_bytes_bars_and_a_reason(demo: Demo) -> None:
@@ -65,6 +76,45 @@ def test_the_same_measurement_gives_the_same_bytes(process: Demo) -> None:
     first, second = (process("--memory", "--json") for _ in range(2))
     assert first.out == second.out
     assert first.err == second.err == ""
+
+
+def test_a_pytorch_whose_in_place_saves_nothing_is_found_out(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relu_demo.measure, "_activation", lambda name, inplace: getattr(torch.nn, name)())
+    result = demo("--memory", "--json", "--depth", "1")
+    assert result.code == 1
+    assert result.document["ok"] is False
+    (claim,) = result.document["claims"]
+    assert claim["verdict"] == "does not hold"
+    repl = next(row for row in result.document["rows"] if row["key"] == "repl")
+    assert repl["in_place"]["live"] == repl["out_of_place"]["live"] == 2 * repl["unit"]
+    assert f"{2 * repl['unit']:,} bytes live in place and {2 * repl['unit']:,} not" in claim["evidence"]
+    screen = demo("--memory", "--depth", "1")
+    assert screen.code == 1
+    assert "does not hold" in screen.out
+
+
+def test_in_place_that_takes_more_does_not_hold_either() -> None:
+    found = measure(Options((1, 2, 4, 4), depth=1))
+    (holds,) = judge(found)
+    assert holds.verdict is Verdict.HOLDS
+    (worse,) = judge([replace(row, in_place=row.out_of_place, out_of_place=row.in_place) for row in found])
+    assert worse.verdict is Verdict.FAILS
+    assert not worse.ok
+
+
+def test_the_device_asked_for_is_the_one_that_is_measured(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def spy(options: Options, progress: Any, rows: Any) -> tuple[Measurement, ...]:
+        asked.append(options.device)
+        return measure(replace(options, device="cpu"), progress, rows)
+
+    monkeypatch.setattr(relu_demo.scenarios, "usable_device", torch.device)
+    monkeypatch.setattr(relu_demo.room, "free_bytes", lambda device: None)
+    monkeypatch.setattr(relu_demo.measure, "measure", spy)
+    document = demo("--memory", "--json", "--depth", "1", "--device", "cuda").document
+    assert asked == [document["device"]] == ["cuda"]
+    assert document["command"] == "relu-demo --memory --depth 1 --device cuda"
 
 
 @posix

@@ -7,16 +7,20 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import relu_demo.measure
+from relu_demo.allocator import listen
 from relu_demo.measure import measure
-from relu_demo.memory import ACTIVATIONS, MAX_DEPTH, Measurement, Options, bytes_needed, growth, situations
+from relu_demo.memory import ACTIVATIONS, MAX_DEPTH, Figures, Measurement, Options, bytes_needed, growth, situations
 from relu_demo.quiet import quiet
 from relu_demo.saved import COPY, INPUT, RESULT, saved
 
@@ -274,6 +278,12 @@ os._exit(0)
     assert json.loads(report.read_text()) == [11, []]
 
 
+def test_quiet_nests() -> None:
+    with quiet(), quiet():
+        os.write(2, b"nothing")
+    assert os.fstat(2)
+
+
 def test_quiet_stops_what_is_written_to_the_descriptors_and_lets_an_exception_through() -> None:
     run = python(
         """
@@ -296,8 +306,6 @@ os.write(1, b" none left open" if left == lowest else b" a descriptor is left op
 
 
 def test_a_fault_in_the_forward_is_seen_and_the_next_measurement_works() -> None:
-    from relu_demo.allocator import listen
-
     def faulty() -> torch.Tensor:
         return torch.zeros(2, 3) @ torch.zeros(2, 3)
 
@@ -359,17 +367,74 @@ def test_bytes_needed_of_what_no_machine_has() -> None:
     assert bytes_needed(Options((10**6, 10**4, 10**5, 10**5), depth=16)) > 10**20
 
 
-# On a GPU
+# On another device
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-def test_cuda() -> None:
+def test_weights_and_input_are_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    def spy(forward: Callable[[], Any], device: str) -> tuple[Figures, Any]:
+        assert device == "meta"
+        held = forward()
+        assert all(tensor.device.type == "meta" for tensor in held)
+        return Figures(1, 1), held
+
+    monkeypatch.setattr(relu_demo.measure, "listen", spy)
+    monkeypatch.setattr(relu_demo.measure, "saved", lambda layer, device: (device,))
+    found = measure(Options(SMALL.shape, depth=2, device="meta"))
+    assert {each.in_place for each in found} == {Figures(1, 1)}
+    assert "ELU's backward keeps meta, not its input" in {each.why for each in found}
+
+
+def test_on_cuda_only_what_the_second_forward_takes_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    bytes_now = {"live": 1000, "peak": 9999}
+    devices = set()
+
+    def told(what: str) -> Callable[[torch.device], int]:
+        def tell(device: torch.device) -> int:
+            devices.add(str(device))
+            return bytes_now[what]
+
+        return tell
+
+    def reset(device: torch.device) -> None:
+        devices.add(str(device))
+        bytes_now["peak"] = bytes_now["live"]
+
+    def forward() -> torch.Tensor:
+        # What the first one takes stays for good.
+        bytes_now["live"] += 500 if bytes_now["live"] == 1000 else 40
+        bytes_now["peak"] = max(bytes_now["peak"], bytes_now["live"] + 30)
+        return torch.zeros(10)
+
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: devices.add(str(device)))
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", reset)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", told("live"))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", told("peak"))
+    figures, held = listen(forward, "cuda:1")
+    assert figures == Figures(40, 70)
+    assert held.shape == (10,)
+    assert devices == {"cuda:1"}
+
+
+cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+
+
+@cuda
+def test_on_cuda_the_bytes_are_the_allocators() -> None:
+    size = 2**20
+    torch.zeros(1, device="cuda")
+    before = torch.cuda.memory_allocated()
+    figures, held = listen(lambda: torch.zeros(size, device="cuda"), "cuda")
+    assert figures.live == figures.peak == torch.cuda.memory_allocated() - before == 4 * size
+    del held
+    assert torch.cuda.memory_allocated() == before
+    figures, held = listen(lambda: torch.zeros(size, device="cuda") + 1, "cuda")
+    assert figures.live == torch.cuda.memory_allocated() - before == 4 * size
+    assert figures.peak == torch.cuda.max_memory_allocated() - before == 8 * size
+    del held
+
+
+@cuda
+def test_on_cuda_every_row_has_at_least_its_result() -> None:
     for each in measure(Options(device="cuda")):
         for figures in (each.out_of_place, each.in_place):
-            assert 0 < figures.live <= figures.peak
-
-
-def test_quiet_nests() -> None:
-    with quiet(), quiet():
-        os.write(2, b"nothing")
-    assert os.fstat(2)
+            assert each.unit <= figures.live <= figures.peak

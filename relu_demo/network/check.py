@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -31,12 +31,13 @@ from relu_demo.network.report import (
     unique,
 )
 from relu_demo.network.settle import (
+    SUMMED_OTHERWISE,
     Difference,
     Outcome,
     Runner,
     compare,
+    gradient_gap,
     gradients,
-    gradients_differ,
     uncompiled,
 )
 from relu_demo.network.snapshot import Snapshot
@@ -92,6 +93,18 @@ def examine(
             module.training = flag
 
 
+@dataclass(frozen=True)
+class _Verdict:
+    """A real run held against everything out of place."""
+
+    difference: float | None
+    """Largest absolute difference of the result, rounding included; None if there are no values (meta)."""
+    differs: bool
+    """Is any of that more than rounding?"""
+    gradients_differ: bool
+    """The result does not differ, and its gradients do, beyond rounding."""
+
+
 class _Check:
     """One check in progress: the runs that it has made, each made once and only when asked for."""
 
@@ -103,7 +116,7 @@ class _Check:
         self._not_found: tuple[Unseen, ...] = ()
         self._base: Outcome | None = None
         self._base_stale: int | None = None
-        self._noise: Difference | None = None
+        self._again: Outcome | None = None
 
     def report(self, progress: Callable[[int, int], None]) -> Report:
         watched = self._watch(frozenset())
@@ -118,6 +131,11 @@ class _Check:
         off = tuple(_call(s, _suspicions(s)) for s in seen if not s.written)
         outcome = self.runner.run(lambda index, call: call.written)
         whole = self._as_written(outcome, watched)
+        if whole.out_of_place_backward is False and any(s.again for s in seen):
+            # No switch reaches what a checkpoint runs again in backward: it was in place there, as written.
+            whole = replace(whole, out_of_place_backward=None)
+            again = Effect(BREAKS_BACKWARD, False, words=whole.backward_error, note=_AGAIN)
+            calls = tuple(replace(c, effects=c.effects or (again,)) if seen[c.index].again else c for c in calls)
         error = self.base.backward_error if whole.out_of_place_backward is False else None
         if error is not None and not isinstance(error, RuntimeError):  # PyTorch's own are RuntimeErrors
             raise NetworkError(said_by(error, "the network's backward")) from error
@@ -137,7 +155,7 @@ class _Check:
             writes=writes,
             as_written=replace(whole, conflicts=conflicts),
             advice=advice,
-            unseen=(*_unseen(self.model, seen), *self._not_found, *self._unsteady()),
+            unseen=(*_unseen(self.model, watched), *self._not_found, *self._unsteady()),
             forwards=self.runner.forwards,
             backwards=self.runner.backwards,
         )
@@ -160,6 +178,9 @@ class _Check:
                 except KeyboardInterrupt:
                     raise
                 except BaseException as error:
+                    if self._runs_unwatched():
+                        words = f"it runs, but not under watch: {first_line(error)[:160]}"
+                        raise BadInput(f"{type(self.model).__name__} cannot be checked; {words}") from error
                     raise NetworkError(said_by(error, "the network's forward")) from error
                 stale = []
                 if backward:
@@ -174,54 +195,87 @@ class _Check:
             self._not_found = tuple(self._without_a_look(result))
             del result
             watch.name_holders(held)
-            return Watched(calls, stale, values)
+            return Watched(calls, stale, values, tuple(watch.missed))
         finally:
             self.kept.restore()
+
+    def _runs_unwatched(self) -> bool:
+        self.kept.restore()
+        try:
+            with uncompiled():
+                self.runner.forward(self.runner.inputs())
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            return False
+        return True
 
     def _settle(self, seen: Seen) -> tuple[Effect, ...]:
         """The effects of one call alone in place, by a real run."""
         base = self.base
-        alone = _among(frozenset({seen.index}))
-        outcome = self.runner.run(alone, measure_damage=seen.held)
+        alone = frozenset({seen.index})
+        outcome = self.runner.run(_among(alone), measure_damage=seen.held)
         if outcome.forward_error is not None:
             return (Effect(REFUSED, True, words=first_line(outcome.forward_error)),)
         return tuple(self._effects(seen, alone, base, outcome))
 
-    def _effects(
-        self, seen: Seen, alone: Callable[[int, Switched], bool], base: Outcome, outcome: Outcome
-    ) -> Iterator[Effect]:
-        readers = unique(seen.readers)
-        difference = self._difference(outcome)
-        if difference.largest is None:
-            if readers or seen.held:
-                yield Effect(CHANGES_RESULT, False, readers or (_HELD,))
-        elif difference.real:
-            words = None if readers or not seen.draws_otherwise else _RRELU
-            yield Effect(CHANGES_RESULT, True, readers or unique(seen.saved_by), difference.largest, words)
+    def _effects(self, seen: Seen, alone: frozenset[int], base: Outcome, outcome: Outcome) -> Iterator[Effect]:
+        readers = tuple(seen.readers)
+        verdict = self._held_against(outcome, alone)
+        if verdict.difference is None:
+            if readers or seen.held or seen.by_values:
+                yield Effect(CHANGES_RESULT, False, readers or ((_HELD,) if seen.held else ()))
+        elif verdict.differs:
+            note = None if readers or not seen.draws_otherwise else _RRELU
+            yield Effect(CHANGES_RESULT, True, readers or unique(seen.saved_by), verdict.difference, note=note)
         elif seen.held and outcome.damage:
             yield Effect(CHANGES_RESULT, True, (_HELD,), outcome.damage)
-        elif gradients_differ(base, outcome):
+        elif verdict.gradients_differ:
             by = unique(seen.saved_by) or readers
-            yield Effect(CHANGES_RESULT, True, by, words="the result is the same, its gradients are not")
-        if self._breaks(alone, base, outcome):
+            yield Effect(CHANGES_RESULT, True, by, note="the result is the same, its gradients are not")
+        if self._breaks(_among(alone), base, outcome):
             words = first_line(outcome.backward_error) if outcome.backward_error else None
-            yield Effect(BREAKS_BACKWARD, True, unique(seen.saved_by), words=words)
+            by, writers = unique(seen.saved_by), unique(())
+            if not by:
+                pairs = self._watch(alone, backward=True).conflicts
+                by, writers = unique(pair[0] for pair in pairs), unique(pair[2] for pair in pairs)
+            yield Effect(BREAKS_BACKWARD, True, by, words=words, overwritten_by=writers)
         if seen.on_input:
             yield Effect(OVERWRITES_INPUT, True)
 
-    def _difference(self, outcome: Outcome) -> Difference:
-        """Result and kept state against everything out of place; noise of the device does not count."""
+    def _held_against(self, outcome: Outcome, in_place: frozenset[int]) -> _Verdict:
+        """
+        A run with these calls in place against everything out of place: result, kept state, gradients.
+
+        In place can be another kernel than out of place (a loop over strides, the backward of elu from its result),
+        which rounds otherwise. Where anything differs, the same calls in place on copies tell: what differs from that
+        run too is no rounding, however small, and what does not is nothing else, however large.
+        """
         found = self.runner.compare(self.base, outcome)
-        if not found.real or found.largest is None:
-            return found
-        if self._noise is None:
+        if not found.largest and not gradient_gap(self.base, outcome):
+            return _Verdict(found.largest, False, False)
+        copies = self.runner.run(_among(in_place), on_copy=True)
+        differs = (self.runner.compare(copies, outcome).largest or 0.0) > 0
+        gradients_differ = (gap := gradient_gap(copies, outcome)) > SUMMED_OTHERWISE
+        if differs or gradients_differ:
             # Some kernels of accelerators are not deterministic, nor is every network.
-            again = self.runner.run(_NONE, backward=False)
-            self._noise = self.runner.compare(self.base, again)
-        return Difference(found.largest, found.largest > 10 * (self._noise.largest or 0.0))
+            differs = differs and (found.largest or 0.0) > 10 * (self._noise.largest or 0.0)
+            gradients_differ = gradients_differ and gap > 10 * gradient_gap(self.base, self._second_base)
+        return _Verdict(found.largest, differs, gradients_differ and not differs)
+
+    @property
+    def _second_base(self) -> Outcome:
+        """Everything out of place once more: what differs from the first time is noise."""
+        if self._again is None:
+            self._again = self.runner.run(_NONE)
+        return self._again
+
+    @property
+    def _noise(self) -> Difference:
+        return self.runner.compare(self.base, self._second_base)
 
     def _unsteady(self) -> Iterator[Unseen]:
-        if self._noise is not None and self._noise.real:
+        if self._again is not None and self._noise.beyond_rounding:
             why = f"differs by up to {self._noise.largest:.4g} from run to run, though torch draws the same numbers"
             yield Unseen("", type(self.model).__name__, why)
 
@@ -246,15 +300,15 @@ class _Check:
         if self._plainly_good(outcome, watched):
             return AsWritten(0.0, False, None, outcome.backward, None, outcome.backward)
         error = first_line(outcome.backward_error) if outcome.backward_error else None
-        difference = self._difference(outcome)
+        verdict = self._held_against(outcome, frozenset(s.index for s in watched.calls if s.written))
         return AsWritten(
-            difference.largest,
-            difference.real,
+            verdict.difference,
+            verdict.differs,
             None,
             outcome.backward,
             error,
             self.base.backward,
-            not difference.real and gradients_differ(self.base, outcome),
+            verdict.gradients_differ,
         )
 
     def _plainly_good(self, outcome: Outcome, watched: Watched) -> bool:
@@ -275,7 +329,8 @@ class _Check:
             return False
         if self._plainly_good(outcome, watched):
             return True
-        if self._difference(outcome).real or gradients_differ(self.base, outcome):
+        verdict = self._held_against(outcome, in_place)
+        if verdict.differs or verdict.gradients_differ:
             return False
         return not self._breaks(_among(in_place), self.base, outcome)
 
@@ -290,7 +345,8 @@ class _Check:
             # What makes no difference with these inputs, each alone, can make one together.
             careful = frozenset(call.index for call in calls if call.safe and not call.readers)
             on, good = self._agreeable(careful, frozenset(), None, watched, found)
-        wanted = frozenset(call.index for call in off if call.safe and call.bytes)
+        switchable = {seen.index for seen in watched.calls if seen.switchable}
+        wanted = frozenset(call.index for call in off if call.safe and call.bytes and call.index in switchable)
         more, more_good = on, False
         if wanted and good:
             more, more_good = self._agreeable(on | wanted, on, None, watched, [])
@@ -348,6 +404,7 @@ def _among(chosen: frozenset[int]) -> Callable[[int, Switched], bool]:
 
 _NONE = _among(frozenset())
 _RRELU = "PyTorch's rrelu gives other random numbers in place, for a tensor that is not contiguous"
+_AGAIN = "it runs again in backward (torch.utils.checkpoint), where the check cannot put it out of place"
 _HELD = Place("held after the forward by a hook, a closure or a global", "")
 
 
@@ -360,7 +417,7 @@ def _call(seen: Seen, effects: Iterable[Effect]) -> Call:
         seen.dtype,
         seen.bytes,
         tuple(effects),
-        unique(seen.readers),
+        tuple(seen.readers),
         seen.result_used,
     )
 
@@ -368,29 +425,32 @@ def _call(seen: Seen, effects: Iterable[Effect]) -> Call:
 def _suspicions(seen: Seen) -> Iterator[Effect]:
     """Of a call that is off: what it might do if it were on. No run settles it; it is just not advised."""
     if seen.readers or seen.held:
-        yield Effect(CHANGES_RESULT, False, unique(seen.readers) or (_HELD,))
+        yield Effect(CHANGES_RESULT, False, tuple(seen.readers) or (_HELD,))
     if seen.saved_by:
         yield Effect(BREAKS_BACKWARD, False, unique(seen.saved_by))
     if seen.on_input:
         yield Effect(OVERWRITES_INPUT, False)
-    if seen.doubtful and not (seen.readers or seen.saved_by or seen.on_input):
+    if (seen.doubtful or seen.by_values) and not (seen.readers or seen.saved_by or seen.on_input):
         yield Effect(REFUSED, False)
 
 
-def _unseen(model: nn.Module, seen: list[Seen]) -> Iterator[Unseen]:
+def _unseen(model: nn.Module, watched: Watched) -> Iterator[Unseen]:
     above = ""
+    hidden = set()
     for name, module in model.named_modules():
         if above and name.startswith(above):
             continue
         why = _hidden(module)
         if why:
             above = f"{name}." if name else ""
+            hidden.add(name)
             yield Unseen(name, type(module).__name__, why)
             if not name:
                 break
-    if torch.is_grad_enabled():
-        why = "runs again in backward (torch.utils.checkpoint); that second run is not watched"
-        yield from (Unseen(path, "checkpoint", why) for path in dict.fromkeys(s.place.module for s in seen if s.again))
+    yield from (missed for missed in watched.missed if missed.module not in hidden)
+    why = "runs again in backward (torch.utils.checkpoint); that second run is not watched"
+    again = dict.fromkeys(s.place.module for s in watched.calls if s.again)
+    yield from (Unseen(path, "checkpoint", why) for path in again)
 
 
 def _hidden(module: nn.Module) -> str | None:

@@ -39,7 +39,11 @@ class Effect:
     difference: float | None = None
     """Largest absolute difference of the network's result; infinity if shapes, kinds or NaNs differ."""
     words: str | None = None
-    """PyTorch's own words, first line."""
+    """PyTorch's own words, first line; None where it says nothing."""
+    overwritten_by: tuple[Place, ...] = ()
+    """Who writes over what was saved, where that is not the call itself: in place, it saves its own result."""
+    note: str | None = None
+    """What is to be said besides."""
 
 
 @dataclass(frozen=True)
@@ -121,9 +125,9 @@ class Advice:
     """Which switches to turn, and what was measured with them turned."""
 
     turn_off: tuple[int, ...]
-    """Calls (by index) that are on and must be off."""
+    """Calls (by index) that are on and must be off; one whose result is dropped must first have it used, x = f(x)."""
     turn_on: tuple[int, ...]
-    """Calls that are off and could safely be on, all of them together."""
+    """Calls that are off, have a switch that can be reached, and could safely be on, all of them together."""
     verified: bool
     """A real run with these switches gave the result of everything out of place, and its backward ran."""
     before: Memory | None = None

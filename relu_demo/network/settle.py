@@ -29,13 +29,14 @@ class Outcome:
     state: dict[int, Tensor] = field(default_factory=dict)
     """Parameters, buffers and other tensors of the network that the forward may have written to."""
     kept: list[tuple[str, Any]] = field(default_factory=list)
-    """Tensors left in plain attributes of modules."""
+    """Tensors left in plain attributes of modules, and in buffers that were assigned anew."""
     backward: bool | None = None
     """Did it run? None: nothing requires grad."""
     backward_error: BaseException | None = None
-    gradients: dict[int, tuple[float, float]] = field(default_factory=dict)
-    """Of each parameter and input: the sum of its gradient and of its absolute values (gradients are large)."""
+    gradients: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    """Of each parameter and input: three sums over its gradient, the second its size (gradients are large)."""
     precision: float = 0.0
+    """Of the coarsest dtype among them, relative."""
     stale: int = 0
     """Saved tensors that backward unpacked after they had been written to (counted only where asked)."""
     damage: float = 0.0
@@ -71,13 +72,16 @@ class Runner:
         backward: bool = True,
         count_stale: bool = False,
         measure_damage: bool = False,
+        on_copy: bool = False,
     ) -> Outcome:
-        """One real run: the calls that `in_place` chooses in place, the others out of place."""
+        """One real run: the calls that `in_place` chooses in place (or so on a copy), the others out of place."""
         outcome = Outcome()
         damaged: list[tuple[Tensor, Tensor]] = []
 
         def decide(index: int, call: Switched) -> Any:
             chosen = in_place(index, call)
+            if chosen and on_copy:
+                return call.run_on_copy()
             if chosen:
                 self.kept.before_write(key_of(call.input))
                 if measure_damage:
@@ -97,6 +101,8 @@ class Runner:
                 outcome.result = [(path, _detached(leaf)) for path, leaf in leaves(result)]
                 outcome.state = {i: tensor.detach().clone() for i, tensor in self.kept.written().items()}
                 left = attribute_tensors(self.network)
+                anew = ((name, b) for name, b in self.network.named_buffers() if not self.kept.holds(key_of(b)))
+                left |= dict(anew)
                 outcome.kept = [(name, tensor.detach().clone()) for name, tensor in left.items()]
                 outcome.damage = max((_difference(now, before) for now, before in damaged), default=0.0)
                 if backward:
@@ -127,10 +133,8 @@ class Runner:
         order = {id(tensor): i for i, tensor in enumerate([*self.network.parameters(), *inputs])}
         for leaf, grad in grads:
             if grad is not None and id(leaf) in order and grad.device.type != "meta":
-                wide = dense(grad).double()
-                digest = float(wide.sum()), float(wide.abs().sum())
-                outcome.gradients[order[id(leaf)]] = digest
-                outcome.precision = max(outcome.precision, torch.finfo(grad.dtype).eps ** 0.5)
+                outcome.gradients[order[id(leaf)]] = _digest(grad)
+                outcome.precision = max(outcome.precision, torch.finfo(grad.dtype).eps)
 
 
 def gradients(outputs: list[Tensor], network: nn.Module) -> list[tuple[Tensor, Tensor | None]]:
@@ -159,6 +163,13 @@ def _loss(output: Tensor) -> Tensor:
     real = torch.view_as_real(full) if full.is_complex() else full
     ramp = torch.arange(real.numel(), device=real.device, dtype=torch.float32)
     return (real * torch.cos(ramp).reshape(real.shape).to(real.dtype)).sum()
+
+
+def _digest(grad: Tensor) -> tuple[float, ...]:
+    full = dense(grad).detach()
+    wide = (torch.view_as_real(full) if full.is_complex() else full).double().flatten()
+    ramp = torch.arange(wide.numel(), device=wide.device, dtype=torch.float64)
+    return float(wide.sum()), float(wide.abs().sum()), float(wide @ torch.cos(ramp))
 
 
 def _leaves_of(outputs: list[Tensor]) -> Iterator[Tensor]:
@@ -199,39 +210,33 @@ class Difference:
 
     largest: float | None
     """Largest absolute difference; infinity if shapes, kinds or NaNs differ; None if there are no values (meta)."""
-    real: bool
-    """More than the rounding of one kernel against another?"""
+    beyond_rounding: bool
+    """More than 100 roundings of a float32 of its tensor's largest value? A measure for noise, and not of faults."""
 
 
 def compare(a: list[tuple[str, Any]], b: list[tuple[str, Any]]) -> Difference:
-    """
-    The difference of two results, leaf by leaf.
-
-    In place and out of place can be different loops (one over strides, one vectorized) that round differently in the
-    last bit. A difference up to 100 roundings of float32, relative to the largest value of its tensor, is not real; nor
-    is one up to 1e-6, the rounding of values of order one whose result is zero but for rounding (a norm's mean).
-    """
+    """The difference of two results, leaf by leaf."""
     if [path for path, _ in a] != [path for path, _ in b]:
         return Difference(math.inf, True)
     if any(isinstance(leaf, Tensor) and leaf.device.type == "meta" for _, leaf in (*a, *b)):
         return Difference(None, False)
-    largest, real = 0.0, False
+    largest, beyond = 0.0, False
     for (_, x), (_, y) in zip(a, b, strict=True):
         difference = _difference(x, y)
         largest = max(largest, difference)
-        real = real or difference > _rounding(x)
-    return Difference(largest, real)
+        beyond = beyond or difference > _rounding(x)
+    return Difference(largest, beyond)
 
 
 def _rounding(value: Any) -> float:
     eps = torch.finfo(torch.float32).eps
     if isinstance(value, float):
-        return 1e-6 + 100 * eps * abs(value)
+        return 100 * eps * abs(value)
     if not isinstance(value, Tensor) or not (value.is_floating_point() or value.is_complex()) or not value.numel():
         return 0.0
     sizes = dense(value).abs()
     finite = sizes[torch.isfinite(sizes)]
-    return 1e-6 + 100 * max(eps, torch.finfo(value.dtype).eps) * (float(finite.max()) if finite.numel() else 0.0)
+    return 100 * max(eps, torch.finfo(value.dtype).eps) * (float(finite.max()) if finite.numel() else 0.0)
 
 
 def _difference(a: Any, b: Any) -> float:
@@ -242,7 +247,8 @@ def _difference(a: Any, b: Any) -> float:
         return math.inf
     if a == b or (a != a and b != b):
         return 0.0
-    return float(abs(a - b)) if isinstance(a, (int, float, complex)) else math.inf
+    apart = float(abs(a - b)) if isinstance(a, (int, float, complex)) else math.inf
+    return math.inf if math.isnan(apart) else apart
 
 
 def _tensor_difference(a: Tensor, b: Tensor) -> float:
@@ -261,21 +267,23 @@ def _tensor_difference(a: Tensor, b: Tensor) -> float:
     return math.inf if bool(torch.isnan(difference)) else float(difference)
 
 
-def gradients_differ(a: Outcome, b: Outcome) -> bool:
-    """Whether they do beyond rounding: in place, the backward of elu works from the result, not from the input."""
+def gradient_gap(a: Outcome, b: Outcome) -> float:
+    """
+    How far the gradients of two runs are apart, in roundings of the largest; 0 where a backward is missing.
+
+    Up to `SUMMED_OTHERWISE` it is the order in which autograd adds the gradients up, which a view in place changes.
+    """
     if not a.backward or not b.backward:
-        return False
-    none = (0.0, 0.0)
+        return 0.0
+    none = (0.0, 0.0, 0.0)
     both = [(a.gradients.get(i, none), b.gradients.get(i, none)) for i in {*a.gradients, *b.gradients}]
-    if any(not math.isfinite(value) for pair in both for digest in pair for value in digest):
-        return False
-    largest = max((size for pair in both for _, size in pair), default=0.0)
-    precision = max(a.precision, b.precision)
-    for (x, x_size), (y, y_size) in both:
-        tolerance = 10 * precision * max(x_size, y_size) + 100 * precision**2 * largest
-        if abs(x - y) > tolerance or abs(x_size - y_size) > tolerance:
-            return True
-    return False
+    gap = max((_difference(p, q) for x, y in both for p, q in zip(x, y, strict=True)), default=0.0)
+    largest = max((size for x, y in both for size in (x[1], y[1]) if math.isfinite(size)), default=0.0)
+    rounding = max(a.precision, b.precision) * largest
+    return gap / rounding if rounding else math.inf if gap else 0.0
+
+
+SUMMED_OTHERWISE = 16.0
 
 
 def _detached(leaf: Any) -> Any:

@@ -85,7 +85,11 @@ def overlap(a: Region | None, b: Region | None) -> bool:
     False is certain. True is certain for regions whose strides nest (slices, chunks, narrows of one tensor); for
     other patterns it errs on the side of True.
     """
-    if a is None or b is None or a.end <= b.start or b.end <= a.start:
+    if a is None or b is None:
+        return False
+    if a == b:
+        return True
+    if a.end <= b.start or b.end <= a.start:
         return False
     strides = sorted({s for s, _ in (*a.levels, *b.levels) if s > 0}, reverse=True)
     return not any(_disjoint(a, b, strides, origin) for origin in (0, min(a.start, b.start)))

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import torch
 import torch.nn.functional as F  # noqa: N812 - as every PyTorch user writes it
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -19,6 +20,10 @@ SWITCHED: dict[Any, inspect.Signature] = {
 
 _BATCHED = {F.dropout1d: 3, F.dropout3d: 5}
 _BELOW_ZERO = {F.leaky_relu: "negative_slope", F.elu: "alpha", F.celu: "alpha", F.rrelu: "lower"}
+
+
+_ALIGNED = 64
+"""Elements, of whatever size, after which an address is aligned as the beginning of a storage is (64 bytes)."""
 
 
 class Switched:
@@ -70,6 +75,28 @@ class Switched:
         if fused and not in_place:
             return self.function(**{**self.arguments, "input": self.input.clone(), "inplace": True})
         return self.function(**{**self.arguments, "inplace": in_place})
+
+    def run_on_copy(self) -> Any:
+        """
+        Run it in place on a copy of its input: out of place, by the kernels and with the roundings of in place.
+
+        One that writes nothing hands its input on, and must here too; and rrelu's own order of drawing shall show.
+        """
+        if self.writes_nothing or self.draws_otherwise:
+            return self.run(False)
+        return self.function(**{**self.arguments, "input": _copy_laid_out_the_same(self.input), "inplace": True})
+
+
+def _copy_laid_out_the_same(tensor: Tensor) -> Tensor:
+    if type(tensor) not in (Tensor, torch.nn.Parameter) or tensor.is_nested or tensor.layout != torch.strided:
+        return tensor.clone()
+    if tensor.is_quantized or 0 in (*tensor.shape, *tensor.stride()):
+        return tensor.clone()
+    # With the gaps of a slice, and as far from where a storage may begin: a matrix product rounds by alignment too.
+    offset = tensor.storage_offset() % _ALIGNED
+    length = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    copy = torch.as_strided(tensor.new_empty(offset + length), tensor.shape, tensor.stride(), offset)
+    return copy.copy_(tensor)
 
 
 class Switch(TorchFunctionMode):

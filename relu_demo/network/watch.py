@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import threading
+import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,16 +15,16 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from relu_demo.network.place import Places, operation_name, runs_again
-from relu_demo.network.report import Place
+from relu_demo.network.place import Places, has_switch, operation_name, runs_again, saver_name
+from relu_demo.network.report import Place, Unseen
 from relu_demo.network.snapshot import Snapshot, attribute_tensors
 from relu_demo.network.storage import Region, is_gone, key_of, overlap, overlaps_itself, region_of, shape_of, weak_ref
 from relu_demo.network.switch import SWITCHED, Switch, Switched
 from relu_demo.network.tree import graph, tensors
 
-_READERS_SHOWN = 8
 _ESCAPES = {"numpy", "__array__", "data_ptr", "storage", "untyped_storage", "_typed_storage", "__dlpack__", "tolist"}
 """Methods of a tensor that hand its memory to code that no mode can watch."""
 
@@ -54,12 +56,16 @@ class Seen:
     region: Region | None
     saved_before: list[weakref.ref[Saved]] = field(default_factory=list)
     saved_by: list[Place] = field(default_factory=list)
-    readers: list[Place] = field(default_factory=list)
+    readers: dict[Place, None] = field(default_factory=dict)
+    """Each place once, in order."""
     doubtful: bool = False
     """Only a real run can tell: a view, an alias in autograd, something PyTorch may refuse."""
+    by_values: bool = False
+    """Only values can tell: memory in the hands of code that no mode sees."""
     on_input: bool = False
     result_used: bool = True
     draws_otherwise: bool = False
+    switchable: bool = True
     again: bool = False
     """Inside of a checkpoint: it runs again in backward."""
     outlives: bool = False
@@ -70,7 +76,8 @@ class Seen:
     @property
     def suspect(self) -> bool:
         """Whether a real run is needed."""
-        return bool(self.readers or self.saved_by or self.doubtful or self.on_input or self.held)
+        unsure = self.doubtful or self.by_values or self.again
+        return bool(self.readers or self.saved_by or self.on_input or self.held or unsure)
 
 
 @dataclass
@@ -90,6 +97,8 @@ class Watched:
     conflicts: list[tuple[Place, int | None, Place, int | None]]
     """Where backward unpacked a stale tensor: who saved it (place, call), who wrote over it (place, call)."""
     result: Any
+    missed: tuple[Unseen, ...]
+    """What ran where no mode reaches."""
 
 
 class Watch:
@@ -118,6 +127,10 @@ class Watch:
         self._writes: list[OtherWrite] = []
         self._stale: list[Saved] = []
         self._escaped: set[int] = set()
+        self._thread = threading.get_ident()
+        self._grad = torch.is_grad_enabled()
+        self.missed: dict[Unseen, None] = {}
+        """What ran where no mode reaches, in order."""
         self._latest: Seen | None = None
         self._running: Any = None
         self._running_place: Place | None = None
@@ -131,7 +144,16 @@ class Watch:
             stack.enter_context(saved_tensors_hooks(self._pack, self._unpack))
             stack.enter_context(self._functions)
             stack.enter_context(self._operators)
+            # The modes are of one thread; hooks on all modules are of every thread.
+            stack.callback(register_module_forward_pre_hook(self._module).remove)
+            stack.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", "Using `torch.compile")  # "when there are global hooks on modules"
             return run()
+
+    def _module(self, module: torch.nn.Module, inputs: Any) -> None:
+        if threading.get_ident() != self._thread:
+            why = "ran in another thread; what is called there is not watched"
+            self.missed[Unseen(self._places.path_of(module), type(module).__name__, why)] = None
 
     def finish(self, result: Any, network: torch.nn.Module) -> list[Seen]:
         """After the forward: what is returned, what the network keeps, and what autograd still holds."""
@@ -146,7 +168,7 @@ class Watch:
         foreign = any(isinstance(node, torch._C._FunctionBase) for node in graph(tensors(result)))
         for call in self._calls:
             # An autograd.Function may hand memory to compiled code, whose reads no mode sees. Runs decide.
-            call.doubtful |= foreign and call.bytes > 0 and (call.outlives or call is self._latest)
+            call.by_values |= foreign and call.bytes > 0 and (call.outlives or call is self._latest)
             alive = [saved for ref in call.saved_before for saved in [ref()] if saved is not None]
             call.saved_by = [saved.place for saved in alive]
         return self._calls
@@ -169,7 +191,7 @@ class Watch:
         beyond = self._alive(held)
         for call in held:
             call.held = call in beyond
-            call.doubtful = True
+            call.by_values = True
 
     def _alive(self, calls: list[Seen]) -> list[Seen]:
         def alive(call: Seen) -> bool:
@@ -192,7 +214,7 @@ class Watch:
     def _pack(self, tensor: Tensor) -> Saved:
         with _Quiet(self):
             key = key_of(tensor)
-            saved = Saved(tensor, key, self._here("backward"), self._running_call)
+            saved = Saved(tensor, key, self._here(saver_name()), self._running_call)
             if key is not None:
                 self._saved.setdefault(key, []).append(weakref.ref(saved))
             return saved
@@ -255,15 +277,12 @@ class Watch:
         )
         grad = torch.is_grad_enabled()
         seen.draws_otherwise = call.draws_otherwise
-        seen.again = runs_again()
+        seen.switchable = call.written or has_switch(call.function)
+        seen.again = self._grad and runs_again()
         if not nothing or call.reshapes:
+            seen.by_values = key is None or key in self._escaped
             seen.doubtful = (
-                key is None
-                or call.reshapes
-                or key in self._escaped
-                or self._kept.holds(key)
-                or seen.draws_otherwise
-                or _may_be_refused(call, grad)
+                call.reshapes or self._kept.holds(key) or seen.draws_otherwise or _may_be_refused(call, grad)
             )
             given = self._inputs.get(key, ())
             seen.on_input = not nothing and any(overlap(seen.region, region) for region in given)
@@ -271,7 +290,7 @@ class Watch:
         elif not tensor.numel():
             # Nothing is written, and yet the version counter moves.
             seen.doubtful = True
-        if nothing and not seen.doubtful:
+        if nothing and not (seen.doubtful or seen.by_values):
             return seen, []
         return seen, [] if key is None else [ref for ref in self._saved.get(key, ()) if ref() is not None]
 
@@ -287,8 +306,8 @@ class Watch:
             return
         region = region_of(tensor)
         for call in calls:
-            if (reads or writes) and len(call.readers) < _READERS_SHOWN and overlap(region, call.region):
-                call.readers.append(place or self._here("read"))
+            if (reads or writes) and overlap(region, call.region):
+                call.readers[place or self._here("read")] = None
             elif torch.is_grad_enabled() and (reads or writes or tensor._is_view()):
                 # PyTorch may refuse a view whose base was written to, and version counters know no regions.
                 call.doubtful = True
@@ -302,16 +321,15 @@ class Watch:
         kind = _kinds.get(func)
         if kind is None:
             kind = _kinds[func] = _Kind(func)
-        if not (self._by_key or self._unused or kind.writes):
-            return
-        for name, value in (*enumerate(args), *kwargs.items()):
-            writes = name in kind.writes
-            if isinstance(value, Tensor):
-                self._argument(value, kind.reads, writes)
-            elif isinstance(value, (list, tuple)):
-                for item in value:
-                    if isinstance(item, Tensor):
-                        self._argument(item, kind.reads, writes)
+        if kind.writes and self._running is None:
+            self._miss(operation_name(func).split(".")[0])
+        if self._by_key or self._unused or kind.writes:
+            for name, tensor in _tensors_in(args, kwargs):
+                self._argument(tensor, kind.reads, name in kind.writes)
+
+    def _miss(self, operation: str) -> None:
+        why = f"{operation} writes in place in compiled code (TorchScript, an extension), whose calls are not listed"
+        self.missed[Unseen(self._here(operation).module, "compiled code", why)] = None
 
     def _argument(self, tensor: Tensor, reads: bool, writes: bool) -> None:
         if writes:
@@ -392,6 +410,15 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         with _Quiet(self._watch):
             self._watch._operator(func, args, kwargs)
         return func(*args, **kwargs)
+
+
+def _tensors_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[int | str, Tensor]]:
+    named: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
+    for name, value in named:
+        if isinstance(value, Tensor):
+            yield name, value
+        elif isinstance(value, (list, tuple)):
+            yield from ((name, item) for item in value if isinstance(item, Tensor))
 
 
 class _Kind:

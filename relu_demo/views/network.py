@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from relu_demo.network.report import Call, Effect, Place, Report, unique
+from relu_demo.network.report import Call, Effect, Place, Report
 from relu_demo.views.parts import NARROW, header
 from relu_demo.views.screen import show
 
@@ -27,6 +27,8 @@ MEANS = {
 }
 WORDS = 300
 """Characters of PyTorch's own words that are shown."""
+PLACES = 8
+"""Readers and savers that are shown of one call; the report has all."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,14 @@ def _summary(report: Report) -> Iterator[RenderableType]:
     elif report.ok:
         yield Text(f"{_count(len(report.calls), 'in-place call')}, all safe.", style=SAFE[1])
     else:
-        harm = f"{bad} not safe" if bad else "each safe alone, but not all together"
+        whole = report.as_written
+        together = whole.differs or whole.gradients_differ or whole.forward_error or whole.conflicts
+        if bad:
+            harm = f"{bad} not safe"
+        elif together or (whole.backward is False and not report.writes):
+            harm = "each safe alone, but not all together"
+        else:
+            harm = "all safe, but not the other writes" if report.writes else "all safe, as far as was seen"
         yield Text(f"{_count(len(report.calls), 'in-place call')}: {harm}.")
     yield Text(f"{_count(report.forwards, 'forward')} and {_count(report.backwards, 'backward')} run.", style="dim")
 
@@ -97,7 +106,7 @@ def _row(call: Call) -> Row:
     if call.safe and call.readers:
         lines.append(_by("no difference with this input, though touched later by", call.readers))
     if not call.result_used:
-        lines.append("its result is dropped: the code relies on the overwriting; write x = f(x)")
+        lines.append(f"its result is dropped: the code relies on the overwriting; use it: {_used(call)}")
     return verdict, f"{call.index}", _titled(call.place, lines), f"{call.bytes:,}"
 
 
@@ -129,7 +138,12 @@ def _effect(effect: Effect) -> Iterator[str]:
     maybe = "" if effect.settled else "perhaps "
     yield f"{maybe}{effect.kind}{by}: {MEANS[effect.kind]}"
     if effect.by:
-        yield _by("saved before by" if effect.kind == "breaks-backward" else "read after by", effect.by)
+        saved = "saved by" if effect.overwritten_by else "saved before by"
+        yield _by(saved if effect.kind == "breaks-backward" else "read after by", effect.by)
+    if effect.overwritten_by:
+        yield _by("overwritten after by", effect.overwritten_by)
+    if effect.note:
+        yield effect.note
     if effect.words:
         yield f"PyTorch: {_words(effect.words)}"
 
@@ -162,12 +176,21 @@ def _advice(report: Report) -> Iterator[Text]:
     advice = report.advice
     rows = {call.index: call for call in (*report.calls, *report.off)}
     if not advice.turn_off and not advice.turn_on:
-        yield Text("Nothing to change." if report.ok else "No inplace= to change: these writes have no such switch.")
-    for title, indices in (("Turn off (inplace=False)", advice.turn_off), ("Could be on", advice.turn_on)):
-        places = unique(rows[index].place for index in indices)
-        if places:
-            yield Text(f"{title}: {_count(len(indices), 'call')}")
-            yield from (Text(f"  {_place(place)}") for place in places)
+        if report.writes:
+            yield Text("No inplace= to change: these writes have no such switch.")
+        else:
+            yield Text("Nothing to change." if report.ok else "Nothing to change in what was seen.")
+    off, on = ([rows[index] for index in indices] for indices in (advice.turn_off, advice.turn_on))
+    dropped = [call for call in off if not call.result_used]
+    for title, calls in (
+        ("Use the result (only turned off, the call would do nothing)", dropped),
+        ("Turn off (inplace=False)", [call for call in off if call.result_used]),
+        ("Could be on", on),
+    ):
+        if calls:
+            yield Text(f"{title}: {_count(len(calls), 'call')}")
+            lines = (_place(call.place) + (f": {_used(call)}" if calls is dropped else "") for call in calls)
+            yield from (Text(f"  {line}") for line in dict.fromkeys(lines))
     if advice.before and advice.after:
         live, peak = f"{advice.saves_live:,}", f"{advice.saves_peak:,}"
         yield Text(f"  saves {live} bytes after the forward, {peak} at its highest point (measured)")
@@ -175,8 +198,14 @@ def _advice(report: Report) -> Iterator[Text]:
         yield Text("  (not verified: a run with these switches is still not the same)")
 
 
+def _used(call: Call) -> str:
+    return f"x = {call.place.operation}(x)"
+
+
 def _by(how: str, places: Sequence[Place]) -> str:
-    return f"{how} {', '.join(_place(place) for place in places)}"
+    more = len(places) - PLACES
+    text = ", ".join(_place(place) for place in places[:PLACES])
+    return f"{how} {text}{f' and {more:,} more' if more > 0 else ''}"
 
 
 def _place(place: Place) -> str:

@@ -10,6 +10,7 @@ import fractions
 import functools
 import json
 import pathlib
+import re
 import types
 from collections.abc import Callable
 from typing import Any
@@ -17,38 +18,11 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from nets import Net, kinds, line_of, only
 from torch import Tensor, nn
 from torch.utils import dlpack
 
 from relu_demo.network.check import check
-from relu_demo.network.report import Call, Report
-
-
-class Net(nn.Module):
-    """A network whose forward is a function of itself and its input."""
-
-    def __init__(self, run: Callable[..., Any], **parts: nn.Module) -> None:
-        super().__init__()
-        self.run = run
-        for name, part in parts.items():
-            self.add_module(name, part)
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.run(self, *args, **kwargs)
-
-
-def kinds(call: Call) -> list[str]:
-    return [effect.kind for effect in call.effects]
-
-
-def only(report: Report) -> Call:
-    (call,) = report.calls
-    return call
-
-
-def line_of(text: str) -> int:
-    with open(__file__, encoding="utf-8") as lines:
-        return next(i for i, line in enumerate(lines, 1) if text in line)
 
 
 class PreActivation(nn.Module):
@@ -268,6 +242,20 @@ def test_returning_the_overwritten_tensor_changes_the_result() -> None:
     assert [reader.operation for reader in effect.by] == ["return"]
 
 
+def test_every_reader_is_named_however_often_another_reads() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        total = F.relu(h, inplace=True)
+        for _ in range(20):
+            total = total + h  # reads often
+        return total + net.fc2(h)  # reads once
+
+    call = only(check(Net(forward, fc=nn.Linear(4, 4), fc2=nn.Linear(4, 4)), torch.randn(8, 4)))
+    readers = [(reader.operation, reader.module, reader.line) for reader in call.readers]
+    assert readers == [("add", "", line_of("# reads often")), ("linear", "fc2", line_of("# reads once"))]
+    assert call.effects[0].by == call.readers
+
+
 def test_values_that_the_call_does_not_change_are_no_fault_and_the_reader_is_still_named() -> None:
     def forward(net: Any, x: Tensor) -> Any:
         h = x.abs()
@@ -284,9 +272,10 @@ def test_code_that_drops_the_result_and_relies_on_the_overwriting_is_told_apart(
         F.relu(h, inplace=True)
         return h
 
-    call = only(check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4)))
-    assert kinds(call) == ["changes-result"]
-    assert not call.result_used
+    report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))
+    assert kinds(only(report)) == ["changes-result"]
+    assert not only(report).result_used
+    assert report.advice.turn_off == (0,)
 
 
 def test_a_value_read_into_python_is_a_read() -> None:
@@ -413,6 +402,45 @@ def test_what_is_off_and_would_do_harm_is_not_advised() -> None:
     assert report.advice.turn_on == ()
 
 
+class Deaf(nn.Module):
+    """Has the switch, and does not hand it on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inplace = True
+
+    def forward(self, x: Tensor) -> Any:
+        return F.elu(x)
+
+
+@pytest.mark.parametrize(
+    ("module", "advised"),
+    [
+        (nn.AlphaDropout(0.1, inplace=True), False),
+        (nn.AlphaDropout(0.1), False),
+        (nn.FeatureAlphaDropout(0.1, inplace=True), False),
+        (Deaf(), False),
+        (nn.ELU(), True),
+        (nn.Dropout(0.1), True),
+        (nn.Sequential(nn.ELU()), True),
+        (Net(lambda net, x: F.elu(x)), True),
+        (Net(lambda net, x: F.dropout(x, 0.1)), True),
+    ],
+    ids=str,
+)
+def test_only_a_switch_that_can_be_reached_is_advised(module: nn.Module, advised: bool) -> None:
+    report = check(nn.Sequential(nn.Linear(4, 4), module, nn.Linear(4, 4)), torch.randn(2, 4))
+    assert all(call.safe for call in report.off)
+    assert bool(report.advice.turn_on) == advised
+
+
+def test_a_call_that_pytorchs_own_code_makes_without_a_switch_is_not_advised() -> None:
+    report = check(nn.TransformerEncoderLayer(4, 1, 4, batch_first=True), torch.randn(2, 3, 4), train=True)
+    advised = [call for call in report.off if call.index in report.advice.turn_on]
+    assert {call.place.operation for call in report.off} == {"dropout", "relu"}
+    assert {call.place.module for call in advised} <= {"dropout", "dropout1", "dropout2"}
+
+
 def test_randomness_is_the_same_in_every_pass() -> None:
     layers: list[nn.Module] = [nn.Linear(8, 8)]
     for _ in range(4):
@@ -506,9 +534,13 @@ def test_an_autograd_function_that_keeps_a_tensor_its_own_way() -> None:
         y = Square.apply(h)  # type: ignore[no-untyped-call]
         return F.relu(h, inplace=True) + y
 
-    (effect,) = only(check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))).effects
+    report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))
+    (effect,) = only(report).effects
     assert effect.kind == "changes-result"
-    assert "gradients" in str(effect.words)
+    assert "gradients" in str(effect.note)
+    assert effect.words is None  # PyTorch says nothing
+    assert "PyTorch: " not in str(report)
+    assert "its gradients are not" in str(report)
 
 
 def test_what_compiled_code_in_an_autograd_function_reads_is_found_by_running() -> None:
@@ -554,6 +586,7 @@ def test_the_report_is_strict_json() -> None:
         y = F.relu(h, inplace=True)
         return y.log() + h
 
+    torch.manual_seed(0)
     report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))
     text = json.dumps(report.to_dict(), allow_nan=False)
     back = json.loads(text)
@@ -565,6 +598,63 @@ def test_no_call_at_all_is_ok() -> None:
     report = check(nn.Linear(4, 4), torch.randn(2, 4))
     assert report.ok
     assert report.calls == report.off == ()
+
+
+def test_what_a_call_saves_in_place_and_another_write_hurts_is_named_with_both() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.act(net.fc(x))  # saves what it makes
+        h += x  # and this is in its way
+        return h
+
+    report = check(Net(forward, fc=nn.Linear(4, 4), act=nn.LeakyReLU(0.1, inplace=True)), torch.randn(3, 4))
+    (effect,) = only(report).effects
+    assert effect.kind == "breaks-backward"
+    (saver,), (writer,) = effect.by, effect.overwritten_by
+    assert (saver.operation, writer.operation) == ("leaky_relu", "add_")
+    assert (saver.line, writer.line) == (line_of("# saves what it makes"), line_of("# and this is in its way"))
+    assert re.search(r"saved by leaky_relu in act.*overwritten after by add_", str(report), re.DOTALL)
+
+
+def test_a_buffer_that_is_assigned_anew_is_kept_state_too() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        y = net.act(h)
+        net.mean = 0.9 * net.mean + 0.1 * h.detach().mean(0)  # wants what was there before
+        return y
+
+    network = Net(forward, fc=nn.Linear(4, 4), act=nn.ReLU(True))
+    network.register_buffer("mean", torch.zeros(4))
+    mean = network.mean
+    (effect,) = only(check(network, torch.randn(3, 4))).effects
+    assert effect.kind == "changes-result"
+    assert effect.by[0].line == line_of("# wants what was there before")
+    assert network.mean is mean
+
+
+class Doubled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x * 2
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        result: Tensor = grad * 2 + 0 * x
+        return result
+
+
+def test_what_a_function_of_ones_own_saves_is_named_by_it() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        y = Doubled.apply(h)  # type: ignore[no-untyped-call] # saves its input
+        return F.relu(h, inplace=True) + y
+
+    (effect,) = only(check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(3, 4))).effects
+    assert effect.kind == "breaks-backward"
+    (saver,) = effect.by
+    assert saver.operation in ("Doubled", "autograd.Function")  # the latter with PyTorch before 2.0
+    assert saver.line == line_of("# saves its input")
 
 
 class Slots:
@@ -598,7 +688,7 @@ class Callback:
         return self.held
 
 
-class Doubled(nn.Module):
+class Holding(nn.Module):
     """Gives the input and the result of an in-place call, held by whatever is asked for."""
 
     def __init__(self, hold: Callable[[Tensor, Tensor], Any]) -> None:
@@ -635,7 +725,7 @@ HOLDS: dict[str, Callable[[Any, Any], Any]] = {
 
 @pytest.mark.parametrize("hold", HOLDS.values(), ids=HOLDS.keys())
 def test_an_output_is_found_in_whatever_holds_it(hold: Callable[[Any, Any], Any]) -> None:
-    report = check(Doubled(hold), torch.randn(3, 4))
+    report = check(Holding(hold), torch.randn(3, 4))
     assert kinds(only(report)) == ["changes-result"]
     assert report.as_written.backward is True
     assert report.unseen == ()
@@ -644,7 +734,7 @@ def test_an_output_is_found_in_whatever_holds_it(hold: Callable[[Any, Any], Any]
 def test_tensors_in_a_set_are_the_same_in_every_run() -> None:
     for _ in range(5):
         report = check(
-            Doubled(lambda h, y: {y, y + 1, y * 2, -y, y.sum(), y.new_tensor(float("nan"))}), torch.ones(3, 4)
+            Holding(lambda h, y: {y, y + 1, y * 2, -y, y.sum(), y.new_tensor(float("nan"))}), torch.ones(3, 4)
         )
         assert report.ok
 
@@ -664,7 +754,7 @@ def generator(h: Tensor, y: Tensor) -> Any:
     ],
 )
 def test_an_output_that_cannot_be_looked_into_is_named(hold: Callable[[Any, Any], Any], named: str) -> None:
-    report = check(Doubled(hold), torch.randn(3, 4))
+    report = check(Holding(hold), torch.randn(3, 4))
     assert not report.ok
     assert [unseen.why for unseen in report.unseen] == [f"its result holds {named}, in which tensors cannot be found"]
 
@@ -703,7 +793,7 @@ ORDINARY: list[Any] = [
 
 @pytest.mark.parametrize("also", ORDINARY, ids=lambda also: type(also).__name__)
 def test_ordinary_values_beside_a_tensor_are_no_riddle(also: Any) -> None:
-    network = Doubled(lambda h, y: (y, also))
+    network = Holding(lambda h, y: (y, also))
     report = check(network, torch.randn(3, 4))
     assert report.unseen == ()
     assert report.ok
@@ -722,7 +812,7 @@ def test_a_distribution_with_transforms_is_looked_into() -> None:
         moved = torch.distributions.AffineTransform(h, 1.0)
         return torch.distributions.TransformedDistribution(torch.distributions.Normal(y, 1.0), [moved])
 
-    report = check(Doubled(hold), torch.randn(3, 4))
+    report = check(Holding(hold), torch.randn(3, 4))
     assert kinds(only(report)) == ["changes-result"]
     assert report.unseen == ()
 

@@ -66,6 +66,39 @@ def test_the_verdict_is_a_word(report: Report) -> None:
     assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == text
 
 
+def test_a_list_that_is_cut_says_how_many_are_left_out() -> None:
+    class Reread(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.act = nn.ReLU(inplace=True)
+            self.readers = nn.ModuleList(nn.Linear(4, 4) for _ in range(12))
+
+        def forward(self, x: Tensor) -> Any:
+            h = x * 2
+            self.act(h)
+            return [reader(h) for reader in self.readers]
+
+    report = check(Reread(), torch.randn(8, 4))
+    assert len(report.calls[0].readers) == 12
+    text = " ".join(shown(report, 200).split())
+    assert re.search(r"read after by (linear in readers\.\d \([^)]*\)(, )?){8} and 4 more", text)
+
+
+def test_a_call_whose_result_is_dropped_is_not_merely_to_be_turned_off() -> None:
+    class Dropped(nn.Module):
+        def forward(self, x: Tensor) -> Any:
+            h, k = x * 2, x * 3
+            nn.functional.relu(h, inplace=True)
+            return h, nn.functional.elu(k, inplace=True), k
+
+    text = shown(check(Dropped(), torch.randn(8, 4)), 200)
+    advice = text[text.index("Advice") :]
+    assert re.search(
+        r"^Use the result \(only turned off.*\): 1 call\n  relu \(.*:\d+\): x = relu\(x\)$", advice, re.MULTILINE
+    )
+    assert re.search(r"^Turn off \(inplace=False\): 1 call\n  elu \(.*:\d+\)$", advice, re.MULTILINE)
+
+
 def test_a_notebook_gets_html(report: Report) -> None:
     page = report._repr_html_()
     assert page.startswith("<pre")

@@ -1,0 +1,41 @@
+"""A network made of a function, and short questions to its report."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from relu_demo.network.report import Call, Report
+
+
+class Net(nn.Module):
+    """A network whose forward is a function of itself and its input."""
+
+    def __init__(self, run: Callable[..., Any], **parts: nn.Module) -> None:
+        super().__init__()
+        self.run = run
+        for name, part in parts.items():
+            self.add_module(name, part)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.run(self, *args, **kwargs)
+
+
+def kinds(call: Call) -> list[str]:
+    """The kinds of its effects."""
+    return [effect.kind for effect in call.effects]
+
+
+def only(report: Report) -> Call:
+    """The one in-place call that there is."""
+    (call,) = report.calls
+    return call
+
+
+def line_of(text: str) -> int:
+    """The first line of the calling file with this text in it."""
+    with open(inspect.stack()[1].filename, encoding="utf-8") as lines:
+        return next(i for i, line in enumerate(lines, 1) if text in line)

@@ -1,0 +1,101 @@
+"""What the watch cannot see is named, and never called safe."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from nets import Net, kinds, only
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from relu_demo.network.check import check
+from relu_demo.network.errors import BadInput, NetworkError
+
+
+def test_what_is_compiled_away_is_named_and_never_called_safe() -> None:
+    @torch.jit.script
+    def scripted(h: Tensor) -> Tensor:
+        return torch.nn.functional.relu(h, inplace=True)
+
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        return scripted(h) + h
+
+    report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(3, 4))
+    assert not report.ok
+    (unseen,) = report.unseen
+    assert unseen.type == "compiled code"
+    assert "relu_" in unseen.why
+
+
+def test_what_runs_in_another_thread_is_named_and_never_called_safe() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        with ThreadPoolExecutor(1) as threads:
+            return threads.submit(net.act, h).result() + h
+
+    report = check(Net(forward, fc=nn.Linear(4, 4), act=nn.ReLU(True)), torch.randn(3, 4))
+    assert not report.ok
+    assert [(unseen.module, unseen.type) for unseen in report.unseen] == [("act", "ReLU")]
+    assert not torch.nn.modules.module._global_forward_pre_hooks
+
+
+class Squared(torch.autograd.Function):
+    """Keeps its input where PyTorch does not know of it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.x = x
+        return x * x
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        result: Tensor = 2 * ctx.x * grad
+        return result
+
+
+def test_on_meta_what_only_values_could_tell_stays_a_suspicion() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        y = Squared.apply(h)  # type: ignore[no-untyped-call]
+        return F.relu(h, inplace=True) + y
+
+    network = Net(forward, fc=nn.Linear(4, 4))
+    (effect,) = only(check(network, torch.randn(3, 4))).effects
+    assert (effect.kind, effect.settled) == ("changes-result", True)
+    report = check(network.to("meta"), torch.randn(3, 4, device="meta"))
+    (effect,) = only(report).effects
+    assert (effect.kind, effect.settled) == ("changes-result", False)
+    assert not report.ok
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_what_a_checkpoint_runs_again_is_in_doubt(reentrant: bool) -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        return checkpoint(lambda h: net.last(net.act(h)), net.fc(x), use_reentrant=reentrant)
+
+    network = Net(forward, fc=nn.Linear(4, 4), last=nn.Linear(4, 4), act=nn.ReLU(True))
+    x = torch.randn(3, 4)
+    report = check(network, x)
+    with nullcontext() if (runs := bool(report.as_written.backward)) else pytest.raises(RuntimeError):
+        network(x).sum().backward()
+    assert kinds(only(report)) == [] if runs else ["breaks-backward"]
+    assert report.as_written.out_of_place_backward is not False
+    assert [unseen.type for unseen in report.unseen] == ["checkpoint"]
+    network.act = nn.ReLU()
+    network(x).sum().backward()
+
+
+def test_what_runs_and_cannot_be_watched_is_not_the_users_error() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        with torch.autograd.graph.disable_saved_tensors_hooks("no hooks, please"):
+            return net.act(net.fc(x))
+
+    with pytest.raises(BadInput, match="Net cannot be checked; it runs, but not under watch: no hooks, please") as info:
+        check(Net(forward, fc=nn.Linear(4, 4), act=nn.ReLU(True)), torch.randn(3, 4))
+    assert not isinstance(info.value, NetworkError)
