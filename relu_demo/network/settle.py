@@ -130,7 +130,7 @@ class Runner:
             outcome.backward, outcome.backward_error = False, _without_frames(error)
             return
         outcome.backward = True
-        order = {id(tensor): i for i, tensor in enumerate([*self.network.parameters(), *inputs])}
+        order = {id(tensor): i for i, tensor in enumerate([*self.kept.parameters, *inputs])}
         for leaf, grad in grads:
             if grad is not None and id(leaf) in order and grad.device.type != "meta":
                 outcome.gradients[order[id(leaf)]] = _digest(grad)

@@ -34,9 +34,12 @@ class Snapshot:
 
     def __init__(self, network: nn.Module, arguments: Any = ()) -> None:
         self._holders = _Holders(network, arguments)
+        self.parameters = [p for module in self._holders.modules for p in module.parameters(recurse=False)]
+        """The network's, those of modules in plain lists and objects too."""
         buffers = [buffer for module in self._holders.modules for buffer in module.buffers(recurse=False)]
         self._buffers = {key for buffer in buffers for key in [key_of(buffer)] if key is not None}
         state = {id(tensor): tensor for tensor in _state_tensors(network, self._holders.modules)}
+        state.update((id(tensor), tensor) for tensor in _not_copied(arguments))
         self._state = [_Kept(tensor) for tensor in state.values()]
         self._by_key: dict[int, Tensor] = {kept.key: kept.alias for kept in self._state if kept.key is not None}
         self._values: dict[int, Any] = {}
@@ -333,6 +336,18 @@ def copy_inputs(value: Any, kept: Snapshot) -> Any:
         return twins[id(tensor)]
 
     return copied(value, twin, kept.own)
+
+
+def _not_copied(arguments: Any) -> list[Tensor]:
+    """The caller's tensors in objects that cannot be copied."""
+    reached: set[int] = set()
+
+    def note(tensor: Tensor) -> Tensor:
+        reached.add(id(tensor))
+        return tensor
+
+    copied(arguments, note)
+    return [tensor for tensor in tensors(arguments) if id(tensor) not in reached]
 
 
 def _copy(tensor: Tensor, kept: Snapshot, shared: bool, bases: dict[int, Tensor]) -> Tensor:

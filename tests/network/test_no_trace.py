@@ -370,3 +370,50 @@ def test_what_lives_on_its_own_is_left_alone() -> None:
     network.lock, network.worker = threading.Lock(), None
     assert check(network, torch.randn(3, 4)).ok
     assert network.worker is None
+
+
+class Single:
+    """There is one, and no copy of it."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+    def __copy__(self) -> Any:
+        raise TypeError("there is one")
+
+
+@pytest.mark.parametrize(
+    ("hold", "take"),
+    [(Single, lambda held: held.tensor), (lambda x: {"x": x}.values(), lambda held: next(iter(held)))],
+    ids=["object", "values"],
+)
+def test_a_callers_tensor_in_what_cannot_be_copied_is_put_back(hold: Any, take: Any) -> None:
+    x = torch.randn(3, 4)
+    given, before = hold(x), x.clone()
+    report = check(Run(lambda net, held: net.fc(F.relu(take(held), inplace=True))), given)
+    assert [effect.kind for call in report.calls for effect in call.effects][-1] == "overwrites-input"
+    assert torch.equal(x, before)
+
+
+class Square(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Any:
+        ctx.x = x  # where autograd does not look
+        return x * x
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        return 2 * ctx.x * grad
+
+
+def test_the_gradients_of_an_unregistered_module_count() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.hidden["fc"](x)
+        y = Square.apply(h)  # type: ignore[no-untyped-call]
+        return F.relu(h, inplace=True) + y
+
+    network = Run(forward)
+    network.hidden = {"fc": nn.Linear(4, 4)}
+    (call,) = check(network, torch.randn(3, 4)).calls
+    assert [effect.kind for effect in call.effects] == ["changes-result"]
+    assert network.hidden["fc"].weight.grad is None
