@@ -12,6 +12,7 @@ from collections.abc import Callable, Container, ItemsView, Iterable, Iterator, 
 from contextlib import suppress
 from enum import Enum
 from numbers import Number
+from operator import is_
 from types import (
     BuiltinMethodType,
     EllipsisType,
@@ -19,6 +20,7 @@ from types import (
     MappingProxyType,
     MemberDescriptorType,
     MethodType,
+    MethodWrapperType,
     ModuleType,
     NotImplementedType,
 )
@@ -93,7 +95,7 @@ def contents(value: Any) -> list[tuple[Any, Any]] | None:
         return [*enumerate(sorted(value, key=_rank) if len(value) > 1 else value), *_beside(value, value)]
     if isinstance(value, functools.partial):
         return [("func", value.func), ("args", value.args), ("keywords", value.keywords)]
-    if isinstance(value, (MethodType, BuiltinMethodType)):
+    if isinstance(value, (MethodType, BuiltinMethodType, MethodWrapperType)):
         return [("self", value.__self__)]
     return attributes(value) or None
 
@@ -211,8 +213,9 @@ def _fill(new: Any, old: Any, one: Callable[[Any], Any]) -> None:
                 new[key] = changed
         return
     items = [one(item) for item in old]
-    new.clear()
-    (new.update if isinstance(new, set) else new.extend)(items)
+    base: Any = next(kind for kind in (list, set, deque) if isinstance(new, kind))
+    base.clear(new)
+    (base.update if base is set else base.extend)(new, items)
 
 
 def _rebuilt(value: Any, one: Callable[[Any], Any]) -> Any:
@@ -226,12 +229,16 @@ def _rebuilt(value: Any, one: Callable[[Any], Any]) -> Any:
             one(value.func), *map(one, value.args), **{k: one(v) for k, v in value.keywords.items()}
         )
     items = [one(item) for item in value]
-    if all(a is b for a, b in zip(value, items, strict=True)):
+    beside = [(name, old, one(old)) for name, old in attributes(value)]
+    if all(map(is_, value, items)) and all(old is item for _, old, item in beside):
         return value
     try:
-        return tuple.__new__(type(value), items) if isinstance(value, tuple) else type(value)(items)
+        new = tuple.__new__(type(value), items) if isinstance(value, tuple) else type(value)(items)
     except TypeError:  # what an operator of PyTorch gives (torch.max) is made otherwise
-        return type(value)(items)
+        new = type(value)(items)
+    for name, _, item in beside:
+        put(new, name, item)
+    return new
 
 
 def put(holder: Any, name: str, value: Any) -> None:

@@ -182,9 +182,22 @@ class Run(nn.Module):
         return self.run(self, *args)
 
 
+class Row(tuple[Any, ...]):
+    """A tuple with a name."""
+
+    name: Any
+
+
+def named(x: Tensor) -> Row:
+    row = Row([x])
+    row.name = [x]
+    return row
+
+
 @pytest.mark.parametrize(
     ("hold", "take"),
     [
+        (named, lambda held: held.name[0]),
         (lambda x: collections.deque([x], maxlen=3), lambda held: held[0]),
         (lambda x: {x}, lambda held: next(iter(held))),
         (lambda x: frozenset({x}), lambda held: next(iter(held))),
@@ -372,6 +385,11 @@ def test_what_lives_on_its_own_is_left_alone() -> None:
     assert network.worker is None
 
 
+class Locked(dict[str, Any]):
+    def __setitem__(self, key: str, value: Any) -> None:
+        raise TypeError("not to be changed")
+
+
 class Single:
     """There is one, and no copy of it."""
 
@@ -384,8 +402,13 @@ class Single:
 
 @pytest.mark.parametrize(
     ("hold", "take"),
-    [(Single, lambda held: held.tensor), (lambda x: {"x": x}.values(), lambda held: next(iter(held)))],
-    ids=["object", "values"],
+    [
+        (Single, lambda held: held.tensor),
+        (lambda x: Locked(x=x), lambda held: held["x"]),
+        (lambda x: {"x": x}.values(), lambda held: next(iter(held))),
+        (lambda x: Held(x).__getattribute__, lambda held: held("tensor")),
+    ],
+    ids=["object", "locked", "values", "method"],
 )
 def test_a_callers_tensor_in_what_cannot_be_copied_is_put_back(hold: Any, take: Any) -> None:
     x = torch.randn(3, 4)
