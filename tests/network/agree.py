@@ -44,6 +44,7 @@ def _disagreements(seed: int, tally: Counter[str]) -> Iterator[str]:
         wrong = _call(call, real.written[k], real.effects[k], tally)
         yield from (f"call {k} {call.place.operation}: {line}" for line in wrong)
     yield from _whole(report, real, tally)
+    yield from (f"said not to be seen: {unseen}" for unseen in report.unseen)
     yield from _advised(seed, report, real, tally)
     for call in report.calls:
         tally["  backward breaks, and who saved it could not be named"] += _unnamed(call, report)
