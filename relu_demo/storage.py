@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor
+from torch.nn import Parameter
+
+_ORDINARY = (Tensor, Parameter)
 
 if hasattr(Tensor, "untyped_storage"):
 
     def storage_of(tensor: Tensor) -> Any:
         """The untyped storage. Raises where there is none (sparse, quantized by hand, functorch wrappers)."""
-        return tensor.untyped_storage()
+        # A jagged tensor's own has nothing in it.
+        inner = tensor if type(tensor) in _ORDINARY else getattr(tensor, "_values", tensor)
+        return (inner if isinstance(inner, Tensor) else tensor).untyped_storage()
 
 else:
 

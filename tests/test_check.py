@@ -95,6 +95,25 @@ NETWORKS = """
             super().__init__()
             raise ValueError("no weights here")
 
+    class Speechless(Exception):
+        def __str__(self):
+            raise RuntimeError("no words")
+
+    class Silent(nn.Module):
+        def forward(self, x):
+            raise Speechless
+
+    class NoException(BaseException):
+        pass
+
+    class Throws(nn.Module):
+        def forward(self, x):
+            raise NoException("all the same")
+
+    class Stopped(nn.Module):
+        def forward(self, x):
+            raise KeyboardInterrupt
+
     def build():
         return nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True))
 
@@ -102,6 +121,7 @@ NETWORKS = """
         return 7
 
     ready = nn.Sequential(nn.Linear(4, 4), nn.Tanh())
+    all_of_them = {"ready": ready}
 
     class Vast(nn.Module):
         '''Weights of 400 TB: more than a process can address.'''
@@ -121,6 +141,7 @@ NETWORKS = """
 def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A file with networks, in the current folder."""
     (tmp_path / "nets.py").write_text(textwrap.dedent(NETWORKS))
+    (tmp_path / "folder.py").mkdir()
     (tmp_path / "broken.py").write_text("import torch\ndef (\n")
     monkeypatch.chdir(tmp_path)
     return "nets.py"
@@ -236,6 +257,13 @@ BAD = {
         "the network's backward raised ValueError: no backward",
     ),
     "leaves": (["nets.py:Leaves", "--shape", "2,4"], "the network's forward raised SystemExit: 3"),
+    "an error without words": (
+        ["nets.py:Silent", "--shape", "2,4"],
+        "the network's forward raised Speechless (nets.py:",
+    ),
+    "not even an exception": (["nets.py:Throws", "--shape", "2,4"], "raised NoException: all the same (nets.py:"),
+    "in a dictionary": (["nets.py:all_of_them.ready"], "nets.py has no 'all_of_them.ready'"),
+    "a folder": (["folder.py:Net"], "folder.py is a folder; give file.py:name or package.module:name"),
     "a scenario beside it": (["nets.py:build", "--compare"], "are two scenarios; give one of them"),
     "a depth": (["nets.py:build", "--depth", "2"], "--depth does not go with --check"),
     "an integer dtype": (["nets.py:build", "--shape", "2,4", "--dtype", "int64"], "int64 is not a floating dtype"),
@@ -249,6 +277,10 @@ def test_bad_input_is_told_in_one_line(demo: Demo, nets: str, arguments: list[st
     assert result.err.startswith("relu-demo: ")
     assert result.err.count("\n") == 1
     assert says in result.err.replace(str(Path.cwd()) + "/", "")
+
+
+def test_a_forward_that_is_interrupted_ends_as_ctrl_c_does(demo: Demo, nets: str) -> None:
+    assert demo("--check", f"{nets}:Stopped", "--shape", "2,4").code == 130
 
 
 def test_traceback_shows_the_rest_of_the_users_error(demo: Demo, nets: str) -> None:

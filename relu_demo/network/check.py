@@ -43,7 +43,7 @@ from relu_demo.network.settle import (
 from relu_demo.network.snapshot import Snapshot
 from relu_demo.network.switch import Switch, Switched
 from relu_demo.network.target import said_by
-from relu_demo.network.tree import leaves, tensors
+from relu_demo.network.tree import leaves, opaque, tensors
 from relu_demo.network.watch import Seen, Watch, Watched
 from relu_demo.words import first_line
 
@@ -110,9 +110,10 @@ class _Check:
 
     def __init__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.model = model
-        self.kept = Snapshot(model)
+        self.kept = Snapshot(model, (args, kwargs))
         self.runner = Runner(model, args, kwargs, self.kept)
         self.arguments = (args, kwargs)
+        self._not_found: tuple[Unseen, ...] = ()
         self._base: Outcome | None = None
         self._base_stale: int | None = None
         self._again: Outcome | None = None
@@ -154,7 +155,7 @@ class _Check:
             writes=writes,
             as_written=replace(whole, conflicts=conflicts),
             advice=advice,
-            unseen=(*_unseen(self.model, watched), *self._unsteady()),
+            unseen=(*_unseen(self.model, watched), *self._not_found, *self._unsteady()),
             forwards=self.runner.forwards,
             backwards=self.runner.backwards,
         )
@@ -174,7 +175,9 @@ class _Check:
             with uncompiled():
                 try:
                     result = watch.forward(lambda: self.runner.forward(inputs))
-                except (Exception, SystemExit) as error:
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:
                     if self._runs_unwatched():
                         words = f"it runs, but not under watch: {first_line(error)[:160]}"
                         raise BadInput(f"{type(self.model).__name__} cannot be checked; {words}") from error
@@ -189,6 +192,7 @@ class _Check:
             calls = watch.finish(result, self.model)
             held = watch.still_held(result, self.model)
             values = [(path, leaf.detach() if isinstance(leaf, Tensor) else leaf) for path, leaf in leaves(result)]
+            self._not_found = tuple(self._without_a_look(result))
             del result
             watch.name_holders(held)
             return Watched(calls, stale, values, tuple(watch.missed))
@@ -197,10 +201,14 @@ class _Check:
 
     def _runs_unwatched(self) -> bool:
         self.kept.restore()
-        with suppress(Exception, SystemExit), uncompiled():
-            self.runner.forward(self.runner.inputs())
-            return True
-        return False
+        try:
+            with uncompiled():
+                self.runner.forward(self.runner.inputs())
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            return False
+        return True
 
     def _settle(self, seen: Seen) -> tuple[Effect, ...]:
         """The effects of one call alone in place, by a real run."""
@@ -269,6 +277,13 @@ class _Check:
     def _unsteady(self) -> Iterator[Unseen]:
         if self._again is not None and self._noise.beyond_rounding:
             why = f"differs by up to {self._noise.largest:.4g} from run to run, though torch draws the same numbers"
+            yield Unseen("", type(self.model).__name__, why)
+
+    def _without_a_look(self, result: Any) -> Iterator[Unseen]:
+        given = {("input", type(thing)): None for thing in opaque(self.arguments) if not isinstance(thing, nn.Module)}
+        gives = {("result", type(thing)): None for thing in opaque(result) if id(thing) not in self.kept.own}
+        for what, kind in (*given, *gives):
+            why = f"its {what} holds {_article(kind.__name__)}, in which tensors cannot be found"
             yield Unseen("", type(self.model).__name__, why)
 
     def _breaks(self, in_place: Callable[[int, Switched], bool], base: Outcome, outcome: Outcome) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 from functools import cache
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
@@ -15,6 +16,8 @@ from relu_demo.network.report import Place
 
 _TORCH = str(Path(torch.__file__).parent) + os.sep
 _OURS = str(Path(__file__).parents[1]) + os.sep
+_STANDARD = tuple(os.path.abspath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib"))
+_INSTALLED = {"site-packages", "dist-packages"}
 _CHECKPOINT = os.path.join(_TORCH, "utils", "checkpoint.py")
 _CALL = nn.Module._call_impl.__code__
 _APPLY = getattr(getattr(torch.autograd.Function.apply, "__func__", None), "__code__", None)
@@ -53,8 +56,12 @@ class Places:
 
 @cache
 def is_users(filename: str) -> bool:
-    """Whether a frame of that file is the user's code, and neither PyTorch's nor ours nor the import system's."""
-    return not filename.startswith("<frozen") and not os.path.abspath(filename).startswith((_TORCH, _OURS))
+    """Whether a frame of that file is the user's code, and neither PyTorch's nor ours nor Python's own."""
+    path = os.path.abspath(filename)
+    if filename.startswith("<frozen") or path.startswith((_TORCH, _OURS)):
+        return False
+    # What is installed lies in folders below the standard library's, and is not of it.
+    return not path.startswith(_STANDARD) or not _INSTALLED.isdisjoint(Path(path).parts)
 
 
 def runs_again() -> bool:

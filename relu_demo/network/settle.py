@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from relu_demo.network.snapshot import Snapshot, attribute_tensors, copy_inputs
-from relu_demo.network.storage import key_of
+from relu_demo.network.storage import dense, key_of
 from relu_demo.network.switch import Switch, Switched
 from relu_demo.network.tree import graph, leaves, tensors
 
@@ -61,7 +61,10 @@ class Runner:
     def forward(self, inputs: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
         """Call the network. Frames beyond this one are not the network's (see `place.Places`)."""
         self.forwards += 1
-        return self.network(*inputs[0], **inputs[1])
+        try:
+            return self.network(*inputs[0], **inputs[1])
+        finally:
+            self.kept.restore_modes()
 
     def run(
         self,
@@ -127,7 +130,7 @@ class Runner:
             outcome.backward, outcome.backward_error = False, _without_frames(error)
             return
         outcome.backward = True
-        order = {id(tensor): i for i, tensor in enumerate([*self.network.parameters(), *inputs])}
+        order = {id(tensor): i for i, tensor in enumerate([*self.kept.parameters, *inputs])}
         for leaf, grad in grads:
             if grad is not None and id(leaf) in order and grad.device.type != "meta":
                 outcome.gradients[order[id(leaf)]] = _digest(grad)
@@ -156,15 +159,15 @@ def gradients(outputs: list[Tensor], network: nn.Module) -> list[tuple[Tensor, T
 
 def _loss(output: Tensor) -> Tensor:
     # Uneven, so that what sums to nothing (a softmax) has a gradient too; and no random number is drawn.
-    dense = output.to_dense() if output.is_sparse else output
-    real = torch.view_as_real(dense) if dense.is_complex() else dense
+    full = dense(output)
+    real = torch.view_as_real(full) if full.is_complex() else full
     ramp = torch.arange(real.numel(), device=real.device, dtype=torch.float32)
     return (real * torch.cos(ramp).reshape(real.shape).to(real.dtype)).sum()
 
 
 def _digest(grad: Tensor) -> tuple[float, float]:
-    dense = grad.to_dense() if grad.is_sparse else grad
-    wide = (torch.view_as_real(dense) if dense.is_complex() else dense).double()
+    full = dense(grad)
+    wide = (torch.view_as_real(full) if full.is_complex() else full).double()
     return float(wide.sum()), float(wide.abs().sum())
 
 
@@ -230,8 +233,8 @@ def _rounding(value: Any) -> float:
         return 100 * eps * abs(value)
     if not isinstance(value, Tensor) or not (value.is_floating_point() or value.is_complex()) or not value.numel():
         return 0.0
-    dense = (value.to_dense() if value.is_sparse else value).abs()
-    finite = dense[torch.isfinite(dense)]
+    sizes = dense(value).abs()
+    finite = sizes[torch.isfinite(sizes)]
     return 100 * max(eps, torch.finfo(value.dtype).eps) * (float(finite.max()) if finite.numel() else 0.0)
 
 
@@ -248,10 +251,11 @@ def _difference(a: Any, b: Any) -> float:
 
 
 def _tensor_difference(a: Tensor, b: Tensor) -> float:
-    if a.shape != b.shape or a.dtype != b.dtype or a.layout != b.layout:
+    if a.dtype != b.dtype or a.layout != b.layout or a.is_nested != b.is_nested:
         return math.inf
-    if a.is_sparse:
-        a, b = a.to_dense(), b.to_dense()
+    a, b = dense(a), dense(b)
+    if a.shape != b.shape:
+        return math.inf
     if a.device.type == "meta":
         return 0.0
     other = (a != b) & ~((a != a) & (b != b))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
@@ -48,14 +49,33 @@ class Region:
 
 
 def region_of(tensor: Tensor) -> Region | None:
-    """The region of a strided tensor; None if it has no elements."""
+    """The region of a strided tensor, all of its storage for a nested one; None if it has no elements, or is sparse."""
     if not tensor.numel():
+        return None
+    if tensor.is_nested:
+        return Region(0, ((1, int(storage_of(tensor).nbytes())),))
+    if tensor.layout != torch.strided:
         return None
     item = tensor.element_size()
     levels = [(int(s) * item, n) for s, n in zip(tensor.stride(), tensor.shape, strict=True) if n > 1]
     if item > 1:
         levels.append((1, item))
     return Region(int(tensor.storage_offset()) * item, tuple(levels))
+
+
+def shape_of(tensor: Tensor) -> tuple[int, ...]:
+    """The tensor's shape; of a nested one, whose parts have one each, the shape of what they lie in."""
+    if not tensor.is_nested:
+        return tuple(tensor.shape)
+    inner = getattr(tensor, "_values", None)
+    return tuple(inner.shape) if isinstance(inner, Tensor) else (tensor.numel(),)
+
+
+def dense(tensor: Tensor) -> Tensor:
+    """The elements as a strided tensor, by operations that autograd knows."""
+    if tensor.is_nested:
+        return tensor.values() if tensor.layout != torch.strided else tensor.to_padded_tensor(0.0)
+    return tensor.to_dense() if tensor.is_sparse else tensor
 
 
 def overlap(a: Region | None, b: Region | None) -> bool:

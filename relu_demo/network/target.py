@@ -17,6 +17,7 @@ from torch import nn
 
 from relu_demo.network.errors import BadInput, NetworkError
 from relu_demo.network.place import is_users
+from relu_demo.words import words_of
 
 
 def load(target: str) -> nn.Module:
@@ -31,9 +32,14 @@ def load(target: str) -> nn.Module:
     namespace = _import_file(Path(source)) if source.endswith(".py") else _import_module(source)
     value: Any = namespace
     for part in name.split("."):
-        if not hasattr(value, part):
-            raise BadInput(f"{source} has no {name!r}{_near(part, _networks(value))}")
-        value = getattr(value, part)
+        try:
+            value = getattr(value, part)
+        except KeyboardInterrupt:
+            raise
+        except AttributeError as error:
+            raise BadInput(f"{source} has no {name!r}{_near(part, _networks(value))}") from error
+        except BaseException as error:  # a property of theirs
+            raise NetworkError(said_by(error, f"reading {name}")) from error
     if not isinstance(value, nn.Module):
         value = _build(value, name)
     if not isinstance(value, nn.Module):
@@ -42,6 +48,8 @@ def load(target: str) -> nn.Module:
 
 
 def _import_file(path: Path) -> ModuleType:
+    if path.is_dir():
+        raise BadInput(f"{path} is a folder; give file.py:name or package.module:name")
     if not path.is_file():
         raise BadInput(f"there is no file {path}{_near(path.name, _python_files(path.parent))}")
     spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -54,12 +62,14 @@ def _import_file(path: Path) -> ModuleType:
     sys.modules[path.stem] = module
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         if before is None:
-            del sys.modules[path.stem]
+            sys.modules.pop(path.stem, None)
         else:
             sys.modules[path.stem] = before
-        hint = "; give it as package.module:name" if "relative import" in str(error) else ""
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        hint = "; give it as package.module:name" if "relative import" in words_of(error) else ""
         raise NetworkError(said_by(error, f"importing {path}") + hint) from error
     return module
 
@@ -75,7 +85,9 @@ def _import_module(name: str) -> ModuleType:
             known = [*_python_modules(Path(here)), *sys.stdlib_module_names, *sys.modules]
             raise BadInput(f"there is no module {name!r}{_near(name, known)}") from error
         raise NetworkError(said_by(error, f"importing {name}")) from error
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise NetworkError(said_by(error, f"importing {name}")) from error
 
 
@@ -92,13 +104,15 @@ def _build(value: Any, name: str) -> Any:
         pass  # a callable that does not tell its signature
     try:
         return value()
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise NetworkError(said_by(error, f"building {name}()")) from error
 
 
 def said_by(error: BaseException, doing: str) -> str:
     """One line for an error of the user's code: what was being done, the error's last line, file and line."""
-    words = (error.msg if isinstance(error, SyntaxError) else str(error)).strip().splitlines()[:1]
+    words = (error.msg if isinstance(error, SyntaxError) else words_of(error)).strip().splitlines()[:1]
     place = ""
     if isinstance(error, SyntaxError) and error.filename:
         place = f" ({error.filename}:{error.lineno})"
@@ -121,6 +135,8 @@ def _near(name: str, known: list[str]) -> str:
 
 
 def _networks(namespace: Any) -> list[str]:
+    if not hasattr(namespace, "__dict__"):
+        return []
     found = [n for n, v in vars(namespace).items() if not n.startswith("_") and not isinstance(v, ModuleType)]
     own = getattr(namespace, "__name__", None)
     likely = [n for n in found if getattr(vars(namespace)[n], "__module__", own) == own]
@@ -128,7 +144,7 @@ def _networks(namespace: Any) -> list[str]:
 
 
 def _python_files(folder: Path) -> list[str]:
-    return [p.name for p in folder.glob("*.py")] if folder.is_dir() else []
+    return [p.name for p in folder.glob("*.py") if p.is_file()] if folder.is_dir() else []
 
 
 def _python_modules(folder: Path) -> list[str]:

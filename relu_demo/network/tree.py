@@ -1,69 +1,253 @@
-"""Tensors inside what a network takes and returns (tuples, lists, mappings, dataclasses), and the graph behind them."""
+"""What is in the values that a network takes, gives and keeps; copies of them; and the graph behind their tensors."""
 
 from __future__ import annotations
 
 import copy
-import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import datetime
+import functools
+import re
+import weakref
+from collections import deque
+from collections.abc import Callable, Container, ItemsView, Iterable, Iterator, KeysView, Mapping, Set, ValuesView
 from contextlib import suppress
+from enum import Enum
+from numbers import Number
+from operator import is_
+from types import (
+    BuiltinMethodType,
+    EllipsisType,
+    FunctionType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+    NotImplementedType,
+)
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-_DEEPEST = 20
+_LEAVES = (Tensor, bool, int, float, complex, str, type(None))
+_WITHOUT_TENSORS = (
+    *_LEAVES,
+    *(Number, bytes, Enum, range, slice, type, ModuleType, EllipsisType, NotImplementedType),
+    *(torch.dtype, torch.device, torch.layout, torch.memory_format, torch.Generator),
+    *(datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo, re.Pattern, weakref.ref),
+)
+ENDS = (*_WITHOUT_TENSORS, nn.Module, FunctionType)
+FIXED = (tuple, frozenset, MappingProxyType, MethodType, functools.partial)
+_SMALL = object.__basicsize__ + 2 * tuple.__itemsize__
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Each tensor, number and string in the value, with its path in it, in a fixed order."""
-    yield from _leaves(value, path, 0, set())
+    return ((place, end) for place, end in ends(value, path) if isinstance(end, _LEAVES))
 
 
 def tensors(value: Any) -> Iterator[Tensor]:
     """Each tensor in the value."""
-    return (leaf for _, leaf in leaves(value) if isinstance(leaf, Tensor))
+    return (end for _, end in ends(value) if isinstance(end, Tensor))
 
 
-def _leaves(value: Any, path: str, depth: int, above: set[int]) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Tensor) or value is None or isinstance(value, (bool, int, float, complex, str)):
-        yield path, value
-        return
-    if depth > _DEEPEST or id(value) in above or isinstance(value, (nn.Module, type)) or callable(value):
-        return
-    for name, item in _items(value):
-        yield from _leaves(item, f"{path}[{name!r}]", depth + 1, above | {id(value)})
+def modules(value: Any) -> Iterator[nn.Module]:
+    """Each module in the value, without those inside of it."""
+    return (end for _, end in ends(value) if isinstance(end, nn.Module))
 
 
-def _items(value: Any) -> list[tuple[Any, Any]]:
+def opaque(value: Any) -> Iterator[Any]:
+    """What is in the value and may hold tensors that nobody finds: an iterator, a closure, an object of other code."""
+    for _, end in ends(value):
+        if isinstance(end, FunctionType):
+            if end.__closure__:
+                yield end
+        elif not isinstance(end, _WITHOUT_TENSORS) and not _is_small(end):
+            yield end
+
+
+def _is_small(value: Any) -> bool:
+    # A class of Python's adds a dict and weak references to an object, and this one's dict is empty: it is a sentinel.
+    return bool(type(value).__basicsize__ <= _SMALL) and not isinstance(value, (Iterator, nn.Module))
+
+
+def ends(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Everything that nothing more is in, with its path, in a fixed order; what holds others is entered once."""
+    waiting = [(path, value)]
+    entered: dict[int, Any] = {}
+    while waiting:
+        path, value = waiting.pop()
+        inside = None if isinstance(value, ENDS) else contents(value)
+        if inside is None:
+            yield path, value
+        elif id(value) not in entered:
+            entered[id(value)] = value
+            waiting += [(f"{path}[{name!r}]", item) for name, item in reversed(inside)]
+
+
+def contents(value: Any) -> list[tuple[Any, Any]] | None:
+    """What a container or an object holds, by key, number or name; None where that cannot be known."""
     if isinstance(value, Mapping):
-        return list(value.items())
-    if isinstance(value, (list, tuple)):
-        return list(enumerate(value))
-    if dataclasses.is_dataclass(value):
-        return [(field.name, getattr(value, field.name, None)) for field in dataclasses.fields(value)]
-    return list(vars(value).items()) if hasattr(value, "__dict__") else []
+        return [*_entries(value), *_beside(value, value.values())]
+    if isinstance(value, (list, tuple, deque, KeysView, ValuesView, ItemsView)):
+        return [*enumerate(value), *_beside(value, value)]
+    if isinstance(value, Set):
+        return [*enumerate(sorted(value, key=_rank) if len(value) > 1 else value), *_beside(value, value)]
+    if isinstance(value, functools.partial):
+        return [("func", value.func), ("args", value.args), ("keywords", value.keywords)]
+    if isinstance(value, (MethodType, BuiltinMethodType, MethodWrapperType)):
+        return [("self", value.__self__)]
+    return attributes(value) or None
 
 
-def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """
-    The value with each tensor changed, in new containers; objects of other kinds are copied shallowly first.
-
-    A container without tensors in it is given as it is.
-    """
-    if isinstance(value, Tensor):
-        return change(value)
-    if isinstance(value, (nn.Module, type)) or next(tensors(value), None) is None:
-        return value
-    items = [(name, map_tensors(item, change)) for name, item in _items(value)]
-    if isinstance(value, tuple):
-        values = [item for _, item in items]
-        return type(value)(*values) if hasattr(value, "_fields") else tuple(values)
-    twin = copy.copy(value)
-    for name, item in items:
-        if isinstance(value, (Mapping, list)):
-            twin[name] = item
+def _entries(value: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
+    for i, (key, item) in enumerate(value.items()):
+        if isinstance(key, (str, Number, bytes, Enum)):
+            yield key, item
         else:
-            object.__setattr__(twin, name, item)
-    return twin
+            # The text of another key may be an address, or the values of a tensor.
+            yield f"key {i}", key
+            yield i, item
+
+
+def _beside(value: Any, items: Iterable[Any]) -> list[tuple[str, Any]]:
+    """Attributes of a subclass of a container, but for those that are its items once more."""
+    own = attributes(value)
+    if not own:
+        return own
+    known = {id(item) for item in items}
+    return [(name, item) for name, item in own if id(item) not in known]
+
+
+def attributes(value: Any) -> list[tuple[str, Any]]:
+    """An object's own attributes, those in `__slots__` too."""
+    held = in_slots(value).items()
+    own = getattr(value, "__dict__", None)
+    return [*held, *own.items()] if isinstance(own, dict) else [*held]
+
+
+def in_slots(value: Any) -> dict[str, Any]:
+    """What an object holds in the `__slots__` of its classes."""
+    found = {}
+    for name, slot in slots(type(value)).items():
+        with suppress(AttributeError):
+            found[name] = slot.__get__(value)
+    return found
+
+
+def slots(kind: type) -> dict[str, MemberDescriptorType]:
+    """The `__slots__` of a class and of those it is derived from."""
+    classes = [vars(base) for base in kind.__mro__ if "__slots__" in vars(base)]
+    return {n: slot for names in classes for n, slot in names.items() if isinstance(slot, MemberDescriptorType)}
+
+
+def _rank(value: Any) -> list[tuple[str, float, float]]:
+    # A set of tensors has another order in every run: their addresses are their hashes.
+    return [_digest(leaf) for _, leaf in leaves(value)]
+
+
+def _digest(leaf: Any) -> tuple[str, float, float]:
+    if not isinstance(leaf, Tensor):
+        return f"{type(leaf).__name__} {leaf!r}", 0.0, 0.0
+    kind, sums = f"{leaf.dtype} {leaf.shape}", [0.0, 0.0]
+    with suppress(RuntimeError, NotImplementedError), torch.no_grad():
+        dense = leaf.detach().to_dense() if leaf.is_sparse else leaf.detach()
+        flat = (dense.abs() if dense.is_complex() else dense).cpu().double().flatten()
+        uneven = torch.cos(torch.arange(flat.numel(), dtype=flat.dtype))
+        sums = [float(flat.sum()), float((flat * uneven).sum())]
+    first, second = (number if number == number else float("inf") for number in sums)
+    return kind, first, second
+
+
+def copied(value: Any, change: Callable[[Tensor], Tensor], same: Container[int] = ()) -> Any:
+    """
+    The value with each tensor changed, in new containers and new objects around them, what was one being one again.
+
+    Objects without tensors and containers in them stay as they are; so does what cannot be copied, and what has its
+    id in `same`.
+    """
+    done: dict[int, tuple[Any, Any]] = {}
+
+    def one(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return change(value)
+        if isinstance(value, ENDS) or id(value) in same:
+            return value
+        if id(value) not in done:
+            # The value is kept too, so that its id stays its own.
+            done[id(value)] = value, _rebuilt(value, one) if isinstance(value, FIXED) else twin(value)
+        return done[id(value)][1]
+
+    def twin(value: Any) -> Any:
+        new = _shallow(value)
+        if new is value:
+            return value
+        done[id(value)] = value, new
+        changed = [(name, item) for name, old in attributes(value) for item in [one(old)] if item is not old]
+        for name, item in changed:
+            put(new, name, item)
+        if isinstance(value, (dict, list, set, deque)):
+            _fill(new, value, one)
+        elif not changed and (contents(value) is not None or _is_small(value)):
+            return value
+        return new
+
+    return one(value)
+
+
+def _shallow(value: Any) -> Any:
+    try:
+        new = copy.copy(value)
+    except Exception:
+        return value
+    return new if type(new) is type(value) else value
+
+
+def _fill(new: Any, old: Any, one: Callable[[Any], Any]) -> None:
+    """Put copies of the old container's items into the new one, which has the old items so far."""
+    if isinstance(old, dict):
+        # Item by item, as a class derived from it may want: some keep each as an attribute as well.
+        for key, item in old.items():
+            changed = one(item)
+            if changed is not item:
+                new[key] = changed
+        return
+    items = [one(item) for item in old]
+    base: Any = next(kind for kind in (list, set, deque) if isinstance(new, kind))
+    base.clear(new)
+    (base.update if base is set else base.extend)(new, items)
+
+
+def _rebuilt(value: Any, one: Callable[[Any], Any]) -> Any:
+    """What cannot be filled later, made again around copies of its parts; itself if they are the same."""
+    if isinstance(value, MappingProxyType):
+        return MappingProxyType(one(value.copy()))
+    if isinstance(value, MethodType):
+        return MethodType(value.__func__, one(value.__self__))
+    if isinstance(value, functools.partial):
+        return functools.partial(
+            one(value.func), *map(one, value.args), **{k: one(v) for k, v in value.keywords.items()}
+        )
+    items = [one(item) for item in value]
+    beside = [(name, old, one(old)) for name, old in attributes(value)]
+    if all(map(is_, value, items)) and all(old is item for _, old, item in beside):
+        return value
+    try:
+        new = tuple.__new__(type(value), items) if isinstance(value, tuple) else type(value)(items)
+    except TypeError:  # what an operator of PyTorch gives (torch.max) is made otherwise
+        new = type(value)(items)
+    for name, _, item in beside:
+        put(new, name, item)
+    return new
+
+
+def put(holder: Any, name: str, value: Any) -> None:
+    """Set an attribute, also of an object that allows nobody to."""
+    own = getattr(holder, "__dict__", {})
+    if name in own:
+        own[name] = value
+    else:
+        object.__setattr__(holder, name, value)
 
 
 def graph(outputs: Iterable[Tensor]) -> Iterator[Any]:

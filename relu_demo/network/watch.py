@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from relu_demo.network.place import Places, has_switch, operation_name, runs_again, saver_name
 from relu_demo.network.report import Place, Unseen
 from relu_demo.network.snapshot import Snapshot, attribute_tensors
-from relu_demo.network.storage import Region, is_gone, key_of, overlap, overlaps_itself, region_of, weak_ref
+from relu_demo.network.storage import Region, is_gone, key_of, overlap, overlaps_itself, region_of, shape_of, weak_ref
 from relu_demo.network.switch import SWITCHED, Switch, Switched
 from relu_demo.network.tree import graph, tensors
 
@@ -269,7 +269,7 @@ class Watch:
             index,
             self._here(""),
             call.written,
-            tuple(tensor.shape),
+            shape_of(tensor),
             str(tensor.dtype).removeprefix("torch."),
             0 if nothing else tensor.numel() * tensor.element_size(),
             key,

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import collections
 import ctypes
+import datetime
+import enum
+import fractions
+import functools
 import json
+import pathlib
 import re
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -648,3 +655,200 @@ def test_what_a_function_of_ones_own_saves_is_named_by_it() -> None:
     (saver,) = effect.by
     assert saver.operation in ("Doubled", "autograd.Function")  # the latter with PyTorch before 2.0
     assert saver.line == line_of("# saves its input")
+
+
+class Slots:
+    __slots__ = ("first", "second")
+
+    def __init__(self, first: Any, second: Any) -> None:
+        self.first, self.second = first, second
+
+
+class Derived(Slots):
+    """With slots above, and a dictionary of its own."""
+
+    def __init__(self, first: Any, second: Any) -> None:
+        super().__init__(None, second)
+        self.own = first
+
+
+class Listed(list[Any]):
+    """A list that holds something beside its items."""
+
+    def __init__(self, first: Any, second: Any) -> None:
+        super().__init__([second])
+        self.beside = first
+
+
+class Callback:
+    def __init__(self, first: Any, second: Any) -> None:
+        self.held = first, second
+
+    def __call__(self) -> Any:
+        return self.held
+
+
+class Holding(nn.Module):
+    """Gives the input and the result of an in-place call, held by whatever is asked for."""
+
+    def __init__(self, hold: Callable[[Tensor, Tensor], Any]) -> None:
+        super().__init__()
+        self.hold = hold
+        self.fc, self.act = nn.Linear(4, 4), nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Any:
+        h = self.fc(x)
+        return self.hold(h, self.act(h))
+
+
+def deep(inner: list[Any], more: int) -> list[Any]:
+    return deep([inner], more - 1) if more else inner
+
+
+HOLDS: dict[str, Callable[[Any, Any], Any]] = {
+    "deque": lambda a, b: collections.deque([a, b]),
+    "set": lambda a, b: {a, b},
+    "frozenset of tuples": lambda a, b: frozenset([(1, a), (2, b)]),
+    "slots": Slots,
+    "slots and more": Derived,
+    "list with more": Listed,
+    "read-only mapping": lambda a, b: types.MappingProxyType({"a": a, "b": b}),
+    "mapping of a class": lambda a, b: collections.UserDict({"a": a, "b": b}),
+    "keys": lambda a, b: {a: 1, b: 2},
+    "values": lambda a, b: {1: a, 2: b}.values(),
+    "callable": Callback,
+    "partial": lambda a, b: functools.partial(max, a, key=b),
+    "method": lambda a, b: Callback(a, b).__call__,
+    "deep": lambda a, b: deep([a, b], 50),
+}
+
+
+@pytest.mark.parametrize("hold", HOLDS.values(), ids=HOLDS.keys())
+def test_an_output_is_found_in_whatever_holds_it(hold: Callable[[Any, Any], Any]) -> None:
+    report = check(Holding(hold), torch.randn(3, 4))
+    assert kinds(only(report)) == ["changes-result"]
+    assert report.as_written.backward is True
+    assert report.unseen == ()
+
+
+def test_tensors_in_a_set_are_the_same_in_every_run() -> None:
+    for _ in range(5):
+        report = check(
+            Holding(lambda h, y: {y, y + 1, y * 2, -y, y.sum(), y.new_tensor(float("nan"))}), torch.ones(3, 4)
+        )
+        assert report.ok
+
+
+def generator(h: Tensor, y: Tensor) -> Any:
+    yield h
+    yield y
+
+
+@pytest.mark.parametrize(
+    ("hold", "named"),
+    [
+        (generator, "a generator"),
+        (lambda h, y: {"all": iter([h, y])}, "a list_iterator"),
+        (lambda h, y: (y, lambda: h), "a function"),
+        (lambda h, y: memoryview(bytearray(8)), "a memoryview"),
+    ],
+)
+def test_an_output_that_cannot_be_looked_into_is_named(hold: Callable[[Any, Any], Any], named: str) -> None:
+    report = check(Holding(hold), torch.randn(3, 4))
+    assert not report.ok
+    assert [unseen.why for unseen in report.unseen] == [f"its result holds {named}, in which tensors cannot be found"]
+
+
+def test_an_input_that_cannot_be_looked_into_is_named() -> None:
+    def forward(net: Any, pair: Any) -> Any:
+        return sum(F.relu(x, inplace=True) for x in pair)
+
+    report = check(Net(forward), iter([torch.ones(2)]))
+    assert report.unseen[0].why == "its input holds a list_iterator, in which tensors cannot be found"
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Nothing:
+    """As people mark what was not given."""
+
+
+ORDINARY: list[Any] = [
+    *(None, True, 3, 0.5, 1j, "text", b"bytes", Colour.RED, torch.float32, torch.device("cpu"), range(3), Nothing()),
+    *(fractions.Fraction(1, 2), torch.Size([1, 2]), slice(1), int, torch.relu, F.relu, datetime.datetime(2026, 1, 1)),
+    *(
+        ...,
+        object(),
+        pathlib.Path("x"),
+        types.SimpleNamespace(a=1),
+        torch.distributions.Normal(0.0, 1.0),
+        {},
+        set(),
+        (),
+    ),
+]
+
+
+@pytest.mark.parametrize("also", ORDINARY, ids=lambda also: type(also).__name__)
+def test_ordinary_values_beside_a_tensor_are_no_riddle(also: Any) -> None:
+    network = Holding(lambda h, y: (y, also))
+    report = check(network, torch.randn(3, 4))
+    assert report.unseen == ()
+    assert report.ok
+    assert check(Net(lambda net, x, also: x * 2), torch.ones(2), also).ok
+
+
+def test_the_network_itself_and_its_methods_in_the_result_are_no_riddle() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        return net, net.fc, net.fc.forward, net.fc(x)
+
+    assert check(Net(forward, fc=nn.Linear(4, 4)), torch.ones(2, 4)).ok
+
+
+def test_a_distribution_with_transforms_is_looked_into() -> None:
+    def hold(h: Tensor, y: Tensor) -> Any:
+        moved = torch.distributions.AffineTransform(h, 1.0)
+        return torch.distributions.TransformedDistribution(torch.distributions.Normal(y, 1.0), [moved])
+
+    report = check(Holding(hold), torch.randn(3, 4))
+    assert kinds(only(report)) == ["changes-result"]
+    assert report.unseen == ()
+
+
+def nested(layout: torch.layout) -> Tensor:
+    return torch.nested.nested_tensor([torch.randn(2, 4), torch.randn(3, 4)], layout=layout)
+
+
+@pytest.mark.skipif(not hasattr(torch, "jagged"), reason="this PyTorch has no jagged tensors")
+@pytest.mark.parametrize("layout", [getattr(torch, "jagged", None), torch.strided], ids=str)
+def test_nested_tensors_are_watched(layout: torch.layout) -> None:
+    def spoilt(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        return net.act(h) + h
+
+    parts = {"fc": nn.Linear(4, 4), "act": nn.ReLU(inplace=True)}
+    assert check(Net(lambda net, x: net.act(net.fc(x)), **parts), nested(layout)).ok
+    assert kinds(only(check(Net(spoilt, **parts), nested(layout)))) == ["changes-result"]
+    assert kinds(only(check(Net(lambda net, x: net.fc(net.act(x)), **parts), nested(layout)))) == ["overwrites-input"]
+
+
+@pytest.mark.parametrize("x", [torch.eye(4).to_sparse(), torch.eye(4).to_sparse_csr()], ids=["sparse", "sparse rows"])
+def test_a_sparse_input_is_copied(x: Tensor) -> None:
+    network = Net(lambda net, x: net.act(net.fc(x)), fc=nn.Linear(4, 4), act=nn.ReLU(inplace=True))
+    assert check(network, x).ok
+
+
+class Tagged(torch.Tensor):
+    """A tensor of the user's own class."""
+
+
+@pytest.mark.skipif(not hasattr(torch, "set_default_device"), reason="PyTorch 1.13 makes none under a mode")
+def test_an_input_of_a_class_derived_from_tensor_stays_of_it() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        assert type(x) is Tagged
+        return net.act(net.fc(x))
+
+    network = Net(forward, fc=nn.Linear(4, 4), act=nn.ReLU(inplace=True))
+    assert check(network, torch.eye(4).as_subclass(Tagged)[1:]).ok

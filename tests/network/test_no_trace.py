@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import copy
+import functools
 import random
-from typing import Any
+import threading
+import types
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -144,3 +148,295 @@ def test_an_input_that_is_the_networks_own_parameter() -> None:
     before = weight.detach().clone()
     assert check(network, weight).ok
     assert torch.equal(weight, before)
+
+
+class Held:
+    __slots__ = ("tensor",)
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+    def get(self) -> Tensor:
+        return self.tensor
+
+
+class Frozen(NamedTuple):
+    tensor: Tensor
+    label: str
+
+
+class Run(nn.Module):
+    """A network whose forward is a function of itself and its input."""
+
+    cache: Any
+    hidden: Any
+    lock: Any
+    worker: Any
+
+    def __init__(self, run: Any) -> None:
+        super().__init__()
+        self.run = run
+        self.fc, self.act = nn.Linear(4, 4), nn.ReLU(inplace=True)
+
+    def forward(self, *args: Any) -> Any:
+        return self.run(self, *args)
+
+
+class Row(tuple[Any, ...]):
+    """A tuple with a name."""
+
+    name: Any
+
+
+def named(x: Tensor) -> Row:
+    row = Row([x])
+    row.name = [x]
+    return row
+
+
+@pytest.mark.parametrize(
+    ("hold", "take"),
+    [
+        (named, lambda held: held.name[0]),
+        (lambda x: collections.deque([x], maxlen=3), lambda held: held[0]),
+        (lambda x: {x}, lambda held: next(iter(held))),
+        (lambda x: frozenset({x}), lambda held: next(iter(held))),
+        (Held, lambda held: held.tensor),
+        (lambda x: Frozen(x, "label"), lambda held: held.tensor),
+        (lambda x: types.MappingProxyType({"x": [x]}), lambda held: held["x"][0]),
+        (lambda x: types.SimpleNamespace(x={"x": x}), lambda held: held.x["x"]),
+        (lambda x: collections.UserDict(x=x), lambda held: held["x"]),
+        (lambda x: functools.partial(max, x), lambda held: held.args[0]),
+        (lambda x: Held(x).get, lambda held: held()),
+        (lambda x: torch.max(x, 0), lambda held: held.values),
+    ],
+    ids=lambda f: "",
+)
+def test_a_callers_tensor_is_copied_out_of_whatever_holds_it(hold: Any, take: Any) -> None:
+    x = torch.randn(3, 4)
+    given = hold(x)
+    before = take(given).clone()
+    report = check(Run(lambda net, held: net.fc(F.relu(take(held), inplace=True))), given)
+    assert [effect.kind for call in report.calls for effect in call.effects] == ["overwrites-input"]
+    assert torch.equal(take(given), before)
+
+
+def test_a_callers_containers_are_the_callers_also_without_tensors() -> None:
+    class Settings:
+        def __init__(self) -> None:
+            self.steps, self.seen = 0, [1]
+
+    class Marker:
+        steps = 0
+
+    marker, settings = Marker(), Settings()
+    options: dict[str, Any] = {"scale": 2.0, "inner": [collections.deque([1])], "marker": marker}
+    cache: list[Any] = []
+
+    def forward(net: Any, x: Tensor, options: Any, cache: Any, settings: Any) -> Any:
+        assert options["marker"] is marker
+        marker.steps += 1
+        scale = options.pop("scale")
+        options["inner"][0].append(2)
+        cache.append(net.fc(x))
+        settings.steps += 1
+        settings.seen.append(2)
+        return net.act(cache[-1] * 1) * scale * settings.steps
+
+    report = check(Run(forward), torch.randn(3, 4), options, cache, settings)
+    assert report.ok
+    assert options == {"scale": 2.0, "inner": [collections.deque([1])], "marker": marker}
+    assert cache == []
+    assert (settings.steps, settings.seen, vars(marker)) == (0, [1], {})
+
+
+def test_what_is_one_list_in_two_arguments_stays_one() -> None:
+    def forward(net: Any, x: Tensor, a: Any, b: Any) -> Any:
+        a.append(1)
+        return net.act(net.fc(x)) * len(b)
+
+    both: list[int] = []
+    assert check(Run(forward), torch.randn(3, 4), both, both).ok
+
+
+def test_a_list_that_holds_itself() -> None:
+    ring: list[Any] = [torch.randn(3, 4)]
+    ring.append(ring)
+    assert check(Run(lambda net, ring: net.act(net.fc(ring[1][1][0]))), ring).ok
+
+
+def test_the_networks_own_container_as_an_input_stays_its_own() -> None:
+    def forward(net: Any, x: Tensor, cache: Any) -> Any:
+        assert cache is net.cache
+        cache.append(x)
+        return net.act(net.fc(x)) * len(net.cache)
+
+    network = Run(forward)
+    network.cache = []
+    assert check(network, torch.randn(3, 4), network.cache).ok
+    assert network.cache == []
+
+
+class Cache:
+    def __init__(self) -> None:
+        self.steps = 0
+        self.keys: Any = None
+
+
+class Slotted:
+    __slots__ = ("later", "steps")
+
+    later: Any
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+
+class Keeper(nn.Module):
+    """State in objects and lists that PyTorch does not look into."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cache, self.slotted = Cache(), Slotted()
+        self.norms = [nn.BatchNorm1d(4)]
+        self.more = {"linear": nn.Linear(4, 4), "deep": (nn.Sequential(nn.BatchNorm1d(4)),)}
+        self.random = random.Random(1)
+        self.torch_random = [torch.Generator().manual_seed(1)]
+        self.act = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Any:
+        h = self.more["deep"][0](self.norms[0](self.more["linear"](x)))  # type: ignore[index, operator]
+        self.norms[0].eval()
+        self.norms[0].last = h
+        self.cache.steps += 1
+        self.cache.keys = h if self.cache.keys is None else torch.cat([self.cache.keys, h])
+        self.slotted.steps += 1
+        self.slotted.later = self.slotted
+        scale = self.random.random() + torch.rand(1, generator=self.torch_random[0])
+        return self.act(h * 2) * self.cache.steps * self.slotted.steps * scale + self.cache.keys.sum()
+
+
+def test_state_in_objects_and_unregistered_modules_is_put_back() -> None:
+    network = Keeper()
+    linear, norm, deep = network.more["linear"], network.norms[0], network.more["deep"][0][0]  # type: ignore[index]
+    assert isinstance(linear, nn.Linear)
+    linear(torch.randn(2, 4)).sum().backward()
+    grad = linear.weight.grad
+    assert grad is not None
+    before = copy.deepcopy([norm.state_dict(), deep.state_dict(), linear.state_dict(), grad])
+    drawn = network.random.getstate(), network.torch_random[0].get_state()
+    report = check(network, torch.randn(3, 4))
+    assert report.ok
+    assert same(before, [norm.state_dict(), deep.state_dict(), linear.state_dict(), grad])
+    assert linear.weight.grad is grad
+    assert norm.training
+    assert not hasattr(norm, "last")
+    assert vars(network.cache) == {"steps": 0, "keys": None}
+    assert network.slotted.steps == 0
+    assert not hasattr(network.slotted, "later")
+    assert same(drawn, (network.random.getstate(), network.torch_random[0].get_state()))
+
+
+def test_what_an_unregistered_module_keeps_is_part_of_the_result() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        net.hidden[0].last = net.fc(x)
+        return net.act(net.hidden[0].last)
+
+    network = Run(forward)
+    network.hidden = [nn.Identity()]
+    (call,) = check(network, torch.randn(3, 4)).calls
+    assert [effect.kind for effect in call.effects] == ["changes-result"]
+    assert call.readers[0].operation.startswith("kept as hidden")
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_the_grad_mode_and_the_default_dtype_are_put_back(mode: bool) -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        y = net.act(net.fc(x))
+        torch.set_grad_enabled(not mode)
+        torch.set_default_dtype(torch.float64)
+        return y
+
+    with torch.set_grad_enabled(mode):
+        report = check(Run(forward), torch.randn(3, 4))
+        assert torch.is_grad_enabled() == report.grad == mode
+    assert torch.get_default_dtype() == torch.float32
+    assert report.ok
+    assert report.as_written.backward is (True if mode else None)
+
+
+def test_what_lives_on_its_own_is_left_alone() -> None:
+    class Worker(threading.Thread):
+        done = 0
+
+        def run(self) -> None:
+            self.done += 1
+
+    def forward(net: Any, x: Tensor) -> Any:
+        net.worker = Worker()
+        net.worker.start()
+        net.worker.join()
+        with net.lock:
+            return net.act(net.fc(x))
+
+    network = Run(forward)
+    network.lock, network.worker = threading.Lock(), None
+    assert check(network, torch.randn(3, 4)).ok
+    assert network.worker is None
+
+
+class Locked(dict[str, Any]):
+    def __setitem__(self, key: str, value: Any) -> None:
+        raise TypeError("not to be changed")
+
+
+class Single:
+    """There is one, and no copy of it."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+    def __copy__(self) -> Any:
+        raise TypeError("there is one")
+
+
+@pytest.mark.parametrize(
+    ("hold", "take"),
+    [
+        (Single, lambda held: held.tensor),
+        (lambda x: Locked(x=x), lambda held: held["x"]),
+        (lambda x: {"x": x}.values(), lambda held: next(iter(held))),
+        (lambda x: Held(x).__getattribute__, lambda held: held("tensor")),
+    ],
+    ids=["object", "locked", "values", "method"],
+)
+def test_a_callers_tensor_in_what_cannot_be_copied_is_put_back(hold: Any, take: Any) -> None:
+    x = torch.randn(3, 4)
+    given, before = hold(x), x.clone()
+    report = check(Run(lambda net, held: net.fc(F.relu(take(held), inplace=True))), given)
+    assert [effect.kind for call in report.calls for effect in call.effects][-1] == "overwrites-input"
+    assert torch.equal(x, before)
+
+
+class Square(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Any:
+        ctx.x = x  # where autograd does not look
+        return x * x
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        return 2 * ctx.x * grad
+
+
+def test_the_gradients_of_an_unregistered_module_count() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.hidden["fc"](x)
+        y = Square.apply(h)  # type: ignore[no-untyped-call]
+        return F.relu(h, inplace=True) + y
+
+    network = Run(forward)
+    network.hidden = {"fc": nn.Linear(4, 4)}
+    (call,) = check(network, torch.randn(3, 4)).calls
+    assert [effect.kind for effect in call.effects] == ["changes-result"]
+    assert network.hidden["fc"].weight.grad is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 import traceback
 from collections.abc import Iterator
@@ -9,10 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from relu_demo.network.check import check
 from relu_demo.network.errors import BadInput, NetworkError
+from relu_demo.network.place import is_users
 from relu_demo.network.target import load
 
 SOURCE = """
@@ -130,6 +132,34 @@ def test_a_shape_that_the_network_does_not_take(folder: Path) -> None:
         check(load("my_net.py:Net"), torch.randn(2, 5))
     assert str(raised.value).startswith("the network's forward raised RuntimeError: ")
     assert "my_net.py:13)" in str(raised.value)
+
+
+class Copies(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.act = nn.Linear(4, 4), nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.fc(x).detach()
+        y = self.act(h) + copy.copy(h)
+        both: Tensor = y + copy.deepcopy(h)  # by way of Python's own code
+        return both
+
+
+def test_pythons_own_library_is_not_the_users_code() -> None:
+    (call,) = check(Copies(), torch.randn(2, 4)).calls
+    assert {reader.file for reader in call.readers} == {__file__}
+
+
+def test_what_is_installed_counts_as_the_users_code() -> None:
+    assert is_users(str(Path(pytest.__file__)))
+    assert not is_users(copy.__file__)
+
+
+def test_an_error_in_pythons_own_library_is_told_at_the_users_line(folder: Path) -> None:
+    (folder / "my_net.py").write_text("import json\ndef build():\n    return json.loads('{')\n", encoding="utf-8")
+    with pytest.raises(NetworkError, match=r"raised JSONDecodeError: .* \(.*my_net\.py:3\)$"):
+        load("my_net.py:build")
 
 
 def test_no_module_at_all() -> None:
