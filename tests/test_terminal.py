@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import Demo, command_environment
+from conftest import ROOT, Demo, command_environment
 
 COMMAND = [sys.executable, "-m", "relu_demo"]
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal or a signal of Unix")
@@ -231,6 +231,40 @@ def test_ctrl_c_ends_with_130_and_no_traceback(after: float) -> None:
     assert process.returncode == 130
     assert out == b""
     assert b"Traceback" not in shown
+
+
+def loading(torch: str, folder: Path) -> str:
+    """The PYTHONPATH on which `torch`, the source of a module, is what is loaded as PyTorch."""
+    (folder / "torch.py").write_text(f"import os, signal, time\n{torch}")
+    return f"{folder}{os.pathsep}{ROOT}"
+
+
+PRESS = "os.kill(os.getpid(), signal.SIGINT); time.sleep(0.01)\n"
+
+
+@posix
+def test_ctrl_c_is_heard_when_pytorch_is_loaded_and_not_inside_it(process: Demo, tmp_path: Path) -> None:
+    """PyTorch's C++ calls Python while it is loaded, and aborts where that raises."""
+    torch = f"try:\n    {PRESS}except BaseException:\n    os.abort()\nopen({str(tmp_path / 'done')!r}, 'w')\n"
+    result = process("--inplace", PYTHONPATH=loading(torch, tmp_path))
+    assert (result.code, result.out, result.err.strip()) == (130, "", "")
+    assert (tmp_path / "done").exists()
+
+
+@posix
+def test_ctrl_c_is_heard_where_pytorch_then_does_not_load(process: Demo, tmp_path: Path) -> None:
+    result = process("--inplace", PYTHONPATH=loading(f"{PRESS}raise OSError('no such library')", tmp_path))
+    assert (result.code, result.out, result.err.strip()) == (130, "", "")
+
+
+@posix
+def test_a_second_ctrl_c_does_not_wait_for_pytorch_and_leaves_no_spinner(tmp_path: Path) -> None:
+    torch = f"time.sleep(0.3)\n{PRESS}{PRESS}time.sleep(50)\n"
+    saved = str(tmp_path / "x.svg")
+    code, shown, _ = on_a_terminal("--inplace", "--save", saved, PYTHONPATH=loading(torch, tmp_path))
+    assert code == 130
+    assert shown.endswith("\r" + " " * len("| Loading PyTorch ") + "\r")
+    assert {path.name for path in tmp_path.iterdir()} <= {"torch.py", "__pycache__"}
 
 
 @posix
