@@ -168,6 +168,14 @@ def test_the_picture_shows_who_reads_which_version(demo: Demo) -> None:
 @pytest.mark.parametrize("columns", [40, 80, 120])
 def test_the_screen_fits(demo: Demo, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    result = demo("--branches")
-    assert result.code == 0
-    assert max(map(len, result.out.splitlines())) <= columns
+    for shape in ("1,3,5,5", "2,3,300,300"):
+        arguments = ("--branches", "--seed", "7", "--shape", shape)
+        result = demo(*arguments)
+        assert result.code == 0
+        assert max(map(len, result.out.splitlines())) <= columns
+        moments = demo(*arguments, "--json").document["parts"]["relu_first_in_place"]["moments"].values()
+        for moment in moments:
+            assert moment["title"] in result.out
+            if moment["changed"]:
+                assert f"*{moment['changed']} of {moment['summary']['elements']}" in result.out
+                assert f"*{moment['largest']:.4g}" in result.out

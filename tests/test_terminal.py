@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Demo, command_environment
+from conftest import ROOT, Demo, command_environment, without_addresses
 
 COMMAND = [sys.executable, "-m", "relu_demo"]
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal or a signal of Unix")
@@ -112,6 +112,27 @@ def test_a_screen_fits_any_width_from_40_columns(
     assert "…" not in result.out
     for word in ("ConvolutionBackward0", "storage", "version", "holds"):
         assert word in result.out
+
+
+@pytest.mark.versions
+@pytest.mark.parametrize("scenario", ["", "--inplace", "--no-inplace", "--compare", "--branches"])
+@pytest.mark.parametrize("options", [("--seed", "7"), ("--seed", "0", "--shape", "1,1,3,3")], ids=" ".join)
+def test_at_40_columns_nothing_of_a_claim_is_lost(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch, scenario: str, options: tuple[str, ...]
+) -> None:
+    """With the second options o1 has no negative number, and some claims cannot be shown."""
+    arguments = [*filter(None, [scenario]), *options]
+    monkeypatch.setenv("COLUMNS", "40")
+    out = demo(*arguments).out
+    assert "…" not in out
+
+    def words_of(text: str) -> str:
+        return re.sub(r"\s", "", without_addresses(text))
+
+    shown = words_of(out[out.index("Claims") :])
+    for claim in demo(*arguments, "--json").document["claims"]:
+        words = "\n".join(str(claim[part] or "") for part in ("number", "verdict", "says", "evidence", "advice"))
+        assert words_of(words) in shown
 
 
 def test_at_40_columns_the_moments_are_stacked_and_at_170_the_halves_stand_side_by_side(

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from relu_demo.trace import Look, TensorState, TracedPart
 from relu_demo.views.graph import Graph
-from relu_demo.views.parts import add_row, cell, columns, told
+from relu_demo.views.parts import add_row, cell, columns, told, width
 from relu_demo.views.picture import CORNERS, corner, whole
 
 LABELS = 7
@@ -42,11 +42,6 @@ class Moments:
         looks = tuple(self.part.looks.values())
         widths = [width(console, tables[0]) for tables in layouts(looks) if len(tables) == 1]
         return Measurement(min(widths), max(widths))
-
-
-def width(console: Console, table: Table) -> int:
-    """The columns of the terminal that a table would like to have."""
-    return console.measure(table, options=console.options.update(max_width=10_000)).maximum
 
 
 def layouts(looks: Sequence[Look]) -> Iterator[list[Table]]:
