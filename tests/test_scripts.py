@@ -489,7 +489,7 @@ def test_what_the_project_requires_takes_what_is_here(name: str) -> None:
 @pytest.mark.parametrize("name", ["run.py", "test.py", *sorted(path.name for path in SCRIPTS.glob("_*.py"))])
 def test_the_scripts_need_only_the_standard_library(name: str) -> None:
     siblings = {path.stem for path in SCRIPTS.glob("*.py")}
-    imported = set()
+    imported: set[str] = set()
     for node in ast.walk(ast.parse((SCRIPTS / name).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             imported.update(alias.name.split(".")[0] for alias in node.names)
