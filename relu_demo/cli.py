@@ -30,6 +30,7 @@ from relu_demo.options import (
 from relu_demo.running import Showing, check_save, progress_bar, run_scenario
 from relu_demo.session import ARTICLE, LISTED, WHOLE, Session, Setup
 from relu_demo.session import article as article_session
+from relu_demo.words import lacks_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,6 +102,10 @@ def run(arguments: Sequence[str]) -> int:
         return end.code if isinstance(end.code, int) else 0
     except OSError as error:
         return fault(f"the output cannot be written: {error.strerror}")
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        return fault("there is not enough memory for this; give a smaller --shape or fewer --values")
     return code if isinstance(code, int) else 0
 
 
