@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -85,7 +86,8 @@ Examples
   relu-demo --inplace --shape 1,1,4,4 --seed 1
   relu-demo --check my_net.py:Net --shape 1,3,224,224 --train
   relu-demo --compare --article --save relu.svg
-  relu-demo --inplace --repl > session.txt; python -W ignore -m doctest session.txt
+  relu-demo --inplace --repl > session.txt
+  python -W ignore -m doctest session.txt
   relu-demo --compare --json | jq '.parts.in_place.moments.o1_after.zeroed'
 """
 
@@ -113,7 +115,9 @@ def fault(message: str) -> int:
     """Says on stderr what is wrong, in one line whatever it quotes. Gives the exit code for it."""
     line = " ".join(message.split())
     readable = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in line)
-    print(f"relu-demo: {readable}", file=sys.stderr)
+    if sys.stderr is not None:  # print would take standard output instead
+        with suppress(OSError):
+            print(f"relu-demo: {readable}", file=sys.stderr)
     return 2
 
 

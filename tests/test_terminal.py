@@ -227,6 +227,32 @@ def test_a_full_disk_is_an_error(arguments: list[str]) -> None:
     assert done.stderr == "relu-demo: the output cannot be written: No space left on device\n"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_what_cannot_even_be_said_has_its_exit_code() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*COMMAND, "--nope"], stdout=subprocess.PIPE, stderr=full, env=command_environment())
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
+@posix
+def test_without_stderr_a_fault_does_not_go_to_stdout() -> None:
+    shell = f"'{sys.executable}' -m relu_demo --nope 2>&-"
+    done = subprocess.run(["bash", "-c", shell], stdout=subprocess.PIPE, env=command_environment())
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
+@pytest.mark.parametrize("arguments", [["--inplace", "--seed", "7"], ["--help"]], ids=" ".join)
+def test_a_width_of_0_is_none(process: Demo, arguments: list[str]) -> None:
+    unset, zero = process(*arguments), process(*arguments, COLUMNS="0", LINES="0")
+    assert without_addresses(zero.out) == without_addresses(unset.out)
+
+
+@pytest.mark.versions
+@pytest.mark.parametrize("columns", ["80", "100", "200"])
+def test_help_fits_the_terminal(process: Demo, columns: str) -> None:
+    assert max(map(len, process("--help", COLUMNS=columns).out.splitlines())) <= int(columns)
+
+
 @posix
 @pytest.mark.parametrize("after", [0.0, 0.2, 0.6])
 def test_ctrl_c_ends_with_130_and_no_traceback(after: float) -> None:
