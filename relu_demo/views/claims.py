@@ -17,9 +17,10 @@ VERDICTS = {Verdict.HOLDS: "green", Verdict.FAILS: "bold reverse red", Verdict.U
 
 
 def claims(findings: Sequence[Finding]) -> Iterator[RenderableType]:
-    """Each claim with its verdict and its evidence."""
-    yield Text("Claims", style="bold")
-    yield Claims(findings)
+    """Each claim with its verdict and its evidence, under a title. Nothing where there is none."""
+    if findings:
+        yield Text("Claims", style="bold")
+        yield Claims(findings)
 
 
 @dataclass(frozen=True)
