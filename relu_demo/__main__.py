@@ -19,6 +19,10 @@ def main() -> NoReturn:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
+        # rich takes a width of 0 at its word; the shells that set it mean that they do not know.
+        for name in ("COLUMNS", "LINES"):
+            if not os.environ.get(name, "1").strip("0"):
+                del os.environ[name]
         code = run(sys.argv[1:])
     except KeyboardInterrupt:
         code = 130

@@ -100,4 +100,4 @@ def branches(setup: Setup) -> Session:
     start = preparation(setup)
     conv2 = Line(f"conv2 = nn.Conv2d({channels}, {channels}, kernel_size={KERNEL}, padding=1{placement})")
     parts = (Part(start.key, start.title, (*start.lines, conv2)), RIGHT, SILENT, LOUD, *CURES, LEAF)
-    return Session("branches", "Two branches that read one tensor", setup, parts, DIFFERENCES)
+    return Session("branches", "Two branches that read one tensor", setup, parts, DIFFERENCES, pictured="x")

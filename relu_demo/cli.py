@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ from relu_demo.options import (
 from relu_demo.running import Showing, check_save, progress_bar, run_scenario
 from relu_demo.session import ARTICLE, LISTED, WHOLE, Session, Setup
 from relu_demo.session import article as article_session
+from relu_demo.words import lacks_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +86,8 @@ Examples
   relu-demo --inplace --shape 1,1,4,4 --seed 1
   relu-demo --check my_net.py:Net --shape 1,3,224,224 --train
   relu-demo --compare --article --save relu.svg
-  relu-demo --inplace --repl > session.txt; python -W ignore -m doctest session.txt
+  relu-demo --inplace --repl > session.txt
+  python -W ignore -m doctest session.txt
   relu-demo --compare --json | jq '.parts.in_place.moments.o1_after.zeroed'
 """
 
@@ -101,6 +104,10 @@ def run(arguments: Sequence[str]) -> int:
         return end.code if isinstance(end.code, int) else 0
     except OSError as error:
         return fault(f"the output cannot be written: {error.strerror}")
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        return fault("there is not enough memory for this; give a smaller --shape or fewer --values")
     return code if isinstance(code, int) else 0
 
 
@@ -108,7 +115,9 @@ def fault(message: str) -> int:
     """Says on stderr what is wrong, in one line whatever it quotes. Gives the exit code for it."""
     line = " ".join(message.split())
     readable = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in line)
-    print(f"relu-demo: {readable}", file=sys.stderr)
+    if sys.stderr is not None:  # print would take standard output instead
+        with suppress(OSError):
+            print(f"relu-demo: {readable}", file=sys.stderr)
     return 2
 
 

@@ -9,8 +9,8 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, suppress
 from typing import TextIO
 
 FRAMES = "|/-\\"
@@ -33,8 +33,8 @@ def load_torch() -> None:
     gc.disable()
     try:
         with (
-            spinner("Loading PyTorch", sys.stderr),
-            insistent_ctrl_c(),
+            spinner("Loading PyTorch", sys.stderr) as clear,
+            late_ctrl_c(clear),
             redirect_stderr(said),
             warnings.catch_warnings(),
         ):
@@ -53,10 +53,11 @@ def load_torch() -> None:
 
 
 @contextmanager
-def insistent_ctrl_c() -> Iterator[None]:
-    """Sees to it that Ctrl-C inside the context raises KeyboardInterrupt at its end, whatever becomes of it on the way.
+def late_ctrl_c(clear: Callable[[], None]) -> Iterator[None]:
+    """Has Ctrl-C inside the context raise KeyboardInterrupt at its end, whatever else is raised there.
 
-    NumPy's import turns it into an ImportError of its own. Ignored, as in a shell's background, it stays so.
+    A second one ends the process at once, with exit code 130, after `clear`. Ignored, as in a shell's background,
+    Ctrl-C stays so.
     """
     ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     if ignored or threading.current_thread() is not threading.main_thread():
@@ -65,9 +66,12 @@ def insistent_ctrl_c() -> Iterator[None]:
     pressed = False
 
     def press(number: int, frame: object) -> None:
+        # An exception here could be raised in Python that PyTorch's C++ calls while it is loaded, which aborts.
         nonlocal pressed
+        if pressed:
+            clear()
+            os._exit(130)
         pressed = True
-        raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGINT, press)
     try:
@@ -79,15 +83,22 @@ def insistent_ctrl_c() -> Iterator[None]:
 
 
 @contextmanager
-def spinner(text: str, stream: TextIO | None) -> Iterator[None]:
+def spinner(text: str, stream: TextIO | None) -> Iterator[Callable[[], None]]:
     """Shows a spinner with `text` on `stream` inside the context, where that is a terminal which can go back in a line.
+
+    Gives what clears its line, which may be called in the middle of anything.
 
     Not rich's: `--json` does without rich, and rich would be loaded before the wait begins.
     """
     if stream is None or stream.closed or not stream.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):
-        yield
+        yield lambda: None
         return
     done = threading.Event()
+    descriptor, blank = stream.fileno(), "\r" + " " * (len(text) + 3) + "\r"
+
+    def clear() -> None:
+        with suppress(OSError):  # the terminal may be gone
+            os.write(descriptor, blank.encode())
 
     def spin() -> None:
         turn = 0
@@ -95,13 +106,12 @@ def spinner(text: str, stream: TextIO | None) -> Iterator[None]:
             stream.write(f"\r{FRAMES[turn % len(FRAMES)]} {text} ")
             stream.flush()
             turn += 1
-        stream.write("\r" + " " * (len(text) + 3) + "\r")
-        stream.flush()
+        clear()
 
     thread = threading.Thread(target=spin, daemon=True)
     thread.start()
     try:
-        yield
+        yield clear
     finally:
         done.set()
         thread.join()

@@ -14,14 +14,15 @@ import torch
 from relu_demo.recorder import Recorder
 from relu_demo.session import LISTED, Line, Session
 from relu_demo.trace import Look, Step, TensorState, Trace, TracedPart
-from relu_demo.words import first_line
+from relu_demo.words import first_line, lacks_memory
 
 
 class LineError(Exception):
     """A line of a session raised. `line` is the line, `__cause__` what it raised."""
 
     def __init__(self, line: Line, cause: Exception) -> None:
-        super().__init__(f"PyTorch cannot run '{line.source}': {first_line(cause)}")
+        smaller = "; give a smaller shape" if lacks_memory(cause) else ""
+        super().__init__(f"PyTorch cannot run '{line.source}': {first_line(cause).rstrip('.')}{smaller}")
         self.line = line
         self.__cause__ = cause
 
@@ -73,7 +74,7 @@ def run_line(line: Line, namespace: dict[str, Any]) -> tuple[str, str | None, tu
     """Runs a line as the interactive interpreter would: what that would have printed, what it raised, its warnings.
 
     Of a traceback only the first and the last line are given, as in Python's own documentation; warnings are kept from
-    stderr. Raises LineError where a line raises that is not expected to.
+    stderr. Raises LineError where a line raises that is not expected to, or for want of memory.
     """
     printed = io.StringIO()
     error: str | None = None
@@ -88,7 +89,7 @@ def run_line(line: Line, namespace: dict[str, Any]) -> tuple[str, str | None, tu
             warnings.simplefilter("always")
             exec(compile(line.source + "\n", "<session>", "single"), namespace)
     except Exception as raised:
-        if not line.raises:
+        if not line.raises or lacks_memory(raised):
             raise LineError(line, raised) from raised
         error = str(raised)
         print(f"Traceback (most recent call last):\n  ...\n{type(raised).__name__}: {error}", file=printed)

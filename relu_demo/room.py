@@ -10,10 +10,16 @@ from pathlib import Path
 import torch
 
 CGROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat", "inactive_file"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        "/sys/fs/cgroup/memory/memory.stat",
+        "total_inactive_file",
+    ),
 )
-"""Where Linux tells a container's limit and use, in bytes: version 2, then version 1."""
+"""Where Linux tells a container's limit and use, in bytes, and by what name what of its use are files that it can drop:
+version 2, then version 1."""
 
 UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 """Each a thousand times the one before."""
@@ -66,9 +72,11 @@ def windows_bytes() -> int | None:
 
 def container_bytes() -> int | None:
     """What is left of a Linux container's memory limit, in bytes, or None where there is no limit."""
-    for limit, used in CGROUPS:
+    for limit, used, statistics, droppable in CGROUPS:
         try:
-            return int(Path(limit).read_text()) - int(Path(used).read_text())
+            left = int(Path(limit).read_text()) - int(Path(used).read_text())
+            told = dict(line.split() for line in Path(statistics).read_text().splitlines())
+            return left + int(told.get(droppable, 0))
         except (OSError, ValueError):  # no such file, or "max"
             continue
     return None

@@ -32,7 +32,7 @@ def replayed(session: Session, listed: int) -> Report:
     from relu_demo.claims import judge
     from relu_demo.replay import replay
 
-    check(session)
+    check(session, listed)
     trace = replay(session, listed)
     return Report(trace, judge(trace))
 
@@ -44,7 +44,7 @@ def stepped(session: Session, listed: int, out: TextIO) -> Report:
     """
     from relu_demo.stepping import step  # imports rich, which JSON does without
 
-    check(session)
+    check(session, listed)
     return step(session, listed, out)
 
 

@@ -80,7 +80,7 @@ class Session:
     """The lines of one scenario, in the order in which they run, all in one namespace.
 
     `layout` tells the views what the session is about: each part's MOMENTS, its parts BESIDE each other, or the
-    DIFFERENCES of each part from another.
+    DIFFERENCES of each part from another, with a picture of who reads and who writes the tensor named `pictured`.
     """
 
     scenario: str
@@ -88,6 +88,7 @@ class Session:
     setup: Setup
     parts: tuple[Part, ...]
     layout: str = MOMENTS
+    pictured: str = ""
 
     @property
     def command(self) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc")
+"""What PyTorch's allocators say where there is no more: Linux's and macOS's, Windows', a GPU's, and C++'s own."""
+
 
 def first_line(error: BaseException) -> str:
     """The first line of the error's own words, or its class where it has none."""
@@ -15,3 +18,10 @@ def words_of(error: BaseException) -> str:
         return str(error)
     except Exception:
         return ""
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: Python's own, or PyTorch's, whose class is not always told apart."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)

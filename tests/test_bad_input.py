@@ -8,7 +8,8 @@ from conftest import Demo
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from relu_demo.cli import run
+from relu_demo.cli import SESSIONS, run
+from relu_demo.session import Line, Part, Session
 
 BAD = {
     "two scenarios": (["--compare", "--inplace"], "--compare and --inplace are two scenarios; give one of them"),
@@ -114,6 +115,41 @@ def test_a_shape_that_does_not_fit_is_refused_with_both_figures(demo: Demo, shap
     held(result.code, result.out, result.err)
     assert f"{shape} in {dtype} needs about " in result.err
     assert "is free on cpu; give a smaller shape" in result.err
+
+
+MEMORY = {
+    "Python": "raise MemoryError",
+    "Linux": 'raise RuntimeError("[enforce fail] err == 0. DefaultCPUAllocator: can\'t allocate memory: you tried.")',
+    "Windows": "raise RuntimeError('DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes.')",
+    "CUDA": "raise torch.cuda.OutOfMemoryError('CUDA out of memory.')",
+}
+
+
+@pytest.mark.parametrize("source", MEMORY.values(), ids=MEMORY.keys())
+@pytest.mark.parametrize("raises", [True, False])
+def test_a_line_for_which_memory_runs_out_is_told_even_where_it_may_raise(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch, source: str, raises: bool
+) -> None:
+    part = Part("part", "A part", (Line("import torch"), Line(source, raises=raises)))
+    monkeypatch.setitem(SESSIONS, "branches", lambda setup: Session("branches", "", setup, (part,)))
+    result = demo("--branches")
+    held(result.code, result.out, result.err)
+    assert result.err.startswith("relu-demo: PyTorch cannot run 'raise ")
+    assert result.err.endswith("; give a smaller shape\n")
+
+
+@pytest.mark.parametrize("place", ["relu_demo.recorder.copy_values", "relu_demo.claims.judge", "json.dumps"])
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you")])
+def test_memory_that_runs_out_elsewhere_is_told(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch, place: str, error: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(place, fail)
+    result = demo("--inplace", "--json")
+    held(result.code, result.out, result.err)
+    assert "not enough memory" in result.err
 
 
 options = [

@@ -12,10 +12,12 @@ import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from statistics import median
 
 import pytest
+from packaging.requirements import Requirement
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 PATIENCE = 120  # seconds that no step here may take, however busy the machine
@@ -472,3 +474,26 @@ def test_every_requirement_is_pinned(path: Path) -> None:
     lines = [line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
     for line in filter(None, lines):
         assert re.fullmatch(r"-c constraints\.txt|[a-z0-9-]+==[0-9.]+(; .+)?", line), line
+
+
+@pytest.mark.parametrize("name", ["torch", "click", "rich"])
+def test_what_the_project_requires_takes_what_is_here(name: str) -> None:
+    """Debian's PyTorch is 1.13.0a0+gitunknown, which comes before 1.13 (PEP 440)."""
+    project = (SCRIPTS.parent / "pyproject.toml").read_text(encoding="utf-8")
+    dependencies = re.findall(r'"([^"]+)"', re.findall(r"^dependencies = \[(.*)\]", project, re.MULTILINE)[0])
+    required = {requirement.name: requirement.specifier for requirement in map(Requirement, dependencies)}
+    assert required[name].contains(metadata.version(name))
+    assert required["torch"].contains("1.13.0a0+gitunknown")
+
+
+@pytest.mark.parametrize("name", ["run.py", "test.py", *sorted(path.name for path in SCRIPTS.glob("_*.py"))])
+def test_the_scripts_need_only_the_standard_library(name: str) -> None:
+    siblings = {path.stem for path in SCRIPTS.glob("*.py")}
+    imported: set[str] = set()
+    for node in ast.walk(ast.parse((SCRIPTS / name).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            imported.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            imported.add((node.module or "").split(".")[0])
+    assert imported
+    assert imported <= {*sys.stdlib_module_names, *siblings}

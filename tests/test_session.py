@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relu_demo.claims import judge
+from relu_demo.recorder import Recorder
 from relu_demo.replay import LineError, replay
 from relu_demo.report import Report, Verdict
 from relu_demo.session import ARTICLE, Line, Part, Session, Setup, article
@@ -185,6 +186,21 @@ def test_a_pytorch_that_behaves_otherwise_is_found_out(part: str, old: str, new:
     findings = judge(trace)
     assert {finding.number for finding in findings if finding.verdict is Verdict.FAILS} == failing
     assert not Report(trace, findings).ok
+
+
+def test_the_address_is_that_of_the_storage_whatever_part_of_it_a_tensor_views() -> None:
+    lines = tuple(map(Line, ("import torch", "x = torch.zeros(4)", "y = x[1:]", "z = y.clone()")))
+    trace = replay(Session("views", "", Setup(0), (Part("views", "Views", lines),)))
+    tensors = trace.parts[0].steps[-1].tensors
+    alive = [tensor for tensor in trace.alive if isinstance(tensor, torch.Tensor) and id(tensor) == tensors["x"].id]
+    assert tensors["x"].data_ptr == tensors["y"].data_ptr == alive[0].data_ptr()
+    assert tensors["z"].data_ptr != tensors["x"].data_ptr
+
+
+def test_the_device_is_the_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Recorder, "values", lambda recorder, tensor: None)  # meta has none
+    for device in ("cpu", "meta"):
+        assert Recorder(0).look({"x": torch.zeros(2, device=device)})["x"].device == device
 
 
 def test_an_id_is_not_fooled_by_a_freed_object() -> None:

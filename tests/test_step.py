@@ -239,11 +239,12 @@ def test_b_looks_back_and_nothing_runs_again(tmp_path: Path) -> None:
 
 @posix
 @pytest.mark.versions
-@pytest.mark.parametrize("scenario", SESSIONS)
-def test_every_scenario_ends_with_the_verdicts_and_leaves_them_behind(scenario: str) -> None:
+@pytest.mark.parametrize(("scenario", "article"), [*((name, False) for name in SESSIONS), ("inplace", True)])
+def test_every_scenario_ends_with_the_verdicts_and_leaves_them_behind(scenario: str, article: bool) -> None:
     options = [] if scenario == "session" else [f"--{scenario}"]
-    lines = sum(len(part.lines) for part in SESSIONS[scenario](Setup(7)).parts)
-    with desk(*options) as person:
+    lines = sum(len(part.lines) for part in SESSIONS[scenario](Setup(7, article=article)).parts)
+    after = ["--article"] if article else []
+    with desk(*options, *after) as person:
         person.go(lines, of=lines)
         assert "That was the last line." in person.screen
         verdicts = person.press(SPACE, f"all {lines} lines have run")
@@ -254,7 +255,7 @@ def test_every_scenario_ends_with_the_verdicts_and_leaves_them_behind(scenario: 
         person.press(SPACE, f"all {lines} lines have run")
         assert person.leave("x") == 0
         assert person.left_behind.count("  holds  ") == verdicts.count("  holds  ")
-        assert f"relu-demo {' '.join([*options, '--seed 7'])} --step\n" in person.left_behind
+        assert f"relu-demo {' '.join([*options, '--seed 7', *after])} --step\n" in person.left_behind
 
 
 @posix

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import Demo, command_environment
+from conftest import ROOT, Demo, command_environment, without_addresses
 
 COMMAND = [sys.executable, "-m", "relu_demo"]
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal or a signal of Unix")
@@ -114,6 +114,27 @@ def test_a_screen_fits_any_width_from_40_columns(
         assert word in result.out
 
 
+@pytest.mark.versions
+@pytest.mark.parametrize("scenario", ["", "--inplace", "--no-inplace", "--compare", "--branches"])
+@pytest.mark.parametrize("options", [("--seed", "7"), ("--seed", "0", "--shape", "1,1,3,3")], ids=" ".join)
+def test_at_40_columns_nothing_of_a_claim_is_lost(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch, scenario: str, options: tuple[str, ...]
+) -> None:
+    """With the second options o1 has no negative number, and some claims cannot be shown."""
+    arguments = [*filter(None, [scenario]), *options]
+    monkeypatch.setenv("COLUMNS", "40")
+    out = demo(*arguments).out
+    assert "…" not in out
+
+    def words_of(text: str) -> str:
+        return re.sub(r"\s", "", without_addresses(text))
+
+    shown = words_of(out[out.index("Claims") :])
+    for claim in demo(*arguments, "--json").document["claims"]:
+        words = "\n".join(str(claim[part] or "") for part in ("number", "verdict", "says", "evidence", "advice"))
+        assert words_of(words) in shown
+
+
 def test_at_40_columns_the_moments_are_stacked_and_at_170_the_halves_stand_side_by_side(
     demo: Demo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +227,32 @@ def test_a_full_disk_is_an_error(arguments: list[str]) -> None:
     assert done.stderr == "relu-demo: the output cannot be written: No space left on device\n"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_what_cannot_even_be_said_has_its_exit_code() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*COMMAND, "--nope"], stdout=subprocess.PIPE, stderr=full, env=command_environment())
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
+@posix
+def test_without_stderr_a_fault_does_not_go_to_stdout() -> None:
+    shell = f"'{sys.executable}' -m relu_demo --nope 2>&-"
+    done = subprocess.run(["bash", "-c", shell], stdout=subprocess.PIPE, env=command_environment())
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
+@pytest.mark.parametrize("arguments", [["--inplace", "--seed", "7"], ["--help"]], ids=" ".join)
+def test_a_width_of_0_is_none(process: Demo, arguments: list[str]) -> None:
+    unset, zero = process(*arguments), process(*arguments, COLUMNS="0", LINES="0")
+    assert without_addresses(zero.out) == without_addresses(unset.out)
+
+
+@pytest.mark.versions
+@pytest.mark.parametrize("columns", ["80", "100", "200"])
+def test_help_fits_the_terminal(process: Demo, columns: str) -> None:
+    assert max(map(len, process("--help", COLUMNS=columns).out.splitlines())) <= int(columns)
+
+
 @posix
 @pytest.mark.parametrize("after", [0.0, 0.2, 0.6])
 def test_ctrl_c_ends_with_130_and_no_traceback(after: float) -> None:
@@ -231,6 +278,40 @@ def test_ctrl_c_ends_with_130_and_no_traceback(after: float) -> None:
     assert process.returncode == 130
     assert out == b""
     assert b"Traceback" not in shown
+
+
+def loading(torch: str, folder: Path) -> str:
+    """The PYTHONPATH on which `torch`, the source of a module, is what is loaded as PyTorch."""
+    (folder / "torch.py").write_text(f"import os, signal, time\n{torch}")
+    return f"{folder}{os.pathsep}{ROOT}"
+
+
+PRESS = "os.kill(os.getpid(), signal.SIGINT); time.sleep(0.01)\n"
+
+
+@posix
+def test_ctrl_c_is_heard_when_pytorch_is_loaded_and_not_inside_it(process: Demo, tmp_path: Path) -> None:
+    """PyTorch's C++ calls Python while it is loaded, and aborts where that raises."""
+    torch = f"try:\n    {PRESS}except BaseException:\n    os.abort()\nopen({str(tmp_path / 'done')!r}, 'w')\n"
+    result = process("--inplace", PYTHONPATH=loading(torch, tmp_path))
+    assert (result.code, result.out, result.err.strip()) == (130, "", "")
+    assert (tmp_path / "done").exists()
+
+
+@posix
+def test_ctrl_c_is_heard_where_pytorch_then_does_not_load(process: Demo, tmp_path: Path) -> None:
+    result = process("--inplace", PYTHONPATH=loading(f"{PRESS}raise OSError('no such library')", tmp_path))
+    assert (result.code, result.out, result.err.strip()) == (130, "", "")
+
+
+@posix
+def test_a_second_ctrl_c_does_not_wait_for_pytorch_and_leaves_no_spinner(tmp_path: Path) -> None:
+    torch = f"time.sleep(0.3)\n{PRESS}{PRESS}time.sleep(50)\n"
+    saved = str(tmp_path / "x.svg")
+    code, shown, _ = on_a_terminal("--inplace", "--save", saved, PYTHONPATH=loading(torch, tmp_path))
+    assert code == 130
+    assert shown.endswith("\r" + " " * len("| Loading PyTorch ") + "\r")
+    assert {path.name for path in tmp_path.iterdir()} <= {"torch.py", "__pycache__"}
 
 
 @posix

@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from rich.console import RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from relu_demo.report import Finding, Verdict
+from relu_demo.views.parts import NARROW
 
 VERDICTS = {Verdict.HOLDS: "green", Verdict.FAILS: "bold reverse red", Verdict.UNSHOWN: "bold"}
 """How a verdict is shown, besides its words."""
 
 
 def claims(findings: Sequence[Finding]) -> Iterator[RenderableType]:
-    """Each claim with its verdict and its evidence."""
-    yield Text("Claims", style="bold")
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for finding in findings:
-        words = Text.assemble(finding.says, (f"\n{finding.evidence}", "dim"))
-        if finding.advice:
-            words.append(f"\n{finding.advice}")
-        table.add_row(str(finding.number), Text(finding.verdict.value, style=VERDICTS[finding.verdict]), words)
-    yield table
+    """Each claim with its verdict and its evidence, under a title. Nothing where there is none."""
+    if findings:
+        yield Text("Claims", style="bold")
+        yield Claims(findings)
+
+
+@dataclass(frozen=True)
+class Claims:
+    """The findings below each other, each verdict beside its claim or above it. A word that is too long is folded."""
+
+    findings: Sequence[Finding]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        above = options.max_width < NARROW
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for _ in range(2 if above else 3):
+            table.add_column(overflow="fold")
+        for finding in self.findings:
+            verdict = Text(finding.verdict.value, style=VERDICTS[finding.verdict])
+            words = Text.assemble(finding.says, (f"\n{finding.evidence}", "dim"))
+            if finding.advice:
+                words.append(f"\n{finding.advice}")
+            table.add_row(str(finding.number), *([Text.assemble(verdict, "\n", words)] if above else [verdict, words]))
+        yield table

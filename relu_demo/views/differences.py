@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from relu_demo.trace import Look
-from relu_demo.views.parts import add_row, cell, columns, told
+from relu_demo.views.parts import add_row, cell, columns, told, width
 
 
 @dataclass(frozen=True)
@@ -19,16 +19,30 @@ class Differences:
     looks: Sequence[Look]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        held = [look for look in self.looks if look.changed is not None]
-        labels = max((len(look.moment.title) for look in self.looks), default=0) + 1
-        table = columns(["version", "differ from right", "by up to"] if held else ["version"], labels)
-        for look in self.looks:
-            cells = [cell(str(look.state.version))]
-            if look.changed is not None:
-                wrong = look.changed > 0
-                cells.append(told(f"{look.changed} of {look.state.values.elements}" if wrong else "none", wrong))
-                cells.append(cell(f"{look.largest:.4g}" if wrong else "", wrong))
-            elif held:
-                cells += [Text(), Text()]
-            add_row(table, look.moment.title, cells)
-        yield table
+        cells = {look.moment.title: figures(look) for look in self.looks}
+        kinds = max(cells.values(), key=len, default={})
+        table = columns(list(kinds), max(map(len, cells), default=0) + 1)
+        for title, row in cells.items():
+            add_row(table, title, [row.get(kind, Text()) for kind in kinds])
+        if width(console, table) <= options.max_width:
+            yield table
+            return
+        for number, (title, row) in enumerate(cells.items()):
+            stacked = columns([title], max(map(len, kinds)) + 1)
+            for kind, figure in row.items():
+                if figure.plain.strip():
+                    add_row(stacked, kind, [figure])
+            yield from ("", stacked) if number else (stacked,)
+
+
+def figures(look: Look) -> dict[str, Text]:
+    """The cells of a look by their titles. What it is held against it may lack."""
+    version = {"version": cell(str(look.state.version))}
+    if look.changed is None:
+        return version
+    wrong = look.changed > 0
+    return {
+        **version,
+        "differ from right": told(f"{look.changed} of {look.state.values.elements}" if wrong else "none", wrong),
+        "by up to": cell(f"{look.largest:.4g}" if wrong else "", wrong),
+    }

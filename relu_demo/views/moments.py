@@ -12,7 +12,7 @@ from rich.text import Text
 
 from relu_demo.trace import Look, TensorState, TracedPart
 from relu_demo.views.graph import Graph
-from relu_demo.views.parts import add_row, cell, columns, told
+from relu_demo.views.parts import add_row, cell, columns, told, width
 from relu_demo.views.picture import CORNERS, corner, whole
 
 LABELS = 7
@@ -35,18 +35,13 @@ class Moments:
                 break
         for number, table in enumerate(tables):
             yield from ("", table) if number else (table,)
-        yield Text(common([look.state for look in looks]), style="dim")
+        yield Text(common(looks), style="dim")
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         """From the narrowest to the widest layout that has all moments beside each other."""
         looks = tuple(self.part.looks.values())
         widths = [width(console, tables[0]) for tables in layouts(looks) if len(tables) == 1]
         return Measurement(min(widths), max(widths))
-
-
-def width(console: Console, table: Table) -> int:
-    """The columns of the terminal that a table would like to have."""
-    return console.measure(table, options=console.options.update(max_width=10_000)).maximum
 
 
 def layouts(looks: Sequence[Look]) -> Iterator[list[Table]]:
@@ -61,6 +56,9 @@ def moments_table(group: Sequence[Look], looks: Sequence[Look], size: int | None
     """The looks of `group` as columns, each held against those before it in `looks`. `size` is that of a corner."""
     table = columns([look.moment.title for look in group], LABELS if len(group) > 1 else LABELS + 1)
     cells = [look_cells(look, looks[: looks.index(look)], size) for look in group]
+    if not any(look.moment.grad_fn_1_10 for look in looks):
+        for column in cells:
+            del column["in 1.10"]
     for label in cells[0]:
         add_row(table, label, [column[label] for column in cells])
     return table
@@ -128,11 +126,13 @@ def summary(look: Look, earlier: TensorState | None, other: TensorState | None) 
     return cell(words, True)
 
 
-def common(states: Sequence[TensorState]) -> str:
+def common(looks: Sequence[Look]) -> str:
     """What all the states share and the table leaves out, or each state's where they differ."""
+    states = [look.state for look in looks]
     told = [
         f"{tuple(state.shape)} {state.dtype} on {state.device}, requires_grad={state.requires_grad}" for state in states
     ]
-    if len(set(told)) == 1:
-        return f"each: {told[0]}; in 1.10: the article"
-    return "\n".join(f"{state.name}: {text}" for state, text in zip(states, told, strict=True))
+    if len(set(told)) > 1:
+        return "\n".join(f"{state.name}: {text}" for state, text in zip(states, told, strict=True))
+    article = "; in 1.10: the article" if any(look.moment.grad_fn_1_10 for look in looks) else ""
+    return f"each: {told[0]}{article}"

@@ -81,6 +81,11 @@ def add_row(table: Table, label: str, cells: Sequence[RenderableType]) -> None:
     table.add_row(label, *apart)
 
 
+def width(console: Console, table: Table) -> int:
+    """The columns of the terminal that a table would like to have."""
+    return console.measure(table, options=console.options.update(max_width=10_000)).maximum
+
+
 def code(steps: Sequence[Step], comments: bool = True) -> Text:
     """The lines that ran, as they would be typed, with their comments behind them."""
     lines = []

@@ -29,10 +29,13 @@ INK = "#000000"
 
 Matrix = list[list[float]]
 
+MOST = 10_000
+"""Up to how many numbers are drawn: more fit on no screen, and a number drawn takes a thousand times its own bytes."""
+
 
 def whole(now: Values, was: Values) -> list[Text] | None:
-    """Every matrix, drawn, or None where the numbers are not listed. Zeroed is what was negative in `was`."""
-    if now.nested is None or was.nested is None:
+    """Every matrix, drawn, or None where the numbers are not listed or too many. Zeroed is what was below 0."""
+    if now.nested is None or was.nested is None or now.elements > MOST:
         return None
     number = form(was, now)
     return [draw(*pair, number) for pair in zip(matrices(now.nested), matrices(was.nested), strict=True)]

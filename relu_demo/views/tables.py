@@ -61,7 +61,7 @@ class Screen:
             for part in trace.parts:
                 done = [step for step in part.steps if not step.line.moment]
                 yield from ("", Text(part.title, style="bold"), code(done))
-                if (picture := flow(part, "x", options.ascii_only)) is not None:
+                if (picture := flow(part, trace.session.pictured, options.ascii_only)) is not None:
                     yield from ("", picture)
                 if part.looks:
                     yield from ("", Differences(list(part.looks.values())))

@@ -47,7 +47,8 @@ def _disagreements(seed: int, tally: Counter[str]) -> Iterator[str]:
     yield from (f"said not to be seen: {unseen}" for unseen in report.unseen)
     yield from _advised(seed, report, real, tally)
     for call in report.calls:
-        tally["  backward breaks, and who saved it could not be named"] += _unnamed(call, report)
+        if _unnamed(call, report):
+            yield f"call {k} {call.place.operation}: backward breaks, and nobody is named who saved what"
 
 
 def _advised(seed: int, report: Report, real: Truth, tally: Counter[str]) -> Iterator[str]:

@@ -1,0 +1,89 @@
+"""What a session needs is told before anything is allocated, and not too little of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import command_environment
+
+from relu_demo import room
+from relu_demo.branches import branches
+from relu_demo.machine import SetupError, check, needed_bytes
+from relu_demo.session import LISTED, Setup, article
+
+MEASURE = """
+import os, resource, subprocess, sys
+command = [sys.executable, "-m", "relu_demo", *sys.argv[1:]]
+subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+"""
+"""Runs the command and prints the most memory it took, in bytes, as Linux counts it."""
+
+
+def peak(*arguments: str) -> int:
+    measured = subprocess.run(
+        [sys.executable, "-c", MEASURE, *arguments],
+        env=command_environment(),
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=120,
+    )
+    return int(measured.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count a process's memory otherwise")
+@pytest.mark.parametrize(
+    ("scenario", "shape", "dtype", "values"),
+    [
+        ("inplace", (1, 1, 1500, 1500), "float32", LISTED),
+        ("compare", (4, 3, 500, 500), "float32", LISTED),
+        ("compare", (1, 64, 256, 256), "float32", LISTED),
+        ("compare", (1, 2500, 3, 3), "float32", LISTED),
+        ("branches", (1, 1, 900, 900), "float32", LISTED),
+        ("branches", (1, 32, 200, 200), "float32", LISTED),
+        ("compare", (1, 1, 1300, 1300), "bfloat16", LISTED),
+        ("compare", (1, 1500, 3, 3), "bfloat16", LISTED),
+        ("compare", (1, 3, 500, 500), "float64", LISTED),
+        ("compare", (4, 3, 120, 120), "float32", 10**9),
+        ("branches", (1, 3, 150, 150), "float32", 10**9),
+    ],
+    ids=str,
+)
+def test_no_more_memory_is_taken_than_told(
+    scenario: str, shape: tuple[int, int, int, int], dtype: str, values: int
+) -> None:
+    setup = Setup(7, shape, dtype=dtype)
+    session = branches(setup) if scenario == "branches" else article(scenario, setup)
+    told = needed_bytes(session, getattr(torch, dtype), values)
+    arguments = [f"--{scenario}", "--seed", "7", "--json"]
+    big = ["--shape", ",".join(map(str, shape)), "--dtype", dtype, "--values", str(values)]
+    taken = peak(*arguments, *big) - peak(*arguments)
+    assert taken <= told <= 4 * taken, (told, taken)  # a processor without AVX-512 takes half as much
+
+
+def test_listed_values_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = article("compare", Setup(7, (4, 3, 300, 300)))
+    monkeypatch.setattr("relu_demo.machine.free_bytes", lambda device: 600_000_000)
+    check(session)
+    with pytest.raises(SetupError, match=r"needs about 1.04 GB and 600 MB is free .* or fewer --values"):
+        check(session, 10**9)
+
+
+def test_a_container_can_drop_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def groups(*contents: str) -> tuple[tuple[str, str, str, str], ...]:
+        names = []
+        for number, content in enumerate(contents):
+            (tmp_path / str(number)).write_text(content)
+            names.append(str(tmp_path / str(number)))
+        return ((names[0], names[1], names[2], "inactive_file"),)
+
+    monkeypatch.setattr(room, "CGROUPS", groups("1000\n", "900\n", "anon 300\ninactive_file 250\n"))
+    assert room.container_bytes() == 350
+    monkeypatch.setattr(room, "CGROUPS", groups("max\n", "900\n", "inactive_file 250\n"))
+    assert room.container_bytes() is None

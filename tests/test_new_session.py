@@ -1,0 +1,100 @@
+"""A new session in the registry is shown by every view as it stands, with numbers that are none in it too."""
+
+from __future__ import annotations
+
+import doctest
+from pathlib import Path
+
+import jsonschema
+import pytest
+from conftest import Demo
+from test_json import schema
+
+from relu_demo.cli import SESSIONS
+from relu_demo.session import BESIDE, DIFFERENCES, MOMENTS, Line, Moment, Part, Session, Setup, preparation
+
+LINES = (
+    Line("import torch"),
+    Line("y = torch.tensor([[-1.0, 2.0], [float('nan'), -float('inf')], [float('inf'), -0.0]])", "no number at all"),
+    Line("y", moment=Moment("first", "y first")),
+    Line("y.relu_()", "in place"),
+    Line("y", moment=Moment("then", "y then")),
+    Line("z = y.sum(0)"),
+    Line("z", moment=Moment("sum", "z")),
+    Line("z.nope", "is no such thing", raises=True),
+)
+"""Two lines are alike but for the moment, and the tensors have no common shape and no grad_fn."""
+
+LAYOUTS = [MOMENTS, BESIDE, DIFFERENCES]
+
+
+@pytest.fixture(params=LAYOUTS)
+def new(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The scenario that replays the new session."""
+
+    def session(setup: Setup) -> Session:
+        parts = (Part("one", "One way", LINES, "one"), Part("other", "The other way", LINES, "one"))
+        return Session("branches", "A new session", setup, parts, request.param, pictured="y")
+
+    monkeypatch.setitem(SESSIONS, "branches", session)
+    return "--branches"
+
+
+@pytest.mark.versions
+@pytest.mark.parametrize("columns", [40, 80, 170])
+def test_as_tables(demo: Demo, monkeypatch: pytest.MonkeyPatch, new: str, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    result = demo(new, "--seed", "1")
+    assert (result.code, result.err) == (0, "")
+    assert max(map(len, result.out.splitlines())) <= columns
+    assert "…" not in result.out
+    for words in ("A new session", "One way", "The other way", "y first", "y then", "z"):
+        assert words in result.out
+    assert "1.10" not in result.out  # of which the article alone tells
+
+
+def test_as_json(demo: Demo, new: str) -> None:
+    result = demo(new, "--json", "--seed", "1")
+    assert (result.code, result.err) == (0, "")
+    jsonschema.validate(result.document, schema(), jsonschema.Draft202012Validator)
+    moments = result.document["parts"]["other"]["moments"]
+    assert moments["first"]["values"] == [[-1.0, 2.0], ["nan", "-inf"], ["inf", -0.0]]
+    assert moments["first"]["summary"]["min"] == "nan"
+    assert moments["then"]["values"][0] == [0.0, 2.0]
+
+
+def test_as_a_transcript(demo: Demo, new: str) -> None:
+    out = demo(new, "--repl", "--seed", "1").out
+    test = doctest.DocTestParser().get_doctest(out, {}, "new", None, None)
+    assert len(test.examples) == 2 * len(LINES)
+    assert doctest.DocTestRunner(verbose=False).run(test) == (0, 2 * len(LINES))
+
+
+@pytest.mark.versions
+@pytest.mark.parametrize("ending", ["svg", "html", "txt"])
+@pytest.mark.parametrize("view", [[], ["--repl"]], ids=["tables", "repl"])
+def test_saved(demo: Demo, tmp_path: Path, new: str, ending: str, view: list[str]) -> None:
+    file = tmp_path / f"new.{ending}"
+    assert demo(new, *view, "--save", str(file)).code == 0
+    assert "nope" in file.read_text(encoding="utf-8")
+
+
+def test_failing_claims_are_as_the_schema_says(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A PyTorch whose ReLU in place were none."""
+    half = Part(
+        "in_place",
+        "In place",
+        (
+            Line("o1 = conv1(input)"),
+            Line("o1", moment=Moment("o1_before", "o1 before")),
+            Line("h1 = rl2(o1)"),
+            Line("o1", moment=Moment("o1_after", "o1 after")),
+            Line("h1", moment=Moment("h1", "h1")),
+        ),
+        "in_place",
+    )
+    monkeypatch.setitem(SESSIONS, "inplace", lambda setup: Session("inplace", "", setup, (preparation(setup), half)))
+    result = demo("--inplace", "--json", "--seed", "7")
+    jsonschema.validate(result.document, schema(), jsonschema.Draft202012Validator)
+    assert (result.code, result.document["ok"]) == (1, False)
+    assert [claim["verdict"] for claim in result.document["claims"]] == ["does not hold"] * 3
