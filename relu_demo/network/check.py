@@ -63,8 +63,8 @@ def check(model: nn.Module, *inputs: Any, train: bool | None = None, **kwargs: A
     every output that requires grad. The inputs may be any tensors, in containers too; on device meta
     suspects stay suspects where only values could tell.
 
-    Raises BadInput if `model` is no module, has lazy parameters or runs only unwatched; NetworkError, with the network's
-    own error as its cause, if the forward raises even with everything out of place.
+    Raises BadInput if `model` is no module, has lazy parameters or runs only unwatched; NetworkError, with the
+    network's own error as its cause, if the forward raises even with everything out of place.
 
     In-place semantics: https://pytorch.org/docs/stable/notes/autograd.html#in-place-operations-with-autograd
     """
