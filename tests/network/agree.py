@@ -48,7 +48,7 @@ def _disagreements(seed: int, tally: Counter[str]) -> Iterator[str]:
     yield from _advised(seed, report, real, tally)
     for call in report.calls:
         if _unnamed(call, report):
-            yield f"call {k} {call.place.operation}: backward breaks, and nobody is named who saved what"
+            yield f"call {call.index} {call.place.operation}: backward breaks, and nobody is named who saved what"
 
 
 def _advised(seed: int, report: Report, real: Truth, tally: Counter[str]) -> Iterator[str]:
