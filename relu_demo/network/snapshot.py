@@ -210,11 +210,25 @@ class _Holders:
             seen[id(value)] = value
             if isinstance(value, nn.Module):
                 self.modules.append(value)
-                inside = [value.__dict__]
+                inside = self._own_items(value, seen)
             else:
                 inside = self._keep(value) if isinstance(value, _BUILT_IN) else []
                 inside = inside if type(value) in _BUILT_IN else [*inside, *self._look_into(value)]
             waiting += [item for item in inside if self._is_followed(type(item))]
+
+    def _own_items(self, module: nn.Module, seen: dict[int, Any]) -> list[Any]:
+        own = module.__dict__
+        seen[id(own)] = own
+        self._keep(own)
+        inside = []
+        for item in own.values():
+            # A module has a dozen containers for hooks, nearly always empty: in a large network they are most of all.
+            if type(item) in _BUILT_IN and not item:
+                seen[id(item)] = item
+                self._empty.append(item)
+            elif not _is_plain(item):
+                inside.append(item)
+        return inside
 
     def _keep(self, container: Any) -> list[Any]:
         items = _items(container)
