@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -179,7 +180,7 @@ class _Check:
                     raise
                 except BaseException as error:
                     if self._runs_unwatched():
-                        words = f"it runs, but not under watch: {first_line(error)[:160]}"
+                        words = f"it runs, but not under watch: {shorten(first_line(error), 160)}"
                         raise BadInput(f"{type(self.model).__name__} cannot be checked; {words}") from error
                     raise NetworkError(said_by(error, "the network's forward")) from error
                 stale = []
@@ -201,8 +202,10 @@ class _Check:
 
     def _runs_unwatched(self) -> bool:
         self.kept.restore()
+        # Nobody announces its writes, so all is copied that they could reach.
+        self.kept.before_any_write()
         try:
-            with uncompiled():
+            with uncompiled(), Switch(lambda _, call: call.run(False)):
                 self.runner.forward(self.runner.inputs())
         except KeyboardInterrupt:
             raise

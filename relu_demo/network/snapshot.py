@@ -64,6 +64,11 @@ class Snapshot:
             if alias.device.type != "meta":
                 self._values[key] = storage_of(alias).clone()
 
+    def before_any_write(self) -> None:
+        """Copy every storage that has not been copied yet."""
+        for key in self._by_key:
+            self.before_write(key)
+
     def written(self) -> dict[int, Tensor]:
         """The state that a forward may have changed: every copied tensor as it is now, by its number."""
         return {i: kept.tensor for i, kept in enumerate(self._state) if kept.key in self._values}

@@ -75,7 +75,7 @@ def apart(make: Make, on: frozenset[int], base: Run) -> list[str]:
     run = _run(make, lambda k, written: k in on)
     if run.refused is not None:
         return [f"refused: {run.refused}"]
-    if bool(base.backward) != bool(run.backward):
+    if run.backward and not base.backward:
         return [f"backward: {run.backward}"]
     copies = _run(make, lambda k, written: k in on, on_copy=True)
     found = ["result"] if _differ(copies.result, run.result) else []

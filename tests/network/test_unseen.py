@@ -99,3 +99,18 @@ def test_what_runs_and_cannot_be_watched_is_not_the_users_error() -> None:
     with pytest.raises(BadInput, match="Net cannot be checked; it runs, but not under watch: no hooks, please") as info:
         check(Net(forward, fc=nn.Linear(4, 4), act=nn.ReLU(True)), torch.randn(3, 4))
     assert not isinstance(info.value, NetworkError)
+
+
+def test_a_network_that_raises_out_of_place_leaves_no_trace_either() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        with torch.no_grad():
+            F.relu(net.bias, inplace=True)
+        if bool((net.bias < 0).any()):
+            raise ValueError("it relies on the overwriting")
+        return x + net.bias
+
+    network = Net(forward)
+    network.bias = bias = nn.Parameter(torch.tensor([-1.0, 2.0]))
+    with pytest.raises(NetworkError, match="it relies on the overwriting"):
+        check(network, torch.randn(3, 2))
+    assert bias.tolist() == [-1.0, 2.0]
