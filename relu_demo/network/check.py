@@ -45,6 +45,7 @@ from relu_demo.network.snapshot import Snapshot
 from relu_demo.network.switch import Switch, Switched
 from relu_demo.network.target import said_by
 from relu_demo.network.tree import leaves, opaque, tensors
+from relu_demo.network.unseen import unseen
 from relu_demo.network.watch import Seen, Watch, Watched
 from relu_demo.words import first_line
 
@@ -156,7 +157,7 @@ class _Check:
             writes=writes,
             as_written=replace(whole, conflicts=conflicts),
             advice=advice,
-            unseen=(*_unseen(self.model, watched), *self._not_found, *self._unsteady()),
+            unseen=(*unseen(self.model, watched), *self._not_found, *self._unsteady()),
             forwards=self.runner.forwards,
             backwards=self.runner.backwards,
         )
@@ -435,33 +436,6 @@ def _suspicions(seen: Seen) -> Iterator[Effect]:
         yield Effect(OVERWRITES_INPUT, False)
     if (seen.doubtful or seen.by_values) and not (seen.readers or seen.saved_by or seen.on_input):
         yield Effect(REFUSED, False)
-
-
-def _unseen(model: nn.Module, watched: Watched) -> Iterator[Unseen]:
-    above = ""
-    hidden = set()
-    for name, module in model.named_modules():
-        if above and name.startswith(above):
-            continue
-        why = _hidden(module)
-        if why:
-            above = f"{name}." if name else ""
-            hidden.add(name)
-            yield Unseen(name, type(module).__name__, why)
-            if not name:
-                break
-    yield from (missed for missed in watched.missed if missed.module not in hidden)
-    why = "runs again in backward (torch.utils.checkpoint); that second run is not watched"
-    again = dict.fromkeys(s.place.module for s in watched.calls if s.again)
-    yield from (Unseen(path, "checkpoint", why) for path in again)
-
-
-def _hidden(module: nn.Module) -> str | None:
-    if isinstance(module, torch.jit.ScriptModule):
-        return "TorchScript: its own in-place calls are not listed"
-    if type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None) is not None:
-        return "compiled: the plain code it was made from was watched, not the compiled code"
-    return None
 
 
 def _named(value: object) -> str:

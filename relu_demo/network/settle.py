@@ -14,10 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from relu_demo.network.snapshot import Snapshot, attribute_tensors, copy_inputs
+from relu_demo.network.copies import copy_inputs
+from relu_demo.network.graph import graph
+from relu_demo.network.holders import attribute_tensors
+from relu_demo.network.snapshot import Snapshot
 from relu_demo.network.storage import dense, key_of
 from relu_demo.network.switch import Switch, Switched
-from relu_demo.network.tree import graph, leaves, tensors
+from relu_demo.network.tree import leaves, tensors
 
 
 @dataclass

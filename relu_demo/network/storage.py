@@ -129,3 +129,10 @@ def overlaps_itself(tensor: Tensor) -> bool:
             return True
         reach += stride * (size - 1)
     return False
+
+
+def is_strided(tensor: Tensor) -> bool:
+    """Whether it is a plain view of its storage: neither nested, sparse, quantized nor of a class of its own."""
+    if type(tensor) not in (Tensor, torch.nn.Parameter) or key_of(tensor) is None:
+        return False
+    return tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_nested

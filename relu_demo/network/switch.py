@@ -11,6 +11,8 @@ import torch.nn.functional as F  # noqa: N812 - as every PyTorch user writes it
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from relu_demo.network.storage import is_strided
+
 SWITCHED: dict[Any, inspect.Signature] = {
     function: inspect.signature(function)
     for function in vars(F).values()
@@ -88,9 +90,7 @@ class Switched:
 
 
 def _copy_laid_out_the_same(tensor: Tensor) -> Tensor:
-    if type(tensor) not in (Tensor, torch.nn.Parameter) or tensor.is_nested or tensor.layout != torch.strided:
-        return tensor.clone()
-    if tensor.is_quantized or 0 in (*tensor.shape, *tensor.stride()):
+    if not is_strided(tensor) or 0 in (*tensor.shape, *tensor.stride()):
         return tensor.clone()
     # With the gaps of a slice, and as far from where a storage may begin: a matrix product rounds by alignment too.
     offset = tensor.storage_offset() % _ALIGNED

@@ -1,18 +1,16 @@
-"""What is in the values that a network takes, gives and keeps; copies of them; and the graph behind their tensors."""
+"""What is in the values that a network takes, gives and keeps, however deep."""
 
 from __future__ import annotations
 
-import copy
 import datetime
 import functools
 import re
 import weakref
 from collections import deque
-from collections.abc import Callable, Container, ItemsView, Iterable, Iterator, KeysView, Mapping, Set, ValuesView
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Set, ValuesView
 from contextlib import suppress
 from enum import Enum
 from numbers import Number
-from operator import is_
 from types import (
     BuiltinMethodType,
     EllipsisType,
@@ -62,11 +60,12 @@ def opaque(value: Any) -> Iterator[Any]:
         if isinstance(end, FunctionType):
             if end.__closure__:
                 yield end
-        elif not isinstance(end, _WITHOUT_TENSORS) and not _is_small(end):
+        elif not isinstance(end, _WITHOUT_TENSORS) and not is_small(end):
             yield end
 
 
-def _is_small(value: Any) -> bool:
+def is_small(value: Any) -> bool:
+    """Whether an object has no room for anything of its own: a sentinel."""
     # A class of Python's adds a dict and weak references to an object, and this one's dict is empty: it is a sentinel.
     return bool(type(value).__basicsize__ <= _SMALL) and not isinstance(value, (Iterator, nn.Module))
 
@@ -157,110 +156,3 @@ def _digest(leaf: Any) -> tuple[str, float, float]:
         sums = [float(flat.sum()), float((flat * uneven).sum())]
     first, second = (number if number == number else float("inf") for number in sums)
     return kind, first, second
-
-
-def copied(value: Any, change: Callable[[Tensor], Tensor], same: Container[int] = ()) -> Any:
-    """
-    The value with each tensor changed, in new containers and new objects around them, what was one being one again.
-
-    Objects without tensors and containers in them stay as they are; so does what cannot be copied, and what has its
-    id in `same`.
-    """
-    done: dict[int, tuple[Any, Any]] = {}
-
-    def one(value: Any) -> Any:
-        if isinstance(value, Tensor):
-            return change(value)
-        if isinstance(value, ENDS) or id(value) in same:
-            return value
-        if id(value) not in done:
-            # The value is kept too, so that its id stays its own.
-            done[id(value)] = value, _rebuilt(value, one) if isinstance(value, FIXED) else twin(value)
-        return done[id(value)][1]
-
-    def twin(value: Any) -> Any:
-        new = _shallow(value)
-        if new is value:
-            return value
-        done[id(value)] = value, new
-        changed = [(name, item) for name, old in attributes(value) for item in [one(old)] if item is not old]
-        for name, item in changed:
-            put(new, name, item)
-        if isinstance(value, (dict, list, set, deque)):
-            _fill(new, value, one)
-        elif not changed and (contents(value) is not None or _is_small(value)):
-            return value
-        return new
-
-    return one(value)
-
-
-def _shallow(value: Any) -> Any:
-    try:
-        new = copy.copy(value)
-    except Exception:
-        return value
-    return new if type(new) is type(value) else value
-
-
-def _fill(new: Any, old: Any, one: Callable[[Any], Any]) -> None:
-    """Put copies of the old container's items into the new one, which has the old items so far."""
-    if isinstance(old, dict):
-        # Item by item, as a class derived from it may want: some keep each as an attribute as well.
-        for key, item in old.items():
-            changed = one(item)
-            if changed is not item:
-                new[key] = changed
-        return
-    items = [one(item) for item in old]
-    base: Any = next(kind for kind in (list, set, deque) if isinstance(new, kind))
-    base.clear(new)
-    (base.update if base is set else base.extend)(new, items)
-
-
-def _rebuilt(value: Any, one: Callable[[Any], Any]) -> Any:
-    """What cannot be filled later, made again around copies of its parts; itself if they are the same."""
-    if isinstance(value, MappingProxyType):
-        return MappingProxyType(one(value.copy()))
-    if isinstance(value, MethodType):
-        return MethodType(value.__func__, one(value.__self__))
-    if isinstance(value, functools.partial):
-        return functools.partial(
-            one(value.func), *map(one, value.args), **{k: one(v) for k, v in value.keywords.items()}
-        )
-    items = [one(item) for item in value]
-    beside = [(name, old, one(old)) for name, old in attributes(value)]
-    if all(map(is_, value, items)) and all(old is item for _, old, item in beside):
-        return value
-    try:
-        new = tuple.__new__(type(value), items) if isinstance(value, tuple) else type(value)(items)
-    except TypeError:  # what an operator of PyTorch gives (torch.max) is made otherwise
-        new = type(value)(items)
-    for name, _, item in beside:
-        put(new, name, item)
-    return new
-
-
-def put(holder: Any, name: str, value: Any) -> None:
-    """Set an attribute, also of an object that allows nobody to."""
-    own = getattr(holder, "__dict__", {})
-    if name in own:
-        own[name] = value
-    else:
-        object.__setattr__(holder, name, value)
-
-
-def graph(outputs: Iterable[Tensor]) -> Iterator[Any]:
-    """Each node of autograd's graph behind the outputs, once."""
-    waiting: list[Any] = []
-    for output in outputs:
-        # PyTorch refuses to give the grad_fn of one of several views once its base was written to.
-        with suppress(RuntimeError):
-            waiting.append(output.grad_fn)
-    seen: set[Any] = set()
-    while waiting:
-        node = waiting.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
-            yield node
-            waiting.extend(following for following, _ in node.next_functions)

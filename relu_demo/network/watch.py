@@ -18,12 +18,14 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from relu_demo.network.graph import graph
+from relu_demo.network.holders import attribute_tensors
 from relu_demo.network.place import Places, has_switch, operation_name, runs_again, saver_name
 from relu_demo.network.report import Place, Unseen
-from relu_demo.network.snapshot import Snapshot, attribute_tensors
+from relu_demo.network.snapshot import Snapshot
 from relu_demo.network.storage import Region, is_gone, key_of, overlap, overlaps_itself, region_of, shape_of, weak_ref
 from relu_demo.network.switch import SWITCHED, Switch, Switched
-from relu_demo.network.tree import graph, tensors
+from relu_demo.network.tree import tensors
 
 _ESCAPES = {"numpy", "__array__", "data_ptr", "storage", "untyped_storage", "_typed_storage", "__dlpack__", "tolist"}
 """Methods of a tensor that hand its memory to code that no mode can watch."""

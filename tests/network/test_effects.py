@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from nets import Net, kinds, line_of, only
+from nets import Net, Squared, kinds, line_of, only
 from torch import Tensor, nn
 from torch.utils import dlpack
 
@@ -519,19 +519,9 @@ def test_a_checkpoint_runs_calls_again_in_backward_and_is_named(reentrant: bool)
 
 
 def test_an_autograd_function_that_keeps_a_tensor_its_own_way() -> None:
-    class Square(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, x: Tensor) -> Any:
-            ctx.x = x
-            return x * x
-
-        @staticmethod
-        def backward(ctx: Any, grad: Tensor) -> Any:
-            return 2 * ctx.x * grad
-
     def forward(net: Any, x: Tensor) -> Any:
         h = net.fc(x)
-        y = Square.apply(h)  # type: ignore[no-untyped-call]
+        y = Squared.apply(h)  # type: ignore[no-untyped-call]
         return F.relu(h, inplace=True) + y
 
     report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))

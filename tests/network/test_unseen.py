@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from nets import Net, kinds, only
+from nets import Net, Squared, kinds, only
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -43,20 +43,6 @@ def test_what_runs_in_another_thread_is_named_and_never_called_safe() -> None:
     assert not report.ok
     assert [(unseen.module, unseen.type) for unseen in report.unseen] == [("act", "ReLU")]
     assert not torch.nn.modules.module._global_forward_pre_hooks
-
-
-class Squared(torch.autograd.Function):
-    """Keeps its input where PyTorch does not know of it."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.x = x
-        return x * x
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        result: Tensor = 2 * ctx.x * grad
-        return result
 
 
 def test_on_meta_what_only_values_could_tell_stays_a_suspicion() -> None:

@@ -1,0 +1,25 @@
+"""The graph of autograd behind a network's result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from torch import Tensor
+
+
+def graph(outputs: Iterable[Tensor]) -> Iterator[Any]:
+    """Each node of autograd's graph behind the outputs, once."""
+    waiting: list[Any] = []
+    for output in outputs:
+        # PyTorch refuses to give the grad_fn of one of several views once its base was written to.
+        with suppress(RuntimeError):
+            waiting.append(output.grad_fn)
+    seen: set[Any] = set()
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            yield node
+            waiting.extend(following for following, _ in node.next_functions)
