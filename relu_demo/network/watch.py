@@ -30,6 +30,9 @@ from relu_demo.network.tree import tensors
 _ESCAPES = {"numpy", "__array__", "data_ptr", "storage", "untyped_storage", "_typed_storage", "__dlpack__", "tolist"}
 """Methods of a tensor that hand its memory to code that no mode can watch."""
 
+_ITEM = {"copy_", "fill_", "index_put_", "_index_put_impl_"}
+"""What `x[...] = y` becomes, of which PyTorch 1.13 tells no mode. None of them has a switch."""
+
 
 class Saved:
     """A tensor that autograd keeps for backward. The graph holds this, and nothing else does."""
@@ -330,8 +333,11 @@ class Watch:
                 self._argument(tensor, kind.reads, name in kind.writes)
 
     def _miss(self, operation: str) -> None:
-        why = f"{operation} writes in place in compiled code (TorchScript, an extension), whose calls are not listed"
-        self.missed[Unseen(self._here(operation).module, "compiled code", why)] = None
+        if operation not in _ITEM:
+            why = (
+                f"{operation} writes in place in compiled code (TorchScript, an extension), whose calls are not listed"
+            )
+            self.missed[Unseen(self._here(operation).module, "compiled code", why)] = None
 
     def _argument(self, tensor: Tensor, reads: bool, writes: bool) -> None:
         if writes:
