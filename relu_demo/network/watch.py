@@ -334,9 +334,7 @@ class Watch:
 
     def _miss(self, operation: str) -> None:
         if operation not in _ITEM:
-            why = (
-                f"{operation} writes in place in compiled code (TorchScript, an extension), whose calls are not listed"
-            )
+            why = f"{operation} writes in place in compiled code (TorchScript, an extension): its calls are not listed"
             self.missed[Unseen(self._here(operation).module, "compiled code", why)] = None
 
     def _argument(self, tensor: Tensor, reads: bool, writes: bool) -> None:
