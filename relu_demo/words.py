@@ -24,4 +24,4 @@ def lacks_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out: Python's own, or PyTorch's, whose class is not always told apart."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
+    return isinstance(error, RuntimeError) and any(words in words_of(error) for words in NO_MEMORY)

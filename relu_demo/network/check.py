@@ -115,10 +115,10 @@ class _Check:
         self.kept = Snapshot(model, (args, kwargs))
         self.runner = Runner(model, args, kwargs, self.kept)
         self.arguments = (args, kwargs)
-        self._not_found: tuple[Unseen, ...] = ()
         self._base: Outcome | None = None
         self._base_stale: int | None = None
         self._again: Outcome | None = None
+        self._verdicts: dict[frozenset[int], _Verdict] = {}
 
     def report(self, progress: Callable[[int, int], None]) -> Report:
         watched = self._watch(frozenset())
@@ -157,7 +157,7 @@ class _Check:
             writes=writes,
             as_written=replace(whole, conflicts=conflicts),
             advice=advice,
-            unseen=(*unseen(self.model, watched), *self._not_found, *self._unsteady()),
+            unseen=(*unseen(self.model, watched), *self._unsteady()),
             forwards=self.runner.forwards,
             backwards=self.runner.backwards,
         )
@@ -194,10 +194,10 @@ class _Check:
             calls = watch.finish(result, self.model)
             held = watch.still_held(result, self.model)
             values = [(path, leaf.detach() if isinstance(leaf, Tensor) else leaf) for path, leaf in leaves(result)]
-            self._not_found = tuple(self._without_a_look(result))
+            missed = (*watch.missed, *self._without_a_look(result))
             del result
             watch.name_holders(held)
-            return Watched(calls, stale, values, tuple(watch.missed))
+            return Watched(calls, stale, values, missed)
         finally:
             self.kept.restore()
 
@@ -239,15 +239,19 @@ class _Check:
             yield Effect(CHANGES_RESULT, True, by, note="the result is the same, its gradients are not")
         if self._breaks(_among(alone), base, outcome):
             words = first_line(outcome.backward_error) if outcome.backward_error else None
-            by, writers = unique(seen.saved_by), unique(())
-            if not by:
-                pairs = self._watch(alone, backward=True).conflicts
-                by, writers = unique(pair[0] for pair in pairs), unique(pair[2] for pair in pairs)
-            yield Effect(BREAKS_BACKWARD, True, by, words=words, overwritten_by=writers)
+            pairs = [] if seen.saved_by else self._watch(alone, backward=True).conflicts
+            by = unique(seen.saved_by or (pair[0] for pair in pairs))
+            yield Effect(BREAKS_BACKWARD, True, by, words=words, overwritten_by=unique(pair[2] for pair in pairs))
         if seen.on_input:
             yield Effect(OVERWRITES_INPUT, True)
 
     def _held_against(self, outcome: Outcome, in_place: frozenset[int]) -> _Verdict:
+        """What became of a run with these calls in place; found out once, for every run gives the same."""
+        if in_place not in self._verdicts:
+            self._verdicts[in_place] = self._verdict(outcome, in_place)
+        return self._verdicts[in_place]
+
+    def _verdict(self, outcome: Outcome, in_place: frozenset[int]) -> _Verdict:
         """
         A run with these calls in place against everything out of place: result, kept state, gradients.
 

@@ -269,6 +269,10 @@ def _tensor_difference(a: Tensor, b: Tensor) -> float:
     return math.inf if bool(torch.isnan(difference)) else float(difference)
 
 
+SUMMED_OTHERWISE = 16.0
+"""Roundings. On random networks the order of summation has made at most one, and a fault never less than 10,000."""
+
+
 def gradient_gap(a: Outcome, b: Outcome) -> float:
     """
     How far the gradients of two runs are apart, in roundings of the largest; 0 where a backward is missing.
@@ -283,9 +287,6 @@ def gradient_gap(a: Outcome, b: Outcome) -> float:
     largest = max((size for x, y in both for size in (x[1], y[1]) if math.isfinite(size)), default=0.0)
     rounding = max(a.precision, b.precision) * largest
     return gap / rounding if rounding else math.inf if gap else 0.0
-
-
-SUMMED_OTHERWISE = 16.0
 
 
 def _detached(leaf: Any) -> Any:

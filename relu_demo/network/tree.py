@@ -27,6 +27,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from relu_demo.network.storage import dense
+
 _LEAVES = (Tensor, bool, int, float, complex, str, type(None))
 _WITHOUT_TENSORS = (
     *_LEAVES,
@@ -150,8 +152,8 @@ def _digest(leaf: Any) -> tuple[str, float, float]:
         return f"{type(leaf).__name__} {leaf!r}", 0.0, 0.0
     kind, sums = f"{leaf.dtype} {leaf.shape}", [0.0, 0.0]
     with suppress(RuntimeError, NotImplementedError), torch.no_grad():
-        dense = leaf.detach().to_dense() if leaf.is_sparse else leaf.detach()
-        flat = (dense.abs() if dense.is_complex() else dense).cpu().double().flatten()
+        full = dense(leaf.detach())
+        flat = (full.abs() if full.is_complex() else full).cpu().double().flatten()
         uneven = torch.cos(torch.arange(flat.numel(), dtype=flat.dtype))
         sums = [float(flat.sum()), float((flat * uneven).sum())]
     first, second = (number if number == number else float("inf") for number in sums)

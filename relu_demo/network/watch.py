@@ -219,7 +219,8 @@ class Watch:
     def _pack(self, tensor: Tensor) -> Saved:
         with _Quiet(self):
             key = key_of(tensor)
-            saved = Saved(tensor, key, self._here(saver_name()), self._running_call)
+            place = self._here("") if self._running is not None else self._places.here(saver_name())
+            saved = Saved(tensor, key, place, self._running_call)
             if key is not None:
                 self._saved.setdefault(key, []).append(weakref.ref(saved))
             return saved
