@@ -13,7 +13,7 @@ def main() -> NoReturn:
     Ends at once, without Python's tear-down: to take PyTorch apart takes a tenth of a second.
     """
     try:
-        from relu_demo.cli import run
+        from relu_demo.cli.command import run
 
         # A name that this locale cannot write is no reason to fail.
         for stream in (sys.stdout, sys.stderr):

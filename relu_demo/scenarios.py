@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, TextIO
 
 import torch
 
-from relu_demo.command import sizes
-from relu_demo.machine import SetupError, check, usable_device, usable_dtype
+from relu_demo.claims.report import Report
+from relu_demo.errors import SetupError, first_line
+from relu_demo.machine.devices import usable_device, usable_dtype
 from relu_demo.network.asked import Answer, Asked
-from relu_demo.report import Report
-from relu_demo.words import first_line
+from relu_demo.replay.capacity import require_capacity
+from relu_demo.request import sizes
 
 if TYPE_CHECKING:
-    from relu_demo.measure import Progress
-    from relu_demo.memory import MemoryReport, Options
-    from relu_demo.session import Session
+    from relu_demo.memory.measure import Progress
+    from relu_demo.memory.situations import MemoryReport, Options
+    from relu_demo.session.lines import Session
 
 
 def replayed(session: Session, listed: int) -> Report:
@@ -29,10 +30,10 @@ def replayed(session: Session, listed: int) -> Report:
 
     Raises SetupError where this machine cannot run it, and LineError where a line raises that should not.
     """
-    from relu_demo.claims import judge
-    from relu_demo.replay import replay
+    from relu_demo.claims.judge import judge
+    from relu_demo.replay.replay import replay
 
-    check(session, listed)
+    require_capacity(session, listed)
     trace = replay(session, listed)
     return Report(trace, judge(trace))
 
@@ -42,9 +43,9 @@ def stepped(session: Session, listed: int, out: TextIO) -> Report:
 
     Raises KeyboardInterrupt and SystemExit too, where somebody asks for that.
     """
-    from relu_demo.stepping import step  # imports rich, which JSON does without
+    from relu_demo.cli.stepping import step  # imports rich, which JSON does without
 
-    check(session, listed)
+    require_capacity(session, listed)
     return step(session, listed, out)
 
 
@@ -95,10 +96,10 @@ def measured(options: Options, progress: Progress) -> MemoryReport:
 
     Raises SetupError for a device whose allocator nobody listens to, and for a size that does not fit.
     """
-    from relu_demo.claims.memory import judge
-    from relu_demo.measure import measure
-    from relu_demo.memory import MemoryReport, bytes_needed, growth, situations
-    from relu_demo.room import amount, free_bytes
+    from relu_demo.machine.free_memory import amount, free_bytes
+    from relu_demo.memory.claim import judge
+    from relu_demo.memory.measure import measure
+    from relu_demo.memory.situations import MemoryReport, bytes_needed, growth, situations
 
     device = usable_device(options.device)
     if device.type not in ("cpu", "cuda"):

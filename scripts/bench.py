@@ -22,7 +22,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from _ratio import within
 from _torch import need_torch
 
-from relu_demo.session import Setup, article
+from relu_demo.session.article import article
+from relu_demo.session.lines import Setup
 
 DEMO = [sys.executable, "-m", "relu_demo"]
 LARGE = (8, 3, 1024, 1024)

@@ -27,11 +27,11 @@ import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from relu_demo.network.check import check  # noqa: E402
-from relu_demo.network.memory import Meter  # noqa: E402
-from relu_demo.network.place import Places  # noqa: E402
-from relu_demo.network.settle import Runner  # noqa: E402
-from relu_demo.network.snapshot import Snapshot  # noqa: E402
-from relu_demo.network.watch import Watch  # noqa: E402
+from relu_demo.network.meter import Meter  # noqa: E402
+from relu_demo.network.runs import Runner  # noqa: E402
+from relu_demo.network.state.snapshot import Snapshot  # noqa: E402
+from relu_demo.network.suspects import Watch  # noqa: E402
+from relu_demo.sanitizer.frames import Places  # noqa: E402
 
 MIB = 2**20
 

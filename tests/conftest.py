@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 
-from relu_demo.cli import run
+from relu_demo.cli.command import run
 
 ROOT = Path(__file__).parent.parent
 

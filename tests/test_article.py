@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_bad_input import held
 
-from relu_demo.claims import judge
-from relu_demo.cli import SESSIONS
-from relu_demo.replay import replay
-from relu_demo.report import Report
-from relu_demo.session import WHOLE, Setup, article
+from relu_demo.claims.judge import judge
+from relu_demo.claims.report import Report
+from relu_demo.cli.command import SESSIONS
+from relu_demo.replay.replay import replay
+from relu_demo.session.article import article
+from relu_demo.session.lines import WHOLE, Setup
 
 BEFORE = """\
 tensor([[[[-0.1162,  0.5905,  1.0601],

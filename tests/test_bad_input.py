@@ -8,8 +8,8 @@ from conftest import Demo
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from relu_demo.cli import SESSIONS, run
-from relu_demo.session import Line, Part, Session
+from relu_demo.cli.command import SESSIONS, run
+from relu_demo.session.lines import Line, Part, Session
 
 BAD = {
     "two scenarios": (["--compare", "--inplace"], "--compare and --inplace are two scenarios; give one of them"),
@@ -138,7 +138,9 @@ def test_a_line_for_which_memory_runs_out_is_told_even_where_it_may_raise(
     assert result.err.endswith("; give a smaller shape\n")
 
 
-@pytest.mark.parametrize("place", ["relu_demo.recorder.copy_values", "relu_demo.claims.judge", "json.dumps"])
+@pytest.mark.parametrize(
+    "place", ["relu_demo.replay.recorder.copy_values", "relu_demo.claims.judge.judge", "json.dumps"]
+)
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you")])
 def test_memory_that_runs_out_elsewhere_is_told(
     demo: Demo, monkeypatch: pytest.MonkeyPatch, place: str, error: Exception

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from test_json import schema
 from torch import nn
 
-from relu_demo.branches import branches
-from relu_demo.claims import judge
-from relu_demo.replay import replay
-from relu_demo.report import Report, Verdict
-from relu_demo.session import Line, Setup
+from relu_demo.claims.judge import judge
+from relu_demo.claims.report import Report, Verdict
+from relu_demo.replay.replay import replay
+from relu_demo.session.branches import branches
+from relu_demo.session.lines import Line, Setup
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from relu_demo.trace import Node
+from relu_demo.replay.trace import Node
 from relu_demo.views.graph import AGAIN, ASCII, LINES, UNICODE, Graph, tree
 
 

@@ -10,10 +10,12 @@ import pytest
 import torch
 from conftest import command_environment
 
-from relu_demo import room
-from relu_demo.branches import branches
-from relu_demo.machine import SetupError, check, needed_bytes
-from relu_demo.session import LISTED, Setup, article
+from relu_demo.errors import SetupError
+from relu_demo.machine import free_memory as room
+from relu_demo.replay.capacity import needed_bytes, require_capacity
+from relu_demo.session.article import article
+from relu_demo.session.branches import branches
+from relu_demo.session.lines import LISTED, Setup
 
 MEASURE = """
 import os, resource, subprocess, sys
@@ -69,10 +71,10 @@ def test_no_more_memory_is_taken_than_told(
 
 def test_listed_values_count(monkeypatch: pytest.MonkeyPatch) -> None:
     session = article("compare", Setup(7, (4, 3, 300, 300)))
-    monkeypatch.setattr("relu_demo.machine.free_bytes", lambda device: 600_000_000)
-    check(session)
+    monkeypatch.setattr("relu_demo.replay.capacity.free_bytes", lambda device: 600_000_000)
+    require_capacity(session)
     with pytest.raises(SetupError, match=r"needs about 1.04 GB and 600 MB is free .* or fewer --values"):
-        check(session, 10**9)
+        require_capacity(session, 10**9)
 
 
 def test_a_container_can_drop_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

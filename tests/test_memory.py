@@ -14,13 +14,13 @@ from conftest import Demo
 from test_json import schema
 from test_terminal import on_a_terminal, posix
 
-import relu_demo.measure
-import relu_demo.room
+import relu_demo.machine.free_memory
+import relu_demo.memory.measure
 import relu_demo.scenarios
-from relu_demo.claims.memory import judge
-from relu_demo.measure import measure
-from relu_demo.memory import Measurement, Options
-from relu_demo.report import Verdict
+from relu_demo.claims.report import Verdict
+from relu_demo.memory.claim import judge
+from relu_demo.memory.measure import measure
+from relu_demo.memory.situations import Measurement, Options
 
 
 def test_every_situation_has_figures_in_units_and_bytes_bars_and_a_reason(demo: Demo) -> None:
@@ -79,7 +79,7 @@ def test_the_same_measurement_gives_the_same_bytes(process: Demo) -> None:
 
 
 def test_a_pytorch_whose_in_place_saves_nothing_is_found_out(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relu_demo.measure, "_activation", lambda name, inplace: getattr(torch.nn, name)())
+    monkeypatch.setattr(relu_demo.memory.measure, "_activation", lambda name, inplace: getattr(torch.nn, name)())
     result = demo("--memory", "--json", "--depth", "1")
     assert result.code == 1
     assert result.document["ok"] is False
@@ -110,8 +110,8 @@ def test_the_device_asked_for_is_the_one_that_is_measured(demo: Demo, monkeypatc
         return measure(replace(options, device="cpu"), progress, rows)
 
     monkeypatch.setattr(relu_demo.scenarios, "usable_device", torch.device)
-    monkeypatch.setattr(relu_demo.room, "free_bytes", lambda device: None)
-    monkeypatch.setattr(relu_demo.measure, "measure", spy)
+    monkeypatch.setattr(relu_demo.machine.free_memory, "free_bytes", lambda device: None)
+    monkeypatch.setattr(relu_demo.memory.measure, "measure", spy)
     document = demo("--memory", "--json", "--depth", "1", "--device", "cuda").document
     assert asked == [document["device"]] == ["cuda"]
     assert document["command"] == "relu-demo --memory --depth 1 --device cuda"

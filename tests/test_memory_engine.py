@@ -17,12 +17,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import relu_demo.measure
-from relu_demo.allocator import listen
-from relu_demo.measure import measure
-from relu_demo.memory import ACTIVATIONS, MAX_DEPTH, Figures, Measurement, Options, bytes_needed, growth, situations
-from relu_demo.quiet import quiet
-from relu_demo.saved import COPY, INPUT, RESULT, saved
+import relu_demo.memory.measure
+from relu_demo.machine.quiet import quiet
+from relu_demo.memory.allocator import listen
+from relu_demo.memory.measure import measure
+from relu_demo.memory.saved import COPY, INPUT, RESULT, saved
+from relu_demo.memory.situations import (
+    ACTIVATIONS,
+    MAX_DEPTH,
+    Figures,
+    Measurement,
+    Options,
+    bytes_needed,
+    growth,
+    situations,
+)
 
 ROOT = Path(__file__).parents[1]
 SMALL = Options((1, 4, 8, 8), depth=2)
@@ -55,8 +64,8 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 MEASURE = """
-from relu_demo.measure import measure
-from relu_demo.memory import Options
+from relu_demo.memory.measure import measure
+from relu_demo.memory.situations import Options
 found = [dataclasses.asdict(each) for each in measure(Options((2, 16, 24, 24), depth=3))]
 """
 
@@ -194,8 +203,8 @@ def test_the_number_of_threads_is_left_as_it_was() -> None:
 
 def test_a_chain_measured_with_many_threads_has_the_bytes_of_one() -> None:
     code = """
-from relu_demo.measure import measure
-from relu_demo.memory import Options, situations
+from relu_demo.memory.measure import measure
+from relu_demo.memory.situations import Options, situations
 options = Options((1, 16, 272, 272), depth=2)  # large enough to be left to all threads
 found = [dataclasses.asdict(each) for each in measure(options, rows=situations(options)[:6])]
 print(json.dumps(found))
@@ -231,7 +240,7 @@ def test_garbage_freed_meanwhile_prints_nothing_and_does_not_count() -> None:
         MEASURE
         + """
 import gc, torch
-from relu_demo.allocator import listen
+from relu_demo.memory.allocator import listen
 def forward():
     for _ in range(2000):
         cycle = []
@@ -251,8 +260,8 @@ print(listen(forward, "cpu")[0].live, gc.isenabled())
 def test_stderr_works_between_situations() -> None:
     run = python(
         """
-from relu_demo.measure import measure
-from relu_demo.memory import Options
+from relu_demo.memory.measure import measure
+from relu_demo.memory.situations import Options
 measure(Options((1, 2, 4, 4), depth=1), lambda done, of: os.write(2, b"%d/%d " % (done, of)))
 """
     )
@@ -287,7 +296,7 @@ def test_quiet_nests() -> None:
 def test_quiet_stops_what_is_written_to_the_descriptors_and_lets_an_exception_through() -> None:
     run = python(
         """
-from relu_demo.quiet import quiet
+from relu_demo.machine.quiet import quiet
 lowest = os.dup(0); os.close(lowest)
 with quiet():
     os.write(1, b"out"); os.write(2, b"err")
@@ -319,7 +328,7 @@ def test_a_fault_in_the_forward_is_seen_and_the_next_measurement_works() -> None
 
 
 def test_pure_data_without_torch() -> None:
-    code = "import sys, relu_demo.memory as m; m.bytes_needed(m.Options()); print('torch' in sys.modules)"
+    code = "import sys, relu_demo.memory.situations as m; m.bytes_needed(m.Options()); print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.stdout == "False\n", run.stderr
 
@@ -377,8 +386,8 @@ def test_weights_and_input_are_on_the_device(monkeypatch: pytest.MonkeyPatch) ->
         assert all(tensor.device.type == "meta" for tensor in held)
         return Figures(1, 1), held
 
-    monkeypatch.setattr(relu_demo.measure, "listen", spy)
-    monkeypatch.setattr(relu_demo.measure, "saved", lambda layer, device: (device,))
+    monkeypatch.setattr(relu_demo.memory.measure, "listen", spy)
+    monkeypatch.setattr(relu_demo.memory.measure, "saved", lambda layer, device: (device,))
     found = measure(Options(SMALL.shape, depth=2, device="meta"))
     assert {each.in_place for each in found} == {Figures(1, 1)}
     assert "ELU's backward keeps meta, not its input" in {each.why for each in found}

@@ -10,8 +10,9 @@ import pytest
 from conftest import Demo
 from test_json import schema
 
-from relu_demo.cli import SESSIONS
-from relu_demo.session import BESIDE, DIFFERENCES, MOMENTS, Line, Moment, Part, Session, Setup, preparation
+from relu_demo.cli.command import SESSIONS
+from relu_demo.session.article import preparation
+from relu_demo.session.lines import BESIDE, DIFFERENCES, MOMENTS, Line, Moment, Part, Session, Setup
 
 LINES = (
     Line("import torch"),

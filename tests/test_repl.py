@@ -13,11 +13,11 @@ import pytest
 from conftest import Demo, command_environment, without_addresses
 from test_terminal import ESCAPE, on_a_terminal, posix
 
-from relu_demo.cli import SESSIONS
-from relu_demo.replay import replay
-from relu_demo.report import Finding, Report, Verdict
-from relu_demo.session import WHOLE, Line, Part, Session, Setup
-from relu_demo.trace import Step, Trace
+from relu_demo.claims.report import Finding, Report, Verdict
+from relu_demo.cli.command import SESSIONS
+from relu_demo.replay.replay import replay
+from relu_demo.replay.trace import Step, Trace
+from relu_demo.session.lines import WHOLE, Line, Part, Session, Setup
 from relu_demo.views import repl
 
 SCENARIOS = [[] if name == WHOLE else [f"--{name}"] for name in SESSIONS]

@@ -11,11 +11,13 @@ from conftest import Demo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relu_demo.claims import judge
-from relu_demo.recorder import Recorder
-from relu_demo.replay import LineError, replay
-from relu_demo.report import Report, Verdict
-from relu_demo.session import ARTICLE, Line, Part, Session, Setup, article
+from relu_demo.claims.judge import judge
+from relu_demo.claims.report import Report, Verdict
+from relu_demo.errors import LineError
+from relu_demo.replay.recorder import Recorder
+from relu_demo.replay.replay import replay
+from relu_demo.session.article import ARTICLE, article
+from relu_demo.session.lines import Line, Part, Session, Setup
 
 ARTICLE_LINES = [
     "o1 = conv1(input)",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from relu_demo.claims.claim import Answer, Claim
-from relu_demo.recorder import count
-from relu_demo.trace import Look, TensorState, Trace
+from relu_demo.replay.recorder import count
+from relu_demo.replay.trace import Look, TensorState, Trace
 
 
 def half(trace: Trace, key: str) -> tuple[Look, Look, Look]:

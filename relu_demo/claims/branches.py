@@ -6,9 +6,9 @@ from functools import partial
 
 import torch
 
-from relu_demo import branches as session
 from relu_demo.claims.claim import Answer, Claim
-from relu_demo.trace import Look, Step, Trace
+from relu_demo.replay.trace import Look, Step, Trace
+from relu_demo.session import branches as session
 
 RIGHT, SILENT, LOUD, LEAF = (part.key for part in (session.RIGHT, session.SILENT, session.LOUD, session.LEAF))
 ORDER, CLONE, NO_BACKWARD = (part.key for part in session.CURES)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from relu_demo.report import Finding, Verdict
-from relu_demo.trace import Trace
+from relu_demo.claims.report import Finding, Verdict
+from relu_demo.replay.trace import Trace
 
 Answer = tuple[bool | None, str]
 """Whether a claim holds, or None where these numbers cannot show it, and the evidence."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from relu_demo.command import command_line, other_than_default
+from relu_demo.request import command_line, other_than_default
 
 if TYPE_CHECKING:
     from relu_demo.network.report import Report

@@ -11,9 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from relu_demo.network.errors import BadInput, NetworkError
-from relu_demo.network.memory import Meter
-from relu_demo.network.place import Places
+from relu_demo.errors import BadInput, NetworkError, first_line
+from relu_demo.network.meter import Meter
 from relu_demo.network.report import (
     BREAKS_BACKWARD,
     CHANGES_RESULT,
@@ -25,13 +24,12 @@ from relu_demo.network.report import (
     Conflict,
     Effect,
     Memory,
-    Place,
     Report,
     Unseen,
     Write,
     unique,
 )
-from relu_demo.network.settle import (
+from relu_demo.network.runs import (
     SUMMED_OTHERWISE,
     Difference,
     Outcome,
@@ -41,13 +39,14 @@ from relu_demo.network.settle import (
     gradients,
     uncompiled,
 )
-from relu_demo.network.snapshot import Snapshot
+from relu_demo.network.state.contents import leaves, opaque, tensors
+from relu_demo.network.state.snapshot import Snapshot
+from relu_demo.network.suspects import Seen, Watch, Watched
 from relu_demo.network.switch import Switch, Switched
 from relu_demo.network.target import said_by
-from relu_demo.network.tree import leaves, opaque, tensors
 from relu_demo.network.unseen import unseen
-from relu_demo.network.watch import Seen, Watch, Watched
-from relu_demo.words import first_line
+from relu_demo.sanitizer.frames import Places
+from relu_demo.sanitizer.place import Place
 
 _ROUNDS = 8
 

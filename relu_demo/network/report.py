@@ -7,23 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
+from relu_demo.sanitizer.place import Place
+
 CHANGES_RESULT = "changes-result"
 BREAKS_BACKWARD = "breaks-backward"
 OVERWRITES_INPUT = "overwrites-input"
 REFUSED = "refused"
-
-
-@dataclass(frozen=True)
-class Place:
-    """One operation of the forward, and where it stands."""
-
-    operation: str
-    """PyTorch's own name: `relu`, `conv2d`, `__iadd__`; `return` for the network's return value."""
-    module: str
-    """Path of the innermost module that runs it, as in `named_modules()`; "" is the network itself."""
-    file: str | None = None
-    """The user's code: the first frame outside torch. None if the whole way is torch's (nn.Sequential)."""
-    line: int | None = None
 
 
 @dataclass(frozen=True)
@@ -205,19 +194,19 @@ class Report:
 
     def __str__(self) -> str:
         """The tables as plain text."""
-        from relu_demo.views.network import report_text
+        from relu_demo.views.check import report_text
 
         return report_text(self)
 
     def __rich__(self) -> Any:
         """The tables, for rich."""
-        from relu_demo.views.network import CheckScreen
+        from relu_demo.views.check import CheckScreen
 
         return CheckScreen(self)
 
     def _repr_html_(self) -> str:
         """The tables, for a notebook."""
-        from relu_demo.views.network import report_html
+        from relu_demo.views.check import report_html
 
         return report_html(self)
 

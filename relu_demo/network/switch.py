@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812 - as every PyTorch user writes it
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from relu_demo.network.storage import is_strided
+from relu_demo.tensors.storage import is_strided
 
 SWITCHED: dict[Any, inspect.Signature] = {
     function: inspect.signature(function)

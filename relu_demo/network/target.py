@@ -15,9 +15,8 @@ from typing import Any
 
 from torch import nn
 
-from relu_demo.network.errors import BadInput, NetworkError
-from relu_demo.network.place import is_users
-from relu_demo.words import words_of
+from relu_demo.errors import BadInput, NetworkError, words_of
+from relu_demo.sanitizer.frames import is_users
 
 
 def load(target: str) -> nn.Module:

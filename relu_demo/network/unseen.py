@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from relu_demo.network.report import Unseen
-from relu_demo.network.watch import Watched
+from relu_demo.network.suspects import Watched
 
 
 def unseen(model: nn.Module, watched: Watched) -> Iterator[Unseen]:

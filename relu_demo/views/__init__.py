@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Protocol, TextIO, cast
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from relu_demo.memory import MemoryReport
+    from relu_demo.claims.report import Report
+    from relu_demo.memory.situations import MemoryReport
     from relu_demo.network.asked import Answer
-    from relu_demo.report import Report
 
     AnyReport = Report | MemoryReport | Answer
     """What a view can show."""

@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from relu_demo.report import Finding, Verdict
+from relu_demo.claims.report import Finding, Verdict
 from relu_demo.views.parts import NARROW
 
 VERDICTS = {Verdict.HOLDS: "green", Verdict.FAILS: "bold reverse red", Verdict.UNSHOWN: "bold"}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from relu_demo.trace import Look
+from relu_demo.replay.trace import Look
 from relu_demo.views.parts import add_row, cell, columns, told, width
 
 

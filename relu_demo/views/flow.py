@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from relu_demo.trace import Step, TracedPart
+from relu_demo.replay.trace import Step, TracedPart
 from relu_demo.views.parts import CHANGED
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from relu_demo.trace import TracedPart
+from relu_demo.replay.trace import TracedPart
 from relu_demo.views.parts import NARROW, add_row, cell, code, columns, told
 
 

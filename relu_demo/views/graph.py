@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.text import Text
 
-from relu_demo.trace import Node
+from relu_demo.replay.trace import Node
 from relu_demo.views.parts import cell
 
 LINES = 16

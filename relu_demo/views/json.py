@@ -7,10 +7,10 @@ import math
 from typing import TYPE_CHECKING, Any, TextIO
 
 from relu_demo import __version__
-from relu_demo.memory import Measurement, MemoryReport
+from relu_demo.claims.report import Finding, Report
+from relu_demo.memory.situations import Measurement, MemoryReport
 from relu_demo.network.asked import Answer
-from relu_demo.report import Finding, Report
-from relu_demo.trace import Look, Nested, Node, Step, TensorState, TracedPart
+from relu_demo.replay.trace import Look, Nested, Node, Step, TensorState, TracedPart
 
 if TYPE_CHECKING:
     from relu_demo.views import AnyReport

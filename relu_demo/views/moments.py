@@ -10,7 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from relu_demo.trace import Look, TensorState, TracedPart
+from relu_demo.replay.trace import Look, TensorState, TracedPart
 from relu_demo.views.graph import Graph
 from relu_demo.views.parts import add_row, cell, columns, told, width
 from relu_demo.views.picture import CORNERS, corner, whole

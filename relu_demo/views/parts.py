@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from relu_demo import __version__
-from relu_demo.trace import Step
+from relu_demo.replay.trace import Step
 
 CHANGED, MARK = "bold magenta", "*"
 """How what changed is shown: by this style, and by this sign in front of it."""

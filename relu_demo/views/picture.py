@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rich.style import Style
 from rich.text import Text
 
-from relu_demo.trace import Nested, Values
+from relu_demo.replay.trace import Nested, Values
 from relu_demo.views.parts import MARK
 
 CORNERS = (8, 6, 4, 3)

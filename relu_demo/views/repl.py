@@ -14,8 +14,8 @@ from rich.style import Style
 from rich.syntax import ANSISyntaxTheme, Syntax
 from rich.text import Text
 
-from relu_demo.report import Report, Verdict
-from relu_demo.trace import Step, Trace
+from relu_demo.claims.report import Report, Verdict
+from relu_demo.replay.trace import Step, Trace
 from relu_demo.views.screen import show as write
 
 ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")

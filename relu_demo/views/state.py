@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from relu_demo.trace import Step, TensorState, Values
+from relu_demo.replay.trace import Step, TensorState, Values
 from relu_demo.views.parts import CHANGED, GAP, MARK, Underline, cell
 from relu_demo.views.picture import corner, form, whole
 

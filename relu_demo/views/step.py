@@ -11,9 +11,9 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.segment import Segment
 from rich.text import Text
 
-from relu_demo.report import Finding, Report, Verdict
-from relu_demo.session import Line
-from relu_demo.trace import Step, Trace
+from relu_demo.claims.report import Finding, Report, Verdict
+from relu_demo.replay.trace import Step, Trace
+from relu_demo.session.lines import Line
 from relu_demo.views.claims import VERDICTS, claims
 from relu_demo.views.parts import MARK, NARROW, code, header
 from relu_demo.views.screen import show as write

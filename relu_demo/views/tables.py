@@ -10,11 +10,11 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from relu_demo.memory import MemoryReport
+from relu_demo.claims.report import Report
+from relu_demo.memory.situations import MemoryReport
 from relu_demo.network.asked import Answer
-from relu_demo.report import Report
-from relu_demo.session import BESIDE, DIFFERENCES
-from relu_demo.trace import TracedPart
+from relu_demo.replay.trace import TracedPart
+from relu_demo.session.lines import BESIDE, DIFFERENCES
 from relu_demo.views.claims import claims
 from relu_demo.views.differences import Differences
 from relu_demo.views.flow import flow
@@ -38,7 +38,7 @@ def show(report: AnyReport, out: TextIO) -> None:
 def screen(report: AnyReport) -> RenderableType:
     """The whole screen of a report. What another kind of report needs is not imported."""
     if isinstance(report, Answer):
-        from relu_demo.views.network import CheckScreen
+        from relu_demo.views.check import CheckScreen
 
         return CheckScreen(report.report, report.command, report.torch_version)
     if isinstance(report, MemoryReport):

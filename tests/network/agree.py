@@ -10,8 +10,8 @@ import torch
 from generator import network
 from oracle import Truth, apart, truth
 
+from relu_demo.errors import NetworkError
 from relu_demo.network.check import check
-from relu_demo.network.errors import NetworkError
 from relu_demo.network.report import Call, Report
 
 

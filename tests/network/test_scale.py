@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from relu_demo.network.check import check, examine
-from relu_demo.network.memory import Meter
-from relu_demo.network.place import Places
-from relu_demo.network.settle import Runner
-from relu_demo.network.snapshot import Snapshot
-from relu_demo.network.watch import Watch
+from relu_demo.network.meter import Meter
+from relu_demo.network.runs import Runner
+from relu_demo.network.state.snapshot import Snapshot
+from relu_demo.network.suspects import Watch
+from relu_demo.sanitizer.frames import Places
 
 
 class Residual(nn.Module):

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from relu_demo.errors import BadInput, NetworkError
 from relu_demo.network.check import check
-from relu_demo.network.errors import BadInput, NetworkError
-from relu_demo.network.place import is_users
 from relu_demo.network.target import load
+from relu_demo.sanitizer.frames import is_users
 
 SOURCE = """
 import torch

@@ -1,0 +1,1 @@
+"""The command line: options in, one line on stderr and an exit code out."""

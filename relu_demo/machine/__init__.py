@@ -1,0 +1,1 @@
+"""What this computer and this PyTorch are: devices, free memory, terminal, threads."""

@@ -1,0 +1,1 @@
+"""Bytes really allocated, in place and out of place."""

@@ -1,0 +1,100 @@
+"""Listens to the allocator while a forward runs: bytes live after it, and the most there were at once."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+from torch.autograd.profiler import profile
+from torch.autograd.profiler_util import MEMORY_EVENT_NAME
+
+from relu_demo.machine.quiet import quiet
+from relu_demo.memory.situations import Figures
+
+Held = TypeVar("Held")
+
+
+def listen(forward: Callable[[], Held], device: str) -> tuple[Figures, Held]:
+    """Runs `forward` and gives the bytes it allocated, and its result, which was held while they were counted.
+
+    Only allocations made during `forward` count; memory that was there before does not, nor does its release.
+    Scratch counts: on the CPU oneDNN's reordered copies of input, weights and result are tensors of PyTorch's
+    allocator, as is the unfolded input of `_slow_conv2d_forward`. Not seen is what a library takes from the system by
+    itself, such as oneDNN's compiled kernels. Raises ValueError for a device other than the CPU and CUDA.
+    """
+    kind = torch.device(device).type
+    if kind == "cpu":
+        return _listen_cpu(forward)
+    if kind == "cuda":
+        return _listen_cuda(forward, torch.device(device))
+    raise ValueError(f"device {device}: its allocator cannot be listened to here; give cpu or cuda")
+
+
+def _listen_cpu(forward: Callable[[], Held]) -> tuple[Figures, Held]:
+    # Not torch.profiler.profile, which imports a second's worth of modules and then asks the same profiler.
+    profiler: Any = profile(profile_memory=True)
+    # The profiler prints when it starts and when it stops. Only that is kept quiet: what the forward has to say,
+    # the reader should see.
+    with _no_garbage_collection():
+        with quiet():
+            profiler.__enter__()
+        try:
+            held = forward()
+        finally:
+            with quiet():
+                profiler.__exit__(None, None, None)
+    return _count(_events(profiler.kineto_results.experimental_event_tree())), held
+
+
+def _listen_cuda(forward: Callable[[], Held], device: torch.device) -> tuple[Figures, Held]:
+    # The first call makes what stays for the life of the process (cuDNN's and cuBLAS's workspaces): not the forward's.
+    forward()
+    torch.cuda.synchronize(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    held = forward()
+    torch.cuda.synchronize(device)
+    live = torch.cuda.memory_allocated(device) - before
+    return Figures(live, torch.cuda.max_memory_allocated(device) - before), held
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    # Garbage from before, freed in the middle, makes the CPU allocator warn on stderr of blocks it does not know.
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _events(tree: list[Any]) -> list[tuple[int, int, int, str | None]]:
+    """The allocator's events in order of time: (nanosecond, address, bytes, outermost operation); a release is < 0."""
+    events = []
+    todo: list[tuple[Any, str | None]] = [(node, None) for node in reversed(tree)]
+    while todo:
+        node, operation = todo.pop()
+        if node.name == MEMORY_EVENT_NAME:
+            fields = node.extra_fields
+            events.append((node.start_time_ns, fields.ptr, fields.alloc_size, operation))
+        todo += [(child, operation or node.name) for child in reversed(node.children)]
+    return sorted(events, key=lambda event: event[0])
+
+
+def _count(events: list[tuple[int, int, int, str | None]]) -> Figures:
+    blocks: dict[int, int] = {}
+    live, peak, peak_op = 0, 0, None
+    for _, address, size, operation in events:
+        if size > 0:
+            blocks[address] = size
+            live += size
+        else:  # a block from before the forward is not in the table, and so releases nothing
+            live -= blocks.pop(address, 0)
+        if live > peak:
+            peak, peak_op = live, operation
+    return Figures(live, peak, peak_op)

@@ -1,0 +1,1 @@
+"""Runs a session line by line and records every tensor after each."""

@@ -1,0 +1,18 @@
+"""Where an operation stands: its name, its module, and the line of the user's code. Plain data, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Place:
+    """One operation of the forward, and where it stands."""
+
+    operation: str
+    """PyTorch's own name: `relu`, `conv2d`, `__iadd__`; `return` for the network's return value."""
+    module: str
+    """Path of the innermost module that runs it, as in `named_modules()`; "" is the network itself."""
+    file: str | None = None
+    """The user's code: the first frame outside torch. None if the whole way is torch's (nn.Sequential)."""
+    line: int | None = None

@@ -1,0 +1,1 @@
+"""What is run, as data: the lines of each session. No torch."""

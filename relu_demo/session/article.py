@@ -1,0 +1,99 @@
+"""The article's session: its lines, its own numbers, and the lines that solve conv1 for them. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from relu_demo.session.lines import BESIDE, KERNEL, MOMENTS, WHOLE, Line, Moment, Part, Session, Setup
+
+O1 = (
+    "-.1162, .5905, 1.0601, -.1423, .7013, .1079, .1096, -.3253, -.6799",
+    ".3407, .5013, -.2121, -.6805, -.8362, .3360, 1.1606, -.2564, .2965",
+    ".4317, -.2480, .2381, -.0314, -.0850, .1920, -.2762, .0338, -.2298",
+)
+"""o1 as the article prints it before ReLU: each channel's 3 by 3 numbers, row by row."""
+
+
+def solving(device: str, placement: str) -> Iterator[tuple[str, str]]:
+    """The lines, each with a comment, after which `conv1(input)` gives O1. `placement` ends the call that makes it.
+
+    They need the default shape, of 9 places under the kernel with 27 numbers each: 9 equations for the 27 weights of
+    each channel. There is an exact solution for any input whose 9 places are linearly independent.
+    """
+    for channel, numbers in enumerate(O1):
+        yield f"c{channel} = [{numbers}]", ""
+    yield f"article = torch.tensor([c0, c1, c2]{placement})", "its o1, a row for each channel"
+    yield "missing = article - conv1.bias[:, None]", "what the weights must give"
+    yield "seen = nn.functional.unfold(input, 3)[0]", "a column for each place of conv1"
+    yield "solved = missing @ torch.linalg.pinv(seen)", "by least squares"
+    yield "conv1.weight = nn.Parameter(solved.view(3, 3, 3, 3))", "now o1 is article's"
+    if device.startswith("cuda"):
+        # Its default, TF32, keeps 10 bits of each factor: three decimals and not four
+        # (PyTorch documentation, "CUDA semantics").
+        yield "torch.backends.cudnn.allow_tf32 = False", "four decimals need all of float32"
+
+
+def preparation(setup: Setup) -> Part:
+    """The lines that both halves share: seed, layers and input. Defaults are left out, as one would in a REPL."""
+    channels, placement = setup.shape[1], setup.placement
+    shape = ", ".join(map(str, setup.shape))
+    return Part(
+        "preparation",
+        "Preparation",
+        (
+            Line("import torch"),
+            Line("import torch.nn as nn"),
+            Line(f"torch.manual_seed({setup.seed})", "with this seed, these numbers"),
+            Line(f"conv1 = nn.Conv2d({channels}, {channels}, kernel_size={KERNEL}{placement})"),
+            Line("rl1 = nn.ReLU(inplace=True)", "will write over what it is given"),
+            Line("rl2 = nn.ReLU()", "will leave what it is given alone"),
+            Line(f"input = torch.randn({shape}{placement})"),
+            *(Line(*line) for line in solving(setup.device, placement) if setup.article),
+        ),
+    )
+
+
+IN_PLACE = Part(
+    "in_place",
+    "In place",
+    (
+        Line("o1 = conv1(input)"),
+        Line("id(o1)"),
+        Line("o1", "before", Moment("o1_before", "o1 before", "ThnnConv2DBackward")),
+        Line("h1 = rl1(o1)", "in place"),
+        Line("id(h1)", "the id of o1?"),
+        Line("o1", "the same name: the same numbers?", Moment("o1_after", "o1 after", "ReluBackward1")),
+        Line("h1", "", Moment("h1", "h1", "ReluBackward1")),
+    ),
+    reference="in_place",
+)
+
+OUT_OF_PLACE = Part(
+    "out_of_place",
+    "Not in place",
+    (
+        Line("o1 = conv1(input)", "the same layer, the same input"),
+        Line("id(o1)"),
+        Line("o1", "before", Moment("o1_before", "o1 before", "ThnnConv2DBackward")),
+        Line("h1 = rl2(o1)", "not in place"),
+        Line("id(h1)", "the id of o1?"),
+        Line("o1", "the same numbers?", Moment("o1_after", "o1 after", "ThnnConv2DBackward")),
+        Line("h1", "", Moment("h1", "h1", "ReluBackward0")),
+    ),
+    reference="out_of_place",
+)
+
+ARTICLE: Mapping[str, tuple[str, tuple[Part, ...]]] = {
+    WHOLE: ("The whole session", (IN_PLACE, OUT_OF_PLACE)),
+    "inplace": ("The in-place half", (IN_PLACE,)),
+    "no-inplace": ("The half that is not in place", (OUT_OF_PLACE,)),
+    "compare": ("In place and not, side by side", (IN_PLACE, OUT_OF_PLACE)),
+}
+"""The scenarios that replay the article's session, by name: a title, and the halves that run after the preparation."""
+
+
+def article(scenario: str, setup: Setup) -> Session:
+    """The article's session as `scenario`, a key of ARTICLE, wants it. Raises KeyError for any other scenario."""
+    title, halves = ARTICLE[scenario]
+    layout = BESIDE if scenario == "compare" else MOMENTS
+    return Session(scenario, title, setup, (preparation(setup), *halves), layout)

@@ -1,0 +1,104 @@
+"""The session of the article's warning: a network with two branches, with ReLU in place and not, in both orders."""
+
+from __future__ import annotations
+
+from relu_demo.session.article import preparation
+from relu_demo.session.lines import DIFFERENCES, KERNEL, Line, Moment, Part, Session, Setup
+
+X, H1, H2 = Moment("x", "x as conv2 reads it"), Moment("h1", "h1"), Moment("h2", "h2")
+GRADIENTS = Moment("conv1_grad", "conv1.weight.grad"), Moment("conv2_grad", "conv2.weight.grad")
+
+AGAIN = (Line("conv1.zero_grad(set_to_none=True)"), Line("conv2.zero_grad(set_to_none=True)"))
+FORWARD = Line("x = conv1(input)")
+READ = Line("x", "the x that conv2 is about to read", X)
+BACKWARD = "(h1.sum() + h2.sum()).backward()"
+SHOW = (Line("h1", moment=H1), Line("h2", moment=H2))
+SHOW_GRADIENTS = tuple(Line(moment.title, moment=moment) for moment in GRADIENTS)
+
+RIGHT = Part(
+    "relu_first_out_of_place",
+    "ReLU first, not in place: the right numbers",
+    (
+        FORWARD,
+        Line("h1 = rl2(x)"),
+        READ,
+        Line("h2 = conv2(x)"),
+        *SHOW,
+        Line(BACKWARD),
+        *SHOW_GRADIENTS,
+    ),
+)
+
+
+def held(key: str, title: str, *forward: Line, said: str = "") -> Part:
+    """A part that runs the network forward and backward from the start, to be held against RIGHT."""
+    lines = (*AGAIN, FORWARD, *forward, *SHOW, Line(BACKWARD, said, raises=True), *SHOW_GRADIENTS)
+    return Part(key, title, lines, RIGHT.key)
+
+
+SILENT = held(
+    "relu_first_in_place",
+    "ReLU first, in place: the silent fault",
+    Line("h1 = rl1(x)", "writes over x"),
+    READ,
+    Line("h2 = conv2(x)", "reads what ReLU left"),
+    said="and nothing is said",
+)
+
+LOUD = Part(
+    "conv2_first_in_place",
+    "conv2 first, in place: the loud fault",
+    (
+        *AGAIN,
+        FORWARD,
+        READ,
+        Line("h2 = conv2(x)", "saves x for backward()"),
+        Line("h1 = rl1(x)", "writes over x"),
+        *SHOW,
+        Line(BACKWARD, "needs the x that is gone", raises=True),
+    ),
+    RIGHT.key,
+)
+
+CURES = (
+    held(
+        "conv2_first_out_of_place",
+        "Cure: inplace=False, in this order too",
+        Line("h2 = conv2(x)"),
+        Line("h1 = rl2(x)"),
+    ),
+    held(
+        "clone",
+        "Cure: x.clone() before the branch",
+        Line("h1 = rl1(x.clone())", "writes over the copy"),
+        Line("h2 = conv2(x)"),
+    ),
+    Part(
+        "no_backward",
+        "Cure: conv2 first, where there is no backward()",
+        (Line("with torch.no_grad(): x = conv1(input); h2 = conv2(x); h1 = rl1(x)"), *SHOW),
+        RIGHT.key,
+    ),
+)
+
+LEAF = Part(
+    "leaf",
+    "The third fault: in place on a leaf that requires grad",
+    (
+        Line("leaf = torch.randn(3, requires_grad=True)"),
+        Line("rl1(leaf)", "refused at once", raises=True),
+        Line("leaf", moment=Moment("leaf", "leaf")),
+    ),
+)
+
+
+def branches(setup: Setup) -> Session:
+    """Both faults of an in-place ReLU in a network with branches, their cures, and the third way to fail.
+
+    conv2 pads its input, so that any x that conv1 can give will do.
+    """
+    channels, placement = setup.shape[1], setup.placement
+    start = preparation(setup)
+    conv2 = Line(f"conv2 = nn.Conv2d({channels}, {channels}, kernel_size={KERNEL}, padding=1{placement})")
+    parts = (Part(start.key, start.title, (*start.lines, conv2)), RIGHT, SILENT, LOUD, *CURES, LEAF)
+    return Session("branches", "Two branches that read one tensor", setup, parts, DIFFERENCES, pictured="x")

@@ -1,0 +1,1 @@
+"""Facts of a tensor: its storage, the region it covers, the graph behind it."""
