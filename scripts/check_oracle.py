@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "network")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 
 def main() -> int:
@@ -23,7 +23,7 @@ def main() -> int:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     import torch
-    from agree import disagreements
+    from oracle.agree import disagreements
 
     torch.set_num_threads(1)
     gc.freeze()  # the check collects garbage, and what importing torch left is none

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, command_environment, without_addresses
 from faults import PreActivation
+from support.commands import ROOT, command_environment, without_addresses
 
 sys.path.insert(0, str(ROOT / "scripts"))
 

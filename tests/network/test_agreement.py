@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 import torch
-from agree import disagreements
+from oracle.agree import disagreements
 
 HUNDREDS = range(0, 1100, 100)
 """The first of each hundred seeds."""

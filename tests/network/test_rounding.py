@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from nets import Net, kinds, only
+from support.nets import Net, kinds, only
 from torch import Tensor, nn
 
 from relu_demo.network.check import check

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from nets import Net, Squared, kinds, only
+from support.nets import Net, Squared, kinds, only
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 

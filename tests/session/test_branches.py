@@ -9,10 +9,9 @@ from typing import Any
 import jsonschema
 import pytest
 import torch
-from conftest import Demo
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from test_json import schema
+from support.commands import Demo, schema
 from torch import nn
 
 from relu_demo.claims.judge import judge

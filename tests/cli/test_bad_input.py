@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import Demo
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from support.commands import Demo, held
 
 from relu_demo.cli.command import SESSIONS, run
 from relu_demo.session.lines import Line, Part, Session
@@ -51,16 +51,6 @@ BAD = {
     "an argument": (["compare"], "unexpected extra argument (compare); did you mean --compare?"),
     "a line break in a value": (["--seed", "1\n2\x1b[31m"], r"'1 2\x1b[31m' is not a whole number"),
 }
-
-
-def held(code: int, out: str, err: str) -> None:
-    """What holds of every refusal."""
-    assert code == 2
-    assert out == ""
-    assert err.startswith("relu-demo: ")
-    assert err.endswith("\n")
-    assert err.count("\n") == 1
-    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize(("arguments", "says"), BAD.values(), ids=BAD.keys())

@@ -6,11 +6,11 @@ import re
 from typing import Any
 
 import pytest
-from conftest import Demo
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
+from support.commands import Demo
 
 from relu_demo.replay.trace import Node
 from relu_demo.views.graph import AGAIN, ASCII, LINES, UNICODE, Graph, tree

@@ -19,7 +19,7 @@ from statistics import median
 import pytest
 from packaging.requirements import Requirement
 
-SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 PATIENCE = 120  # seconds that no step here may take, however busy the machine
 PAUSE = 0.05  # seconds between two looks at a file
 

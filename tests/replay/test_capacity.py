@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
-from conftest import command_environment
+from support.commands import command_environment
 
 from relu_demo.errors import SetupError
-from relu_demo.machine import free_memory as room
 from relu_demo.replay.capacity import needed_bytes, require_capacity
 from relu_demo.session.article import article
 from relu_demo.session.branches import branches
@@ -75,17 +73,3 @@ def test_listed_values_count(monkeypatch: pytest.MonkeyPatch) -> None:
     require_capacity(session)
     with pytest.raises(SetupError, match=r"needs about 1.04 GB and 600 MB is free .* or fewer --values"):
         require_capacity(session, 10**9)
-
-
-def test_a_container_can_drop_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def groups(*contents: str) -> tuple[tuple[str, str, str, str], ...]:
-        names = []
-        for number, content in enumerate(contents):
-            (tmp_path / str(number)).write_text(content)
-            names.append(str(tmp_path / str(number)))
-        return ((names[0], names[1], names[2], "inactive_file"),)
-
-    monkeypatch.setattr(room, "CGROUPS", groups("1000\n", "900\n", "anon 300\ninactive_file 250\n"))
-    assert room.container_bytes() == 350
-    monkeypatch.setattr(room, "CGROUPS", groups("max\n", "900\n", "inactive_file 250\n"))
-    assert room.container_bytes() is None

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from conftest import Demo
-from test_json import schema
+from support.commands import Demo, schema
 
 from relu_demo.cli.command import SESSIONS
 from relu_demo.session.article import preparation

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from generator import network
-from oracle import Truth, apart, truth
 
+from oracle.generator import network
+from oracle.truth import Truth, apart, truth
 from relu_demo.errors import NetworkError
 from relu_demo.network.check import check
 from relu_demo.network.report import Call, Report

@@ -6,12 +6,11 @@ import json
 import re
 import shutil
 import subprocess
-from importlib import resources
 from typing import Any
 
 import jsonschema
 import pytest
-from conftest import Demo, without_addresses
+from support.commands import Demo, schema, without_addresses
 
 KINDS = [
     (),
@@ -26,10 +25,6 @@ KINDS = [
     ("--article",),
     ("--branches", "--article"),
 ]
-
-
-def schema() -> Any:
-    return json.loads(resources.files("relu_demo").joinpath("schema.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.versions

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.style import Style
 from rich.terminal_theme import DEFAULT_TERMINAL_THEME
 from rich.text import Text
-from test_save import contrast
-from test_terminal import ESCAPE, on_a_terminal, posix
+from support.colours import contrast
+from support.ptys import ESCAPE, on_a_terminal, posix
 
 from relu_demo.views.picture import INK, NEGATIVE, POSITIVE, ZEROED_STYLE, Form, draw, tint
 

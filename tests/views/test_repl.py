@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Demo, command_environment, without_addresses
-from test_terminal import ESCAPE, on_a_terminal, posix
+from support.commands import Demo, command_environment, without_addresses
+from support.ptys import ESCAPE, on_a_terminal, posix
 
 from relu_demo.claims.report import Finding, Report, Verdict
 from relu_demo.cli.command import SESSIONS

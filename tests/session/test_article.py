@@ -6,10 +6,9 @@ import re
 
 import pytest
 import torch
-from conftest import Demo
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_bad_input import held
+from support.commands import Demo, held
 
 from relu_demo.claims.judge import judge
 from relu_demo.claims.report import Report

@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Demo, command_environment
+from support.commands import Demo, command_environment
 
 from relu_demo.cli.command import SESSIONS
-from relu_demo.replay.replay import replay, traces
-from relu_demo.replay.trace import Trace
-from relu_demo.session.lines import Line, Part, Session, Setup
+from relu_demo.session.lines import Setup
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 COMMAND = ["-m", "relu_demo", "--step", "--seed", "7"]
@@ -501,24 +499,3 @@ def test_a_usage_error_does_without_torch_and_rich(process: Demo) -> None:
     }
     assert done.returncode == 2
     assert not modules & {"torch", "rich"}
-
-
-def test_a_replay_gives_a_trace_after_each_line_and_runs_a_line_when_asked(tmp_path: Path) -> None:
-    mark = tmp_path / "ran"
-    lines = (Line("import torch"), Line("x = torch.zeros(2)"), Line(f"open({str(mark)!r}, 'w').close()"), Line("x"))
-    session = Session("own", "Own", Setup(0), (Part("a", "A", lines[:1]), Part("b", "B", lines[1:])))
-
-    def ran(trace: Trace) -> list[Line]:
-        return [step.line for part in trace.parts for step in part.steps]
-
-    coming = traces(session)
-    assert ran(next(coming)) == []
-    assert ran(next(coming)) == list(lines[:1])
-    second = next(coming)
-    assert ran(second) == list(lines[:2])
-    assert not mark.exists()
-    next(coming)
-    assert mark.exists()
-    assert ran(second) == list(lines[:2])
-    *_, last = coming
-    assert ran(last) == ran(replay(session)) == list(lines)

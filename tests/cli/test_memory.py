@@ -10,9 +10,8 @@ from typing import Any
 import jsonschema
 import pytest
 import torch
-from conftest import Demo
-from test_json import schema
-from test_terminal import on_a_terminal, posix
+from support.commands import Demo, schema
+from support.ptys import on_a_terminal, posix
 
 import relu_demo.machine.free_memory
 import relu_demo.memory.measure

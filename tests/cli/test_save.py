@@ -15,9 +15,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Demo, Result, command_environment, without_addresses
-from test_bad_input import held
-from test_terminal import on_a_terminal, posix
+from support.colours import contrast
+from support.commands import ROOT, Demo, Result, command_environment, held, without_addresses
+from support.ptys import on_a_terminal, posix
 
 from relu_demo.views import ENDINGS, SCREENS
 from relu_demo.views.screen import PICTURES as DRAWN
@@ -106,19 +106,6 @@ def test_a_page_is_whole(save: Save) -> None:
     reader = Reader()
     reader.feed(text)
     assert reader.open == []
-
-
-def luminance(colour: str) -> float:
-    """The relative luminance of `#rrggbb` (WCAG 2.1)."""
-    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one: str, other: str) -> float:
-    """The contrast of two colours (WCAG 2.1)."""
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)
 
 
 @pytest.mark.parametrize("view", [(), ("--repl",)], ids=["tables", "repl"])

@@ -33,7 +33,7 @@ from relu_demo.memory.situations import (
     situations,
 )
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SMALL = Options((1, 4, 8, 8), depth=2)
 
 pinned = pytest.mark.skipif(

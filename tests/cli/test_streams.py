@@ -1,0 +1,114 @@
+"""A good citizen of the terminal: real processes, real pipes, real pseudo-terminals."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.commands import COMMAND, Demo, command_environment, without_addresses
+from support.ptys import ESCAPE, on_a_terminal, posix
+
+
+@pytest.mark.versions
+def test_a_terminal_gets_colours_and_a_pipe_plain_text(process: Demo) -> None:
+    code, shown, _ = on_a_terminal("--compare", "--seed", "7")
+    assert code == 0
+    assert f"{ESCAPE}[1;35m" in shown
+    piped = process("--compare", "--seed", "7")
+    assert ESCAPE not in piped.out
+    assert piped.err == ""
+    assert all(line == line.rstrip() for line in piped.out.splitlines())
+
+
+@posix
+def test_no_color_is_respected() -> None:
+    _, shown, _ = on_a_terminal("--compare", NO_COLOR="1")
+    assert not re.search(ESCAPE + r"\[[0-9;]*3[0-7]m", shown)
+
+
+@posix
+def test_a_dumb_terminal_gets_no_escapes_and_no_spinner() -> None:
+    code, shown, _ = on_a_terminal("--compare", TERM="dumb")
+    assert code == 0
+    assert ESCAPE not in shown
+    assert "Loading" not in shown
+
+
+@pytest.mark.parametrize(
+    "locale",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "cp437"},
+        {"PYTHONIOENCODING": "cp1252"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+    ids=["ascii", "cp437", "cp1252", "C"],
+)
+@pytest.mark.parametrize("arguments", [["--compare"], ["--help"], ["--json"], ["--shape", "é"]], ids=" ".join)
+def test_a_narrow_character_set_gets_ascii(locale: dict[str, str], arguments: list[str]) -> None:
+    done = subprocess.run([*COMMAND, *arguments], env=command_environment(**locale), capture_output=True, timeout=60)
+    assert done.returncode == (2 if "é" in arguments else 0), done.stderr
+    assert done.stdout.isascii()
+    assert b"Traceback" not in done.stderr
+
+
+@posix
+@pytest.mark.parametrize("arguments", ["--compare", "--json --values 1000000 --shape 4,3,90,90", "--help"])
+def test_a_closed_pipe_ends_quietly(arguments: str) -> None:
+    shell = f"set -o pipefail; '{sys.executable}' -m relu_demo {arguments} | head -1"
+    done = subprocess.run(["bash", "-c", shell], env=command_environment(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert done.stdout.count("\n") == 1
+
+
+@posix
+@pytest.mark.parametrize("arguments", [["--compare"], ["--json"]])
+def test_a_reader_that_is_gone_before_we_write_is_no_fault(arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [*COMMAND, *arguments], stdout=writing, stderr=subprocess.PIPE, env=command_environment(), timeout=60
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("arguments", [["--compare"], ["--json"], ["--help"], ["--version"]], ids=" ".join)
+def test_a_full_disk_is_an_error(arguments: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=command_environment(),
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 2
+    assert done.stderr == "relu-demo: the output cannot be written: No space left on device\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_what_cannot_even_be_said_has_its_exit_code() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*COMMAND, "--nope"], stdout=subprocess.PIPE, stderr=full, env=command_environment())
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
+@posix
+def test_without_stderr_a_fault_does_not_go_to_stdout() -> None:
+    shell = f"'{sys.executable}' -m relu_demo --nope 2>&-"
+    done = subprocess.run(["bash", "-c", shell], stdout=subprocess.PIPE, env=command_environment())
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
+@pytest.mark.parametrize("arguments", [["--inplace", "--seed", "7"], ["--help"]], ids=" ".join)
+def test_a_width_of_0_is_none(process: Demo, arguments: list[str]) -> None:
+    unset, zero = process(*arguments), process(*arguments, COLUMNS="0", LINES="0")
+    assert without_addresses(zero.out) == without_addresses(unset.out)

@@ -1,0 +1,125 @@
+"""PyTorch is loaded: the spinner, Ctrl-C meanwhile, and what is said where it cannot be."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from support.commands import COMMAND, ROOT, Demo, command_environment
+from support.ptys import on_a_terminal, posix
+
+
+@posix
+def test_a_spinner_runs_on_stderr_while_pytorch_loads_and_is_gone_afterwards() -> None:
+    code, shown, piped = on_a_terminal("--json", stdout=False)
+    assert code == 0
+    assert "\r| Loading PyTorch" in shown
+    assert shown.endswith("\r" + " " * len("| Loading PyTorch ") + "\r")
+    assert piped.startswith("{")
+
+
+def test_no_spinner_in_a_pipe(process: Demo) -> None:
+    assert process("--inplace").err == ""
+
+
+@posix
+@pytest.mark.parametrize("after", [0.0, 0.2, 0.6])
+def test_ctrl_c_ends_with_130_and_no_traceback(after: float) -> None:
+    import pty
+
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "--compare", "--shape", "16,8,700,700"],
+        stdout=subprocess.PIPE,
+        stderr=follower,
+        env=command_environment(TERM="xterm"),
+    )
+    os.close(follower)
+    shown = b""
+    while b"Loading PyTorch" not in shown:
+        shown += os.read(leader, 1024)
+    time.sleep(after)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    with suppress(OSError):  # Linux says so that the process has closed it, and that there is nothing left
+        shown += os.read(leader, 65536)
+    os.close(leader)
+    assert process.returncode == 130
+    assert out == b""
+    assert b"Traceback" not in shown
+
+
+def loading(torch: str, folder: Path) -> str:
+    """The PYTHONPATH on which `torch`, the source of a module, is what is loaded as PyTorch."""
+    (folder / "torch.py").write_text(f"import os, signal, time\n{torch}")
+    return f"{folder}{os.pathsep}{ROOT}"
+
+
+PRESS = "os.kill(os.getpid(), signal.SIGINT); time.sleep(0.01)\n"
+
+
+@posix
+def test_ctrl_c_is_heard_when_pytorch_is_loaded_and_not_inside_it(process: Demo, tmp_path: Path) -> None:
+    """PyTorch's C++ calls Python while it is loaded, and aborts where that raises."""
+    torch = f"try:\n    {PRESS}except BaseException:\n    os.abort()\nopen({str(tmp_path / 'done')!r}, 'w')\n"
+    result = process("--inplace", PYTHONPATH=loading(torch, tmp_path))
+    assert (result.code, result.out, result.err.strip()) == (130, "", "")
+    assert (tmp_path / "done").exists()
+
+
+@posix
+def test_ctrl_c_is_heard_where_pytorch_then_does_not_load(process: Demo, tmp_path: Path) -> None:
+    result = process("--inplace", PYTHONPATH=loading(f"{PRESS}raise OSError('no such library')", tmp_path))
+    assert (result.code, result.out, result.err.strip()) == (130, "", "")
+
+
+@posix
+def test_a_second_ctrl_c_does_not_wait_for_pytorch_and_leaves_no_spinner(tmp_path: Path) -> None:
+    torch = f"time.sleep(0.3)\n{PRESS}{PRESS}time.sleep(50)\n"
+    saved = str(tmp_path / "x.svg")
+    code, shown, _ = on_a_terminal("--inplace", "--save", saved, PYTHONPATH=loading(torch, tmp_path))
+    assert code == 130
+    assert shown.endswith("\r" + " " * len("| Loading PyTorch ") + "\r")
+    assert {path.name for path in tmp_path.iterdir()} <= {"torch.py", "__pycache__"}
+
+
+@posix
+def test_ctrl_c_is_for_the_foreground(tmp_path: Path) -> None:
+    """A shell's script starts what it puts into the background deaf to Ctrl-C: it is not meant."""
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with open(tmp_path / "out", "wb") as out:
+        process = subprocess.Popen([*COMMAND, "--inplace"], stdout=out, env=command_environment())
+    signal.signal(signal.SIGINT, heard)
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.01)
+    assert process.returncode == 0
+    assert b"Claims" in (tmp_path / "out").read_bytes()
+
+
+def test_without_pytorch_there_is_one_line_that_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')")
+    environment = command_environment()
+    environment["PYTHONPATH"] = f"{tmp_path}{os.pathsep}{environment['PYTHONPATH']}"
+    done = subprocess.run([*COMMAND, "--inplace"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == "relu-demo: PyTorch is not installed in this Python; give: pip install torch\n"
+
+
+def test_what_is_said_while_pytorch_is_imported_reaches_nobody(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text(
+        "import sys, warnings\nwarnings.warn('Failed to initialize NumPy')\n"
+        "print('A module that was compiled', file=sys.stderr)\n"
+        "raise OSError('libtorch.so: no such file')"
+    )
+    environment = command_environment()
+    environment["PYTHONPATH"] = f"{tmp_path}{os.pathsep}{environment['PYTHONPATH']}"
+    done = subprocess.run([*COMMAND, "--inplace"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "relu-demo: PyTorch does not load: libtorch.so: no such file\n"

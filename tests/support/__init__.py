@@ -1,0 +1,1 @@
+"""What tests share: the command and its output, pseudo-terminals, networks, colours."""
