@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from relu_demo.network.check import check as check
+    from relu_demo.api import check as check
 
 __version__ = "0.1.0"
 
+PUBLIC = ("check",)
+"""What `relu_demo.api` offers here."""
+
 
 def __getattr__(name: str) -> Any:
-    """`relu_demo.check`, imported when it is asked for: it needs torch, and the command line often does without."""
-    if name == "check":
-        from relu_demo.network.check import check
+    """Import a public function when it is asked for: it needs torch, and the command line often does without."""
+    if name in PUBLIC:
+        from relu_demo import api
 
-        return check
+        return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

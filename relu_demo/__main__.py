@@ -8,12 +8,12 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
-    """Runs the command with this process's arguments and ends the process with its exit code.
+    """Run the command with this process's arguments and end the process with its exit code.
 
-    Ends at once, without Python's tear-down: to take PyTorch apart takes a tenth of a second.
+    It ends at once, without Python's tear-down: to take PyTorch apart takes a tenth of a second.
     """
     try:
-        from relu_demo.cli.command import run
+        from relu_demo.cli.run import run
 
         # A name that this locale cannot write is no reason to fail.
         for stream in (sys.stdout, sys.stderr):

@@ -1,33 +1,132 @@
-"""The command line that gives a report again, from what was asked for."""
+"""What was asked, as plain data: one request for each kind of scenario, and the command line that asks it again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+from relu_demo.errors import SetupError
+
+WHOLE = "session"
+"""The scenario that runs where none is asked for."""
+
+LISTED = 1000
+"""Up to how many elements a tensor's values are listed where nobody asks for more."""
+
+KERNEL = 3
+"""Height and width of conv1's kernel, in elements: the smallest input that it can read."""
+
+MOST_ELEMENTS = 2**63 - 1
+"""More elements than this PyTorch cannot count."""
+
+MAX_DEPTH = 16
+"""The most blocks that a chain of layers can have."""
+
+Progress = Callable[[int, int], None]
+"""Is called with how many parts of some long work are done, and of how many."""
+
+Shape = tuple[int, int, int, int]
+"""Batch, channels, height, width (N, C, H, W), in elements."""
 
 
-def command_line(scenario: Sequence[str], options: Mapping[str, Any]) -> str:
-    """`relu-demo` with the scenario's words and these options, fit for a shell.
+@dataclass(frozen=True)
+class Replay:
+    """Replay the session of a scenario. `device` and `dtype` are PyTorch's own names.
 
-    An option that is True is a flag, one that is False or None is left out, and a list gives it once for each item.
+    With `article` conv1 is solved for the numbers that the article prints, which have the default shape and dtype.
+    Values are listed of tensors of up to `listed` elements. Raise SetupError for a shape that conv1 cannot read.
     """
+
+    scenario: str
+    seed: int
+    shape: Shape = (1, 3, 5, 5)
+    device: str = "cpu"
+    dtype: str = "float32"
+    article: bool = False
+    listed: int = LISTED
+
+    def __post_init__(self) -> None:
+        _, channels, height, width = self.shape
+        given = f"'{sizes(self.shape)}'"
+        if min(height, width) < KERNEL:
+            least = f"give a height and a width of at least {KERNEL}, for example 1,3,5,5"
+            raise SetupError("--shape", f"{given} is smaller than the {KERNEL} by {KERNEL} kernel of conv1; {least}")
+        if channels**2 * KERNEL**2 > MOST_ELEMENTS:
+            why = "makes a layer of more elements than PyTorch can count; give fewer channels"
+            raise SetupError("--shape", f"{given} {why}")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Measure what in place saves, in chains of 1 to `depth` blocks of layers.
+
+    Raise SetupError, with what to give instead, for a shape or a depth that no chain can have.
+    """
+
+    scenario: ClassVar[str] = "memory"
+    shape: Shape = (1, 16, 64, 64)
+    depth: int = 8
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        text = sizes(self.shape)
+        if len(self.shape) != 4 or min(self.shape) < 1:
+            raise SetupError("--shape", f"shape {text}: give four sizes N,C,H,W of at least 1 each")
+        batch, _, height, width = self.shape
+        if batch * height * width == 1:
+            raise SetupError("--shape", f"shape {text}: BatchNorm cannot train on one number; give a larger H or W")
+        if not 1 <= self.depth <= MAX_DEPTH:
+            raise SetupError("--depth", f"depth {self.depth}: give a number of blocks from 1 to {MAX_DEPTH}")
+
+
+@dataclass(frozen=True)
+class Check:
+    """Check the network that `target` names, `file.py:name` or `package.module:name`, with random inputs.
+
+    There is one shape for each tensor that the network takes. `train` is its mode, None to leave it as built.
+    """
+
+    scenario: ClassVar[str] = "check"
+    target: str
+    shapes: tuple[tuple[int, ...], ...]
+    seed: int
+    device: str = "cpu"
+    dtype: str = "float32"
+    train: bool | None = None
+
+
+# A new kind of scenario, such as one that watches a script, has its request here.
+Request = Replay | Measure | Check
+
+WORDS: Mapping[str, Callable[[Any], Sequence[str]]] = {
+    "target": lambda target: [target],
+    "seed": lambda seed: ["--seed", str(seed)],
+    "shape": lambda shape: ["--shape", sizes(shape)],
+    "shapes": lambda shapes: [word for shape in shapes for word in ("--shape", sizes(shape))],
+    "depth": lambda depth: ["--depth", str(depth)],
+    "device": lambda device: ["--device", device],
+    "dtype": lambda dtype: ["--dtype", dtype],
+    "article": lambda article: ["--article"],
+    "train": lambda train: ["--train" if train else "--eval"],
+}
+"""The words on the command line for a field of a request that is not at its default. `listed` changes no number."""
+
+
+def command_line(request: Request | None) -> str:
+    """Return the command line, fit for a shell, that asks a request again. Empty for None: asked in Python."""
     import shlex  # --help does without
 
-    words = ["relu-demo", *scenario]
-    for name, value in options.items():
-        for one in value if isinstance(value, list) else [value]:
-            if one is True:
-                words.append(f"--{name}")
-            elif one is not None and one is not False:
-                words += [f"--{name}", sizes(one) if isinstance(one, tuple) else str(one)]
+    if request is None:
+        return ""
+    words = ["relu-demo", *([] if request.scenario == WHOLE else [f"--{request.scenario}"])]
+    for field in fields(request):
+        value = getattr(request, field.name)
+        if field.name in WORDS and value != field.default:
+            words += WORDS[field.name](value)
     return shlex.join(words)
 
 
-def other_than_default(asked: object, names: Iterable[str]) -> dict[str, Any]:
-    """The fields of those names that are not what their dataclass has by default."""
-    return {name: getattr(asked, name) for name in names if getattr(asked, name) != getattr(type(asked), name)}
-
-
 def sizes(shape: Iterable[int]) -> str:
-    """A shape as --shape takes it: `1,3,5,5`."""
+    """Return a shape as --shape takes it: `1,3,5,5`."""
     return ",".join(map(str, shape))

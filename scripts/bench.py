@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from _ratio import within
 from _torch import need_torch
 
+from relu_demo.request import Replay
 from relu_demo.session.article import article
-from relu_demo.session.lines import Setup
 
 DEMO = [sys.executable, "-m", "relu_demo"]
 LARGE = (8, 3, 1024, 1024)
@@ -48,9 +48,9 @@ class Run:
     memory: float
 
 
-def bare_script(setup: Setup) -> str:
+def bare_script(request: Replay) -> str:
     """The comparison's lines as one would write them in a script: what the REPL would echo is printed."""
-    lines = [line.source for part in article("compare", setup).parts for line in part.lines]
+    lines = [line.source for part in article(request).parts for line in part.lines]
     silent = ("import ", "torch.manual_seed")
     return "\n".join(line if " = " in line or line.startswith(silent) else f"print({line})" for line in lines)
 
@@ -91,8 +91,8 @@ def main() -> None:
     os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent)
     with tempfile.TemporaryDirectory() as folder:
         small, large = Path(folder, "small.py"), Path(folder, "large.py")
-        small.write_text(bare_script(Setup(seed=7)))
-        large.write_text(bare_script(Setup(seed=7, shape=LARGE)))
+        small.write_text(bare_script(Replay("compare", 7)))
+        large.write_text(bare_script(Replay("compare", 7, shape=LARGE)))
         shape = ",".join(map(str, LARGE))
         click = [sys.executable, "-c", "import click"]
         cases = [

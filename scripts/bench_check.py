@@ -26,7 +26,7 @@ warnings.simplefilter("ignore")
 import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from relu_demo.network.check import check  # noqa: E402
+from relu_demo.api import check  # noqa: E402
 from relu_demo.network.meter import Meter  # noqa: E402
 from relu_demo.network.runs import Runner  # noqa: E402
 from relu_demo.network.state.snapshot import Snapshot  # noqa: E402

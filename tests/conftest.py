@@ -10,7 +10,7 @@ import pytest
 import torch
 from support.commands import COMMAND, Demo, Result, command_environment
 
-from relu_demo.cli.command import run
+from relu_demo.cli.run import run
 
 torch.set_num_threads(1)  # the tensors are small: on a busy machine several threads only wait for one another
 gc.freeze()  # as the command does: the check collects garbage, and what importing torch left is none

@@ -52,7 +52,7 @@ def read_wrong_x(trace: Trace) -> bool:
 
 def too_little(trace: Trace) -> str:
     """Why a wrong number need not be seen, as the end of a sentence."""
-    return f"; in {trace.session.setup.dtype} rounding alone could be that much"
+    return f"; in {trace.session.request.dtype} rounding alone could be that much"
 
 
 def wrong_result(trace: Trace) -> Answer:

@@ -29,7 +29,7 @@ class Claim:
         """The finding of this claim on that trace."""
         holds, evidence = self.test(trace)
         if holds is None:
-            seed = trace.session.setup.seed
+            seed = trace.session.request.seed
             other = seed + 1 if seed < 2**64 - 1 else 0
             return Finding(self.number, self.says, Verdict.UNSHOWN, evidence, f"try another seed, say --seed {other}")
         return Finding(self.number, self.says, Verdict.HOLDS if holds else Verdict.FAILS, evidence)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from relu_demo.replay.trace import Trace
+    from relu_demo.request import Replay
 
 
 class Verdict(str, Enum):
@@ -35,7 +36,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Report:
+class SessionReport:
     """A trace and the findings on it."""
 
     trace: Trace
@@ -47,9 +48,9 @@ class Report:
         return self.trace.torch_version
 
     @property
-    def command(self) -> str:
-        """The command line that replays the session with the same numbers."""
-        return self.trace.session.command
+    def request(self) -> Replay:
+        """What was asked."""
+        return self.trace.session.request
 
     @property
     def ok(self) -> bool:

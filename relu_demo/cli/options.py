@@ -1,17 +1,15 @@
-"""The options: how the command line's values are read, and what is said of one that will not do."""
+"""The options: the types of their values, and the table that declares each once."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
-from relu_demo.request import sizes
-from relu_demo.session.lines import KERNEL, WHOLE
+from relu_demo.request import LISTED, MAX_DEPTH, MOST_ELEMENTS, Measure, Replay
+from relu_demo.session.sessions import SESSIONS
 from relu_demo.views import ENDINGS
 
 if TYPE_CHECKING:
@@ -20,9 +18,6 @@ if TYPE_CHECKING:
 SEEDS = -(2**63), 2**64 - 1
 """The lowest and the highest seed that PyTorch takes (PyTorch documentation, `torch.manual_seed`)."""
 
-MOST_ELEMENTS = 2**63 - 1
-"""More elements than this PyTorch cannot count."""
-
 
 class SeedType(click.ParamType):  # type: ignore[type-arg]
     """A whole number that `torch.manual_seed` takes."""
@@ -30,7 +25,7 @@ class SeedType(click.ParamType):  # type: ignore[type-arg]
     name = "seed"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number. Fails for anything else, and for a number that PyTorch does not take."""
+        """Return the number. Fail for anything else, and for a number that PyTorch does not take."""
         lowest, highest = SEEDS
         try:
             seed = int(value)
@@ -49,7 +44,7 @@ class ShapeType(click.ParamType):  # type: ignore[type-arg]
     name = "shape"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """The sizes. Fails for anything else, and for more elements than PyTorch can count."""
+        """Return the sizes. Fail for anything else, and for more elements than PyTorch can count."""
         if isinstance(value, tuple):
             return value
         given = f"'{shorten(value)}'"
@@ -65,62 +60,13 @@ class ShapeType(click.ParamType):  # type: ignore[type-arg]
         return shape
 
 
-def images(shapes: Sequence[tuple[int, ...]]) -> tuple[int, int, int, int] | None:
-    """The one shape N,C,H,W that was given, None without one. Raises BadParameter for several, or for another rank."""
-    if not shapes:
-        return None
-    if len(shapes) > 1:
-        raise bad_shape(shapes[1], "is a second shape, and there is one input; give one")
-    if len(shapes[0]) != 4:
-        raise bad_shape(shapes[0], f"has {len(shapes[0])} numbers and not four; give N,C,H,W, for example 1,3,5,5")
-    batch, channels, height, width = shapes[0]
-    return batch, channels, height, width
-
-
-def readable(shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
-    """The shape. Raises BadParameter where conv1's kernel does not fit into it, or conv1 would be too large."""
-    if min(shape[2:]) < KERNEL:
-        least = f"give a height and a width of at least {KERNEL}, for example 1,3,5,5"
-        raise bad_shape(shape, f"is smaller than the {KERNEL} by {KERNEL} kernel of conv1; {least}")
-    if shape[1] ** 2 * KERNEL**2 > MOST_ELEMENTS:
-        raise bad_shape(shape, "makes a layer of more elements than PyTorch can count; give fewer channels")
-    return shape
-
-
-def bad_shape(shape: tuple[int, ...], why: str) -> click.BadParameter:
-    """The usage error for a shape."""
-    return click.BadParameter(f"'{shorten(sizes(shape))}' {why}", param_hint="'--shape'")
-
-
-def refuse_arguments(context: click.Context) -> None:
-    """Raises UsageError where there are words that belong to no option, with the option that the first may have meant.
-
-    click does so by itself, but does not know that they are options without their dashes.
-    """
-    if context.args:
-        options = {name for parameter in context.command.params for name in parameter.opts}
-        meant = [f"; did you mean --{word}?" for word in context.args if f"--{word}" in options]
-        words = f"argument{'s' if len(context.args) > 1 else ''} ({' '.join(context.args)})"
-        raise click.UsageError(f"Got unexpected extra {words}{meant[0] if meant else ''}", context)
-
-
-def refuse_strangers(context: click.Context, scenario: str, goes_with: Mapping[str, Collection[str]]) -> None:
-    """Raises UsageError where an option was given that does not go with the scenario. `goes_with` has those that do."""
-    for name, scenarios in goes_with.items():
-        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if given and scenario not in scenarios:
-            others = " or ".join(f"--{other}" for other in scenarios if other != WHOLE)
-            here = "the session" if scenario == WHOLE else f"--{scenario}"
-            raise click.UsageError(f"--{name} does not go with {here}; it goes with {others}")
-
-
 class SaveType(click.ParamType):  # type: ignore[type-arg]
     """A file that a screen can be saved to."""
 
     name = "file"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """The file's path. Fails for an ending that is not in ENDINGS."""
+        """Return the file's path. Fail for an ending that is not in ENDINGS."""
         from pathlib import Path  # --help does without
 
         path = Path(value)
@@ -133,59 +79,136 @@ class SaveType(click.ParamType):  # type: ignore[type-arg]
 
 
 def shorten(value: str) -> str:
-    """What somebody typed, cut to a length that fits in one line."""
+    """Return what somebody typed, cut to a length that fits in one line."""
     return value if len(value) <= 40 else f"{value[:37]}..."
 
 
-def scenario_flag(name: str, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """An option that picks a scenario and puts its name into `Context.meta`. Two different ones are a usage error."""
-    return click.option(name, name[2:].replace("-", "_"), is_flag=True, expose_value=False, callback=pick, help=help)
+class Option(click.Option):
+    """An option under its `heading` in --help. It goes with the scenarios in `goes_with`; with all if that is None.
+
+    One that `picks` a scenario or a view puts its name into `Context.meta` under that word.
+    """
+
+    def __init__(
+        self, *args: Any, heading: str, goes_with: Collection[str] | None = None, picks: str = "", **kwargs: Any
+    ) -> None:
+        super().__init__(*args, callback=self.pick if picks else None, **kwargs)
+        self.heading = heading
+        self.goes_with = goes_with
+        self.picks = picks
+
+    def pick(self, context: click.Context, option: click.Parameter, given: Any) -> Any:
+        """Put the name of a given option into `Context.meta`. Raise UsageError for a second one of its kind."""
+        if given not in (None, False):
+            name = self.opts[0][2:]
+            other = context.meta.setdefault(self.picks, name)
+            if other != name:
+                raise click.UsageError(f"--{other} and --{name} are two {self.picks}s; give one of them", context)
+        return given
 
 
-def scenario_value(name: str, metavar: str, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """An option that picks a scenario and has a value."""
-    return click.option(name, metavar=metavar, callback=pick, help=help)
+def scenario(name: str, help: str, **more: Any) -> Option:
+    """Return an option that picks a scenario: a flag, or with a `metavar` one that takes a value."""
+    flag: dict[str, Any] = {} if "metavar" in more else {"is_flag": True, "expose_value": False}
+    heading = "What it does (one of these, or none to replay the whole session)"
+    return Option([name], heading=heading, picks="scenario", help=help, **flag, **more)
 
 
-def view_flag(name: str, help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """An option that picks a view and puts its name into `Context.meta`. Two different ones are a usage error."""
-    view = partial(pick, kind="view")
-    return click.option(name, name[2:], is_flag=True, expose_value=False, callback=view, help=help)
+def runs_on(*names: str, **more: Any) -> Option:
+    """Return an option that says what the scenario runs on."""
+    return Option(names, heading="What it runs on", **more)
 
 
-def pick(context: click.Context, option: click.Parameter, given: Any, kind: str = "scenario") -> Any:
-    """Puts the name of a given option into `Context.meta` under its kind. Raises UsageError for a second one."""
-    if given not in (None, False):
-        name = option.opts[0]
-        other = context.meta.setdefault(kind, name[2:])
-        if other != name[2:]:
-            raise click.UsageError(f"--{other} and {name} are two {kind}s; give one of them", context)
-    return given
+def view(name: str, help: str, **more: Any) -> Option:
+    """Return a flag that picks a view."""
+    return shown(name, picks="view", is_flag=True, expose_value=False, help=help, **more)
 
 
-def refuse_beside(context: click.Context, option: str, *others: str) -> None:
-    """Raises UsageError where the command line gives one of the `others`, by their parameters' names."""
-    for other in others:
-        if context.get_parameter_source(other) is ParameterSource.COMMANDLINE:
-            name = next(parameter.opts[0] for parameter in context.command.params if parameter.name == other)
-            raise click.UsageError(f"{option} has its own {name[2:]}; leave {name} out", context)
+def shown(name: str, **more: Any) -> Option:
+    """Return an option that says how the report is shown."""
+    return Option([name], heading="How it is shown", **more)
 
 
-class GroupedCommand(click.Command):
-    """A command whose --help shows its options under headings: `headings` has the options' long names by heading."""
-
-    def __init__(self, *args: Any, headings: Mapping[str, Sequence[str]], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.headings = headings
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes a section for each heading."""
-        records = {
-            option.lstrip("-"): record
-            for parameter in self.get_params(ctx)
-            if (record := parameter.get_help_record(ctx)) is not None
-            for option in parameter.opts
-        }
-        for heading, names in self.headings.items():
-            with formatter.section(heading):
-                formatter.write_dl([records[name] for name in names])
+OPTIONS = (
+    scenario("--inplace", "The in-place half."),
+    scenario("--no-inplace", "The other half."),
+    scenario("--compare", "Both halves side by side, then every claim with its verdict."),
+    scenario("--branches", "A network in which two branches read one tensor: both faults, and their cures."),
+    scenario("--memory", "Bytes really allocated, in place and not, where it matters."),
+    scenario(
+        "--check",
+        "Your own network, my_net.py:Net or package.module:build: is each inplace=True safe?",
+        metavar="TARGET",
+    ),
+    runs_on(
+        "--seed",
+        type=SeedType(),
+        metavar="N",
+        goes_with=(*SESSIONS, "check"),
+        help="For torch.manual_seed. Without it one is drawn and shown.",
+    ),
+    runs_on(
+        "--shape",
+        "shapes",
+        type=ShapeType(),
+        multiple=True,
+        metavar="N,C,H,W",
+        help="The input's shape; the layers have as many channels. For --check one --shape for each input, of any rank."
+        "  [default: 1,3,5,5; for --memory 1,16,64,64]",
+    ),
+    runs_on("--device", metavar="NAME", default=Replay.device, show_default=True, help="Any device of this PyTorch."),
+    runs_on(
+        "--dtype",
+        metavar="NAME",
+        default=Replay.dtype,
+        show_default=True,
+        goes_with=(*SESSIONS, "check"),
+        help="Any floating dtype of it.",
+    ),
+    runs_on(
+        "--article",
+        is_flag=True,
+        goes_with=SESSIONS,
+        help="The article's own 27 numbers: conv1 is solved for them.",
+    ),
+    runs_on(
+        "--depth",
+        type=click.IntRange(1, MAX_DEPTH),
+        metavar="K",
+        default=Measure.depth,
+        show_default=True,
+        goes_with=("memory",),
+        help="How many blocks --memory chains.",
+    ),
+    runs_on(
+        "--train/--eval",
+        default=None,
+        goes_with=("check",),
+        help="The mode in which --check runs it.  [default: as built]",
+    ),
+    view("--json", "One JSON document (relu_demo/schema.json describes it)."),
+    view("--repl", "The session as a >>> transcript. Piped, python -m doctest accepts it.", goes_with=SESSIONS),
+    view("--step", "For teaching: waits for a key before each line and shows what it changed.", goes_with=SESSIONS),
+    shown(
+        "--save",
+        type=SaveType(),
+        metavar="FILE",
+        help="Put the screen into FILE instead: .svg, .html or .txt, by its ending.",
+    ),
+    shown(
+        "--values",
+        type=click.IntRange(0),
+        metavar="N",
+        default=LISTED,
+        show_default=True,
+        goes_with=SESSIONS,
+        help="List the values of tensors of up to N elements, and a summary of larger ones.",
+    ),
+    shown(
+        "--traceback",
+        is_flag=True,
+        goes_with=("check",),
+        help="Where a network that --check runs raises, its whole traceback.",
+    ),
+)
+"""Every option but those of help, in the order of --help."""

@@ -1,14 +1,46 @@
-"""The saving: a file that is replaced only once the new one is complete."""
+"""The output: a report on standard output, or in a file that is replaced only once the new one is complete."""
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from relu_demo.views import file_text, view_named
+
+if TYPE_CHECKING:
+    from relu_demo.views import AnyReport
+
+CLOSED_PIPE = (errno.EPIPE, errno.EINVAL)
+"""How Unix and Windows say that nobody reads on."""
+
+
+def deliver(report: AnyReport, view: str) -> None:
+    """Show a report on standard output. A closed pipe is no fault: its reader has seen enough."""
+    if sys.stdout is None:
+        raise click.ClickException("the output cannot be written: standard output is closed")
+    try:
+        view_named(view).show(report, sys.stdout)
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in CLOSED_PIPE:
+            raise
+
+
+def save(report: AnyReport, view: str, path: Path) -> None:
+    """Save the screen of a view to a file, as its ending says. Raise OSError where it cannot be written."""
+    replace(path, file_text(view, report, path.suffix.lower()))
+    if sys.stderr is not None and sys.stderr.isatty():
+        print(f"Saved to {path}", file=sys.stderr)
 
 
 def check_place(path: Path) -> None:
-    """Gives None where `replace` can write `path`, and leaves nothing behind. Raises OSError where it cannot."""
+    """Raise OSError where `replace` could not write `path`. Leave nothing behind."""
     place = followed(path)
     if place.is_dir():
         raise IsADirectoryError(0, "it is a folder")
@@ -22,9 +54,9 @@ def check_place(path: Path) -> None:
 
 
 def replace(path: Path, text: str) -> None:
-    """Puts a file with `text`, in UTF-8 with Unix line ends, at `path`. Whatever is there stays until all is written.
+    """Put a file with `text`, in UTF-8 with Unix line ends, at `path`. Whatever is there stays until all is written.
 
-    A link stays a link, and the file's mode is kept. Raises OSError where it cannot be written.
+    A link stays a link, and the file keeps its mode. Raise OSError where it cannot be written.
     """
     place = followed(path)
     beside = neighbour(place)
@@ -42,7 +74,7 @@ def replace(path: Path, text: str) -> None:
 
 
 def followed(path: Path) -> Path:
-    """Where the path leads once links are followed. Raises OSError where it cannot be a path."""
+    """Return where a path leads once links are followed. Raise OSError where it cannot be a path."""
     try:
         return Path(os.path.realpath(path))
     except ValueError as error:  # a NUL in it
@@ -50,5 +82,5 @@ def followed(path: Path) -> Path:
 
 
 def neighbour(path: Path) -> Path:
-    """A new name beside `path`: a file can take the place of another only within one file system."""
+    """Return a new name beside `path`: a file can take the place of another only within one file system."""
     return path.with_name(f".relu-demo-{os.urandom(6).hex()}.tmp")

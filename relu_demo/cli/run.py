@@ -1,107 +1,105 @@
-"""The run of a scenario: PyTorch loaded, the report made and shown, every fault a click exception."""
+"""The run: a command line in, an exit code out. PyTorch is loaded, the request answered, its report shown."""
 
 from __future__ import annotations
 
-import errno
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
-from relu_demo.errors import LoadError
-from relu_demo.machine.pytorch import load_torch
-from relu_demo.views import SCREENS, saved, view_named
+from relu_demo.cli.command import Asked, command
+from relu_demo.errors import Error, lacks_memory
+from relu_demo.request import Replay
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from relu_demo.views import AnyReport
 
-CLOSED_PIPE = (errno.EPIPE, errno.EINVAL)
-"""How Unix and Windows say that nobody reads on."""
+DOING = {"memory": "Measuring", "check": "Checking"}
+"""What the progress bar of a scenario says."""
 
 
-@dataclass(frozen=True)
-class Showing:
-    """How a report is shown: in the view of that name, on standard output or saved to a file.
+def run(arguments: Sequence[str]) -> int:
+    """Run the command with these arguments and return its exit code. Write to `sys.stdout` and `sys.stderr`."""
+    asked = None
+    try:
+        asked = command.main(list(arguments), prog_name="relu-demo", standalone_mode=False)
+        # --help and --version ask nothing more.
+        return answered(asked) if isinstance(asked, Asked) else 0
+    except click.ClickException as error:
+        return fault(error.format_message())
+    except Error as error:
+        return fault(words(error, traceback=isinstance(asked, Asked) and asked.traceback))
+    except click.Abort:
+        return 130
+    except KeyboardInterrupt:
+        click.echo(file=sys.stderr)  # the prompt goes below the terminal's ^C
+        return 130
+    except SystemExit as end:  # how click ends shell completion, and --help into a closed pipe
+        return end.code if isinstance(end.code, int) else 0
+    except OSError as error:
+        return fault(f"the output cannot be written: {error.strerror}")
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        return fault("there is not enough memory for this; give a smaller --shape or fewer --values")
 
-    With `traceback` an error of the user's own network is shown whole before the line that tells it.
-    """
 
-    view: str
-    save: Path | None = None
-    traceback: bool = False
+def answered(asked: Asked) -> int:
+    """Load PyTorch, answer the request, show the report, and return the exit code."""
+    from relu_demo.cli.output import deliver, save
+    from relu_demo.machine.pytorch import load_torch
+
+    load_torch()
+    report: AnyReport
+    if asked.view == "step" and isinstance(asked.request, Replay):
+        from relu_demo.cli.stepping import step
+
+        report = step(asked.request, sys.stdout)
+    else:
+        from relu_demo.scenarios import answer
+
+        report = answer(asked.request, partial(progress_bar, DOING.get(asked.request.scenario, "")))
+    if asked.save:
+        save(report, asked.view, asked.save)
+    else:
+        deliver(report, asked.view)
+    return 0 if report.ok else 1
+
+
+def words(error: Error, traceback: bool) -> str:
+    """Return what to say of an error. With `traceback`, print that of the user's own code on stderr first."""
+    if error.option:
+        return click.BadParameter(str(error), param_hint=f"'{error.option}'").format_message()
+    more = ""
+    if error.has_traceback and not traceback:
+        more = "; --traceback shows the rest"
+    elif error.has_traceback and error.__cause__ is not None:
+        from traceback import format_exception
+
+        print("".join(format_exception(error.__cause__)), file=sys.stderr, end="")
+    return f"{error.prefix}{error}{more}"
+
+
+def fault(message: str) -> int:
+    """Say on stderr what is wrong, in one line whatever it quotes. Return the exit code for it."""
+    line = " ".join(message.split())
+    readable = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in line)
+    if sys.stderr is not None:  # print would take standard output instead
+        with suppress(OSError):
+            print(f"relu-demo: {readable}", file=sys.stderr)
+    return 2
 
 
 def progress_bar(doing: str, done: int, of: int) -> None:
-    """Draws a progress bar on stderr, where that is a terminal, and takes it away when all is done.
+    """Draw a progress bar on stderr, where that is a terminal, and take it away when all is done.
 
-    Not click's, whose bar is a loop of its own: here the one who measures says when nothing is being measured.
+    click's bar goes around the loop that works. This one is drawn by the call, between two measurements.
     """
     if sys.stderr is not None and sys.stderr.isatty():
         filled = 30 * done // max(of, 1)
         text = f"\r{doing} [{'#' * filled}{'-' * (30 - filled)}]"
         sys.stderr.write(text if done < of else "\r" + " " * len(text) + "\r")
         sys.stderr.flush()
-
-
-def check_save(save: Path, view: str) -> None:
-    """Raises a usage error where the view has no screen, or where its file cannot be written."""
-    from relu_demo.cli.output import check_place
-
-    if view not in SCREENS:
-        raise click.UsageError(f"--{view} has no screen to save; give --save without it, or --{view} > FILE")
-    try:
-        check_place(save)
-    except OSError as error:
-        message = f"'{save}' cannot be written ({error.strerror}); give a file in a folder that you can write to"
-        raise click.BadParameter(message, param_hint="'--save'") from error
-
-
-def run_scenario(run: Callable[[Any], AnyReport], show: Showing) -> int:
-    """Loads PyTorch, has the scenario run, shows its report and gives the exit code."""
-    try:
-        load_torch()
-    except LoadError as error:
-        raise click.ClickException(str(error)) from error
-
-    import traceback
-
-    from relu_demo import scenarios
-    from relu_demo.cli.output import replace
-    from relu_demo.errors import BadInput, LineError, NetworkError, SetupError
-
-    try:
-        report = run(scenarios)
-    except SetupError as error:
-        raise click.BadParameter(str(error), param_hint=f"'{error.option}'") from error
-    except NetworkError as error:
-        if show.traceback and error.__cause__ is not None:
-            print("".join(traceback.format_exception(error.__cause__)), file=sys.stderr, end="")
-        more = "" if show.traceback else "; --traceback shows the rest"
-        raise click.ClickException(f"an error of your own code: {error}{more}") from error
-    except BadInput as error:
-        raise click.BadParameter(str(error), param_hint="'--check'") from error
-    except LineError as error:
-        raise click.ClickException(str(error)) from error
-    if show.save:
-        replace(show.save, saved(show.view, report, show.save.suffix.lower()))
-        if sys.stderr is not None and sys.stderr.isatty():
-            print(f"Saved to {show.save}", file=sys.stderr)
-    else:
-        deliver(report, show.view)
-    return 0 if report.ok else 1
-
-
-def deliver(report: AnyReport, view: str) -> None:
-    """Shows the report on standard output. A closed pipe is no fault: its reader has seen enough."""
-    if sys.stdout is None:
-        raise click.ClickException("the output cannot be written: standard output is closed")
-    try:
-        view_named(view).show(report, sys.stdout)
-        sys.stdout.flush()
-    except OSError as error:
-        if error.errno not in CLOSED_PIPE:
-            raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -13,30 +13,29 @@ from torch import nn
 from relu_demo.machine.threads import one_thread
 from relu_demo.memory.allocator import listen
 from relu_demo.memory.saved import INPUT, saved
-from relu_demo.memory.situations import Figures, Measurement, Options, Situation, situations
-
-Progress = Callable[[int, int], None]
+from relu_demo.memory.situations import Figures, Measurement, Situation, situations
+from relu_demo.request import Measure, Progress
 
 SMALL = 2**20
 """Elements in an activation up to which one thread measures as fast as many."""
 
 
 def measure(
-    options: Options, progress: Progress | None = None, rows: Sequence[Situation] | None = None
+    request: Measure, progress: Progress | None = None, rows: Sequence[Situation] | None = None
 ) -> tuple[Measurement, ...]:
     """Runs each situation twice, out of place and in place, and gives a Measurement for each, in the same order.
 
-    `rows` are `situations(options)` unless given. `progress(done, of)` is called before the first situation and after
+    `rows` are `situations(request)` unless given. `progress(done, of)` is called before the first situation and after
     each one, never while the allocator is listened to. On the CPU descriptors 1 and 2 point nowhere for moments in
     between, so a progress bar should draw from `progress` alone, not from a thread.
     """
-    rows = situations(options) if rows is None else rows
+    rows = situations(request) if rows is None else rows
     notify = progress or (lambda done, of: None)
     found = []
     notify(0, len(rows))
-    with one_thread() if math.prod(options.shape) <= SMALL else nullcontext():
+    with one_thread() if math.prod(request.shape) <= SMALL else nullcontext():
         for row in rows:
-            found.append(_measure(row, options))
+            found.append(_measure(row, request))
             notify(len(found), len(rows))
     return tuple(found)
 
@@ -48,12 +47,12 @@ class _Run:
     recorded: bool  # whether autograd recorded a backward
 
 
-def _measure(row: Situation, options: Options) -> Measurement:
+def _measure(row: Situation, request: Measure) -> Measurement:
     # zeros: the bytes do not depend on the values
-    tensor = torch.zeros(options.shape, dtype=torch.float32, device=options.device)
+    tensor = torch.zeros(request.shape, dtype=torch.float32, device=request.device)
     out_of_place = _run(row, tensor, inplace=False)
     in_place = _run(row, tensor, inplace=True)
-    why = _why(row, options.device, out_of_place, in_place)
+    why = _why(row, request.device, out_of_place, in_place)
     unit = tensor.numel() * tensor.element_size()
     return Measurement(row, unit, out_of_place.figures, in_place.figures, why)
 

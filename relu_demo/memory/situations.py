@@ -5,36 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from relu_demo.request import command_line, other_than_default, sizes
+from relu_demo.request import Measure
 
 if TYPE_CHECKING:
     from relu_demo.claims.report import Finding
 
-MAX_DEPTH = 16
 ACTIVATIONS = ("LeakyReLU", "ELU", "ReLU6", "SiLU", "Mish", "Hardswish")
 FLOAT32 = 4  # bytes of one element of torch.float32, which everything here is measured in
-
-
-@dataclass(frozen=True)
-class Options:
-    """What is measured: the input's shape (N, C, H, W), the number of blocks, the device.
-
-    Raises ValueError, with what to give instead, for a shape or a depth that no chain can have.
-    """
-
-    shape: tuple[int, int, int, int] = (1, 16, 64, 64)
-    depth: int = 8
-    device: str = "cpu"
-
-    def __post_init__(self) -> None:
-        text = sizes(self.shape)
-        if len(self.shape) != 4 or min(self.shape) < 1:
-            raise ValueError(f"shape {text}: give four sizes N,C,H,W of at least 1 each")
-        batch, _, height, width = self.shape
-        if batch * height * width == 1:
-            raise ValueError(f"shape {text}: BatchNorm cannot train on one number; give a larger H or W")
-        if not 1 <= self.depth <= MAX_DEPTH:
-            raise ValueError(f"depth {self.depth}: give a number of blocks from 1 to {MAX_DEPTH}")
 
 
 @dataclass(frozen=True)
@@ -86,16 +63,11 @@ class Measurement:
 class MemoryReport:
     """All that was measured: the rows of the table, the ReLU chains at each depth, and what it says of the claim."""
 
-    options: Options
+    request: Measure
     torch_version: str
     rows: tuple[Measurement, ...]
     growth: tuple[Measurement, ...]
     findings: tuple[Finding, ...]
-
-    @property
-    def command(self) -> str:
-        """The command line that measures this again."""
-        return command_line(["--memory"], other_than_default(self.options, ("shape", "depth", "device")))
 
     @property
     def ok(self) -> bool:
@@ -103,19 +75,19 @@ class MemoryReport:
         return all(finding.ok for finding in self.findings)
 
 
-def situations(options: Options) -> tuple[Situation, ...]:
-    """The rows of the table, at `options.depth` blocks: the article's REPL, the ReLU chains, the other activations."""
+def situations(request: Measure) -> tuple[Situation, ...]:
+    """The rows of the table, at `request.depth` blocks: the article's REPL, the ReLU chains, the other activations."""
     repl = Situation("repl", "the article's REPL, both names kept", "ReLU", None, True, 1, both_names=True)
-    others = tuple(_chain(name, None, True, options.depth) for name in ACTIVATIONS)
-    return (repl, *_relu_chains(options.depth), *others)
+    others = tuple(_chain(name, None, True, request.depth) for name in ACTIVATIONS)
+    return (repl, *_relu_chains(request.depth), *others)
 
 
-def growth(options: Options) -> tuple[Situation, ...]:
-    """The ReLU chains once more for each depth from 1 to `options.depth`: how the bytes grow with the blocks."""
-    return tuple(row for depth in range(1, options.depth + 1) for row in _relu_chains(depth))
+def growth(request: Measure) -> tuple[Situation, ...]:
+    """The ReLU chains once more for each depth from 1 to `request.depth`: how the bytes grow with the blocks."""
+    return tuple(row for depth in range(1, request.depth + 1) for row in _relu_chains(depth))
 
 
-def bytes_needed(options: Options) -> int:
+def bytes_needed(request: Measure) -> int:
     """Bytes that measuring takes at once, input and weights included, said before anything is allocated.
 
     An upper bound for the CPU, from what PyTorch does there: at most two activations a block stay for backward,
@@ -123,14 +95,14 @@ def bytes_needed(options: Options) -> int:
     activations for a 3x3 kernel) or oneDNN's blocked copies of input and result, with channels rounded up to 16, and
     the weights once more. On CUDA the same, less the workspace that cuDNN chooses for itself.
     """
-    batch, channels, height, width = options.shape
+    batch, channels, height, width = request.shape
     plane = batch * height * width * FLOAT32
     blocked = -(-channels // 16) * 16
-    kept = (1 + 2 * options.depth + 1) * channels * plane  # the input; the blocks; the result
+    kept = (1 + 2 * request.depth + 1) * channels * plane  # the input; the blocks; the result
     scratch = max(9 * channels, 2 * blocked) * plane
     layer = (9 * channels + 16) * channels * FLOAT32  # the kernel; the bias and BatchNorm's vectors
     reordered = 9 * blocked * blocked * FLOAT32
-    return kept + scratch + options.depth * layer + reordered
+    return kept + scratch + request.depth * layer + reordered
 
 
 def _relu_chains(depth: int) -> tuple[Situation, ...]:

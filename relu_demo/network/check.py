@@ -21,10 +21,10 @@ from relu_demo.network.report import (
     Advice,
     AsWritten,
     Call,
+    CheckReport,
     Conflict,
     Effect,
     Memory,
-    Report,
     Unseen,
     Write,
     unique,
@@ -51,35 +51,14 @@ from relu_demo.sanitizer.place import Place
 _ROUNDS = 8
 
 
-def check(model: nn.Module, *inputs: Any, train: bool | None = None, **kwargs: Any) -> Report:
-    """
-    Which in-place calls of a network are safe, which are not, and why.
-
-    Runs `model(*inputs, **kwargs)` under watch, settles each suspect by real runs, and leaves no trace: the model, the
-    caller's tensors and the random generators are as before, bit for bit. Every pass sees the same random numbers.
-
-    `train` sets `model.train(train)` for the check; None leaves each module as built. The
-    forward is recorded by autograd exactly if it would be where `check` is called: under `torch.no_grad()`
-    the check is one of inference, and no backward is tried. The loss of the trial backward is a fixed weighting of
-    every output that requires grad. The inputs may be any tensors, in containers too; on device meta
-    suspects stay suspects where only values could tell.
-
-    Raises BadInput if `model` is no module, has lazy parameters, or runs only unwatched; NetworkError, with the
-    network's own error as its cause, if the forward raises even with everything out of place.
-
-    In-place semantics: https://pytorch.org/docs/stable/notes/autograd.html#in-place-operations-with-autograd
-    """
-    return examine(model, inputs, kwargs, train=train)
-
-
 def examine(
     model: nn.Module,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     train: bool | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Report:
-    """As `check`, and tells `progress(done, total)` about the suspects that are settled, a run of the network each."""
+) -> CheckReport:
+    """Return what `relu_demo.check` finds. `progress(done, total)` is told of each suspect settled, by a real run."""
     if not isinstance(model, nn.Module):
         raise BadInput(f"{_named(model)} is no torch.nn.Module; give a module, not {_article(type(model).__name__)}")
     if any(torch.nn.parameter.is_lazy(p) for p in (*model.parameters(), *model.buffers())):
@@ -119,7 +98,7 @@ class _Check:
         self._again: Outcome | None = None
         self._verdicts: dict[frozenset[int], _Verdict] = {}
 
-    def report(self, progress: Callable[[int, int], None]) -> Report:
+    def report(self, progress: Callable[[int, int], None]) -> CheckReport:
         watched = self._watch(frozenset())
         seen = watched.calls
         suspects = [s for s in seen if s.written and s.suspect]
@@ -146,7 +125,7 @@ class _Check:
             (t.device.type for t in (*self.model.parameters(), *self.model.buffers(), *tensors(self.arguments))),
             "cpu",
         )
-        return Report(
+        return CheckReport(
             network=type(self.model).__name__,
             training=self.model.training,
             grad=torch.is_grad_enabled(),
@@ -159,6 +138,7 @@ class _Check:
             unseen=(*unseen(self.model, watched), *self._unsteady()),
             forwards=self.runner.forwards,
             backwards=self.runner.backwards,
+            torch_version=torch.__version__,
         )
 
     @property

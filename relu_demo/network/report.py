@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
+from relu_demo.request import Check
 from relu_demo.sanitizer.place import Place
 
 CHANGES_RESULT = "changes-result"
@@ -145,8 +146,8 @@ class Unseen:
 
 
 @dataclass(frozen=True)
-class Report:
-    """The answer of `relu_demo.check`."""
+class CheckReport:
+    """What a check found in a network."""
 
     network: str
     """The class of the network."""
@@ -167,6 +168,9 @@ class Report:
     forwards: int
     """Forward passes that the check needed."""
     backwards: int
+    torch_version: str
+    request: Check | None = None
+    """What was asked on the command line; None where `relu_demo.check` was called with a live object."""
 
     @property
     def ok(self) -> bool:
@@ -183,32 +187,15 @@ class Report:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as strict JSON would hold it: an infinity or a NaN is a string."""
+        """Return what was found as strict JSON holds it: an infinity or a NaN is a string."""
         plain: dict[str, Any] = _plain(self)
+        del plain["torch_version"], plain["request"]
         plain["ok"] = self.ok
         for row, call in zip([*plain["calls"], *plain["off"]], [*self.calls, *self.off], strict=True):
             row["safe"] = call.safe
         plain["advice"]["saves_live"] = self.advice.saves_live
         plain["advice"]["saves_peak"] = self.advice.saves_peak
         return plain
-
-    def __str__(self) -> str:
-        """The tables as plain text."""
-        from relu_demo.views.check import report_text
-
-        return report_text(self)
-
-    def __rich__(self) -> Any:
-        """The tables, for rich."""
-        from relu_demo.views.check import CheckScreen
-
-        return CheckScreen(self)
-
-    def _repr_html_(self) -> str:
-        """The tables, for a notebook."""
-        from relu_demo.views.check import report_html
-
-        return report_html(self)
 
 
 def _plain(value: Any) -> Any:

@@ -9,8 +9,8 @@ import torch
 from relu_demo.errors import SetupError, first_line
 from relu_demo.machine.devices import usable_device, usable_dtype
 from relu_demo.machine.free_memory import amount, free_bytes
-from relu_demo.request import sizes
-from relu_demo.session.lines import KERNEL, LISTED, Session
+from relu_demo.request import KERNEL, LISTED, sizes
+from relu_demo.session.lines import Session
 
 BLOCK = 16
 """How many channels oneDNN has side by side, at most: as many as floats fit into a register of AVX-512."""
@@ -19,14 +19,11 @@ SPARE = 1.1
 """What is told of the memory that is needed, to what is counted."""
 
 
-def require_capacity(session: Session, listed: int = LISTED) -> None:
-    """Gives None where the session can run, with the values of tensors of up to `listed` elements listed.
-
-    Raises SetupError for a device, dtype or shape that cannot.
-    """
-    setup = session.setup
-    device = usable_device(setup.device)
-    dtype = usable_dtype(setup.dtype)
+def require_capacity(session: Session) -> None:
+    """Raise SetupError for a device, dtype or shape with which the session cannot run."""
+    request = session.request
+    device = usable_device(request.device)
+    dtype = usable_dtype(request.dtype)
     try:
         probe = torch.nn.Conv2d(1, 1, KERNEL, device=device, dtype=dtype)(
             torch.randn(1, 1, KERNEL, KERNEL, device=device, dtype=dtype)
@@ -34,23 +31,25 @@ def require_capacity(session: Session, listed: int = LISTED) -> None:
         torch.relu_(probe.detach())
     except Exception as error:
         words = first_line(error).rstrip(".")
-        raise SetupError("--dtype", f"{setup.device} cannot convolve {setup.dtype} ({words}); give float32") from error
-    needed, free = needed_bytes(session, dtype, listed), free_bytes(device)
+        raise SetupError(
+            "--dtype", f"{request.device} cannot convolve {request.dtype} ({words}); give float32"
+        ) from error
+    needed, free = needed_bytes(session, dtype), free_bytes(device)
     if free is not None and needed > free:
-        fewer = " or fewer --values" if listed > LISTED else ""
+        fewer = " or fewer --values" if request.listed > LISTED else ""
         raise SetupError(
             "--shape",
-            f"{sizes(setup.shape)} in {setup.dtype} needs about {amount(needed)} and {amount(free)} "
-            f"is free on {setup.device}; give a smaller shape{fewer}",
+            f"{sizes(request.shape)} in {request.dtype} needs about {amount(needed)} and {amount(free)} "
+            f"is free on {request.device}; give a smaller shape{fewer}",
         )
 
 
-def needed_bytes(session: Session, dtype: torch.dtype, listed: int = LISTED) -> int:
+def needed_bytes(session: Session, dtype: torch.dtype) -> int:
     """About how many bytes a session needs at its peak, more rather than less.
 
-    That is its tensors, our copies, the convolution's workspace; with up to `listed` elements lists and text as well.
+    That is its tensors, our copies, the convolution's workspace; where values are listed, lists and text as well.
     """
-    batch, channels, height, width = session.setup.shape
+    batch, channels, height, width = session.request.shape
     input = batch, channels, height, width
     output = batch, channels, height - KERNEL + 1, width - KERNEL + 1
     weight = channels, channels, KERNEL, KERNEL
@@ -59,7 +58,7 @@ def needed_bytes(session: Session, dtype: torch.dtype, listed: int = LISTED) -> 
     results = sum(line.source.count(" = ") for line in lines)
     backwards = sum("backward()" in line.source for line in lines)
     kept = 2 * prod(input) + 1.5 * results * prod(output) + (2 + 3 * backwards) * prod(weight)
-    elements = kept + workspace(session.setup.shape, dtype, backwards > 0)
+    elements = kept + workspace(session.request.shape, dtype, backwards > 0)
     # A tensor is shown by the line that makes or changes it, and by its moments.
     moments = sum(line.moment is not None and "." not in line.source for line in lines)
     shown = {
@@ -67,7 +66,7 @@ def needed_bytes(session: Session, dtype: torch.dtype, listed: int = LISTED) -> 
         output: (1 + results / 2, 1.5 * results + moments),
         weight: (2 + 2 * backwards, 2 + 4 * backwards),
     }
-    lists = sum(list_bytes(shape, *times) for shape, times in shown.items() if prod(shape) <= listed)
+    lists = sum(list_bytes(shape, *times) for shape, times in shown.items() if prod(shape) <= session.request.listed)
     return int(SPARE * (torch.finfo(dtype).bits // 8 * elements + lists))
 
 

@@ -14,29 +14,29 @@ import torch
 from relu_demo.errors import LineError, lacks_memory
 from relu_demo.replay.recorder import Recorder
 from relu_demo.replay.trace import Look, Step, TensorState, Trace, TracedPart
-from relu_demo.session.lines import LISTED, Line, Session
+from relu_demo.session.lines import Line, Session
 
 
-def replay(session: Session, listed: int = LISTED) -> Trace:
+def replay(session: Session) -> Trace:
     """Runs every line of `session`, in order, in one namespace, and gives what was seen.
 
-    Values are copied at the moment of looking; a tensor's values are listed in full up to `listed` elements. Every
-    object that was looked at stays alive as long as the trace does, since an `id` or an address says nothing about an
-    object that is gone (Python documentation, `id`).
+    Values are copied at the moment of looking, and listed as the session's request asks. Every object that was
+    looked at stays alive as long as the trace does, since an `id` or an address says nothing about an object that is
+    gone (Python documentation, `id`).
 
     Raises LineError where a line raises that is not expected to.
     """
-    *_, trace = traces(session, listed)
+    *_, trace = traces(session)
     return trace
 
 
-def traces(session: Session, listed: int = LISTED) -> Iterator[Trace]:
+def traces(session: Session) -> Iterator[Trace]:
     """The trace so far, before the first line and after each: a line runs when the trace after it is asked for.
 
     The last is what `replay` gives. Raises LineError where a line raises that is not expected to.
     """
     namespace: dict[str, Any] = {"__name__": "__main__"}
-    recorder = Recorder(listed)
+    recorder = Recorder(session.request.listed)
     before: dict[str, TensorState] = {}
     parts: dict[str, TracedPart] = {}
     yield Trace(session, torch.__version__, (), ())
@@ -80,7 +80,7 @@ def run_line(line: Line, namespace: dict[str, Any]) -> tuple[str, str | None, tu
             exec(compile(line.source + "\n", "<session>", "single"), namespace)
     except Exception as raised:
         if not line.raises or lacks_memory(raised):
-            raise LineError(line, raised) from raised
+            raise LineError(line.source, raised) from raised
         error = str(raised)
         print(f"Traceback (most recent call last):\n  ...\n{type(raised).__name__}: {error}", file=printed)
     finally:

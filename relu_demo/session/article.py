@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from relu_demo.session.lines import BESIDE, KERNEL, MOMENTS, WHOLE, Line, Moment, Part, Session, Setup
+from relu_demo.request import KERNEL, WHOLE, Replay
+from relu_demo.session.lines import BESIDE, MOMENTS, Line, Moment, Part, Session
 
 O1 = (
     "-.1162, .5905, 1.0601, -.1423, .7013, .1079, .1096, -.3253, -.6799",
@@ -14,15 +15,15 @@ O1 = (
 """o1 as the article prints it before ReLU: each channel's 3 by 3 numbers, row by row."""
 
 
-def solving(device: str, placement: str) -> Iterator[tuple[str, str]]:
-    """The lines, each with a comment, after which `conv1(input)` gives O1. `placement` ends the call that makes it.
+def solving(device: str, placed: str) -> Iterator[tuple[str, str]]:
+    """The lines, each with a comment, after which `conv1(input)` gives O1. `placed` ends the call that makes it.
 
     They need the default shape, of 9 places under the kernel with 27 numbers each: 9 equations for the 27 weights of
     each channel. There is an exact solution for any input whose 9 places are linearly independent.
     """
     for channel, numbers in enumerate(O1):
         yield f"c{channel} = [{numbers}]", ""
-    yield f"article = torch.tensor([c0, c1, c2]{placement})", "its o1, a row for each channel"
+    yield f"article = torch.tensor([c0, c1, c2]{placed})", "its o1, a row for each channel"
     yield "missing = article - conv1.bias[:, None]", "what the weights must give"
     yield "seen = nn.functional.unfold(input, 3)[0]", "a column for each place of conv1"
     yield "solved = missing @ torch.linalg.pinv(seen)", "by least squares"
@@ -33,22 +34,29 @@ def solving(device: str, placement: str) -> Iterator[tuple[str, str]]:
         yield "torch.backends.cudnn.allow_tf32 = False", "four decimals need all of float32"
 
 
-def preparation(setup: Setup) -> Part:
-    """The lines that both halves share: seed, layers and input. Defaults are left out, as one would in a REPL."""
-    channels, placement = setup.shape[1], setup.placement
-    shape = ", ".join(map(str, setup.shape))
+def placement(request: Replay) -> str:
+    """Return the arguments, after others, that make a tensor or a layer on the request's device with its dtype."""
+    device = f', device="{request.device}"' if request.device != Replay.device else ""
+    dtype = f", dtype=torch.{request.dtype}" if request.dtype != Replay.dtype else ""
+    return device + dtype
+
+
+def preparation(request: Replay) -> Part:
+    """Return the lines that both halves share: seed, layers, input. Defaults are left out, as one would in a REPL."""
+    channels, placed = request.shape[1], placement(request)
+    shape = ", ".join(map(str, request.shape))
     return Part(
         "preparation",
         "Preparation",
         (
             Line("import torch"),
             Line("import torch.nn as nn"),
-            Line(f"torch.manual_seed({setup.seed})", "with this seed, these numbers"),
-            Line(f"conv1 = nn.Conv2d({channels}, {channels}, kernel_size={KERNEL}{placement})"),
+            Line(f"torch.manual_seed({request.seed})", "with this seed, these numbers"),
+            Line(f"conv1 = nn.Conv2d({channels}, {channels}, kernel_size={KERNEL}{placed})"),
             Line("rl1 = nn.ReLU(inplace=True)", "will write over what it is given"),
             Line("rl2 = nn.ReLU()", "will leave what it is given alone"),
-            Line(f"input = torch.randn({shape}{placement})"),
-            *(Line(*line) for line in solving(setup.device, placement) if setup.article),
+            Line(f"input = torch.randn({shape}{placed})"),
+            *(Line(*line) for line in solving(request.device, placed) if request.article),
         ),
     )
 
@@ -92,8 +100,8 @@ ARTICLE: Mapping[str, tuple[str, tuple[Part, ...]]] = {
 """The scenarios that replay the article's session, by name: a title, and the halves that run after the preparation."""
 
 
-def article(scenario: str, setup: Setup) -> Session:
-    """The article's session as `scenario`, a key of ARTICLE, wants it. Raises KeyError for any other scenario."""
-    title, halves = ARTICLE[scenario]
-    layout = BESIDE if scenario == "compare" else MOMENTS
-    return Session(scenario, title, setup, (preparation(setup), *halves), layout)
+def article(request: Replay) -> Session:
+    """Return the article's session for a scenario that is a key of ARTICLE. Raise KeyError for any other scenario."""
+    title, halves = ARTICLE[request.scenario]
+    layout = BESIDE if request.scenario == "compare" else MOMENTS
+    return Session(request, title, (preparation(request), *halves), layout)

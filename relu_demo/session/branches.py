@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from relu_demo.session.article import preparation
-from relu_demo.session.lines import DIFFERENCES, KERNEL, Line, Moment, Part, Session, Setup
+from relu_demo.request import KERNEL, Replay
+from relu_demo.session.article import placement, preparation
+from relu_demo.session.lines import DIFFERENCES, Line, Moment, Part, Session
 
 X, H1, H2 = Moment("x", "x as conv2 reads it"), Moment("h1", "h1"), Moment("h2", "h2")
 GRADIENTS = Moment("conv1_grad", "conv1.weight.grad"), Moment("conv2_grad", "conv2.weight.grad")
@@ -92,13 +93,13 @@ LEAF = Part(
 )
 
 
-def branches(setup: Setup) -> Session:
+def branches(request: Replay) -> Session:
     """Both faults of an in-place ReLU in a network with branches, their cures, and the third way to fail.
 
     conv2 pads its input, so that any x that conv1 can give will do.
     """
-    channels, placement = setup.shape[1], setup.placement
-    start = preparation(setup)
-    conv2 = Line(f"conv2 = nn.Conv2d({channels}, {channels}, kernel_size={KERNEL}, padding=1{placement})")
+    channels, placed = request.shape[1], placement(request)
+    start = preparation(request)
+    conv2 = Line(f"conv2 = nn.Conv2d({channels}, {channels}, kernel_size={KERNEL}, padding=1{placed})")
     parts = (Part(start.key, start.title, (*start.lines, conv2)), RIGHT, SILENT, LOUD, *CURES, LEAF)
-    return Session("branches", "Two branches that read one tensor", setup, parts, DIFFERENCES, pictured="x")
+    return Session(request, "Two branches that read one tensor", parts, DIFFERENCES, pictured="x")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from relu_demo.request import command_line, other_than_default
+from relu_demo.request import Replay
 
 
 @dataclass(frozen=True)
@@ -48,59 +48,20 @@ class Part:
     reference: str = ""
 
 
-@dataclass(frozen=True)
-class Setup:
-    """What a session runs on: seed, shape of the input (N, C, H, W), device and dtype, as PyTorch names them.
-
-    With `article` conv1 is solved for the numbers that the article prints, which have the default shape and dtype.
-    """
-
-    seed: int
-    shape: tuple[int, int, int, int] = (1, 3, 5, 5)
-    device: str = "cpu"
-    dtype: str = "float32"
-    article: bool = False
-
-    @property
-    def placement(self) -> str:
-        """The arguments, after others, that make a tensor or a layer on this device with this dtype."""
-        device = f', device="{self.device}"' if self.device != Setup.device else ""
-        dtype = f", dtype=torch.{self.dtype}" if self.dtype != Setup.dtype else ""
-        return device + dtype
-
-
-WHOLE = "session"
-"""The scenario that runs where none is asked for."""
-
 MOMENTS, BESIDE, DIFFERENCES = "moments", "beside", "differences"
 """The layouts of a session."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """The lines of one scenario, in the order in which they run, all in one namespace.
+    """The lines that answer a request, in the order in which they run, all in one namespace.
 
     `layout` tells the views what the session is about: each part's MOMENTS, its parts BESIDE each other, or the
     DIFFERENCES of each part from another, with a picture of who reads and who writes the tensor named `pictured`.
     """
 
-    scenario: str
+    request: Replay
     title: str
-    setup: Setup
     parts: tuple[Part, ...]
     layout: str = MOMENTS
     pictured: str = ""
-
-    @property
-    def command(self) -> str:
-        """The command line that replays this session with the same numbers."""
-        scenario = [] if self.scenario == WHOLE else [f"--{self.scenario}"]
-        others = other_than_default(self.setup, ("shape", "device", "dtype", "article"))
-        return command_line(scenario, {"seed": self.setup.seed, **others})
-
-
-LISTED = 1000
-"""Up to how many elements a tensor's values are listed where nobody asks for more."""
-
-KERNEL = 3
-"""Height and width of conv1's kernel, in elements: the smallest input that it can read."""

@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, TextIO, cast
 
+from relu_demo.request import command_line
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from relu_demo.claims.report import Report
+    from relu_demo.claims.report import SessionReport
     from relu_demo.memory.situations import MemoryReport
-    from relu_demo.network.asked import Answer
+    from relu_demo.network.report import CheckReport
 
-    AnyReport = Report | MemoryReport | Answer
+    AnyReport = SessionReport | MemoryReport | CheckReport
     """What a view can show."""
 
 VIEWS: Mapping[str, str] = {
@@ -51,8 +53,8 @@ def view_named(name: str) -> View:
     return cast(View, import_module(VIEWS[name]))
 
 
-def saved(name: str, report: AnyReport, ending: str) -> str:
-    """What a file of that ending, one of ENDINGS, is to hold: the screen of the view of that name, one of SCREENS."""
+def file_text(name: str, report: AnyReport, ending: str) -> str:
+    """Return what a file of an ending in ENDINGS holds: the screen of the view of that name, one of SCREENS."""
     view = view_named(name)
     if ending == ".txt":
         text = io.StringIO()
@@ -60,4 +62,4 @@ def saved(name: str, report: AnyReport, ending: str) -> str:
         return text.getvalue()
     from relu_demo.views.screen import PICTURES
 
-    return PICTURES[ending](cast(ScreenView, view).screen(report), report.command)
+    return PICTURES[ending](cast(ScreenView, view).screen(report), command_line(report.request))

@@ -12,7 +12,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from relu_demo.network.report import Call, Effect, Report
+from relu_demo.network.report import Call, CheckReport, Effect
+from relu_demo.request import command_line
 from relu_demo.sanitizer.place import Place
 from relu_demo.views.parts import NARROW, header
 from relu_demo.views.screen import show
@@ -36,14 +37,15 @@ PLACES = 8
 class CheckScreen:
     """The whole screen of a check."""
 
-    report: Report
-    command: str = ""
-    torch_version: str = ""
+    report: CheckReport
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         report = self.report
         title = f"The in-place calls of {report.network}"
-        yield from header(title, self.command, self.torch_version) if self.command else (Text(title, style="bold"),)
+        if report.request:
+            yield from header(title, command_line(report.request), report.torch_version)
+        else:
+            yield Text(title, style="bold")
         yield from _summary(report)
         if report.calls:
             yield from ("", Text("Calls with inplace=True: what each does alone, the others off", style="bold"))
@@ -61,14 +63,14 @@ class CheckScreen:
             yield from (Text(f"{u.module or 'the network'} ({u.type}): {u.why}") for u in report.unseen)
 
 
-def report_text(report: Report) -> str:
+def report_text(report: CheckReport) -> str:
     """The screen as plain text."""
     text = StringIO()
     show(CheckScreen(report), text)
     return text.getvalue()
 
 
-def report_html(report: Report) -> str:
+def report_html(report: CheckReport) -> str:
     """The screen for a notebook: one `<pre>`, 100 columns wide."""
     console = Console(record=True, width=100, file=StringIO(), highlight=False, markup=False, emoji=False)
     console.print(CheckScreen(report))
@@ -76,7 +78,7 @@ def report_html(report: Report) -> str:
     return console.export_html(inline_styles=True, code_format=f'<pre style="{style}">{{code}}</pre>')
 
 
-def _summary(report: Report) -> Iterator[RenderableType]:
+def _summary(report: CheckReport) -> Iterator[RenderableType]:
     mode = "training" if report.training else "evaluation"
     grad = "recorded by autograd" if report.grad else "not recorded by autograd"
     yield Text(f"{mode}, {grad}, on {report.device}", style="dim")
@@ -149,7 +151,7 @@ def _effect(effect: Effect) -> Iterator[str]:
         yield f"PyTorch: {_words(effect.words)}"
 
 
-def _whole(report: Report) -> Iterator[Text]:
+def _whole(report: CheckReport) -> Iterator[Text]:
     whole = report.as_written
     if whole.forward_error:
         yield Text(f"The forward raises: {whole.forward_error}")
@@ -173,7 +175,7 @@ def _whole(report: Report) -> Iterator[Text]:
         yield Text(f"Together: {_place(writer)} writes over what {_place(saver)} saved.")
 
 
-def _advice(report: Report) -> Iterator[Text]:
+def _advice(report: CheckReport) -> Iterator[Text]:
     advice = report.advice
     rows = {call.index: call for call in (*report.calls, *report.off)}
     if not advice.turn_off and not advice.turn_on:

@@ -7,10 +7,11 @@ import math
 from typing import TYPE_CHECKING, Any, TextIO
 
 from relu_demo import __version__
-from relu_demo.claims.report import Finding, Report
+from relu_demo.claims.report import Finding, SessionReport
 from relu_demo.memory.situations import Measurement, MemoryReport
-from relu_demo.network.asked import Answer
+from relu_demo.network.report import CheckReport
 from relu_demo.replay.trace import Look, Nested, Node, Step, TensorState, TracedPart
+from relu_demo.request import command_line
 
 if TYPE_CHECKING:
     from relu_demo.views import AnyReport
@@ -26,34 +27,29 @@ def show(report: AnyReport, out: TextIO) -> None:
 
 def document(report: AnyReport) -> dict[str, Any]:
     """The report as plain data. Properties have PyTorch's own names."""
-    if isinstance(report, Answer):
+    if isinstance(report, CheckReport):
         body = check_document(report)
     else:
         body = memory_document(report) if isinstance(report, MemoryReport) else session_document(report)
     about = {"schema_version": SCHEMA_VERSION, "relu_demo": __version__, "torch": report.torch_version}
-    return {**about, "command": report.command, **body, "ok": report.ok}
+    return {**about, "command": command_line(report.request), **body, "ok": report.ok}
 
 
-def check_document(answer: Answer) -> dict[str, Any]:
-    """What a check found, with the question."""
-    return {
-        "scenario": "check",
-        "target": answer.asked.target,
-        "seed": answer.asked.seed,
-        "shapes": answer.asked.shapes,
-        "dtype": answer.asked.dtype,
-        **answer.report.to_dict(),
-    }
+def check_document(report: CheckReport) -> dict[str, Any]:
+    """What a check was asked on the command line, and what it found."""
+    names = ("scenario", "target", "seed", "shapes", "dtype")
+    asked = {name: getattr(report.request, name) for name in names} if report.request else {}
+    return {**asked, **report.to_dict()}
 
 
 def memory_document(report: MemoryReport) -> dict[str, Any]:
     """What was measured, in bytes."""
     return {
-        "scenario": "memory",
-        "shape": report.options.shape,
-        "device": report.options.device,
+        "scenario": report.request.scenario,
+        "shape": report.request.shape,
+        "device": report.request.device,
         "dtype": "float32",
-        "depth": report.options.depth,
+        "depth": report.request.depth,
         "rows": [measurement(row) for row in report.rows],
         "growth": [measurement(row) for row in report.growth],
         "claims": [claim(finding) for finding in report.findings],
@@ -77,16 +73,16 @@ def measurement(row: Measurement) -> dict[str, Any]:
     }
 
 
-def session_document(report: Report) -> dict[str, Any]:
+def session_document(report: SessionReport) -> dict[str, Any]:
     """What a session's replay saw."""
-    session, setup = report.trace.session, report.trace.session.setup
+    request = report.request
     return {
-        "scenario": session.scenario,
-        "seed": setup.seed,
-        "shape": setup.shape,
-        "device": setup.device,
-        "dtype": setup.dtype,
-        "article": setup.article,
+        "scenario": request.scenario,
+        "seed": request.seed,
+        "shape": request.shape,
+        "device": request.device,
+        "dtype": request.dtype,
+        "article": request.article,
         "parts": {part.key: part_document(part) for part in report.trace.parts},
         "claims": [claim(finding) for finding in report.findings],
     }

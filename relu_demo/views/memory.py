@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from relu_demo.memory.situations import Figures, Measurement, MemoryReport
+from relu_demo.request import command_line
 from relu_demo.views.claims import claims
 from relu_demo.views.parts import CHANGED, MARK, NARROW, header
 
@@ -24,10 +25,12 @@ class MemoryScreen:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         report = self.report
-        yield from header("Bytes really allocated, in place and not", report.command, report.torch_version)
-        unit, shape = report.rows[0].unit, report.options.shape
+        yield from header(
+            "Bytes really allocated, in place and not", command_line(report.request), report.torch_version
+        )
+        unit, shape = report.rows[0].unit, report.request.shape
         yield Text(
-            f"One unit is one activation: {shape} float32 on {report.options.device}, {unit:,} bytes", style="dim"
+            f"One unit is one activation: {shape} float32 on {report.request.device}, {unit:,} bytes", style="dim"
         )
         live, peak = ("#", "-") if options.ascii_only else ("█", "░")
         yield Text(f"live after the forward {live * 4}, and what more there is at the peak {peak * 4}", style="dim")

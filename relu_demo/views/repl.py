@@ -14,7 +14,7 @@ from rich.style import Style
 from rich.syntax import ANSISyntaxTheme, Syntax
 from rich.text import Text
 
-from relu_demo.claims.report import Report, Verdict
+from relu_demo.claims.report import SessionReport, Verdict
 from relu_demo.replay.trace import Step, Trace
 from relu_demo.views.screen import show as write
 
@@ -34,12 +34,12 @@ COLOURS = ANSISyntaxTheme(
 NUMBER = re.compile(r"\d+")
 
 
-def show(report: Report, out: TextIO) -> None:
+def show(report: SessionReport, out: TextIO) -> None:
     """Writes the transcript. Its lines are as long as they are."""
     write(screen(report), out, wrap=False)
 
 
-def screen(report: Report) -> RenderableType:
+def screen(report: SessionReport) -> RenderableType:
     """The whole transcript of a report."""
     return Transcript(report)
 
@@ -52,7 +52,7 @@ class Transcript:
     empty line of output is <BLANKLINE>, an address is 0x..., and a line that prints an id is not run again.
     """
 
-    report: Report
+    report: SessionReport
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         trace = self.report.trace

@@ -11,8 +11,9 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.segment import Segment
 from rich.text import Text
 
-from relu_demo.claims.report import Finding, Report, Verdict
+from relu_demo.claims.report import Finding, SessionReport, Verdict
 from relu_demo.replay.trace import Step, Trace
+from relu_demo.request import command_line
 from relu_demo.session.lines import Line
 from relu_demo.views.claims import VERDICTS, claims
 from relu_demo.views.parts import MARK, NARROW, code, header
@@ -37,7 +38,7 @@ Render = Callable[[RenderableType], Lines]
 
 
 @dataclass(frozen=True)
-class Screen:
+class StepScreen:
     """The screen after the first `at` lines of a trace that may go on, as high as `options.height`.
 
     One line beyond the last it shows `findings`, which are empty until all has run. `running` says that the next line
@@ -189,11 +190,13 @@ def first_fitting(renderables: Iterator[RenderableType], room: int, render: Rend
 
 def show(report: AnyReport, out: TextIO) -> None:
     """Writes what stays behind when the stepping is over: how to see it again, and the verdicts at its end."""
-    if not isinstance(report, Report):
+    if not isinstance(report, SessionReport):
         raise TypeError("only a session can be shown step by step")
-    session, screen = report.trace.session, Screen(report.trace, findings=report.findings)
+    session, screen = report.trace.session, StepScreen(report.trace, findings=report.findings)
     if screen.ran < screen.lines:
         end: Sequence[RenderableType] = [Text(f"Ended after {screen.ran} of {screen.lines} lines.")]
     else:
         end = ["", *claims(report.findings)]
-    write(Group(*header(session.title, f"{session.command} --step", report.trace.torch_version), *end), out)
+    write(
+        Group(*header(session.title, f"{command_line(session.request)} --step", report.trace.torch_version), *end), out
+    )

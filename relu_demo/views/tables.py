@@ -10,10 +10,11 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from relu_demo.claims.report import Report
+from relu_demo.claims.report import SessionReport
 from relu_demo.memory.situations import MemoryReport
-from relu_demo.network.asked import Answer
+from relu_demo.network.report import CheckReport
 from relu_demo.replay.trace import TracedPart
+from relu_demo.request import command_line
 from relu_demo.session.lines import BESIDE, DIFFERENCES
 from relu_demo.views.claims import claims
 from relu_demo.views.differences import Differences
@@ -37,26 +38,26 @@ def show(report: AnyReport, out: TextIO) -> None:
 
 def screen(report: AnyReport) -> RenderableType:
     """The whole screen of a report. What another kind of report needs is not imported."""
-    if isinstance(report, Answer):
+    if isinstance(report, CheckReport):
         from relu_demo.views.check import CheckScreen
 
-        return CheckScreen(report.report, report.command, report.torch_version)
+        return CheckScreen(report)
     if isinstance(report, MemoryReport):
         from relu_demo.views.memory import MemoryScreen
 
         return MemoryScreen(report)
-    return Screen(report)
+    return SessionScreen(report)
 
 
 @dataclass(frozen=True)
-class Screen:
-    """The whole screen of a report."""
+class SessionScreen:
+    """The whole screen of a session's replay."""
 
-    report: Report
+    report: SessionReport
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         trace = self.report.trace
-        yield from header(trace.session.title, trace.session.command, trace.torch_version)
+        yield from header(trace.session.title, command_line(self.report.request), trace.torch_version)
         if trace.session.layout == DIFFERENCES:
             for part in trace.parts:
                 done = [step for step in part.steps if not step.line.moment]

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from support.commands import Demo
 
 from relu_demo.claims.judge import judge
-from relu_demo.claims.report import Report, Verdict
+from relu_demo.claims.report import SessionReport, Verdict
 from relu_demo.replay.replay import replay
+from relu_demo.request import Replay
 from relu_demo.session.article import ARTICLE, article
-from relu_demo.session.lines import Part, Session, Setup
+from relu_demo.session.lines import Part, Session
 
 
 def test_compare_judges_claims_1_to_7(demo: Demo) -> None:
@@ -45,7 +46,7 @@ def test_an_input_without_negatives_cannot_show_what_is_zeroed(demo: Demo) -> No
 def altered(part: Part, old: str, new: str) -> Session:
     """The article's comparison with one line of one half replaced: a PyTorch that behaves otherwise."""
     lines = tuple(dataclasses.replace(line, source=new) if line.source == old else line for line in part.lines)
-    session = article("compare", Setup(seed=7))
+    session = article(Replay("compare", 7))
     changed = dataclasses.replace(part, lines=lines)
     return dataclasses.replace(session, parts=tuple(changed if p.key == part.key else p for p in session.parts))
 
@@ -68,7 +69,7 @@ def test_a_pytorch_that_behaves_otherwise_is_found_out(part: str, old: str, new:
     trace = replay(altered(halves[part], old, new))
     findings = judge(trace)
     assert {finding.number for finding in findings if finding.verdict is Verdict.FAILS} == failing
-    assert not Report(trace, findings).ok
+    assert not SessionReport(trace, findings).ok
 
 
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(3, 9), st.integers(3, 9))
@@ -77,9 +78,9 @@ shapes = st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(3, 9), st.i
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(-(2**63), 2**64 - 1), shape=shapes, dtype=st.sampled_from(["float32", "float64", "bfloat16"]))
 def test_no_claim_fails_for_any_seed_shape_or_dtype(seed: int, shape: tuple[int, int, int, int], dtype: str) -> None:
-    trace = replay(article("compare", Setup(seed, shape, dtype=dtype)))
+    trace = replay(article(Replay("compare", seed, shape, dtype=dtype)))
     findings = judge(trace)
-    assert Report(trace, findings).ok, findings
+    assert SessionReport(trace, findings).ok, findings
     negatives = trace.parts[1].looks["o1_before"].state.values.negatives
     unshown = {finding.number for finding in findings if finding.verdict is Verdict.UNSHOWN}
     assert unshown == (set() if negatives else {2, 6})

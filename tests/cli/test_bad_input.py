@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.commands import Demo, held
 
-from relu_demo.cli.command import SESSIONS, run
+from relu_demo.cli.run import run
 from relu_demo.session.lines import Line, Part, Session
+from relu_demo.session.sessions import SESSIONS
 
 BAD = {
     "two scenarios": (["--compare", "--inplace"], "--compare and --inplace are two scenarios; give one of them"),
@@ -121,7 +122,7 @@ def test_a_line_for_which_memory_runs_out_is_told_even_where_it_may_raise(
     demo: Demo, monkeypatch: pytest.MonkeyPatch, source: str, raises: bool
 ) -> None:
     part = Part("part", "A part", (Line("import torch"), Line(source, raises=raises)))
-    monkeypatch.setitem(SESSIONS, "branches", lambda setup: Session("branches", "", setup, (part,)))
+    monkeypatch.setitem(SESSIONS, "branches", lambda request: Session(request, "", (part,)))
     result = demo("--branches")
     held(result.code, result.out, result.err)
     assert result.err.startswith("relu-demo: PyTorch cannot run 'raise ")

@@ -19,7 +19,8 @@ import relu_demo.scenarios
 from relu_demo.claims.report import Verdict
 from relu_demo.memory.claim import judge
 from relu_demo.memory.measure import measure
-from relu_demo.memory.situations import Measurement, Options
+from relu_demo.memory.situations import Measurement
+from relu_demo.request import Measure
 
 
 def test_every_situation_has_figures_in_units_and_bytes_bars_and_a_reason(demo: Demo) -> None:
@@ -93,7 +94,7 @@ def test_a_pytorch_whose_in_place_saves_nothing_is_found_out(demo: Demo, monkeyp
 
 
 def test_in_place_that_takes_more_does_not_hold_either() -> None:
-    found = measure(Options((1, 2, 4, 4), depth=1))
+    found = measure(Measure((1, 2, 4, 4), depth=1))
     (holds,) = judge(found)
     assert holds.verdict is Verdict.HOLDS
     (worse,) = judge([replace(row, in_place=row.out_of_place, out_of_place=row.in_place) for row in found])
@@ -104,9 +105,9 @@ def test_in_place_that_takes_more_does_not_hold_either() -> None:
 def test_the_device_asked_for_is_the_one_that_is_measured(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def spy(options: Options, progress: Any, rows: Any) -> tuple[Measurement, ...]:
-        asked.append(options.device)
-        return measure(replace(options, device="cpu"), progress, rows)
+    def spy(request: Measure, progress: Any, rows: Any) -> tuple[Measurement, ...]:
+        asked.append(request.device)
+        return measure(replace(request, device="cpu"), progress, rows)
 
     monkeypatch.setattr(relu_demo.scenarios, "usable_device", torch.device)
     monkeypatch.setattr(relu_demo.machine.free_memory, "free_bytes", lambda device: None)

@@ -221,7 +221,7 @@ def test_a_document_has_no_screen(demo: Demo, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-IN_PROCESS = "import sys; from relu_demo.cli.command import run; sys.exit(run({!r}))"
+IN_PROCESS = "import sys; from relu_demo.cli.run import run; sys.exit(run({!r}))"
 """Takes any argument, even one that no process can be given."""
 
 

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from support.commands import Demo, command_environment
 
-from relu_demo.cli.command import SESSIONS
-from relu_demo.session.lines import Setup
+from relu_demo.request import Replay
+from relu_demo.session.sessions import SESSIONS
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 COMMAND = ["-m", "relu_demo", "--step", "--seed", "7"]
@@ -240,7 +240,7 @@ def test_b_looks_back_and_nothing_runs_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("scenario", "article"), [*((name, False) for name in SESSIONS), ("inplace", True)])
 def test_every_scenario_ends_with_the_verdicts_and_leaves_them_behind(scenario: str, article: bool) -> None:
     options = [] if scenario == "session" else [f"--{scenario}"]
-    lines = sum(len(part.lines) for part in SESSIONS[scenario](Setup(7, article=article)).parts)
+    lines = sum(len(part.lines) for part in SESSIONS[scenario](Replay(scenario, 7, article=article)).parts)
     after = ["--article"] if article else []
     with desk(*options, *after) as person:
         person.go(lines, of=lines)

@@ -24,17 +24,16 @@ from relu_demo.memory.measure import measure
 from relu_demo.memory.saved import COPY, INPUT, RESULT, saved
 from relu_demo.memory.situations import (
     ACTIVATIONS,
-    MAX_DEPTH,
     Figures,
     Measurement,
-    Options,
     bytes_needed,
     growth,
     situations,
 )
+from relu_demo.request import MAX_DEPTH, Measure
 
 ROOT = Path(__file__).parents[2]
-SMALL = Options((1, 4, 8, 8), depth=2)
+SMALL = Measure((1, 4, 8, 8), depth=2)
 
 pinned = pytest.mark.skipif(
     not torch.__version__.startswith("2.13.")
@@ -46,7 +45,7 @@ pinned = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def table() -> dict[str, Measurement]:
-    return {found.situation.key: found for found in measure(Options())}
+    return {found.situation.key: found for found in measure(Measure())}
 
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -65,8 +64,8 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 MEASURE = """
 from relu_demo.memory.measure import measure
-from relu_demo.memory.situations import Options
-found = [dataclasses.asdict(each) for each in measure(Options((2, 16, 24, 24), depth=3))]
+from relu_demo.request import Measure
+found = [dataclasses.asdict(each) for each in measure(Measure((2, 16, 24, 24), depth=3))]
 """
 
 
@@ -74,7 +73,7 @@ found = [dataclasses.asdict(each) for each in measure(Options((2, 16, 24, 24), d
 
 
 def test_the_rows_are_the_repl_the_relu_chains_and_the_other_activations() -> None:
-    rows = situations(Options(depth=5))
+    rows = situations(Measure(depth=5))
     assert [row.key for row in rows] == [
         "repl",
         "conv_relu_no_grad",
@@ -88,7 +87,7 @@ def test_the_rows_are_the_repl_the_relu_chains_and_the_other_activations() -> No
 
 
 def test_growth_has_each_relu_chain_at_each_depth() -> None:
-    rows = growth(Options(depth=3))
+    rows = growth(Measure(depth=3))
     assert [row.depth for row in rows] == [1] * 4 + [2] * 4 + [3] * 4
     assert {row.activation for row in rows} == {"ReLU"}
 
@@ -121,7 +120,7 @@ def test_what_is_saved_is_read_from_the_node() -> None:
 
 
 def test_without_grad_the_live_bytes_do_not_grow_with_depth_and_in_training_they_do() -> None:
-    found = measure(SMALL, rows=growth(Options(SMALL.shape, depth=4)))
+    found = measure(SMALL, rows=growth(Measure(SMALL.shape, depth=4)))
     for norm in (None, "BatchNorm2d"):
         chain = [each for each in found if each.situation.norm == norm]
         assert len({each.in_place.live for each in chain if not each.situation.training}) == 1
@@ -204,9 +203,10 @@ def test_the_number_of_threads_is_left_as_it_was() -> None:
 def test_a_chain_measured_with_many_threads_has_the_bytes_of_one() -> None:
     code = """
 from relu_demo.memory.measure import measure
-from relu_demo.memory.situations import Options, situations
-options = Options((1, 16, 272, 272), depth=2)  # large enough to be left to all threads
-found = [dataclasses.asdict(each) for each in measure(options, rows=situations(options)[:6])]
+from relu_demo.memory.situations import situations
+from relu_demo.request import Measure
+request = Measure((1, 16, 272, 272), depth=2)  # large enough to be left to all threads
+found = [dataclasses.asdict(each) for each in measure(request, rows=situations(request)[:6])]
 print(json.dumps(found))
 """
     one, two = (python(code, OMP_NUM_THREADS=threads, OMP_WAIT_POLICY="passive") for threads in ("1", "2"))
@@ -261,8 +261,8 @@ def test_stderr_works_between_situations() -> None:
     run = python(
         """
 from relu_demo.memory.measure import measure
-from relu_demo.memory.situations import Options
-measure(Options((1, 2, 4, 4), depth=1), lambda done, of: os.write(2, b"%d/%d " % (done, of)))
+from relu_demo.request import Measure
+measure(Measure((1, 2, 4, 4), depth=1), lambda done, of: os.write(2, b"%d/%d " % (done, of)))
 """
     )
     assert run.stderr == " ".join(f"{done}/11" for done in range(12)) + " "
@@ -328,7 +328,7 @@ def test_a_fault_in_the_forward_is_seen_and_the_next_measurement_works() -> None
 
 
 def test_pure_data_without_torch() -> None:
-    code = "import sys, relu_demo.memory.situations as m; m.bytes_needed(m.Options()); print('torch' in sys.modules)"
+    code = "import sys, relu_demo.memory.situations as m; m.bytes_needed(m.Measure()); print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.stdout == "False\n", run.stderr
 
@@ -345,12 +345,12 @@ def test_pure_data_without_torch() -> None:
 )
 def test_options_that_no_chain_can_have(shape: tuple[int, int, int, int], depth: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Options(shape, depth)
+        Measure(shape, depth)
 
 
 def test_a_device_that_cannot_be_listened_to() -> None:
     with pytest.raises(ValueError, match=r"device meta.*give cpu or cuda"):
-        measure(Options(device="meta"))
+        measure(Measure(device="meta"))
 
 
 @settings(max_examples=15, deadline=None)
@@ -359,21 +359,21 @@ def test_a_device_that_cannot_be_listened_to() -> None:
     depth=st.integers(1, 4),
 )
 def test_bytes_needed_is_never_less_than_what_any_situation_takes(shape: tuple[int, int, int, int], depth: int) -> None:
-    options = Options(shape, depth)
+    request = Measure(shape, depth)
     channels = shape[1]
     weights = depth * (9 * channels + 1) * channels * 4
-    for each in measure(options):
+    for each in measure(request):
         most = max(each.out_of_place.peak, each.in_place.peak) + each.unit + weights
-        assert most <= bytes_needed(options), each.situation.title
+        assert most <= bytes_needed(request), each.situation.title
 
 
 def test_bytes_needed_is_not_far_more_than_what_is_taken(table: dict[str, Measurement]) -> None:
     most = max(max(each.out_of_place.peak, each.in_place.peak) for each in table.values())
-    assert bytes_needed(Options()) < 2 * most
+    assert bytes_needed(Measure()) < 2 * most
 
 
 def test_bytes_needed_of_what_no_machine_has() -> None:
-    assert bytes_needed(Options((10**6, 10**4, 10**5, 10**5), depth=16)) > 10**20
+    assert bytes_needed(Measure((10**6, 10**4, 10**5, 10**5), depth=16)) > 10**20
 
 
 # On another device
@@ -388,7 +388,7 @@ def test_weights_and_input_are_on_the_device(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(relu_demo.memory.measure, "listen", spy)
     monkeypatch.setattr(relu_demo.memory.measure, "saved", lambda layer, device: (device,))
-    found = measure(Options(SMALL.shape, depth=2, device="meta"))
+    found = measure(Measure(SMALL.shape, depth=2, device="meta"))
     assert {each.in_place for each in found} == {Figures(1, 1)}
     assert "ELU's backward keeps meta, not its input" in {each.why for each in found}
 
@@ -444,6 +444,6 @@ def test_on_cuda_the_bytes_are_the_allocators() -> None:
 
 @cuda
 def test_on_cuda_every_row_has_at_least_its_result() -> None:
-    for each in measure(Options(device="cuda")):
+    for each in measure(Measure(device="cuda")):
         for figures in (each.out_of_place, each.in_place):
             assert each.unit <= figures.live <= figures.peak

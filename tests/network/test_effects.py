@@ -22,7 +22,7 @@ from support.nets import Net, Squared, kinds, line_of, only
 from torch import Tensor, nn
 from torch.utils import dlpack
 
-from relu_demo.network.check import check
+from relu_demo.api import check
 
 
 class PreActivation(nn.Module):

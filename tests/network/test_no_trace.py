@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from relu_demo.api import check
 from relu_demo.errors import NetworkError
-from relu_demo.network.check import check
 
 
 class Busy(nn.Module):

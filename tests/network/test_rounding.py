@@ -9,7 +9,7 @@ import torch
 from support.nets import Net, kinds, only
 from torch import Tensor, nn
 
-from relu_demo.network.check import check
+from relu_demo.api import check
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from relu_demo.network.check import check, examine
+from relu_demo.api import check
+from relu_demo.network.check import examine
 from relu_demo.network.meter import Meter
 from relu_demo.network.runs import Runner
 from relu_demo.network.state.snapshot import Snapshot

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from relu_demo.api import check
 from relu_demo.errors import BadInput, NetworkError
-from relu_demo.network.check import check
 from relu_demo.network.target import load
 from relu_demo.sanitizer.frames import is_users
 

@@ -13,8 +13,8 @@ from support.nets import Net, Squared, kinds, only
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from relu_demo.api import check
 from relu_demo.errors import BadInput, NetworkError
-from relu_demo.network.check import check
 
 
 def test_what_is_compiled_away_is_named_and_never_called_safe() -> None:

@@ -10,9 +10,9 @@ import torch
 
 from oracle.generator import network
 from oracle.truth import Truth, apart, truth
+from relu_demo.api import check
 from relu_demo.errors import NetworkError
-from relu_demo.network.check import check
-from relu_demo.network.report import Call, Report
+from relu_demo.network.report import Call, CheckReport
 
 
 def disagreements(seed: int, tally: Counter[str]) -> list[str]:
@@ -51,7 +51,7 @@ def _disagreements(seed: int, tally: Counter[str]) -> Iterator[str]:
             yield f"call {call.index} {call.place.operation}: backward breaks, and nobody is named who saved what"
 
 
-def _advised(seed: int, report: Report, real: Truth, tally: Counter[str]) -> Iterator[str]:
+def _advised(seed: int, report: CheckReport, real: Truth, tally: Counter[str]) -> Iterator[str]:
     """The advice is followed, by the oracle: then the network does what it does with everything out of place."""
     advice = report.advice
     written = {k for k, on in enumerate(real.written) if on}
@@ -72,7 +72,7 @@ def _advised(seed: int, report: Report, real: Truth, tally: Counter[str]) -> Ite
         yield f"as advised (off {sorted(off)}, on {sorted(on)}), not as out of place: {different}"
 
 
-def _unnamed(call: Call, report: Report) -> bool:
+def _unnamed(call: Call, report: CheckReport) -> bool:
     """Whether the call makes a saved tensor stale, and nothing in the report says who saved it."""
     whole = report.as_written
     told = any(call.index in (c.saved_by_call, c.overwritten_by_call) for c in whole.conflicts)
@@ -85,7 +85,7 @@ def _unnamed(call: Call, report: Report) -> bool:
     )
 
 
-def _checked(seed: int) -> Report:
+def _checked(seed: int) -> CheckReport:
     model, inputs = network(seed)
     torch.manual_seed(1)
     return check(model, *inputs)
@@ -118,7 +118,7 @@ def _off(call: Call, truly: set[str], tally: Counter[str]) -> Iterator[str]:
             yield f"is off, said to be safe, truly {sorted(truly)}"
 
 
-def _whole(report: Report, real: Truth, tally: Counter[str]) -> Iterator[str]:
+def _whole(report: CheckReport, real: Truth, tally: Counter[str]) -> Iterator[str]:
     whole = report.as_written
     yield from _same("as written, forward raises", whole.forward_error, real.as_written.refused)
     if real.as_written.refused is None:

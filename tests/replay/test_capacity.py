@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,9 +12,9 @@ from support.commands import command_environment
 
 from relu_demo.errors import SetupError
 from relu_demo.replay.capacity import needed_bytes, require_capacity
+from relu_demo.request import LISTED, Replay
 from relu_demo.session.article import article
-from relu_demo.session.branches import branches
-from relu_demo.session.lines import LISTED, Setup
+from relu_demo.session.sessions import SESSIONS
 
 MEASURE = """
 import os, resource, subprocess, sys
@@ -58,9 +59,8 @@ def peak(*arguments: str) -> int:
 def test_no_more_memory_is_taken_than_told(
     scenario: str, shape: tuple[int, int, int, int], dtype: str, values: int
 ) -> None:
-    setup = Setup(7, shape, dtype=dtype)
-    session = branches(setup) if scenario == "branches" else article(scenario, setup)
-    told = needed_bytes(session, getattr(torch, dtype), values)
+    session = SESSIONS[scenario](Replay(scenario, 7, shape, dtype=dtype, listed=values))
+    told = needed_bytes(session, getattr(torch, dtype))
     arguments = [f"--{scenario}", "--seed", "7", "--json"]
     big = ["--shape", ",".join(map(str, shape)), "--dtype", dtype, "--values", str(values)]
     taken = peak(*arguments, *big) - peak(*arguments)
@@ -68,8 +68,8 @@ def test_no_more_memory_is_taken_than_told(
 
 
 def test_listed_values_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    session = article("compare", Setup(7, (4, 3, 300, 300)))
+    request = Replay("compare", 7, (4, 3, 300, 300))
     monkeypatch.setattr("relu_demo.replay.capacity.free_bytes", lambda device: 600_000_000)
-    require_capacity(session)
+    require_capacity(article(request))
     with pytest.raises(SetupError, match=r"needs about 1.04 GB and 600 MB is free .* or fewer --values"):
-        require_capacity(session, 10**9)
+        require_capacity(article(replace(request, listed=10**9)))

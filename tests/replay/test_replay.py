@@ -11,13 +11,14 @@ from relu_demo.errors import LineError
 from relu_demo.replay.recorder import Recorder
 from relu_demo.replay.replay import replay, traces
 from relu_demo.replay.trace import Trace
+from relu_demo.request import Replay
 from relu_demo.session.article import article
-from relu_demo.session.lines import Line, Part, Session, Setup
+from relu_demo.session.lines import Line, Part, Session
 
 
 def test_the_address_is_that_of_the_storage_whatever_part_of_it_a_tensor_views() -> None:
     lines = tuple(map(Line, ("import torch", "x = torch.zeros(4)", "y = x[1:]", "z = y.clone()")))
-    trace = replay(Session("views", "", Setup(0), (Part("views", "Views", lines),)))
+    trace = replay(Session(Replay("views", 0), "", (Part("views", "Views", lines),)))
     tensors = trace.parts[0].steps[-1].tensors
     alive = [tensor for tensor in trace.alive if isinstance(tensor, torch.Tensor) and id(tensor) == tensors["x"].id]
     assert tensors["x"].data_ptr == tensors["y"].data_ptr == alive[0].data_ptr()
@@ -33,7 +34,7 @@ def test_the_device_is_the_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_id_is_not_fooled_by_a_freed_object() -> None:
     lines = tuple(Line(f"x = torch.zeros({size})") for size in range(3, 30))
     part = Part("many", "Many", (Line("import torch"), *lines))
-    trace = replay(Session("many", "Many", Setup(0), (part,)))
+    trace = replay(Session(Replay("many", 0), "Many", (part,)))
     ids = [step.tensors["x"].id for step in trace.parts[0].steps[1:]]
     assert len(set(ids)) == len(ids)
 
@@ -41,11 +42,11 @@ def test_an_id_is_not_fooled_by_a_freed_object() -> None:
 def test_a_line_that_pytorch_cannot_run_is_named() -> None:
     part = Part("wrong", "Wrong", (Line("import torch"), Line("torch.ones(2) @ torch.ones(3)")))
     with pytest.raises(LineError, match=r"cannot run 'torch.ones\(2\) @ torch.ones\(3\)'"):
-        replay(Session("wrong", "Wrong", Setup(0), (part,)))
+        replay(Session(Replay("wrong", 0), "Wrong", (part,)))
 
 
 def test_values_are_those_of_the_moment_and_not_of_the_end() -> None:
-    trace = replay(Session("inplace", "", Setup(7), article("inplace", Setup(7)).parts))
+    trace = replay(Session(Replay("inplace", 7), "", article(Replay("inplace", 7)).parts))
     step = {step.line.moment.key: step for step in trace.parts[1].steps if step.line.moment}
     before, after = (step[key].tensors["o1"].values.minimum for key in ("o1_before", "o1_after"))
     assert before < 0 == after
@@ -54,7 +55,7 @@ def test_values_are_those_of_the_moment_and_not_of_the_end() -> None:
 def test_a_replay_gives_a_trace_after_each_line_and_runs_a_line_when_asked(tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     lines = (Line("import torch"), Line("x = torch.zeros(2)"), Line(f"open({str(mark)!r}, 'w').close()"), Line("x"))
-    session = Session("own", "Own", Setup(0), (Part("a", "A", lines[:1]), Part("b", "B", lines[1:])))
+    session = Session(Replay("own", 0), "Own", (Part("a", "A", lines[:1]), Part("b", "B", lines[1:])))
 
     def ran(trace: Trace) -> list[Line]:
         return [step.line for part in trace.parts for step in part.steps]

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from support.commands import Demo, held
 
 from relu_demo.claims.judge import judge
-from relu_demo.claims.report import Report
-from relu_demo.cli.command import SESSIONS
+from relu_demo.claims.report import SessionReport
 from relu_demo.replay.replay import replay
+from relu_demo.request import WHOLE, Replay
 from relu_demo.session.article import article
-from relu_demo.session.lines import WHOLE, Setup
+from relu_demo.session.sessions import SESSIONS
 
 BEFORE = """\
 tensor([[[[-0.1162,  0.5905,  1.0601],
@@ -71,12 +71,12 @@ def test_they_do_with_any_seed(demo: Demo, seed: int) -> None:
 @settings(max_examples=300, deadline=None)
 @given(seed=st.integers(-(2**63), 2**64 - 1))
 def test_no_seed_comes_near_to_another_fourth_decimal(seed: int) -> None:
-    trace = replay(article("compare", Setup(seed, article=True)))
+    trace = replay(article(Replay("compare", seed, article=True)))
     wanted = torch.tensor([float(number) for number in re.findall(r"-?\d\.\d{4}", BEFORE)])
     for part in trace.parts[1:]:
         o1 = part.looks["o1_before"].state.values.copy.flatten()
         assert (o1 - wanted).abs().max() < 1e-5  # 5e-5 would round to another number
-    assert Report(trace, judge(trace)).ok
+    assert SessionReport(trace, judge(trace)).ok
 
 
 def test_another_seed_solves_for_another_input(demo: Demo) -> None:
@@ -139,6 +139,6 @@ def test_with_a_shape_or_a_dtype_it_is_a_usage_error(demo: Demo, option: tuple[s
 
 
 def test_on_cuda_all_of_float32_is_asked_for() -> None:
-    sources = [line.source for line in article("inplace", Setup(1, device="cuda", article=True)).parts[0].lines]
+    sources = [line.source for line in article(Replay("inplace", 1, device="cuda", article=True)).parts[0].lines]
     assert 'article = torch.tensor([c0, c1, c2], device="cuda")' in sources
     assert sources[-1] == "torch.backends.cudnn.allow_tf32 = False"

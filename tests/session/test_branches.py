@@ -15,10 +15,11 @@ from support.commands import Demo, schema
 from torch import nn
 
 from relu_demo.claims.judge import judge
-from relu_demo.claims.report import Report, Verdict
+from relu_demo.claims.report import SessionReport, Verdict
 from relu_demo.replay.replay import replay
+from relu_demo.request import Replay
 from relu_demo.session.branches import branches
-from relu_demo.session.lines import Line, Setup
+from relu_demo.session.lines import Line
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ def test_each_statement_is_a_claim_with_a_verdict_and_its_evidence(document: Any
     ],
 )
 def test_a_pytorch_that_behaves_otherwise_is_found_out(part: str, old: str, new: str, failing: set[int]) -> None:
-    session = branches(Setup(seed=7))
+    session = branches(Replay("branches", 7))
     parts = []
     for each in session.parts:
         lines = [dataclasses.replace(line, source=new) if line.source == old else line for line in each.lines]
@@ -134,7 +135,7 @@ def test_a_pytorch_that_behaves_otherwise_is_found_out(part: str, old: str, new:
     trace = replay(dataclasses.replace(session, parts=tuple(parts)))
     findings = judge(trace)
     assert {finding.number for finding in findings if finding.verdict is Verdict.FAILS} == failing
-    assert not Report(trace, findings).ok
+    assert not SessionReport(trace, findings).ok
 
 
 def convolves(dtype: str) -> bool:
@@ -154,9 +155,9 @@ shapes = st.tuples(st.integers(1, 2), st.integers(1, 4), st.integers(3, 8), st.i
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**64 - 1), shape=shapes, dtype=st.sampled_from(["float32", "float64"]))
 def test_no_claim_fails_for_any_seed_shape_or_dtype(seed: int, shape: tuple[int, int, int, int], dtype: str) -> None:
-    trace = replay(branches(Setup(seed, shape, dtype=dtype)))
+    trace = replay(branches(Replay("branches", seed, shape, dtype=dtype)))
     findings = judge(trace)
-    assert Report(trace, findings).ok, [finding for finding in findings if finding.verdict is Verdict.FAILS]
+    assert SessionReport(trace, findings).ok, [finding for finding in findings if finding.verdict is Verdict.FAILS]
     negatives = trace.parts[1].looks["x"].state.values.negatives
     unshown = {finding.number for finding in findings if finding.verdict is Verdict.UNSHOWN}
     assert unshown == (set() if negatives else {9, 10, 11})
@@ -168,7 +169,7 @@ def test_no_claim_fails_for_any_seed_shape_or_dtype(seed: int, shape: tuple[int,
 def test_what_half_precision_rounds_away_is_not_shown_and_does_not_fail(
     seed: int, shape: tuple[int, int, int, int], dtype: str
 ) -> None:
-    findings = judge(replay(branches(Setup(seed, shape, dtype=dtype))))
+    findings = judge(replay(branches(Replay("branches", seed, shape, dtype=dtype))))
     assert all(finding.ok for finding in findings), [finding for finding in findings if not finding.ok]
     unshown = {finding.number: finding for finding in findings if finding.verdict is Verdict.UNSHOWN}
     assert set(unshown) <= {9, 10, 11}
@@ -177,7 +178,7 @@ def test_what_half_precision_rounds_away_is_not_shown_and_does_not_fail(
 
 
 def test_right_gradients_of_a_wrong_forward_would_be_found_out() -> None:
-    session = branches(Setup(seed=7))
+    session = branches(Replay("branches", 7))
     right = "conv1.weight.grad.copy_(g1); conv2.weight.grad.copy_(g2)"
     parts = []
     for part in session.parts:

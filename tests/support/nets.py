@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from relu_demo.network.report import Call, Report
+from relu_demo.network.report import Call, CheckReport
 
 
 class Net(nn.Module):
@@ -44,7 +44,7 @@ def kinds(call: Call) -> list[str]:
     return [effect.kind for effect in call.effects]
 
 
-def only(report: Report) -> Call:
+def only(report: CheckReport) -> Call:
     """The one in-place call that there is."""
     (call,) = report.calls
     return call

@@ -12,8 +12,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from relu_demo.network.check import check
-from relu_demo.network.report import Report
+from relu_demo.api import Report, check
 
 
 class Marked(nn.Module):

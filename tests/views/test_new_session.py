@@ -9,9 +9,10 @@ import jsonschema
 import pytest
 from support.commands import Demo, schema
 
-from relu_demo.cli.command import SESSIONS
+from relu_demo.request import Replay
 from relu_demo.session.article import preparation
-from relu_demo.session.lines import BESIDE, DIFFERENCES, MOMENTS, Line, Moment, Part, Session, Setup
+from relu_demo.session.lines import BESIDE, DIFFERENCES, MOMENTS, Line, Moment, Part, Session
+from relu_demo.session.sessions import SESSIONS
 
 LINES = (
     Line("import torch"),
@@ -32,9 +33,9 @@ LAYOUTS = [MOMENTS, BESIDE, DIFFERENCES]
 def new(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The scenario that replays the new session."""
 
-    def session(setup: Setup) -> Session:
+    def session(asked: Replay) -> Session:
         parts = (Part("one", "One way", LINES, "one"), Part("other", "The other way", LINES, "one"))
-        return Session("branches", "A new session", setup, parts, request.param, pictured="y")
+        return Session(asked, "A new session", parts, request.param, pictured="y")
 
     monkeypatch.setitem(SESSIONS, "branches", session)
     return "--branches"
@@ -93,7 +94,7 @@ def test_failing_claims_are_as_the_schema_says(demo: Demo, monkeypatch: pytest.M
         ),
         "in_place",
     )
-    monkeypatch.setitem(SESSIONS, "inplace", lambda setup: Session("inplace", "", setup, (preparation(setup), half)))
+    monkeypatch.setitem(SESSIONS, "inplace", lambda request: Session(request, "", (preparation(request), half)))
     result = demo("--inplace", "--json", "--seed", "7")
     jsonschema.validate(result.document, schema(), jsonschema.Draft202012Validator)
     assert (result.code, result.document["ok"]) == (1, False)

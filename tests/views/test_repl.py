@@ -13,11 +13,12 @@ import pytest
 from support.commands import Demo, command_environment, without_addresses
 from support.ptys import ESCAPE, on_a_terminal, posix
 
-from relu_demo.claims.report import Finding, Report, Verdict
-from relu_demo.cli.command import SESSIONS
+from relu_demo.claims.report import Finding, SessionReport, Verdict
 from relu_demo.replay.replay import replay
 from relu_demo.replay.trace import Step, Trace
-from relu_demo.session.lines import WHOLE, Line, Part, Session, Setup
+from relu_demo.request import WHOLE, Replay
+from relu_demo.session.lines import Line, Part, Session
+from relu_demo.session.sessions import SESSIONS
 from relu_demo.views import repl
 
 SCENARIOS = [[] if name == WHOLE else [f"--{name}"] for name in SESSIONS]
@@ -149,13 +150,13 @@ def test_no_line_is_broken_however_narrow(demo: Demo, monkeypatch: pytest.Monkey
 
 def transcript(trace: Trace, *findings: Finding) -> str:
     out = io.StringIO()
-    repl.show(Report(trace, findings), out)
+    repl.show(SessionReport(trace, findings), out)
     return out.getvalue()
 
 
 def traced(*sources: str) -> Trace:
     part = Part("lines", "Lines", tuple(map(Line, ("import torch", *sources))))
-    return replay(Session("lines", "Lines", Setup(0), (part,)))
+    return replay(Session(Replay("lines", 0), "Lines", (part,)))
 
 
 def with_step(trace: Trace, **changes: object) -> Trace:
