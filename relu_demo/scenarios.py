@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Iterator
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 
+from relu_demo.claims.report import SessionReport
 from relu_demo.errors import SetupError, first_line
 from relu_demo.machine.devices import usable_device, usable_dtype
 from relu_demo.request import Check, Measure, Progress, Replay, Request, sizes
 
 if TYPE_CHECKING:
-    from relu_demo.claims.report import SessionReport
     from relu_demo.memory.situations import MemoryReport
     from relu_demo.network.report import CheckReport
+    from relu_demo.session.lines import Session
 
 
 def answer(request: Request, progress: Progress) -> SessionReport | MemoryReport | CheckReport:
@@ -41,15 +43,34 @@ def replayed(request: Replay) -> SessionReport:
     Raise SetupError where this machine cannot run it, and LineError where a line raises that should not.
     """
     from relu_demo.claims.judge import judge
-    from relu_demo.claims.report import SessionReport
-    from relu_demo.replay.capacity import require_capacity
     from relu_demo.replay.replay import replay
+
+    trace = replay(runnable(request))
+    return SessionReport(trace, judge(trace))
+
+
+def stepped(request: Replay) -> Iterator[SessionReport]:
+    """Yield the report so far, before a session's first line and after each. Raise what `replayed` raises.
+
+    A line runs when the report after it is asked for. Only the last report has the claims' findings.
+    """
+    from relu_demo.claims.judge import judge
+    from relu_demo.replay.replay import traces
+
+    session = runnable(request)
+    lines = sum(len(part.lines) for part in session.parts)
+    for ran, trace in enumerate(traces(session)):
+        yield SessionReport(trace, judge(trace) if ran == lines else ())
+
+
+def runnable(request: Replay) -> Session:
+    """Return the session that a request asks for. Raise SetupError where this machine cannot run it."""
+    from relu_demo.replay.capacity import require_capacity
     from relu_demo.session.sessions import session_for
 
     session = session_for(request)
     require_capacity(session)
-    trace = replay(session)
-    return SessionReport(trace, judge(trace))
+    return session
 
 
 def measured(request: Measure, progress: Progress) -> MemoryReport:

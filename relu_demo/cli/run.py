@@ -35,7 +35,7 @@ def run(arguments: Sequence[str]) -> int:
     except click.Abort:
         return 130
     except KeyboardInterrupt:
-        click.echo(file=sys.stderr)  # the prompt goes below the terminal's ^C
+        say("")  # the shell's prompt goes below the terminal's ^C
         return 130
     except SystemExit as end:  # how click ends shell completion, and --help into a closed pipe
         return end.code if isinstance(end.code, int) else 0
@@ -56,8 +56,9 @@ def answered(asked: Asked) -> int:
     report: AnyReport
     if asked.view == "step" and isinstance(asked.request, Replay):
         from relu_demo.cli.stepping import step
+        from relu_demo.scenarios import stepped
 
-        report = step(asked.request, sys.stdout)
+        report = step(stepped(asked.request), sys.stdout)
     else:
         from relu_demo.scenarios import answer
 
@@ -79,7 +80,7 @@ def words(error: Error, traceback: bool) -> str:
     elif error.has_traceback and error.__cause__ is not None:
         from traceback import format_exception
 
-        print("".join(format_exception(error.__cause__)), file=sys.stderr, end="")
+        say("".join(format_exception(error.__cause__)).rstrip("\n"))
     return f"{error.prefix}{error}{more}"
 
 
@@ -87,10 +88,15 @@ def fault(message: str) -> int:
     """Say on stderr what is wrong, in one line whatever it quotes. Return the exit code for it."""
     line = " ".join(message.split())
     readable = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in line)
+    say(f"relu-demo: {readable}")
+    return 2
+
+
+def say(text: str) -> None:
+    """Write lines to stderr, if there is one that can be written."""
     if sys.stderr is not None:  # print would take standard output instead
         with suppress(OSError):
-            print(f"relu-demo: {readable}", file=sys.stderr)
-    return 2
+            print(text, file=sys.stderr)
 
 
 def progress_bar(doing: str, done: int, of: int) -> None:

@@ -10,7 +10,7 @@ from relu_demo.errors import SetupError, first_line
 
 
 def usable_device(name: str) -> torch.device:
-    """The device of that name. Raises SetupError where this PyTorch does not know it or this machine lacks it."""
+    """Return the device of that name. Raise SetupError if this PyTorch does not know it or this machine lacks it."""
     try:
         device = torch.device(name)
     except Exception as error:
@@ -26,7 +26,7 @@ def usable_device(name: str) -> torch.device:
 
 
 def here() -> str:
-    """The devices of this machine, by PyTorch's names, as a list in words."""
+    """Return the names of this machine's devices, as PyTorch calls them, with commas between."""
     names = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     if hasattr(torch.backends, "mps") and torch.backends.mps.is_available():
         names.append("mps")
@@ -34,14 +34,14 @@ def here() -> str:
 
 
 def floating_dtypes() -> Iterator[str]:
-    """The names of all floating dtypes of this PyTorch, one name each."""
+    """Yield the name of each floating dtype of this PyTorch, without its aliases."""
     for name, value in sorted(vars(torch).items()):
         if isinstance(value, torch.dtype) and value.is_floating_point and str(value) == f"torch.{name}":
             yield name
 
 
 def usable_dtype(name: str) -> torch.dtype:
-    """The floating dtype of that name. Raises SetupError for an unknown, integer or complex one."""
+    """Return the floating dtype of that name. Raise SetupError for an unknown, integer or complex one."""
     dtype = getattr(torch, name, None)
     names = ", ".join(floating_dtypes())
     if not isinstance(dtype, torch.dtype):

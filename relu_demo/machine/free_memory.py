@@ -1,4 +1,4 @@
-"""The room: how much memory is free, as the operating system, its container and the device's driver tell it."""
+"""How much memory is free, as the operating system, the container and the device's driver report it."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ CGROUPS = (
         "total_inactive_file",
     ),
 )
-"""Where Linux tells a container's limit and use, in bytes, and by what name what of its use are files that it can drop:
-version 2, then version 1."""
+"""Where Linux reports a container's limit and use in bytes, and the name, in its statistics, of the part of that use
+that is cached files and can be freed. cgroup version 2, then version 1."""
 
 UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 """Each a thousand times the one before."""
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """How many bytes can still be allocated on the device, or None where nobody says."""
+    """Return how many bytes can still be allocated on a device, or None if that is unknown."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     if device.type not in ("cpu", "mps"):  # Apple's GPU shares the computer's memory
         return None
-    told = [room for room in (system_bytes(), container_bytes()) if room is not None]
-    return min(told, default=None)
+    known = [free for free in (system_bytes(), container_bytes()) if free is not None]
+    return min(known, default=None)
 
 
 def system_bytes() -> int | None:
-    """The memory that the operating system can still give, in bytes, or None where it does not say."""
+    """Return how many bytes the operating system can still allocate, or None if it does not report that."""
     if sys.platform == "win32":
         return windows_bytes()
     try:
@@ -45,14 +45,14 @@ def system_bytes() -> int | None:
                 return int(line.split()[1]) * 1024
     except OSError:
         pass
-    try:  # macOS tells only how much there is
+    try:  # macOS reports only how much there is in all
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):
         return None
 
 
 def windows_bytes() -> int | None:
-    """The free physical memory in bytes, from Windows' GlobalMemoryStatusEx (Win32 API), or None where it fails."""
+    """Return the bytes of free physical memory, by Windows' GlobalMemoryStatusEx (Win32 API), or None if that fails."""
     if sys.platform != "win32":
         return None
 
@@ -66,23 +66,23 @@ def windows_bytes() -> int | None:
         )
 
     status = Status(length=ctypes.sizeof(Status))
-    told: bool = ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
-    return status.available if told else None
+    succeeded: bool = ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+    return status.available if succeeded else None
 
 
 def container_bytes() -> int | None:
-    """What is left of a Linux container's memory limit, in bytes, or None where there is no limit."""
+    """Return how many bytes are left of a Linux container's memory limit, or None if there is no limit."""
     for limit, used, statistics, droppable in CGROUPS:
         try:
             left = int(Path(limit).read_text()) - int(Path(used).read_text())
-            told = dict(line.split() for line in Path(statistics).read_text().splitlines())
-            return left + int(told.get(droppable, 0))
+            parts = dict(line.split() for line in Path(statistics).read_text().splitlines())
+            return left + int(parts.get(droppable, 0))
         except (OSError, ValueError):  # no such file, or "max"
             continue
     return None
 
 
 def amount(size: int) -> str:
-    """A size in bytes in words: `3.2 GB`."""
+    """Return a size in bytes as text with a unit: `3.2 GB`."""
     power = min((len(str(size)) - 1) // 3, len(UNITS) - 1)
     return f"{size / 1000**power:.3g} {UNITS[power]}"

@@ -1,4 +1,4 @@
-"""The loading of PyTorch: nearly all of our run time, with a sign of life on a terminal and without its warnings."""
+"""Loading PyTorch, which takes nearly all of our run time: with a spinner on a terminal, and without its warnings."""
 
 from __future__ import annotations
 
@@ -20,12 +20,10 @@ FRAMES = "|/-\\"
 
 
 def load_torch() -> None:
-    """Imports torch, so that every later import of it costs nothing.
+    """Import torch, so that every later import of it costs nothing. Raise LoadError if that fails.
 
-    A spinner runs on stderr while that is a terminal. What PyTorch and NumPy say while they are imported is dropped.
-    The garbage collector is off meanwhile and does not look at what the import left afterwards: a fifth of the time.
-
-    Raises LoadError where torch cannot be imported.
+    Show a spinner on stderr if that is a terminal. Drop what PyTorch and NumPy print while they are imported. The
+    garbage collector is off meanwhile and never looks at the objects that the import made: a fifth of the time.
     """
     said = io.StringIO()
     gc.disable()
@@ -52,10 +50,10 @@ def load_torch() -> None:
 
 @contextmanager
 def late_ctrl_c(clear: Callable[[], None]) -> Iterator[None]:
-    """Has Ctrl-C inside the context raise KeyboardInterrupt at its end, whatever else is raised there.
+    """Raise KeyboardInterrupt at the end of the context, whatever else is raised there, if Ctrl-C was pressed inside.
 
-    A second one ends the process at once, with exit code 130, after `clear`. Ignored, as in a shell's background,
-    Ctrl-C stays so.
+    A second Ctrl-C calls `clear` and ends the process at once, with exit code 130. Where Ctrl-C is ignored, as in a
+    shell's background, it stays so.
     """
     ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     if ignored or threading.current_thread() is not threading.main_thread():
@@ -82,11 +80,10 @@ def late_ctrl_c(clear: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def spinner(text: str, stream: TextIO | None) -> Iterator[Callable[[], None]]:
-    """Shows a spinner with `text` on `stream` inside the context, where that is a terminal which can go back in a line.
+    """Show a spinner with `text` inside the context, if `stream` is a terminal that can go back in a line.
 
-    Gives what clears its line, which may be called in the middle of anything.
-
-    Not rich's: `--json` does without rich, and rich would be loaded before the wait begins.
+    Yield a function that clears the spinner's line and is safe to call in a signal handler. rich has a spinner too, but
+    `--json` does without rich, and rich would have to be imported before the wait begins.
     """
     if stream is None or stream.closed or not stream.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):
         yield lambda: None

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Sends file descriptors 1 and 2 to nowhere while the block runs; an exception passes through untouched.
+    """Point file descriptors 1 and 2 at the null device inside the context. Exceptions pass through.
 
-    sys.stderr cannot do this: C++ knows the descriptor only. Descriptors are the process's own, so no other thread
-    should print meanwhile: keep the block short.
+    Replacing sys.stderr would not do: C++ writes to the descriptor. All threads of the process share the descriptors,
+    so keep the block short: what another thread prints meanwhile is lost.
     """
-    # A descriptor that is closed is filled first, or a copy of the other one would land on it, and be printed to.
+    # If descriptor 1 or 2 is closed, a copy of the other could get its number and be printed to: fill it first.
     opened = [os.open(os.devnull, os.O_RDWR)]
     while opened[-1] <= 2:
         opened.append(os.open(os.devnull, os.O_RDWR))

@@ -1,4 +1,4 @@
-"""The terminal: borrowed for a while to show screens and to wait for keys, and given back as it was."""
+"""The terminal, borrowed to show screens and to wait for keys, and given back as it was."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 INTERRUPT, ESCAPE = "\x03", "\x1b"
-"""What Ctrl-C types while keys are read one by one, and what the code of an arrow or function key begins with."""
+"""The character of Ctrl-C while keys are read one by one, and the first one of an arrow or function key."""
 
 TERMINATED = 128 + 15
-"""The exit code after SIGTERM, as a shell would tell it."""
+"""The exit code after SIGTERM, as a shell reports it."""
 
 
 def lacks_terminal() -> str | None:
-    """Why there is no terminal to show screens and wait for keys on, in words, or None where there is one."""
+    """Return in words why there is no terminal to show screens and wait for keys on, or None if there is one."""
     for name, stream in (("input", sys.stdin), ("output", sys.stdout)):
         if stream is None or stream.closed or not stream.isatty():
             return f"standard {name} is not one"
@@ -34,7 +34,7 @@ def lacks_terminal() -> str | None:
 
 
 class Terminal:
-    """Shows one screen at a time, again when the window changes its size, and waits for keys."""
+    """A terminal that shows one screen at a time, draws it again when the window is resized, and waits for keys."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -43,12 +43,12 @@ class Terminal:
         self.stale = False
 
     def show(self, screen: RenderableType) -> None:
-        """Puts `screen` in place of what is there. A renderable that fills `options.height` lines."""
+        """Show `screen`, a renderable that fills `options.height` lines, in place of the screen before it."""
         self.screen = screen
         self.draw()
 
     def draw(self) -> None:
-        """Draws the screen in the window's size of now. Safe to be called by a signal in the middle of itself."""
+        """Draw the screen in the window's present size. Safe to be called by a signal handler while it runs."""
         self.stale = True
         if self.drawing:
             return
@@ -56,16 +56,16 @@ class Terminal:
         while self.stale:
             self.stale = False
             if self.console.is_alt_screen:
-                # Goes from line to line by the cursor, which works in the raw mode that waits for a key, too.
+                # This moves the cursor from line to line, which also works in the raw mode in which keys are read.
                 self.console.update_screen(self.screen)
             else:  # an old Windows console
                 self.console.print(self.screen)
         self.drawing = False
 
     def pressed(self) -> Iterator[str]:
-        """Each key as it is pressed, until Ctrl-D or the end of the input.
+        """Yield each key as it is pressed, until Ctrl-D or the end of the input. Raise KeyboardInterrupt for Ctrl-C.
 
-        Raises KeyboardInterrupt for Ctrl-C. An arrow or function key is one string.
+        An arrow or function key is one string of several characters.
         """
         while True:
             try:
@@ -76,20 +76,20 @@ class Terminal:
                 return
             if INTERRUPT in typed:
                 raise KeyboardInterrupt
-            # Keys that are pressed quickly, or held, come several at a time.
+            # Keys that are pressed quickly, or held down, come several at a time.
             yield from [typed] if typed.startswith(ESCAPE) else typed
 
 
 @contextmanager
 def borrowed(out: TextIO) -> Iterator[Terminal]:
-    """The terminal that `out` is, with a screen of its own and without a cursor.
+    """Yield the terminal that `out` is, switched to its alternate screen, without a cursor.
 
-    However the block ends, by Ctrl-C and SIGTERM too, the screen that was there, the cursor, the terminal's modes and
-    the signals' handlers are as before. SIGTERM raises SystemExit in the block.
+    However the block ends, by Ctrl-C and SIGTERM too, the former screen, the cursor, the terminal's modes and the
+    signals' handlers are restored. SIGTERM raises SystemExit in the block.
     """
     from rich.console import Console
 
-    # That it is a terminal is for `lacks_terminal` to say, whatever the environment tells rich.
+    # `lacks_terminal` has found that it is a terminal; rich would ask the environment.
     console = Console(file=out, highlight=False, markup=False, emoji=False, force_terminal=True)
     terminal = Terminal(console)
     with signals(terminal), silent_keys(), console.screen(hide_cursor=True):
@@ -98,7 +98,7 @@ def borrowed(out: TextIO) -> Iterator[Terminal]:
 
 @contextmanager
 def signals(terminal: Terminal) -> Iterator[None]:
-    """Draws the screen again when the window changes its size, and turns SIGTERM into SystemExit."""
+    """Draw the screen again when the window is resized, and raise SystemExit for SIGTERM, inside the context."""
 
     def terminate(number: int, frame: FrameType | None) -> None:
         raise SystemExit(TERMINATED)
@@ -118,7 +118,7 @@ def signals(terminal: Terminal) -> Iterator[None]:
 
 @contextmanager
 def silent_keys() -> Iterator[None]:
-    """Keeps keys that are pressed while nobody waits for one off the screen, and Ctrl-Z from leaving it half shown."""
+    """Turn off, inside the context, the terminal's echo, and Ctrl-Z, which would leave the screen half drawn."""
     if sys.platform == "win32":
         yield
         return

@@ -1,4 +1,8 @@
-"""The threads: on a busy machine those of PyTorch wait for one another, seconds for what one does in a tenth."""
+"""The number of threads that PyTorch computes with.
+
+On a busy machine several threads wait for each other at the end of each operation: a computation that takes one thread
+a tenth of a second then takes seconds.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ import torch
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Has PyTorch compute with one thread inside the context, and with as many as before afterwards."""
+    """Have PyTorch compute with one thread inside the context, and with as many as before afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
