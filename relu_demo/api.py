@@ -6,7 +6,7 @@ assert report.ok, report
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from torch import nn
@@ -53,7 +53,8 @@ def check(model: nn.Module, *inputs: Any, train: bool | None = None, **kwargs: A
 
     In-place semantics: https://pytorch.org/docs/stable/notes/autograd.html#in-place-operations-with-autograd
     """
-    return Report(**vars(examine(model, inputs, kwargs, train)))
+    found = examine(model, inputs, kwargs, train)
+    return Report(**{field.name: getattr(found, field.name) for field in fields(found)})
 
 
 # The functions to come, `show` and `watch`, have their place here.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from relu_demo.request import Check
@@ -168,8 +168,8 @@ class CheckReport:
     forwards: int
     """Forward passes that the check needed."""
     backwards: int
-    torch_version: str
-    request: Check | None = None
+    torch_version: str = field(repr=False)
+    request: Check | None = field(default=None, repr=False)
     """What was asked on the command line; None where `relu_demo.check` was called with a live object."""
 
     @property
