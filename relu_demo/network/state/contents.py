@@ -39,7 +39,7 @@ ENDS = (*_WITHOUT_TENSORS, nn.Module, FunctionType)
 """Classes whose instances the walker does not enter."""
 _SMALL = object.__basicsize__ + 2 * tuple.__itemsize__
 
-Parts: TypeAlias = "list[tuple[str, Any]]"
+Parts: TypeAlias = list[tuple[str, Any]]
 """What a value holds: each item, and where it is in the value (`[0]`, `['key']`, `['attribute']`)."""
 
 
@@ -99,6 +99,8 @@ def is_sentinel(value: Any) -> bool:
 
 def contents(value: Any) -> Parts | None:
     """Return what a container or an object holds; None for one of `ENDS` and where it cannot be known."""
+    if type(value) in (list, tuple):
+        return _numbered(value)
     if isinstance(value, ENDS):
         return None
     if isinstance(value, Mapping):

@@ -40,11 +40,12 @@ def attribute_tensors(network: nn.Module) -> dict[str, Tensor]:
     known = {id(module) for _, module in modules}
     for path, module in modules:
         for name, value in _plain_attributes(path, module):
-            ends = [(place, end) for place, end, inside in walk(value, name) if inside is None]
-            for i, tensor in enumerate(end for _, end in ends if isinstance(end, Tensor)):
-                found[f"{name}[{i}]" if i else name] = tensor
-            for place, end in ends:
-                if isinstance(end, nn.Module) and id(end) not in known:
+            i = 0
+            for place, end, _ in walk(value, name):
+                if isinstance(end, Tensor):
+                    found[f"{name}[{i}]" if i else name] = end
+                    i += 1
+                elif isinstance(end, nn.Module) and id(end) not in known:
                     modules += (more := [*end.named_modules(prefix=place)])
                     known |= {id(hidden) for _, hidden in more}
                     found.update(end.named_buffers(prefix=place))
@@ -86,14 +87,11 @@ class Holders:
 
     def _record(self, entered: dict[int, Any], value: Any) -> Parts | None:
         """Record what a holder holds, and return it for the walk to go on with; None for what is no holder."""
-        kind = type(value)
-        if kind not in self._followed:
-            self._followed[kind] = _is_followed(kind)
-        if not self._followed[kind]:
+        if not self._is_followed(kind := type(value)):
             return None
         # Nobody asks for paths here.
         if kind in _CONTAINERS:
-            return [("", item) for item in self._record_items(value)]
+            return [("", item) for item in self._record_items(value) if self._is_followed(type(item))]
         if isinstance(value, nn.Module):
             self.modules.append(value)
             return self._record_module(value.__dict__, entered)
@@ -132,6 +130,11 @@ class Holders:
         own = getattr(value, "__dict__", None)
         if isinstance(own, dict):
             self._record_items(own)
+
+    def _is_followed(self, kind: type) -> bool:
+        if kind not in self._followed:
+            self._followed[kind] = _is_followed(kind)
+        return self._followed[kind]
 
     def restore(self) -> None:
         """Put into each holder what was in it."""
