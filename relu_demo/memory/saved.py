@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from relu_demo.tensors.graph import kept_by
+from relu_demo.tensors.graph import saved_by
 
 RESULT, INPUT, COPY, OTHER = "its result", "its input", "a copy of its input", "another tensor"
 
@@ -23,7 +23,7 @@ def saved(layer: nn.Module, device: str) -> tuple[str, ...]:
     values, address = tensor.detach().clone(), tensor.data_ptr()
     result = layer(tensor)
     found = set()
-    for kept in kept_by(result.grad_fn):
+    for kept in saved_by(result.grad_fn):
         if kept.shape != values.shape:
             continue
         if kept.data_ptr() == result.data_ptr():

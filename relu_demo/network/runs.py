@@ -58,7 +58,7 @@ class Runner:
 
     def inputs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """A fresh copy of the caller's arguments."""
-        copied: tuple[tuple[Any, ...], dict[str, Any]] = copy_inputs(self._arguments, self.kept)
+        copied: tuple[tuple[Any, ...], dict[str, Any]] = copy_inputs(self._arguments, self.kept.own, self.kept.holds)
         return copied
 
     def forward(self, inputs: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
@@ -102,7 +102,7 @@ class Runner:
                     outcome.forward_error = _without_frames(error)
                     return outcome
                 outcome.result = [(path, _detached(leaf)) for path, leaf in leaves(result)]
-                outcome.state = {i: tensor.detach().clone() for i, tensor in self.kept.written().items()}
+                outcome.state = {i: tensor.detach().clone() for i, tensor in self.kept.overwritten().items()}
                 left = attribute_tensors(self.network)
                 anew = ((name, b) for name, b in self.network.named_buffers() if not self.kept.holds(key_of(b)))
                 left |= dict(anew)
@@ -117,7 +117,7 @@ class Runner:
 
     def compare(self, a: Outcome, b: Outcome) -> Difference:
         """Result, and what the network keeps for its next forward."""
-        now = self.kept.written()
+        now = self.kept.overwritten()
         # What was not copied when a run began, that run has not written to: it is as it is now.
         states = [[(str(i), run.state.get(i, now[i])) for i in now] for run in (a, b)]
         return compare(a.result + a.kept + states[0], b.result + b.kept + states[1])

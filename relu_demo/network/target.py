@@ -1,4 +1,4 @@
-"""The network to check, found by its name: `file.py:name` or `package.module:name`; and what can be wrong with it."""
+"""The network to check, loaded by its name (`file.py:name` or `package.module:name`), and its errors in one line."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from relu_demo.sanitizer.frames import is_users
 
 def load(target: str) -> nn.Module:
     """
-    The network that TARGET names: a module, or a class or function that gives one without arguments.
+    Return the network that `target` names: a module, or what a class or function returns without arguments.
 
-    Raises BadInput (nothing there, no module) or NetworkError (the user's code raised while it was imported or called).
+    Raise BadInput if there is nothing of that name or it gives no module, NetworkError if the user's code raises while
+    it is imported or called.
     """
     source, colon, name = target.rpartition(":")
     if not colon or not source or not name or name.endswith(".py"):
@@ -37,7 +38,7 @@ def load(target: str) -> nn.Module:
             raise
         except AttributeError as error:
             raise BadInput(f"{source} has no {name!r}{_near(part, _networks(value))}") from error
-        except BaseException as error:  # a property of theirs
+        except BaseException as error:  # raised by a property of the user's
             raise NetworkError(said_by(error, f"reading {name}")) from error
     if not isinstance(value, nn.Module):
         value = _build(value, name)
@@ -56,7 +57,7 @@ def _import_file(path: Path) -> ModuleType:
     assert spec.loader is not None, path
     module = importlib.util.module_from_spec(spec)
     before = sys.modules.get(path.stem)
-    # Its own imports, dataclasses and pickles look for it there, and for its neighbours beside it.
+    # The file may import its neighbours; dataclasses and pickles look their module up by its name.
     sys.path.insert(0, str(path.resolve().parent))
     sys.modules[path.stem] = module
     try:
@@ -79,14 +80,13 @@ def _import_module(name: str) -> ModuleType:
         sys.path.insert(0, here)
     try:
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            known = [*_python_modules(Path(here)), *sys.stdlib_module_names, *sys.modules]
-            raise BadInput(f"there is no module {name!r}{_near(name, known)}") from error
-        raise NetworkError(said_by(error, f"importing {name}")) from error
     except KeyboardInterrupt:
         raise
     except BaseException as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and (name == missing or name.startswith(f"{missing}.")):
+            known = [*_python_modules(Path(here)), *sys.stdlib_module_names, *sys.modules]
+            raise BadInput(f"there is no module {name!r}{_near(name, known)}") from error
         raise NetworkError(said_by(error, f"importing {name}")) from error
 
 
@@ -100,7 +100,7 @@ def _build(value: Any, name: str) -> Any:
             f"{name} cannot be called without arguments ({error}); name a function that builds it"
         ) from error
     except ValueError:
-        pass  # a callable that does not tell its signature
+        pass  # a callable without a signature
     try:
         return value()
     except KeyboardInterrupt:
@@ -110,7 +110,7 @@ def _build(value: Any, name: str) -> Any:
 
 
 def said_by(error: BaseException, doing: str) -> str:
-    """One line for an error of the user's code: what was being done, the error's last line, file and line."""
+    """Return one line on an error of the user's code: what was done (`doing`), the error, the file and line of it."""
     words = (error.msg if isinstance(error, SyntaxError) else words_of(error)).strip().splitlines()[:1]
     place = ""
     if isinstance(error, SyntaxError) and error.filename:
@@ -124,6 +124,7 @@ def said_by(error: BaseException, doing: str) -> str:
 
 
 def _near(name: str, known: list[str]) -> str:
+    """Return the end of a message: the known names nearest to a wrong one, or all of a few."""
     close = difflib.get_close_matches(name, known, n=3)
     if not close:
         lower = {k.lower(): k for k in known}
@@ -134,6 +135,7 @@ def _near(name: str, known: list[str]) -> str:
 
 
 def _networks(namespace: Any) -> list[str]:
+    """Return the public names of a namespace, without those it has imported if it has its own."""
     if not hasattr(namespace, "__dict__"):
         return []
     found = [n for n, v in vars(namespace).items() if not n.startswith("_") and not isinstance(v, ModuleType)]

@@ -10,7 +10,7 @@ import torch
 from relu_demo.machine.threads import one_thread
 from relu_demo.replay.trace import Look, Node, TensorState, Values
 from relu_demo.session.lines import Moment
-from relu_demo.tensors.graph import kept_by
+from relu_demo.tensors.graph import saved_by
 from relu_demo.tensors.storage import address
 
 CORNER = 8
@@ -122,7 +122,7 @@ def saved_tensors(grad_fn: Any, tensors: Mapping[str, torch.Tensor]) -> Iterator
 
     Has to be asked before they are overwritten, or used.
     """
-    for kept in kept_by(grad_fn):
+    for kept in saved_by(grad_fn):
         yield from ((name, kept._version) for name, tensor in tensors.items() if address(tensor) == address(kept))
 
 

@@ -1,4 +1,4 @@
-"""The graph of autograd behind a network's result."""
+"""Autograd's graph: the nodes behind a tensor, and what each has saved."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def graph(outputs: Iterable[Tensor]) -> Iterator[Any]:
-    """Each node of autograd's graph behind the outputs, once."""
+    """Yield each node of autograd's graph behind the outputs, once."""
     waiting: list[Any] = []
     for output in outputs:
         # PyTorch refuses to give the grad_fn of one of several views once its base was written to.
@@ -25,15 +25,16 @@ def graph(outputs: Iterable[Tensor]) -> Iterator[Any]:
             waiting.extend(following for following, _ in node.next_functions)
 
 
-def kept_by(grad_fn: Any) -> Iterator[Tensor]:
-    """The tensors that a node keeps for backward: its `_saved_*` (PyTorch's autograd notes, "Saved tensors").
+def saved_by(grad_fn: Any) -> Iterator[Tensor]:
+    """
+    Yield the tensors that a node has saved for backward: its `_saved_*` (PyTorch's autograd notes, "Saved tensors").
 
     One that has been overwritten since is left out: PyTorch raises where it is asked for.
     """
     for attribute in dir(grad_fn):
         if attribute.startswith("_saved_"):
-            kept = None
+            saved = None
             with suppress(RuntimeError):
-                kept = getattr(grad_fn, attribute)
-            if isinstance(kept, Tensor):
-                yield kept
+                saved = getattr(grad_fn, attribute)
+            if isinstance(saved, Tensor):
+                yield saved

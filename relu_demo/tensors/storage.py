@@ -15,28 +15,28 @@ _ORDINARY = (Tensor, Parameter)
 if hasattr(Tensor, "untyped_storage"):
 
     def storage_of(tensor: Tensor) -> Any:
-        """The untyped storage. Raises where there is none (sparse, quantized by hand, functorch wrappers)."""
-        # A jagged tensor's own has nothing in it.
+        """Return the untyped storage. Raise an error of PyTorch's if there is none (sparse, functorch wrappers)."""
+        # The storage of a jagged tensor itself is empty.
         inner = tensor if type(tensor) in _ORDINARY else getattr(tensor, "_values", tensor)
         return (inner if isinstance(inner, Tensor) else tensor).untyped_storage()
 
 else:
 
     def storage_of(tensor: Tensor) -> Any:
-        """The untyped storage, under its name before PyTorch 2.0."""
-        return getattr(tensor, "_storage")()  # noqa: B009 - stubs do not know it
+        """Return the untyped storage, by its name before PyTorch 2.0."""
+        return getattr(tensor, "_storage")()  # noqa: B009 - the stubs lack it
 
 
 def address(tensor: Tensor) -> int:
-    """The address of the tensor's storage, in bytes, whatever part of it the tensor views."""
+    """Return the address of the tensor's storage, in bytes: where it begins, whatever part of it the tensor views."""
     return int(storage_of(tensor).data_ptr())
 
 
 def key_of(tensor: Tensor) -> int | None:
     """
-    A number that two tensors share exactly if they share a storage; None if the tensor has no storage.
+    Return the key of the tensor's storage: two tensors have the same one exactly if they share a storage.
 
-    It names the storage as long as that lives, or as a StorageWeakRef to it is kept.
+    None if the tensor has no storage. A key stays the storage's own while that or a StorageWeakRef to it is alive.
     """
     try:
         key: int = storage_of(tensor)._cdata
@@ -46,31 +46,32 @@ def key_of(tensor: Tensor) -> int | None:
 
 
 def is_gone(reference: StorageWeakRef) -> bool:
-    """Whether the storage has been freed."""
+    """Return whether the storage has been freed."""
     return bool(reference.expired())  # type: ignore[no-untyped-call]
 
 
 def weak_ref(tensor: Tensor) -> StorageWeakRef:
-    """A weak reference that is not fooled when the storage's address is used again."""
+    """Return a weak reference to the tensor's storage. It stays dead when the address is used again."""
     return StorageWeakRef(storage_of(tensor))  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
 class Region:
-    """The elements of a storage that a tensor covers, in bytes."""
+    """The bytes of a storage that a tensor covers."""
 
     start: int
+    """The first byte, counted from where the storage begins."""
     levels: tuple[tuple[int, int], ...]
-    """(stride, size) of each dimension longer than 1, and (1, itemsize) last."""
+    """(stride in bytes, size) of each dimension longer than 1, and (1, bytes of an element) last."""
 
     @property
     def end(self) -> int:
-        """One past the last byte."""
+        """Return one past the last byte."""
         return self.start + sum((size - 1) * stride for stride, size in self.levels) + 1
 
 
 def region_of(tensor: Tensor) -> Region | None:
-    """The region of a strided tensor, all of its storage for a nested one; None if it has no elements, or is sparse."""
+    """Return the tensor's region, all of its storage if it is nested; None if it has no elements or is not strided."""
     if not tensor.numel():
         return None
     if tensor.is_nested:
@@ -85,7 +86,7 @@ def region_of(tensor: Tensor) -> Region | None:
 
 
 def shape_of(tensor: Tensor) -> tuple[int, ...]:
-    """The tensor's shape; of a nested one, whose parts have one each, the shape of what they lie in."""
+    """Return the tensor's shape; for a nested one, whose parts have one each, that of the tensor with all of them."""
     if not tensor.is_nested:
         return tuple(tensor.shape)
     inner = getattr(tensor, "_values", None)
@@ -93,7 +94,7 @@ def shape_of(tensor: Tensor) -> tuple[int, ...]:
 
 
 def dense(tensor: Tensor) -> Tensor:
-    """The elements as a strided tensor, by operations that autograd knows."""
+    """Return the elements as a strided tensor, by differentiable operations."""
     if tensor.is_nested:
         return tensor.values() if tensor.layout != torch.strided else tensor.to_padded_tensor(0.0)
     return tensor.to_dense() if tensor.is_sparse else tensor
@@ -101,10 +102,10 @@ def dense(tensor: Tensor) -> Tensor:
 
 def overlap(a: Region | None, b: Region | None) -> bool:
     """
-    Tells whether two regions of one storage share a byte.
+    Return whether two regions of one storage share a byte.
 
-    False is certain. True is certain for regions whose strides nest (slices, chunks, narrows of one tensor); for
-    other patterns it errs on the side of True.
+    False is certain. True is certain if the strides nest (slices, chunks, narrows of one tensor); otherwise it can be
+    said of two that share none.
     """
     if a is None or b is None:
         return False
@@ -117,8 +118,8 @@ def overlap(a: Region | None, b: Region | None) -> bool:
 
 
 def _disjoint(a: Region, b: Region, strides: list[int], origin: int) -> bool:
-    # Written in digits of the strides, each region is a box; boxes are disjoint if they are in one digit. This
-    # holds only if no digit can carry into the one above.
+    # Written in digits of the strides, each region is a box. Two boxes are disjoint if they are so in one digit,
+    # provided that no digit can carry into the next.
     boxes = [_box(region, strides, origin) for region in (a, b)]
     if boxes[0] is None or boxes[1] is None:
         return False
@@ -140,7 +141,7 @@ def _box(region: Region, strides: list[int], origin: int) -> list[tuple[int, int
 
 
 def overlaps_itself(tensor: Tensor) -> bool:
-    """Whether two elements of the tensor may be one (an expanded tensor). False is certain."""
+    """Return whether two elements of the tensor may be the same bytes, as in an expanded tensor. False is certain."""
     region = region_of(tensor)
     if region is None:
         return False
@@ -153,7 +154,7 @@ def overlaps_itself(tensor: Tensor) -> bool:
 
 
 def is_strided(tensor: Tensor) -> bool:
-    """Whether it is a plain view of its storage: neither nested, sparse, quantized nor of a class of its own."""
+    """Return whether the tensor is plain strides over its storage: not nested, sparse, quantized, nor of a subclass."""
     if type(tensor) not in (Tensor, torch.nn.Parameter) or key_of(tensor) is None:
         return False
     return tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_nested

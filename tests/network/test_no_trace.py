@@ -396,7 +396,7 @@ class Single:
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
 
-    def __copy__(self) -> Any:
+    def __deepcopy__(self, memo: Any) -> Any:
         raise TypeError("there is one")
 
 

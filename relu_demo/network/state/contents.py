@@ -1,4 +1,4 @@
-"""What is in the values that a network takes, gives and keeps, however deep."""
+"""The one walker through values: what is in a container or an object, however deep, and what is in that."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import functools
 import re
 import weakref
 from collections import deque
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Set, ValuesView
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, Set, ValuesView
 from contextlib import suppress
 from enum import Enum
 from numbers import Number
@@ -15,14 +15,13 @@ from types import (
     BuiltinMethodType,
     EllipsisType,
     FunctionType,
-    MappingProxyType,
     MemberDescriptorType,
     MethodType,
     MethodWrapperType,
     ModuleType,
     NotImplementedType,
 )
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -37,98 +36,117 @@ _WITHOUT_TENSORS = (
     *(datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo, re.Pattern, weakref.ref),
 )
 ENDS = (*_WITHOUT_TENSORS, nn.Module, FunctionType)
-FIXED = (tuple, frozenset, MappingProxyType, MethodType, functools.partial)
+"""Classes whose instances the walker does not enter."""
 _SMALL = object.__basicsize__ + 2 * tuple.__itemsize__
 
+Parts: TypeAlias = list[tuple[str, Any]]
+"""What a value holds: each item, and where it is in the value (`[0]`, `['key']`, `['attribute']`)."""
 
-def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Each tensor, number and string in the value, with its path in it, in a fixed order."""
-    return ((place, end) for place, end in ends(value, path) if isinstance(end, _LEAVES))
+
+def walk(
+    value: Any,
+    path: str = "",
+    parts: Callable[[Any], Parts | None] | None = None,
+    entered: dict[int, Any] | None = None,
+) -> Iterator[tuple[str, Any, Parts | None]]:
+    """
+    Yield the value and all that can be reached from it, depth first: its path, itself, and its parts.
+
+    Parameters:
+    `path` goes before every path.
+    `parts` gives what a value holds, None where the walk ends; `contents` if it is left out.
+    `entered` holds the values with parts by id. Each is entered once, and none that is in it at the start. It keeps
+    them alive, so that no id can come to mean another object.
+    """
+    parts, entered = parts or contents, {} if entered is None else entered
+    waiting = [(path, value)]
+    while waiting:
+        path, value = waiting.pop()
+        if id(value) in entered:
+            continue
+        inside = parts(value)
+        yield path, value, inside
+        if inside is not None:
+            entered[id(value)] = value
+            waiting += [(path + step, item) for step, item in reversed(inside)]
+
+
+def leaves(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield each tensor, number and string in the value with its path, in the same order for equal values."""
+    return ((path, leaf) for path, leaf, _ in walk(value) if isinstance(leaf, _LEAVES))
 
 
 def tensors(value: Any) -> Iterator[Tensor]:
-    """Each tensor in the value."""
-    return (end for _, end in ends(value) if isinstance(end, Tensor))
-
-
-def modules(value: Any) -> Iterator[nn.Module]:
-    """Each module in the value, without those inside of it."""
-    return (end for _, end in ends(value) if isinstance(end, nn.Module))
+    """Yield each tensor in the value, in the same order for equal values."""
+    return (leaf for _, leaf, _ in walk(value) if isinstance(leaf, Tensor))
 
 
 def opaque(value: Any) -> Iterator[Any]:
-    """What is in the value and may hold tensors that nobody finds: an iterator, a closure, an object of other code."""
-    for _, end in ends(value):
+    """Yield each object in the value that may hold tensors and cannot be looked into: an iterator, a closure."""
+    for _, end, inside in walk(value):
         if isinstance(end, FunctionType):
             if end.__closure__:
                 yield end
-        elif not isinstance(end, _WITHOUT_TENSORS) and not is_small(end):
+        elif inside is None and not isinstance(end, _WITHOUT_TENSORS) and not is_sentinel(end):
             yield end
 
 
-def is_small(value: Any) -> bool:
-    """Whether an object has no room for anything of its own: a sentinel."""
-    # A class of Python's adds a dict and weak references to an object, and this one's dict is empty: it is a sentinel.
+def is_sentinel(value: Any) -> bool:
+    """Return whether an object that `contents` finds nothing in has no room for anything of its own."""
+    # A class of Python's adds a dict and weak references to an object; the dict is empty, or it would have contents.
     return bool(type(value).__basicsize__ <= _SMALL) and not isinstance(value, (Iterator, nn.Module))
 
 
-def ends(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Everything that nothing more is in, with its path, in a fixed order; what holds others is entered once."""
-    waiting = [(path, value)]
-    entered: dict[int, Any] = {}
-    while waiting:
-        path, value = waiting.pop()
-        inside = None if isinstance(value, ENDS) else contents(value)
-        if inside is None:
-            yield path, value
-        elif id(value) not in entered:
-            entered[id(value)] = value
-            waiting += [(f"{path}[{name!r}]", item) for name, item in reversed(inside)]
-
-
-def contents(value: Any) -> list[tuple[Any, Any]] | None:
-    """What a container or an object holds, by key, number or name; None where that cannot be known."""
+def contents(value: Any) -> Parts | None:
+    """Return what a container or an object holds; None for one of `ENDS` and where it cannot be known."""
+    if type(value) in (list, tuple):
+        return _numbered(value)
+    if isinstance(value, ENDS):
+        return None
     if isinstance(value, Mapping):
         return [*_entries(value), *_beside(value, value.values())]
     if isinstance(value, (list, tuple, deque, KeysView, ValuesView, ItemsView)):
-        return [*enumerate(value), *_beside(value, value)]
+        return [*_numbered(value), *_beside(value, value)]
     if isinstance(value, Set):
-        return [*enumerate(sorted(value, key=_rank) if len(value) > 1 else value), *_beside(value, value)]
+        return [*_numbered(sorted(value, key=_rank) if len(value) > 1 else value), *_beside(value, value)]
     if isinstance(value, functools.partial):
-        return [("func", value.func), ("args", value.args), ("keywords", value.keywords)]
+        return [("['func']", value.func), ("['args']", value.args), ("['keywords']", value.keywords)]
     if isinstance(value, (MethodType, BuiltinMethodType, MethodWrapperType)):
-        return [("self", value.__self__)]
-    return attributes(value) or None
+        return [("['self']", value.__self__)]
+    return _attributes(value) or None
 
 
-def _entries(value: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
+def _numbered(values: Iterable[Any]) -> Parts:
+    return [(f"[{i}]", item) for i, item in enumerate(values)]
+
+
+def _entries(value: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
     for i, (key, item) in enumerate(value.items()):
         if isinstance(key, (str, Number, bytes, Enum)):
-            yield key, item
+            yield f"[{key!r}]", item
         else:
             # The text of another key may be an address, or the values of a tensor.
-            yield f"key {i}", key
-            yield i, item
+            yield f"['key {i}']", key
+            yield f"[{i}]", item
 
 
-def _beside(value: Any, items: Iterable[Any]) -> list[tuple[str, Any]]:
-    """Attributes of a subclass of a container, but for those that are its items once more."""
-    own = attributes(value)
+def _beside(value: Any, items: Iterable[Any]) -> Parts:
+    """Return the attributes of an instance of a container's subclass, without those that are its items too."""
+    own = _attributes(value)
     if not own:
         return own
     known = {id(item) for item in items}
-    return [(name, item) for name, item in own if id(item) not in known]
+    return [(step, item) for step, item in own if id(item) not in known]
 
 
-def attributes(value: Any) -> list[tuple[str, Any]]:
-    """An object's own attributes, those in `__slots__` too."""
-    held = in_slots(value).items()
+def _attributes(value: Any) -> Parts:
     own = getattr(value, "__dict__", None)
-    return [*held, *own.items()] if isinstance(own, dict) else [*held]
+    named = {**slots_of(value), **own} if isinstance(own, dict) else slots_of(value)
+    return [(f"[{name!r}]", item) for name, item in named.items()]
 
 
-def in_slots(value: Any) -> dict[str, Any]:
-    """What an object holds in the `__slots__` of its classes."""
+def slots_of(value: Any) -> dict[str, Any]:
+    """Return the attributes that an object has in the `__slots__` of its classes, by name."""
     found = {}
     for name, slot in slots(type(value)).items():
         with suppress(AttributeError):
@@ -137,7 +155,7 @@ def in_slots(value: Any) -> dict[str, Any]:
 
 
 def slots(kind: type) -> dict[str, MemberDescriptorType]:
-    """The `__slots__` of a class and of those it is derived from."""
+    """Return the `__slots__` of a class and of those it is derived from, by name."""
     classes = [vars(base) for base in kind.__mro__ if "__slots__" in vars(base)]
     return {n: slot for names in classes for n, slot in names.items() if isinstance(slot, MemberDescriptorType)}
 

@@ -1,25 +1,26 @@
-"""What a network and its arguments hold, however deep: containers, plain objects, modules, random generators."""
+"""The holders of a network's state, recorded and put back: containers, plain objects, modules, random generators."""
 
 from __future__ import annotations
 
 import random
 import sys
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import chain
 from operator import is_
+from types import MethodType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from relu_demo.network.state.contents import ENDS, FIXED, contents, ends, in_slots, slots
+from relu_demo.network.state.contents import ENDS, Parts, contents, slots, slots_of, walk
 
 _OF_EVERY_MODULE = frozenset(nn.Module().__dict__)
 _PLAIN = {bool, int, float, str, type(None)}
-_BUILT_IN = (OrderedDict, dict, list, set, deque)
+_CONTAINERS = (OrderedDict, dict, list, set, deque)
 _ALIVE = (
     *("_thread.", "asyncio.", "concurrent.", "logging.", "multiprocessing.", "queue.", "socket.", "threading."),
     *("weakref.", "_weakref.", "torch._dynamo.", "torch._inductor."),
@@ -29,29 +30,32 @@ _ALIVE = (
 
 def attribute_tensors(network: nn.Module) -> dict[str, Tensor]:
     """
-    Tensors that modules keep as plain attributes, by name: what a forward may leave there for later.
+    Return the tensors in plain attributes of the network's modules, by name: what a forward may leave for later.
 
     A module in such an attribute (a plain list of them, which PyTorch does not look into) counts as one of the
     network's, its buffers as such tensors.
     """
     found = {}
-    waiting = list(network.named_modules())
-    known = {id(module) for _, module in waiting}
-    for path, module in waiting:
-        for attribute, value in module.__dict__.items():
-            if attribute in _OF_EVERY_MODULE or _is_plain(value):
-                continue
-            name, i = f"{path}.{attribute}".lstrip("."), 0
-            for place, end in ends(value):
+    modules = [*network.named_modules()]
+    known = {id(module) for _, module in modules}
+    for path, module in modules:
+        for name, value in _plain_attributes(path, module):
+            i = 0
+            for place, end, _ in walk(value, name):
                 if isinstance(end, Tensor):
-                    found[name + (f"[{i}]" if i else "")] = end
+                    found[f"{name}[{i}]" if i else name] = end
                     i += 1
                 elif isinstance(end, nn.Module) and id(end) not in known:
-                    more = [(f"{name}{place}.{inner}".rstrip("."), hidden) for inner, hidden in end.named_modules()]
+                    modules += (more := [*end.named_modules(prefix=place)])
                     known |= {id(hidden) for _, hidden in more}
-                    waiting += more
-                    found.update((f"{name}{place}.{inner}", buffer) for inner, buffer in end.named_buffers())
+                    found.update(end.named_buffers(prefix=place))
     return found
+
+
+def _plain_attributes(path: str, module: nn.Module) -> Iterator[tuple[str, Any]]:
+    for attribute, value in module.__dict__.items():
+        if attribute not in _OF_EVERY_MODULE and not _is_plain(value):
+            yield f"{path}.{attribute}".lstrip("."), value
 
 
 def _is_plain(value: Any) -> bool:
@@ -59,49 +63,56 @@ def _is_plain(value: Any) -> bool:
 
 
 class Holders:
-    """What a network and its arguments hold, however deep: containers, plain objects, modules, random generators."""
+    """
+    What each holder in a network and in its arguments holds, as it was when this was made. `restore()` puts it back.
+
+    Recorded: the items of built-in containers, the attributes of modules and of plain objects, the states of random
+    generators. The walk ends at tensors and at objects that change on their own (a thread).
+    """
 
     def __init__(self, network: nn.Module, arguments: Any) -> None:
         self.modules: list[nn.Module] = []
+        """All modules, those in plain lists and objects too, and those in the arguments."""
         self.random: list[tuple[Callable[[Any], Any], Any]] = []
+        """For each random generator: the function that sets its state, and the state."""
         self.own: dict[int, Any] = {}
+        """The holders in the network by id, without those that are in the arguments alone."""
         self._empty: list[Any] = []
         self._full: list[tuple[Any, list[Any]]] = []
         self._slots: list[tuple[Any, dict[str, Any]]] = []
         self._followed: dict[type, bool] = {}
-        self._follow(network, self.own)
-        self._follow(arguments, dict(self.own))
+        for root, entered in ((network, self.own), (arguments, self.own.copy())):
+            for _ in walk(root, parts=partial(self._record, entered), entered=entered):
+                pass
 
-    def _follow(self, root: Any, seen: dict[int, Any]) -> None:
-        waiting = [root]
-        while waiting:
-            value = waiting.pop()
-            if id(value) in seen:
-                continue
-            seen[id(value)] = value
-            if isinstance(value, nn.Module):
-                self.modules.append(value)
-                inside = self._own_items(value, seen)
-            else:
-                inside = self._keep(value) if isinstance(value, _BUILT_IN) else []
-                inside = inside if type(value) in _BUILT_IN else [*inside, *self._look_into(value)]
-            waiting += [item for item in inside if self._is_followed(type(item))]
+    def _record(self, entered: dict[int, Any], value: Any) -> Parts | None:
+        """Record what a holder holds, and return it for the walk to go on with; None for what is no holder."""
+        if not self._is_followed(kind := type(value)):
+            return None
+        # Nobody asks for paths here.
+        if kind in _CONTAINERS:
+            return [("", item) for item in self._record_items(value) if self._is_followed(type(item))]
+        if isinstance(value, nn.Module):
+            self.modules.append(value)
+            return self._record_module(value.__dict__, entered)
+        if isinstance(value, _CONTAINERS):
+            self._record_items(value)
+        if not isinstance(value, MethodType):  # its attributes are those of its function
+            self._record_object(value)
+        return contents(value) or []
 
-    def _own_items(self, module: nn.Module, seen: dict[int, Any]) -> list[Any]:
-        own = module.__dict__
-        seen[id(own)] = own
-        self._keep(own)
-        inside = []
-        for item in own.values():
+    def _record_module(self, attributes: dict[str, Any], entered: dict[int, Any]) -> Parts:
+        parts = []
+        for item in self._record_items(attributes)[1::2]:
             # A module has a dozen containers for hooks, nearly always empty: in a large network they are most of all.
-            if type(item) in _BUILT_IN and not item:
-                seen[id(item)] = item
+            if type(item) in _CONTAINERS and not item:
+                entered[id(item)] = item
                 self._empty.append(item)
             elif not _is_plain(item):
-                inside.append(item)
-        return inside
+                parts.append(("", item))
+        return parts
 
-    def _keep(self, container: Any) -> list[Any]:
+    def _record_items(self, container: Any) -> list[Any]:
         items = _items(container)
         if items:
             self._full.append((container, items))
@@ -109,18 +120,16 @@ class Holders:
             self._empty.append(container)
         return items
 
-    def _look_into(self, value: Any) -> list[Any]:
-        if isinstance(value, FIXED):
-            return [item for _, item in contents(value) or ()]
+    def _record_object(self, value: Any) -> None:
         state = _random_state(value)
         if state is not None:
             self.random.append(state)
-            return []
-        held = in_slots(value)
+            return
         if slots(type(value)):
-            self._slots.append((value, held))
+            self._slots.append((value, slots_of(value)))
         own = getattr(value, "__dict__", None)
-        return [*held.values(), own] if isinstance(own, dict) else [*held.values()]
+        if isinstance(own, dict):
+            self._record_items(own)
 
     def _is_followed(self, kind: type) -> bool:
         if kind not in self._followed:
@@ -128,7 +137,7 @@ class Holders:
         return self._followed[kind]
 
     def restore(self) -> None:
-        """Put into each what was in it."""
+        """Put into each holder what was in it."""
         for container in self._empty:
             if container:
                 _base(container).clear(container)
@@ -136,28 +145,29 @@ class Holders:
             now = _items(container)
             if len(now) != len(items) or not all(map(is_, now, items)):
                 _refill(container, items)
-        for value, held in self._slots:
-            changed = in_slots(value)
-            for name in changed.keys() - held.keys():
+        for value, before in self._slots:
+            after = slots_of(value)
+            for name in after.keys() - before.keys():
                 object.__delattr__(value, name)
-            for name, item in held.items():
-                if name not in changed or changed[name] is not item:
+            for name, item in before.items():
+                if name not in after or after[name] is not item:
                     object.__setattr__(value, name, item)
 
 
 def _is_followed(kind: type) -> bool:
-    if issubclass(kind, (*_BUILT_IN, *FIXED, nn.Module, torch.Generator)):
+    if issubclass(kind, (*_CONTAINERS, nn.Module, torch.Generator)):
         return True
     return not issubclass(kind, ENDS) and not any(f"{k.__module__}.".startswith(_ALIVE) for k in kind.__mro__)
 
 
 def _base(container: Any) -> Any:
     # A class derived from it may refuse to be cleared.
-    return next(kind for kind in _BUILT_IN if isinstance(container, kind))
+    kind = type(container)
+    return kind if kind in _CONTAINERS else next(kind for kind in _CONTAINERS if isinstance(container, kind))
 
 
 def _items(container: Any) -> list[Any]:
-    """What is in it: of a mapping, keys and values in turn."""
+    """Return what is in a container: of a mapping, keys and values in turn."""
     base = _base(container)
     return [*chain.from_iterable(base.items(container))] if isinstance(container, dict) else [*base.__iter__(container)]
 
@@ -175,7 +185,7 @@ def _refill(container: Any, items: list[Any]) -> None:
 
 
 def _random_state(value: Any) -> tuple[Callable[[Any], Any], Any] | None:
-    """How to put a random generator of the network's own back; None of any other object."""
+    """Return a function that sets a random generator's state, and its state now; None for any other object."""
     if isinstance(value, torch.Generator):
         return value.set_state, value.get_state()
     if isinstance(value, random.Random):

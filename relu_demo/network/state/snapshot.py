@@ -1,10 +1,10 @@
-"""What a forward may change, kept so that it can be put back: a check leaves no trace."""
+"""A network's state as it was, to be put back after each run: a check leaves no trace."""
 
 from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -17,66 +17,69 @@ from relu_demo.tensors.storage import key_of, storage_of
 
 class Snapshot:
     """
-    A network's state, and the random generators'. `restore()` puts both back, bit for bit.
+    The state of a network and of the random generators. `restore()` puts both back, bit for bit.
 
-    Kept: each module's attributes (parameters, buffers, submodules, hooks, training flags, plain Python attributes),
-    the built-in containers and the plain objects in them, whatever modules these hold, the values of all their
-    tensors, gradients, the generators of Python, NumPy and PyTorch on every device in use, and the grad mode. Of the
-    caller's arguments: the same, but for tensors, of which every pass gets copies. Buffers are copied at once. Other
-    tensors are as large as the network, so they are copied only when a write is about to reach them: `before_write`.
-    State outside the network (a global counter) is not kept.
+    Recorded of the network: each module's attributes (parameters, buffers, submodules, hooks, training flags, plain
+    Python attributes), the built-in containers and the plain objects in them, whatever modules these hold, the values
+    of all their tensors, and the gradients. Of the caller's arguments: the same, but for tensors, of which every pass
+    gets copies. Of the process: the generators of Python, NumPy and PyTorch on every device in use, the grad mode and
+    the default dtype. Not recorded: state outside the network (a global counter).
+
+    Buffers are copied at once. Other tensors are as large as the network, so they are copied only when a write is
+    about to reach them: `before_write`.
     """
 
     def __init__(self, network: nn.Module, arguments: Any = ()) -> None:
         self._holders = Holders(network, arguments)
         self.parameters = [p for module in self._holders.modules for p in module.parameters(recurse=False)]
-        """The network's, those of modules in plain lists and objects too."""
+        """The parameters of the network, those of modules in plain lists and objects too."""
         buffers = [buffer for module in self._holders.modules for buffer in module.buffers(recurse=False)]
-        self._buffers = {key for buffer in buffers for key in [key_of(buffer)] if key is not None}
-        state = {id(tensor): tensor for tensor in _state_tensors(network, self._holders.modules)}
-        state.update((id(tensor), tensor) for tensor in not_copied(arguments))
-        self._state = [_Kept(tensor) for tensor in state.values()]
-        self._by_key: dict[int, Tensor] = {kept.key: kept.alias for kept in self._state if kept.key is not None}
+        tensors = [*self.parameters, *buffers, *attribute_tensors(network).values()]
+        grads = [tensor.grad for tensor in tensors if tensor.is_leaf and tensor.grad is not None]
+        state = {id(tensor): tensor for tensor in (*tensors, *grads, *not_copied(arguments))}
+        self._state = [_State(tensor) for tensor in state.values()]
+        self._by_key: dict[int, Tensor] = {state.key: state.alias for state in self._state if state.key is not None}
         self._values: dict[int, Any] = {}
-        for key in self._buffers:
-            self.before_write(key)
+        """A copy of each storage, by its key, as it was before the first write."""
+        for buffer in buffers:
+            self.before_write(key_of(buffer))
         self._random = [*_random_states(), *self._holders.random]
         self._grad, self._dtype = torch.is_grad_enabled(), torch.get_default_dtype()
 
     @property
-    def own(self) -> Container[int]:
-        """Ids of the containers and objects that the network holds."""
+    def own(self) -> Mapping[int, Any]:
+        """The modules, containers and objects in the network, by id."""
         return self._holders.own
 
     def holds(self, key: int | None) -> bool:
-        """Whether the storage belongs to the network's state."""
+        """Return whether the storage with this key belongs to the network's state."""
         return key in self._by_key
 
     def before_write(self, key: int | None) -> None:
-        """Copy the storage, if it belongs to the network and has not been copied yet."""
+        """Copy the storage with this key, if it belongs to the network's state and has not been copied yet."""
         if key is not None and key in self._by_key and key not in self._values:
             alias = self._by_key[key]
             if alias.device.type != "meta":
                 self._values[key] = storage_of(alias).clone()
 
     def before_any_write(self) -> None:
-        """Copy every storage that has not been copied yet."""
+        """Copy every storage of the network's state that has not been copied yet."""
         for key in self._by_key:
             self.before_write(key)
 
-    def written(self) -> dict[int, Tensor]:
-        """The state that a forward may have changed: every copied tensor as it is now, by its number."""
-        return {i: kept.tensor for i, kept in enumerate(self._state) if kept.key in self._values}
+    def overwritten(self) -> dict[int, Tensor]:
+        """Return the tensors that a forward may have overwritten, as they are now, by their number in the state."""
+        return {i: state.tensor for i, state in enumerate(self._state) if state.key in self._values}
 
     def restore(self) -> None:
-        """Put everything back. Raises RuntimeError if a parameter was written to that no write was announced for."""
+        """Put everything back. Raise RuntimeError if a tensor was overwritten that was not copied before."""
         self._holders.restore()
         for state in self._state:
             state.restore()
         for key, values in self._values.items():
             storage_of(self._by_key[key]).copy_(values)
         for state in self._state:
-            if state.key not in self._values and state.alias.device.type != "meta" and state.was_written():
+            if state.key not in self._values and state.alias.device.type != "meta" and state.is_overwritten():
                 raise RuntimeError("a parameter was written to in one pass and not in another; its old values are lost")
             state.mark()
         self.restore_random()
@@ -95,8 +98,8 @@ class Snapshot:
             set_state(state)
 
 
-class _Kept:
-    """One tensor of the state, with an alias that still has its memory if `.data` is given another."""
+class _State:
+    """What is recorded of one tensor, with an alias that still has its storage if `.data` is given another."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
@@ -108,9 +111,10 @@ class _Kept:
         self.mark()
 
     def mark(self) -> None:
+        """Remember the version counter, which every write raises."""
         self.version = _version(self.tensor)
 
-    def was_written(self) -> bool:
+    def is_overwritten(self) -> bool:
         return _version(self.tensor) != self.version
 
     def restore(self) -> None:
@@ -128,20 +132,6 @@ class _Kept:
 
 def _version(tensor: Tensor) -> int:
     return -1 if tensor.is_inference() else int(tensor._version)
-
-
-def _state_tensors(network: nn.Module, modules: list[nn.Module]) -> Iterator[Tensor]:
-    for tensor in _registered(network, modules):
-        yield tensor
-        if tensor.is_leaf and tensor.grad is not None:
-            yield tensor.grad
-
-
-def _registered(network: nn.Module, modules: list[nn.Module]) -> Iterator[Tensor]:
-    for module in modules:
-        yield from module.parameters(recurse=False)
-        yield from module.buffers(recurse=False)
-    yield from attribute_tensors(network).values()
 
 
 def _random_states() -> Iterator[tuple[Callable[[Any], Any], Any]]:
