@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from relu_demo.claims.report import SessionReport
-    from relu_demo.memory.situations import MemoryReport
+    from relu_demo.memory.report import MemoryReport
     from relu_demo.network.report import CheckReport
 
     AnyReport = SessionReport | MemoryReport | CheckReport

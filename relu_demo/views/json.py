@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from relu_demo import __version__
 from relu_demo.claims.report import Finding, SessionReport
-from relu_demo.memory.situations import Measurement, MemoryReport
+from relu_demo.memory.report import Measurement, MemoryReport
 from relu_demo.network.report import CheckReport
 from relu_demo.replay.trace import Look, Nested, Node, Step, TensorState, TracedPart
 from relu_demo.request import command_line

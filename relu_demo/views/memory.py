@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from relu_demo.memory.situations import Figures, Measurement, MemoryReport
+from relu_demo.memory.report import Figures, Measurement, MemoryReport
 from relu_demo.request import command_line
 from relu_demo.views.claims import claims
 from relu_demo.views.parts import CHANGED, MARK, NARROW, header

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from relu_demo.claims.report import SessionReport
-from relu_demo.memory.situations import MemoryReport
+from relu_demo.memory.report import MemoryReport
 from relu_demo.network.report import CheckReport
 from relu_demo.replay.trace import TracedPart
 from relu_demo.request import command_line
