@@ -58,9 +58,8 @@ def stepped(request: Replay) -> Iterator[SessionReport]:
     from relu_demo.replay.replay import traces
 
     session = runnable(request)
-    lines = sum(len(part.lines) for part in session.parts)
     for ran, trace in enumerate(traces(session)):
-        yield SessionReport(trace, judge(trace) if ran == lines else ())
+        yield SessionReport(trace, judge(trace) if ran == len(session.lines) else ())
 
 
 def runnable(request: Replay) -> Session:

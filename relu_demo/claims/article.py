@@ -17,8 +17,9 @@ def states(half: TracedPart) -> tuple[TensorState, TensorState, TensorState]:
     return half.looks["o1_before"].state, half.looks["o1_after"].state, half.looks["h1"].state
 
 
-def identity(o1: TensorState, h1: TensorState) -> tuple[bool, bool, str]:
-    """Return whether two tensors are one object, whether they share one storage, and the evidence for both."""
+def identity(half: TracedPart) -> tuple[bool, bool, str]:
+    """Return whether o1 and h1 are one object, whether they share one storage, and the evidence for both."""
+    _, o1, h1 = states(half)
     evidence = f"id(o1) {o1.id}, id(h1) {h1.id}; storage {o1.data_ptr:#014x} and {h1.data_ptr:#014x}"
     return o1.id == h1.id, o1.data_ptr == h1.data_ptr, evidence
 
@@ -26,8 +27,7 @@ def identity(o1: TensorState, h1: TensorState) -> tuple[bool, bool, str]:
 @claim(1, "In place, h1 and o1 are one object with one storage.", needs=(IN_PLACE,))
 def one_object(half: TracedPart) -> Answer:
     """Compare `id` and storage address of o1 and h1."""
-    _, o1, h1 = states(half)
-    same_object, same_storage, evidence = identity(o1, h1)
+    same_object, same_storage, evidence = identity(half)
     return same_object and same_storage, evidence
 
 
@@ -58,8 +58,7 @@ def history_rewritten(half: TracedPart) -> Answer:
 @claim(4, "Not in place, h1 is another object with a storage of its own.", needs=(OUT_OF_PLACE,))
 def two_objects(half: TracedPart) -> Answer:
     """Compare `id` and storage address of o1 and h1."""
-    _, o1, h1 = states(half)
-    same_object, same_storage, evidence = identity(o1, h1)
+    same_object, same_storage, evidence = identity(half)
     return not same_object and not same_storage, evidence
 
 

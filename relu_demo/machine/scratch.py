@@ -1,33 +1,23 @@
-"""The scratch memory of a convolution on the CPU: what its two implementations allocate besides their tensors."""
+"""The scratch memory of a convolution on the CPU: what it allocates besides its tensors."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 BLOCK = 16
 """Channels in one of oneDNN's blocks, at most: the floats that fit into a register of AVX-512."""
 
 
-class Scratch(NamedTuple):
-    """Elements of scratch memory, by implementation (measured on the CPU with PyTorch 1.13 and 2.13)."""
+def scratch(channels: int, kernel: int, before: int, after: int, backward: bool = False) -> tuple[int, int]:
+    """Return upper bounds, in elements, for PyTorch's two implementations (measured with PyTorch 1.13 and 2.13).
 
-    blocked: int
-    """oneDNN's reordered copies of input, result and weights, their channels rounded up to whole blocks."""
-    unfolded: int
-    """The unfolded input of `_slow_conv2d_forward`, which takes what oneDNN does not: float64, small inputs."""
+    The first is for oneDNN, which copies input, result and weights with their channels rounded up to whole blocks. The
+    second is for `_slow_conv2d_forward`, which unfolds the input and takes what oneDNN does not: float64, small inputs.
 
-
-def scratch(channels: int, kernel: int, before: int, after: int, backward: bool = False) -> Scratch:
-    """Return an upper bound for a convolution from `channels` channels to as many.
-
-    `kernel` is the kernel's height and width, `before` and `after` are the elements of one channel of input and result
-    over the whole batch. With `backward` the bound includes the gradients of input and weights.
+    The convolution has as many channels after as before it. `kernel` is the kernel's height and width, `before` and
+    `after` are the elements of one channel of input and result over the whole batch. With `backward` the bounds include
+    the gradients of input and weights.
     """
-    blocks = -(-channels // BLOCK) * BLOCK
-    blocked = blocks * (before + after) + (blocks * kernel) ** 2
+    padded = -(-channels // BLOCK) * BLOCK
+    weights = (padded * kernel) ** 2
+    blocked = padded * (before + after) + weights
     unfolded = channels * after * kernel**2
-    return (
-        Scratch(blocked + blocks * before + (blocks * kernel) ** 2, 2 * unfolded)
-        if backward
-        else Scratch(blocked, unfolded)
-    )
+    return (blocked + padded * before + weights, 2 * unfolded) if backward else (blocked, unfolded)

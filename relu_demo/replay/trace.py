@@ -135,3 +135,8 @@ class Trace:
     torch_version: str
     parts: tuple[TracedPart, ...]
     alive: tuple[Any, ...] = field(repr=False, compare=False)
+
+    @property
+    def steps(self) -> list[Step]:
+        """All lines that have run, in order."""
+        return [step for part in self.parts for step in part.steps]

@@ -65,3 +65,8 @@ class Session:
     parts: tuple[Part, ...]
     layout: str = MOMENTS
     pictured: str = ""
+
+    @property
+    def lines(self) -> list[Line]:
+        """All lines in order."""
+        return [line for part in self.parts for line in part.lines]

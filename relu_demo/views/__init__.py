@@ -51,12 +51,8 @@ class View(Protocol):
     def show(self, report: AnyReport, out: TextIO) -> None:
         """Write the report to `out`, in one piece, once all of it is made."""
 
-
-class ScreenView(View, Protocol):
-    """What the module of a view with a screen offers."""
-
     def screen(self, report: AnyReport) -> RenderableType:
-        """Return the report as rich draws it."""
+        """Return the report as rich draws it. Only for a view with a screen."""
 
 
 def view_named(name: str) -> View:
@@ -73,4 +69,4 @@ def file_text(name: str, report: AnyReport, ending: str) -> str:
         return text.getvalue()
     from relu_demo.views.screen import PICTURES
 
-    return PICTURES[ending](cast(ScreenView, view).screen(report), command_line(report.request))
+    return PICTURES[ending](view.screen(report), command_line(report.request))

@@ -14,8 +14,8 @@ from rich.text import Text
 
 from relu_demo.network.report import Call, CheckReport, Effect
 from relu_demo.sanitizer.place import Place
-from relu_demo.views.parts import NARROW, header
-from relu_demo.views.screen import write
+from relu_demo.views.parts import NARROW, header, section
+from relu_demo.views.screen import plain_console, write
 
 SAFE, FAULT, OPEN = ("safe", "green"), ("FAULT", "bold reverse red"), ("doubt", "bold")
 """The word and the style of a verdict. The word tells it without colours."""
@@ -40,23 +40,19 @@ class CheckScreen:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         report = self.report
-        title = f"The in-place calls of {report.network}"
-        yield from header(title, report)
+        yield from header(f"The in-place calls of {report.network}", report)
         yield from _summary(report)
         if report.calls:
-            yield from ("", Text("Calls with inplace=True: what each does alone, the others off", style="bold"))
-            yield _rows([_row(call) for call in report.calls], options.max_width)
+            rows = _rows([_row(call) for call in report.calls], options.max_width)
+            yield from section("Calls with inplace=True: what each does alone, the others off", rows)
         if report.writes:
-            yield from ("", Text("Other in-place writes that break backward", style="bold"))
-            rows = [(FAULT, "", _titled(w.place, [_by("saved before by", w.saved_by)]), "") for w in report.writes]
-            yield _rows(rows, options.max_width)
-        yield from ("", Text("As written, against the same with every inplace= off", style="bold"))
-        yield from _whole(report)
-        yield from ("", Text("Advice", style="bold"))
-        yield from _advice(report)
+            writes = [(FAULT, "", _titled(w.place, [_by("saved before by", w.saved_by)]), "") for w in report.writes]
+            yield from section("Other in-place writes that break backward", _rows(writes, options.max_width))
+        yield from section("As written, against the same with every inplace= off", *_whole(report))
+        yield from section("Advice", *_advice(report))
         if report.unseen:
-            yield from ("", Text("Not seen from inside, so not called safe", style="bold"))
-            yield from (Text(f"{u.module or 'the network'} ({u.type}): {u.why}") for u in report.unseen)
+            unseen = (Text(f"{u.module or 'the network'} ({u.type}): {u.why}") for u in report.unseen)
+            yield from section("Not seen from inside, so not called safe", *unseen)
 
 
 def report_text(report: CheckReport) -> str:
@@ -68,7 +64,7 @@ def report_text(report: CheckReport) -> str:
 
 def report_html(report: CheckReport) -> str:
     """Return the screen for a notebook: one `<pre>`, 100 columns wide."""
-    console = Console(record=True, width=100, file=StringIO(), highlight=False, markup=False, emoji=False)
+    console = plain_console(record=True, width=100, file=StringIO())
     console.print(CheckScreen(report))
     style = "font-family:monospace;line-height:1.2"
     return console.export_html(inline_styles=True, code_format=f'<pre style="{style}">{{code}}</pre>')

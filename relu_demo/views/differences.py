@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 
-from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from relu_demo.replay.trace import Look
-from relu_demo.views.fitting import fitting
 from relu_demo.views.parts import add_row, cell, change, columns
 
 
-@dataclass(frozen=True)
-class Differences:
-    """How far each look is from its reference: version counter, how many numbers differ, the largest difference."""
+def differences(looks: Iterable[Look]) -> Iterator[list[Table]]:
+    """Yield the tables to choose from: one with a row for each look, then one for each look.
 
-    looks: Sequence[Look]
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        rows = {look.moment.title: figures(look) for look in self.looks}
-        kinds = max(rows.values(), key=len, default={})
-        table = columns(list(kinds), max(map(len, rows), default=0) + 1)
-        for title, row in rows.items():
-            add_row(table, title, [row.get(kind, Text()) for kind in kinds])
-        each = [card(title, row, max(map(len, kinds)) + 1) for title, row in rows.items()]
-        yield from fitting(console, options, ([table], each))
+    A row tells how far a look is from its reference: version counter, how many numbers differ, largest difference.
+    """
+    rows = {look.moment.title: figures(look) for look in looks}
+    kinds = max(rows.values(), key=len)
+    table = columns(list(kinds), max(map(len, rows)) + 1)
+    for title, row in rows.items():
+        add_row(table, title, [row.get(kind, Text()) for kind in kinds])
+    yield [table]
+    yield [card(title, row, max(map(len, kinds)) + 1) for title, row in rows.items()]
 
 
 def card(title: str, row: dict[str, Text], labels: int) -> Table:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -14,18 +13,12 @@ from relu_demo.views.fitting import stacked
 from relu_demo.views.parts import NARROW, add_row, cell, change, code, columns
 
 
-@dataclass(frozen=True)
-class Glance:
-    """Parts that do the same in different ways, beside each other, or stacked in a narrow terminal."""
-
-    parts: Sequence[TracedPart]
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        groups = [self.parts] if options.max_width >= NARROW else [[part] for part in self.parts]
-        yield from stacked(map(glance, groups))
+def glance(parts: Sequence[TracedPart], width: int) -> Iterator[RenderableType]:
+    """Yield parts that do the same in different ways: in one table, or stacked if the terminal is narrow."""
+    return stacked(map(answers_table, [parts] if width >= NARROW else [[part] for part in parts]))
 
 
-def glance(parts: Sequence[TracedPart]) -> Table:
+def answers_table(parts: Sequence[TracedPart]) -> Table:
     """Return a table with a column for each part: the answers, then the lines that ran."""
     answers = [answer(part) for part in parts]
     table = columns([part.title for part in parts], max(map(len, answers[0])) + 1)

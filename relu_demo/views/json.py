@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from relu_demo import __version__
 from relu_demo.claims.report import Finding, SessionReport
-from relu_demo.memory.report import Figures, Measurement, MemoryReport
+from relu_demo.memory.report import Measurement, MemoryReport
 from relu_demo.network.report import CheckReport
 from relu_demo.replay.trace import Look, Nested, Node, Step, TensorState, TracedPart
 from relu_demo.request import command_line
@@ -63,15 +63,10 @@ def measurement(row: Measurement) -> dict[str, Any]:
     return {
         **properties(row.situation, "key", "title", "activation", "norm", "training", "depth"),
         "unit": row.unit,
-        "out_of_place": figures(row.out_of_place),
-        "in_place": figures(row.in_place),
+        "out_of_place": properties(row.out_of_place, "live", "peak"),
+        "in_place": properties(row.in_place, "live", "peak"),
         "why": row.why,
     }
-
-
-def figures(of: Figures) -> dict[str, int]:
-    """Return live and peak bytes."""
-    return properties(of, "live", "peak")
 
 
 def session_document(report: SessionReport) -> dict[str, Any]:

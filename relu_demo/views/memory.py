@@ -25,27 +25,21 @@ class MemoryScreen:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         report = self.report
         yield from header("Bytes really allocated, in place and not", report)
-        unit, shape = report.rows[0].unit, report.request.shape
-        yield Text(
-            f"One unit is one activation: {shape} float32 on {report.request.device}, {unit:,} bytes", style="dim"
-        )
+        unit = f"{report.request.shape} float32 on {report.request.device}, {report.rows[0].unit:,} bytes"
+        yield Text(f"One unit is one activation: {unit}", style="dim")
         live, peak = ("#", "-") if options.ascii_only else ("█", "░")
         yield Text(f"live after the forward {live * 4}, and what more there is at the peak {peak * 4}", style="dim")
         yield ""
         most = max(max(row.in_place.peak, row.out_of_place.peak) for row in report.rows)
-        narrow = options.max_width < NARROW
-        digits = 0 if narrow else len(f"{most:,}") + 2
-        yield Text(
-            f"{'':14}{'live':>6}{'bytes'[:digits]:>{digits}}{'peak':>6}{'bytes'[:digits]:>{digits}}", style="dim"
-        )
+        digits = 0 if options.max_width < NARROW else len(f"{most:,}") + 2
+        bytes_title = f"{'bytes'[:digits]:>{digits}}"
+        yield Text(f"{'':14}{'live':>6}{bytes_title}{'peak':>6}{bytes_title}", style="dim")
         room = options.max_width - 2 * (6 + digits) - 15
         for number, row in enumerate(report.rows):
             if number:
                 yield ""
-            words = saving(row)
-            yield Text.assemble(
-                (row.situation.title, "bold"), ": ", (words or "saves nothing", CHANGED if words else "")
-            )
+            words, style = (saving(row), CHANGED) if saving(row) else ("saves nothing", "")
+            yield Text.assemble((row.situation.title, "bold"), ": ", (words, style))
             for name, figures in (("not in place", row.out_of_place), ("in place", row.in_place)):
                 line = figures_line(name, figures, row.out_of_place, row.unit, digits)
                 yield Text.assemble(line, bar(figures, most, room, live, peak))

@@ -49,6 +49,11 @@ def header(title: str, report: AnyReport, options: str = "") -> Iterator[Rendera
     yield Text(command_line(report.request) + options)
 
 
+def section(title: str, *body: RenderableType) -> Iterator[RenderableType]:
+    """Yield an empty line, a title, and what stands below it."""
+    yield from ("", Text(title, style="bold"), *body)
+
+
 def cell(text: str, changed: bool = False, style: str = "") -> Text:
     """Return a cell's text behind a place for the mark, which is also the place of a number's sign."""
     mark = MARK if changed else " "

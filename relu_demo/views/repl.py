@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from pygments.token import Comment, Keyword, Number, String  # type: ignore[import-untyped]  # comes with rich
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.style import Style
 from rich.syntax import ANSISyntaxTheme, Syntax
 from rich.text import Text
@@ -36,12 +36,7 @@ NUMBER = re.compile(r"\d+")
 
 def show(report: SessionReport, out: TextIO) -> None:
     """Write the transcript. Long lines are not wrapped."""
-    write(screen(report), out, wrap=False)
-
-
-def screen(report: SessionReport) -> RenderableType:
-    """Return the transcript of a report."""
-    return Transcript(report)
+    write(Transcript(report), out, wrap=False)
 
 
 @dataclass(frozen=True)
@@ -65,6 +60,9 @@ class Transcript:
         for finding in self.report.findings:
             if finding.verdict is Verdict.FAILS:
                 yield Text(f"\n# {finding.verdict.value}: {finding.says} {finding.evidence}", style="bold")
+
+
+screen = Transcript
 
 
 def highlighted(step: Step) -> Text:
@@ -106,7 +104,7 @@ def typed(step: Step, directive: str = "") -> list[str]:
 
 def ids(trace: Trace) -> frozenset[str]:
     """Return every number in the trace that is an id or an address, and so differs in another process."""
-    states = [state for part in trace.parts for step in part.steps for state in step.tensors.values()]
+    states = [state for step in trace.steps for state in step.tensors.values()]
     nodes = [node for state in states if state.grad_fn for node in state.grad_fn.walk()]
     numbers = {state.id for state in states} | {state.data_ptr for state in states} | {node.id for node in nodes}
     return frozenset(map(str, numbers - {0}))  # 0 is the address of an empty storage, in every process

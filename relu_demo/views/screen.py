@@ -6,6 +6,7 @@ import io
 import sys
 import zlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from html import escape
 from typing import TextIO
 
@@ -77,6 +78,10 @@ pre code {{ font: inherit; }}
 """.replace("MONOSPACE", MONOSPACE)
 
 
+plain_console = partial(Console, highlight=False, markup=False, emoji=False)
+"""rich's console without its own ideas of what to colour and to replace."""
+
+
 def write(screen: RenderableType, out: TextIO, wrap: bool = True) -> None:
     """Write the screen: coloured on a terminal, plain elsewhere; as wide as the terminal, `COLUMNS`, or 80 columns.
 
@@ -84,7 +89,7 @@ def write(screen: RenderableType, out: TextIO, wrap: bool = True) -> None:
     """
     # FORCE_COLOR is meant for standard output, not for text that goes into a file.
     terminal = None if out is sys.stdout else False
-    console = Console(file=out, force_terminal=terminal, highlight=False, markup=False, emoji=False)
+    console = plain_console(file=out, force_terminal=terminal)
     if console.legacy_windows:  # its colours are calls, not codes in the text
         console.print(screen, soft_wrap=not wrap)
         return
@@ -96,7 +101,7 @@ def write(screen: RenderableType, out: TextIO, wrap: bool = True) -> None:
 
 def recorded(screen: RenderableType) -> Console:
     """Return a console that has recorded the screen in all its colours, or in none if NO_COLOR is set."""
-    console = Console(
+    console = plain_console(
         file=io.StringIO(),
         width=Console().width,
         height=HEIGHT,
@@ -105,9 +110,6 @@ def recorded(screen: RenderableType) -> Console:
         force_jupyter=False,
         legacy_windows=False,
         color_system="truecolor",
-        highlight=False,
-        markup=False,
-        emoji=False,
     )
     segments = console.render(screen)
     # rich obeys NO_COLOR only when it writes to a terminal.

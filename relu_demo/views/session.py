@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -10,15 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from relu_demo.claims.report import SessionReport
-from relu_demo.replay.trace import TracedPart
-from relu_demo.session.lines import BESIDE, DIFFERENCES
+from relu_demo.replay.trace import Trace
+from relu_demo.session.lines import BESIDE, DIFFERENCES, MOMENTS
 from relu_demo.views.claims import claims
-from relu_demo.views.differences import Differences
-from relu_demo.views.fitting import stacked
+from relu_demo.views.differences import differences
+from relu_demo.views.fitting import fitting, stacked
 from relu_demo.views.flow import flow
-from relu_demo.views.glance import Glance
+from relu_demo.views.glance import glance
 from relu_demo.views.moments import Moments
-from relu_demo.views.parts import code, header
+from relu_demo.views.parts import code, header, section
 
 APART = 3
 """Characters between two tables beside each other."""
@@ -32,49 +32,48 @@ class SessionScreen:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         trace = self.report.trace
-        layout = trace.session.layout
         yield from header(trace.session.title, self.report)
-        if layout == BESIDE:
-            looked_at = [part for part in trace.parts if part.looks]
-            for part in trace.parts:
-                if not part.looks:
-                    yield from ("", code(part.steps))
-            yield from ("", Glance(looked_at), "", Beside(looked_at))
-        else:
-            for part in trace.parts:
-                yield from ("", Text(part.title, style="bold"))
-                yield from self.differences(part, options) if layout == DIFFERENCES else moments(part)
+        yield from LAYOUTS[trace.session.layout](trace, console, options)
         yield from ("", *claims(self.report.findings))
 
-    def differences(self, part: TracedPart, options: ConsoleOptions) -> Iterator[RenderableType]:
-        """Yield a part's lines except those that only look, who reads and who writes, and how far its looks are off."""
-        yield code([step for step in part.steps if not step.line.moment])
-        if (picture := flow(part, self.report.trace.session.pictured, options.ascii_only)) is not None:
+
+def moments(trace: Trace, _: Console, __: ConsoleOptions) -> Iterator[RenderableType]:
+    """Yield each part's lines and the table of its moments."""
+    for part in trace.parts:
+        yield from section(part.title, code(part.steps))
+        if part.looks:
+            yield from ("", Moments(part))
+
+
+def against_reference(trace: Trace, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+    """Yield each part's lines except those that only look, who reads and who writes, and how far its looks are off."""
+    for part in trace.parts:
+        yield from section(part.title, code([step for step in part.steps if not step.line.moment]))
+        if (picture := flow(part, trace.session.pictured, options.ascii_only)) is not None:
             yield from ("", picture)
         if part.looks:
-            yield from ("", Differences(list(part.looks.values())))
+            yield from ("", *fitting(console, options, differences(part.looks.values())))
 
 
-def moments(part: TracedPart) -> Iterator[RenderableType]:
-    """Yield a part's lines and the table of its moments."""
-    yield code(part.steps)
-    if part.looks:
-        yield from ("", Moments(part))
+def beside(trace: Trace, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+    """Yield the lines of parts without looks; of the others the answers, and tables beside each other if they fit."""
+    for part in trace.parts:
+        if not part.looks:
+            yield from ("", code(part.steps))
+    parts = [part for part in trace.parts if part.looks]
+    yield from ("", *glance(parts, options.max_width), "")
+    titled = [(Text(part.title, style="bold"), Moments(part)) for part in parts]
+    share = options.max_width // len(titled) - APART
+    if any(console.measure(table).minimum > share for _, table in titled):
+        yield from stacked(Group(*each) for each in titled)
+        return
+    grid = Table.grid(padding=(0, APART, 0, 0))
+    for _ in titled:
+        grid.add_column(width=share)
+    for row in zip(*titled, strict=True):
+        grid.add_row(*row)
+    yield grid
 
 
-@dataclass(frozen=True)
-class Beside:
-    """The tables of several parts, beside each other if each has room, else stacked."""
-
-    parts: Sequence[TracedPart]
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        titled = [(Text(part.title, style="bold"), Moments(part)) for part in self.parts]
-        share = options.max_width // len(titled) - APART
-        beside = Table.grid(padding=(0, APART, 0, 0))
-        for _ in titled:
-            beside.add_column(width=share)
-        for row in zip(*titled, strict=True):
-            beside.add_row(*row)
-        fits = all(console.measure(table).minimum <= share for _, table in titled)
-        yield from [beside] if fits else stacked(Group(*each) for each in titled)
+LAYOUTS = {MOMENTS: moments, DIFFERENCES: against_reference, BESIDE: beside}
+"""What draws the parts of a trace, by its session's layout."""

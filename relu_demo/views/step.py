@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -13,7 +12,6 @@ from rich.text import Text
 
 from relu_demo.claims.report import Finding, SessionReport, Verdict
 from relu_demo.replay.trace import Step, Trace
-from relu_demo.session.lines import Line
 from relu_demo.views.claims import VERDICTS, claims
 from relu_demo.views.fitting import first_fitting
 from relu_demo.views.parts import MARK, NARROW, code, header
@@ -53,17 +51,12 @@ class StepScreen:
     @property
     def lines(self) -> int:
         """The number of lines of the session."""
-        return sum(len(part.lines) for part in self.trace.session.parts)
-
-    @property
-    def steps(self) -> list[Step]:
-        """The lines that have run."""
-        return [step for part in self.trace.parts for step in part.steps]
+        return len(self.trace.session.lines)
 
     @property
     def ran(self) -> int:
         """The number of lines that have run."""
-        return len(self.steps)
+        return len(self.trace.steps)
 
     @property
     def verdicts(self) -> bool:
@@ -90,8 +83,7 @@ class StepScreen:
     def title(self, width: int) -> Text:
         """Return the bar at the top: what is replayed, and how far it is."""
         session = self.trace.session
-        places = [(part, number) for part in session.parts for number, _ in enumerate(part.lines)]
-        part = places[min(max(self.at - 1, 0), self.lines - 1)][0]
+        part = [part for part in session.parts for _ in part.lines][min(max(self.at - 1, 0), self.lines - 1)]
         far = f"{self.at} of {self.lines}"
         if self.verdicts:
             return bar(session.title, f"all {self.lines} lines have run", width)
@@ -107,17 +99,13 @@ class StepScreen:
             return Text("")
         if self.at == self.lines:
             return Text("That was the last line. Next: the claims.", style="bold")
-        line = self.line(self.at)
+        line = self.trace.session.lines[self.at]
         label = "running: " if self.running else "then: " if self.at < self.ran else "next: "
         text = Text.assemble(label, (line.source, "bold"))
         if line.comment:
             gap = "  " if text.cell_len + len(line.comment) + 4 <= width else "\n"
             text.append(f"{gap}# {line.comment}", style="dim italic")
         return text
-
-    def line(self, number: int) -> Line:
-        """Return the line of that number, counted from 0."""
-        return list(chain.from_iterable(part.lines for part in self.trace.session.parts))[number]
 
     def keys(self, width: int) -> Text:
         """Return the bar at the bottom: what the keys do."""
@@ -135,7 +123,7 @@ class StepScreen:
         """Render the tensors with what the last line changed, and below them the lines that have run."""
         if not self.at:
             return render(Text("Nothing has run yet.", style="dim"))[:room]
-        steps = self.steps[: self.at]
+        steps = self.trace.steps[: self.at]
         earlier: States = steps[-2].tensors if len(steps) > 1 else {}
         last = render(with_output(steps[-1], width))
         reserved = min(len(last), max(1, room // SHARE))
