@@ -97,26 +97,23 @@ def layouts(all_rows: Sequence[Row], columns: int) -> Iterator[RenderableType]:
     if not all_rows:
         yield Text("No tensor has a name yet.", style="dim")
         return
-    widths = fitting(all_rows, columns)
+    widths = column_widths(all_rows, columns)
+
+    def drawn(some: Sequence[Row]) -> RenderableType:
+        return table(some, widths) if widths else Group(*(card(item, columns) for item in some))
+
     if widths:
         yield table(all_rows, widths, rule=True)
-        yield table(all_rows, widths)
-    else:
-        yield Text("\n").join(card(item, columns, brief=not item.touched) for item in all_rows)
+    yield drawn(all_rows)
     touched = sum(item.touched for item in all_rows)
     for number in range(len(all_rows) - 1, touched - 1, -1):
         chosen = sorted(all_rows, key=lambda item: not item.touched)[:number]
         some = [item for item in all_rows if item in chosen]
         rest = Text(f" {len(all_rows) - number} more, which this line left alone", style="dim")
-        if not some:
-            yield rest
-        elif widths:
-            yield Group(table(some, widths), rest)
-        else:
-            yield Text("\n").join([*(card(item, columns, brief=not item.touched) for item in some), rest])
+        yield Group(drawn(some), rest) if some else rest
 
 
-def fitting(all_rows: Sequence[Row], columns: int) -> dict[str, int]:
+def column_widths(all_rows: Sequence[Row], columns: int) -> dict[str, int]:
     """Return the widths of the cells that fit beside each other, by their titles; none if the necessary ones do not.
 
     A column begins with the place of the mark, after a space if there is room.
@@ -148,11 +145,11 @@ def table(some: Sequence[Row], widths: Mapping[str, int], rule: bool = False) ->
     return grid
 
 
-def card(item: Row, columns: int, brief: bool = False) -> Text:
-    """Return one row without a table: its cells one after the other, or only name and id if it is `brief`."""
+def card(item: Row, columns: int) -> Text:
+    """Return one row without a table: its cells one after the other, or only name and id if it is not touched."""
     lines = [item.cells[NAME].copy()]
     titles = [title for title, text in item.cells.items() if text.plain and title not in (NAME, *MORE)]
-    for title in ("id",) if brief else titles:
+    for title in titles if item.touched else ("id",):
         piece = Text.assemble((title, "dim"), item.cells[title])
         if lines[-1].cell_len + len(GAP) + piece.cell_len > columns:
             lines.append(Text(" "))

@@ -86,12 +86,12 @@ class StepScreen:
         part = [part for part in session.parts for _ in part.lines][min(max(self.at - 1, 0), self.lines - 1)]
         far = f"{self.at} of {self.lines}"
         if self.verdicts:
-            return bar(session.title, f"all {self.lines} lines have run", width)
+            return status_line(session.title, f"all {self.lines} lines have run", width)
         if self.at < self.ran:
-            return bar(f"Looking back: {part.title}", f"line {far}, {self.ran} have run", width)
+            return status_line(f"Looking back: {part.title}", f"line {far}, {self.ran} have run", width)
         right = f"{far} lines have run" if width >= NARROW else far
         both = f"{session.title}: {part.title}"
-        return bar(both if len(both) + len(right) + 3 <= width else part.title, right, width)
+        return status_line(both if len(both) + len(right) + 3 <= width else part.title, right, width)
 
     def coming(self, width: int) -> Text:
         """Return the line that the next key runs, or shows again, without a prompt, for it has not run."""
@@ -110,14 +110,15 @@ class StepScreen:
     def keys(self, width: int) -> Text:
         """Return the bar at the bottom: what the keys do."""
         if self.running:
-            return bar("...", "", width)
+            return status_line("...", "", width)
         if self.verdicts:
-            return bar("b: look back   q or any other key: end" if width >= NARROW else "b: back  q: end", "", width)
+            keys = "b: back  q: end" if width < NARROW else "b: look back   q or any other key: end"
+            return status_line(keys, "", width)
         on = "go on" if self.at < self.ran or self.at == self.lines else "run"
         if width < NARROW:
-            return bar("  ".join([f"Space: {on}", *(["b: back"] if self.at else []), "q: end"]), "", width)
-        keys = [f"Space or Enter: {on}", *(["b: look back"] if self.at else []), "q: end"]
-        return bar("   ".join(keys), f"{MARK} just changed", width)
+            return status_line(f"Space: {on}{'  b: back' if self.at else ''}  q: end", "", width)
+        keys = f"Space or Enter: {on}{'   b: look back' if self.at else ''}   q: end"
+        return status_line(keys, f"{MARK} just changed", width)
 
     def state_and_story(self, width: int, room: int, blank: Lines, render: Render) -> Lines:
         """Render the tensors with what the last line changed, and below them the lines that have run."""
@@ -143,14 +144,13 @@ class StepScreen:
 
     def findings_in(self, room: int, render: Render) -> Lines:
         """Render the verdicts with their evidence, or a line each if that has no room, those that fail first."""
-        full = render(Group(*claims(self.findings)))
-        if len(full) <= room:
-            return full
         lines = []
         for finding in sorted(self.findings, key=lambda finding: finding.verdict is not Verdict.FAILS):
             verdict = (finding.verdict.value, VERDICTS[finding.verdict])
             lines.append(Text.assemble(f"{finding.number:2}  ", verdict, f"  {finding.says}"))
-        return render(Text("\n", no_wrap=True, overflow="crop").join(lines))[:room]
+        short = Text("\n", no_wrap=True, overflow="crop").join(lines)
+        forms: list[RenderableType] = [Group(*claims(self.findings)), short]
+        return first_fitting(map(render, forms), lambda rendered: len(rendered) <= room)[:room]
 
 
 def with_output(step: Step, width: int) -> Text:
@@ -162,7 +162,7 @@ def with_output(step: Step, width: int) -> Text:
     return Text("\n").join([line, Text(step.output.rstrip("\n"))]) if step.output else line
 
 
-def bar(left: str, right: str, width: int) -> Text:
+def status_line(left: str, right: str, width: int) -> Text:
     """Return a line from edge to edge with words at both ends."""
     room = width - len(right) - 3
     return Text(f" {left[: max(room, 0)].ljust(room)} {right} "[:width].ljust(width), style=BAR)
