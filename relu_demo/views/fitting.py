@@ -12,13 +12,11 @@ Layout = TypeVar("Layout")
 
 
 def first_fitting(layouts: Iterable[Layout], fits: Callable[[Layout], bool]) -> Layout:
-    """Return the first of the layouts that fits, else the last. Raise IndexError if there is none."""
-    tried: list[Layout] = []
+    """Return the first of the layouts that fits, else the last. There is at least one; those after it are not made."""
     for layout in layouts:
-        tried = [layout]
         if fits(layout):
             break
-    return tried[0]
+    return layout
 
 
 def stacked(pieces: Iterable[RenderableType]) -> Iterator[RenderableType]:

@@ -6,6 +6,7 @@ import re
 from codeop import compile_command
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import TextIO
 
 from pygments.token import Comment, Keyword, Number, String  # type: ignore[import-untyped]  # comes with rich
@@ -86,10 +87,8 @@ def for_doctest(step: Step, changing: frozenset[str]) -> str:
 
 
 def prompts() -> Iterator[str]:
-    """Yield what the REPL writes before a statement's first line, and before each that follows."""
-    yield ">>> "
-    while True:
-        yield "... "
+    """Return what the REPL writes before a statement's first line, and before each that follows."""
+    return chain([">>> "], repeat("... "))
 
 
 def typed(step: Step, directive: str = "") -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.segment import Segment
@@ -17,9 +17,6 @@ from relu_demo.views.fitting import first_fitting
 from relu_demo.views.parts import MARK, NARROW, code, header
 from relu_demo.views.screen import write
 from relu_demo.views.state import States, layouts, pictures, rows
-
-if TYPE_CHECKING:
-    from relu_demo.views.reports import AnyReport
 
 BAR = "reverse"
 """The style of the first and the last line of the screen."""
@@ -168,10 +165,8 @@ def status_line(left: str, right: str, width: int) -> Text:
     return Text(f" {left[: max(room, 0)].ljust(room)} {right} "[:width].ljust(width), style=BAR)
 
 
-def show(report: AnyReport, out: TextIO) -> None:
+def show(report: SessionReport, out: TextIO) -> None:
     """Write what stays on the terminal after stepping: how to see it again, and the verdicts if all lines ran."""
-    if not isinstance(report, SessionReport):
-        raise TypeError("only a session can be shown step by step")
     session, screen = report.trace.session, StepScreen(report.trace, findings=report.findings)
     if screen.ran < screen.lines:
         end: Sequence[RenderableType] = [Text(f"Ended after {screen.ran} of {screen.lines} lines.")]
