@@ -20,7 +20,7 @@ from relu_demo.machine.devices import usable_device, usable_dtype
 from relu_demo.request import Check, Measure, Progress, Replay, Request, sizes
 
 if TYPE_CHECKING:
-    from relu_demo.memory.situations import MemoryReport
+    from relu_demo.memory.report import MemoryReport
     from relu_demo.network.report import CheckReport
     from relu_demo.session.lines import Session
 
@@ -58,9 +58,8 @@ def stepped(request: Replay) -> Iterator[SessionReport]:
     from relu_demo.replay.replay import traces
 
     session = runnable(request)
-    lines = sum(len(part.lines) for part in session.parts)
     for ran, trace in enumerate(traces(session)):
-        yield SessionReport(trace, judge(trace) if ran == lines else ())
+        yield SessionReport(trace, judge(trace) if ran == len(session.lines) else ())
 
 
 def runnable(request: Replay) -> Session:
@@ -81,7 +80,8 @@ def measured(request: Measure, progress: Progress) -> MemoryReport:
     from relu_demo.machine.free_memory import amount, free_bytes
     from relu_demo.memory.claim import judge
     from relu_demo.memory.measure import measure
-    from relu_demo.memory.situations import MemoryReport, bytes_needed, growth, situations
+    from relu_demo.memory.report import MemoryReport
+    from relu_demo.memory.situations import bytes_needed, growth, situations
 
     device = usable_device(request.device)
     if device.type not in ("cpu", "cuda"):

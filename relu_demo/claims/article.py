@@ -1,49 +1,53 @@
-"""The claims of the article on its session."""
+"""The claims of the article that its own session can show, in its order; the words are ours."""
 
 from __future__ import annotations
 
 import torch
 
-from relu_demo.claims.claim import Answer, Claim
-from relu_demo.replay.recorder import count
-from relu_demo.replay.trace import Look, TensorState, Trace
+from relu_demo.claims.claim import Answer, claim
+from relu_demo.replay.trace import TensorState, TracedPart
+from relu_demo.replay.values import count
+
+IN_PLACE, OUT_OF_PLACE = "in_place", "out_of_place"
+"""The keys of the session's two halves. Each looks at o1 before ReLU, at o1 after it, and at h1."""
 
 
-def half(trace: Trace, key: str) -> tuple[Look, Look, Look]:
-    """The looks at o1 before, o1 after and h1 in the half of that key. Raises KeyError where the trace lacks it."""
-    looks = trace.part(key).looks
-    return looks["o1_before"], looks["o1_after"], looks["h1"]
+def states(half: TracedPart) -> tuple[TensorState, TensorState, TensorState]:
+    """Return the states of o1 before, of o1 after and of h1."""
+    return half.looks["o1_before"].state, half.looks["o1_after"].state, half.looks["h1"].state
 
 
-def same_object(o1: TensorState, h1: TensorState) -> tuple[bool, bool, str]:
-    """Whether two tensors are one object, whether they have one storage, and both in figures."""
+def identity(half: TracedPart) -> tuple[bool, bool, str]:
+    """Return whether o1 and h1 are one object, whether they share one storage, and the evidence for both."""
+    _, o1, h1 = states(half)
     evidence = f"id(o1) {o1.id}, id(h1) {h1.id}; storage {o1.data_ptr:#014x} and {h1.data_ptr:#014x}"
     return o1.id == h1.id, o1.data_ptr == h1.data_ptr, evidence
 
 
-def one_object(trace: Trace) -> Answer:
-    """Claim 1."""
-    _, o1, h1 = half(trace, "in_place")
-    objects, storages, evidence = same_object(o1.state, h1.state)
-    return objects and storages, evidence
+@claim(1, "In place, h1 and o1 are one object with one storage.", needs=(IN_PLACE,))
+def one_object(half: TracedPart) -> Answer:
+    """Compare `id` and storage address of o1 and h1."""
+    same_object, same_storage, evidence = identity(half)
+    return same_object and same_storage, evidence
 
 
-def overwritten(trace: Trace) -> Answer:
-    """Claim 2."""
-    first, second, _ = half(trace, "in_place")
-    before, after = first.state, second.state
-    negatives, changed, zeroed = before.values.negatives, second.changed, second.zeroed
+@claim(2, "In place, o1's negative values have become zero.", needs=(IN_PLACE,))
+def negatives_zeroed(half: TracedPart) -> Answer:
+    """Count the values that changed and those that were zeroed; the version counter goes up by one."""
+    before, after, _ = states(half)
+    look, negatives = half.looks["o1_after"], before.values.negatives
     versions = f"version {before.version}, then {after.version}"
-    holds = zeroed == changed == negatives and after.version == before.version + 1
+    holds = look.zeroed == look.changed == negatives and after.version == before.version + 1
     if holds and not negatives:
         return None, f"o1 has no negative number to zero; {versions}"
-    return holds, f"{changed} values changed: {zeroed} of {negatives} negatives are now zero; {versions}"
+    return holds, f"{look.changed} values changed: {look.zeroed} of {negatives} negatives are now zero; {versions}"
 
 
-def history_rewritten(trace: Trace) -> Answer:
-    """Claim 3."""
-    before, after, _ = half(trace, "in_place")
-    was, now = before.state.grad_fn, after.state.grad_fn
+@claim(3, "In place, o1's grad_fn is now ReLU's.", needs=(IN_PLACE,))
+def history_rewritten(half: TracedPart) -> Answer:
+    """Look for the convolution's node among the `next_functions` of ReLU's."""
+    before, after, _ = states(half)
+    was, now = before.grad_fn, after.grad_fn
     if was is None or now is None:
         return False, f"o1 has no grad_fn {'after' if was else 'before'}"
     behind = any(node.id == was.id for node in now.next_functions)
@@ -51,53 +55,43 @@ def history_rewritten(trace: Trace) -> Answer:
     return holds, f"{was.name}, then {now.name}, whose next_functions {'has' if behind else 'lacks'} the first"
 
 
-def two_objects(trace: Trace) -> Answer:
-    """Claim 4."""
-    _, o1, h1 = half(trace, "out_of_place")
-    objects, storages, evidence = same_object(o1.state, h1.state)
-    return not objects and not storages, evidence
+@claim(4, "Not in place, h1 is another object with a storage of its own.", needs=(OUT_OF_PLACE,))
+def two_objects(half: TracedPart) -> Answer:
+    """Compare `id` and storage address of o1 and h1."""
+    same_object, same_storage, evidence = identity(half)
+    return not same_object and not same_storage, evidence
 
 
-def unchanged(trace: Trace) -> Answer:
-    """Claim 5."""
-    first, second, _ = half(trace, "out_of_place")
-    before, after = first.state, second.state
-    same = before.values is after.values  # copies of the same bits are one object in a trace
-    node = before.grad_fn == after.grad_fn
+@claim(5, "Not in place, o1 is unchanged.", needs=(OUT_OF_PLACE,))
+def unchanged(half: TracedPart) -> Answer:
+    """Compare the bits of o1's values, its version counter and its grad_fn."""
+    before, after, _ = states(half)
+    same_bits = before.values is after.values  # a trace holds equal bits once
+    same_node = before.grad_fn == after.grad_fn
     evidence = (
-        f"{second.changed} of {after.values.elements} values changed; version {before.version}, then {after.version}"
+        f"{half.looks['o1_after'].changed} of {after.values.elements} values changed; "
+        f"version {before.version}, then {after.version}"
     )
     name = after.grad_fn.name if after.grad_fn else "grad_fn"
-    return same and node and before.version == after.version, f"{evidence}; {'the same' if node else 'another'} {name}"
+    holds = same_bits and same_node and before.version == after.version
+    return holds, f"{evidence}; {'the same' if same_node else 'another'} {name}"
 
 
-def is_relu(trace: Trace) -> Answer:
-    """Claim 6."""
-    before, _, h1 = half(trace, "out_of_place")
-    source, result = before.state.values, h1.state.values
+@claim(6, "Not in place, h1 is the ReLU of o1.", needs=(OUT_OF_PLACE,))
+def is_relu(half: TracedPart) -> Answer:
+    """Compute max(0, o1) again and count the values of h1 that equal it."""
+    before, _, h1 = states(half)
+    source, result = before.values, h1.values
     right = count(lambda x, y: y == x.clamp(min=0), source.copy, result.copy)
     if right == result.elements and not source.negatives:
         return None, "o1 has no negative number: h1 can only equal it"
-    return (
-        right == result.elements,
-        f"{right} of {result.elements} values are max(0, o1); {source.negatives} were negative",
-    )
+    evidence = f"{right} of {result.elements} values are max(0, o1); {source.negatives} were negative"
+    return right == result.elements, evidence
 
 
-def same_result(trace: Trace) -> Answer:
-    """Claim 7."""
-    here, there = half(trace, "in_place")[2].state.values, half(trace, "out_of_place")[2].state.values
+@claim(7, "Both halves give the same h1.", needs=(IN_PLACE, OUT_OF_PLACE))
+def same_result(in_place: TracedPart, out_of_place: TracedPart) -> Answer:
+    """Count the values of h1 that are equal in both halves."""
+    here, there = in_place.looks["h1"].state.values, out_of_place.looks["h1"].state.values
     equal = here.elements if here.copy is there.copy else count(torch.eq, here.copy, there.copy)
     return equal == here.elements, f"{equal} of {here.elements} values of h1 are equal"
-
-
-CLAIMS = (
-    Claim(1, "In place, h1 and o1 are one object with one storage.", ("in_place",), one_object),
-    Claim(2, "In place, o1's negative values have become zero.", ("in_place",), overwritten),
-    Claim(3, "In place, o1's grad_fn is now ReLU's.", ("in_place",), history_rewritten),
-    Claim(4, "Not in place, h1 is another object with a storage of its own.", ("out_of_place",), two_objects),
-    Claim(5, "Not in place, o1 is unchanged.", ("out_of_place",), unchanged),
-    Claim(6, "Not in place, h1 is the ReLU of o1.", ("out_of_place",), is_relu),
-    Claim(7, "Both halves give the same h1.", ("in_place", "out_of_place"), same_result),
-)
-"""The sentences of the article (the words are ours) that its own session can show, in its order."""

@@ -1,35 +1,62 @@
-"""The claim: a sentence with the predicate that holds a trace against it."""
+"""The claims: each sentence is registered on the predicate that tests it.
+
+    @claim(1, "In place, h1 and o1 are one object with one storage.", needs=("in_place",))
+    def one_object(half: TracedPart) -> Answer: ...
+
+As `torch.utils.flop_counter` registers a formula on its operator.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from relu_demo.claims.report import Finding, Verdict
-from relu_demo.replay.trace import Trace
 
 Answer = tuple[bool | None, str]
-"""Whether a claim holds, or None where these numbers cannot show it, and the evidence."""
+"""Whether a claim holds, or None if this input cannot show it, and the evidence."""
+
+Predicate = TypeVar("Predicate", bound=Callable[..., Answer])
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of the article, and the predicate that holds a trace against it.
-
-    `test` takes a trace that has the parts in `needs` and gives the evidence with True, False, or None where the claim
-    is not refuted but these numbers cannot show it either.
-    """
+    """A sentence, the keys of what has to be observed for it, and the predicate that takes those observations."""
 
     number: int
     says: str
     needs: tuple[str, ...]
-    test: Callable[[Trace], Answer]
+    predicate: Callable[..., Answer]
 
-    def judge(self, trace: Trace) -> Finding:
-        """The finding of this claim on that trace."""
-        holds, evidence = self.test(trace)
-        if holds is None:
-            seed = trace.session.request.seed
-            other = seed + 1 if seed < 2**64 - 1 else 0
-            return Finding(self.number, self.says, Verdict.UNSHOWN, evidence, f"try another seed, say --seed {other}")
-        return Finding(self.number, self.says, Verdict.HOLDS if holds else Verdict.FAILS, evidence)
+
+CLAIMS: dict[int, Claim] = {}
+"""Every registered claim by its number. 1 to 9 are the article's, in our words; the others are our own."""
+
+
+def claim(number: int, says: str, needs: tuple[str, ...]) -> Callable[[Predicate], Predicate]:
+    """Register a predicate as the test of a claim.
+
+    The predicate takes one argument for each key in `needs`: the part of a session, or the measured situation, of that
+    key. It returns an Answer: None in place of True or False if the claim is not refuted, but this input cannot show
+    it either. Raise ValueError if the number is taken.
+    """
+
+    def register(predicate: Predicate) -> Predicate:
+        if number in CLAIMS:
+            raise ValueError(f"claim {number} is registered twice")
+        CLAIMS[number] = Claim(number, says, needs, predicate)
+        return predicate
+
+    return register
+
+
+def findings(observed: Mapping[str, Any], advice: str = "") -> Iterator[Finding]:
+    """Test each claim whose needs are all in `observed`, by number. `advice` says what to do if one is unshown."""
+    for _, each in sorted(CLAIMS.items()):
+        if observed.keys() >= set(each.needs):
+            holds, evidence = each.predicate(*(observed[key] for key in each.needs))
+            if holds is None:
+                yield Finding(each.number, each.says, Verdict.UNSHOWN, evidence, advice)
+            else:
+                yield Finding(each.number, each.says, Verdict.HOLDS if holds else Verdict.FAILS, evidence)

@@ -1,4 +1,4 @@
-"""The report: a trace with what the claims say of it. All that a view gets to see; nothing here needs torch."""
+"""The report on a session: its trace, and a finding on each claim. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Verdict(str, Enum):
-    """What the live objects say of a claim."""
+    """Whether the live objects bear a claim out."""
 
     HOLDS = "holds"
     FAILS = "does not hold"
@@ -21,7 +21,7 @@ class Verdict(str, Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim with its verdict, the evidence for it in words and figures, and what to try where it cannot be shown."""
+    """A claim with its verdict, the evidence in words and figures, and what to try if this input cannot show it."""
 
     number: int
     says: str
@@ -31,7 +31,7 @@ class Finding:
 
     @property
     def ok(self) -> bool:
-        """Whether the claim does not fail. That this input cannot show it is no failure."""
+        """Whether the claim does not fail: it holds, or this input cannot show it."""
         return self.verdict is not Verdict.FAILS
 
 

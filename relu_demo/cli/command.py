@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from relu_demo import __version__
 from relu_demo.cli.options import OPTIONS, shorten
 from relu_demo.request import WHOLE, Check, Measure, Replay, Request, Shape, sizes
-from relu_demo.views import SCREENS
+from relu_demo.views import TABLES, VIEWS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,7 +93,7 @@ def command(
 
     Every line that is shown is run, and every value beside it is read from the live object.
     """
-    scenario, view = context.meta.get("scenario", WHOLE), context.meta.get("view", "tables")
+    scenario, view = context.meta.get("scenario", WHOLE), context.meta.get("view", TABLES)
     refuse_arguments(context)
     refuse_strangers(context, scenario)
     if article:
@@ -185,7 +185,7 @@ def require_place(save: Path, view: str) -> None:
     """Raise UsageError where the view has no screen, and BadParameter where its file cannot be written."""
     from relu_demo.cli.output import check_place
 
-    if view not in SCREENS:
+    if not VIEWS[view].has_screen:
         raise click.UsageError(f"--{view} has no screen to save; give --save without it, or --{view} > FILE")
     try:
         check_place(save)

@@ -10,7 +10,7 @@ import click
 
 from relu_demo.request import LISTED, MAX_DEPTH, MOST_ELEMENTS, Measure, Replay
 from relu_demo.session.sessions import SESSIONS
-from relu_demo.views import ENDINGS
+from relu_demo.views import ENDINGS, TABLES, VIEWS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,9 +119,11 @@ def runs_on(*names: str, **more: Any) -> Option:
     return Option(names, heading="What it runs on", **more)
 
 
-def view(name: str, help: str, **more: Any) -> Option:
-    """Return a flag that picks a view."""
-    return shown(name, picks="view", is_flag=True, expose_value=False, help=help, **more)
+def view(name: str) -> Option:
+    """Return the flag that picks the view of that name."""
+    goes_with = SESSIONS if VIEWS[name].sessions_only else None
+    flag: dict[str, Any] = {"is_flag": True, "expose_value": False}
+    return shown(f"--{name}", picks="view", help=VIEWS[name].help, goes_with=goes_with, **flag)
 
 
 def shown(name: str, **more: Any) -> Option:
@@ -186,9 +188,7 @@ OPTIONS = (
         goes_with=("check",),
         help="The mode in which --check runs it.  [default: as built]",
     ),
-    view("--json", "One JSON document (relu_demo/schema.json describes it)."),
-    view("--repl", "The session as a >>> transcript. Piped, python -m doctest accepts it.", goes_with=SESSIONS),
-    view("--step", "For teaching: waits for a key before each line and shows what it changed.", goes_with=SESSIONS),
+    *(view(name) for name in VIEWS if name != TABLES),
     shown(
         "--save",
         type=SaveType(),

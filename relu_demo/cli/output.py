@@ -14,7 +14,7 @@ import click
 from relu_demo.views import file_text, view_named
 
 if TYPE_CHECKING:
-    from relu_demo.views import AnyReport
+    from relu_demo.views.reports import AnyReport
 
 CLOSED_PIPE = (errno.EPIPE, errno.EINVAL)
 """How Unix and Windows say that nobody reads on."""

@@ -15,7 +15,7 @@ from relu_demo.errors import Error, lacks_memory
 from relu_demo.request import Replay
 
 if TYPE_CHECKING:
-    from relu_demo.views import AnyReport
+    from relu_demo.views.reports import AnyReport
 
 DOING = {"memory": "Measuring", "check": "Checking"}
 """What the progress bar of a scenario says."""

@@ -1,4 +1,4 @@
-"""Listens to the allocator while a forward runs: bytes live after it, and the most there were at once."""
+"""The allocator, observed while a forward runs: the bytes live after it, and the most at any moment."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from torch.autograd.profiler import profile
 from torch.autograd.profiler_util import MEMORY_EVENT_NAME
 
 from relu_demo.machine.quiet import quiet
-from relu_demo.memory.situations import Figures
+from relu_demo.memory.report import Figures
 
-Held = TypeVar("Held")
+Result = TypeVar("Result")
 
 
-def listen(forward: Callable[[], Held], device: str) -> tuple[Figures, Held]:
-    """Runs `forward` and gives the bytes it allocated, and its result, which was held while they were counted.
+def listen(forward: Callable[[], Result], device: str) -> tuple[Figures, Result]:
+    """Run `forward` and return the bytes that it allocated, counted while its result is referenced, and that result.
 
-    Only allocations made during `forward` count; memory that was there before does not, nor does its release.
-    Scratch counts: on the CPU oneDNN's reordered copies of input, weights and result are tensors of PyTorch's
-    allocator, as is the unfolded input of `_slow_conv2d_forward`. Not seen is what a library takes from the system by
-    itself, such as oneDNN's compiled kernels. Raises ValueError for a device other than the CPU and CUDA.
+    Only allocations made during `forward` count; a block from before does not, nor does its release. Scratch memory
+    counts: on the CPU oneDNN's reordered copies of input, weights and result are tensors of PyTorch's allocator, as is
+    the unfolded input of `_slow_conv2d_forward`. What a library takes from the system by itself is not seen, such as
+    oneDNN's compiled kernels.
+
+    Raise ValueError for a device other than the CPU and CUDA.
     """
     kind = torch.device(device).type
     if kind == "cpu":
@@ -33,37 +35,36 @@ def listen(forward: Callable[[], Held], device: str) -> tuple[Figures, Held]:
     raise ValueError(f"device {device}: its allocator cannot be listened to here; give cpu or cuda")
 
 
-def _listen_cpu(forward: Callable[[], Held]) -> tuple[Figures, Held]:
-    # Not torch.profiler.profile, which imports a second's worth of modules and then asks the same profiler.
+def _listen_cpu(forward: Callable[[], Result]) -> tuple[Figures, Result]:
+    # Not torch.profiler.profile, which imports a second's worth of modules and then uses the same profiler.
     profiler: Any = profile(profile_memory=True)
-    # The profiler prints when it starts and when it stops. Only that is kept quiet: what the forward has to say,
-    # the reader should see.
+    # The profiler prints when it starts and when it stops. Only that is silenced, not what the forward prints.
     with _no_garbage_collection():
         with quiet():
             profiler.__enter__()
         try:
-            held = forward()
+            result = forward()
         finally:
             with quiet():
                 profiler.__exit__(None, None, None)
-    return _count(_events(profiler.kineto_results.experimental_event_tree())), held
+    return _count(_events(profiler.kineto_results.experimental_event_tree())), result
 
 
-def _listen_cuda(forward: Callable[[], Held], device: torch.device) -> tuple[Figures, Held]:
-    # The first call makes what stays for the life of the process (cuDNN's and cuBLAS's workspaces): not the forward's.
+def _listen_cuda(forward: Callable[[], Result], device: torch.device) -> tuple[Figures, Result]:
+    # The first call allocates what stays for the life of the process: cuDNN's and cuBLAS's workspaces.
     forward()
     torch.cuda.synchronize(device)
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
-    held = forward()
+    result = forward()
     torch.cuda.synchronize(device)
     live = torch.cuda.memory_allocated(device) - before
-    return Figures(live, torch.cuda.max_memory_allocated(device) - before), held
+    return Figures(live, torch.cuda.max_memory_allocated(device) - before), result
 
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    # Garbage from before, freed in the middle, makes the CPU allocator warn on stderr of blocks it does not know.
+    # Older garbage freed during the run makes the CPU allocator warn on stderr of blocks it does not know.
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -74,7 +75,7 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 def _events(tree: list[Any]) -> list[tuple[int, int, int, str | None]]:
-    """The allocator's events in order of time: (nanosecond, address, bytes, outermost operation); a release is < 0."""
+    """Return the allocator's events by time: (nanoseconds, address, bytes, outermost operation); a release is < 0."""
     events = []
     todo: list[tuple[Any, str | None]] = [(node, None) for node in reversed(tree)]
     while todo:
@@ -93,7 +94,7 @@ def _count(events: list[tuple[int, int, int, str | None]]) -> Figures:
         if size > 0:
             blocks[address] = size
             live += size
-        else:  # a block from before the forward is not in the table, and so releases nothing
+        else:  # a block from before the forward is not among them and releases nothing
             live -= blocks.pop(address, 0)
         if live > peak:
             peak, peak_op = live, operation

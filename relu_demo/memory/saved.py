@@ -1,4 +1,4 @@
-"""What a layer's backward keeps, read from its node in the autograd graph, never from a list of our own."""
+"""What a layer saves for backward, read from its node in the autograd graph and never from a list of our own."""
 
 from __future__ import annotations
 
@@ -11,27 +11,23 @@ RESULT, INPUT, COPY, OTHER = "its result", "its input", "a copy of its input", "
 
 
 def saved(layer: nn.Module, device: str) -> tuple[str, ...]:
-    """What the backward of `layer` keeps of what went through it: RESULT, INPUT, COPY or OTHER, in words.
+    """Return which of RESULT, INPUT, COPY and OTHER the layer saves for backward, sorted; empty if none.
 
-    Runs the layer on a few numbers and looks at what its node keeps: the storage tells the result from the input, the
-    values tell a copy.
-    Tensors of another shape (weights, BatchNorm's statistics) are left out. Empty where nothing is kept.
+    Run the layer on a small tensor of shape (1, C, 2, 2) and look at what its node saved: the address tells the result
+    from the input, the values tell a copy. Tensors of another shape (weights, BatchNorm's statistics) do not count.
     """
     channels = getattr(layer, "num_features", 2)
     leaf = torch.linspace(-2.0, 2.0, 4 * channels, device=device).view(1, channels, 2, 2).requires_grad_()
-    tensor = leaf * 1  # in place on a leaf is an error
+    tensor = leaf * 1  # PyTorch refuses to write in place to a leaf
     values, address = tensor.detach().clone(), tensor.data_ptr()
     result = layer(tensor)
-    found = set()
-    for kept in saved_by(result.grad_fn):
-        if kept.shape != values.shape:
-            continue
-        if kept.data_ptr() == result.data_ptr():
-            found.add(RESULT)
-        elif kept.data_ptr() == address:
-            found.add(INPUT)
-        elif torch.equal(kept, values):
-            found.add(COPY)
-        else:
-            found.add(OTHER)
-    return tuple(sorted(found))
+    known = {address: INPUT, result.data_ptr(): RESULT}  # in place the two are one
+    return tuple(
+        sorted(
+            {
+                known.get(each.data_ptr(), COPY if torch.equal(each, values) else OTHER)
+                for each in saved_by(result.grad_fn)
+                if each.shape == values.shape
+            }
+        )
+    )

@@ -6,7 +6,7 @@ import contextlib
 import io
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -18,22 +18,22 @@ from relu_demo.session.lines import Line, Session
 
 
 def replay(session: Session) -> Trace:
-    """Runs every line of `session`, in order, in one namespace, and gives what was seen.
+    """Run every line of `session`, in order, in one namespace, and return what was recorded.
 
-    Values are copied at the moment of looking, and listed as the session's request asks. Every object that was
-    looked at stays alive as long as the trace does, since an `id` or an address says nothing about an object that is
-    gone (Python documentation, `id`).
+    Values are copied after each line, and listed as the session's request asks. Every recorded object stays alive as
+    long as the trace, since an `id` or an address can be given to another object once its own is gone
+    (Python documentation, `id`).
 
-    Raises LineError where a line raises that is not expected to.
+    Raise LineError where a line raises and should not.
     """
     *_, trace = traces(session)
     return trace
 
 
 def traces(session: Session) -> Iterator[Trace]:
-    """The trace so far, before the first line and after each: a line runs when the trace after it is asked for.
+    """Yield the trace so far, before the first line and after each: a line runs when the trace after it is asked for.
 
-    The last is what `replay` gives. Raises LineError where a line raises that is not expected to.
+    The last trace is what `replay` returns. Raise LineError where a line raises and should not.
     """
     namespace: dict[str, Any] = {"__name__": "__main__"}
     recorder = Recorder(session.request.listed)
@@ -43,28 +43,32 @@ def traces(session: Session) -> Iterator[Trace]:
     for part in session.parts:
         steps: list[Step] = []
         looks: dict[str, Look] = {}
-        so_far = TracedPart(part.key, part.title, (), looks, part.reference)
+        parts[part.key] = TracedPart(part.key, part.title, (), looks, part.reference)
         for line in part.lines:
             output, error, warned = run_line(line, namespace)
             after = recorder.look(namespace)
             changed = tuple(name for name in after if after[name] != before.get(name))
             steps.append(Step(line, output, after, changed, error, warned))
             if line.moment and line.source in after:  # there is no gradient where backward() raised
-                other = next(iter(looks.values()), None) if part.reference == part.key else None
-                if part.reference in parts:
-                    other = parts[part.reference].looks.get(line.moment.key)
-                looks[line.moment.key] = recorder.compare(line.moment, after[line.source], other)
+                reference = reference_look(parts[part.key], line.moment.key, parts)
+                looks[line.moment.key] = recorder.compare(line.moment, after[line.source], reference)
             before = after
-            so_far = TracedPart(part.key, part.title, tuple(steps), dict(looks), part.reference)
-            yield Trace(session, torch.__version__, (*parts.values(), so_far), tuple(recorder.alive))
-        parts[part.key] = so_far
+            parts[part.key] = TracedPart(part.key, part.title, tuple(steps), dict(looks), part.reference)
+            yield Trace(session, torch.__version__, tuple(parts.values()), tuple(recorder.alive))
+
+
+def reference_look(part: TracedPart, moment: str, parts: Mapping[str, TracedPart]) -> Look | None:
+    """Return the look that the look at a moment of `part` is compared with, or None if there is none."""
+    if part.reference == part.key:
+        return next(iter(part.looks.values()), None)
+    return parts[part.reference].looks.get(moment) if part.reference in parts else None
 
 
 def run_line(line: Line, namespace: dict[str, Any]) -> tuple[str, str | None, tuple[str, ...]]:
-    """Runs a line as the interactive interpreter would: what that would have printed, what it raised, its warnings.
+    """Run a line as the interactive interpreter does. Return what that prints, the error's message, the warnings.
 
-    Of a traceback only the first and the last line are given, as in Python's own documentation; warnings are kept from
-    stderr. Raises LineError where a line raises that is not expected to, or for want of memory.
+    A traceback is shortened to its first and its last line, as in Python's own documentation; warnings do not reach
+    stderr. Raise LineError where a line raises and should not, and for lack of memory.
     """
     printed = io.StringIO()
     error: str | None = None

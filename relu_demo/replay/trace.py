@@ -1,4 +1,4 @@
-"""The trace: what a replay saw, as plain data. Views and claims read it; nothing here needs torch at run time."""
+"""The trace: what a replay recorded, as plain data for claims and views. Imports no torch at run time."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ if TYPE_CHECKING:
     import torch
 
 Nested = Union[float, int, bool, "list[Nested]"]
-"""A tensor's numbers as `Tensor.tolist()` gives them."""
+"""A tensor's numbers as `Tensor.tolist()` returns them."""
 
 
 @dataclass(frozen=True)
 class Values:
-    """A tensor's values as they were at one moment: a copy, not a reference.
+    """A copy of a tensor's values at one moment, with a summary. No tensor of a session is empty.
 
-    Counts are in elements. `nested` is None for more elements than the replay was asked to list; `corner` is the
-    top left of the first matrix (at most 8 by 8 elements; a row for a vector) and always there. No
-    tensor of a session is empty.
+    `elements`, `negatives` and `zeros` count elements. `nested` is None for a tensor of more elements than the replay
+    lists; `corner`, the top left of the first matrix, is always there: at most 8 by 8 elements, one row for a vector.
     """
 
     copy: torch.Tensor = field(repr=False, compare=False)
@@ -36,10 +35,10 @@ class Values:
 
 @dataclass(frozen=True)
 class Node:
-    """A node of the autograd graph as one `grad_fn` shows it: its name, and the nodes that `next_functions` leads to.
+    """A node of the autograd graph: the name of its class, its id, and the nodes of its `next_functions`.
 
-    `variable` is the name of the leaf tensor that an AccumulateGrad node adds to, else "". `saved` has the tensors that
-    the node keeps for backward and that can be named, with the version that each had when the node was first seen.
+    `variable` is the name of the leaf that an AccumulateGrad node adds to, else "". `saved` has the name of each named
+    tensor that the node saved for backward, with its version when the node was first recorded.
     """
 
     name: str
@@ -49,7 +48,7 @@ class Node:
     saved: tuple[tuple[str, int], ...] = ()
 
     def walk(self) -> Iterator[Node]:
-        """This node and every node behind it, each time that it is reached."""
+        """Yield this node and every node behind it, once for each path to it."""
         yield self
         for node in self.next_functions:
             yield from node.walk()
@@ -57,10 +56,10 @@ class Node:
 
 @dataclass(frozen=True)
 class TensorState:
-    """One tensor after one line. Names are PyTorch's own.
+    """One tensor after one line, its properties under PyTorch's own names.
 
-    `data_ptr` is the address of the storage, in bytes (`Tensor.untyped_storage().data_ptr()`), the same for all views
-    of it; `version` is the storage's version counter (`Tensor._version`), which every write in place raises by one.
+    `data_ptr` is the address of the storage (`Tensor.untyped_storage().data_ptr()`), the same for all views of it;
+    `version` is the version counter (`Tensor._version`), which every write in place increments.
     """
 
     name: str
@@ -76,16 +75,16 @@ class TensorState:
 
     @property
     def grad_fn_name(self) -> str:
-        """The name of its `grad_fn`, or "None"."""
+        """The name of the `grad_fn`'s class, or "None"."""
         return self.grad_fn.name if self.grad_fn else "None"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One line that ran: what it printed, and every tensor that could be named after it.
+    """One line that ran: what it printed, and every tensor that has a name after it, by that name.
 
-    `changed` has the names of those that the line made, replaced or changed. `error` is what the line raised, in
-    PyTorch's own words, and `warnings` what it warned of.
+    `changed` has the names whose tensor the line made, replaced or changed. `error` is the message of what the line
+    raised, `warnings` are the messages of its warnings.
     """
 
     line: Line
@@ -98,11 +97,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Look:
-    """A moment of a session with the tensor as it was then.
+    """A moment of a session with the tensor as it was then, compared with a reference look.
 
-    It is held against another look: the one with the same key in the part's reference, or the part's own first look.
-    `changed` counts the elements that are not what they were then, `zeroed` those of them that were negative then and
-    are zero now, and `largest` is the largest absolute difference. All are None where there is nothing to hold against.
+    The reference is the look of the same key in the part's reference, or the part's own first look. `changed` counts
+    the elements that differ from it, `zeroed` those of them that are negative there and zero here, `largest` is the
+    largest absolute difference; all three are None if there is no reference of the same shape.
     """
 
     moment: Moment
@@ -114,7 +113,7 @@ class Look:
 
 @dataclass(frozen=True)
 class TracedPart:
-    """A part of the session with its steps, and the looks at the moments that its lines name, by the moments' keys."""
+    """A part of the session with its steps, and the looks at its moments by the moments' keys."""
 
     key: str
     title: str
@@ -124,19 +123,20 @@ class TracedPart:
 
     @property
     def errors(self) -> list[str]:
-        """What the part's lines raised."""
+        """The messages of what the part's lines raised."""
         return [step.error for step in self.steps if step.error is not None]
 
 
 @dataclass(frozen=True)
 class Trace:
-    """All that a replay saw. `torch_version` is PyTorch's own; `alive` holds every object whose id is in the trace."""
+    """All that a replay recorded. `alive` references every object whose id is in the trace."""
 
     session: Session
     torch_version: str
     parts: tuple[TracedPart, ...]
     alive: tuple[Any, ...] = field(repr=False, compare=False)
 
-    def part(self, key: str) -> TracedPart:
-        """The part of that key. Raises KeyError where this session has none."""
-        return {part.key: part for part in self.parts}[key]
+    @property
+    def steps(self) -> list[Step]:
+        """All lines that have run, in order."""
+        return [step for part in self.parts for step in part.steps]

@@ -1,1 +1,1 @@
-"""What is run, as data: the lines of each session. No torch."""
+"""The sessions: the lines that are run, as data. No torch."""

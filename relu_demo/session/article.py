@@ -1,4 +1,4 @@
-"""The article's session: its lines, its own numbers, and the lines that solve conv1 for them. No torch."""
+"""The article's session: its lines, its own numbers, and the lines that solve conv1 for them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ O1 = (
     ".3407, .5013, -.2121, -.6805, -.8362, .3360, 1.1606, -.2564, .2965",
     ".4317, -.2480, .2381, -.0314, -.0850, .1920, -.2762, .0338, -.2298",
 )
-"""o1 as the article prints it before ReLU: each channel's 3 by 3 numbers, row by row."""
+"""o1 before ReLU as the article prints it: the 3 by 3 numbers of each channel, row by row."""
 
 
 def solving(device: str, placed: str) -> Iterator[tuple[str, str]]:
-    """The lines, each with a comment, after which `conv1(input)` gives O1. `placed` ends the call that makes it.
+    """Yield the lines, each with a comment, after which `conv1(input)` returns O1.
 
-    They need the default shape, of 9 places under the kernel with 27 numbers each: 9 equations for the 27 weights of
-    each channel. There is an exact solution for any input whose 9 places are linearly independent.
+    `placed` has the device and dtype arguments of a call. The input has the default shape: each channel of o1 gives
+    9 equations, one for each position of the kernel, for its 27 weights. They have an exact solution if the 9 patches
+    of the input are linearly independent.
     """
     for channel, numbers in enumerate(O1):
         yield f"c{channel} = [{numbers}]", ""
@@ -29,20 +30,20 @@ def solving(device: str, placed: str) -> Iterator[tuple[str, str]]:
     yield "solved = missing @ torch.linalg.pinv(seen)", "by least squares"
     yield "conv1.weight = nn.Parameter(solved.view(3, 3, 3, 3))", "now o1 is article's"
     if device.startswith("cuda"):
-        # Its default, TF32, keeps 10 bits of each factor: three decimals and not four
-        # (PyTorch documentation, "CUDA semantics").
+        # By default cuDNN convolves in TF32, whose mantissa has 10 bits: three decimals, not four (PyTorch
+        # documentation, "CUDA semantics").
         yield "torch.backends.cudnn.allow_tf32 = False", "four decimals need all of float32"
 
 
 def placement(request: Replay) -> str:
-    """Return the arguments, after others, that make a tensor or a layer on the request's device with its dtype."""
+    """Return the last arguments of a call that makes a tensor or a layer on the request's device with its dtype."""
     device = f', device="{request.device}"' if request.device != Replay.device else ""
     dtype = f", dtype=torch.{request.dtype}" if request.dtype != Replay.dtype else ""
     return device + dtype
 
 
 def preparation(request: Replay) -> Part:
-    """Return the lines that both halves share: seed, layers, input. Defaults are left out, as one would in a REPL."""
+    """Return the lines that both halves share: seed, layers and input. Default arguments are left out."""
     channels, placed = request.shape[1], placement(request)
     shape = ", ".join(map(str, request.shape))
     return Part(
@@ -97,11 +98,11 @@ ARTICLE: Mapping[str, tuple[str, tuple[Part, ...]]] = {
     "no-inplace": ("The half that is not in place", (OUT_OF_PLACE,)),
     "compare": ("In place and not, side by side", (IN_PLACE, OUT_OF_PLACE)),
 }
-"""The scenarios that replay the article's session, by name: a title, and the halves that run after the preparation."""
+"""The scenarios that replay the article's session, by name: a title, and the parts that follow the preparation."""
 
 
 def article(request: Replay) -> Session:
-    """Return the article's session for a scenario that is a key of ARTICLE. Raise KeyError for any other scenario."""
+    """Return the article's session for the request's scenario. Raise KeyError if that is no key of ARTICLE."""
     title, halves = ARTICLE[request.scenario]
     layout = BESIDE if request.scenario == "compare" else MOMENTS
     return Session(request, title, (preparation(request), *halves), layout)

@@ -1,4 +1,4 @@
-"""The session of the article's warning: a network with two branches, with ReLU in place and not, in both orders."""
+"""The session of the article's warning: a network with two branches, ReLU in place and not, in both orders."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ RIGHT = Part(
 )
 
 
-def held(key: str, title: str, *forward: Line, said: str = "") -> Part:
-    """A part that runs the network forward and backward from the start, to be held against RIGHT."""
-    lines = (*AGAIN, FORWARD, *forward, *SHOW, Line(BACKWARD, said, raises=True), *SHOW_GRADIENTS)
+def compared(key: str, title: str, *forward: Line, comment: str = "") -> Part:
+    """Return a part that runs the network forward and backward from the start, compared with RIGHT."""
+    lines = (*AGAIN, FORWARD, *forward, *SHOW, Line(BACKWARD, comment, raises=True), *SHOW_GRADIENTS)
     return Part(key, title, lines, RIGHT.key)
 
 
-SILENT = held(
+SILENT = compared(
     "relu_first_in_place",
     "ReLU first, in place: the silent fault",
     Line("h1 = rl1(x)", "writes over x"),
     READ,
     Line("h2 = conv2(x)", "reads what ReLU left"),
-    said="and nothing is said",
+    comment="and nothing is said",
 )
 
 LOUD = Part(
@@ -62,13 +62,13 @@ LOUD = Part(
 )
 
 CURES = (
-    held(
+    compared(
         "conv2_first_out_of_place",
         "Cure: inplace=False, in this order too",
         Line("h2 = conv2(x)"),
         Line("h1 = rl2(x)"),
     ),
-    held(
+    compared(
         "clone",
         "Cure: x.clone() before the branch",
         Line("h1 = rl1(x.clone())", "writes over the copy"),
@@ -94,9 +94,9 @@ LEAF = Part(
 
 
 def branches(request: Replay) -> Session:
-    """Both faults of an in-place ReLU in a network with branches, their cures, and the third way to fail.
+    """Return the session with both faults of an in-place ReLU in a network with branches, their cures, and the leaf.
 
-    conv2 pads its input, so that any x that conv1 can give will do.
+    conv2 pads its input, so that it accepts an x of any size.
     """
     channels, placed = request.shape[1], placement(request)
     start = preparation(request)

@@ -1,4 +1,4 @@
-"""The sessions: the lines that are run, as data. Knows no tensors."""
+"""What a session is made of: lines, moments and parts, as plain data."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from relu_demo.request import Replay
 
 @dataclass(frozen=True)
 class Moment:
-    """A look at one tensor that the views show. `key` names it in JSON and in the claims, `title` on the screen.
+    """A moment at which one tensor is shown. `key` names it in JSON and in the claims, `title` on the screen.
 
-    `grad_fn_1_10` is the name of the tensor's `grad_fn` at that moment in the article, whose PyTorch was 1.10; empty
-    where the article does not show it.
+    `grad_fn_1_10` is the name of the tensor's `grad_fn` in the article, whose PyTorch was 1.10, or empty if the
+    article does not show it.
     """
 
     key: str
@@ -22,10 +22,10 @@ class Moment:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a session: Python source, and a short comment on what it is there for.
+    """One line of a session: Python source, and a short comment on its purpose.
 
-    A line with a `moment` is the bare name of a tensor: that tensor, after the line, is what the moment shows. One
-    that `raises` may do so, and the session goes on.
+    The source of a line with a `moment` is the name of a tensor: the moment shows that tensor after the line. A line
+    that `raises` may raise; the session goes on.
     """
 
     source: str
@@ -36,10 +36,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Part:
-    """Some lines of a session that belong together, under a title. `key` names the part in JSON and in the claims.
+    """Lines of a session that belong together, under a title. `key` names the part in JSON and in the claims.
 
-    `reference` says what its moments are held against: where it is the part's own key, its own first moment; where it
-    is that of an earlier part, the moments of that with the same keys; where it is empty, nothing.
+    `reference` is the key of the part that its moments are compared with: an earlier part's moments of the same keys,
+    or, if it is the part's own key, its own first moment. Empty if they are not compared.
     """
 
     key: str
@@ -54,10 +54,10 @@ MOMENTS, BESIDE, DIFFERENCES = "moments", "beside", "differences"
 
 @dataclass(frozen=True)
 class Session:
-    """The lines that answer a request, in the order in which they run, all in one namespace.
+    """The parts that answer a request, whose lines run in order in one namespace.
 
-    `layout` tells the views what the session is about: each part's MOMENTS, its parts BESIDE each other, or the
-    DIFFERENCES of each part from another, with a picture of who reads and who writes the tensor named `pictured`.
+    `layout` tells the views what to show: the MOMENTS of each part, the parts BESIDE each other, or the DIFFERENCES of
+    each part from its reference, with a picture of who reads and who writes the tensor named `pictured`.
     """
 
     request: Replay
@@ -65,3 +65,8 @@ class Session:
     parts: tuple[Part, ...]
     layout: str = MOMENTS
     pictured: str = ""
+
+    @property
+    def lines(self) -> list[Line]:
+        """All lines in order."""
+        return [line for part in self.parts for line in part.lines]

@@ -1,9 +1,10 @@
-"""The views: one module a format, each with `show(report, out)`. They read a report and never touch torch."""
+"""The views: one module a format, each with `show(report, out)`. A view reads a report and never touches torch."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, TextIO, cast
 
@@ -12,49 +13,55 @@ from relu_demo.request import command_line
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from relu_demo.claims.report import SessionReport
-    from relu_demo.memory.situations import MemoryReport
-    from relu_demo.network.report import CheckReport
+    from relu_demo.views.reports import AnyReport
 
-    AnyReport = SessionReport | MemoryReport | CheckReport
-    """What a view can show."""
 
-VIEWS: Mapping[str, str] = {
-    "tables": "relu_demo.views.tables",
-    "json": "relu_demo.views.json",
-    "repl": "relu_demo.views.repl",
-    "step": "relu_demo.views.step",
+@dataclass(frozen=True)
+class Format:
+    """A view as the command line offers it: its help, and whether it shows sessions only.
+
+    A view that has a screen can be saved as a picture: its module has `screen(report)` as well.
+    """
+
+    help: str = ""
+    sessions_only: bool = False
+    has_screen: bool = False
+
+
+TABLES = "tables"
+"""The view if none is asked for."""
+
+VIEWS: Mapping[str, Format] = {
+    TABLES: Format(has_screen=True),
+    "json": Format("One JSON document (relu_demo/schema.json describes it)."),
+    "repl": Format(
+        "The session as a >>> transcript. Piped, python -m doctest accepts it.", sessions_only=True, has_screen=True
+    ),
+    "step": Format("For teaching: waits for a key before each line and shows what it changed.", sessions_only=True),
 }
-"""Each view's module, by its name. Loaded when asked for: JSON does without rich."""
-
-SCREENS = ("tables", "repl")
-"""The views that have a screen, which can be saved as a picture."""
+"""Each view by the name of its option and of its module here, which is imported when asked for: JSON needs no rich."""
 
 ENDINGS = (".svg", ".html", ".txt")
-"""What a file may end in that a screen is saved to. The last takes the text that a pipe would get."""
+"""The endings of a file that a screen can be saved to. The last takes the text that a pipe would get."""
 
 
 class View(Protocol):
-    """What a view's module offers."""
+    """What the module of a view offers."""
 
     def show(self, report: AnyReport, out: TextIO) -> None:
-        """Writes the report to `out`, in one piece, once all of it is made."""
-
-
-class ScreenView(View, Protocol):
-    """What the module of a view in SCREENS offers."""
+        """Write the report to `out`, in one piece, once all of it is made."""
 
     def screen(self, report: AnyReport) -> RenderableType:
-        """The report as rich draws it."""
+        """Return the report as rich draws it. Only for a view with a screen."""
 
 
 def view_named(name: str) -> View:
-    """The view of that name. Raises KeyError for a name that is not in VIEWS."""
-    return cast(View, import_module(VIEWS[name]))
+    """Import the view of a name in VIEWS."""
+    return cast(View, import_module(f"{__name__}.{name}"))
 
 
 def file_text(name: str, report: AnyReport, ending: str) -> str:
-    """Return what a file of an ending in ENDINGS holds: the screen of the view of that name, one of SCREENS."""
+    """Return the text of a file with one of ENDINGS: the screen of the view of that name."""
     view = view_named(name)
     if ending == ".txt":
         text = io.StringIO()
@@ -62,4 +69,4 @@ def file_text(name: str, report: AnyReport, ending: str) -> str:
         return text.getvalue()
     from relu_demo.views.screen import PICTURES
 
-    return PICTURES[ending](cast(ScreenView, view).screen(report), command_line(report.request))
+    return PICTURES[ending](view.screen(report), command_line(report.request))

@@ -13,13 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from relu_demo.network.report import Call, CheckReport, Effect
-from relu_demo.request import command_line
 from relu_demo.sanitizer.place import Place
-from relu_demo.views.parts import NARROW, header
-from relu_demo.views.screen import show
+from relu_demo.views.parts import NARROW, header, section
+from relu_demo.views.screen import plain_console, write
 
 SAFE, FAULT, OPEN = ("safe", "green"), ("FAULT", "bold reverse red"), ("doubt", "bold")
-"""A verdict's word and its style: the word carries it, the colour helps."""
+"""The word and the style of a verdict. The word tells it without colours."""
 
 MEANS = {
     "changes-result": "the network's result is wrong",
@@ -28,9 +27,9 @@ MEANS = {
     "refused": "PyTorch raises in the forward",
 }
 WORDS = 300
-"""Characters of PyTorch's own words that are shown."""
+"""Characters of PyTorch's own message that are shown."""
 PLACES = 8
-"""Readers and savers that are shown of one call; the report has all."""
+"""Readers, or savers, of one call that are shown; the report has all."""
 
 
 @dataclass(frozen=True)
@@ -41,38 +40,31 @@ class CheckScreen:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         report = self.report
-        title = f"The in-place calls of {report.network}"
-        if report.request:
-            yield from header(title, command_line(report.request), report.torch_version)
-        else:
-            yield Text(title, style="bold")
+        yield from header(f"The in-place calls of {report.network}", report)
         yield from _summary(report)
         if report.calls:
-            yield from ("", Text("Calls with inplace=True: what each does alone, the others off", style="bold"))
-            yield _rows([_row(call) for call in report.calls], options.max_width)
+            rows = _rows([_row(call) for call in report.calls], options.max_width)
+            yield from section("Calls with inplace=True: what each does alone, the others off", rows)
         if report.writes:
-            yield from ("", Text("Other in-place writes that break backward", style="bold"))
-            rows = [(FAULT, "", _titled(w.place, [_by("saved before by", w.saved_by)]), "") for w in report.writes]
-            yield _rows(rows, options.max_width)
-        yield from ("", Text("As written, against the same with every inplace= off", style="bold"))
-        yield from _whole(report)
-        yield from ("", Text("Advice", style="bold"))
-        yield from _advice(report)
+            writes = [(FAULT, "", _titled(w.place, [_by("saved before by", w.saved_by)]), "") for w in report.writes]
+            yield from section("Other in-place writes that break backward", _rows(writes, options.max_width))
+        yield from section("As written, against the same with every inplace= off", *_whole(report))
+        yield from section("Advice", *_advice(report))
         if report.unseen:
-            yield from ("", Text("Not seen from inside, so not called safe", style="bold"))
-            yield from (Text(f"{u.module or 'the network'} ({u.type}): {u.why}") for u in report.unseen)
+            unseen = (Text(f"{u.module or 'the network'} ({u.type}): {u.why}") for u in report.unseen)
+            yield from section("Not seen from inside, so not called safe", *unseen)
 
 
 def report_text(report: CheckReport) -> str:
-    """The screen as plain text."""
+    """Return the screen as plain text."""
     text = StringIO()
-    show(CheckScreen(report), text)
+    write(CheckScreen(report), text)
     return text.getvalue()
 
 
 def report_html(report: CheckReport) -> str:
-    """The screen for a notebook: one `<pre>`, 100 columns wide."""
-    console = Console(record=True, width=100, file=StringIO(), highlight=False, markup=False, emoji=False)
+    """Return the screen for a notebook: one `<pre>`, 100 columns wide."""
+    console = plain_console(record=True, width=100, file=StringIO())
     console.print(CheckScreen(report))
     style = "font-family:monospace;line-height:1.2"
     return console.export_html(inline_styles=True, code_format=f'<pre style="{style}">{{code}}</pre>')
@@ -129,8 +121,8 @@ def _rows(rows: Sequence[Row], width: int) -> Table:
         table.add_row("", Text("#", style="dim"), Text("call", style="dim"), Text("bytes", style="dim"))
     for (word, style), number, text, size in rows:
         if narrow:
-            written = [Padding(Text(f"writes over {size} bytes"), (0, 0, 0, 2))] if size else []
-            table.add_row(Text(word, style=style), Group(text, *written))
+            overwritten = [Padding(Text(f"writes over {size} bytes"), (0, 0, 0, 2))] if size else []
+            table.add_row(Text(word, style=style), Group(text, *overwritten))
         else:
             table.add_row(Text(word, style=style), number, text, size)
     return table
@@ -141,8 +133,8 @@ def _effect(effect: Effect) -> Iterator[str]:
     maybe = "" if effect.settled else "perhaps "
     yield f"{maybe}{effect.kind}{by}: {MEANS[effect.kind]}"
     if effect.by:
-        saved = "saved by" if effect.overwritten_by else "saved before by"
-        yield _by(saved if effect.kind == "breaks-backward" else "read after by", effect.by)
+        saver = "saved by" if effect.overwritten_by else "saved before by"
+        yield _by(saver if effect.kind == "breaks-backward" else "read after by", effect.by)
     if effect.overwritten_by:
         yield _by("overwritten after by", effect.overwritten_by)
     if effect.note:
@@ -163,11 +155,9 @@ def _whole(report: CheckReport) -> Iterator[Text]:
     if whole.gradients_differ:
         yield Text("The gradients are others, and nothing is raised.")
     if whole.backward is not None:
-        told = any(effect.words == whole.backward_error for call in report.calls for effect in call.effects)
-        raises = (
-            "Backward raises, in the words above." if told else f"Backward raises: {_words(whole.backward_error or '')}"
-        )
-        yield Text("Backward runs." if whole.backward else raises)
+        shown = any(effect.words == whole.backward_error for call in report.calls for effect in call.effects)
+        raises = ", in the words above." if shown else f": {_words(whole.backward_error or '')}"
+        yield Text("Backward runs." if whole.backward else f"Backward raises{raises}")
     if whole.out_of_place_backward is False:
         yield Text("With every inplace= off, backward raises too.")
     for conflict in whole.conflicts:
@@ -213,18 +203,13 @@ def _by(how: str, places: Sequence[Place]) -> str:
 
 def _place(place: Place) -> str:
     text = f"{place.operation} in {place.module}" if place.module else place.operation
-    return f"{text} ({_short(place.file)}:{place.line})" if place.file else text
+    return f"{text} ({place.file.removeprefix(os.getcwd() + os.sep)}:{place.line})" if place.file else text
 
 
 def _words(words: str) -> str:
-    """PyTorch's own words, without its hint at the anomaly mode."""
+    """Return PyTorch's own message without its hint at the anomaly mode."""
     said = words.partition(" Hint: ")[0]
     return said if len(said) <= WORDS else f"{said[:WORDS]}..."
-
-
-def _short(path: str) -> str:
-    here = os.getcwd() + os.sep
-    return path.removeprefix(here)
 
 
 def _count(number: int, what: str) -> str:

@@ -1,4 +1,4 @@
-"""The claims with their verdicts and their evidence."""
+"""The claims on a screen: each with its verdict and its evidence."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from relu_demo.claims.report import Finding, Verdict
 from relu_demo.views.parts import NARROW
 
 VERDICTS = {Verdict.HOLDS: "green", Verdict.FAILS: "bold reverse red", Verdict.UNSHOWN: "bold"}
-"""How a verdict is shown, besides its words."""
+"""The style of a verdict; its words carry it without."""
 
 
 def claims(findings: Sequence[Finding]) -> Iterator[RenderableType]:
-    """Each claim with its verdict and its evidence, under a title. Nothing where there is none."""
+    """Yield the claims under a title; nothing if there are none."""
     if findings:
         yield Text("Claims", style="bold")
         yield Claims(findings)
@@ -25,7 +25,7 @@ def claims(findings: Sequence[Finding]) -> Iterator[RenderableType]:
 
 @dataclass(frozen=True)
 class Claims:
-    """The findings below each other, each verdict beside its claim or above it. A word that is too long is folded."""
+    """The findings below each other, each verdict beside its claim, or above it in a narrow terminal."""
 
     findings: Sequence[Finding]
 

@@ -13,7 +13,7 @@ from relu_demo.views.parts import CHANGED
 
 
 @dataclass(frozen=True)
-class Call:
+class Assignment:
     """A line of the form `result = operation(argument)`, or `result = operation(argument.method())`."""
 
     result: str
@@ -22,54 +22,51 @@ class Call:
 
 
 def flow(part: TracedPart, name: str, ascii_only: bool) -> Text | None:
-    """What a part's lines do with the tensor of that name, drawn from the line that makes it on. None if none does."""
+    """Draw what a part's lines do with the tensor of that name, from the line that makes it on. None if none does."""
     dash, head, bar = ("-", ">", ":") if ascii_only else ("─", "▶", "┊")
-    drawn = list(draw(part, name, dash, head, bar))
-    return Text("\n").join(drawn) if drawn else None
+    lines = list(branches(part, name, dash, head, bar))
+    return Text("\n").join(lines) if lines else None
 
 
-def draw(part: TracedPart, name: str, dash: str, head: str, bar: str) -> Iterator[Text]:
-    """The lines of the picture."""
-    made: int | None = None
+def branches(part: TracedPart, name: str, dash: str, head: str, bar: str) -> Iterator[Text]:
+    """Yield the lines of the picture."""
+    version: int | None = None
     indent, writer = "", ""
-    for step, call in calls(part):
-        if call.result == name:
-            made = step.tensors[name].version
-            start = f"{call.argument} {dash * 2} {call.operation} {dash * 2}{head} "
+    for step, line in assignments(part):
+        if line.result == name:
+            version = step.tensors[name].version
+            start = f"{line.argument} {dash * 2} {line.operation} {dash * 2}{head} "
             indent = " " * len(start)
-            yield Text(f"{start}{name}, version {made}")
-        elif made is not None and call.argument == name:
+            yield Text(f"{start}{name}, version {version}")
+        elif version is not None and line.argument == name:
             after = step.tensors[name].version
-            note = keeps(step, call.result, name) if after == made else ""
+            note = saved_note(step, line.result, name) if after == version else ""
             if writer:
                 note = f"  wrong: this is what {writer} left"
-            branch = f"{indent}{dash * 2} {call.operation} {dash * 2}{head} {call.result}{note}"
+            branch = f"{indent}{dash * 2} {line.operation} {dash * 2}{head} {line.result}{note}"
             yield Text(branch, style=CHANGED if writer else "")
-            if after != made:
-                made, writer = after, call.operation
+            if after != version:
+                version, writer = after, line.operation
                 yield Text(f"{indent}{bar}  {writer} writes over {name}", style=CHANGED)
-                yield Text(f"{indent}{name}, version {made}", style=CHANGED)
+                yield Text(f"{indent}{name}, version {version}", style=CHANGED)
     if any("modified by an inplace operation" in error for error in part.errors):
-        yield Text(f"{indent}{bar}  backward() finds version {made} and raises", style=CHANGED)
+        yield Text(f"{indent}{bar}  backward() finds version {version} and raises", style=CHANGED)
 
 
-def calls(part: TracedPart) -> Iterator[tuple[Step, Call]]:
-    """The steps that assign what an operation makes of a tensor."""
+def assignments(part: TracedPart) -> Iterator[tuple[Step, Assignment]]:
+    """Yield each step whose line is an Assignment."""
     for step in part.steps:
         match ast.parse(step.line.source).body:
-            case [ast.Assign([ast.Name(result)], ast.Call(ast.Name(operation), [ast.Name(argument)]))]:
-                yield step, Call(result, operation, argument)
-            case [
-                ast.Assign(
-                    [ast.Name(result)],
-                    ast.Call(ast.Name(operation), [ast.Call(ast.Attribute(ast.Name(argument), method), [])]),
-                )
-            ]:
-                yield step, Call(result, f"{method} & {operation}", argument)
+            case [ast.Assign([ast.Name(result)], ast.Call(ast.Name(operation), [read]))]:
+                match read:
+                    case ast.Name(argument):
+                        yield step, Assignment(result, operation, argument)
+                    case ast.Call(ast.Attribute(ast.Name(argument), method), []):
+                        yield step, Assignment(result, f"{method} & {operation}", argument)
 
 
-def keeps(step: Step, result: str, name: str) -> str:
-    """A note where the node of the result keeps that tensor for backward."""
+def saved_note(step: Step, result: str, name: str) -> str:
+    """Return a note if the result's node saved that tensor for backward, else ""."""
     node = step.tensors[result].grad_fn
     version = dict(node.saved).get(name) if node else None
     return "" if version is None or result == name else f"  keeps {name}, version {version}, for backward()"

@@ -1,4 +1,4 @@
-"""The autograd graph: a tensor's `grad_fn` and all that its `next_functions` lead to, as a tree of characters."""
+"""The autograd graph as a tree of characters: a tensor's `grad_fn` and all that its `next_functions` lead to."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from relu_demo.replay.trace import Node
 from relu_demo.views.parts import cell
 
 LINES = 16
-"""Up to how many lines of a graph are drawn: a large network has more nodes than a reader has patience."""
+"""The most lines that are drawn of a graph: nobody reads thousands."""
 
 AGAIN = " (above)"
-"""Behind a node that has been drawn with all that is behind it."""
+"""Stands behind a node that has been drawn with all that is behind it."""
 
 UNICODE, ASCII = ("├ ", "└ ", "│ "), ("|-", "`-", "| ")
-"""The branch to a node, to the last one of its level, and past others: two characters, since three graphs of one more
+"""The branch to a node, to the last one of its level, and past others. With more than two characters each, three graphs
 would not stand beside each other in 80 columns."""
 
 
 @dataclass(frozen=True)
 class Graph:
-    """The graph behind a tensor, a node a line, or None. Its first node is marked where that has changed."""
+    """The graph behind a tensor, a node a line, or None. Its first node is marked if `changed`."""
 
     grad_fn: Node | None
     changed: bool = False
@@ -44,7 +44,7 @@ class Graph:
 
 
 def tree(node: Node | None, branches: tuple[str, str, str]) -> list[tuple[str, str]]:
-    """A line for each node: the branches that lead to it, and its name, or that of the tensor whose leaf it is.
+    """Return a line for each node: the branches that lead to it, and its name; for a leaf, that of its tensor.
 
     What is behind a node that several others lead to is drawn once.
     """
@@ -55,7 +55,7 @@ def tree(node: Node | None, branches: tuple[str, str, str]) -> list[tuple[str, s
 
 
 def grow(node: Node, branches: tuple[str, str, str], drawn: set[int]) -> Iterator[tuple[str, str]]:
-    """The lines of `tree` from a node on."""
+    """Yield the lines of `tree` from a node on. `drawn` has the ids of the nodes that are drawn."""
     between, last, past = branches
     again = node.id in drawn
     drawn.add(node.id)

@@ -11,15 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from relu_demo.replay.trace import Look, TensorState, TracedPart
+from relu_demo.views.fitting import fitting, width
 from relu_demo.views.graph import Graph
-from relu_demo.views.parts import add_row, cell, columns, told, width
+from relu_demo.views.parts import add_row, cell, change, columns
 from relu_demo.views.picture import CORNERS, corner, whole
 
 LABELS = 7
-"""The width of the longest label. With it three moments of three numbers a row take 80 columns, no fewer."""
+"""Characters of the longest label. One more, and three moments of three numbers a row would need 81 columns."""
 
 WHOLE_ROWS = 16
-"""Up to how many rows of text a tensor is drawn whole."""
+"""The most rows of text that a tensor is drawn whole in."""
 
 
 @dataclass(frozen=True)
@@ -30,30 +31,29 @@ class Moments:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         looks = tuple(self.part.looks.values())
-        for tables in layouts(looks):
-            if max(width(console, table) for table in tables) <= options.max_width:
-                break
-        for number, table in enumerate(tables):
-            yield from ("", table) if number else (table,)
+        yield from fitting(console, options, layouts(looks))
         yield Text(common(looks), style="dim")
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """From the narrowest to the widest layout that has all moments beside each other."""
+        """Return the widths of the narrowest and the widest layout that has all moments beside each other."""
         looks = tuple(self.part.looks.values())
-        widths = [width(console, tables[0]) for tables in layouts(looks) if len(tables) == 1]
+        widths = [width(console, tables) for tables in layouts(looks) if len(tables) == 1]
         return Measurement(min(widths), max(widths))
 
 
 def layouts(looks: Sequence[Look]) -> Iterator[list[Table]]:
-    """The tables to choose from, the roomiest first: all moments in one table, then a table for each."""
+    """Yield the tables to choose from, the roomiest first: all moments in one table, then a table for each."""
     for groups in ([looks], [[look] for look in looks]):
         for size in (None, *CORNERS):
-            if size or all(stacked(look, looks[0]) for look in looks):
+            if size or all(all_numbers(look, looks[0]) for look in looks):
                 yield [moments_table(group, looks, size) for group in groups]
 
 
 def moments_table(group: Sequence[Look], looks: Sequence[Look], size: int | None) -> Table:
-    """The looks of `group` as columns, each held against those before it in `looks`. `size` is that of a corner."""
+    """Return the looks of `group` as columns, each compared with those before it in `looks`.
+
+    `size` is that of a corner in rows and columns, or None for all numbers.
+    """
     table = columns([look.moment.title for look in group], LABELS if len(group) > 1 else LABELS + 1)
     cells = [look_cells(look, looks[: looks.index(look)], size) for look in group]
     if not any(look.moment.grad_fn_1_10 for look in looks):
@@ -65,7 +65,7 @@ def moments_table(group: Sequence[Look], looks: Sequence[Look], size: int | None
 
 
 def look_cells(look: Look, before: Sequence[Look], size: int | None) -> dict[str, RenderableType]:
-    """The cells of one moment by their labels, in order."""
+    """Return the cells of one moment by their labels, in order."""
     state = look.state
     first = before[0] if before else look
     earlier = next((other.state for other in reversed(before) if other.state.name == state.name), None)
@@ -79,7 +79,7 @@ def look_cells(look: Look, before: Sequence[Look], size: int | None) -> dict[str
         "values": summary(look, earlier, other),
     }
     values = state.values
-    if size is None and (picture := stacked(look, first)) is not None:
+    if size is None and (picture := all_numbers(look, first)) is not None:
         return {**cells, "": picture}
     size = size or CORNERS[-1]
     return {
@@ -93,15 +93,15 @@ def look_cells(look: Look, before: Sequence[Look], size: int | None) -> dict[str
     }
 
 
-def stacked(look: Look, first: Look) -> Text | None:
-    """All numbers of a look, a matrix below the other, or None where there are too many."""
+def all_numbers(look: Look, first: Look) -> Text | None:
+    """Draw all numbers of a look, one matrix below the other, or return None if they are too many."""
     drawn = whole(look.state.values, first.state.values)
     picture = Text("\n\n").join(drawn) if drawn else None
     return picture if picture and picture.plain.count("\n") < WHOLE_ROWS else None
 
 
 def identity(text: str, number: int, of: str, earlier: TensorState | None, other: TensorState | None) -> Text:
-    """An id or an address, and whether it is that of the same tensor before, or of the tensor shown before it."""
+    """Return an id or an address, and whether it is that of the same name before, or of the tensor shown before."""
     if earlier is not None:
         same = getattr(earlier, of) == number
         return cell(f"{text} {'same' if same else 'other'}", not same)
@@ -112,14 +112,14 @@ def identity(text: str, number: int, of: str, earlier: TensorState | None, other
 
 
 def summary(look: Look, earlier: TensorState | None, other: TensorState | None) -> Text:
-    """How many values are negative, or how many are not what they were at the part's first moment.
+    """Say how many values are negative, or how many differ from the part's first look.
 
-    Of another object than the one before it is told what it is made of: nothing has changed in it.
+    In a new tensor nothing has changed: name the tensor that it was computed from instead of marking a change.
     """
     if look.changed is None:
         return cell(f"{look.state.values.negatives} negative")
     if look.changed == 0:
-        return told("none changed", False)
+        return change("none changed", False)
     words = f"{look.zeroed} zeroed" if look.changed == look.zeroed else f"{look.changed} changed"
     if earlier is None and other is not None and other.id != look.state.id:
         return cell(f"{other.name}, {words}")
@@ -127,12 +127,12 @@ def summary(look: Look, earlier: TensorState | None, other: TensorState | None) 
 
 
 def common(looks: Sequence[Look]) -> str:
-    """What all the states share and the table leaves out, or each state's where they differ."""
+    """Return the properties that the table leaves out: once if all looks share them, else for each."""
     states = [look.state for look in looks]
-    told = [
+    properties = [
         f"{tuple(state.shape)} {state.dtype} on {state.device}, requires_grad={state.requires_grad}" for state in states
     ]
-    if len(set(told)) > 1:
-        return "\n".join(f"{state.name}: {text}" for state, text in zip(states, told, strict=True))
+    if len(set(properties)) > 1:
+        return "\n".join(f"{state.name}: {text}" for state, text in zip(states, properties, strict=True))
     article = "; in 1.10: the article" if any(look.moment.grad_fn_1_10 for look in looks) else ""
-    return f"each: {told[0]}{article}"
+    return f"each: {properties[0]}{article}"

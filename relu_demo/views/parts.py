@@ -1,9 +1,10 @@
-"""The parts that every screen is made of: marked cells, tables of them, and lines of code."""
+"""What every screen is made of: its header, marked cells, tables of them, and lines of code."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
@@ -12,46 +13,61 @@ from rich.text import Text
 
 from relu_demo import __version__
 from relu_demo.replay.trace import Step
+from relu_demo.request import command_line
+
+if TYPE_CHECKING:
+    from relu_demo.views.reports import AnyReport
 
 CHANGED, MARK = "bold magenta", "*"
-"""How what changed is shown: by this style, and by this sign in front of it."""
+"""How a change is shown: by this style, and by this sign in front of it."""
 
 UNCHANGED = "green"
-"""How it is shown, besides its words, that something could have changed and has not."""
+"""The style of the words that say that something has not changed."""
 
 ERROR = "red"
-"""How PyTorch's own words are shown."""
+"""The style of PyTorch's own messages."""
 
 GAP = "  "
 """Between two columns."""
 
 COMMENTS = 38
-"""Where the comments begin, in characters from the beginning of the source, unless that is longer."""
+"""Characters from the beginning of a line's source to its comment, unless the source is longer."""
 
 NARROW = 60
-"""Below this many columns of the terminal, what would stand side by side is stacked."""
+"""Columns of the terminal below which what would stand side by side is stacked."""
 
 
-def header(title: str, command: str, torch_version: str) -> Iterator[RenderableType]:
-    """What is shown and what ran it, and the command that shows it again."""
-    yield Text.assemble((title, "bold"), (f"  (relu-demo {__version__}, PyTorch {torch_version})", "dim"))
-    yield Text(command)
+def header(title: str, report: AnyReport, options: str = "") -> Iterator[RenderableType]:
+    """Yield a screen's title with the versions that ran, and the command line, with `options`, that shows it again.
+
+    Yield the bare title for a report that no command line asked for.
+    """
+    if report.request is None:
+        yield Text(title, style="bold")
+        return
+    yield Text.assemble((title, "bold"), (f"  (relu-demo {__version__}, PyTorch {report.torch_version})", "dim"))
+    yield Text(command_line(report.request) + options)
+
+
+def section(title: str, *body: RenderableType) -> Iterator[RenderableType]:
+    """Yield an empty line, a title, and what stands below it."""
+    yield from ("", Text(title, style="bold"), *body)
 
 
 def cell(text: str, changed: bool = False, style: str = "") -> Text:
-    """A cell's text behind a place for the mark, which is also the place of a number's sign."""
+    """Return a cell's text behind a place for the mark, which is also the place of a number's sign."""
     mark = MARK if changed else " "
     return Text(mark + text.replace("\n", "\n "), style=CHANGED if changed else style)
 
 
-def told(text: str, changed: bool) -> Text:
-    """A cell that says of something that it has changed, or that it has not."""
+def change(text: str, changed: bool) -> Text:
+    """Return a cell whose words say that something changed, or that it did not."""
     return cell(text, changed, UNCHANGED)
 
 
 @dataclass(frozen=True)
 class Underline:
-    """A line below a title, as wide as its column. rich's Rule without a title is not ASCII where it should be."""
+    """A line below a title, as wide as its column. rich's Rule is not ASCII where it should be."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield Text(("-" if options.ascii_only else "─") * options.max_width, style="dim")
@@ -61,7 +77,7 @@ class Underline:
 
 
 def columns(titles: Sequence[str], labels: int) -> Table:
-    """A table with a column for labels, `labels` characters wide, and a column for each title, under a rule."""
+    """Return a table of a column for labels, `labels` characters wide, and an underlined column for each title."""
     table = Table(box=None, padding=0, show_header=False, pad_edge=False)
     table.add_column(style="dim", min_width=labels, no_wrap=True, overflow="crop")
     for number, _ in enumerate(titles):
@@ -74,20 +90,15 @@ def columns(titles: Sequence[str], labels: int) -> Table:
 
 
 def add_row(table: Table, label: str, cells: Sequence[RenderableType]) -> None:
-    """Adds a row to a table of `columns`."""
+    """Add a row to a table of `columns`."""
     apart: list[RenderableType] = []
     for item in cells:
         apart += [GAP, item] if apart else [item]
     table.add_row(label, *apart)
 
 
-def width(console: Console, table: Table) -> int:
-    """The columns of the terminal that a table would like to have."""
-    return console.measure(table, options=console.options.update(max_width=10_000)).maximum
-
-
 def code(steps: Sequence[Step], comments: bool = True) -> Text:
-    """The lines that ran, as they would be typed, with their comments behind them."""
+    """Return the lines that ran, as one would type them, with their comments, each above PyTorch's error if any."""
     lines = []
     for step in steps:
         line = Text.assemble((">>> ", "dim"), step.line.source)

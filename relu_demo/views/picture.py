@@ -13,28 +13,28 @@ from relu_demo.replay.trace import Nested, Values
 from relu_demo.views.parts import MARK
 
 CORNERS = (8, 6, 4, 3)
-"""The sizes of corner to try for a larger tensor, in rows and columns, the best first."""
+"""The sizes of corner to try for a larger tensor, in rows and columns, the largest first."""
 
 ZEROED_STYLE = Style(color="#9c1670", bgcolor="#ffffff", bold=True, reverse=True)
-"""How a number that was negative and is zero now stands out, besides its MARK in the place of the sign: white on
-magenta, and where there are no colours still in reverse."""
+"""The style of a number that was negative and is zero now, whose sign is MARK: white on magenta; without colours still
+in reverse."""
 
 NEGATIVE = ("#b0d5f0", "#8cc0e8", "#66a6dc")
 POSITIVE = ("#fdd9a0", "#fbbc70", "#f09844")
-"""The tints of numbers from small to large, blue and orange: told apart by those who cannot tell red from green, and
-apart too where rich must make do with the terminal's 16 colours."""
+"""The tints of numbers from small to large. Blue and orange differ for the colour-blind, and in rich's choice among a
+terminal's 16 colours."""
 
 INK = "#000000"
-"""What is written on a tint: both colours are set, so that no background of the terminal makes them illegible."""
+"""The colour of digits on a tint: with both set, they are legible on any terminal's background."""
 
 Matrix = list[list[float]]
 
 MOST = 10_000
-"""Up to how many numbers are drawn: more fit on no screen, and a number drawn takes a thousand times its own bytes."""
+"""The most numbers that are drawn: more fit on no screen, and a drawn number takes a thousand times its own bytes."""
 
 
 def whole(now: Values, was: Values) -> list[Text] | None:
-    """Every matrix, drawn, or None where the numbers are not listed or too many. Zeroed is what was below 0."""
+    """Draw every matrix, or return None if the numbers are not listed or too many. `was` are the numbers before."""
     if now.nested is None or was.nested is None or now.elements > MOST:
         return None
     number = form(was, now)
@@ -42,14 +42,14 @@ def whole(now: Values, was: Values) -> list[Text] | None:
 
 
 def corner(now: Values, was: Values, rows: int, columns: int) -> Text:
-    """The top left of the first matrix, at most so many rows and columns of it."""
+    """Draw the top left of the first matrix, at most so many rows and columns of it."""
     top: Matrix = [row[:columns] for row in now.corner[:rows]]
     drawn = draw(top, was.corner, form(was, now))
     return drawn if sum(map(len, top)) == now.elements else drawn + Text("\n ...", style="dim")
 
 
 def matrices(nested: Nested) -> Iterator[Matrix]:
-    """The matrices of a nested list of any depth, in order. A vector is a matrix of one row, a number one of one."""
+    """Yield the matrices of a nested list of any depth. A vector is a matrix of one row, a number one of 1 by 1."""
     if not isinstance(nested, list):
         yield [[nested]]
     elif not nested or not isinstance(nested[0], list):
@@ -63,7 +63,7 @@ def matrices(nested: Nested) -> Iterator[Matrix]:
 
 @dataclass(frozen=True)
 class Form:
-    """How numbers are written and tinted: their format, the widest with its sign, the largest magnitude."""
+    """How numbers are written and tinted: their format, the width of the widest with sign, the largest magnitude."""
 
     spec: str
     width: int
@@ -71,7 +71,7 @@ class Form:
 
 
 def form(*many: Values) -> Form:
-    """The form that suits the values. They are written as PyTorch prints them."""
+    """Return the form that suits all the values, written as PyTorch prints them."""
     extremes = [abs(x) for values in many for x in (values.minimum, values.maximum) if math.isfinite(x)]
     largest = max(extremes, default=0.0)
     spec = ".4f" if largest == 0 or 1e-3 <= largest < 1e5 else ".3e"
@@ -79,7 +79,7 @@ def form(*many: Values) -> Form:
 
 
 def tint(x: float, largest: float) -> Style:
-    """The colours of a number: the larger its part of the `largest`, the deeper. A zero has none, nor a NaN."""
+    """Return the colours of a number, the deeper the closer it is to the `largest`. A zero and a NaN have none."""
     if x == 0 or not math.isfinite(x) or not largest:
         return Style()
     tints = NEGATIVE if x < 0 else POSITIVE
@@ -88,7 +88,7 @@ def tint(x: float, largest: float) -> Style:
 
 
 def draw(now: Matrix, was: Matrix, form: Form) -> Text:
-    """One matrix as lines of numbers. `was` has at least its rows and columns, with the numbers before."""
+    """Draw a matrix as lines of numbers. `was` has the numbers before, in at least as many rows and columns."""
     lines = []
     for row, before in zip(now, was, strict=False):
         cells = []

@@ -1,4 +1,4 @@
-"""The transcript: the session as the Python REPL shows it, highlighted on a terminal, ready for doctest elsewhere."""
+"""The transcript: the session as the Python REPL shows it, highlighted on a terminal, else ready for doctest."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import re
 from codeop import compile_command
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import TextIO
 
 from pygments.token import Comment, Keyword, Number, String  # type: ignore[import-untyped]  # comes with rich
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.style import Style
 from rich.syntax import ANSISyntaxTheme, Syntax
 from rich.text import Text
 
 from relu_demo.claims.report import SessionReport, Verdict
 from relu_demo.replay.trace import Step, Trace
-from relu_demo.views.screen import show as write
+from relu_demo.views.screen import write
 
 ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")
-"""An address as Python's `repr` shows it."""
+"""An address as Python's `repr` prints it."""
 
 COLOURS = ANSISyntaxTheme(
     {
@@ -29,27 +30,22 @@ COLOURS = ANSISyntaxTheme(
         String: Style(color="green"),
     }
 )
-"""How source is highlighted: by colours of the terminal's own that dark and light backgrounds both can bear."""
+"""How source is highlighted: in the terminal's own colours that are legible on dark and on light backgrounds."""
 
 NUMBER = re.compile(r"\d+")
 
 
 def show(report: SessionReport, out: TextIO) -> None:
-    """Writes the transcript. Its lines are as long as they are."""
-    write(screen(report), out, wrap=False)
-
-
-def screen(report: SessionReport) -> RenderableType:
-    """The whole transcript of a report."""
-    return Transcript(report)
+    """Write the transcript. Long lines are not wrapped."""
+    write(Transcript(report), out, wrap=False)
 
 
 @dataclass(frozen=True)
 class Transcript:
-    """A report's lines behind their prompts with what they printed, byte for byte; each part below an empty line.
+    """A report's lines behind their prompts with what they printed, byte for byte; an empty line between parts.
 
-    Where it is not shown on a terminal it is ready for doctest, in the notations of doctest's own documentation: an
-    empty line of output is <BLANKLINE>, an address is 0x..., and a line that prints an id is not run again.
+    Off a terminal it is ready for doctest, in the notation of doctest's documentation: an empty line of output is
+    <BLANKLINE>, an address is 0x..., and a line that prints an id is skipped.
     """
 
     report: SessionReport
@@ -67,8 +63,11 @@ class Transcript:
                 yield Text(f"\n# {finding.verdict.value}: {finding.says} {finding.evidence}", style="bold")
 
 
+screen = Transcript
+
+
 def highlighted(step: Step) -> Text:
-    """A step as on the screen of the REPL, its source in colours."""
+    """Return a step as the REPL shows it, its source in colours."""
     lines = typed(step)
     source = Syntax("", "python", theme=COLOURS).highlight("\n".join(lines)).split("\n")[: len(lines)]
     typing = [Text.assemble((prompt, "bold"), line) for prompt, line in zip(prompts(), source, strict=False)]
@@ -76,7 +75,7 @@ def highlighted(step: Step) -> Text:
 
 
 def for_doctest(step: Step, changing: frozenset[str]) -> str:
-    """A step as doctest accepts it from another process, whose ids and addresses are others."""
+    """Return a step as doctest accepts it in another process, where ids and addresses differ."""
     directive, output = "", step.output
     if not changing.isdisjoint(NUMBER.findall(output)):
         directive = "  # doctest: +SKIP"
@@ -88,16 +87,14 @@ def for_doctest(step: Step, changing: frozenset[str]) -> str:
 
 
 def prompts() -> Iterator[str]:
-    """What the REPL writes before a statement's first line, and before each that follows."""
-    yield ">>> "
-    while True:
-        yield "... "
+    """Return what the REPL writes before a statement's first line, and before each that follows."""
+    return chain([">>> "], repeat("... "))
 
 
 def typed(step: Step, directive: str = "") -> list[str]:
-    """The lines of a step's source as they are typed, with its comment and a directive behind them.
+    """Return the lines of a step's source as one types them, with its comment and a directive behind the last.
 
-    Behind a compound statement there is an empty one, for which the REPL waits.
+    A compound statement ends with an empty line, for which the REPL waits.
     """
     comment = f"  # {step.line.comment}" if step.line.comment else ""
     source = step.line.source + comment + directive
@@ -105,8 +102,8 @@ def typed(step: Step, directive: str = "") -> list[str]:
 
 
 def ids(trace: Trace) -> frozenset[str]:
-    """Every number in the trace that is an id or an address, and so another one in another process."""
-    states = [state for part in trace.parts for step in part.steps for state in step.tensors.values()]
+    """Return every number in the trace that is an id or an address, and so differs in another process."""
+    states = [state for step in trace.steps for state in step.tensors.values()]
     nodes = [node for state in states if state.grad_fn for node in state.grad_fn.walk()]
     numbers = {state.id for state in states} | {state.data_ptr for state in states} | {node.id for node in nodes}
     return frozenset(map(str, numbers - {0}))  # 0 is the address of an empty storage, in every process

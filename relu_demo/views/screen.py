@@ -1,4 +1,4 @@
-"""The screen: how what a view draws reaches a terminal, a pipe or a picture."""
+"""The output of a screen: to a terminal, a pipe or a picture."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import sys
 import zlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from html import escape
 from typing import TextIO
 
@@ -14,42 +15,26 @@ from rich.segment import Segment, Segments
 from rich.terminal_theme import TerminalTheme
 
 HEIGHT = 25
-"""The height that rich is told where it draws pictures, in lines. Nothing here depends on it."""
+"""The height of rich's console for pictures, in lines. Nothing here depends on it."""
 
 MONOSPACE = "ui-monospace, 'SFMono-Regular', Menlo, Consolas, 'DejaVu Sans Mono', 'Liberation Mono', monospace"
-"""Fonts that are there already, since a picture must not fetch any."""
+"""Fonts that computers have, since a picture must not fetch any."""
 
 ASPECT = 0.602
-"""Width to height of most of them."""
+"""The ratio of width to height of most of them."""
 
 BUTTONS = 16
-"""How much wider than its title a picture must be, in characters, for rich's three buttons to have their place."""
+"""Characters of a picture's width that rich's three buttons take beside the title."""
 
-THEME = TerminalTheme(
-    (22, 24, 29),
-    (238, 240, 243),
-    [
-        (60, 64, 72),
-        (240, 113, 120),
-        (140, 200, 110),
-        (230, 190, 105),
-        (105, 170, 245),
-        (225, 125, 225),
-        (85, 195, 205),
-        (205, 208, 214),
-    ],
-    [
-        (128, 134, 145),
-        (255, 139, 146),
-        (165, 220, 135),
-        (245, 210, 130),
-        (135, 190, 255),
-        (240, 150, 240),
-        (115, 215, 225),
-        (250, 250, 250),
-    ],
-)
-"""The colours of the pictures: their own dark background, so that they are legible on any page."""
+
+COLOURS = """
+16181d eef0f3
+3c4048 f07178 8cc86e e6be69 69aaf5 e17de1 55c3cd cdd0d6
+808691 ff8b92 a5dc87 f5d282 87beff f096f0 73d7e1 fafafa
+"""
+BACKGROUND, FOREGROUND, *PALETTE = [(r, g, b) for r, g, b in map(bytes.fromhex, COLOURS.split())]
+THEME = TerminalTheme(BACKGROUND, FOREGROUND, PALETTE[:8], PALETTE[8:])
+"""The colours of pictures, with a dark background of their own, so that they are legible on any page."""
 
 SVG = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="TITLE">
@@ -93,15 +78,19 @@ pre code {{ font: inherit; }}
 """.replace("MONOSPACE", MONOSPACE)
 
 
-def show(screen: RenderableType, out: TextIO, wrap: bool = True) -> None:
-    """Writes the screen: coloured on a terminal, plain elsewhere; as wide as the terminal, `COLUMNS`, or 80 columns.
+plain_console = partial(Console, highlight=False, markup=False, emoji=False)
+"""rich's console without its own ideas of what to colour and to replace."""
 
-    Without `wrap` a line stays one line, however long it is.
+
+def write(screen: RenderableType, out: TextIO, wrap: bool = True) -> None:
+    """Write the screen: coloured on a terminal, plain elsewhere; as wide as the terminal, `COLUMNS`, or 80 columns.
+
+    Without `wrap` long lines are not wrapped.
     """
-    # FORCE_COLOR speaks of standard output, and not of a text that goes into a file.
+    # FORCE_COLOR is meant for standard output, not for text that goes into a file.
     terminal = None if out is sys.stdout else False
-    console = Console(file=out, force_terminal=terminal, highlight=False, markup=False, emoji=False)
-    if console.legacy_windows:  # coloured by calls, not by codes in the text
+    console = plain_console(file=out, force_terminal=terminal)
+    if console.legacy_windows:  # its colours are calls, not codes in the text
         console.print(screen, soft_wrap=not wrap)
         return
     with console.capture() as capture:
@@ -110,9 +99,9 @@ def show(screen: RenderableType, out: TextIO, wrap: bool = True) -> None:
     out.write("\n".join(lines if console.is_terminal else map(str.rstrip, lines)) + "\n")
 
 
-def draw(screen: RenderableType) -> Console:
-    """A console that has recorded the screen in all its colours, or in none where NO_COLOR asks for that."""
-    console = Console(
+def recorded(screen: RenderableType) -> Console:
+    """Return a console that has recorded the screen in all its colours, or in none if NO_COLOR is set."""
+    console = plain_console(
         file=io.StringIO(),
         width=Console().width,
         height=HEIGHT,
@@ -121,24 +110,21 @@ def draw(screen: RenderableType) -> Console:
         force_jupyter=False,
         legacy_windows=False,
         color_system="truecolor",
-        highlight=False,
-        markup=False,
-        emoji=False,
     )
     segments = console.render(screen)
-    # rich heeds NO_COLOR on its way to a terminal only.
+    # rich obeys NO_COLOR only when it writes to a terminal.
     console.print(Segments(Segment.remove_color(segments) if console.no_color else segments))
-    console.print()  # rich cuts the last line at its base line
+    console.print()  # rich cuts the last line off at its base line
     return console
 
 
 def svg(screen: RenderableType, title: str) -> str:
-    """The screen as a picture in SVG, under a title. It needs nothing from elsewhere."""
+    """Return the screen as a self-contained picture in SVG, under a title."""
     template = SVG.replace("TITLE", braced(escape(title)))
     unique = f"relu-demo-{zlib.crc32(title.encode()):08x}"  # for pages that hold several such pictures
-    drawn = draw(screen)
-    return drawn.export_svg(
-        title=title if len(title) + BUTTONS <= drawn.width else "",
+    console = recorded(screen)
+    return console.export_svg(
+        title=title if len(title) + BUTTONS <= console.width else "",
         theme=THEME,
         code_format=template,
         font_aspect_ratio=ASPECT,
@@ -147,14 +133,14 @@ def svg(screen: RenderableType, title: str) -> str:
 
 
 def html(screen: RenderableType, title: str) -> str:
-    """The screen as a page in HTML, under a title. It needs nothing from elsewhere."""
-    return draw(screen).export_html(theme=THEME, code_format=HTML.replace("TITLE", braced(escape(title))))
+    """Return the screen as a self-contained page in HTML, under a title."""
+    return recorded(screen).export_html(theme=THEME, code_format=HTML.replace("TITLE", braced(escape(title))))
 
 
 def braced(text: str) -> str:
-    """The text as `str.format` gives it back unchanged."""
+    """Escape the text for a template of `str.format`."""
     return text.replace("{", "{{").replace("}", "}}")
 
 
 PICTURES: Mapping[str, Callable[[RenderableType, str], str]] = {".svg": svg, ".html": html}
-"""What draws a picture, by the ending of the file that it goes into."""
+"""The function that draws a picture, by the ending of its file."""

@@ -1,4 +1,4 @@
-"""The state table: each tensor that has a name a row, each property a cell, and what one line changed marked."""
+"""The state table: a row for each named tensor, a cell for each property, and marks where one line changed them."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from relu_demo.views.parts import CHANGED, GAP, MARK, Underline, cell
 from relu_demo.views.picture import corner, form, whole
 
 NAME, NEGATIVE = "tensor", "<0"
-"""The titles of the tensor's name and of the number of its elements below zero."""
+"""The titles of a tensor's name and of the number of its negative elements."""
 
 STORAGE = "storage"
-"""The title of the cell that a row can do without first: it changes alone only where a tensor is given another."""
+"""The title of the cell that is left out first: it seldom changes without another cell."""
 
 MORE = ("shape", "values")
-"""The titles of the cells that a row has only where there is room."""
+"""The titles of the cells that a row has only if there is room."""
 
 FIRST = 3
-"""How many of a tensor's numbers stand in its row, at most."""
+"""The most numbers of a tensor that stand in its row."""
 
 APART = 3
-"""Between two matrices beside each other, in characters."""
+"""Characters between two matrices beside each other."""
 
 States = Mapping[str, TensorState]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A tensor's cells by their titles, the name first. `touched` where one of them is marked."""
+    """A tensor's cells by their titles, the name first. `touched` says whether one of them is marked."""
 
     cells: Mapping[str, Text]
     touched: bool
 
 
 def rows(step: Step, earlier: States) -> list[Row]:
-    """A row for each tensor after `step`, held against `earlier`, the tensors before it, and for each that is gone."""
+    """Return a row for each tensor after `step` and each that is gone. `earlier` are the tensors before the step."""
     names = list(step.tensors)
     for number, name in enumerate(earlier):
         if name not in step.tensors:
@@ -49,13 +49,13 @@ def rows(step: Step, earlier: States) -> list[Row]:
 
 
 def gone(name: str) -> Row:
-    """The row of a tensor that the name no longer leads to."""
+    """Return the row of a name that no longer names a tensor."""
     blank = dict.fromkeys((STORAGE, "version", "grad_fn", NEGATIVE, *MORE), Text())
     return Row({NAME: cell(name, True), "id": cell("gone", style=CHANGED), **blank}, True)
 
 
 def row(now: TensorState, step: Step, earlier: States) -> Row:
-    """The row of one tensor. A new one is marked at its name; so is one that changed where no cell shows it."""
+    """Return the row of one tensor. The name is marked if it is new, or if it changed and no other cell shows it."""
     was = earlier.get(now.name)
     old = was or now
     facts = {
@@ -63,10 +63,10 @@ def row(now: TensorState, step: Step, earlier: States) -> Row:
         STORAGE: (f"{now.data_ptr:#014x}", now.data_ptr != old.data_ptr),
         "version": (str(now.version), now.version != old.version),
         "grad_fn": (now.grad_fn_name, now.grad_fn != old.grad_fn),
-        # Copies of the same bits are one object in a trace.
+        # A trace holds equal bits once.
         NEGATIVE: (str(now.values.negatives), now.values is not old.values),
         "shape": (str(now.shape), now.shape != old.shape),
-        "values": (first(now.values), now.values is not old.values),
+        "values": (first_numbers(now.values), now.values is not old.values),
     }
     name = called(now, step.tensors)
     seen = any(changed for title, (_, changed) in facts.items() if title not in (STORAGE, *MORE))
@@ -79,13 +79,13 @@ def row(now: TensorState, step: Step, earlier: States) -> Row:
 
 
 def called(state: TensorState, tensors: States) -> str:
-    """The tensor's name, and that of the same object before it: `h1 is o1`."""
+    """Return the tensor's name, and an earlier name of the same object: `h1 is o1`."""
     namesakes = [other.name for other in tensors.values() if other.id == state.id]
     return state.name if namesakes[0] == state.name else f"{state.name} is {namesakes[0]}"
 
 
-def first(values: Values) -> str:
-    """The first numbers of a tensor."""
+def first_numbers(values: Values) -> str:
+    """Return the first numbers of a tensor as text."""
     numbers = [x for line in values.corner[:1] for x in line[:FIRST]]
     number = form(values)
     more = " ..." if values.elements > len(numbers) else ""
@@ -93,37 +93,30 @@ def first(values: Values) -> str:
 
 
 def layouts(all_rows: Sequence[Row], columns: int) -> Iterator[RenderableType]:
-    """The ways to show the rows in so many columns, the one that takes most lines first. What changed is in each."""
+    """Yield the ways to show the rows in so many columns, the longest first. Each has all rows that changed."""
     if not all_rows:
         yield Text("No tensor has a name yet.", style="dim")
         return
-    widths = fitting(all_rows, columns)
+    widths = column_widths(all_rows, columns)
+
+    def drawn(some: Sequence[Row]) -> RenderableType:
+        return table(some, widths) if widths else Group(*(card(item, columns) for item in some))
+
     if widths:
         yield table(all_rows, widths, rule=True)
-        yield table(all_rows, widths)
-    else:
-        yield Text("\n").join(card(item, columns, brief=not item.touched) for item in all_rows)
+    yield drawn(all_rows)
     touched = sum(item.touched for item in all_rows)
     for number in range(len(all_rows) - 1, touched - 1, -1):
-        spare = number - touched
-        some = []
-        for item in all_rows:
-            if item.touched or spare > 0:
-                some.append(item)
-                spare -= not item.touched
+        chosen = sorted(all_rows, key=lambda item: not item.touched)[:number]
+        some = [item for item in all_rows if item in chosen]
         rest = Text(f" {len(all_rows) - number} more, which this line left alone", style="dim")
-        if not some:
-            yield rest
-        elif widths:
-            yield Group(table(some, widths), rest)
-        else:
-            yield Text("\n").join([*(card(item, columns, brief=not item.touched) for item in some), rest])
+        yield Group(drawn(some), rest) if some else rest
 
 
-def fitting(all_rows: Sequence[Row], columns: int) -> dict[str, int]:
-    """The cells that fit beside each other, by their titles, with their widths: none where the necessary ones do not.
+def column_widths(all_rows: Sequence[Row], columns: int) -> dict[str, int]:
+    """Return the widths of the cells that fit beside each other, by their titles; none if the necessary ones do not.
 
-    Between two columns is the place of the mark, and a space if that fits.
+    A column begins with the place of the mark, after a space if there is room.
     """
     for gap, without in ((1, ()), (0, ()), (1, (STORAGE,))):
         widths = {
@@ -140,7 +133,7 @@ def fitting(all_rows: Sequence[Row], columns: int) -> dict[str, int]:
 
 
 def table(some: Sequence[Row], widths: Mapping[str, int], rule: bool = False) -> Table:
-    """The rows as a table of columns of these widths, by their titles."""
+    """Return the rows as a table with columns of these widths, by their titles."""
     grid = Table(box=None, padding=0, show_header=False, pad_edge=False)
     for title in widths:
         grid.add_column(width=widths[title], no_wrap=True, overflow="crop")
@@ -152,11 +145,11 @@ def table(some: Sequence[Row], widths: Mapping[str, int], rule: bool = False) ->
     return grid
 
 
-def card(item: Row, columns: int, brief: bool = False) -> Text:
-    """One row where there is no room for a table: its cells one after the other, a `brief` one's name and id only."""
+def card(item: Row, columns: int) -> Text:
+    """Return one row without a table: its cells one after the other, or only name and id if it is not touched."""
     lines = [item.cells[NAME].copy()]
     titles = [title for title, text in item.cells.items() if text.plain and title not in (NAME, *MORE)]
-    for title in ("id",) if brief else titles:
+    for title in titles if item.touched else ("id",):
         piece = Text.assemble((title, "dim"), item.cells[title])
         if lines[-1].cell_len + len(GAP) + piece.cell_len > columns:
             lines.append(Text(" "))
@@ -165,9 +158,9 @@ def card(item: Row, columns: int, brief: bool = False) -> Text:
 
 
 def pictures(step: Step, earlier: States, columns: int, most: int) -> Iterator[RenderableType]:
-    """The numbers that the step changed or made, of each tensor once, those first that it changed.
+    """Yield pictures of the tensors that the step changed or made, each tensor once, the changed ones first.
 
-    Each takes at most `most` lines: a tensor is drawn whole or by its corner, or left out.
+    A picture takes at most `most` lines: a tensor is drawn whole, or by its corner, or left out.
     """
     drawn: set[int] = set()
     changed = [step.tensors[name] for name in step.changed]
@@ -188,13 +181,13 @@ def pictures(step: Step, earlier: States, columns: int, most: int) -> Iterator[R
 
 
 def is_new(state: TensorState, earlier: States) -> bool:
-    """Whether the line gave the name to a tensor that it did not have before."""
+    """Return whether the line gave the name to another tensor than before."""
     was = earlier.get(state.name)
     return was is None or was.id != state.id
 
 
 def abreast(now: Values, was: Values, columns: int) -> Text | None:
-    """All numbers, as many matrices beside each other as there is room for, or None where one is too wide."""
+    """Draw all numbers, as many matrices beside each other as fit, or return None if one is too wide."""
     drawn = whole(now, was)
     if not drawn:
         return None
@@ -211,5 +204,5 @@ def abreast(now: Values, was: Values, columns: int) -> Text | None:
 
 
 def height(text: Text) -> int:
-    """How many lines a text has."""
+    """Return how many lines a text has."""
     return text.plain.count("\n") + 1

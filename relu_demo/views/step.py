@@ -1,11 +1,10 @@
-"""The step view: the tensors as the line that ran last left them, the lines that have run, and the line to come."""
+"""The step view: the tensors as the last line left them, the lines that have run, and the line to come."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.segment import Segment
@@ -13,36 +12,32 @@ from rich.text import Text
 
 from relu_demo.claims.report import Finding, SessionReport, Verdict
 from relu_demo.replay.trace import Step, Trace
-from relu_demo.request import command_line
-from relu_demo.session.lines import Line
 from relu_demo.views.claims import VERDICTS, claims
+from relu_demo.views.fitting import first_fitting
 from relu_demo.views.parts import MARK, NARROW, code, header
-from relu_demo.views.screen import show as write
+from relu_demo.views.screen import write
 from relu_demo.views.state import States, layouts, pictures, rows
-
-if TYPE_CHECKING:
-    from relu_demo.views import AnyReport
 
 BAR = "reverse"
 """The style of the first and the last line of the screen."""
 
 SHORT = 16
-"""Below this many lines the screen does without blank lines."""
+"""Lines of the terminal below which the screen has no blank lines."""
 
 SHARE = 3
-"""Where not all has room, the line that ran last gets at least one in so many of the screen's lines."""
+"""The last line gets at least one in so many of the screen's lines if not all has room."""
 
 Lines = list[list[Segment]]
 Render = Callable[[RenderableType], Lines]
-"""Renders for the width of the screen."""
+"""Renders into lines of the screen's width."""
 
 
 @dataclass(frozen=True)
 class StepScreen:
-    """The screen after the first `at` lines of a trace that may go on, as high as `options.height`.
+    """The screen after the first `at` lines of a trace, as high as `options.height`; more lines may have run.
 
-    One line beyond the last it shows `findings`, which are empty until all has run. `running` says that the next line
-    is on its way.
+    One beyond the last line it shows `findings`, which are empty until all lines have run. `running` says that the
+    next line is being run.
     """
 
     trace: Trace
@@ -52,22 +47,17 @@ class StepScreen:
 
     @property
     def lines(self) -> int:
-        """How many lines the session has."""
-        return sum(len(part.lines) for part in self.trace.session.parts)
-
-    @property
-    def steps(self) -> list[Step]:
-        """The lines that have run."""
-        return [step for part in self.trace.parts for step in part.steps]
+        """The number of lines of the session."""
+        return len(self.trace.session.lines)
 
     @property
     def ran(self) -> int:
-        """How many lines have run."""
-        return len(self.steps)
+        """The number of lines that have run."""
+        return len(self.trace.steps)
 
     @property
     def verdicts(self) -> bool:
-        """Whether this is the screen behind the last line: the claims."""
+        """Whether this is the screen after the last line: the claims."""
         return self.at > self.lines
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -88,26 +78,25 @@ class StepScreen:
             yield from line
 
     def title(self, width: int) -> Text:
-        """The bar at the top: what is replayed, and how far it has come."""
+        """Return the bar at the top: what is replayed, and how far it is."""
         session = self.trace.session
-        places = [(part, number) for part in session.parts for number, _ in enumerate(part.lines)]
-        part = places[min(max(self.at - 1, 0), self.lines - 1)][0]
+        part = [part for part in session.parts for _ in part.lines][min(max(self.at - 1, 0), self.lines - 1)]
         far = f"{self.at} of {self.lines}"
         if self.verdicts:
-            return bar(session.title, f"all {self.lines} lines have run", width)
+            return status_line(session.title, f"all {self.lines} lines have run", width)
         if self.at < self.ran:
-            return bar(f"Looking back: {part.title}", f"line {far}, {self.ran} have run", width)
+            return status_line(f"Looking back: {part.title}", f"line {far}, {self.ran} have run", width)
         right = f"{far} lines have run" if width >= NARROW else far
         both = f"{session.title}: {part.title}"
-        return bar(both if len(both) + len(right) + 3 <= width else part.title, right, width)
+        return status_line(both if len(both) + len(right) + 3 <= width else part.title, right, width)
 
     def coming(self, width: int) -> Text:
-        """The line that the next key runs, or shows again, without the prompt: it has not run."""
+        """Return the line that the next key runs, or shows again, without a prompt, for it has not run."""
         if self.verdicts:
             return Text("")
         if self.at == self.lines:
             return Text("That was the last line. Next: the claims.", style="bold")
-        line = self.line(self.at)
+        line = self.trace.session.lines[self.at]
         label = "running: " if self.running else "then: " if self.at < self.ran else "next: "
         text = Text.assemble(label, (line.source, "bold"))
         if line.comment:
@@ -115,88 +104,72 @@ class StepScreen:
             text.append(f"{gap}# {line.comment}", style="dim italic")
         return text
 
-    def line(self, number: int) -> Line:
-        """The line of that number, counted from 0."""
-        return list(chain.from_iterable(part.lines for part in self.trace.session.parts))[number]
-
     def keys(self, width: int) -> Text:
-        """The bar at the bottom: what the keys do."""
+        """Return the bar at the bottom: what the keys do."""
         if self.running:
-            return bar("...", "", width)
+            return status_line("...", "", width)
         if self.verdicts:
-            return bar("b: look back   q or any other key: end" if width >= NARROW else "b: back  q: end", "", width)
+            keys = "b: back  q: end" if width < NARROW else "b: look back   q or any other key: end"
+            return status_line(keys, "", width)
         on = "go on" if self.at < self.ran or self.at == self.lines else "run"
         if width < NARROW:
-            return bar("  ".join([f"Space: {on}", *(["b: back"] if self.at else []), "q: end"]), "", width)
-        keys = [f"Space or Enter: {on}", *(["b: look back"] if self.at else []), "q: end"]
-        return bar("   ".join(keys), f"{MARK} just changed", width)
+            return status_line(f"Space: {on}{'  b: back' if self.at else ''}  q: end", "", width)
+        keys = f"Space or Enter: {on}{'   b: look back' if self.at else ''}   q: end"
+        return status_line(keys, f"{MARK} just changed", width)
 
     def state_and_story(self, width: int, room: int, blank: Lines, render: Render) -> Lines:
-        """The tensors with what the last line changed, and below them the lines that have run, the last at the end."""
+        """Render the tensors with what the last line changed, and below them the lines that have run."""
         if not self.at:
             return render(Text("Nothing has run yet.", style="dim"))[:room]
-        steps = self.steps[: self.at]
+        steps = self.trace.steps[: self.at]
         earlier: States = steps[-2].tensors if len(steps) > 1 else {}
-        last = render(told(steps[-1], width))
-        kept = min(len(last), max(1, room // SHARE))
-        state = first_fitting(layouts(rows(steps[-1], earlier), width), room - kept - len(blank), render)
-        spare = room - kept - len(state) - 2 * len(blank)
+        last = render(with_output(steps[-1], width))
+        reserved = min(len(last), max(1, room // SHARE))
+        most = room - reserved - len(blank)
+        drawn = map(render, layouts(rows(steps[-1], earlier), width))
+        state = first_fitting(drawn, lambda lines: len(lines) <= most)[: max(most, 0)]
+        spare = room - reserved - len(state) - 2 * len(blank)
         for picture in map(render, pictures(steps[-1], earlier, width, spare)):
             if len(picture) <= spare:
                 state += [*blank, *picture]
                 spare -= len(blank) + len(picture)
         left = max(0, room - len(state) - len(blank))
-        story = render(Group(*(told(step, width) for step in steps)))[-left:] if left else []
+        story = render(Group(*(with_output(step, width) for step in steps)))[-left:] if left else []
         if len(last) > left > 0:
             story = [*last[: left - 1], *render(Text(f"... {len(last) - left + 1} more lines", style="dim"))][:left]
         return [*state, *blank, *[[]] * (left - len(story)), *story][:room]
 
     def findings_in(self, room: int, render: Render) -> Lines:
-        """The verdicts with their evidence; where that has no room a line each, those that fail first."""
-        full = render(Group(*claims(self.findings)))
-        if len(full) <= room:
-            return full
+        """Render the verdicts with their evidence, or a line each if that has no room, those that fail first."""
         lines = []
         for finding in sorted(self.findings, key=lambda finding: finding.verdict is not Verdict.FAILS):
             verdict = (finding.verdict.value, VERDICTS[finding.verdict])
             lines.append(Text.assemble(f"{finding.number:2}  ", verdict, f"  {finding.says}"))
-        return render(Text("\n", no_wrap=True, overflow="crop").join(lines))[:room]
+        short = Text("\n", no_wrap=True, overflow="crop").join(lines)
+        forms: list[RenderableType] = [Group(*claims(self.findings)), short]
+        return first_fitting(map(render, forms), lambda rendered: len(rendered) <= room)[:room]
 
 
-def told(step: Step, width: int) -> Text:
-    """A line that ran, with what it printed."""
-    quiet = replace(step, error=None)  # it is in the output
+def with_output(step: Step, width: int) -> Text:
+    """Return a line that ran, with what it printed."""
+    quiet = replace(step, error=None)  # its message is in the output
     line = code([quiet])
     if line.cell_len > width:
         line = code([quiet], comments=False)
     return Text("\n").join([line, Text(step.output.rstrip("\n"))]) if step.output else line
 
 
-def bar(left: str, right: str, width: int) -> Text:
-    """A line from edge to edge, with something at either end."""
+def status_line(left: str, right: str, width: int) -> Text:
+    """Return a line from edge to edge with words at both ends."""
     room = width - len(right) - 3
     return Text(f" {left[: max(room, 0)].ljust(room)} {right} "[:width].ljust(width), style=BAR)
 
 
-def first_fitting(renderables: Iterator[RenderableType], room: int, render: Render) -> Lines:
-    """The first that fits in so many lines, or as much of the last as does."""
-    lines: Lines = []
-    for renderable in renderables:
-        lines = render(renderable)
-        if len(lines) <= room:
-            break
-    return lines[: max(room, 0)]
-
-
-def show(report: AnyReport, out: TextIO) -> None:
-    """Writes what stays behind when the stepping is over: how to see it again, and the verdicts at its end."""
-    if not isinstance(report, SessionReport):
-        raise TypeError("only a session can be shown step by step")
+def show(report: SessionReport, out: TextIO) -> None:
+    """Write what stays on the terminal after stepping: how to see it again, and the verdicts if all lines ran."""
     session, screen = report.trace.session, StepScreen(report.trace, findings=report.findings)
     if screen.ran < screen.lines:
         end: Sequence[RenderableType] = [Text(f"Ended after {screen.ran} of {screen.lines} lines.")]
     else:
         end = ["", *claims(report.findings)]
-    write(
-        Group(*header(session.title, f"{command_line(session.request)} --step", report.trace.torch_version), *end), out
-    )
+    write(Group(*header(session.title, report, " --step"), *end), out)

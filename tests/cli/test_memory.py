@@ -19,7 +19,7 @@ import relu_demo.scenarios
 from relu_demo.claims.report import Verdict
 from relu_demo.memory.claim import judge
 from relu_demo.memory.measure import measure
-from relu_demo.memory.situations import Measurement
+from relu_demo.memory.report import Measurement
 from relu_demo.request import Measure
 
 

@@ -19,7 +19,7 @@ from support.colours import contrast
 from support.commands import ROOT, Demo, Result, command_environment, held, without_addresses
 from support.ptys import on_a_terminal, posix
 
-from relu_demo.views import ENDINGS, SCREENS
+from relu_demo.views import ENDINGS, VIEWS
 from relu_demo.views.screen import PICTURES as DRAWN
 
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -196,7 +196,7 @@ def test_a_network_that_goes_to_another_folder_does_not_take_the_file_along(tmp_
 
 def test_every_ending_has_its_maker_and_every_screen_is_a_view() -> None:
     assert {*DRAWN, ".txt"} == set(ENDINGS)
-    assert "json" not in SCREENS
+    assert not VIEWS["json"].has_screen
 
 
 @posix

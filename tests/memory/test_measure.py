@@ -21,11 +21,10 @@ import relu_demo.memory.measure
 from relu_demo.machine.quiet import quiet
 from relu_demo.memory.allocator import listen
 from relu_demo.memory.measure import measure
+from relu_demo.memory.report import Figures, Measurement
 from relu_demo.memory.saved import COPY, INPUT, RESULT, saved
 from relu_demo.memory.situations import (
     ACTIVATIONS,
-    Figures,
-    Measurement,
     bytes_needed,
     growth,
     situations,
