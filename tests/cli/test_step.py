@@ -152,7 +152,7 @@ def desk(*options: str, columns: int = 80, lines: int = 24, code: str = "", **en
 def session_of(*lines: str) -> str:
     """Python code that puts lines of one's own in place of the in-place half."""
     return (
-        "import relu_demo.session.lines as s; s.ARTICLE['inplace'] = ('Of our own', (s.Part('own', 'Own', "
+        "import relu_demo.session.article as s; s.ARTICLE['inplace'] = ('Of our own', (s.Part('own', 'Own', "
         f"tuple(map(s.Line, {list(lines)}))),))"
     )
 
@@ -260,7 +260,7 @@ def test_every_scenario_ends_with_the_verdicts_and_leaves_them_behind(scenario: 
 def test_the_exit_code_is_that_of_the_claims_once_all_has_run() -> None:
     lines = [("o1 = conv1(input)", ""), ("o1", "o1_before"), ("h1 = rl2(o1)", ""), ("o1", "o1_after"), ("h1", "h1")]
     code = (
-        "import relu_demo.session.lines as s; s.ARTICLE['inplace'] = ('Wrong', (s.Part('in_place', 'In place', "
+        "import relu_demo.session.article as s; s.ARTICLE['inplace'] = ('Wrong', (s.Part('in_place', 'In place', "
         f"tuple(s.Line(l, '', s.Moment(m, m, '') if m else None) for l, m in {lines})),))"
     )
     with desk("--inplace", code=code) as person:
