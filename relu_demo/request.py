@@ -110,7 +110,7 @@ WORDS: Mapping[str, Callable[[Any], Sequence[str]]] = {
     "article": lambda article: ["--article"],
     "train": lambda train: ["--train" if train else "--eval"],
 }
-"""The words on the command line for a field of a request that is not at its default. `listed` changes no number."""
+"""The words on the command line for a field of a request that is not at its default, in this order. `listed` changes no number."""
 
 
 def command_line(request: Request | None) -> str:
@@ -120,10 +120,11 @@ def command_line(request: Request | None) -> str:
     if request is None:
         return ""
     words = ["relu-demo", *([] if request.scenario == WHOLE else [f"--{request.scenario}"])]
-    for field in fields(request):
-        value = getattr(request, field.name)
-        if field.name in WORDS and value != field.default:
-            words += WORDS[field.name](value)
+    given = {field.name: getattr(request, field.name) for field in fields(request)}
+    defaults = {field.name: field.default for field in fields(request)}
+    for name, words_of in WORDS.items():
+        if name in given and given[name] != defaults[name]:
+            words += words_of(given[name])
     return shlex.join(words)
 
 
