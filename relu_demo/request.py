@@ -110,7 +110,10 @@ WORDS: Mapping[str, Callable[[Any], Sequence[str]]] = {
     "article": lambda article: ["--article"],
     "train": lambda train: ["--train" if train else "--eval"],
 }
-"""The words on the command line for a field of a request that is not at its default, in this order. `listed` changes no number."""
+"""The words for a field of a request that is not at its default, in the order of the command line.
+
+`listed` changes no number.
+"""
 
 
 def command_line(request: Request | None) -> str:

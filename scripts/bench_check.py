@@ -28,10 +28,9 @@ from torch import Tensor, nn  # noqa: E402
 
 from relu_demo.api import check  # noqa: E402
 from relu_demo.network.meter import Meter  # noqa: E402
-from relu_demo.network.runs import Runner  # noqa: E402
 from relu_demo.network.state.snapshot import Snapshot  # noqa: E402
-from relu_demo.network.suspects import Watch  # noqa: E402
-from relu_demo.sanitizer.frames import Places  # noqa: E402
+from relu_demo.network.suspects import Suspects  # noqa: E402
+from relu_demo.sanitizer.observer import Observer  # noqa: E402
 
 MIB = 2**20
 
@@ -82,12 +81,11 @@ def thousand(channels: int) -> nn.Module:
 
 def watched(model: nn.Module, x: Tensor) -> Callable[[], object]:
     """One watched pass, as check makes it, without what comes before and after."""
-    kept = Snapshot(model)
-    runner = Runner(model, (x,), {}, kept)
+    snapshot = Snapshot(model)
 
     def run() -> object:
-        watch = Watch(kept, Places(model, Runner.forward.__code__), [x], frozenset())
-        return watch.forward(lambda: runner.forward(((x,), {})))
+        with Observer(Suspects(model, snapshot, [x])):
+            return model(x)
 
     return run
 

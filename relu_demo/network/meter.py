@@ -1,4 +1,4 @@
-"""Bytes of the storages that a forward makes, measured while it runs."""
+"""Measures the bytes of the storages that a forward makes, while it runs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from relu_demo.tensors.storage import is_gone, key_of, storage_of, weak_ref
 
 class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """
-    Counts the bytes of live storages, after every operator, by weak reference.
+    Counts the bytes of the storages that are alive after each operator, known by weak references.
 
-    It sees each tensor that an operator gives, autograd's copies too, on every device, meta included. It does not see
-    scratch memory inside of a kernel.
+    Sees the result of each operator, those that only autograd keeps too, on every device, meta included. Does not see
+    the scratch memory inside a kernel. `peak`: the most bytes so far.
     """
 
     @classmethod
@@ -31,6 +31,7 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._bytes: dict[int, int] = {}
         self._references: dict[int, StorageWeakRef] = {}
         self._upper = 0
+        """At least as many bytes as are alive."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -44,13 +45,13 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self._bytes[key] = storage_of(tensor).nbytes()
                 self._upper += self._bytes[key]
         if self._upper > self.peak:
-            # Only now may this be the highest point: count what is really alive.
+            # The sum counts storages that are freed by now, too. It may be a new peak, so look which are alive.
             self._upper = self._live()
             self.peak = max(self.peak, self._upper)
         return result
 
     def read(self) -> Memory:
-        """What is alive now, and the most there ever was."""
+        """Return the bytes that are alive now, and the most so far."""
         return Memory(self._live(), self.peak)
 
     def _live(self) -> int:

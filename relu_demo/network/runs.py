@@ -1,292 +1,269 @@
-"""Real runs of the network: chosen calls in place, the others out of place, then backward; and what differs."""
+"""The runs of a network that a check makes, all from the same state, the same inputs and the same random numbers."""
 
 from __future__ import annotations
 
-import math
-import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass
+from functools import cached_property, partial
+from textwrap import shorten
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
+from relu_demo.errors import BadInput, NetworkError, first_line
+from relu_demo.network.gradients import digest_gradients, gradients
+from relu_demo.network.meter import Meter
+from relu_demo.network.outcome import Difference, Leaves, Outcome, difference, leaf_difference
+from relu_demo.network.report import Conflict, Memory, Unseen
 from relu_demo.network.state.contents import leaves, tensors
 from relu_demo.network.state.copies import copy_inputs
 from relu_demo.network.state.holders import attribute_tensors
 from relu_demo.network.state.snapshot import Snapshot
+from relu_demo.network.suspects import Candidate, Suspects, mark_held
 from relu_demo.network.switch import Switch, Switched
-from relu_demo.tensors.graph import graph
-from relu_demo.tensors.storage import dense, key_of
+from relu_demo.network.target import said_by
+from relu_demo.network.unseen import without_a_look
+from relu_demo.sanitizer.eager import uncompiled
+from relu_demo.sanitizer.ledger import Ledger, Stale
+from relu_demo.sanitizer.observer import Observer
+from relu_demo.sanitizer.place import Place
+from relu_demo.tensors.storage import key_of
+
+Inputs = tuple[tuple[Any, ...], dict[str, Any]]
+_NOBODY = Place("", "")
 
 
 @dataclass
-class Outcome:
-    """What one run gave. Its tensors are detached: the graph is gone."""
+class Watched:
+    """What a run under watch gave."""
 
-    forward_error: BaseException | None = None
-    result: list[tuple[str, Any]] = field(default_factory=list)
-    state: dict[int, Tensor] = field(default_factory=dict)
-    """Parameters, buffers and other tensors of the network that the forward may have written to."""
-    kept: list[tuple[str, Any]] = field(default_factory=list)
-    """Tensors left in plain attributes of modules, and in buffers that were assigned anew."""
-    backward: bool | None = None
-    """Did it run? None: nothing requires grad."""
-    backward_error: BaseException | None = None
-    gradients: dict[int, tuple[float, float]] = field(default_factory=dict)
-    """Of each parameter and input: the sum of its gradient and of its absolute values (gradients are large)."""
-    precision: float = 0.0
-    """Of the coarsest dtype among them, relative."""
-    stale: int = 0
-    """Saved tensors that backward unpacked after they had been written to (counted only where asked)."""
-    damage: float = 0.0
-    """Largest change of the input of the last call run in place, from before that call to after the forward."""
+    candidates: list[Candidate]
+    """The calls that take `inplace=`, in order."""
+    conflicts: list[Conflict]
+    """Each stale tensor that backward unpacked, with each write that made it so, in the order of the writes."""
+    result: Leaves
+    missed: tuple[Unseen, ...]
+    """What ran where no mode reaches, and what tensors cannot be found in."""
 
 
-class Runner:
-    """Runs one network on one input, from the same state and the same random numbers every time."""
+class Runs:
+    """
+    Runs one network on one input. The runs that a check asks for more than once are properties, made once.
 
-    def __init__(self, network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], kept: Snapshot) -> None:
+    After each run the network is as it was. `forwards` and `backwards` count all of them.
+    """
+
+    def __init__(self, network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.network = network
-        self.kept = kept
-        self._arguments = (args, kwargs)
+        self.arguments: Inputs = (args, kwargs)
+        self.snapshot = Snapshot(network, self.arguments)
         self.forwards = 0
         self.backwards = 0
 
-    def inputs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """A fresh copy of the caller's arguments."""
-        copied: tuple[tuple[Any, ...], dict[str, Any]] = copy_inputs(self._arguments, self.kept.own, self.kept.holds)
+    @cached_property
+    def watched(self) -> Watched:
+        """Everything out of place, under watch, without a backward. Raise BadInput or NetworkError as `watch` does."""
+        return self.watch(frozenset(), backward=False)
+
+    @cached_property
+    def out_of_place(self) -> Outcome:
+        """Everything out of place: what each other run is compared with."""
+        return self.in_place(frozenset())
+
+    @cached_property
+    def out_of_place_again(self) -> Outcome:
+        """Everything out of place once more: what differs from the first time is noise."""
+        return self.in_place(frozenset())
+
+    @cached_property
+    def as_written(self) -> Outcome:
+        """Each call as its own switch says."""
+        return self._run(lambda _, call: self._call(call, call.inplace))
+
+    @cached_property
+    def stale_out_of_place(self) -> int:
+        """Stale tensors that backward unpacks with everything out of place."""
+        return self.stale(frozenset())
+
+    def was_made(self, run: str) -> bool:
+        """Return whether the property of that name has been asked for."""
+        return run in vars(self)
+
+    def in_place(self, on: frozenset[int]) -> Outcome:
+        """Run with the calls in `on` (indices) in place, all others out of place. A new run each time."""
+        return self._run(lambda index, call: self._call(call, index in on))
+
+    def alone(self, index: int, measure_damage: bool) -> Outcome:
+        """Run with one call in place; on demand with `Outcome.damage` measured."""
+        damaged: list[tuple[Tensor, Tensor]] = []
+
+        def decide(i: int, call: Switched) -> Any:
+            if i == index and measure_damage:
+                damaged[:] = [(call.input.detach(), call.input.detach().clone())]
+            return self._call(call, i == index)
+
+        return self._run(decide, damaged=damaged)
+
+    def on_copies(self, on: frozenset[int]) -> Outcome:
+        """Run the calls in `on` in place on copies: with the roundings of in place, and without overwriting."""
+        return self._run(lambda index, call: call.run_on_copy() if index in on else call.run(False))
+
+    def stale(self, on: frozenset[int]) -> int:
+        """Run with the calls in `on` in place, and count the stale tensors that backward unpacks, to its end."""
+        ledger = Ledger()
+        hooks = saved_tensors_hooks(partial(ledger.saved, place=_NOBODY), ledger.unpacked)
+        self._run(lambda index, call: self._call(call, index in on), hooks)
+        return len(ledger.stale)
+
+    def conflicts(self, on: frozenset[int]) -> list[Conflict]:
+        """Run under watch with the calls in `on` in place, then backward: who wrote over what somebody had saved."""
+        return self.watch(on, backward=True).conflicts
+
+    def memory(self, on: frozenset[int]) -> Memory:
+        """Measure the memory of one forward with the calls in `on` in place."""
+        meter = Meter()
+        try:
+            inputs = self._inputs()
+            with uncompiled(), Switch(lambda index, call: call.run(index in on)), meter:
+                result = self._forward(inputs)
+            memory = meter.read()
+            del result
+            return memory
+        finally:
+            self.snapshot.restore()
+
+    def watch(self, in_place: frozenset[int], backward: bool) -> Watched:
+        """
+        Run under watch, the calls in `in_place` in place, and backward if asked for.
+
+        Raise BadInput if the network runs only unwatched, NetworkError if its forward raises.
+        """
+        try:
+            inputs = self._inputs()
+            suspects = Suspects(self.network, self.snapshot, tensors(inputs), in_place)
+            with uncompiled():
+                result = self._forward_watched(inputs, suspects)
+                if backward:
+                    outputs = [tensor for tensor in tensors(result) if tensor.requires_grad]
+                    # An error of another kind may end it; what was stale up to there still counts.
+                    with suppress(Exception):
+                        gradients(outputs, self.network)
+            suspects.finish(result)
+            held = suspects.held_in_secret(result)
+            values = [(path, leaf.detach() if isinstance(leaf, Tensor) else leaf) for path, leaf in leaves(result)]
+            blind = without_a_look(type(self.network).__name__, self.arguments, result, self.snapshot.own)
+            missed = (*suspects.missed, *blind)
+            del result
+            mark_held(held)
+            return Watched(suspects.candidates, _conflicts(suspects.ledger.stale), values, missed)
+        finally:
+            self.snapshot.restore()
+
+    def apart(self, a: Outcome, b: Outcome) -> Difference:
+        """Return the difference of two runs' results, and of what the network keeps for its next forward."""
+        now = self.snapshot.overwritten()
+        # What was not copied when a run began, that run has not written to: it is as it is now.
+        states = [[(str(i), run.state.get(i, now[i])) for i in now] for run in (a, b)]
+        return difference(a.result + a.attributes + states[0], b.result + b.attributes + states[1])
+
+    def _inputs(self) -> Inputs:
+        copied: Inputs = copy_inputs(self.arguments, self.snapshot.own, self.snapshot.holds)
         return copied
 
-    def forward(self, inputs: tuple[tuple[Any, ...], dict[str, Any]]) -> Any:
-        """Call the network. Frames beyond this one are not the network's (see `place.Places`)."""
+    def _forward(self, inputs: Inputs) -> Any:
         self.forwards += 1
         try:
             return self.network(*inputs[0], **inputs[1])
         finally:
-            self.kept.restore_modes()
+            self.snapshot.restore_modes()
 
-    def run(
-        self,
-        in_place: Callable[[int, Switched], bool],
-        backward: bool = True,
-        count_stale: bool = False,
-        measure_damage: bool = False,
-        on_copy: bool = False,
-    ) -> Outcome:
-        """One real run: the calls that `in_place` chooses in place (or so on a copy), the others out of place."""
-        outcome = Outcome()
-        damaged: list[tuple[Tensor, Tensor]] = []
-
-        def decide(index: int, call: Switched) -> Any:
-            chosen = in_place(index, call)
-            if chosen and on_copy:
-                return call.run_on_copy()
-            if chosen:
-                self.kept.before_write(key_of(call.input))
-                if measure_damage:
-                    damaged[:] = [(call.input.detach(), call.input.detach().clone())]
-            return call.run(chosen)
-
-        stale = _StaleCount()
-        hooks = saved_tensors_hooks(stale.pack, stale.unpack) if count_stale else nullcontext()
+    def _forward_watched(self, inputs: Inputs, suspects: Suspects) -> Any:
         try:
-            inputs = self.inputs()
-            with uncompiled(), hooks, Switch(decide):
+            with Observer(suspects):
+                return self._forward(inputs)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if self._runs_unwatched():
+                words = f"it runs, but not under watch: {shorten(first_line(error), 160)}"
+                raise BadInput(f"{type(self.network).__name__} cannot be checked; {words}") from error
+            raise NetworkError(said_by(error, "the network's forward")) from error
+
+    def _runs_unwatched(self) -> bool:
+        self.snapshot.restore()
+        # Nobody announces its writes, so all is copied that they could reach.
+        self.snapshot.before_any_write()
+        try:
+            with uncompiled(), Switch(lambda _, call: call.run(False)):
+                self._forward(self._inputs())
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            return False
+        return True
+
+    def _call(self, call: Switched, in_place: bool) -> Any:
+        if in_place:
+            self.snapshot.before_write(key_of(call.input))
+        return call.run(in_place)
+
+    def _run(
+        self,
+        decide: Callable[[int, Switched], Any],
+        hooks: AbstractContextManager[Any] | None = None,
+        damaged: list[tuple[Tensor, Tensor]] | None = None,
+    ) -> Outcome:
+        """
+        Make one real run, forward and backward.
+
+        `decide(index, call)` runs each call that takes `inplace=`. `damaged`: pairs of a tensor and its copy from
+        before, whose largest difference after the forward is `Outcome.damage`.
+        """
+        outcome = Outcome()
+        try:
+            inputs = self._inputs()
+            with uncompiled(), hooks or nullcontext(), Switch(decide):
                 try:
-                    result = self.forward(inputs)
+                    result = self._forward(inputs)
                 except Exception as error:
                     outcome.forward_error = _without_frames(error)
                     return outcome
-                outcome.result = [(path, _detached(leaf)) for path, leaf in leaves(result)]
-                outcome.state = {i: tensor.detach().clone() for i, tensor in self.kept.overwritten().items()}
-                left = attribute_tensors(self.network)
-                anew = ((name, b) for name, b in self.network.named_buffers() if not self.kept.holds(key_of(b)))
-                left |= dict(anew)
-                outcome.kept = [(name, tensor.detach().clone()) for name, tensor in left.items()]
-                outcome.damage = max((_difference(now, before) for now, before in damaged), default=0.0)
-                if backward:
-                    self._backward(result, outcome, list(tensors(inputs)))
-            outcome.stale = stale.count
+                self._note(outcome, result)
+                outcome.damage = max((leaf_difference(now, before) for now, before in damaged or ()), default=0.0)
+                self._backward(outcome, result, list(tensors(inputs)))
             return outcome
         finally:
-            self.kept.restore()
+            self.snapshot.restore()
 
-    def compare(self, a: Outcome, b: Outcome) -> Difference:
-        """Result, and what the network keeps for its next forward."""
-        now = self.kept.overwritten()
-        # What was not copied when a run began, that run has not written to: it is as it is now.
-        states = [[(str(i), run.state.get(i, now[i])) for i in now] for run in (a, b)]
-        return compare(a.result + a.kept + states[0], b.result + b.kept + states[1])
+    def _note(self, outcome: Outcome, result: Any) -> None:
+        outcome.result = [(path, _detached(leaf)) for path, leaf in leaves(result)]
+        outcome.state = {i: tensor.detach().clone() for i, tensor in self.snapshot.overwritten().items()}
+        left = attribute_tensors(self.network)
+        buffers = self.network.named_buffers()
+        left |= {name: buffer for name, buffer in buffers if not self.snapshot.holds(key_of(buffer))}
+        outcome.attributes = [(name, tensor.detach().clone()) for name, tensor in left.items()]
 
-    def _backward(self, result: Any, outcome: Outcome, inputs: list[Tensor]) -> None:
+    def _backward(self, outcome: Outcome, result: Any, inputs: list[Tensor]) -> None:
         outputs = [tensor for tensor in tensors(result) if tensor.requires_grad]
         if not outputs:
             return
         self.backwards += 1
         try:
-            grads = gradients(outputs, self.network)
+            found = gradients(outputs, self.network)
         except Exception as error:
             outcome.backward, outcome.backward_error = False, _without_frames(error)
             return
         outcome.backward = True
-        order = {id(tensor): i for i, tensor in enumerate([*self.kept.parameters, *inputs])}
-        for leaf, grad in grads:
-            if grad is not None and id(leaf) in order and grad.device.type != "meta":
-                outcome.gradients[order[id(leaf)]] = _digest(grad)
-                outcome.precision = max(outcome.precision, torch.finfo(grad.dtype).eps)
+        digest_gradients(outcome, found, [*self.snapshot.parameters, *inputs])
 
 
-def gradients(outputs: list[Tensor], network: nn.Module) -> list[tuple[Tensor, Tensor | None]]:
-    """Each leaf that the outputs depend on, with its gradient from a real backward. `.grad` is put back."""
-    # The network's own too: a checkpoint (reentrant) hides leaves from the graph.
-    found = list({id(leaf): leaf for leaf in (*_leaves_of(outputs), *network.parameters())}.values())
-    losses = [_loss(output) for output in outputs]
-    if any(getattr(leaf, "_post_accumulate_grad_hooks", None) for leaf in found):
-        # Such a hook may be an optimizer's step; `grad` does not call it.
-        given = [leaf for leaf in found if leaf.requires_grad]
-        return list(zip(given, torch.autograd.grad(losses, given, allow_unused=True), strict=True))
-    before = [leaf.grad for leaf in found]
-    try:
-        for leaf in found:
-            leaf.grad = None
-        torch.autograd.backward(losses)
-        return [(leaf, leaf.grad) for leaf in found]
-    finally:
-        for leaf, grad in zip(found, before, strict=True):
-            leaf.grad = grad
-
-
-def _loss(output: Tensor) -> Tensor:
-    # Uneven, so that what sums to nothing (a softmax) has a gradient too; and no random number is drawn.
-    full = dense(output)
-    real = torch.view_as_real(full) if full.is_complex() else full
-    ramp = torch.arange(real.numel(), device=real.device, dtype=torch.float32)
-    return (real * torch.cos(ramp).reshape(real.shape).to(real.dtype)).sum()
-
-
-def _digest(grad: Tensor) -> tuple[float, float]:
-    full = dense(grad)
-    wide = (torch.view_as_real(full) if full.is_complex() else full).double()
-    return float(wide.sum()), float(wide.abs().sum())
-
-
-def _leaves_of(outputs: list[Tensor]) -> Iterator[Tensor]:
-    yield from (output for output in outputs if output.grad_fn is None)
-    yield from (node.variable for node in graph(outputs) if hasattr(node, "variable"))
-
-
-class _StaleCount:
-    """Hooks that count stale saved tensors. Hooks take PyTorch's own check away, so backward runs to its end."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def pack(self, tensor: Tensor) -> tuple[Tensor, int]:
-        return tensor, -1 if tensor.is_inference() else tensor._version
-
-    def unpack(self, packed: tuple[Tensor, int]) -> Tensor:
-        tensor, version = packed
-        self.count += version >= 0 and tensor._version != version
-        return tensor
-
-
-@contextmanager
-def uncompiled() -> Iterator[None]:
-    """While it lasts, what torch.compile made runs as the plain code it was made from (PyTorch 2.6 and later)."""
-    compiler = getattr(torch, "compiler", None)
-    # Nothing has been compiled where torch._dynamo has not been imported; importing it takes a second, and 70 MB.
-    if "torch._dynamo" in sys.modules and hasattr(compiler, "set_stance"):
-        with compiler.set_stance("force_eager"):  # type: ignore[union-attr]
-            yield
-    else:
-        yield
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How far apart two results are."""
-
-    largest: float | None
-    """Largest absolute difference; infinity if shapes, kinds or NaNs differ; None if there are no values (meta)."""
-    beyond_rounding: bool
-    """More than 100 roundings of a float32 of its tensor's largest value? A measure for noise, and not of faults."""
-
-
-def compare(a: list[tuple[str, Any]], b: list[tuple[str, Any]]) -> Difference:
-    """The difference of two results, leaf by leaf."""
-    if [path for path, _ in a] != [path for path, _ in b]:
-        return Difference(math.inf, True)
-    if any(isinstance(leaf, Tensor) and leaf.device.type == "meta" for _, leaf in (*a, *b)):
-        return Difference(None, False)
-    largest, beyond = 0.0, False
-    for (_, x), (_, y) in zip(a, b, strict=True):
-        difference = _difference(x, y)
-        largest = max(largest, difference)
-        beyond = beyond or difference > _rounding(x)
-    return Difference(largest, beyond)
-
-
-def _rounding(value: Any) -> float:
-    eps = torch.finfo(torch.float32).eps
-    if isinstance(value, float):
-        return 100 * eps * abs(value)
-    if not isinstance(value, Tensor) or not (value.is_floating_point() or value.is_complex()) or not value.numel():
-        return 0.0
-    sizes = dense(value).abs()
-    finite = sizes[torch.isfinite(sizes)]
-    return 100 * max(eps, torch.finfo(value.dtype).eps) * (float(finite.max()) if finite.numel() else 0.0)
-
-
-def _difference(a: Any, b: Any) -> float:
-    """Largest absolute difference of two leaves; two NaNs are the same."""
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        return _tensor_difference(a, b)
-    if type(a) is not type(b):
-        return math.inf
-    if a == b or (a != a and b != b):
-        return 0.0
-    apart = float(abs(a - b)) if isinstance(a, (int, float, complex)) else math.inf
-    return math.inf if math.isnan(apart) else apart
-
-
-def _tensor_difference(a: Tensor, b: Tensor) -> float:
-    if a.dtype != b.dtype or a.layout != b.layout or a.is_nested != b.is_nested:
-        return math.inf
-    a, b = dense(a), dense(b)
-    if a.shape != b.shape:
-        return math.inf
-    if a.device.type == "meta":
-        return 0.0
-    other = (a != b) & ~((a != a) & (b != b))
-    if not bool(other.any()):
-        return 0.0
-    wide = torch.complex128 if a.is_complex() else torch.float64
-    difference = (a[other].to("cpu").to(wide) - b[other].to("cpu").to(wide)).abs().max()
-    return math.inf if bool(torch.isnan(difference)) else float(difference)
-
-
-SUMMED_OTHERWISE = 16.0
-"""Roundings. On random networks the order of summation has made at most one, and a fault never less than 10,000."""
-
-
-def gradient_gap(a: Outcome, b: Outcome) -> float:
-    """
-    How far the gradients of two runs are apart, in roundings of the largest; 0 where a backward is missing.
-
-    Up to `SUMMED_OTHERWISE` it is the order in which autograd adds the gradients up, which a view in place changes.
-    """
-    if not a.backward or not b.backward:
-        return 0.0
-    none = (0.0, 0.0)
-    both = [(a.gradients.get(i, none), b.gradients.get(i, none)) for i in {*a.gradients, *b.gradients}]
-    gap = max((_difference(p, q) for x, y in both for p, q in zip(x, y, strict=True)), default=0.0)
-    largest = max((size for x, y in both for size in (x[1], y[1]) if math.isfinite(size)), default=0.0)
-    rounding = max(a.precision, b.precision) * largest
-    return gap / rounding if rounding else math.inf if gap else 0.0
+def _conflicts(stale: list[Stale]) -> list[Conflict]:
+    pairs = [(found.saver, writer) for found in stale for writer in found.writers]
+    pairs.sort(key=lambda pair: (pair[1].number, pair[0].number))
+    return [Conflict(saver.place, saver.call, writer.place, writer.call) for saver, writer in pairs]
 
 
 def _detached(leaf: Any) -> Any:

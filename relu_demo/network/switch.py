@@ -18,18 +18,17 @@ SWITCHED: dict[Any, inspect.Signature] = {
     for function in vars(F).values()
     if inspect.isfunction(function) and "inplace" in inspect.signature(function).parameters
 }
-"""Every function of torch.nn.functional with an `inplace` argument; the modules of torch.nn call these."""
+"""Every function of torch.nn.functional with an `inplace` argument, with its signature; modules call these."""
 
 _BATCHED = {F.dropout1d: 3, F.dropout3d: 5}
 _BELOW_ZERO = {F.leaky_relu: "negative_slope", F.elu: "alpha", F.celu: "alpha", F.rrelu: "lower"}
 
-
 _ALIGNED = 64
-"""Elements, of whatever size, after which an address is aligned as the beginning of a storage is (64 bytes)."""
+"""Elements. So many of any dtype are a multiple of 64 bytes, to which the beginning of a storage is aligned."""
 
 
 class Switched:
-    """One call of such an operation, before it runs."""
+    """One call of such an operation, before it runs: its arguments, and how it can be run."""
 
     def __init__(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         bound = SWITCHED[function].bind(*args, **kwargs)
@@ -37,38 +36,47 @@ class Switched:
         self.function = function
         self.arguments: dict[str, Any] = bound.arguments
         self.input: Tensor = self.arguments["input"]
-        self.written = bool(self.arguments["inplace"])
+        self.inplace = bool(self.arguments["inplace"])
+        """The switch, as the source has it."""
 
     @property
     def is_dropout(self) -> bool:
-        """One of the dropouts."""
+        """Return whether it is one of the dropouts."""
         return "p" in self.arguments
 
     @property
     def writes_nothing(self) -> bool:
-        """A dropout that is off hands its input on (ATen/native/Dropout.cpp); so does any call without elements."""
+        """
+        Return whether it writes to no memory, in place or not.
+
+        A dropout that is off returns its input (ATen/native/Dropout.cpp); a tensor without elements has no memory.
+        """
         if not self.input.numel():
             return True
         return self.is_dropout and (not self.arguments["training"] or self.arguments["p"] == 0)
 
     @property
     def reshapes(self) -> bool:
-        """An unbatched dropout1d or dropout3d unsqueezes in place: the version counter moves even if it is off."""
+        """Return whether it unsqueezes in place, off too, as dropout1d and dropout3d do: the version counter moves."""
         return self.input.dim() != _BATCHED.get(self.function, self.input.dim())
 
     @property
     def draws_otherwise(self) -> bool:
-        """PyTorch's rrelu walks a tensor that is not contiguous in another order in place than out of place."""
+        """
+        Return whether it gives other random numbers in place than out of place.
+
+        PyTorch's rrelu does, of a tensor that is not contiguous: it goes through the elements in another order.
+        """
         return self.function is F.rrelu and self.arguments["training"] and not self.input.is_contiguous()
 
     @property
     def slope_below_zero(self) -> bool:
-        """In place, the backward of these needs a slope of zero or more (ATen/native/Activation.cpp)."""
+        """Return whether its slope is below zero, which the backward in place refuses (ATen/native/Activation.cpp)."""
         return bool(self.arguments.get(_BELOW_ZERO.get(self.function, ""), 0) < 0)
 
     def run(self, in_place: bool) -> Any:
         """
-        Run it, in place or out of place.
+        Run it in place or out of place, whatever its own switch says, and return its result.
 
         An accelerator's out-of-place dropout is a fused kernel that draws other random numbers than the in-place
         one. There, out of place means in place on a copy, so that both draw the same.
@@ -82,7 +90,8 @@ class Switched:
         """
         Run it in place on a copy of its input: out of place, by the kernels and with the roundings of in place.
 
-        One that writes nothing hands its input on, and must here too; and rrelu's own order of drawing shall show.
+        Two kinds of calls run out of place instead: one that writes nothing must return its input itself, and rrelu's
+        other random numbers in place are a difference that the check reports, and no rounding.
         """
         if self.writes_nothing or self.draws_otherwise:
             return self.run(False)
@@ -92,7 +101,7 @@ class Switched:
 def _copy_laid_out_the_same(tensor: Tensor) -> Tensor:
     if not is_strided(tensor) or 0 in (*tensor.shape, *tensor.stride()):
         return tensor.clone()
-    # With the gaps of a slice, and as far from where a storage may begin: a matrix product rounds by alignment too.
+    # The same strides, and the same offset from an aligned address: the roundings of a matrix product depend on both.
     offset = tensor.storage_offset() % _ALIGNED
     length = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
     copy = torch.as_strided(tensor.new_empty(offset + length), tensor.shape, tensor.stride(), offset)
@@ -100,7 +109,7 @@ def _copy_laid_out_the_same(tensor: Tensor) -> Tensor:
 
 
 class Switch(TorchFunctionMode):
-    """Numbers the calls in order and hands each to `decide(index, call)`, which runs it and gives the result."""
+    """Number the calls from 0 in order; `decide(index, call)` runs each and returns its result."""
 
     def __init__(self, decide: Callable[[int, Switched], Any]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Where the running operation stands: the innermost module, and the line of the user's code."""
+"""Where the running operation stands: one walk over Python's frames, from the operation out to the user's code."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import sys
 import sysconfig
 from functools import cache
 from pathlib import Path
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-
-from relu_demo.sanitizer.place import Place
 
 _TORCH = str(Path(torch.__file__).parent) + os.sep
 _OURS = str(Path(__file__).parents[1]) + os.sep
@@ -20,90 +19,86 @@ _STANDARD = tuple(os.path.abspath(sysconfig.get_path(name)) + os.sep for name in
 _INSTALLED = {"site-packages", "dist-packages"}
 _CHECKPOINT = os.path.join(_TORCH, "utils", "checkpoint.py")
 _CALL = nn.Module._call_impl.__code__
+# Before PyTorch 2.0 `apply` is not Python, and has no frame.
 _APPLY = getattr(getattr(torch.autograd.Function.apply, "__func__", None), "__code__", None)
 
 
-class Places:
-    """Names places in one network. Reads Python's own frames, so that no hook is put on any module."""
+class Stand(NamedTuple):
+    """What the frames tell of the running operation."""
 
-    def __init__(self, network: nn.Module, outermost: CodeType) -> None:
-        """`outermost`: the code object of the function that calls the network; frames beyond it do not count."""
-        self._names = {id(module): name for name, module in network.named_modules()}
-        self._outermost = outermost
+    file: str | None
+    """File of the innermost frame of the user's code; None if there is none (the whole way is PyTorch's own)."""
+    line: int | None
+    module: nn.Module | None
+    """The innermost module that is being called."""
+    in_checkpoint: bool
+    """Whether a torch.utils.checkpoint runs it, and so runs it again in backward."""
+    applied: str | None
+    """Name of the innermost autograd.Function that is being applied."""
+    caller: CodeType | None
+    """Code of the frame that called the function asked for."""
 
-    def path_of(self, module: nn.Module) -> str:
-        """As in `named_modules()`; of a module that is not in the network, its class in angle brackets."""
-        return str(self._names.get(id(module), f"<{type(module).__name__}>"))
+    @property
+    def saver(self) -> str:
+        """Return the name of what saves a tensor for backward while no function of torch runs."""
+        return "checkpoint" if self.in_checkpoint else self.applied or "autograd.Function"
 
-    def here(self, operation: str) -> Place:
-        """The place of the operation that runs now."""
-        frame: FrameType | None = sys._getframe(1)
-        module: str | None = None
-        user: FrameType | None = None
-        while frame is not None and frame.f_code is not self._outermost:
-            if module is None and frame.f_code is _CALL:
-                running = frame.f_locals["self"]
-                module = self.path_of(running)
-            if user is None and is_users(frame.f_code.co_filename):
-                user = frame
-            if module is not None and user is not None:
-                break
-            frame = frame.f_back
-        if user is None:
-            return Place(operation, module or "")
-        return Place(operation, module or "", user.f_code.co_filename, user.f_lineno)
+    @property
+    def has_switch(self) -> bool:
+        """
+        Return whether the author of the network can put this call in place by an argument `inplace`.
+
+        False if the module's `inplace` is True already (it does not reach the call), and if the caller is PyTorch's
+        own code that has no `inplace` to pass on.
+        """
+        if getattr(self.module, "inplace", False) is True:
+            return False
+        return self.caller is None or is_users(self.caller.co_filename) or "inplace" in self.caller.co_names
+
+
+def stand(outermost: FrameType | None, function: Any = None) -> Stand:
+    """
+    Walk the frames of this thread from the caller out to `outermost` (included), or to the last.
+
+    `function`: the running function of torch, a Python function or built-in; its caller is found on the way.
+    """
+    file: str | None = None
+    line: int | None = None
+    module: nn.Module | None = None
+    in_checkpoint = False
+    applied: str | None = None
+    caller: CodeType | None = None
+    called = getattr(function, "__code__", None)
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if file is None and is_users(code.co_filename):
+            file, line = code.co_filename, frame.f_lineno
+        elif code is _CALL:
+            module = frame.f_locals["self"] if module is None else module
+        elif code is called:
+            caller = frame.f_back.f_code if caller is None and frame.f_back is not None else caller
+        elif code is _APPLY:
+            applied = frame.f_locals["cls"].__name__ if applied is None else applied
+        elif code.co_filename == _CHECKPOINT:
+            in_checkpoint = True
+        if frame is outermost:
+            break
+        frame = frame.f_back
+    return Stand(file, line, module, in_checkpoint, applied, caller)
 
 
 @cache
 def is_users(filename: str) -> bool:
-    """Whether a frame of that file is the user's code, and neither PyTorch's nor ours nor Python's own."""
+    """Return whether code of that file is the user's, and not PyTorch's, this package's or Python's own."""
     path = os.path.abspath(filename)
     if filename.startswith("<frozen") or path.startswith((_TORCH, _OURS)):
         return False
-    # What is installed lies in folders below the standard library's, and is not of it.
+    # Installed packages lie in folders below the standard library's, and are not part of it.
     return not path.startswith(_STANDARD) or not _INSTALLED.isdisjoint(Path(path).parts)
 
 
-def runs_again() -> bool:
-    """Whether the running operation is inside of a torch.utils.checkpoint, which calls it again in backward."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code.co_filename == _CHECKPOINT:
-            return True
-        frame = frame.f_back
-    return False
-
-
-def has_switch(function: FunctionType) -> bool:
-    """
-    Whether the running call of `function`, which is out of place, can be put in place by who wrote the network.
-
-    Not if a module's `inplace` is True already and does not reach the call, nor if code of PyTorch makes the call and
-    has no `inplace` to hand on.
-    """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code is not function.__code__:
-        frame = frame.f_back
-    caller = frame = frame and frame.f_back
-    while frame is not None and frame.f_code is not _CALL:
-        frame = frame.f_back
-    if frame is not None and getattr(frame.f_locals["self"], "inplace", False) is True:
-        return False
-    return caller is None or is_users(caller.f_code.co_filename) or "inplace" in caller.f_code.co_names
-
-
-def saver_name() -> str:
-    """What saves a tensor for backward while no function of torch runs: a checkpoint, or an autograd.Function."""
-    if runs_again():
-        return "checkpoint"
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code is not _APPLY:
-        frame = frame.f_back
-    # Before PyTorch 2.0 `apply` is not Python, and has no frame.
-    return "autograd.Function" if frame is None else str(frame.f_locals["cls"].__name__)
-
-
 def operation_name(function: object) -> str:
-    """PyTorch's own name of a function: `relu`, `__iadd__`."""
+    """Return PyTorch's own name of a function: `relu`, `__iadd__`."""
     name = str(getattr(function, "__name__", function))
     return name[1:] if name == "_threshold" else name

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Place:
-    """One operation of the forward, and where it stands."""
+    """One operation, and where it stands."""
 
     operation: str
-    """PyTorch's own name: `relu`, `conv2d`, `__iadd__`; `return` for the network's return value."""
+    """PyTorch's own name: `relu`, `conv2d`, `__iadd__`; `return` for a network's return value."""
     module: str
     """Path of the innermost module that runs it, as in `named_modules()`; "" is the network itself."""
     file: str | None = None
-    """The user's code: the first frame outside torch. None if the whole way is torch's (nn.Sequential)."""
+    """The user's code: the innermost frame outside torch. None if all frames are torch's (nn.Sequential)."""
     line: int | None = None

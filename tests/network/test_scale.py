@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from relu_demo.api import check
 from relu_demo.network.check import examine
 from relu_demo.network.meter import Meter
-from relu_demo.network.runs import Runner
 from relu_demo.network.state.snapshot import Snapshot
-from relu_demo.network.suspects import Watch
-from relu_demo.sanitizer.frames import Places
+from relu_demo.network.suspects import Suspects
+from relu_demo.sanitizer.observer import Observer
 
 
 class Residual(nn.Module):
@@ -75,14 +74,13 @@ def test_the_watched_pass_keeps_nothing_that_the_forward_does_not() -> None:
     x = torch.randn(1, 3, 64, 64)
 
     def peak(watched: bool) -> int:
-        kept = Snapshot(network)
-        runner = Runner(network, (x,), {}, kept)
+        snapshot = Snapshot(network)
         with Meter() as meter:
             if watched:
-                watch = Watch(kept, Places(network, Runner.forward.__code__), [x], frozenset())
-                result = watch.forward(lambda: runner.forward(((x,), {})))
+                with Observer(Suspects(network, snapshot, [x])):
+                    result = network(x)
             else:
-                result = runner.forward(((x,), {}))
+                result = network(x)
         del result
         return int(meter.peak)
 

@@ -1,0 +1,103 @@
+"""What one run of a network gave, and how far apart two runs are."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from relu_demo.tensors.storage import dense
+
+Leaves = list[tuple[str, Any]]
+"""Tensors, numbers and strings, each with its path in the value that holds it."""
+
+
+@dataclass
+class Outcome:
+    """What one run gave. Its tensors are detached: the graph is gone."""
+
+    forward_error: BaseException | None = None
+    result: Leaves = field(default_factory=list)
+    state: dict[int, Tensor] = field(default_factory=dict)
+    """Parameters, buffers and other tensors of the network that the forward may have written to, by number."""
+    attributes: Leaves = field(default_factory=list)
+    """Tensors that the forward left in plain attributes of modules, and in buffers that it assigned anew."""
+    backward: bool | None = None
+    """Whether it ran; None if nothing requires grad."""
+    backward_error: BaseException | None = None
+    gradients: dict[int, tuple[float, float]] = field(default_factory=dict)
+    """Of each parameter and input, by number: the sum of its gradient, and of the absolute values."""
+    precision: float = 0.0
+    """The relative rounding of the gradients: the largest `eps` of their dtypes."""
+    damage: float = 0.0
+    """Largest change of the input of the call in place, from before the call to after the forward, if measured."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far apart two results are."""
+
+    largest: float | None
+    """Largest absolute difference; infinity if shapes, kinds or NaNs differ; None if there are no values (meta)."""
+    beyond_rounding: bool
+    """Whether it is more than 100 roundings (float32 or coarser) of the tensor's largest value. Tells noise only."""
+
+
+def difference(a: Leaves, b: Leaves) -> Difference:
+    """Return the difference of two results, leaf by leaf."""
+    if [path for path, _ in a] != [path for path, _ in b]:
+        return Difference(math.inf, True)
+    if any(isinstance(leaf, Tensor) and leaf.device.type == "meta" for _, leaf in (*a, *b)):
+        return Difference(None, False)
+    largest, beyond = 0.0, False
+    for (_, x), (_, y) in zip(a, b, strict=True):
+        apart = leaf_difference(x, y)
+        largest = max(largest, apart)
+        beyond = beyond or apart > _rounding(x)
+    return Difference(largest, beyond)
+
+
+def leaf_difference(a: Any, b: Any) -> float:
+    """
+    Return the largest absolute difference of two leaves; two NaNs are the same.
+
+    Infinity if they differ in kind, dtype, layout or shape, or if there is no number for their difference.
+    """
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return _tensor_difference(a, b)
+    if type(a) is not type(b):
+        return math.inf
+    if a == b or (a != a and b != b):
+        return 0.0
+    apart = float(abs(a - b)) if isinstance(a, (int, float, complex)) else math.inf
+    return math.inf if math.isnan(apart) else apart
+
+
+def _tensor_difference(a: Tensor, b: Tensor) -> float:
+    if a.dtype != b.dtype or a.layout != b.layout or a.is_nested != b.is_nested:
+        return math.inf
+    a, b = dense(a), dense(b)
+    if a.shape != b.shape:
+        return math.inf
+    if a.device.type == "meta":
+        return 0.0
+    other = (a != b) & ~((a != a) & (b != b))
+    if not bool(other.any()):
+        return 0.0
+    wide = torch.complex128 if a.is_complex() else torch.float64
+    apart = (a[other].to("cpu").to(wide) - b[other].to("cpu").to(wide)).abs().max()
+    return math.inf if bool(torch.isnan(apart)) else float(apart)
+
+
+def _rounding(value: Any) -> float:
+    eps = torch.finfo(torch.float32).eps
+    if isinstance(value, float):
+        return 100 * eps * abs(value)
+    if not isinstance(value, Tensor) or not (value.is_floating_point() or value.is_complex()) or not value.numel():
+        return 0.0
+    sizes = dense(value).abs()
+    finite = sizes[torch.isfinite(sizes)]
+    return 100 * max(eps, torch.finfo(value.dtype).eps) * (float(finite.max()) if finite.numel() else 0.0)

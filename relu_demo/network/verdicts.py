@@ -1,0 +1,210 @@
+"""What the real runs say: the effects of each call alone, and of the network as written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from relu_demo.errors import NetworkError, first_line
+from relu_demo.network.gradients import SUMMED_OTHERWISE, gradient_gap
+from relu_demo.network.outcome import Difference, Outcome, difference
+from relu_demo.network.report import (
+    BREAKS_BACKWARD,
+    CHANGES_RESULT,
+    OVERWRITES_INPUT,
+    REFUSED,
+    AsWritten,
+    Effect,
+    Unseen,
+    Write,
+    unique,
+)
+from relu_demo.network.runs import Runs
+from relu_demo.network.suspects import Candidate
+from relu_demo.network.target import said_by
+from relu_demo.sanitizer.place import Place
+
+_RRELU = "PyTorch's rrelu gives other random numbers in place, for a tensor that is not contiguous"
+_OUTSIDE = Place("held after the forward by a hook, a closure or a global", "")
+_ABOVE_NOISE = 10
+"""A fault is more than so many times what two equal runs differ by."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A real run against everything out of place."""
+
+    difference: float | None
+    """Largest absolute difference of the result, rounding included; None if there are no values (meta)."""
+    differs: bool
+    """Whether any of that is more than rounding."""
+    gradients_differ: bool
+    """Whether the gradients differ beyond rounding, and the result does not."""
+
+
+class Verdicts:
+    """Compares real runs with everything out of place; each set of calls in place once, for every run is the same."""
+
+    def __init__(self, runs: Runs) -> None:
+        self.runs = runs
+        self._found: dict[frozenset[int], Verdict] = {}
+
+    def effects(self, candidate: Candidate) -> tuple[Effect, ...]:
+        """Run the network with this call alone in place, and return what that does."""
+        base = self.runs.out_of_place
+        outcome = self.runs.alone(candidate.index, measure_damage=candidate.held_outside)
+        if outcome.forward_error is not None:
+            return (Effect(REFUSED, True, words=first_line(outcome.forward_error)),)
+        found = [
+            self._effect_on_result(candidate, outcome),
+            self._effect_on_backward(candidate, base, outcome),
+            Effect(OVERWRITES_INPUT, True) if candidate.on_input else None,
+        ]
+        return tuple(effect for effect in found if effect is not None)
+
+    def of(self, outcome: Outcome, on: frozenset[int]) -> Verdict:
+        """Return the verdict on a run with the calls in `on` in place: its result, state and gradients."""
+        if on not in self._found:
+            self._found[on] = self._verdict(outcome, on)
+        return self._found[on]
+
+    def good(self, outcome: Outcome, on: frozenset[int]) -> bool:
+        """Return whether a run with the calls in `on` in place does what everything out of place does."""
+        if outcome.forward_error is not None:
+            return False
+        if self._plainly_good(outcome):
+            return True
+        verdict = self.of(outcome, on)
+        if verdict.differs or verdict.gradients_differ:
+            return False
+        return not self._breaks_backward(on, self.runs.out_of_place, outcome)
+
+    def as_written(self) -> AsWritten:
+        """Return what the network does with each call as its own switch says."""
+        outcome = self.runs.as_written
+        if outcome.forward_error is not None:
+            words = first_line(outcome.forward_error)
+            return AsWritten(None, False, words, None, None, self.runs.out_of_place.backward)
+        if self._plainly_good(outcome):
+            return AsWritten(0.0, False, None, outcome.backward, None, outcome.backward)
+        verdict = self.of(outcome, frozenset(call.index for call in self.runs.watched.candidates if call.inplace))
+        return AsWritten(
+            verdict.difference,
+            verdict.differs,
+            None,
+            outcome.backward,
+            _words(outcome.backward_error),
+            self.runs.out_of_place.backward,
+            verdict.gradients_differ,
+        )
+
+    def other_writes(self) -> tuple[Write, ...]:
+        """
+        Return the in-place writes without a switch that break backward, everything else out of place.
+
+        Raise NetworkError if backward raises something that is no RuntimeError, as PyTorch's own errors are.
+        """
+        error = self.runs.out_of_place.backward_error
+        if error is not None and not isinstance(error, RuntimeError):
+            raise NetworkError(said_by(error, "the network's backward")) from error
+        savers: dict[Place, list[Place]] = {}
+        for conflict in self.runs.conflicts(frozenset()):
+            if conflict.overwritten_by_call is None:
+                savers.setdefault(conflict.overwritten_by, []).append(conflict.saved_by)
+        return tuple(Write(place, unique(saved_by)) for place, saved_by in savers.items())
+
+    def unsteady(self) -> Iterator[Unseen]:
+        """Say so if equal runs were seen to differ, though torch draws the same random numbers."""
+        if self.runs.was_made("out_of_place_again") and self._noise.beyond_rounding:
+            why = f"differs by up to {self._noise.largest:.4g} from run to run, though torch draws the same numbers"
+            yield Unseen("", type(self.runs.network).__name__, why)
+
+    @property
+    def _noise(self) -> Difference:
+        return self.runs.apart(self.runs.out_of_place, self.runs.out_of_place_again)
+
+    def _verdict(self, outcome: Outcome, on: frozenset[int]) -> Verdict:
+        """
+        Compare result, state and gradients with everything out of place.
+
+        In place can be another kernel than out of place (a loop over strides, the backward of elu from its result),
+        which rounds otherwise. So where anything differs, the same calls run in place on copies too: with the same
+        kernels, and nothing overwritten. What differs from that run as well is a fault, however small; the rest is
+        rounding, however large.
+        """
+        runs = self.runs
+        found = runs.apart(runs.out_of_place, outcome)
+        if not found.largest and not gradient_gap(runs.out_of_place, outcome):
+            return Verdict(found.largest, False, False)
+        copies = runs.on_copies(on)
+        differs = (runs.apart(copies, outcome).largest or 0.0) > 0
+        gap = gradient_gap(copies, outcome)
+        gradients_differ = gap > SUMMED_OTHERWISE
+        if differs or gradients_differ:
+            # Some kernels of accelerators are not deterministic, nor is every network.
+            differs = differs and (found.largest or 0.0) > _ABOVE_NOISE * (self._noise.largest or 0.0)
+            noise = gradient_gap(runs.out_of_place, runs.out_of_place_again)
+            gradients_differ = gradients_differ and gap > _ABOVE_NOISE * noise
+        return Verdict(found.largest, differs, gradients_differ and not differs)
+
+    def _effect_on_result(self, candidate: Candidate, outcome: Outcome) -> Effect | None:
+        readers, savers = tuple(candidate.readers), unique(candidate.saved_by)
+        outside = (_OUTSIDE,) if candidate.held_outside else ()
+        verdict = self.of(outcome, frozenset({candidate.index}))
+        if verdict.difference is None:
+            guess = readers or outside or candidate.by_values
+            return Effect(CHANGES_RESULT, False, readers or outside) if guess else None
+        if verdict.differs:
+            note = None if readers or not candidate.draws_otherwise else _RRELU
+            return Effect(CHANGES_RESULT, True, readers or savers, verdict.difference, note=note)
+        if candidate.held_outside and outcome.damage:
+            return Effect(CHANGES_RESULT, True, outside, outcome.damage)
+        if verdict.gradients_differ:
+            note = "the result is the same, its gradients are not"
+            return Effect(CHANGES_RESULT, True, savers or readers, note=note)
+        return None
+
+    def _effect_on_backward(self, candidate: Candidate, base: Outcome, outcome: Outcome) -> Effect | None:
+        alone = frozenset({candidate.index})
+        if not self._breaks_backward(alone, base, outcome):
+            return None
+        # A call whose input nobody had saved saves its own result, in place, and somebody else writes over that.
+        conflicts = [] if candidate.saved_by else self.runs.conflicts(alone)
+        savers = unique(candidate.saved_by or (conflict.saved_by for conflict in conflicts))
+        writers = unique(conflict.overwritten_by for conflict in conflicts)
+        words = _words(outcome.backward_error)
+        return Effect(BREAKS_BACKWARD, True, savers, words=words, overwritten_by=writers)
+
+    def _breaks_backward(self, on: frozenset[int], base: Outcome, outcome: Outcome) -> bool:
+        if base.backward is not False:
+            return base.backward is True and outcome.backward is False
+        # Backward is broken anyway. Then the calls break it if they make more saved tensors stale.
+        stale = self.runs.stale_out_of_place
+        return self.runs.stale(on) > stale
+
+    def _plainly_good(self, outcome: Outcome) -> bool:
+        """Return whether there was no suspect, and the result is that of the watched pass: no further run is needed."""
+        if self.runs.was_made("out_of_place") or outcome.backward is False:
+            return False
+        return difference(self.runs.watched.result, outcome.result).largest == 0
+
+
+def suspicions(candidate: Candidate) -> tuple[Effect, ...]:
+    """Return what a call that is off might do if it were on. No run settles it; it is just not advised."""
+    return tuple(_suspicions(candidate))
+
+
+def _suspicions(candidate: Candidate) -> Iterator[Effect]:
+    if candidate.readers or candidate.held_outside:
+        yield Effect(CHANGES_RESULT, False, tuple(candidate.readers) or (_OUTSIDE,))
+    if candidate.saved_by:
+        yield Effect(BREAKS_BACKWARD, False, unique(candidate.saved_by))
+    if candidate.on_input:
+        yield Effect(OVERWRITES_INPUT, False)
+    hurt = candidate.readers or candidate.saved_by or candidate.on_input
+    if (candidate.doubtful or candidate.by_values) and not hurt:
+        yield Effect(REFUSED, False)
+
+
+def _words(error: BaseException | None) -> str | None:
+    return first_line(error) if error else None

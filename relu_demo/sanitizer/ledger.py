@@ -1,0 +1,246 @@
+"""
+Who saved, who read and who wrote which region of which storage; and what was stale when backward unpacked it.
+
+An observer's listener passes on what it is told. The ledger has one page for each storage that something was saved of,
+and knows storages and saved tensors by weak references only. A page goes once its storage is freed, and a write goes
+once nothing is alive any more that was saved before it, so that a training loop of any length needs no more memory.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+
+from relu_demo.sanitizer.place import Place
+from relu_demo.tensors.storage import Region, is_gone, key_of, overlap, region_of, weak_ref
+
+_FEW = 16
+"""Entries below which a list is not looked through for dead ones."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who saved a tensor, or wrote to one."""
+
+    number: int
+    """Accesses are numbered in order."""
+    place: Place
+    call: int | None
+    """The listener's own number for what did it; None if it has none."""
+
+
+@dataclass(frozen=True)
+class Write(Access):
+    """A write, in place."""
+
+    region: Region | None
+    """What was written to; None if it has no elements, or is not strided."""
+
+
+@dataclass(frozen=True)
+class Stale:
+    """A saved tensor that was written to before backward unpacked it."""
+
+    saver: Access
+    writers: tuple[Write, ...]
+    """Every write to its storage since, in order. Empty if nobody told the ledger of writes."""
+
+
+class Saved:
+    """A tensor that autograd saved for backward. Autograd's graph holds this object, and nothing else may."""
+
+    __slots__ = ("__weakref__", "call", "number", "page", "place", "tensor", "version")
+
+    def __init__(self, tensor: Tensor, number: int, place: Place, call: int | None, page: Page | None) -> None:
+        self.tensor: Tensor | None = tensor
+        """None once the ledger was told that no backward follows."""
+        self.number = number
+        self.place = place
+        self.call = call
+        self.page = page
+        self.version = _version(tensor)
+
+    @property
+    def by(self) -> Access:
+        """Return who saved it."""
+        return Access(self.number, self.place, self.call)
+
+    @property
+    def is_stale(self) -> bool:
+        """Return whether the version counter has moved since: PyTorch refuses to use the tensor."""
+        return self.tensor is not None and self.version >= 0 and _version(self.tensor) != self.version
+
+
+@dataclass
+class Followed:
+    """What has happened to a region of a storage since it was followed."""
+
+    region: Region | None
+    readers: dict[Place, None] = field(default_factory=dict)
+    """Who read an element of it; each place once, in order."""
+    used: bool = False
+    """Whether an operator has taken any tensor of that storage, if only for a view or a shape."""
+    overwritten: bool = False
+    """Whether the storage was written to."""
+    alias_used: bool = False
+    """
+    Whether autograd recorded an operator on another view of the storage.
+
+    PyTorch may refuse that after a write to the region: version counters know no regions.
+    """
+
+
+@dataclass
+class Page:
+    """What the ledger knows of one storage."""
+
+    storage: StorageWeakRef
+    saved: list[weakref.ref[Saved]] = field(default_factory=list)
+    writes: deque[Write] = field(default_factory=deque)
+    followed: list[Followed] = field(default_factory=list)
+    exposed: bool = False
+    """Whether code that no mode sees may have its address."""
+    look_at: int = _FEW
+    """Length of `saved` at which it is looked through for dead ones."""
+
+    def living(self) -> list[weakref.ref[Saved]]:
+        """Forget the saved tensors that are gone, and return the others."""
+        self.saved = [ref for ref in self.saved if ref() is not None]
+        self.look_at = 2 * len(self.saved) + _FEW
+        return self.saved
+
+
+class Ledger:
+    """The pages of all storages, and the saved tensors that backward found stale."""
+
+    def __init__(self) -> None:
+        self.stale: list[Stale] = []
+        """One for each time that backward unpacked a stale tensor, in that order."""
+        # A page's weak reference keeps the storage's number from being given to another storage.
+        self._pages: dict[int, Page] = {}
+        self._look_at = _FEW
+        self._count = 0
+
+    def saved(self, tensor: Tensor, place: Place, call: int | None = None) -> Saved:
+        """Note that autograd saves the tensor. Return what its graph must hold."""
+        self._count += 1
+        page = self._open(tensor)
+        saved = Saved(tensor, self._count, place, call, page)
+        if page is not None:
+            page.saved.append(weakref.ref(saved))
+            if len(page.saved) > page.look_at:
+                page.living()
+        return saved
+
+    def unpacked(self, saved: Saved) -> Tensor:
+        """Note that backward asks for a saved tensor, and return it. Raise RuntimeError after `end_of_backward`."""
+        if saved.tensor is None:
+            raise RuntimeError("backward after the ledger was told that none follows")
+        if saved.is_stale:
+            self.stale.append(Stale(saved.by, self.writes_since(saved)))
+        return saved.tensor
+
+    def writes_since(self, saved: Saved) -> tuple[Write, ...]:
+        """Return each write to the storage of a saved tensor since it was saved, whatever its region."""
+        writes = () if saved.page is None else saved.page.writes
+        return tuple(write for write in writes if write.number > saved.number)
+
+    def saved_of(self, tensor: Tensor) -> list[weakref.ref[Saved]]:
+        """Return what is saved of the tensor's storage, and alive."""
+        page = self._page(tensor)
+        return [] if page is None else list(page.living())
+
+    def wrote(self, tensor: Tensor, place: Callable[[], Place], call: int | None = None) -> None:
+        """Note that the tensor is written to. `place` is called only if somebody may want to know."""
+        self._count += 1
+        page = self._page(tensor)
+        if page is None:
+            return
+        for followed in page.followed:
+            followed.overwritten = True
+        living = [saved for ref in page.living() for saved in [ref()] if saved is not None]
+        while page.writes and (not living or page.writes[0].number < living[0].number):
+            page.writes.popleft()
+        if living:
+            page.writes.append(Write(self._count, place(), call, region_of(tensor)))
+
+    def read(self, tensor: Tensor, place: Callable[[], Place]) -> None:
+        """Note that the tensor is read. `place` is called only if a followed region is."""
+        page = self._page(tensor)
+        if page is None or not page.followed:
+            return
+        region: Region | None = None
+        for followed in page.followed:
+            followed.used = True
+            if followed.region is None:
+                continue
+            region = region or region_of(tensor)
+            if overlap(region, followed.region):
+                followed.readers[place()] = None
+            elif torch.is_grad_enabled():
+                followed.alias_used = True
+
+    def looked_at(self, tensor: Tensor) -> None:
+        """Note that the tensor is used, and none of its elements is read: for a view, or for its shape."""
+        page = self._page(tensor)
+        if page is None or not page.followed:
+            return
+        alias = torch.is_grad_enabled() and tensor._is_view()
+        for followed in page.followed:
+            followed.used = True
+            followed.alias_used |= alias
+
+    def follow(self, tensor: Tensor, region: Region | None) -> Followed:
+        """From now on note who uses a region of the tensor's storage; with None only whether the storage is used."""
+        page = self._open(tensor)
+        followed = Followed(region)
+        if page is not None:
+            page.followed.append(followed)
+        return followed
+
+    def expose(self, tensor: Tensor) -> None:
+        """Note that code that no mode sees is given the address of the tensor's memory."""
+        page = self._open(tensor)
+        if page is not None:
+            page.exposed = True
+
+    def is_exposed(self, tensor: Tensor) -> bool:
+        """Return whether code that no mode sees may have the address of the tensor's memory."""
+        page = self._page(tensor)
+        return page is not None and page.exposed
+
+    def end_of_backward(self) -> None:
+        """Let go of every saved tensor: no backward follows."""
+        for page in self._pages.values():
+            for ref in page.living():
+                saved = ref()
+                if saved is not None:
+                    saved.tensor = None
+
+    def _page(self, tensor: Tensor) -> Page | None:
+        key = key_of(tensor)
+        return None if key is None else self._pages.get(key)
+
+    def _open(self, tensor: Tensor) -> Page | None:
+        """Return the page of the tensor's storage, a new one if need be; None if it has no storage."""
+        key = key_of(tensor)
+        if key is None:
+            return None
+        page = self._pages.get(key)
+        if page is None:
+            if len(self._pages) > self._look_at:
+                self._pages = {k: page for k, page in self._pages.items() if not is_gone(page.storage)}
+                self._look_at = 2 * len(self._pages) + _FEW
+            page = self._pages[key] = Page(weak_ref(tensor))
+        return page
+
+
+def _version(tensor: Tensor) -> int:
+    """Return the version counter; -1 for a tensor made in inference mode, which has none."""
+    return -1 if tensor.is_inference() else int(tensor._version)

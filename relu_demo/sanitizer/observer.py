@@ -1,0 +1,293 @@
+"""
+Watches any code: what autograd saves and unpacks, which tensors are read, written to and viewed.
+
+    with Observer(listener):
+        loss = model(x).sum()
+        loss.backward()
+
+A TorchFunctionMode sees each function of torch before it runs. A TorchDispatchMode sees each operator, also those below
+composite functions and in TorchScript, and reads from its schema what it does to its arguments. saved_tensors_hooks
+see what autograd saves. The modes and hooks are those of the thread that enters; of other threads the observer knows
+only that modules run there.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import cache
+from types import FrameType
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from relu_demo.sanitizer.frames import Stand, operation_name, stand
+from relu_demo.sanitizer.place import Place
+
+_EXPOSING = {"numpy", "__array__", "data_ptr", "storage", "untyped_storage", "_typed_storage", "__dlpack__", "tolist"}
+"""Methods of a tensor that give its memory to code that no mode sees."""
+
+
+class Listener(Protocol):
+    """
+    What an observer tells. Each method but `saved`, `unpacked`, `run` and `path_of` may be left as it is.
+
+    Tensors may be asked anything that runs no operator: the observer does not watch the listener. A listener must not
+    keep one, or it changes what is freed when.
+    """
+
+    def path_of(self, module: nn.Module) -> str:
+        """Return the name of a module, for `Place.module`."""
+        return f"<{type(module).__name__}>"
+
+    def run(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], here: Here) -> Any:
+        """Run a function of torch, as it was called or otherwise, and return its result."""
+        return function(*args, **kwargs)
+
+    def saved(self, tensor: Tensor, place: Place) -> Any:
+        """Autograd saves a tensor for backward. Return what its graph shall hold instead; nobody else may hold that."""
+        raise NotImplementedError
+
+    def unpacked(self, saved: Any) -> Tensor:
+        """Backward asks for what `saved` returned. Return the tensor; PyTorch does not check its version counter."""
+        raise NotImplementedError
+
+    def operator(self, operator: Operator, here: Here) -> None:
+        """An operator is about to run. What it does to its arguments follows."""
+
+    def read(self, tensor: Tensor, here: Here) -> None:
+        """An operator is about to read the tensor."""
+
+    def wrote(self, tensor: Tensor, here: Here) -> None:
+        """An operator is about to write to the tensor; the old values are still there. It may read it as well."""
+
+    def made_view(self, base: Tensor, views: tuple[Tensor, ...], here: Here) -> None:
+        """An operator has made views of the tensor."""
+
+    def asked_shape(self, tensor: Tensor, here: Here) -> None:
+        """An operator takes nothing but the shape, dtype or device of the tensor (`zeros_like`)."""
+
+    def exposed(self, tensor: Tensor, here: Here) -> None:
+        """The tensor's memory is about to be given to code that no mode sees (`numpy()`, `data_ptr()`)."""
+
+    def other_thread(self, module: nn.Module) -> None:
+        """A module runs in another thread, where nothing else is observed."""
+
+
+class Here:
+    """The function of torch that runs now, and where it stands. Ask only while it runs: the frames tell."""
+
+    __slots__ = ("_observer", "_place", "_stand", "function")
+
+    def __init__(self, observer: Observer, function: Any) -> None:
+        self.function = function
+        """None outside of all functions of torch: in TorchScript, in an extension, in a custom autograd.Function."""
+        self._observer = observer
+        self._stand: Stand | None = None
+        self._place: Place | None = None
+
+    @property
+    def stand(self) -> Stand:
+        """Return what the frames tell. They are walked once for a function, and each time outside of all."""
+        if self._stand is not None:
+            return self._stand
+        found = self._observer.stand(self.function)
+        if self.function is not None:
+            self._stand = found
+        return found
+
+    def place(self, otherwise: str) -> Place:
+        """Return the place, with the name of the running function, or `otherwise` outside of all functions."""
+        if self._place is not None:
+            return self._place
+        if self.function is None:
+            return self._observer.place(self.stand, otherwise)
+        self._place = self._observer.place(self.stand, operation_name(self.function))
+        return self._place
+
+
+class Observer:
+    """
+    Tells a listener what the code inside the block does.
+
+    Frames outside the one that has the `with` statement do not count for a `Place`.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self.quiet = False
+        """Whether the listener itself asks tensors, which is not watched."""
+        self.outside = Here(self, None)
+        self.here = self.outside
+        """What runs now."""
+        self._outermost: FrameType | None = None
+        self._thread = 0
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Observer:
+        self._outermost = sys._getframe(1)
+        self._thread = threading.get_ident()
+        with ExitStack() as stack:
+            stack.enter_context(saved_tensors_hooks(self._pack, self._unpack))
+            stack.enter_context(_Functions(self))
+            stack.enter_context(_Operators(self))
+            # The modes are of one thread; a hook on all modules is of every thread.
+            stack.callback(register_module_forward_pre_hook(self._before_module).remove)
+            stack.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", "Using `torch.compile")  # "when there are global hooks on modules"
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        # The frame holds this observer: a circle, which would keep the frame's other variables alive.
+        self._outermost = None
+        self._stack.close()
+
+    def stand(self, function: Any) -> Stand:
+        """Walk the frames of this thread out to the one that entered."""
+        return stand(self._outermost, function)
+
+    def place(self, found: Stand, operation: str) -> Place:
+        """Return the place of an operation that stands there."""
+        module = "" if found.module is None else self.listener.path_of(found.module)
+        return Place(operation, module, found.file, found.line)
+
+    def _pack(self, tensor: Tensor) -> Any:
+        before, self.quiet = self.quiet, True
+        try:
+            here = self.here
+            place = here.place("") if here.function is not None else self._saver()
+            return self.listener.saved(tensor, place)
+        finally:
+            self.quiet = before
+
+    def _saver(self) -> Place:
+        found = self.stand(None)
+        return self.place(found, found.saver)
+
+    def _unpack(self, saved: Any) -> Tensor:
+        before, self.quiet = self.quiet, True
+        try:
+            return self.listener.unpacked(saved)
+        finally:
+            self.quiet = before
+
+    def _before_module(self, module: nn.Module, inputs: Any) -> None:
+        if threading.get_ident() != self._thread:
+            self.listener.other_thread(module)
+
+
+class _Functions(TorchFunctionMode):
+    """Knows which function of torch runs, for the names of places, and lets the listener run it."""
+
+    def __init__(self, observer: Observer) -> None:
+        super().__init__()
+        self._observer = observer
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        observer, kwargs = self._observer, kwargs or {}
+        if observer.quiet:
+            return func(*args, **kwargs)
+        outer, observer.here = observer.here, Here(observer, func)
+        try:
+            if getattr(func, "__name__", "") in _EXPOSING and args and isinstance(args[0], Tensor):
+                observer.listener.exposed(args[0], observer.here)
+            return observer.listener.run(func, args, kwargs, observer.here)
+        finally:
+            observer.here = outer
+
+
+class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees every operator that reaches a kernel."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Else the first operator imports all of torch._dynamo: a second, and 70 MB.
+        return False
+
+    def __init__(self, observer: Observer) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._observer = observer
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        observer, operator, kwargs = self._observer, operator_of(func), kwargs or {}
+        before, observer.quiet = observer.quiet, True
+        try:
+            _tell_arguments(observer, operator, args, kwargs)
+        finally:
+            observer.quiet = before
+        result = func(*args, **kwargs)
+        if operator.is_view:
+            before, observer.quiet = observer.quiet, True
+            try:
+                _tell_views(observer, args, kwargs, result)
+            finally:
+                observer.quiet = before
+        return result
+
+
+def _tell_arguments(observer: Observer, operator: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    listener, here = observer.listener, observer.here
+    listener.operator(operator, here)
+    for name, tensor in _tensors_in(args, kwargs):
+        if name in operator.writes:
+            listener.wrote(tensor, here)
+        elif operator.only_shape:
+            listener.asked_shape(tensor, here)
+        elif not operator.is_view:
+            listener.read(tensor, here)
+
+
+def _tell_views(observer: Observer, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+    views = tuple(tensor for _, tensor in _tensors_in((result,), {}))
+    for _, base in _tensors_in(args, kwargs):
+        observer.listener.made_view(base, views, observer.here)
+
+
+def _tensors_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[int | str, Tensor]]:
+    named: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
+    for name, value in named:
+        if isinstance(value, Tensor):
+            yield name, value
+        elif isinstance(value, (list, tuple)):
+            yield from ((name, item) for item in value if isinstance(item, Tensor))
+
+
+class Operator:
+    """What an operator does to its arguments, from its schema (torch/library: `Tensor(a!)` is written to)."""
+
+    def __init__(self, func: Any) -> None:
+        schema = getattr(func, "_schema", None)
+        self.name = operation_name(func).split(".")[0]
+        """Without its namespace and overload: `add_`."""
+        self.writes: set[int | str] = set()
+        """Positions and names of the arguments that it writes to."""
+        self.is_view = False
+        """Whether its result shares the memory of an argument that it does not write to."""
+        self.only_shape = False
+        """Whether it reads no element of its arguments."""
+        if schema is None:
+            return
+        for i, argument in enumerate(schema.arguments):
+            if argument.alias_info is not None and argument.alias_info.is_write:
+                self.writes |= {i, argument.name}
+        self.is_view = any(r.alias_info is not None and not r.alias_info.is_write for r in schema.returns)
+        name = schema.name.split("::")[-1]
+        self.only_shape = name.endswith("_like") or name.startswith(("new_", "sym_")) or name == "is_same_size"
+
+
+@cache
+def operator_of(func: Any) -> Operator:
+    """Return what an operator (torch.ops.aten.add_.Tensor) does to its arguments."""
+    return Operator(func)
