@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,12 +29,15 @@ class Example:
     output: str
     lines: int
 
-    def run(self) -> str:
-        """The command's real output, stdout and stderr as on a terminal of 80 columns, cut as the README's is."""
+    def run(self, python: Sequence[str] = (sys.executable,)) -> str:
+        """The command's real output, stdout and stderr as on a terminal of 80 columns, cut as the README's is.
+
+        `python` is what `python` is in it, and what runs relu-demo.
+        """
         with tempfile.TemporaryDirectory() as folder:
             for name, starts in (("relu-demo", "-m relu_demo"), ("python", "")):
                 shim = Path(folder, name)
-                shim.write_text(f"#!/bin/sh\nexec '{sys.executable}' {starts} \"$@\"\n")
+                shim.write_text(f'#!/bin/sh\nexec {shlex.join(python)} {starts} "$@"\n')
                 shim.chmod(0o755)
             environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
             environment |= {"PYTHONPATH": str(PROJECT), "COLUMNS": "80", "PYTHONIOENCODING": "utf-8"}

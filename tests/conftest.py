@@ -1,14 +1,16 @@
-"""What every test may use: the command in this process, and the command as a process."""
+"""What every test may use: the command in this process, and the command as a process, warm or cold."""
 
 from __future__ import annotations
 
 import gc
 import signal
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 import torch
-from support.commands import COMMAND, Demo, Result, command_environment
+from support.commands import Demo, Result
+from support.processes import COLD, PYTHON, command_environment, warm_server
 
 from relu_demo.cli.run import run
 
@@ -17,6 +19,12 @@ gc.freeze()  # as the command does: the check collects garbage, and what importi
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # So a shell starts what runs in its background, and every process started from here would be deaf to Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtestloop() -> Iterator[None]:
+    with warm_server():
+        yield
 
 
 @pytest.fixture
@@ -35,10 +43,19 @@ def demo(capsys: pytest.CaptureFixture[str]) -> Demo:
 @pytest.fixture
 def process() -> Demo:
     """Runs the command as a process of its own, in pipes."""
+    return in_pipes(PYTHON)
 
+
+@pytest.fixture
+def cold() -> Demo:
+    """Runs the command as a process of its own that loads PyTorch itself, in pipes."""
+    return in_pipes(COLD)
+
+
+def in_pipes(python: list[str]) -> Demo:
     def call(*arguments: str, **environment: str) -> Result:
         done = subprocess.run(
-            [*COMMAND, *arguments],
+            [*python, "-m", "relu_demo", *arguments],
             env=command_environment(**environment),
             capture_output=True,
             encoding="utf-8",

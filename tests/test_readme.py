@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 from faults import PreActivation
-from support.commands import ROOT, command_environment, without_addresses
+from support.commands import without_addresses
+from support.processes import PYTHON, ROOT, command_environment
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
@@ -43,7 +44,7 @@ def test_what_the_readme_shows_is_what_the_command_prints(example: Example) -> N
         pytest.skip("jq is not installed")
     if "modified by an" in example.output and not torch.__version__.startswith("2.13."):
         pytest.skip("the README has PyTorch 2.13's own words")
-    assert comparable(example.run()) == comparable(example.output)
+    assert comparable(example.run(PYTHON)) == comparable(example.output)
 
 
 def test_the_readme_opens_with_the_comparison_and_has_both_commands() -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 
 import pytest
-from support.commands import Demo, command_environment
+from support.commands import Demo
+from support.processes import COLD, command_environment
 
 
 @pytest.mark.versions
@@ -22,7 +22,7 @@ def test_help_fits_the_terminal(process: Demo, columns: str) -> None:
 )
 def test_help_version_and_a_usage_error_do_without_torch_and_rich(arguments: list[str]) -> None:
     imported = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "relu_demo", *arguments],
+        [*COLD, "-X", "importtime", "-m", "relu_demo", *arguments],
         env=command_environment(),
         capture_output=True,
         text=True,
@@ -34,7 +34,7 @@ def test_help_version_and_a_usage_error_do_without_torch_and_rich(arguments: lis
 
 def test_json_does_without_rich(process: Demo) -> None:
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "relu_demo", "--json"],
+        [*COLD, "-X", "importtime", "-m", "relu_demo", "--json"],
         env=command_environment(),
         capture_output=True,
         text=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -16,7 +17,8 @@ from pathlib import Path
 
 import pytest
 from support.colours import contrast
-from support.commands import ROOT, Demo, Result, command_environment, held, without_addresses
+from support.commands import COMMAND, Demo, Result, held, without_addresses
+from support.processes import COLD, PYTHON, ROOT, command_environment
 from support.ptys import on_a_terminal, posix
 
 from relu_demo.views import ENDINGS, VIEWS
@@ -183,7 +185,7 @@ def test_a_network_that_goes_to_another_folder_does_not_take_the_file_along(tmp_
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "net.py").write_text("import os, torch.nn as nn\nos.chdir('elsewhere')\nNet = lambda: nn.ReLU()\n")
     done = subprocess.run(
-        [sys.executable, "-m", "relu_demo", "--check", "net.py:Net", "--shape", "1,3", "--save", "x.svg"],
+        [*COMMAND, "--check", "net.py:Net", "--shape", "1,3", "--save", "x.svg"],
         cwd=tmp_path,
         env=command_environment(),
         capture_output=True,
@@ -235,7 +237,7 @@ def test_an_unwritable_place_is_told_before_pytorch_is_loaded(tmp_path: Path, pl
         os.mkfifo(tmp_path / place)
     given = str(tmp_path / place) if place != "long" else str(tmp_path / ("x" * 5000) / "y.svg")
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-c", IN_PROCESS.format(["--save", given])],
+        [*COLD, "-X", "importtime", "-c", IN_PROCESS.format(["--save", given])],
         env=command_environment(),
         capture_output=True,
         text=True,
@@ -277,7 +279,7 @@ def test_a_run_that_fails_leaves_the_old_file(demo: Demo, tmp_path: Path, argume
 def test_a_disk_that_is_full_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
     path = tmp_path / "x.svg"
     path.write_text("old")
-    shell = f"ulimit -f 4; exec '{sys.executable}' -m relu_demo --compare --save '{path}'"
+    shell = f"ulimit -f 4; exec {shlex.join(COMMAND)} --compare --save '{path}'"
     done = subprocess.run(["bash", "-c", shell], env=command_environment(), capture_output=True, text=True, timeout=60)
     held(done.returncode, done.stdout, done.stderr)
     assert "the output cannot be written: File too large" in done.stderr
@@ -288,9 +290,7 @@ def test_a_disk_that_is_full_leaves_the_old_file_and_no_litter(tmp_path: Path) -
 def test_whoever_reads_meanwhile_sees_the_old_file_or_the_new_one(tmp_path: Path) -> None:
     path = tmp_path / "x.svg"
     path.write_text("old")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "relu_demo", "--compare", "--save", str(path)], env=command_environment()
-    )
+    process = subprocess.Popen([*COMMAND, "--compare", "--save", str(path)], env=command_environment())
     seen = set()
     while process.poll() is None:
         seen.add(path.read_text(encoding="utf-8"))
@@ -330,7 +330,8 @@ def test_the_pictures_of_the_readme_are_what_the_command_draws(tmp_path: Path, n
     if "--repl" in PICTURES[name] and int(version("pygments").split(".")[1]) < 20:
         pytest.skip("an older Pygments takes Python apart in another way")
     there = comparable((FOLDER / name).read_text(encoding="utf-8"))
-    assert comparable(make(name, tmp_path).read_text(encoding="utf-8")) == there, "give: python scripts/pictures.py"
+    drawn = make(name, tmp_path, PYTHON).read_text(encoding="utf-8")
+    assert comparable(drawn) == there, "give: python scripts/pictures.py"
     words, styles, cells = there
     assert len(words) > 100
     assert len(styles) > 5

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 import select
+import shlex
 import signal
 import struct
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.commands import Demo, command_environment
+from support.commands import Demo
+from support.processes import COLD, PYTHON, command_environment
 
 from relu_demo.request import Replay
 from relu_demo.session.sessions import SESSIONS
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
-COMMAND = ["-m", "relu_demo", "--step", "--seed", "7"]
+STEP = ["-m", "relu_demo", "--step", "--seed", "7"]
 PLACED = re.compile(r"\x1b\[(\d+);(\d+)H((?:[^\x1b]|\x1b\[[\d;]*m)*)")
 STYLE = re.compile(r"\x1b\[[\d;]*m")
 SPACE, ENTER, CTRL_C, CTRL_D = " ", "\r", "\x03", "\x04"
@@ -41,8 +42,10 @@ class Desk:
         self.resize(columns, lines)
         self.before = termios.tcgetattr(self.follower)
         self.raw = b""
+        self.rows: dict[int, str] = {}
+        self.seen = 0
         self.process = subprocess.Popen(
-            [sys.executable, *arguments],
+            [*PYTHON, *arguments],
             stdin=self.follower,
             stdout=self.follower,
             stderr=self.follower,
@@ -72,8 +75,10 @@ class Desk:
     @property
     def screen(self) -> str:
         """The screen as it stands, without colours."""
-        rows = {int(row): STYLE.sub("", text) for row, _, text in PLACED.findall(self.shown)}
-        return "\n".join(rows.get(number, "").rstrip() for number in range(1, self.lines + 1))
+        for placed in PLACED.finditer(self.shown, self.seen):
+            self.rows[int(placed[1])] = STYLE.sub("", placed[3])
+            self.seen = placed.start()  # its end may not have come yet
+        return "\n".join(self.rows.get(number, "").rstrip() for number in range(1, self.lines + 1))
 
     def read(self) -> None:
         while select.select([self.leader], [], [], 0.02)[0]:
@@ -134,10 +139,10 @@ class Desk:
 @contextmanager
 def desk(*options: str, columns: int = 80, lines: int = 24, code: str = "", **environment: str) -> Iterator[Desk]:
     """A desk with `relu-demo --step --seed 7` and these options on it, or with that after some Python `code`."""
-    arguments = [*COMMAND, *options]
+    arguments = [*STEP, *options]
     if code:
         run = "from relu_demo.__main__ import main; main()"
-        arguments = ["-c", f"{code}; import sys; sys.argv[1:] = {[*COMMAND[2:], *options]}; {run}"]
+        arguments = ["-c", f"{code}; import sys; sys.argv[1:] = {[*STEP[2:], *options]}; {run}"]
     person = Desk(arguments, columns, lines, environment)
     try:
         person.see("next: import torch")
@@ -152,8 +157,8 @@ def desk(*options: str, columns: int = 80, lines: int = 24, code: str = "", **en
 def session_of(*lines: str) -> str:
     """Python code that puts lines of one's own in place of the in-place half."""
     return (
-        "import relu_demo.session.article as s; s.ARTICLE['inplace'] = ('Of our own', (s.Part('own', 'Own', "
-        f"tuple(map(s.Line, {list(lines)}))),))"
+        "from relu_demo.session.article import ARTICLE; from relu_demo.session.lines import Line, Part; "
+        f"ARTICLE['inplace'] = ('Of our own', (Part('own', 'Own', tuple(map(Line, {list(lines)}))),))"
     )
 
 
@@ -260,8 +265,9 @@ def test_every_scenario_ends_with_the_verdicts_and_leaves_them_behind(scenario: 
 def test_the_exit_code_is_that_of_the_claims_once_all_has_run() -> None:
     lines = [("o1 = conv1(input)", ""), ("o1", "o1_before"), ("h1 = rl2(o1)", ""), ("o1", "o1_after"), ("h1", "h1")]
     code = (
-        "import relu_demo.session.article as s; s.ARTICLE['inplace'] = ('Wrong', (s.Part('in_place', 'In place', "
-        f"tuple(s.Line(l, '', s.Moment(m, m, '') if m else None) for l, m in {lines})),))"
+        "from relu_demo.session.article import ARTICLE; from relu_demo.session.lines import Line, Moment, Part; "
+        "ARTICLE['inplace'] = ('Wrong', (Part('in_place', 'In place', "
+        f"tuple(Line(l, '', Moment(m, m, '') if m else None) for l, m in {lines})),))"
     )
     with desk("--inplace", code=code) as person:
         person.go(11, of=12)
@@ -378,7 +384,9 @@ def test_the_screen_follows_the_window() -> None:
         assert "*h1 is o1" in narrow
         assert max(map(len, narrow.split("\n"))) <= 40
         assert "next: id(h1)" in person.see("11 of 21")
+        seen = len(person.raw)
         person.resize(100, 30)
+        person.wait("larger screen", lambda: b"\x1b[30;1H" in person.raw[seen:])
         assert "shape" in person.see("Space or Enter: run")
         assert "11 of 21 lines have run" in person.press("x", "next: id(h1)")
 
@@ -404,7 +412,7 @@ def test_a_narrow_character_set_gets_ascii() -> None:
 @pytest.mark.parametrize("closed", ["", "<&-", ">&-", "| cat"])
 @posix
 def test_without_a_terminal_it_is_a_usage_error(closed: str) -> None:
-    shell = f"set -o pipefail; '{sys.executable}' {' '.join(COMMAND)} {closed}"
+    shell = f"set -o pipefail; {shlex.join([*PYTHON, *STEP])} {closed}"
     done = subprocess.run(
         ["bash", "-c", shell], env=command_environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL
     )
@@ -425,7 +433,7 @@ def test_with_half_a_terminal_it_is_a_usage_error(tmp_path: Path, redirected: st
     file = tmp_path / "file"
     file.touch()
     leader, follower = pty.openpty()
-    shell = f"'{sys.executable}' {' '.join(COMMAND)} {redirected.format(file)}"
+    shell = f"{shlex.join([*PYTHON, *STEP])} {redirected.format(file)}"
     done = subprocess.run(
         ["bash", "-c", shell],
         stdin=follower,
@@ -443,7 +451,7 @@ def test_with_half_a_terminal_it_is_a_usage_error(tmp_path: Path, redirected: st
 
 @posix
 def test_a_dumb_terminal_is_a_usage_error() -> None:
-    person = Desk(COMMAND, 80, 24, {"TERM": "dumb"})
+    person = Desk(STEP, 80, 24, {"TERM": "dumb"})
     assert person.leave() == 2
     assert "TERM is dumb" in person.shown
     assert "\x1b" not in person.shown
@@ -488,7 +496,7 @@ def test_with_save_it_is_a_usage_error(demo: Demo) -> None:
 
 def test_a_usage_error_does_without_torch_and_rich(process: Demo) -> None:
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", *COMMAND],
+        [*COLD, "-X", "importtime", *STEP],
         env=command_environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,

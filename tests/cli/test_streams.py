@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from support.commands import COMMAND, Demo, command_environment, without_addresses
+from support.commands import COMMAND, Demo, without_addresses
+from support.processes import command_environment
 from support.ptys import ESCAPE, on_a_terminal, posix
 
 
@@ -59,7 +60,7 @@ def test_a_narrow_character_set_gets_ascii(locale: dict[str, str], arguments: li
 @posix
 @pytest.mark.parametrize("arguments", ["--compare", "--json --values 1000000 --shape 4,3,90,90", "--help"])
 def test_a_closed_pipe_ends_quietly(arguments: str) -> None:
-    shell = f"set -o pipefail; '{sys.executable}' -m relu_demo {arguments} | head -1"
+    shell = f"set -o pipefail; {shlex.join(COMMAND)} {arguments} | head -1"
     done = subprocess.run(["bash", "-c", shell], env=command_environment(), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     assert done.stderr == ""
@@ -103,7 +104,7 @@ def test_what_cannot_even_be_said_has_its_exit_code() -> None:
 
 @posix
 def test_without_stderr_a_fault_does_not_go_to_stdout() -> None:
-    shell = f"'{sys.executable}' -m relu_demo --nope 2>&-"
+    shell = f"{shlex.join(COMMAND)} --nope 2>&-"
     done = subprocess.run(["bash", "-c", shell], stdout=subprocess.PIPE, env=command_environment())
     assert (done.returncode, done.stdout) == (2, b"")
 

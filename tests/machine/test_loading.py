@@ -10,21 +10,22 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from support.commands import COMMAND, ROOT, Demo, command_environment
+from support.commands import Demo
+from support.processes import COLD, ROOT, command_environment
 from support.ptys import on_a_terminal, posix
 
 
 @posix
 def test_a_spinner_runs_on_stderr_while_pytorch_loads_and_is_gone_afterwards() -> None:
-    code, shown, piped = on_a_terminal("--json", stdout=False)
+    code, shown, piped = on_a_terminal("--json", python=COLD, stdout=False)
     assert code == 0
     assert "\r| Loading PyTorch" in shown
     assert shown.endswith("\r" + " " * len("| Loading PyTorch ") + "\r")
     assert piped.startswith("{")
 
 
-def test_no_spinner_in_a_pipe(process: Demo) -> None:
-    assert process("--inplace").err == ""
+def test_no_spinner_in_a_pipe(cold: Demo) -> None:
+    assert cold("--inplace").err == ""
 
 
 @posix
@@ -34,7 +35,7 @@ def test_ctrl_c_ends_with_130_and_no_traceback(after: float) -> None:
 
     leader, follower = pty.openpty()
     process = subprocess.Popen(
-        [*COMMAND, "--compare", "--shape", "16,8,700,700"],
+        [*COLD, "-m", "relu_demo", "--compare", "--shape", "16,8,700,700"],
         stdout=subprocess.PIPE,
         stderr=follower,
         env=command_environment(TERM="xterm"),
@@ -64,17 +65,17 @@ PRESS = "os.kill(os.getpid(), signal.SIGINT); time.sleep(0.01)\n"
 
 
 @posix
-def test_ctrl_c_is_heard_when_pytorch_is_loaded_and_not_inside_it(process: Demo, tmp_path: Path) -> None:
+def test_ctrl_c_is_heard_when_pytorch_is_loaded_and_not_inside_it(cold: Demo, tmp_path: Path) -> None:
     """PyTorch's C++ calls Python while it is loaded, and aborts where that raises."""
     torch = f"try:\n    {PRESS}except BaseException:\n    os.abort()\nopen({str(tmp_path / 'done')!r}, 'w')\n"
-    result = process("--inplace", PYTHONPATH=loading(torch, tmp_path))
+    result = cold("--inplace", PYTHONPATH=loading(torch, tmp_path))
     assert (result.code, result.out, result.err.strip()) == (130, "", "")
     assert (tmp_path / "done").exists()
 
 
 @posix
-def test_ctrl_c_is_heard_where_pytorch_then_does_not_load(process: Demo, tmp_path: Path) -> None:
-    result = process("--inplace", PYTHONPATH=loading(f"{PRESS}raise OSError('no such library')", tmp_path))
+def test_ctrl_c_is_heard_where_pytorch_then_does_not_load(cold: Demo, tmp_path: Path) -> None:
+    result = cold("--inplace", PYTHONPATH=loading(f"{PRESS}raise OSError('no such library')", tmp_path))
     assert (result.code, result.out, result.err.strip()) == (130, "", "")
 
 
@@ -82,7 +83,7 @@ def test_ctrl_c_is_heard_where_pytorch_then_does_not_load(process: Demo, tmp_pat
 def test_a_second_ctrl_c_does_not_wait_for_pytorch_and_leaves_no_spinner(tmp_path: Path) -> None:
     torch = f"time.sleep(0.3)\n{PRESS}{PRESS}time.sleep(50)\n"
     saved = str(tmp_path / "x.svg")
-    code, shown, _ = on_a_terminal("--inplace", "--save", saved, PYTHONPATH=loading(torch, tmp_path))
+    code, shown, _ = on_a_terminal("--inplace", "--save", saved, python=COLD, PYTHONPATH=loading(torch, tmp_path))
     assert code == 130
     assert shown.endswith("\r" + " " * len("| Loading PyTorch ") + "\r")
     assert {path.name for path in tmp_path.iterdir()} <= {"torch.py", "__pycache__"}
@@ -93,7 +94,7 @@ def test_ctrl_c_is_for_the_foreground(tmp_path: Path) -> None:
     """A shell's script starts what it puts into the background deaf to Ctrl-C: it is not meant."""
     heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
     with open(tmp_path / "out", "wb") as out:
-        process = subprocess.Popen([*COMMAND, "--inplace"], stdout=out, env=command_environment())
+        process = subprocess.Popen([*COLD, "-m", "relu_demo", "--inplace"], stdout=out, env=command_environment())
     signal.signal(signal.SIGINT, heard)
     while process.poll() is None:
         process.send_signal(signal.SIGINT)
@@ -106,7 +107,7 @@ def test_without_pytorch_there_is_one_line_that_says_what_to_install(tmp_path: P
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')")
     environment = command_environment()
     environment["PYTHONPATH"] = f"{tmp_path}{os.pathsep}{environment['PYTHONPATH']}"
-    done = subprocess.run([*COMMAND, "--inplace"], env=environment, capture_output=True, text=True)
+    done = subprocess.run([*COLD, "-m", "relu_demo", "--inplace"], env=environment, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == "relu-demo: PyTorch is not installed in this Python; give: pip install torch\n"
@@ -120,6 +121,6 @@ def test_what_is_said_while_pytorch_is_imported_reaches_nobody(tmp_path: Path) -
     )
     environment = command_environment()
     environment["PYTHONPATH"] = f"{tmp_path}{os.pathsep}{environment['PYTHONPATH']}"
-    done = subprocess.run([*COMMAND, "--inplace"], env=environment, capture_output=True, text=True)
+    done = subprocess.run([*COLD, "-m", "relu_demo", "--inplace"], env=environment, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == "relu-demo: PyTorch does not load: libtorch.so: no such file\n"

@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.processes import COLD, PYTHON, ROOT, command_environment
 
 import relu_demo.memory.measure
 from relu_demo.machine.quiet import quiet
@@ -31,7 +31,6 @@ from relu_demo.memory.situations import (
 )
 from relu_demo.request import MAX_DEPTH, Measure
 
-ROOT = Path(__file__).parents[2]
 SMALL = Measure((1, 4, 8, 8), depth=2)
 
 pinned = pytest.mark.skipif(
@@ -51,10 +50,10 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """A Python of its own that has imported torch before `code` runs, so that import warnings are not in the way."""
     start = "import os, json, dataclasses, torch\n"
     return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", start + code],
+        [*PYTHON, "-W", "ignore", "-c", start + code],
         check=False,
         cwd=ROOT,
-        env={**os.environ, **environment},
+        env=command_environment(**environment),
         capture_output=True,
         text=True,
         timeout=120,
@@ -328,7 +327,7 @@ def test_a_fault_in_the_forward_is_seen_and_the_next_measurement_works() -> None
 
 def test_pure_data_without_torch() -> None:
     code = "import sys, relu_demo.memory.situations as m; m.bytes_needed(m.Measure()); print('torch' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    run = subprocess.run([*COLD, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.stdout == "False\n", run.stderr
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from support.commands import command_environment
+from support.processes import command_environment
 
 from relu_demo.errors import SetupError
 from relu_demo.replay.capacity import needed_bytes, require_capacity

@@ -1,21 +1,19 @@
-"""The command: how a process of it is started, what a run of it gives, and what holds of its output."""
+"""The command: how a process of it starts, what a run of it gives, and what holds of its output."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-m", "relu_demo"]
+from support.processes import PYTHON
+
+COMMAND = [*PYTHON, "-m", "relu_demo"]
 
 
 @dataclass(frozen=True)
@@ -33,13 +31,6 @@ class Result:
 
 
 Demo = Callable[..., Result]
-
-
-def command_environment(**more: str) -> dict[str, str]:
-    """This process's environment without what steers a terminal, with relu_demo to be found, and with `more`."""
-    steering = {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM", "PYTHONIOENCODING", "LC_ALL", "LANG"}
-    kept = {name: value for name, value in os.environ.items() if name not in steering}
-    return {**kept, "PYTHONPATH": str(ROOT), **more}
 
 
 def without_addresses(text: str) -> str:

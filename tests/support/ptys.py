@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from support.commands import COMMAND, command_environment
+from support.processes import PYTHON, command_environment
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal or a signal of Unix")
 
@@ -17,7 +17,9 @@ posix = pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal o
 ESCAPE = "\x1b"
 
 
-def on_a_terminal(*arguments: str, columns: int = 80, stdout: bool = True, **environment: str) -> tuple[int, str, str]:
+def on_a_terminal(
+    *arguments: str, python: list[str] = PYTHON, columns: int = 80, stdout: bool = True, **environment: str
+) -> tuple[int, str, str]:
     """Runs the command with stderr, and stdout unless told otherwise, on a pseudo-terminal.
 
     Gives the exit code, what came on the terminal, and what came on stdout where that is a pipe.
@@ -30,7 +32,7 @@ def on_a_terminal(*arguments: str, columns: int = 80, stdout: bool = True, **env
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     process = subprocess.Popen(
-        [*COMMAND, *arguments],
+        [*python, "-m", "relu_demo", *arguments],
         stdin=follower,
         stdout=follower if stdout else subprocess.PIPE,
         stderr=follower,

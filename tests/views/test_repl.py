@@ -6,11 +6,11 @@ import dataclasses
 import io
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from support.commands import Demo, command_environment, without_addresses
+from support.commands import Demo, without_addresses
+from support.processes import COLD, PYTHON, command_environment
 from support.ptys import ESCAPE, on_a_terminal, posix
 
 from relu_demo.claims.report import Finding, SessionReport, Verdict
@@ -31,8 +31,8 @@ PROMPT = re.compile(r"(>>>|\.\.\.)( |$)")
 def doctest(path: Path) -> subprocess.CompletedProcess[str]:
     """Has `python -m doctest` read a file in a fresh process."""
     return subprocess.run(
-        [sys.executable, "-m", "doctest", str(path)],
-        env=command_environment(PYTHONWARNINGS="ignore"),
+        [*PYTHON, "-W", "ignore", "-m", "doctest", str(path)],
+        env=command_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # what PyTorch says of a missing NumPy
         text=True,
@@ -43,7 +43,7 @@ def doctest(path: Path) -> subprocess.CompletedProcess[str]:
 def interpreter(sources: list[str]) -> str:
     """What Python's own interactive interpreter prints when the lines are typed into it."""
     done = subprocess.run(
-        [sys.executable, "-i", "-q"],
+        [*COLD, "-i", "-q"],
         input="\n".join(sources) + "\n",
         env=command_environment(PYTHONWARNINGS="ignore"),
         stdout=subprocess.PIPE,
