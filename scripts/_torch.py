@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 
-from _environment import start
+from _start import start
 
 
 def need_torch() -> None:

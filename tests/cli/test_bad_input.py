@@ -7,6 +7,7 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.commands import Demo, held
+from support.tiers import examples
 
 from relu_demo.cli.run import run
 from relu_demo.session.lines import Line, Part, Session
@@ -196,7 +197,9 @@ arguments = st.lists(
 
 
 @settings(
-    max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=examples(600),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(arguments.map(lambda groups: [word for group in groups for word in group]))
 @example(["--json", "--dtype", "float16"])

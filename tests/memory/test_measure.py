@@ -16,6 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.processes import COLD, PYTHON, ROOT, command_environment
+from support.tiers import examples
 
 import relu_demo.memory.measure
 from relu_demo.machine.quiet import quiet
@@ -351,7 +352,7 @@ def test_a_device_that_cannot_be_listened_to() -> None:
         measure(Measure(device="meta"))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(
     shape=st.tuples(st.integers(1, 3), st.integers(1, 70), st.integers(2, 40), st.integers(2, 40)),
     depth=st.integers(1, 4),

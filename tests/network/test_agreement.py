@@ -23,7 +23,7 @@ def one_thread() -> object:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("first", HUNDREDS)
+@pytest.mark.parametrize("first", [pytest.param(first, marks=pytest.mark.slow if first else ()) for first in HUNDREDS])
 def test_random_networks(first: int) -> None:
     tally: Counter[str] = Counter()
     with warnings.catch_warnings():

@@ -1,23 +1,19 @@
 """The scripts run.py and test.py, as real processes on a tiny project with tiny packages, and no network."""
 
-import ast
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from statistics import median
 
 import pytest
-from packaging.requirements import Requirement
+from support.pythons import other_pythons, version_of
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 PATIENCE = 120  # seconds that no step here may take, however busy the machine
@@ -180,22 +176,6 @@ def make_project(root: Path) -> Project:
     project.write("relu_demo/__init__.py", '__version__ = "0.1.0"\n')
     project.write("relu_demo/__main__.py", PROGRAM)
     return project
-
-
-def other_pythons() -> Iterator[str]:
-    """Give the Pythons of other versions that this machine has: those on the path, and pyenv's."""
-    names = ["python2.7", *(f"python3.{minor}" for minor in range(6, 20))]
-    folders = [str(path) for path in Path.home().glob(".pyenv/versions/*/bin")]
-    for name in names:
-        found = shutil.which(name, path=os.pathsep.join([*folders, os.environ.get("PATH", "")]))
-        if found and subprocess.run([found, "-c", ""], capture_output=True).returncode == 0:
-            yield found
-
-
-def version_of(python: str) -> tuple[int, int]:
-    code = "import sys; sys.stdout.write('%d %d' % sys.version_info[:2])"
-    major, minor = subprocess.run([python, "-c", code], capture_output=True, text=True).stdout.split()
-    return int(major), int(minor)
 
 
 @pytest.fixture
@@ -450,50 +430,3 @@ def test_another_python_makes_the_environment_anew_with_itself(project: Project)
         pytest.skip("this machine has no other Python from 3.10 on")
     project.run()
     assert said(project.run(python=newer[-1]))["python"] == list(version_of(newer[-1]))
-
-
-@pytest.mark.parametrize("script", ["run.py", "test.py"])
-def test_a_python_that_is_too_old_gets_one_line_and_exit_code_2(script: str) -> None:
-    older = [python for python in other_pythons() if version_of(python) < (3, 10)]
-    if not older:
-        pytest.skip("this machine has no Python older than 3.10")
-    for python in older:
-        result = subprocess.run([python, str(SCRIPTS / script)], capture_output=True, text=True)
-        assert (result.returncode, result.stdout) == (2, "")
-        assert len(result.stderr.splitlines()) == 1
-        assert "needs Python 3.10 or newer" in result.stderr
-
-
-@pytest.mark.parametrize("name", ["run.py", "test.py", "_python.py"])
-def test_what_an_old_python_reads_has_no_syntax_that_it_lacks(name: str) -> None:
-    ast.parse((SCRIPTS / name).read_text(encoding="utf-8"), feature_version=(3, 4))
-
-
-@pytest.mark.parametrize("path", sorted(SCRIPTS.glob("*.txt")), ids=lambda path: path.name)
-def test_every_requirement_is_pinned(path: Path) -> None:
-    lines = [line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    for line in filter(None, lines):
-        assert re.fullmatch(r"-c constraints\.txt|[a-z0-9-]+==[0-9.]+(; .+)?", line), line
-
-
-@pytest.mark.parametrize("name", ["torch", "click", "rich"])
-def test_what_the_project_requires_takes_what_is_here(name: str) -> None:
-    """Debian's PyTorch is 1.13.0a0+gitunknown, which comes before 1.13 (PEP 440)."""
-    project = (SCRIPTS.parent / "pyproject.toml").read_text(encoding="utf-8")
-    dependencies = re.findall(r'"([^"]+)"', re.findall(r"^dependencies = \[(.*)\]", project, re.MULTILINE)[0])
-    required = {requirement.name: requirement.specifier for requirement in map(Requirement, dependencies)}
-    assert required[name].contains(metadata.version(name))
-    assert required["torch"].contains("1.13.0a0+gitunknown")
-
-
-@pytest.mark.parametrize("name", ["run.py", "test.py", *sorted(path.name for path in SCRIPTS.glob("_*.py"))])
-def test_the_scripts_need_only_the_standard_library(name: str) -> None:
-    siblings = {path.stem for path in SCRIPTS.glob("*.py")}
-    imported: set[str] = set()
-    for node in ast.walk(ast.parse((SCRIPTS / name).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            imported.update(alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            imported.add((node.module or "").split(".")[0])
-    assert imported
-    assert imported <= {*sys.stdlib_module_names, *siblings}

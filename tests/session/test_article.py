@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.commands import Demo, held
+from support.tiers import examples
 
 from relu_demo.claims.judge import judge
 from relu_demo.claims.report import SessionReport
@@ -68,7 +69,7 @@ def test_they_do_with_any_seed(demo: Demo, seed: int) -> None:
     assert printed(demo("--article", "--json", "--seed", str(seed)).document) == PRINTED
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(seed=st.integers(-(2**63), 2**64 - 1))
 def test_no_seed_comes_near_to_another_fourth_decimal(seed: int) -> None:
     trace = replay(article(Replay("compare", seed, article=True)))

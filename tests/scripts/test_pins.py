@@ -1,0 +1,61 @@
+"""What the scripts are: readable by an old Python, pinned, and with no need of anything."""
+
+import ast
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from support.pythons import other_pythons, version_of
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
+
+@pytest.mark.parametrize("script", ["run.py", "test.py"])
+def test_a_python_that_is_too_old_gets_one_line_and_exit_code_2(script: str) -> None:
+    older = [python for python in other_pythons() if version_of(python) < (3, 10)]
+    if not older:
+        pytest.skip("this machine has no Python older than 3.10")
+    for python in older:
+        result = subprocess.run([python, str(SCRIPTS / script)], capture_output=True, text=True)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert len(result.stderr.splitlines()) == 1
+        assert "needs Python 3.10 or newer" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["run.py", "test.py", "_python.py"])
+def test_what_an_old_python_reads_has_no_syntax_that_it_lacks(name: str) -> None:
+    ast.parse((SCRIPTS / name).read_text(encoding="utf-8"), feature_version=(3, 4))
+
+
+@pytest.mark.parametrize("path", sorted(SCRIPTS.glob("*.txt")), ids=lambda path: path.name)
+def test_every_requirement_is_pinned(path: Path) -> None:
+    lines = [line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    for line in filter(None, lines):
+        assert re.fullmatch(r"-c constraints\.txt|[a-z0-9-]+==[0-9.]+(; .+)?", line), line
+
+
+@pytest.mark.parametrize("name", ["torch", "click", "rich"])
+def test_what_the_project_requires_takes_what_is_here(name: str) -> None:
+    """Debian's PyTorch is 1.13.0a0+gitunknown, which comes before 1.13 (PEP 440)."""
+    project = (SCRIPTS.parent / "pyproject.toml").read_text(encoding="utf-8")
+    dependencies = re.findall(r'"([^"]+)"', re.findall(r"^dependencies = \[(.*)\]", project, re.MULTILINE)[0])
+    required = {requirement.name: requirement.specifier for requirement in map(Requirement, dependencies)}
+    assert required[name].contains(metadata.version(name))
+    assert required["torch"].contains("1.13.0a0+gitunknown")
+
+
+@pytest.mark.parametrize("name", ["run.py", "test.py", *sorted(path.name for path in SCRIPTS.glob("_*.py"))])
+def test_the_scripts_need_only_the_standard_library(name: str) -> None:
+    siblings = {path.stem for path in SCRIPTS.glob("*.py")}
+    imported: set[str] = set()
+    for node in ast.walk(ast.parse((SCRIPTS / name).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            imported.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            imported.add((node.module or "").split(".")[0])
+    assert imported
+    assert imported <= {*sys.stdlib_module_names, *siblings}
