@@ -1,4 +1,10 @@
-"""relu-demo: what nn.ReLU(inplace=True) does to a tensor, replayed live in the terminal."""
+"""relu-demo: what nn.ReLU(inplace=True) does to a tensor, replayed live in the terminal or in a notebook.
+
+import relu_demo
+
+relu_demo.show("compare", seed=7)                # the demonstrator: a report that shows itself
+relu_demo.check(model, torch.randn(1, 3, 8, 8))  # your own network: is each inplace=True in it safe?
+"""
 
 from __future__ import annotations
 
@@ -6,17 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from relu_demo.api import check as check
+    from relu_demo.api import show as show
 
 __version__ = "0.1.0"
 
-PUBLIC = ("check",)
-"""What `relu_demo.api` offers here."""
+__all__ = ["check", "show"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public function when it is asked for: it needs torch, and the command line often does without."""
-    if name in PUBLIC:
+    """Import a public function when it is asked for: the command line does without."""
+    if name in __all__:
         from relu_demo import api
 
         return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names, and what every module has."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

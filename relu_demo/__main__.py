@@ -4,13 +4,18 @@ import io
 import os
 import sys
 from contextlib import suppress
+from types import FrameType
 from typing import NoReturn
+
+CALLERS = (["<module>"], ["<module>", "_run_code", "_run_module_as_main"])
+"""The functions below `main` in a process of its own, from the innermost: of the console script, and of `python -m`."""
 
 
 def main() -> NoReturn:
     """Run the command with this process's arguments and end the process with its exit code.
 
-    It ends at once, without Python's tear-down: to take PyTorch apart takes a tenth of a second.
+    A process of our own ends at once, without Python's tear-down: to take PyTorch apart takes a tenth of a second.
+    Where others started the process, such as a notebook's kernel, a debugger or a profiler, raise SystemExit instead.
     """
     try:
         from relu_demo.cli.run import run
@@ -30,7 +35,18 @@ def main() -> NoReturn:
         # Closed, full or absent: `run` has said so already where there was something to say.
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()
-    os._exit(code)
+    if called_by(sys._getframe().f_back) in CALLERS:
+        os._exit(code)
+    sys.exit(code)
+
+
+def called_by(frame: FrameType | None) -> list[str]:
+    """Return the name of a frame's function and of all below it."""
+    names = []
+    while frame is not None:
+        names.append(frame.f_code.co_name)
+        frame = frame.f_back
+    return names
 
 
 if __name__ == "__main__":

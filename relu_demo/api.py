@@ -1,41 +1,88 @@
-"""The public functions, called as `relu_demo.check(...)` in a notebook or a test. Each report shows itself.
+"""The public functions, called as `relu_demo.show(...)` in a notebook or a test. Each report shows itself.
 
+relu_demo.show("compare", seed=7)
 report = relu_demo.check(model, torch.randn(1, 3, 224, 224))
-assert report.ok, report
+assert report.ok, str(report)
+
+Importing this imports no torch: to read what there is costs nothing.
 """
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import Any
+from operator import index
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
-from relu_demo.network.check import examine
+from relu_demo.claims.report import SessionReport
+from relu_demo.errors import BadInput
+from relu_demo.memory.report import MemoryReport
 from relu_demo.network.report import CheckReport
+from relu_demo.request import LISTED, WHOLE, Measure, Replay, drawn_seed, image
+from relu_demo.session.sessions import SESSIONS
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from relu_demo.views.reports import AnyReport
+
+SCENARIOS = (*SESSIONS, Measure.scenario)
+"""What `show` shows."""
 
 
-@dataclass(frozen=True)
-class Report(CheckReport):
-    """The report of `check`: its data, which show themselves as the tables of `relu-demo --check`."""
+class Shown:
+    """A report that shows itself: as text, in one line, in a notebook, on rich's console, and as JSON's plain data."""
 
-    def __str__(self) -> str:
-        from relu_demo.views.check import report_text
+    def __str__(self: Any) -> str:
+        """Return the screen as plain text."""
+        from relu_demo.views.tables import text
 
-        return report_text(self)
+        return text(self)
 
-    def __rich__(self) -> Any:
-        from relu_demo.views.check import CheckScreen
+    def __repr__(self: Any) -> str:
+        """Return what was asked and the answer, in one line."""
+        from relu_demo.views.quiet import line
 
-        return CheckScreen(self)
+        return f"<{line(self)}>"
 
-    def _repr_html_(self) -> str:
-        from relu_demo.views.check import report_html
+    def __rich__(self: Any) -> Any:
+        """Return the screen."""
+        from relu_demo.views.tables import screen
 
-        return report_html(self)
+        return screen(self)
+
+    def _repr_html_(self: Any) -> str:
+        """Return the screen as a notebook shows it."""
+        from relu_demo.views.tables import html
+
+        return html(self)
+
+    def to_dict(self: Any) -> dict[str, Any]:
+        """Return the document that `--json` prints."""
+        from relu_demo.views.json import plain
+
+        return plain(self)
 
 
-def check(model: nn.Module, *inputs: Any, train: bool | None = None, **kwargs: Any) -> Report:
+@dataclass(frozen=True, repr=False)
+class ShownSession(Shown, SessionReport):
+    """The report of `show` on a session: its trace, and its findings on each claim."""
+
+
+@dataclass(frozen=True, repr=False)
+class ShownMemory(Shown, MemoryReport):
+    """The report of `show("memory")`: what in place saves, in bytes."""
+
+
+@dataclass(frozen=True, repr=False)
+class ShownCheck(Shown, CheckReport):
+    """The report of `check`."""
+
+
+def check(model: nn.Module, *inputs: Any, train: bool | None = None, **kwargs: Any) -> ShownCheck:
     """Return which in-place calls of a network are safe, which are not, and why.
 
     Run `model(*inputs, **kwargs)` under watch, settle each suspect by real runs, and leave no trace: the model, the
@@ -53,8 +100,110 @@ def check(model: nn.Module, *inputs: Any, train: bool | None = None, **kwargs: A
 
     In-place semantics: https://pytorch.org/docs/stable/notes/autograd.html#in-place-operations-with-autograd
     """
-    found = examine(model, inputs, kwargs, train)
-    return Report(**{field.name: getattr(found, field.name) for field in fields(found)})
+    from relu_demo.network.check import examine
+
+    return ShownCheck(**contents(examine(model, inputs, kwargs, train)))
 
 
-# The functions to come, `show` and `watch`, have their place here.
+def show(
+    scenario: str = WHOLE,
+    *,
+    seed: int | None = None,
+    shape: Iterable[int] | None = None,
+    device: str | torch.device = Replay.device,
+    dtype: str | torch.dtype = Replay.dtype,
+    article: bool = Replay.article,
+    values: int = LISTED,
+    depth: int = Measure.depth,
+) -> ShownSession | ShownMemory:
+    """Return the report of a scenario of the demonstrator, which shows itself in a notebook and as `str()`.
+
+    `scenario` is "session" (all of it), "inplace" or "no-inplace" (one half), "compare" (both halves side by side),
+    "branches" (two branches that read one tensor), or "memory" (what in place saves, in bytes).
+
+    `seed` is for `torch.manual_seed`; None draws one. `shape` has four sizes N, C, H, W: by default 1, 3, 5, 5, and
+    for "memory" 1, 16, 64, 64. `device` and `dtype` are PyTorch's, or their names. With `article` the numbers are the
+    article's own 27. Values are listed of tensors of up to `values` elements. `depth` is the number of blocks in each
+    network that "memory" measures.
+
+    The random generators, and whether gradients are recorded, are as before afterwards.
+
+    Raise BadInput, a ValueError, for a value that cannot be used, and TypeError for one of another type; the message
+    says what to give instead. Raise LineError if PyTorch cannot run a line of the session.
+    """
+    require_scenario(scenario)
+    name = str(dtype).removeprefix("torch.")
+    refuse_misplaced(scenario, {"dtype": name, "article": article, "values": values, "depth": depth})
+    sizes = None if shape is None else image(whole_numbers(shape))
+    request: Replay | Measure
+    if scenario == Measure.scenario:
+        request = Measure(sizes or Measure.shape, whole("depth", depth), str(device))
+    else:
+        if article and (sizes or name != Replay.dtype):
+            raise BadInput("the article's numbers have their own shape and dtype; leave shape and dtype out")
+        number = drawn_seed() if seed is None else whole("seed", seed)
+        listed = whole("values", values)
+        request = Replay(scenario, number, sizes or Replay.shape, str(device), name, bool(article), listed)
+    from relu_demo.scenarios import answer
+
+    with undisturbed():
+        report = answer(request, lambda done, of: None)
+    return ShownMemory(**contents(report)) if isinstance(report, MemoryReport) else ShownSession(**contents(report))
+
+
+def contents(report: AnyReport) -> dict[str, Any]:
+    """Return the fields of a report by their names."""
+    return {field.name: getattr(report, field.name) for field in fields(report)}
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Have gradients recorded inside the context, and the random generators afterwards as they were before."""
+    import torch
+
+    devices = range(torch.cuda.device_count())
+    with torch.random.fork_rng(devices), torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def require_scenario(name: str) -> None:
+    """Raise TypeError for what is no name, and BadInput for one that is not in SCENARIOS; say what to give instead."""
+    names = ", ".join(map(repr, SCENARIOS))
+    if not isinstance(name, str):
+        raise TypeError(f"show() takes the name of a scenario, one of {names}; to check a network call relu_demo.check")
+    if name in SCENARIOS:
+        return
+    if name == "check":
+        raise BadInput("to check a network call relu_demo.check(model, *inputs)")
+    close = difflib.get_close_matches(name.strip("-").replace("_", "-").lower(), SCENARIOS, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"give one of {names}"
+    raise BadInput(f"there is no scenario {name!r}; {hint}")
+
+
+def refuse_misplaced(scenario: str, given: Mapping[str, Any]) -> None:
+    """Raise BadInput if an argument is given, at another value than its default, that is not for this scenario."""
+    if scenario == Measure.scenario:
+        others, where = {"dtype": Replay.dtype, "article": Replay.article, "values": LISTED}, "the other scenarios"
+    else:
+        others, where = {"depth": Measure.depth}, repr(Measure.scenario)
+    for name, default in others.items():
+        if given[name] != default:
+            raise BadInput(f"{name} does not go with {scenario!r}; it goes with {where}")
+
+
+def whole(name: str, value: Any) -> int:
+    """Return an argument that is a whole number. Raise TypeError for anything else."""
+    try:
+        if not isinstance(value, bool):
+            return index(value)
+    except TypeError:
+        pass
+    raise TypeError(f"{name} is a whole number, such as {name}=7, not {value!r:.40}")
+
+
+def whole_numbers(shape: Any) -> tuple[int, ...]:
+    """Return a shape as a tuple. Raise TypeError for what is not whole numbers."""
+    try:
+        return tuple(index(size) for size in shape)
+    except TypeError:
+        raise TypeError(f"shape is four whole numbers, such as shape=(1, 3, 5, 5), not {shape!r:.40}") from None

@@ -20,6 +20,11 @@ def words_of(error: BaseException) -> str:
         return ""
 
 
+def shorten(given: str) -> str:
+    """Return what a user gave, cut to a length that fits in one line."""
+    return given if len(given) <= 40 else f"{given[:37]}..."
+
+
 def lacks_memory(error: BaseException) -> bool:
     """Return whether an error says that memory ran out: Python's own, or PyTorch's, which is often a RuntimeError."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
@@ -35,19 +40,20 @@ class Error(Exception):
         Error
          ├── LoadError             PyTorch is missing or broken
          ├── LineError             a line of a session raised
-         └── BadInput              what was given will not do; a ValueError too
+         └── BadInput              what was given cannot be used; a ValueError too
               ├── SetupError       ... because of the value of one option
               └── NetworkError     ... because the user's own code raised
+                   └── InputError  ... on the random input that was made for it
 
     The attributes are what the command line says besides the message.
     """
 
     option: str = ""
-    """The option whose value will not do; empty where it is no option's fault."""
+    """The option whose value cannot be used; empty if the error is not about an option."""
     prefix: str = ""
-    """What stands before the message."""
+    """What the command line says before the message."""
     has_traceback: bool = False
-    """Whether `__cause__` is an error of the user's own code, whose traceback helps."""
+    """Whether `__cause__` is an error that the user's own code raised, whose traceback helps."""
 
 
 class LoadError(Error):
@@ -65,13 +71,13 @@ class LineError(Error):
 
 
 class BadInput(Error, ValueError):  # noqa: N818 - the user's input, not an error of the program
-    """What the user gave cannot be checked."""
+    """What the user gave cannot be used."""
 
     option = "--check"
 
 
 class SetupError(BadInput):
-    """What `option` asks for cannot be, or not on this machine."""
+    """The value of `option` is impossible, or not available on this machine."""
 
     def __init__(self, option: str, message: str) -> None:
         super().__init__(message)
@@ -82,5 +88,12 @@ class NetworkError(BadInput):
     """The user's own code raised. The message is its last line, with file and line; `__cause__` is the error itself."""
 
     option = ""
-    prefix = "an error of your own code: "
+    prefix = "an error in your own code: "
     has_traceback = True
+
+
+class InputError(NetworkError):
+    """The network's forward raised on the random input that --shape gave it, as PyTorch does on a wrong shape."""
+
+    option = "--shape"
+    prefix = ""

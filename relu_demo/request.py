@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
-from relu_demo.errors import SetupError
+from relu_demo.errors import SetupError, shorten
 
 WHOLE = "session"
 """The scenario that runs where none is asked for."""
@@ -23,6 +24,12 @@ MOST_ELEMENTS = 2**63 - 1
 MAX_DEPTH = 16
 """The most blocks that a chain of layers can have."""
 
+SEEDS = -(2**63), 2**64 - 1
+"""The lowest and the highest seed that PyTorch takes (PyTorch documentation, `torch.manual_seed`)."""
+
+DRAWN = 10_000
+"""A seed below this one is drawn if none is given: short enough to be typed again."""
+
 Progress = Callable[[int, int], None]
 """Is called with how many parts of some long work are done, and of how many."""
 
@@ -34,8 +41,9 @@ Shape = tuple[int, int, int, int]
 class Replay:
     """Replay the session of a scenario. `device` and `dtype` are PyTorch's own names.
 
-    With `article` conv1 is solved for the numbers that the article prints, which have the default shape and dtype.
-    Values are listed of tensors of up to `listed` elements. Raise SetupError for a shape that conv1 cannot read.
+    With `article` conv1's weights are chosen to reproduce the numbers that the article prints, which have the default
+    shape and dtype. Values are listed of tensors of up to `listed` elements. Raise SetupError for a seed that PyTorch
+    does not take, and for a shape that conv1 cannot read.
     """
 
     scenario: str
@@ -47,7 +55,10 @@ class Replay:
     listed: int = LISTED
 
     def __post_init__(self) -> None:
-        _, channels, height, width = self.shape
+        require_seed(self.seed)
+        if self.listed < 0:
+            raise SetupError("--values", f"{self.listed} values cannot be listed; give 0 or more")
+        _, channels, height, width = image(self.shape)
         given = f"'{sizes(self.shape)}'"
         if min(height, width) < KERNEL:
             least = f"give a height and a width of at least {KERNEL}, for example 1,3,5,5"
@@ -70,21 +81,20 @@ class Measure:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        text = sizes(self.shape)
-        if len(self.shape) != 4 or min(self.shape) < 1:
-            raise SetupError("--shape", f"shape {text}: give four sizes N,C,H,W of at least 1 each")
-        batch, _, height, width = self.shape
+        batch, _, height, width = image(self.shape)
         if batch * height * width == 1:
-            raise SetupError("--shape", f"shape {text}: BatchNorm cannot train on one number; give a larger H or W")
+            why = "gives BatchNorm one number to train on, which is too few; give a larger height or width"
+            raise SetupError("--shape", f"'{sizes(self.shape)}' {why}")
         if not 1 <= self.depth <= MAX_DEPTH:
-            raise SetupError("--depth", f"depth {self.depth}: give a number of blocks from 1 to {MAX_DEPTH}")
+            raise SetupError("--depth", f"{self.depth} blocks cannot be chained; give a number from 1 to {MAX_DEPTH}")
 
 
 @dataclass(frozen=True)
 class Check:
     """Check the network that `target` names, `file.py:name` or `package.module:name`, with random inputs.
 
-    There is one shape for each tensor that the network takes. `train` is its mode, None to leave it as built.
+    There is one shape for each tensor that the network takes. `train` is its mode, None to leave it as built. Raise
+    SetupError for a seed that PyTorch does not take, and for a shape that no tensor can have.
     """
 
     scenario: ClassVar[str] = "check"
@@ -94,6 +104,11 @@ class Check:
     device: str = "cpu"
     dtype: str = "float32"
     train: bool | None = None
+
+    def __post_init__(self) -> None:
+        require_seed(self.seed)
+        for shape in self.shapes:
+            require_sizes(shape)
 
 
 # A new kind of scenario, such as one that watches a script, has its request here.
@@ -134,3 +149,42 @@ def command_line(request: Request | None) -> str:
 def sizes(shape: Iterable[int]) -> str:
     """Return a shape as --shape takes it: `1,3,5,5`."""
     return ",".join(map(str, shape))
+
+
+def image(shape: Sequence[int]) -> Shape:
+    """Return a shape of four sizes N,C,H,W. Raise SetupError for another number of sizes, and for an impossible one."""
+    if len(shape) != 4:
+        numbers = f"{len(shape)} number{'' if len(shape) == 1 else 's'}"
+        refuse_shape(shape, f"has {numbers}, but 4 are needed; give N,C,H,W, for example 1,3,5,5")
+    require_sizes(shape)
+    batch, channels, height, width = shape
+    return batch, channels, height, width
+
+
+def require_sizes(shape: Sequence[int]) -> None:
+    """Raise SetupError for a shape with a size below 1, and for one of more elements than PyTorch can count."""
+    if min(shape) < 1:
+        least = shorten(str(min(shape)))
+        refuse_shape(shape, f"has {least} in it, and every size is at least 1; give for example 1,3,5,5")
+    if math.prod(shape) > MOST_ELEMENTS:
+        refuse_shape(shape, "has more elements than PyTorch can count; give a smaller shape")
+
+
+def refuse_shape(shape: Sequence[int], why: str) -> NoReturn:
+    """Raise SetupError for a shape."""
+    raise SetupError("--shape", f"'{shorten(sizes(shape))}' {why}")
+
+
+def require_seed(seed: int) -> None:
+    """Raise SetupError for a number that `torch.manual_seed` does not take."""
+    lowest, highest = SEEDS
+    if not lowest <= seed <= highest:
+        why = f"is outside of PyTorch's range; give a number from {lowest} to {highest}"
+        raise SetupError("--seed", f"{shorten(str(seed))} {why}")
+
+
+def drawn_seed() -> int:
+    """Return a seed for a request without one."""
+    import random  # --help does without
+
+    return random.randrange(DRAWN)

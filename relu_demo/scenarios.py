@@ -5,7 +5,6 @@ Each scenario imports what it alone needs: to import the check takes a twentieth
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext, redirect_stdout
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from relu_demo.claims.report import SessionReport
-from relu_demo.errors import SetupError, first_line
+from relu_demo.errors import NetworkError, SetupError
 from relu_demo.machine.devices import usable_device, usable_dtype
 from relu_demo.request import Check, Measure, Progress, Replay, Request, sizes
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 def answer(request: Request, progress: Progress) -> SessionReport | MemoryReport | CheckReport:
     """Return the report that answers a request. Call `progress(done, of)` while that takes long.
 
-    Raise one of the kinds of `relu_demo.errors.Error` where there is no answer.
+    Raise one of the kinds of `relu_demo.errors.Error` if there is no answer.
     """
     if isinstance(request, Check):
         return checked(request, progress)
@@ -75,7 +74,7 @@ def runnable(request: Replay) -> Session:
 def measured(request: Measure, progress: Progress) -> MemoryReport:
     """Return the report on what in place saves, in bytes.
 
-    Raise SetupError for a device that does not tell what it allocates, and for a size that does not fit.
+    Raise SetupError for a device that does not report what it allocates, and for a size that does not fit.
     """
     from relu_demo.machine.free_memory import amount, free_bytes
     from relu_demo.memory.claim import judge
@@ -85,12 +84,12 @@ def measured(request: Measure, progress: Progress) -> MemoryReport:
 
     device = usable_device(request.device)
     if device.type not in ("cpu", "cuda"):
-        raise SetupError("--device", f"{request.device} does not tell what it allocates; give cpu or cuda")
+        raise SetupError("--device", f"{request.device} does not report what it allocates; give cpu or cuda")
     needed, free = bytes_needed(request), free_bytes(device)
     if free is not None and needed > free:
         size = f"{sizes(request.shape)} at depth {request.depth}"
         room = f"needs about {amount(needed)} and {amount(free)} is free on {request.device}"
-        raise SetupError("--shape", f"{size} {room}; give a smaller shape or --depth")
+        raise SetupError("--shape", f"{size} {room}; give a smaller shape or depth")
     table = situations(request)
     found = measure(request, progress, (*table, *growth(request)))
     rows, chains = found[: len(table)], found[len(table) :]
@@ -100,17 +99,18 @@ def measured(request: Measure, progress: Progress) -> MemoryReport:
 def checked(request: Check, progress: Progress) -> CheckReport:
     """Return the report on the user's own network. What the network's code prints goes to stderr.
 
-    Raise BadInput for a target that is no network, NetworkError where its own code raises, and SetupError for a device
-    or dtype that is not here.
+    Raise BadInput if the target is no network, NetworkError if its own code raises, InputError if that is due to the
+    random input, and SetupError for a device or dtype that is not available here.
     """
     from relu_demo.network.check import examine
+    from relu_demo.network.inputs import blamed, random_inputs
     from relu_demo.network.target import load
 
     meta = request.device == "meta"
     device = torch.device("meta") if meta else usable_device(request.device)
     if meta and not hasattr(torch, "set_default_device"):
-        raise SetupError("--device", f"to build on meta takes PyTorch 2.0, and this is {torch.__version__}; give cpu")
-    dtype = usable_dtype(request.dtype)
+        raise SetupError("--device", f"building on meta needs PyTorch 2.0, and this is {torch.__version__}; give cpu")
+    dtype = usable_dtype(request.dtype, device)
     torch.manual_seed(request.seed)
     with redirect_stdout(sys.stderr):
         with device if meta else nullcontext():
@@ -119,20 +119,9 @@ def checked(request: Check, progress: Progress) -> CheckReport:
             network = network.to(device)
         if request.dtype != Check.dtype:
             network = network.to(dtype)
+        inputs = random_inputs(request, network, device, dtype)
         try:
-            inputs = tuple(torch.randn(shape, device=device, dtype=dtype) for shape in request.shapes)
-        except RuntimeError as error:
-            raise SetupError("--shape", f"PyTorch cannot make such an input: {first_line(error)}") from error
-        require_shapes(network, len(inputs))
-        report = examine(network, inputs, {}, request.train, progress)
+            report = examine(network, inputs, {}, request.train, progress)
+        except NetworkError as error:
+            raise blamed(error, request) from error.__cause__
     return replace(report, request=request)
-
-
-def require_shapes(network: torch.nn.Module, given: int) -> None:
-    """Raise SetupError where a network's forward takes more inputs than are given."""
-    forward = inspect.signature(network.forward)
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    needed = [p.name for p in forward.parameters.values() if p.kind in positional and p.default is p.empty]
-    if len(needed) > given:
-        words = f"the network takes {' and '.join(needed)}; give one --shape for each, in this order"
-        raise SetupError("--shape", words)

@@ -10,22 +10,22 @@ import click
 from click.core import ParameterSource
 
 from relu_demo import __version__
-from relu_demo.cli.options import OPTIONS, shorten
-from relu_demo.request import WHOLE, Check, Measure, Replay, Request, Shape, sizes
+from relu_demo.cli.completion import networks_in_bash
+from relu_demo.cli.options import OPTIONS
+from relu_demo.request import WHOLE, Check, Measure, Replay, Request, Shape, drawn_seed, image, refuse_shape
 from relu_demo.views import TABLES, VIEWS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-DRAWN = 10_000
-"""A seed below this one is drawn where none is given: short enough to be typed again."""
+    from click.shell_completion import CompletionItem
 
 EPILOG = """\b
 Exit codes
-  0    every claim holds, or this input cannot show it
+  0    every claim holds or cannot be shown with this input, or --check found no fault
   1    a claim does not hold with this PyTorch, or --check found a fault
-  2    wrong usage or input, or an output that cannot be written
-  130  Ctrl-C
+  2    wrong usage or input, or the output cannot be written
+  130  you pressed Ctrl-C
 
 \b
 Examples
@@ -43,8 +43,8 @@ Examples
 class Asked:
     """What the command line asks: the request, and how its report is shown.
 
-    It is shown in the view of that name, on standard output or saved to a file. With `traceback` an error of the
-    user's own network is shown whole before the line that tells it.
+    It is shown in the view of that name, on standard output or saved to a file. With `traceback` an error that the
+    user's own network raises is shown with its full traceback.
     """
 
     request: Request
@@ -54,7 +54,10 @@ class Asked:
 
 
 class GroupedCommand(click.Command):
-    """A command whose --help shows its options below their headings, in the order of their first appearance."""
+    """A command whose --help shows its options below their headings, in the order of their first appearance.
+
+    It also completes the name of a network where bash has cut it off.
+    """
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section for each heading. An option without one belongs to the help."""
@@ -65,6 +68,10 @@ class GroupedCommand(click.Command):
         for heading, records in sections.items():
             with formatter.section(heading):
                 formatter.write_dl(records)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return how a word that is no option's value goes on."""
+        return networks_in_bash(ctx.params, ctx.args, incomplete) or super().shell_complete(ctx, incomplete)
 
 
 @click.version_option(__version__, "-V", "--version")
@@ -89,9 +96,10 @@ def command(
     save: Path | None,
     values: int,
 ) -> Asked:
-    """Shows what nn.ReLU(inplace=True) does to a tensor, by a short PyTorch session that is replayed here and now.
+    """See what nn.ReLU(inplace=True) does to your tensor, and how plain nn.ReLU() differs.
 
-    Every line that is shown is run, and every value beside it is read from the live object.
+    A short PyTorch session is run: every line that you see was executed, and every value beside it was read from the
+    live object.
     """
     scenario, view = context.meta.get("scenario", WHOLE), context.meta.get("view", TABLES)
     refuse_arguments(context)
@@ -103,40 +111,23 @@ def command(
     if save:
         require_place(save, view)
         save = save.absolute()  # a network may go to another folder
-    seed = drawn() if seed is None else seed
+    seed = drawn_seed() if seed is None else seed
     dtype = dtype.removeprefix("torch.")
     request: Request
     if check is not None:
         request = Check(check, tuple(shapes), seed, device, dtype, train)
     elif scenario == Measure.scenario:
-        request = Measure(image(shapes) or Measure.shape, depth, device)
+        request = Measure(only(shapes) or Measure.shape, depth, device)
     else:
-        request = Replay(scenario, seed, image(shapes) or Replay.shape, device, dtype, article, values)
+        request = Replay(scenario, seed, only(shapes) or Replay.shape, device, dtype, article, values)
     return Asked(request, view, save, traceback)
 
 
-def drawn() -> int:
-    """Return a seed where none is given."""
-    import random  # --help does without
-
-    return random.randrange(DRAWN)
-
-
-def image(shapes: Sequence[tuple[int, ...]]) -> Shape | None:
-    """Return the one shape N,C,H,W that was given, None without one. Raise BadParameter for two or another rank."""
-    if not shapes:
-        return None
+def only(shapes: Sequence[tuple[int, ...]]) -> Shape | None:
+    """Return the one shape N,C,H,W that was given, None without one. Raise SetupError for two, or another rank."""
     if len(shapes) > 1:
-        raise bad_shape(shapes[1], "is a second shape, and there is one input; give one")
-    if len(shapes[0]) != 4:
-        raise bad_shape(shapes[0], f"has {len(shapes[0])} numbers and not four; give N,C,H,W, for example 1,3,5,5")
-    batch, channels, height, width = shapes[0]
-    return batch, channels, height, width
-
-
-def bad_shape(shape: tuple[int, ...], why: str) -> click.BadParameter:
-    """Return the usage error for a shape."""
-    return click.BadParameter(f"'{shorten(sizes(shape))}' {why}", param_hint="'--shape'")
+        refuse_shape(shapes[1], "is a second shape, but there is only one input; give one")
+    return image(shapes[0]) if shapes else None
 
 
 def refuse_arguments(context: click.Context) -> None:

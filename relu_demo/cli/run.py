@@ -72,16 +72,14 @@ def answered(asked: Asked) -> int:
 
 def words(error: Error, traceback: bool) -> str:
     """Return what to say of an error. With `traceback`, print that of the user's own code on stderr first."""
-    if error.option:
-        return click.BadParameter(str(error), param_hint=f"'{error.option}'").format_message()
-    more = ""
+    message = f"{error.prefix}{error}"
     if error.has_traceback and not traceback:
-        more = "; --traceback shows the rest"
+        message += "; --traceback shows the rest"
     elif error.has_traceback and error.__cause__ is not None:
         from traceback import format_exception
 
         say("".join(format_exception(error.__cause__)).rstrip("\n"))
-    return f"{error.prefix}{error}{more}"
+    return click.BadParameter(message, param_hint=f"'{error.option}'").format_message() if error.option else message
 
 
 def fault(message: str) -> int:

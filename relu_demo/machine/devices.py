@@ -14,18 +14,18 @@ def usable_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except Exception as error:
-        raise SetupError("--device", f"PyTorch knows no device '{name}'; here there is: {here()}") from error
+        raise SetupError("--device", f"unknown device '{name}'; available here: {available()}") from error
     if device.type == "meta":
-        raise SetupError("--device", f"meta has no values to show; here there is: {here()}")
+        raise SetupError("--device", f"meta has no values to show; available here: {available()}")
     try:
         torch.empty(1, device=device)
     except Exception as error:
         why = f"no {name} on this machine ({first_line(error).rstrip('.')})"
-        raise SetupError("--device", f"{why}; here there is: {here()}") from error
+        raise SetupError("--device", f"{why}; available here: {available()}") from error
     return device
 
 
-def here() -> str:
+def available() -> str:
     """Return the names of this machine's devices, as PyTorch calls them, with commas between."""
     names = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     if hasattr(torch.backends, "mps") and torch.backends.mps.is_available():
@@ -40,12 +40,29 @@ def floating_dtypes() -> Iterator[str]:
             yield name
 
 
-def usable_dtype(name: str) -> torch.dtype:
-    """Return the floating dtype of that name. Raise SetupError for an unknown, integer or complex one."""
+def usable_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Return the floating dtype of that name. Raise SetupError for an unknown, integer or complex one.
+
+    The message lists those that a convolution on `device` can have.
+    """
     dtype = getattr(torch, name, None)
-    names = ", ".join(floating_dtypes())
     if not isinstance(dtype, torch.dtype):
-        raise SetupError("--dtype", f"PyTorch knows no dtype '{name}'; give one of {names}")
+        raise SetupError("--dtype", f"unknown dtype '{name}'; give one of {convolving(device)}")
     if not dtype.is_floating_point:
-        raise SetupError("--dtype", f"{name} is not a floating dtype; give one of {names}")
+        raise SetupError("--dtype", f"{name} is not a floating-point dtype; give one of {convolving(device)}")
     return dtype
+
+
+def convolving(device: torch.device) -> str:
+    """Return the names of the floating dtypes in which a device can convolve, with commas between."""
+    return ", ".join(name for name in floating_dtypes() if refusal(device, getattr(torch, name)) is None)
+
+
+def refusal(device: torch.device, dtype: torch.dtype) -> Exception | None:
+    """Return what PyTorch raises for a convolution and a ReLU in place in this dtype on this device, or None."""
+    try:
+        conv = torch.nn.Conv2d(1, 1, 3, device=device, dtype=dtype)
+        torch.relu_(conv(torch.randn(1, 1, 3, 3, device=device, dtype=dtype)).detach())
+    except Exception as error:
+        return error
+    return None

@@ -18,15 +18,18 @@ from torch import nn
 from relu_demo.errors import BadInput, NetworkError, words_of
 from relu_demo.sanitizer.frames import is_users
 
+ALIKE = 0.8
+"""How alike two names are, from 0 to 1, where one may be a slip for the other though nobody's own module has it."""
+
 
 def load(target: str) -> nn.Module:
-    """
-    Return the network that `target` names: a module, or what a class or function returns without arguments.
+    """Return the network that `target` names: a module, or what a class or function returns without arguments.
 
-    Raise BadInput if there is nothing of that name or it gives no module, NetworkError if the user's code raises while
-    it is imported or called.
+    The name may follow two colons as well, as in pytest. Raise BadInput if there is nothing of that name or it builds
+    no module, NetworkError if the user's code raises while it is imported or called.
     """
     source, colon, name = target.rpartition(":")
+    source = source.removesuffix(":")  # file.py::name, as pytest has it
     if not colon or not source or not name or name.endswith(".py"):
         raise BadInput(f"{target!r} names no network; give file.py:name or package.module:name")
     namespace = _import_file(Path(source)) if source.endswith(".py") else _import_module(source)
@@ -43,7 +46,7 @@ def load(target: str) -> nn.Module:
     if not isinstance(value, nn.Module):
         value = _build(value, name)
     if not isinstance(value, nn.Module):
-        raise BadInput(f"{name} in {source} gives no torch.nn.Module but {type(value).__name__}")
+        raise BadInput(f"calling {name} in {source} returned {_article(type(value).__name__)}, not an nn.Module")
     return value
 
 
@@ -85,14 +88,22 @@ def _import_module(name: str) -> ModuleType:
     except BaseException as error:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing is not None and (name == missing or name.startswith(f"{missing}.")):
-            known = [*_python_modules(Path(here)), *sys.stdlib_module_names, *sys.modules]
-            raise BadInput(f"there is no module {name!r}{_near(name, known)}") from error
+            raise BadInput(_not_found(name, missing, Path(here))) from error
         raise NetworkError(said_by(error, f"importing {name}")) from error
+
+
+def _not_found(name: str, missing: str, folder: Path) -> str:
+    """Return what to say where Python finds no module `missing` on the way to `name`."""
+    own = difflib.get_close_matches(name, _python_modules(folder), n=1)
+    loaded = difflib.get_close_matches(name, [*sys.stdlib_module_names, *sys.modules], n=1, cutoff=ALIKE)
+    if own or loaded or "." in missing:
+        return f"there is no module {name!r}{f'; did you mean {(own or loaded)[0]}?' if own or loaded else ''}"
+    return f"the package {missing!r} is not installed in this Python; install it, or give file.py:name"
 
 
 def _build(value: Any, name: str) -> Any:
     if not callable(value):
-        raise BadInput(f"{name} is no torch.nn.Module, nor a class or function that gives one, but {value!r:.60}")
+        raise BadInput(f"{name} is not an nn.Module or something that builds one; it is {value!r:.60}")
     try:
         inspect.signature(value).bind()
     except TypeError as error:
@@ -142,6 +153,10 @@ def _networks(namespace: Any) -> list[str]:
     own = getattr(namespace, "__name__", None)
     likely = [n for n in found if getattr(vars(namespace)[n], "__module__", own) == own]
     return likely or found
+
+
+def _article(name: str) -> str:
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 
 def _python_files(folder: Path) -> list[str]:

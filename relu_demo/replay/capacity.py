@@ -7,7 +7,7 @@ from math import prod
 import torch
 
 from relu_demo.errors import SetupError, first_line
-from relu_demo.machine.devices import usable_device, usable_dtype
+from relu_demo.machine.devices import convolving, refusal, usable_device, usable_dtype
 from relu_demo.machine.free_memory import amount, free_bytes
 from relu_demo.machine.scratch import scratch
 from relu_demo.request import KERNEL, LISTED, sizes
@@ -21,17 +21,10 @@ def require_capacity(session: Session) -> None:
     """Raise SetupError for a device, dtype or shape with which the session cannot run."""
     request = session.request
     device = usable_device(request.device)
-    dtype = usable_dtype(request.dtype)
-    try:
-        probe = torch.nn.Conv2d(1, 1, KERNEL, device=device, dtype=dtype)(
-            torch.randn(1, 1, KERNEL, KERNEL, device=device, dtype=dtype)
-        )
-        torch.relu_(probe.detach())
-    except Exception as error:
-        words = first_line(error).rstrip(".")
-        raise SetupError(
-            "--dtype", f"{request.device} cannot convolve {request.dtype} ({words}); give float32"
-        ) from error
+    dtype = usable_dtype(request.dtype, device)
+    if (error := refusal(device, dtype)) is not None:
+        why = f"{request.device} cannot convolve {request.dtype} ({first_line(error).rstrip('.')})"
+        raise SetupError("--dtype", f"{why}; give one of {convolving(device)}") from error
     needed, free = needed_bytes(session, dtype), free_bytes(device)
     if free is not None and needed > free:
         fewer = " or fewer --values" if request.listed > LISTED else ""

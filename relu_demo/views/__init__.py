@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Format:
-    """A view as the command line offers it: its help, and whether it shows sessions only.
+    """A view as the command line offers it: its help, its short options, and whether it shows sessions only.
 
     A view that has a screen can be saved as a picture: its module has `screen(report)` as well.
     """
 
     help: str = ""
+    short: tuple[str, ...] = ()
     sessions_only: bool = False
     has_screen: bool = False
 
@@ -33,11 +34,12 @@ TABLES = "tables"
 
 VIEWS: Mapping[str, Format] = {
     TABLES: Format(has_screen=True),
-    "json": Format("One JSON document (relu_demo/schema.json describes it)."),
+    "json": Format("One JSON document; --schema prints its description."),
     "repl": Format(
         "The session as a >>> transcript. Piped, python -m doctest accepts it.", sessions_only=True, has_screen=True
     ),
-    "step": Format("For teaching: waits for a key before each line and shows what it changed.", sessions_only=True),
+    "quiet": Format("One line, and the exit code.", short=("-q",)),
+    "step": Format("For teaching: wait for a key before each line, then show what it changed.", sessions_only=True),
 }
 """Each view by the name of its option and of its module here, which is imported when asked for: JSON needs no rich."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from io import StringIO
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
@@ -15,7 +14,6 @@ from rich.text import Text
 from relu_demo.network.report import Call, CheckReport, Effect
 from relu_demo.sanitizer.place import Place
 from relu_demo.views.parts import NARROW, header, section
-from relu_demo.views.screen import plain_console, write
 
 SAFE, FAULT, OPEN = ("safe", "green"), ("FAULT", "bold reverse red"), ("doubt", "bold")
 """The word and the style of a verdict. The word tells it without colours."""
@@ -53,21 +51,6 @@ class CheckScreen:
         if report.unseen:
             unseen = (Text(f"{u.module or 'the network'} ({u.type}): {u.why}") for u in report.unseen)
             yield from section("Not seen from inside, so not called safe", *unseen)
-
-
-def report_text(report: CheckReport) -> str:
-    """Return the screen as plain text."""
-    text = StringIO()
-    write(CheckScreen(report), text)
-    return text.getvalue()
-
-
-def report_html(report: CheckReport) -> str:
-    """Return the screen for a notebook: one `<pre>`, 100 columns wide."""
-    console = plain_console(record=True, width=100, file=StringIO())
-    console.print(CheckScreen(report))
-    style = "font-family:monospace;line-height:1.2"
-    return console.export_html(inline_styles=True, code_format=f'<pre style="{style}">{{code}}</pre>')
 
 
 def _summary(report: CheckReport) -> Iterator[RenderableType]:

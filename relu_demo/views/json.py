@@ -11,7 +11,7 @@ from relu_demo.claims.report import Finding, SessionReport
 from relu_demo.memory.report import Measurement, MemoryReport
 from relu_demo.network.report import CheckReport
 from relu_demo.replay.trace import Look, Nested, Node, Step, TensorState, TracedPart
-from relu_demo.request import command_line
+from relu_demo.request import Check, command_line
 
 if TYPE_CHECKING:
     from relu_demo.views.reports import AnyReport
@@ -22,7 +22,25 @@ SCHEMA_VERSION = 1
 
 def show(report: AnyReport, out: TextIO) -> None:
     """Write the report as one strict JSON document in ASCII: a NaN or an infinity is a string."""
-    out.write(json.dumps(document(report), allow_nan=False) + "\n")
+    out.write(text(report) + "\n")
+
+
+def text(report: AnyReport) -> str:
+    """Return the document as strict JSON in ASCII."""
+    return json.dumps(document(report), allow_nan=False)
+
+
+def plain(report: AnyReport) -> dict[str, Any]:
+    """Return the document as a reader of the JSON has it: lists for tuples."""
+    data: dict[str, Any] = json.loads(text(report))
+    return data
+
+
+def schema() -> str:
+    """Return the JSON Schema of the document, as text."""
+    from importlib.resources import files
+
+    return files("relu_demo").joinpath("schema.json").read_text(encoding="utf-8")
 
 
 def document(report: AnyReport) -> dict[str, Any]:
@@ -41,9 +59,9 @@ def properties(of: object, *names: str) -> dict[str, Any]:
 
 
 def check_document(report: CheckReport) -> dict[str, Any]:
-    """Return what a check was asked on the command line, and what it found."""
-    names = ("scenario", "target", "seed", "shapes", "dtype")
-    return {**(properties(report.request, *names) if report.request else {}), **report.to_dict()}
+    """Return what a check was asked on the command line, null for one asked in Python, and what it found."""
+    asked = {name: getattr(report.request, name, None) for name in ("target", "seed", "shapes", "dtype")}
+    return {"scenario": Check.scenario, **asked, **CheckReport.to_dict(report)}
 
 
 def memory_document(report: MemoryReport) -> dict[str, Any]:

@@ -14,6 +14,9 @@ from rich.console import Console, RenderableType
 from rich.segment import Segment, Segments
 from rich.terminal_theme import TerminalTheme
 
+WIDTH = 100
+"""The width of a screen in a notebook, in columns: what a cell has room for."""
+
 HEIGHT = 25
 """The height of rich's console for pictures, in lines. Nothing here depends on it."""
 
@@ -78,8 +81,8 @@ pre code {{ font: inherit; }}
 """.replace("MONOSPACE", MONOSPACE)
 
 
-plain_console = partial(Console, highlight=False, markup=False, emoji=False)
-"""rich's console without its own ideas of what to colour and to replace."""
+plain_console = partial(Console, highlight=False, markup=False, emoji=False, force_jupyter=False)
+"""rich's console without its own ideas of what to colour and to replace, and of displaying it in a notebook besides."""
 
 
 def write(screen: RenderableType, out: TextIO, wrap: bool = True) -> None:
@@ -103,11 +106,10 @@ def recorded(screen: RenderableType) -> Console:
     """Return a console that has recorded the screen in all its colours, or in none if NO_COLOR is set."""
     console = plain_console(
         file=io.StringIO(),
-        width=Console().width,
+        width=plain_console().width,
         height=HEIGHT,
         record=True,
         force_terminal=True,
-        force_jupyter=False,
         legacy_windows=False,
         color_system="truecolor",
     )
@@ -135,6 +137,14 @@ def svg(screen: RenderableType, title: str) -> str:
 def html(screen: RenderableType, title: str) -> str:
     """Return the screen as a self-contained page in HTML, under a title."""
     return recorded(screen).export_html(theme=THEME, code_format=HTML.replace("TITLE", braced(escape(title))))
+
+
+def notebook(screen: RenderableType) -> str:
+    """Return the screen as the output of a notebook's cell: a `<pre>` in HTML of WIDTH columns."""
+    console = plain_console(file=io.StringIO(), width=WIDTH, record=True, legacy_windows=False)
+    console.print(screen)
+    style = f"font-family:{MONOSPACE};line-height:1.2"
+    return console.export_html(inline_styles=True, code_format=f'<pre style="{style}">{{code}}</pre>')
 
 
 def braced(text: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import RenderableType
 
 from relu_demo.memory.report import MemoryReport
 from relu_demo.network.report import CheckReport
-from relu_demo.views.screen import write
+from relu_demo.views.screen import notebook, write
 
 if TYPE_CHECKING:
     from relu_demo.views.reports import AnyReport
@@ -32,3 +33,15 @@ def screen(report: AnyReport) -> RenderableType:
     from relu_demo.views.session import SessionScreen
 
     return SessionScreen(report)
+
+
+def text(report: AnyReport) -> str:
+    """Return the screen as plain text."""
+    out = StringIO()
+    show(report, out)
+    return out.getvalue().rstrip("\n")
+
+
+def html(report: AnyReport) -> str:
+    """Return the screen as a notebook shows it."""
+    return notebook(screen(report))

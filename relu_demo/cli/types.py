@@ -1,0 +1,88 @@
+"""The types of the options' values: how each is read, and how the shell completes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from relu_demo.cli.completion import files, networks, words
+from relu_demo.errors import shorten
+from relu_demo.views import ENDINGS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.shell_completion import CompletionItem
+
+
+class SeedType(click.ParamType):  # type: ignore[type-arg]
+    """A whole number."""
+
+    name = "seed"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number. Fail for anything else."""
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"'{shorten(value)}' is not a whole number; give one, for example 7", param, ctx)
+
+
+class ShapeType(click.ParamType):  # type: ignore[type-arg]
+    """The sizes of a tensor: whole numbers between commas."""
+
+    name = "shape"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """Return the sizes. Fail for anything else."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(int(size) for size in value.split(","))
+        except ValueError:
+            given = f"'{shorten(value)}'"
+            self.fail(f"{given} is not whole numbers between commas; give for example 1,3,5,5", param, ctx)
+
+
+class NameType(click.ParamType):  # type: ignore[type-arg]
+    """A name that only PyTorch can judge. The shell completes the `usual` ones."""
+
+    name = "name"
+
+    def __init__(self, *usual: str) -> None:
+        self.usual = usual
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the usual names that begin like this."""
+        return words(self.usual, incomplete)
+
+
+class TargetType(click.ParamType):  # type: ignore[type-arg]
+    """A network: `file.py:name` or `package.module:name`."""
+
+    name = "target"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Have the shell complete the file; behind its colon return the names that the file defines."""
+        return networks(incomplete)
+
+
+class SaveType(click.ParamType):  # type: ignore[type-arg]
+    """A file that a screen can be saved to."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the file's path. Fail for an ending that is not in ENDINGS."""
+        from pathlib import Path  # --help does without
+
+        path = Path(value)
+        if path.suffix.lower() not in ENDINGS:
+            endings = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
+            self.fail(f"'{shorten(str(path))}' has no known ending; use {endings}", param, ctx)
+        return path
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Have the shell complete the file."""
+        return files(incomplete)

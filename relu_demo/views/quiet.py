@@ -1,0 +1,84 @@
+"""The report in one line: what was asked, and the answer. Imports no rich."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os.path import basename
+from typing import TYPE_CHECKING, TextIO
+
+from relu_demo.claims.report import Finding, Verdict
+from relu_demo.memory.report import MemoryReport
+from relu_demo.network.report import CheckReport
+from relu_demo.request import command_line
+from relu_demo.sanitizer.place import Place
+
+if TYPE_CHECKING:
+    from relu_demo.views.reports import AnyReport
+
+
+def show(report: AnyReport, out: TextIO) -> None:
+    """Write the line."""
+    out.write(line(report) + "\n")
+
+
+def line(report: AnyReport) -> str:
+    """Return the report in one line: `relu-demo --compare --seed 7: all 9 claims hold`."""
+    if isinstance(report, CheckReport):
+        return f"{command_line(report.request) or report.network}: {checked(report)}"
+    answer = claims(report.findings)
+    if isinstance(report, MemoryReport):
+        answer = f"in place saved memory in {saving(report)} of {len(report.rows)} situations; {answer}"
+    return f"{command_line(report.request)}: {answer}"
+
+
+def claims(findings: Sequence[Finding]) -> str:
+    """Say how many claims hold, and which do not."""
+    numbers = {verdict: [finding.number for finding in findings if finding.verdict is verdict] for verdict in Verdict}
+    if fails := numbers[Verdict.FAILS]:
+        return f"{named('claim', fails)} {'does' if len(fails) == 1 else 'do'} not hold"
+    holds = len(numbers[Verdict.HOLDS])
+    if unshown := numbers[Verdict.UNSHOWN]:
+        return f"{holds} of {counted(len(findings), 'claim')} hold, this input cannot show {named('claim', unshown)}"
+    return f"all {holds} claims hold" if holds > 1 else "the claim holds"
+
+
+def saving(report: MemoryReport) -> int:
+    """Count the situations in which in place needed less memory, after the forward or at its peak."""
+    return sum(
+        row.in_place.live < row.out_of_place.live or row.in_place.peak < row.out_of_place.peak for row in report.rows
+    )
+
+
+def checked(report: CheckReport) -> str:
+    """Say whether every in-place call is safe, and which is not."""
+    whole, calls = report.as_written, counted(len(report.calls), "in-place call")
+    faults = [*(call.place for call in report.calls if not call.safe), *(write.place for write in report.writes)]
+    if faults:
+        bad, others = len(faults) - len(report.writes), counted(len(report.writes), "other in-place write")
+        unsafe = " and ".join([f"{bad} of {calls}"] * bool(bad) + [others] * bool(report.writes))
+        return f"{unsafe} not safe: {', '.join(dict.fromkeys(map(where, faults)))}"
+    if whole.forward_error or whole.differs or whole.gradients_differ or whole.backward is False:
+        return f"{calls}, each safe alone, but not all together"
+    if report.unseen:
+        return f"{calls}, safe as far as they could be seen"
+    return f"{calls}, all safe" if report.calls else "no in-place calls"
+
+
+def where(place: Place) -> str:
+    """Return the file and line of a place, or its module if no file of the user's is known."""
+    return (
+        f"{basename(place.file)}:{place.line}"
+        if place.file
+        else f"{place.operation} in {place.module or 'the network'}"
+    )
+
+
+def named(what: str, numbers: Sequence[int]) -> str:
+    """Return `claim 3`, or `claims 3, 4 and 5`."""
+    first = ", ".join(map(str, numbers[:-1]))
+    return f"{what}s {first} and {numbers[-1]}" if first else f"{what} {numbers[0]}"
+
+
+def counted(number: int, what: str) -> str:
+    """Return `1 claim`, or `2 claims`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
