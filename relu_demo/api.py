@@ -78,11 +78,11 @@ class ShownMemory(Shown, MemoryReport):
 
 
 @dataclass(frozen=True, repr=False)
-class ShownCheck(Shown, CheckReport):
+class Report(Shown, CheckReport):
     """The report of `check`."""
 
 
-def check(model: nn.Module, *inputs: Any, train: bool | None = None, **kwargs: Any) -> ShownCheck:
+def check(model: nn.Module, *inputs: Any, train: bool | None = None, **kwargs: Any) -> Report:
     """Return which in-place calls of a network are safe, which are not, and why.
 
     Run `model(*inputs, **kwargs)` under watch, settle each suspect by real runs, and leave no trace: the model, the
@@ -102,7 +102,7 @@ def check(model: nn.Module, *inputs: Any, train: bool | None = None, **kwargs: A
     """
     from relu_demo.network.check import examine
 
-    return ShownCheck(**contents(examine(model, inputs, kwargs, train)))
+    return Report(**contents(examine(model, inputs, kwargs, train)))
 
 
 def show(

@@ -83,7 +83,7 @@ class Measure:
     def __post_init__(self) -> None:
         batch, _, height, width = image(self.shape)
         if batch * height * width == 1:
-            why = "gives BatchNorm one number to train on, which is too few; give a larger height or width"
+            why = "has one number a channel, and BatchNorm cannot train on one number; give a larger height or width"
             raise SetupError("--shape", f"'{sizes(self.shape)}' {why}")
         if not 1 <= self.depth <= MAX_DEPTH:
             raise SetupError("--depth", f"{self.depth} blocks cannot be chained; give a number from 1 to {MAX_DEPTH}")
@@ -179,7 +179,7 @@ def require_seed(seed: int) -> None:
     """Raise SetupError for a number that `torch.manual_seed` does not take."""
     lowest, highest = SEEDS
     if not lowest <= seed <= highest:
-        why = f"is outside of PyTorch's range; give a number from {lowest} to {highest}"
+        why = f"is out of PyTorch's range; give a number from {lowest} to {highest}"
         raise SetupError("--seed", f"{shorten(str(seed))} {why}")
 
 

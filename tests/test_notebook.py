@@ -22,7 +22,7 @@ CELLS = {
     ),
     "run": "%run -m relu_demo -- --version",
     "run compare": "%run -m relu_demo -- --compare --seed 7",
-    "run wrong": "try:\n    %run -m relu_demo -- --nope\nexcept SystemExit as end:\n    print('code', end.code)",
+    "run wrong": "%run -m relu_demo -- --nope",
     "alive": "1 + 1",
 }
 
@@ -31,6 +31,7 @@ CELLS = {
 def outputs() -> dict[str, list[Any]]:
     """The outputs of each of CELLS, all run in one kernel, one after the other."""
     cells = [nbformat.v4.new_code_cell(source) for source in CELLS.values()]
+    cells[list(CELLS).index("run wrong")].metadata.tags = ["raises-exception"]
     notebook = nbformat.v4.new_notebook(cells=cells)
     nbclient.NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
     return {name: relevant(cell.outputs) for name, cell in zip(CELLS, notebook.cells, strict=True)}
@@ -66,5 +67,7 @@ def test_a_report_that_is_kept_displays_nothing_and_its_repr_is_one_line(outputs
 def test_the_command_runs_in_a_cell_and_the_kernel_lives_on(outputs: dict[str, list[Any]]) -> None:
     assert f"relu-demo, version {__version__}" in outputs["run"][0].text
     assert "relu-demo --compare --seed 7" in outputs["run compare"][0].text
-    assert "code 2" in "".join(output.get("text", "") for output in outputs["run wrong"])
+    said = "".join(output.get("text", "") for output in outputs["run wrong"])
+    assert "relu-demo: No such option" in said
+    assert ("SystemExit", "2") in [(output.get("ename"), output.get("evalue")) for output in outputs["run wrong"]]
     assert [output.data["text/plain"] for output in outputs["alive"]] == ["2"]

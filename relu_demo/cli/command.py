@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 EPILOG = """\b
 Exit codes
-  0    every claim holds or cannot be shown with this input, or --check found no fault
-  1    a claim does not hold with this PyTorch, or --check found a fault
+  0    every claim holds, or this input cannot show it; --check found no fault
+  1    a claim does not hold with this PyTorch; --check found a fault
   2    wrong usage or input, or the output cannot be written
   130  you pressed Ctrl-C
 

@@ -9,6 +9,7 @@ import inspect
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +18,9 @@ from torch import nn
 
 from relu_demo.errors import BadInput, NetworkError, words_of
 from relu_demo.sanitizer.frames import is_users
+
+FEW = 8
+"""So many names are all listed."""
 
 ALIKE = 0.8
 """How alike two names are, from 0 to 1, where one may be a slip for the other though nobody's own module has it."""
@@ -40,7 +44,7 @@ def load(target: str) -> nn.Module:
         except KeyboardInterrupt:
             raise
         except AttributeError as error:
-            raise BadInput(f"{source} has no {name!r}{_near(part, _networks(value))}") from error
+            raise BadInput(f"{source} has no {name!r}{_near(part, *_networks(value))}") from error
         except BaseException as error:  # raised by a property of the user's
             raise NetworkError(said_by(error, f"reading {name}")) from error
     if not isinstance(value, nn.Module):
@@ -94,10 +98,11 @@ def _import_module(name: str) -> ModuleType:
 
 def _not_found(name: str, missing: str, folder: Path) -> str:
     """Return what to say where Python finds no module `missing` on the way to `name`."""
-    own = difflib.get_close_matches(name, _python_modules(folder), n=1)
-    loaded = difflib.get_close_matches(name, [*sys.stdlib_module_names, *sys.modules], n=1, cutoff=ALIKE)
-    if own or loaded or "." in missing:
-        return f"there is no module {name!r}{f'; did you mean {(own or loaded)[0]}?' if own or loaded else ''}"
+    others = [known for known in {*sys.stdlib_module_names, *sys.modules} if known.count(".") == name.count(".")]
+    close = difflib.get_close_matches(name, _python_modules(folder), n=1)
+    close = close or difflib.get_close_matches(name, others, n=1, cutoff=ALIKE)
+    if close or "." in missing:
+        return f"there is no module {name!r}{f'; did you mean {close[0]}?' if close else ''}"
     return f"the package {missing!r} is not installed in this Python; install it, or give file.py:name"
 
 
@@ -134,25 +139,26 @@ def said_by(error: BaseException, doing: str) -> str:
     return f"{doing} raised {': '.join([type(error).__name__, *words])}{place}"
 
 
-def _near(name: str, known: list[str]) -> str:
-    """Return the end of a message: the known names nearest to a wrong one, or all of a few."""
-    close = difflib.get_close_matches(name, known, n=3)
-    if not close:
-        lower = {k.lower(): k for k in known}
-        close = [lower[k] for k in difflib.get_close_matches(name.lower(), list(lower), n=3)]
-    if close:
-        return f"; did you mean {' or '.join(dict.fromkeys(close))}?"
-    return f"; there are: {', '.join(sorted(known)[:8])}" if 0 < len(known) <= 8 else ""
+def _near(name: str, likely: list[str], others: Sequence[str] = ()) -> str:
+    """Return the end of a message: the names nearest to a wrong one, likely ones first, or all of a few."""
+    for known in (likely, others):
+        close = difflib.get_close_matches(name, known, n=3)
+        if not close:
+            lower = {k.lower(): k for k in known}
+            close = [lower[k] for k in difflib.get_close_matches(name.lower(), list(lower), n=3)]
+        if close:
+            return f"; did you mean {' or '.join(dict.fromkeys(close))}?"
+    return f"; it has {', '.join(sorted(likely))}" if 0 < len(likely) <= FEW else ""
 
 
-def _networks(namespace: Any) -> list[str]:
-    """Return the public names of a namespace, without those it has imported if it has its own."""
+def _networks(namespace: Any) -> tuple[list[str], list[str]]:
+    """Return the public names that a namespace itself defines, and all of them, also the imported ones."""
     if not hasattr(namespace, "__dict__"):
-        return []
+        return [], []
     found = [n for n, v in vars(namespace).items() if not n.startswith("_") and not isinstance(v, ModuleType)]
     own = getattr(namespace, "__name__", None)
     likely = [n for n in found if getattr(vars(namespace)[n], "__module__", own) == own]
-    return likely or found
+    return likely or found, found
 
 
 def _article(name: str) -> str:

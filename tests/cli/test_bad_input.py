@@ -16,8 +16,8 @@ from relu_demo.session.sessions import SESSIONS
 BAD = {
     "two scenarios": (["--compare", "--inplace"], "--compare and --inplace are two scenarios; give one of them"),
     "both halves as scenarios": (["--inplace", "--no-inplace"], "--inplace and --no-inplace are two scenarios"),
-    "three numbers": (["--shape", "1,3,5"], "'1,3,5' has 3 numbers and not four; give N,C,H,W"),
-    "five numbers": (["--shape", "1,3,5,5,5"], "has 5 numbers and not four"),
+    "three numbers": (["--shape", "1,3,5"], "'1,3,5' has 3 numbers, but 4 are needed; give N,C,H,W"),
+    "five numbers": (["--shape", "1,3,5,5,5"], "has 5 numbers, but 4 are needed"),
     "no number": (["--shape", "1,3,five,5"], "'1,3,five,5' is not whole numbers between commas"),
     "a fraction": (["--shape", "1,3,5.5,5"], "not whole numbers between commas"),
     "nothing": (["--shape", ""], "'' is not whole numbers between commas"),
@@ -25,11 +25,10 @@ BAD = {
     "a depth without --memory": (["--depth", "3"], "--depth does not go with the session; it goes with --memory"),
     "a depth beside a scenario": (["--compare", "--depth", "3"], "--depth does not go with --compare"),
     "a depth out of range": (["--memory", "--depth", "17"], "17 is not in the range 1<=x<=16"),
-    "a seed beside --memory": (["--memory", "--seed", "3"], "--seed does not go with --memory"),
     "one number for BatchNorm": (["--memory", "--shape", "1,4,1,1"], "BatchNorm cannot train on one number"),
     "memory on meta": (["--memory", "--device", "meta"], "meta has no values to show"),
     "a chain that does not fit": (["--memory", "--shape", "64,512,4096,4096"], "is free on cpu; give a smaller shape"),
-    "three sizes for a chain": (["--memory", "--shape", "1,4,8"], "has 3 numbers and not four"),
+    "three sizes for a chain": (["--memory", "--shape", "1,4,8"], "has 3 numbers, but 4 are needed"),
     "a zero": (["--shape", "0,3,5,5"], "'0,3,5,5' has 0 in it, and every size is at least 1"),
     "a negative size": (["--shape", "1,-3,5,5"], "has -3 in it, and every size is at least 1"),
     "too big to count": (["--shape", f"1,3,5,{2**62}"], "more elements than PyTorch can count"),
@@ -38,17 +37,23 @@ BAD = {
     "too many channels": (["--shape", f"1,{2**31},5,5"], "makes a layer of more elements than PyTorch can count"),
     "lower than the kernel": (["--shape", "1,3,2,5"], "'1,3,2,5' is smaller than the 3 by 3 kernel of conv1"),
     "narrower than the kernel": (["--shape", "1,3,5,1"], "smaller than the 3 by 3 kernel"),
-    "an unknown device": (["--device", "gpu"], "PyTorch knows no device 'gpu'; here there is: cpu"),
-    "no device": (["--device", ""], "PyTorch knows no device ''"),
+    "an unknown device": (["--device", "gpu"], "unknown device 'gpu'; available here: cpu"),
+    "no device": (["--device", ""], "unknown device ''; available here: cpu"),
     "meta": (["--device", "meta"], "meta has no values to show"),
-    "an unknown dtype": (["--dtype", "floaty"], "PyTorch knows no dtype 'floaty'; give one of bfloat16"),
-    "a dtype that is something else": (["--dtype", "nn"], "PyTorch knows no dtype 'nn'"),
-    "an integer dtype": (["--dtype", "int32"], "int32 is not a floating dtype; give one of"),
-    "a complex dtype": (["--dtype", "torch.complex64"], "complex64 is not a floating dtype"),
+    "an unknown dtype": (
+        ["--dtype", "floaty"],
+        "unknown dtype 'floaty'; give one of bfloat16, float16, float32",
+    ),
+    "a dtype that is something else": (["--dtype", "nn"], "unknown dtype 'nn'"),
+    "an integer dtype": (["--dtype", "int32"], "int32 is not a floating-point dtype; give one of"),
+    "a complex dtype": (["--dtype", "torch.complex64"], "complex64 is not a floating-point dtype"),
     "a seed that is no number": (["--seed", "seven"], "'seven' is not a whole number; give one, for example 7"),
     "a seed too high": (["--seed", str(2**64)], "18446744073709551616 is out of PyTorch's range; give a number from"),
     "a seed too low": (["--seed", str(-(2**63) - 1)], "is out of PyTorch's range"),
     "values below zero": (["--values", "-1"], "-1 is not in the range"),
+    "an ending": (["--save", "x.png"], "'x.png' has no known ending; use .svg, .html or .txt"),
+    "two views": (["--quiet", "--json"], "--quiet and --json are two views; give one of them"),
+    "a screen of one line": (["-q", "--save", "x.txt"], "--quiet has no screen to save"),
     "an option without its value": (["--seed"], "'--seed' requires an argument"),
     "an argument": (["compare"], "unexpected extra argument (compare); did you mean --compare?"),
     "a line break in a value": (["--seed", "1\n2\x1b[31m"], r"'1 2\x1b[31m' is not a whole number"),
@@ -75,7 +80,7 @@ def test_cuda_where_there_is_none(demo: Demo) -> None:
     result = demo("--device", "cuda")
     held(result.code, result.out, result.err)
     assert "no cuda on this machine" in result.err
-    assert "here there is: cpu" in result.err
+    assert "available here: cpu" in result.err
 
 
 def unconvolved() -> list[str]:
@@ -97,7 +102,9 @@ def test_a_dtype_that_the_device_cannot_convolve(demo: Demo) -> None:
         result = demo("--dtype", name)
         held(result.code, result.out, result.err)
         assert f"cpu cannot convolve {name}" in result.err
-        assert "give float32" in result.err
+        named = result.err.partition("; give one of ")[2].strip().split(", ")
+        assert "float32" in named
+        assert not set(named) & set(unconvolved())
 
 
 @pytest.mark.parametrize("shape", ["1000,3,20000,20000", "1,500000,3,3", "1,3,1000000,1000000"])

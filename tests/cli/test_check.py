@@ -81,6 +81,27 @@ NETWORKS = """
         def forward(self, x):
             return Raises.apply(self.relu(self.linear(x)))
 
+    class Unpacks(nn.Module):
+        def forward(self, x):
+            a, b, c = x.shape
+            return x
+
+    class Embeds(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = nn.Embedding(9, 4)
+
+        def forward(self, x):
+            return self.embedding(x)
+
+    class Picks(nn.Module):
+        def forward(self, x):
+            return torch.ones(5)[x]
+
+    class Needy(nn.Module):
+        def forward(self, x):
+            raise RuntimeError("no licence")
+
     class Leaves(nn.Module):
         def forward(self, x):
             sys.exit(3)
@@ -182,6 +203,18 @@ def test_a_function_and_a_module_will_do_and_what_is_safe_ends_with_0(demo: Demo
     assert ("safe" if name == "build" else "No call that takes inplace= is in place") in result.out
 
 
+def test_two_colons_as_in_pytest_will_do(demo: Demo, nets: str) -> None:
+    assert demo("--check", f"{nets}::build", "--shape", "3,4").code == 0
+
+
+def test_a_shape_that_is_refused_has_a_traceback_too(demo: Demo, nets: str) -> None:
+    refused = ("--check", f"{nets}:AfterSigmoid", "--shape", "2,17")
+    assert demo(*refused).err.endswith("; give the shape that the network takes; --traceback shows the rest\n")
+    result = demo(*refused, "--traceback")
+    assert result.err.startswith("Traceback (most recent call last)")
+    assert result.err.splitlines()[-1].startswith("relu-demo: Invalid value for '--shape': with 2,17 the network's")
+
+
 def test_a_package_is_found_from_the_current_folder(
     demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,15 +275,41 @@ BAD = {
     "no such name": (["nets.py:PreActivatoin"], "nets.py has no 'PreActivatoin'; did you mean PreActivation?"),
     "no such module": (["netz:PreActivation"], "there is no module 'netz'"),
     "arguments needed": (["nets.py:Needs"], "Needs cannot be called without arguments"),
-    "no module": (["nets.py:number", "--shape", "2,4"], "number in nets.py gives no torch.nn.Module but int"),
-    "does not import": (["broken.py:Net"], "an error of your own code: importing broken.py raised SyntaxError"),
+    "no module": (["nets.py:number", "--shape", "2,4"], "calling number in nets.py returned an int, not an nn.Module"),
+    "does not import": (["broken.py:Net"], "an error in your own code: importing broken.py raised SyntaxError"),
     "does not build": (["nets.py:Breaks"], "building Breaks() raised ValueError: no weights here (nets.py:"),
     "another shape": (
         ["nets.py:AfterSigmoid", "--shape", "2,17"],
-        "raised RuntimeError: mat1 and mat2 shapes cannot be",
+        "for '--shape': with 2,17 the network's forward raised RuntimeError: mat1 and mat2 shapes cannot be",
     ),
     "no shape": (["nets.py:AfterSigmoid"], "the network takes x; give one --shape for each, in this order"),
     "a shape too few": (["nets.py:Two", "--shape", "2,3"], "the network takes x and y; give one --shape for each"),
+    "a shape too many": (
+        ["nets.py:Two", *["--shape", "2,3"] * 3],
+        "3 shapes are too many: the network takes x and y; give one --shape for each",
+    ),
+    "another number of sizes": (
+        ["nets.py:PreActivation", "--shape", "3,8"],
+        "for '--shape': with 3,8 the network's forward raised RuntimeError: Expected 3D (unbatched) or 4D",
+    ),
+    "sizes that the network unpacks": (
+        ["nets.py:Unpacks", "--shape", "3,8"],
+        "with 3,8 the network's forward raised ValueError: not enough values to unpack (expected 3, got 2) (nets.py:",
+    ),
+    "whole numbers needed": (
+        ["nets.py:Embeds", "--shape", "2,4"],
+        "for '--shape': the network needs whole numbers, and --shape gives random fractions: the network's forward",
+    ),
+    "an index needed": (["nets.py:Picks", "--shape", "2"], "the network needs whole numbers, and --shape gives"),
+    "an error of its own": (
+        ["nets.py:Needy", "--shape", "2,4"],
+        "relu-demo: an error in your own code: the network's forward raised RuntimeError: no licence (nets.py:",
+    ),
+    "a package that is not installed": (
+        ["torchvisions_models.resnet:resnet18"],
+        "the package 'torchvisions_models' is not installed in this Python; install it, or give file.py:name",
+    ),
+    "a part of torch that is not there": (["torch.nnn:ReLU"], "there is no module 'torch.nnn'; did you mean torch.nn?"),
     "its own backward": (
         ["nets.py:Stubborn", "--shape", "2,4"],
         "the network's backward raised ValueError: no backward",
@@ -265,7 +324,10 @@ BAD = {
     "a folder": (["folder.py:Net"], "folder.py is a folder; give file.py:name or package.module:name"),
     "a scenario beside it": (["nets.py:build", "--compare"], "are two scenarios; give one of them"),
     "a depth": (["nets.py:build", "--depth", "2"], "--depth does not go with --check"),
-    "an integer dtype": (["nets.py:build", "--shape", "2,4", "--dtype", "int64"], "int64 is not a floating dtype"),
+    "an integer dtype": (
+        ["nets.py:build", "--shape", "2,4", "--dtype", "int64"],
+        "int64 is not a floating-point dtype",
+    ),
 }
 
 
@@ -287,7 +349,7 @@ def test_traceback_shows_the_rest_of_the_users_error(demo: Demo, nets: str) -> N
     assert result.code == 2
     assert result.err.startswith("Traceback (most recent call last)")
     assert "ValueError: no weights here" in result.err
-    assert result.err.splitlines()[-1].startswith("relu-demo: an error of your own code")
+    assert result.err.splitlines()[-1].startswith("relu-demo: an error in your own code")
 
 
 @pytest.mark.skipif(not hasattr(torch, "set_default_device"), reason="needs PyTorch 2.0")

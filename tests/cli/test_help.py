@@ -1,4 +1,4 @@
-"""--help, --version and shell completion, and what is not imported for them."""
+"""--help, --version and --schema, and what is not imported for them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_help_fits_the_terminal(process: Demo, columns: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["-h"], ["--version"], ["-V"], ["--compare", "--inplace"], ["--shape", "1,2"], ["--nope"]],
+    [["--help"], ["-h"], ["-V"], ["--schema"], ["--compare", "--inplace"], ["--shape", "1,2"], ["--nope"]],
     ids=" ".join,
 )
 def test_help_version_and_a_usage_error_do_without_torch_and_rich(arguments: list[str]) -> None:
@@ -32,9 +32,10 @@ def test_help_version_and_a_usage_error_do_without_torch_and_rich(arguments: lis
     assert not modules & {"torch", "rich", "numpy"}
 
 
-def test_json_does_without_rich(process: Demo) -> None:
+@pytest.mark.parametrize("view", ["--json", "--quiet"])
+def test_json_and_one_line_do_without_rich(view: str) -> None:
     done = subprocess.run(
-        [*COLD, "-X", "importtime", "-m", "relu_demo", "--json"],
+        [*COLD, "-X", "importtime", "-m", "relu_demo", view],
         env=command_environment(),
         capture_output=True,
         text=True,
@@ -65,8 +66,3 @@ def test_help_teaches(process: Demo) -> None:
     assert "Exit codes" in shown
     assert "relu-demo --compare" in shown
     assert process("-V").out.strip() == "relu-demo, version 0.1.0"
-
-
-def test_shell_completion_is_as_click_gives_it(process: Demo) -> None:
-    completed = process(_RELU_DEMO_COMPLETE="bash_complete", COMP_WORDS="relu-demo --co", COMP_CWORD="1").out
-    assert "--compare" in completed

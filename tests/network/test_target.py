@@ -88,11 +88,13 @@ def test_the_report_names_the_users_file(folder: Path) -> None:
         ("my_net.py", "'my_net.py' names no network; give file.py:name or package.module:name"),
         ("my_nit.py:Net", "there is no file my_nit.py; did you mean my_net.py?"),
         ("my_nett:Net", "there is no module 'my_nett'; did you mean my_net?"),
+        ("torchvisions:Net", "the package 'torchvisions' is not installed in this Python; install it, or give file.py"),
+        ("my_nit.py::Net", "there is no file my_nit.py; did you mean my_net.py?"),
         ("my_net.py:net", "my_net.py has no 'net'; did you mean Net"),
         ("my_net.py:Holder.iner", "my_net.py has no 'Holder.iner'; did you mean inner?"),
         ("my_net.py:Sized", "Sized cannot be called without arguments (missing a required argument: 'width')"),
-        ("my_net.py:number", "number is no torch.nn.Module, nor a class or function that gives one, but 3"),
-        ("my_net.py:not_one", "not_one in my_net.py gives no torch.nn.Module but str"),
+        ("my_net.py:number", "number is not an nn.Module or something that builds one; it is 3"),
+        ("my_net.py:not_one", "calling not_one in my_net.py returned a str, not an nn.Module"),
     ],
 )
 def test_one_clear_line(folder: Path, target: str, message: str) -> None:
