@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from typing import Any
 
 import jsonschema
 import pytest
 import torch
-from support.commands import Demo, command_environment, schema, without_addresses
+from support.commands import Demo, schema, without_addresses
+from support.processes import COLD, command_environment
 
 import relu_demo
 from relu_demo.errors import BadInput
@@ -69,7 +69,7 @@ BAD: dict[str, tuple[list[Any], dict[str, Any], type[Exception], str]] = {
     "check": (["check"], {}, BadInput, "to check a network call relu_demo.check(model, *inputs)"),
     "a network": ([torch.nn.ReLU()], {}, TypeError, "to check a network call relu_demo.check"),
     "words for a seed": ([], {"seed": "seven"}, TypeError, "seed is a whole number, such as seed=7, not 'seven'"),
-    "a seed too high": ([], {"seed": 2**64}, BadInput, "is outside of PyTorch's range; give a number from"),
+    "a seed too high": ([], {"seed": 2**64}, BadInput, "is out of PyTorch's range; give a number from"),
     "words for a shape": ([], {"shape": "1,3,5,5"}, TypeError, "such as shape=(1, 3, 5, 5), not '1,3,5,5'"),
     "a number for a shape": ([], {"shape": 5}, TypeError, "shape is four whole numbers"),
     "two sizes": ([], {"shape": (5, 5)}, BadInput, "'5,5' has 2 numbers, but 4 are needed; give N,C,H,W"),
@@ -97,9 +97,7 @@ def test_a_wrong_argument_is_told_with_what_to_give_instead(
 
 def in_a_new_python(source: str) -> str:
     """What a Python that has imported nothing prints."""
-    done = subprocess.run(
-        [sys.executable, "-c", source], env=command_environment(), capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([*COLD, "-c", source], env=command_environment(), capture_output=True, text=True, check=True)
     return done.stdout
 
 

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.commands import ROOT, Demo, command_environment
+from support.commands import Demo
+from support.processes import COLD, ROOT, command_environment
 from support.ptys import posix
 
 NETWORKS = """
@@ -95,7 +96,7 @@ def test_devices_and_dtypes_are_a_fixed_list(process: Demo, words: list[str], an
 def test_tab_waits_for_neither_torch_nor_rich(process: Demo) -> None:
     words = {"_RELU_DEMO_COMPLETE": "bash_complete", "COMP_WORDS": "relu-demo --check nets.py : N", "COMP_CWORD": "4"}
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "relu_demo"],
+        [*COLD, "-X", "importtime", "-m", "relu_demo"],
         env=command_environment(**words),
         capture_output=True,
         text=True,

@@ -35,7 +35,7 @@ def test_what_an_old_python_reads_has_no_syntax_that_it_lacks(name: str) -> None
 def test_every_requirement_is_pinned(path: Path) -> None:
     lines = [line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
     for line in filter(None, lines):
-        assert re.fullmatch(r"-c constraints\.txt|[a-z0-9-]+==[0-9.]+(; .+)?", line), line
+        assert re.fullmatch(r"-c constraints\.txt|[a-z0-9-]+==[0-9.]+(post[0-9]+)?(; .+)?", line), line
 
 
 @pytest.mark.parametrize("name", ["torch", "click", "rich"])
