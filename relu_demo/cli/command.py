@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from relu_demo import __version__
 from relu_demo.cli.options import OPTIONS, shorten
 from relu_demo.request import WHOLE, Check, Measure, Replay, Request, Shape, sizes
-from relu_demo.views import TABLES, VIEWS
+from relu_demo.views import PLAIN, TABLES, VIEWS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,13 +43,14 @@ Examples
 class Asked:
     """What the command line asks: the request, and how its report is shown.
 
-    It is shown in the view of that name, on standard output or saved to a file. With `traceback` an error of the
-    user's own network is shown whole before the line that tells it.
+    It is shown in the view of that name, on standard output or saved to a file, which is drawn on white if `light`.
+    With `traceback` an error of the user's own network is shown whole before the line that tells it.
     """
 
     request: Request
     view: str
     save: Path | None
+    light: bool
     traceback: bool
 
 
@@ -87,6 +88,7 @@ def command(
     train: bool | None,
     traceback: bool,
     save: Path | None,
+    light: bool,
     values: int,
 ) -> Asked:
     """Shows what nn.ReLU(inplace=True) does to a tensor, by a short PyTorch session that is replayed here and now.
@@ -100,6 +102,8 @@ def command(
         refuse_beside(context, "--article", "shapes", "dtype")
     if view == "step":
         require_terminal()
+    if light:
+        require_colours(save)
     if save:
         require_place(save, view)
         save = save.absolute()  # a network may go to another folder
@@ -112,7 +116,7 @@ def command(
         request = Measure(image(shapes) or Measure.shape, depth, device)
     else:
         request = Replay(scenario, seed, image(shapes) or Replay.shape, device, dtype, article, values)
-    return Asked(request, view, save, traceback)
+    return Asked(request, view, save, light, traceback)
 
 
 def drawn() -> int:
@@ -192,3 +196,11 @@ def require_place(save: Path, view: str) -> None:
     except OSError as error:
         message = f"'{save}' cannot be written ({error.strerror}); give a file in a folder that you can write to"
         raise click.BadParameter(message, param_hint="'--save'") from error
+
+
+def require_colours(save: Path | None) -> None:
+    """Raise UsageError where --light has no picture to draw on white."""
+    if save is None:
+        raise click.UsageError("--light goes with --save; give for example --save screen.svg --light")
+    if save.suffix.lower() == PLAIN:
+        raise click.UsageError(f"--light colours a picture, and a {PLAIN} file has no colours; save as .svg or .html")

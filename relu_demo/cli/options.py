@@ -195,6 +195,7 @@ OPTIONS = (
         metavar="FILE",
         help="Put the screen into FILE instead: .svg, .html or .txt, by its ending.",
     ),
+    shown("--light", is_flag=True, help="With --save: dark on white, for print and slides."),
     shown(
         "--values",
         type=click.IntRange(0),

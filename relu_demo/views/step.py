@@ -92,12 +92,16 @@ class StepScreen:
         """After how many lines each step ends. The last stop, one beyond the last line, is that of the claims."""
         return [*accumulate(map(len, self.trace.session.steps)), self.lines + 1]
 
+    @property
+    def part_ends(self) -> list[int]:
+        """After how many lines each part ends, and the stop of the claims."""
+        return [*accumulate(len(part.lines) for part in self.trace.session.parts), self.lines + 1]
+
     def after(self, action: Action) -> int:
         """Return after how many lines an action leaves the screen. There is nothing to see before the first step."""
-        part_ends = [*accumulate(len(part.lines) for part in self.trace.session.parts), self.lines + 1]
         if action is Action.BACK:
             return max((stop for stop in self.stops if stop < self.at), default=self.at)
-        ends = part_ends if action is Action.PART else self.stops
+        ends = self.part_ends if action is Action.PART else self.stops
         return min((stop for stop in ends if stop > self.at), default=self.at)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -169,7 +173,10 @@ class StepScreen:
         return status_line(keys, f"{MARK} just changed", width)
 
     def state_and_story(self, width: int, room: int, blank: Lines, render: Render) -> Lines:
-        """Render what the last step changed, the tensors, and below them the lines that have run."""
+        """Render what the last step changed, the tensors, and below them the part's lines so far.
+
+        A line that printed is there only while it is the last one: its output would be an old state.
+        """
         if not self.at:
             return render(Text("Nothing has run yet.", style="dim"))[:room]
         start = max((stop for stop in self.stops if stop < self.at), default=0)
@@ -189,7 +196,8 @@ class StepScreen:
                 state += [*blank, *more]
                 spare -= len(blank) + len(more)
         left = max(0, room - len(state) - len(blank))
-        before = [with_output(each, width) for each in ran[:start] if not (each.output or each.line.step)]
+        part = max((end for end in self.part_ends if end < self.at), default=0)
+        before = [with_output(each, width) for each in ran[part:start] if not (each.output or each.line.step)]
         story = [*render(Group(*before)), *last][-left:] if left else []
         if len(last) > left > 0:
             story = [*last[: left - 1], *render(Text(f"... {more_lines(len(last) - left + 1)}", style="dim"))][:left]
