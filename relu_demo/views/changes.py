@@ -20,7 +20,7 @@ def changes(step: Step, earlier: States) -> Iterator[str]:
         if name in kept and was is not None:
             yield overwritten(now, was)
         elif called(now, step.tensors) != name:
-            yield f"{called(now, step.tensors)}: one object with two names, and no new tensor."
+            yield f"{called(now, step.tensors)}: one object, two names."
         elif kept:
             yield f"{name} is a new tensor; {listed(kept)} {'is' if len(kept) == 1 else 'are'} still the old one."
         else:
@@ -41,14 +41,13 @@ def overwritten(now: TensorState, was: TensorState) -> str:
     said = []
     if now.values is not was.values:
         zeroed = now.values.zeros - was.values.zeros
-        if zeroed == was.values.negatives - now.values.negatives:
-            said.append(f"{zeroed} of {now.values.elements} values {'is' if zeroed == 1 else 'are'} now 0")
-        else:
-            said.append("its values are now others")
+        all_were_negative = zeroed == was.values.negatives - now.values.negatives
+        others = "it has other values"
+        said.append(f"{zeroed} of {now.values.elements} values became 0" if zeroed and all_were_negative else others)
     if now.version != was.version:
-        said.append(f"version {was.version} is now {now.version}")
+        said.append(f"version {now.version}")
     if now.grad_fn != was.grad_fn:
-        said.append(f"grad_fn is now {now.grad_fn_name}")
+        said.append(f"grad_fn {now.grad_fn_name}")
     did = "was overwritten" if now.version != was.version else "changed"
     return f"{now.name} {did}: {', '.join(said)}." if said else f"{now.name} {did}."
 

@@ -50,11 +50,14 @@ SVG = """\
 """The picture in a window, under its title."""
 
 BARE_SVG = (
-    SVG.replace("{width} {height}", "{terminal_width} {terminal_height}")
+    SVG.replace("{width} {height}", "{width} {terminal_height}")
     .replace("{chrome}", '<rect width="100%" height="100%" fill="GROUND"/>')
-    .replace("{terminal_x}, {terminal_y}", "0, 0")
+    .replace("{terminal_x}, {terminal_y}", "{terminal_x}, {terminal_x}")
 )
-"""The picture on its ground and nothing else, for a page or a slide that has a title of its own."""
+"""The picture with a narrow margin and nothing else, for a page or a slide that has a title of its own.
+
+Above the text the margin is that of its left; below it, what is left of the empty line at the end.
+"""
 
 HTML = """\
 <!DOCTYPE html>

@@ -166,11 +166,12 @@ class StepScreen:
             return status_line(keys, "", width)
         on = "go on" if self.at < self.ran or self.at == self.lines else "run"
         back = self.at > self.stops[0]
-        if width < NARROW:
-            keys = f"Space: {on}{'  b: back' if back else ''}  q: end"
-            return status_line(keys, HELP if len(keys) + len(HELP) + 3 <= width else "", width)
-        keys = f"Space or Enter: {on}{'   b: look back' if back else ''}   q: end   {HELP}"
-        return status_line(keys, f"{MARK} just changed", width)
+        marked = f"{MARK} just changed"
+        short = f"Space: {on}{'  b: back' if back else ''}  q: end"
+        long = f"Space or Enter: {on}{'   b: look back' if back else ''}   q: end   {HELP}"
+        forms = ((long, marked), (f"{short}  {HELP}", marked), (short, HELP), (short, ""))
+        left, right = first_fitting(forms, lambda form: sum(map(len, form)) + 3 <= width)
+        return status_line(left, right, width)
 
     def state_and_story(self, width: int, room: int, blank: Lines, render: Render) -> Lines:
         """Render what the last step changed, the tensors, and below them the part's lines so far.
