@@ -12,15 +12,19 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import pytest
 from support.commands import Demo
 from support.processes import COLD, PYTHON, command_environment
 
+from relu_demo.machine.keys import KEYS
 from relu_demo.request import Replay
 from relu_demo.session.sessions import SESSIONS
+from relu_demo.views.keys import ACTIONS, BINDINGS, Action
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 STEP = ["-m", "relu_demo", "--step", "--seed", "7"]
@@ -29,7 +33,7 @@ STYLE = re.compile(r"\x1b\[[\d;]*m")
 SPACE, ENTER, CTRL_C, CTRL_D = " ", "\r", "\x03", "\x04"
 PATIENCE = 60
 
-Seen = Union[str, Callable[[str], Any]]
+Seen = str | Callable[[str], Any]
 """Words on the screen, or what is true of it."""
 
 
@@ -112,9 +116,13 @@ class Desk:
     def go(self, lines: int, of: int = 21) -> str:
         """Goes on until so many lines have run, a key for each step. Gives the screen."""
         while (ran := self.ran(of)) < lines:
-            self.press(SPACE, lambda screen, ran=ran: self.ran(of) > ran)
+            self.press(SPACE, partial(self.is_beyond, ran, of))
         assert ran == lines
         return self.screen
+
+    def is_beyond(self, ran: int, of: int, screen: str) -> bool:
+        """Whether the screen is that after more lines."""
+        return self.ran(of) > ran
 
     def ran(self, of: int) -> int:
         """After how many lines the screen is, that of the verdicts after one more."""
@@ -234,6 +242,109 @@ def test_enter_goes_on_like_space_and_other_keys_do_nothing() -> None:
         person.press("x\x1b[1;5H" + ENTER, " 9 of 14")
         assert ">>> id(o1)" in person.screen
         person.press("  ", " 11 of 14")  # two keys at once are two keys
+
+
+def sequences(action: Action) -> list[str]:
+    """All that terminals send for the keys of an action."""
+    names = [key for key, does in ACTIONS.items() if does is action]
+    return [sent for name in names for sent in KEYS.get(name, (name,))]
+
+
+@posix
+@pytest.mark.versions
+def test_every_key_of_the_table_goes_on_or_back() -> None:
+    on, back = sequences(Action.ON), sequences(Action.BACK)
+    assert {"\x1b[C", "\x1bOB", "\x1b[6~", "n", " ", "\r", "\xe0M"} <= set(on)
+    assert {"\x1bOD", "\x1b[A", "\x1b[5~", "b", "\xe0K"} <= set(back)
+    with desk("--inplace") as person:
+        for forward in on:
+            person.press(forward, "8 of 14 lines have run" if forward == on[0] else "8 of 14")
+            person.press(back[0], "line 7 of 14, 8 have run")
+        for backward in back:
+            person.press(on[0], "8 of 14 lines have run")
+            person.press(backward, "line 7 of 14, 8 have run")
+
+
+@posix
+def test_a_key_held_down_or_cut_in_two_is_as_many_keys_as_were_pressed() -> None:
+    with desk("--inplace") as person:
+        person.press("\x1b[C" * 3, " 10 of 14")
+        person.press("\x1b[D\x1b[D\x1b[6~", "line 9 of 14")
+        os.write(person.leader, b"\x1b[")
+        time.sleep(0.3)
+        person.press("C", " 10 of 14 lines have run")
+        person.press("\x1bOQ\x1b[[B\x1b[15~" + SPACE, " 11 of 14")  # function keys are no letters
+
+
+@posix
+@pytest.mark.versions
+@pytest.mark.parametrize("key", ["s", "S"])
+def test_s_goes_on_to_the_end_of_the_part(key: str) -> None:
+    with desk("--compare") as person:
+        end = person.press(key, " 14 of 21 lines have run")
+        assert "In place and not, side by side: In place " in end
+        assert "next: o1 = conv1(input)" in end
+        person.press("b" * 7, "line 7 of 21")
+        person.press(key, " 14 of 21 lines have run")  # nothing runs again
+        person.press("b" * 3, "line 11 of 21")
+        person.press(key * 2, " 21 of 21 lines have run")
+        person.press(key, "all 21 lines have run")
+        assert person.leave("q") == 0
+
+
+@posix
+@pytest.mark.parametrize(("columns", "lines"), [(80, 24), (60, 20), (40, 24)])
+def test_the_keys_are_listed_and_any_key_leads_back(columns: int, lines: int) -> None:
+    with desk("--inplace", columns=columns, lines=lines) as person:
+        before = person.press(SPACE, "8 of 14")
+        assert "?: keys" in before
+        listed = person.press("?", "any key: back")
+        for binding in BINDINGS:
+            for name in binding.keys:
+                assert re.search(rf"(?:^|[ ,]){re.escape(name)}(?:$|[ ,])", listed, re.MULTILINE), name
+            assert binding.action.value.split()[-1] in listed
+        assert person.press("x", "next: ") == before
+        person.press("?", "any key: back")
+        assert person.press(SPACE, "next: ") == before
+        person.press("?", "any key: back")
+        person.resize(columns + 10, lines)
+        assert person.leave("q") == 0
+
+
+@posix
+def test_the_article_s_weights_are_solved_in_one_step_and_o1_is_pictured() -> None:
+    with desk("--article", "--inplace") as person:
+        assert "next: choose conv1's weights so that o1 has the article's numbers  (8 lines)" in person.screen
+        solved = person.press(SPACE, " 15 of 22 lines have run")
+        assert "conv1.weight is a new tensor." in solved
+        assert "below 0" not in solved
+        o1 = person.press(SPACE, " 16 of 22")
+        assert "o1: 13 of 27 below 0\n-0.1162  0.5905  1.0601 " in o1
+        for number in range(17, 23):
+            screen = person.press(SPACE, f" {number} of 22")
+            assert not re.search(r"^[ *](article|missing|seen|solved)\b", screen, re.MULTILINE)
+            assert not re.search(r"^(article|missing|seen|solved|conv1.weight): ", screen, re.MULTILINE)
+        assert person.press("b" * 7, "line 15 of 22").split("\n")[1:-3] == solved.split("\n")[1:-3]
+
+
+@posix
+@pytest.mark.versions
+@pytest.mark.parametrize("scenario", ["--compare", "--branches", "--article"])
+def test_no_screen_has_an_address_twice(scenario: str) -> None:
+    lines = {"--compare": 21, "--branches": 63, "--article": 29}[scenario]
+    with desk(scenario) as person:
+        while person.ran(lines) < lines:
+            addresses = re.findall(r"\b(?:0x[0-9a-f]{6,}|\d{9,})\b", person.screen)
+            assert addresses
+            assert len(set(addresses)) == len(addresses), person.screen
+            person.go(min(number for number in stops(scenario) if number > person.ran(lines)), of=lines)
+
+
+def stops(scenario: str) -> list[int]:
+    """After how many lines each step of a scenario ends."""
+    name = "session" if scenario == "--article" else scenario[2:]
+    session = SESSIONS[name](Replay(name, 7, article=scenario == "--article"))
+    return [*accumulate(map(len, session.steps))]
 
 
 @posix
