@@ -10,7 +10,7 @@ from enum import Enum
 class Action(Enum):
     """What a key does, in words."""
 
-    ON = "run the next line, or show it again"
+    ON = "run the next step, or show it again"
     BACK = "look back one step (nothing runs again)"
     PART = "go on to the end of this part"
     HELP = "show this list"
