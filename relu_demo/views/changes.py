@@ -29,7 +29,7 @@ def changes(step: Step, earlier: States) -> Iterator[str]:
         yield f"{listed(new)} {'is a new tensor' if len(new) == 1 else 'are new tensors'}."
     gone = [name for name in earlier if name not in step.tensors]
     if gone:
-        yield f"{listed(gone)} no longer {'names' if len(gone) == 1 else 'name'} a tensor."
+        yield f"{listed(gone)} {'is' if len(gone) == 1 else 'are'} gone."
     if step.error is not None:
         yield "PyTorch refused this line."
     elif not step.changed and not gone:

@@ -184,7 +184,7 @@ class StepScreen:
         ran = self.trace.steps[: self.at]
         step, earlier = self.as_one(ran[start:], ran[start - 1].tensors if start else {})
         alone = self.at - start == 1
-        last = render(with_output(step, width) if alone else listed(ran[start:], width))
+        last = render(with_output(step, width) if alone else without_prompts(ran[start:], width))
         reserved = min(len(last), max(1, room // (SHARE if alone else 2)))
         said = render(Text("\n".join(changes(step, earlier)), style="bold" if step.changed else ""))
         said = said[: max(1, room // SHARE)]
@@ -209,19 +209,20 @@ class StepScreen:
 
         That is a session's helpers, and the tensors of a layer (a name with a dot) that the step left alone.
         """
-        changed = {name for each in ran for name in each.changed}
+        gone = earlier.keys() - ran[-1].tensors.keys()
+        touched = gone.union(*(each.changed for each in ran))
 
         def seen(tensors: States) -> States:
             helpers = self.trace.session.helpers
             return {
                 name: state
                 for name, state in tensors.items()
-                if name not in helpers and ("." not in name or name in changed)
+                if name not in helpers and ("." not in name or name in touched)
             }
 
         tensors = seen(ran[-1].tensors)
         output = ran[-1].output if len(ran) == 1 else ""
-        names = tuple(name for name in tensors if name in changed)
+        names = tuple(name for name in tensors if name in touched)
         return replace(ran[-1], output=output, tensors=tensors, changed=names), seen(earlier)
 
     def findings_in(self, room: int, render: Render) -> Lines:
@@ -244,9 +245,9 @@ def with_output(step: Step, width: int) -> Text:
     return Text("\n").join([line, Text(step.output.rstrip("\n"))]) if step.output else line
 
 
-def listed(ran: Sequence[Step], width: int) -> Text:
+def without_prompts(ran: Sequence[Step], width: int) -> Text:
     """Return the lines of one step, without prompts, since what they printed is left out."""
-    lines = [Text.assemble(step.line.source) for step in ran]
+    lines = [Text(step.line.source) for step in ran]
     for text, step in zip(lines, ran, strict=True):
         if step.line.comment and COMMENTS + len(step.line.comment) + 4 <= width:
             text.append(" " * (COMMENTS - len(step.line.source)) + f"  # {step.line.comment}", style="dim italic")

@@ -595,6 +595,17 @@ def test_a_name_that_leads_nowhere_any_more_is_marked() -> None:
 
 
 @posix
+def test_the_gradients_of_a_layer_are_shown_when_they_come_and_when_they_go() -> None:
+    with desk("--branches") as person:
+        came = person.go(15, of=63)
+        assert re.search(r"^\*conv1.weight.grad +\d+ ", came, re.MULTILINE)
+        assert "conv1.weight.grad" not in person.go(17, of=63).partition(">>>")[0]
+        went = person.go(18, of=63)
+        assert re.search(r"^\*conv1.weight.grad +gone$", went, re.MULTILINE)
+        assert "conv1.weight.grad and conv1.bias.grad are gone." in went
+
+
+@posix
 def test_what_a_line_raises_where_it_may_is_shown_once() -> None:
     with desk("--branches") as person:
         screen = person.go(37, of=63)
