@@ -13,7 +13,7 @@ from relu_demo import __version__
 from relu_demo.cli.completion import networks_in_bash
 from relu_demo.cli.options import OPTIONS
 from relu_demo.request import WHOLE, Check, Measure, Replay, Request, Shape, drawn_seed, image, refuse_shape
-from relu_demo.views import TABLES, VIEWS
+from relu_demo.views import PLAIN, TABLES, VIEWS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,13 +43,14 @@ Examples
 class Asked:
     """What the command line asks: the request, and how its report is shown.
 
-    It is shown in the view of that name, on standard output or saved to a file. With `traceback` an error that the
-    user's own network raises is shown with its full traceback.
+    It is shown in the view of that name, on standard output or saved to a file, which is drawn on white if `light`.
+    With `traceback` an error that the user's own network raises is shown with its full traceback.
     """
 
     request: Request
     view: str
     save: Path | None
+    light: bool
     traceback: bool
 
 
@@ -94,6 +95,7 @@ def command(
     train: bool | None,
     traceback: bool,
     save: Path | None,
+    light: bool,
     values: int,
 ) -> Asked:
     """See what nn.ReLU(inplace=True) does to your tensor, and how plain nn.ReLU() differs.
@@ -108,6 +110,8 @@ def command(
         refuse_beside(context, "--article", "shapes", "dtype")
     if view == "step":
         require_terminal()
+    if light:
+        require_colours(save)
     if save:
         require_place(save, view)
         save = save.absolute()  # a network may go to another folder
@@ -120,7 +124,7 @@ def command(
         request = Measure(only(shapes) or Measure.shape, depth, device)
     else:
         request = Replay(scenario, seed, only(shapes) or Replay.shape, device, dtype, article, values)
-    return Asked(request, view, save, traceback)
+    return Asked(request, view, save, light, traceback)
 
 
 def only(shapes: Sequence[tuple[int, ...]]) -> Shape | None:
@@ -183,3 +187,11 @@ def require_place(save: Path, view: str) -> None:
     except OSError as error:
         message = f"'{save}' cannot be written ({error.strerror}); give a file in a folder that you can write to"
         raise click.BadParameter(message, param_hint="'--save'") from error
+
+
+def require_colours(save: Path | None) -> None:
+    """Raise UsageError where --light has no picture to draw on white."""
+    if save is None:
+        raise click.UsageError("--light goes with --save; give for example --save screen.svg --light")
+    if save.suffix.lower() == PLAIN:
+        raise click.UsageError(f"--light colours a picture, and a {PLAIN} file has no colours; save as .svg or .html")

@@ -145,6 +145,7 @@ OPTIONS = (
         metavar="FILE",
         help="Save the screen to FILE, which ends in .svg, .html or .txt, instead of printing it.",
     ),
+    shown("--light", is_flag=True, help="With --save: dark on white, for print and slides."),
     shown(
         "--values",
         type=click.IntRange(0),

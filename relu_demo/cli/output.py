@@ -32,9 +32,12 @@ def deliver(report: AnyReport, view: str) -> None:
             raise
 
 
-def save(report: AnyReport, view: str, path: Path) -> None:
-    """Save the screen of a view to a file, as its ending says. Raise OSError where it cannot be written."""
-    replace(path, file_text(view, report, path.suffix.lower()))
+def save(report: AnyReport, view: str, path: Path, light: bool) -> None:
+    """Save the screen of a view to a file, as its ending says, on white if it is `light`.
+
+    Raise OSError where it cannot be written.
+    """
+    replace(path, file_text(view, report, path.suffix.lower(), light))
     if sys.stderr is not None and sys.stderr.isatty():
         print(f"Saved to {path}", file=sys.stderr)
 

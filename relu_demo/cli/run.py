@@ -64,7 +64,7 @@ def answered(asked: Asked) -> int:
 
         report = answer(asked.request, partial(progress_bar, DOING.get(asked.request.scenario, "")))
     if asked.save:
-        save(report, asked.view, asked.save)
+        save(report, asked.view, asked.save, asked.light)
     else:
         deliver(report, asked.view)
     return 0 if report.ok else 1

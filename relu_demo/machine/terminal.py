@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from relu_demo.machine.keys import keys
+
 if TYPE_CHECKING:
     from types import FrameType
 
     from rich.console import Console, RenderableType
-
-INTERRUPT, ESCAPE = "\x03", "\x1b"
-"""The character of Ctrl-C while keys are read one by one, and the first one of an arrow or function key."""
 
 TERMINATED = 128 + 15
 """The exit code after SIGTERM, as a shell reports it."""
@@ -63,10 +62,11 @@ class Terminal:
         self.drawing = False
 
     def pressed(self) -> Iterator[str]:
-        """Yield each key as it is pressed, until Ctrl-D or the end of the input. Raise KeyboardInterrupt for Ctrl-C.
+        """Yield each key as it is pressed, by its name in `relu_demo.machine.keys.KEYS` or as the character it types.
 
-        An arrow or function key is one string of several characters.
+        End at the end of the input, and at a Ctrl-D that comes alone. Raise KeyboardInterrupt for Ctrl-C.
         """
+        begun = ""
         while True:
             try:
                 typed = click.getchar()
@@ -74,10 +74,11 @@ class Terminal:
                 return
             if not typed:
                 return
-            if INTERRUPT in typed:
+            # Keys that are pressed quickly, or held down, come several at a time, and the last may be cut off.
+            pressed, begun = keys(begun + typed)
+            if "Ctrl-C" in pressed:
                 raise KeyboardInterrupt
-            # Keys that are pressed quickly, or held down, come several at a time.
-            yield from [typed] if typed.startswith(ESCAPE) else typed
+            yield from pressed
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from relu_demo.request import KERNEL, WHOLE, Replay
 from relu_demo.session.lines import BESIDE, MOMENTS, Line, Moment, Part, Session
@@ -13,6 +14,13 @@ O1 = (
     ".4317, -.2480, .2381, -.0314, -.0850, .1920, -.2762, .0338, -.2298",
 )
 """o1 before ReLU as the article prints it: the 3 by 3 numbers of each channel, row by row."""
+
+HELPERS = ("article", "missing", "seen", "solved")
+"""The tensors that the lines of `solving` make on the way."""
+
+PREPARING = "import PyTorch, set the seed, make the layers and the input"
+SOLVING = "choose conv1's weights so that o1 has the article's numbers"
+"""What the lines of the preparation do, in the two steps that they are."""
 
 
 def solving(device: str, placed: str) -> Iterator[tuple[str, str]]:
@@ -46,18 +54,22 @@ def preparation(request: Replay) -> Part:
     """Return the lines that both halves share: seed, layers and input. Default arguments are left out."""
     channels, placed = request.shape[1], placement(request)
     shape = ", ".join(map(str, request.shape))
+    lines = (
+        Line("import torch"),
+        Line("import torch.nn as nn"),
+        Line(f"torch.manual_seed({request.seed})", "with this seed, these numbers"),
+        Line(f"conv1 = nn.Conv2d({channels}, {channels}, kernel_size={KERNEL}{placed})"),
+        Line("rl1 = nn.ReLU(inplace=True)", "will write over what it is given"),
+        Line("rl2 = nn.ReLU()", "will leave what it is given alone"),
+        Line(f"input = torch.randn({shape}{placed})"),
+    )
+    solved = solving(request.device, placed) if request.article else ()
     return Part(
         "preparation",
         "Preparation",
         (
-            Line("import torch"),
-            Line("import torch.nn as nn"),
-            Line(f"torch.manual_seed({request.seed})", "with this seed, these numbers"),
-            Line(f"conv1 = nn.Conv2d({channels}, {channels}, kernel_size={KERNEL}{placed})"),
-            Line("rl1 = nn.ReLU(inplace=True)", "will write over what it is given"),
-            Line("rl2 = nn.ReLU()", "will leave what it is given alone"),
-            Line(f"input = torch.randn({shape}{placed})"),
-            *(Line(*line) for line in solving(request.device, placed) if request.article),
+            *(replace(line, step=PREPARING) for line in lines),
+            *(Line(source, comment, step=SOLVING) for source, comment in solved),
         ),
     )
 
@@ -105,4 +117,4 @@ def article(request: Replay) -> Session:
     """Return the article's session for the request's scenario. Raise KeyError if that is no key of ARTICLE."""
     title, halves = ARTICLE[request.scenario]
     layout = BESIDE if request.scenario == "compare" else MOMENTS
-    return Session(request, title, (preparation(request), *halves), layout)
+    return Session(request, title, (preparation(request), *halves), layout, helpers=HELPERS)

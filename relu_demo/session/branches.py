@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relu_demo.request import KERNEL, Replay
-from relu_demo.session.article import placement, preparation
+from relu_demo.session.article import HELPERS, placement, preparation
 from relu_demo.session.lines import DIFFERENCES, Line, Moment, Part, Session
 
 X, H1, H2 = Moment("x", "x as conv2 reads it"), Moment("h1", "h1"), Moment("h2", "h2")
@@ -100,6 +100,7 @@ def branches(request: Replay) -> Session:
     """
     channels, placed = request.shape[1], placement(request)
     start = preparation(request)
-    conv2 = Line(f"conv2 = nn.Conv2d({channels}, {channels}, kernel_size={KERNEL}, padding=1{placed})")
+    made = f"conv2 = nn.Conv2d({channels}, {channels}, kernel_size={KERNEL}, padding=1{placed})"
+    conv2 = Line(made, step=start.lines[-1].step)
     parts = (Part(start.key, start.title, (*start.lines, conv2)), RIGHT, SILENT, LOUD, *CURES, LEAF)
-    return Session(request, "Two branches that read one tensor", parts, DIFFERENCES, pictured="x")
+    return Session(request, "Two branches that read one tensor", parts, DIFFERENCES, pictured="x", helpers=HELPERS)

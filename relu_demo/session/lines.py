@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 
 from relu_demo.request import Replay
 
@@ -25,13 +26,15 @@ class Line:
     """One line of a session: Python source, and a short comment on its purpose.
 
     The source of a line with a `moment` is the name of a tensor: the moment shows that tensor after the line. A line
-    that `raises` may raise; the session goes on.
+    that `raises` may raise; the session goes on. Lines in a row with the same `step` are one step of the stepping, and
+    the words say what they do; a line without it is a step of its own.
     """
 
     source: str
     comment: str = ""
     moment: Moment | None = None
     raises: bool = False
+    step: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ class Session:
     """The parts that answer a request, whose lines run in order in one namespace.
 
     `layout` tells the views what to show: the MOMENTS of each part, the parts BESIDE each other, or the DIFFERENCES of
-    each part from its reference, with a picture of who reads and who writes the tensor named `pictured`.
+    each part from its reference, with a picture of who reads and who writes the tensor named `pictured`. `helpers` are
+    the names of tensors that only serve to make others.
     """
 
     request: Replay
@@ -65,8 +69,15 @@ class Session:
     parts: tuple[Part, ...]
     layout: str = MOMENTS
     pictured: str = ""
+    helpers: tuple[str, ...] = ()
 
     @property
     def lines(self) -> list[Line]:
         """All lines in order."""
         return [line for part in self.parts for line in part.lines]
+
+    @property
+    def steps(self) -> list[tuple[Line, ...]]:
+        """The lines in order, those of one step together."""
+        numbered = enumerate(self.lines)
+        return [tuple(line for _, line in same) for _, same in groupby(numbered, lambda pair: pair[1].step or pair[0])]

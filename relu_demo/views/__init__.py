@@ -43,8 +43,11 @@ VIEWS: Mapping[str, Format] = {
 }
 """Each view by the name of its option and of its module here, which is imported when asked for: JSON needs no rich."""
 
-ENDINGS = (".svg", ".html", ".txt")
-"""The endings of a file that a screen can be saved to. The last takes the text that a pipe would get."""
+PLAIN = ".txt"
+"""The ending of a file that takes the text that a pipe would get, without colours."""
+
+ENDINGS = (".svg", ".html", PLAIN)
+"""The endings of a file that a screen can be saved to."""
 
 
 class View(Protocol):
@@ -62,13 +65,14 @@ def view_named(name: str) -> View:
     return cast(View, import_module(f"{__name__}.{name}"))
 
 
-def file_text(name: str, report: AnyReport, ending: str) -> str:
-    """Return the text of a file with one of ENDINGS: the screen of the view of that name."""
+def file_text(name: str, report: AnyReport, ending: str, light: bool = False) -> str:
+    """Return the text of a file with one of ENDINGS: the screen of the view of that name, on white if it is `light`."""
     view = view_named(name)
-    if ending == ".txt":
+    if ending == PLAIN:
         text = io.StringIO()
         view.show(report, text)
         return text.getvalue()
     from relu_demo.views.screen import PICTURES
+    from relu_demo.views.themes import DARK, LIGHT
 
-    return PICTURES[ending](view.screen(report), command_line(report.request))
+    return PICTURES[ending](view.screen(report), command_line(report.request), LIGHT if light else DARK)

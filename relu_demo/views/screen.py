@@ -12,7 +12,8 @@ from typing import TextIO
 
 from rich.console import Console, RenderableType
 from rich.segment import Segment, Segments
-from rich.terminal_theme import TerminalTheme
+
+from relu_demo.views.themes import DARK, Theme
 
 WIDTH = 100
 """The width of a screen in a notebook, in columns: what a cell has room for."""
@@ -28,16 +29,6 @@ ASPECT = 0.602
 
 BUTTONS = 16
 """Characters of a picture's width that rich's three buttons take beside the title."""
-
-
-COLOURS = """
-16181d eef0f3
-3c4048 f07178 8cc86e e6be69 69aaf5 e17de1 55c3cd cdd0d6
-808691 ff8b92 a5dc87 f5d282 87beff f096f0 73d7e1 fafafa
-"""
-BACKGROUND, FOREGROUND, *PALETTE = [(r, g, b) for r, g, b in map(bytes.fromhex, COLOURS.split())]
-THEME = TerminalTheme(BACKGROUND, FOREGROUND, PALETTE[:8], PALETTE[8:])
-"""The colours of pictures, with a dark background of their own, so that they are legible on any page."""
 
 SVG = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="TITLE">
@@ -59,6 +50,17 @@ SVG = """\
 </g>
 </svg>
 """.replace("MONOSPACE", MONOSPACE)  # noqa: E501
+"""The picture in a window, under its title."""
+
+BARE_SVG = (
+    SVG.replace("{width} {height}", "{width} {terminal_height}")
+    .replace("{chrome}", '<rect width="100%" height="100%" fill="GROUND"/>')
+    .replace("{terminal_x}, {terminal_y}", "{terminal_x}, {terminal_x}")
+)
+"""The picture with a narrow margin and nothing else, for a page or a slide that has a title of its own.
+
+Above the text the margin is that of its left; below it, what is left of the empty line at the end.
+"""
 
 HTML = """\
 <!DOCTYPE html>
@@ -68,7 +70,7 @@ HTML = """\
 <meta name="viewport" content="width=device-width">
 <title>TITLE</title>
 <style>
-body {{ margin: 1.5em; color: {foreground}; background-color: {background}; }}
+body {{ margin: 1.5em; color: {foreground}; background-color: {background}; print-color-adjust: exact; }}
 pre {{ font: 14px/1.3 MONOSPACE; }}
 pre code {{ font: inherit; }}
 {stylesheet}
@@ -102,8 +104,8 @@ def write(screen: RenderableType, out: TextIO, wrap: bool = True) -> None:
     out.write("\n".join(lines if console.is_terminal else map(str.rstrip, lines)) + "\n")
 
 
-def recorded(screen: RenderableType) -> Console:
-    """Return a console that has recorded the screen in all its colours, or in none if NO_COLOR is set."""
+def recorded(screen: RenderableType, theme: Theme) -> Console:
+    """Return a console that has recorded the screen in the theme's colours, or in none if NO_COLOR is set."""
     console = plain_console(
         file=io.StringIO(),
         width=plain_console().width,
@@ -113,30 +115,32 @@ def recorded(screen: RenderableType) -> Console:
         legacy_windows=False,
         color_system="truecolor",
     )
-    segments = console.render(screen)
+    segments = theme.applied(console.render(screen))
     # rich obeys NO_COLOR only when it writes to a terminal.
     console.print(Segments(Segment.remove_color(segments) if console.no_color else segments))
     console.print()  # rich cuts the last line off at its base line
     return console
 
 
-def svg(screen: RenderableType, title: str) -> str:
-    """Return the screen as a self-contained picture in SVG, under a title."""
-    template = SVG.replace("TITLE", braced(escape(title)))
+def svg(screen: RenderableType, title: str, theme: Theme = DARK) -> str:
+    """Return the screen as a self-contained picture in SVG, under a title if the theme draws a window."""
+    bare = BARE_SVG.replace("GROUND", theme.colours.background_color.hex)
+    template = (SVG if theme.window else bare).replace("TITLE", braced(escape(title)))
     unique = f"relu-demo-{zlib.crc32(title.encode()):08x}"  # for pages that hold several such pictures
-    console = recorded(screen)
+    console = recorded(screen, theme)
     return console.export_svg(
         title=title if len(title) + BUTTONS <= console.width else "",
-        theme=THEME,
+        theme=theme.colours,
         code_format=template,
         font_aspect_ratio=ASPECT,
         unique_id=unique,
     )
 
 
-def html(screen: RenderableType, title: str) -> str:
+def html(screen: RenderableType, title: str, theme: Theme = DARK) -> str:
     """Return the screen as a self-contained page in HTML, under a title."""
-    return recorded(screen).export_html(theme=THEME, code_format=HTML.replace("TITLE", braced(escape(title))))
+    template = HTML.replace("TITLE", braced(escape(title)))
+    return recorded(screen, theme).export_html(theme=theme.colours, code_format=template)
 
 
 def notebook(screen: RenderableType) -> str:
@@ -152,5 +156,5 @@ def braced(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
 
-PICTURES: Mapping[str, Callable[[RenderableType, str], str]] = {".svg": svg, ".html": html}
+PICTURES: Mapping[str, Callable[[RenderableType, str, Theme], str]] = {".svg": svg, ".html": html}
 """The function that draws a picture, by the ending of its file."""

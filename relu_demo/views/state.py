@@ -19,6 +19,9 @@ NAME, NEGATIVE = "tensor", "<0"
 STORAGE = "storage"
 """The title of the cell that is left out first: it seldom changes without another cell."""
 
+PRINTED = "printed below"
+"""What stands in place of an id that the step printed."""
+
 MORE = ("shape", "values")
 """The titles of the cells that a row has only if there is room."""
 
@@ -55,12 +58,21 @@ def gone(name: str) -> Row:
 
 
 def row(now: TensorState, step: Step, earlier: States) -> Row:
-    """Return the row of one tensor. The name is marked if it is new, or if it changed and no other cell shows it."""
+    """Return the row of one tensor. The name is marked if it is new, or if it changed and no other cell shows it.
+
+    No address stands twice on the screen: an id that the step printed is there, and a second name of an object or of a
+    storage refers to the first.
+    """
     was = earlier.get(now.name)
     old = was or now
+    names = list(step.tensors)
+    sharing = [other for other in names[: names.index(now.name)] if step.tensors[other].data_ptr == now.data_ptr]
+    same = [other for other in sharing if step.tensors[other].id == now.id]
+    shown_id = "the same" if same else PRINTED if step.output.strip() == str(now.id) else str(now.id)
+    shown_storage = "the same" if same else f"{sharing[0]}'s" if sharing else f"{now.data_ptr:#014x}"
     facts = {
-        "id": (str(now.id), now.id != old.id),
-        STORAGE: (f"{now.data_ptr:#014x}", now.data_ptr != old.data_ptr),
+        "id": (shown_id, now.id != old.id),
+        STORAGE: (shown_storage, now.data_ptr != old.data_ptr),
         "version": (str(now.version), now.version != old.version),
         "grad_fn": (now.grad_fn_name, now.grad_fn != old.grad_fn),
         # A trace holds equal bits once.

@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TextIO
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.segment import Segment
+from rich.table import Table
 from rich.text import Text
 
-from relu_demo.claims.report import Finding, SessionReport, Verdict
+from relu_demo.claims.report import SessionReport, Verdict
 from relu_demo.replay.trace import Step, Trace
+from relu_demo.views.changes import changes
 from relu_demo.views.claims import VERDICTS, claims
 from relu_demo.views.fitting import first_fitting
-from relu_demo.views.parts import MARK, NARROW, code, header
+from relu_demo.views.keys import BINDINGS, Action
+from relu_demo.views.parts import COMMENTS, MARK, NARROW, code, header
 from relu_demo.views.screen import write
 from relu_demo.views.state import States, layouts, pictures, rows
 
 BAR = "reverse"
 """The style of the first and the last line of the screen."""
 
+HELP = "?: keys"
+"""What the last line says of the key that lists all."""
+
 SHORT = 16
 """Lines of the terminal below which the screen has no blank lines."""
+
+TITLES = (
+    ("id", "the object"),
+    ("storage", "address of its memory"),
+    ("version", "times overwritten"),
+    ("grad_fn", "what backward() runs"),
+    ("<0", "negative values"),
+)
+"""The titles of the table, and what they mean."""
+
+SIGNS = (
+    ("blue, orange", "negative, positive; deeper is larger"),
+    (f"{MARK} and magenta", "just changed"),
+)
+"""How numbers and changes are shown, and what that means."""
 
 SHARE = 3
 """The last line gets at least one in so many of the screen's lines if not all has room."""
@@ -34,16 +56,21 @@ Render = Callable[[RenderableType], Lines]
 
 @dataclass(frozen=True)
 class StepScreen:
-    """The screen after the first `at` lines of a trace, as high as `options.height`; more lines may have run.
+    """The screen after the first `at` lines of a report's session, as high as `options.height`.
 
-    One beyond the last line it shows `findings`, which are empty until all lines have run. `running` says that the
-    next line is being run.
+    More lines may have run. One beyond the last line it shows the findings, which are empty until all lines have run.
+    `running` says that the next step is being run, `listing` that the keys are listed.
     """
 
-    trace: Trace
+    report: SessionReport
     at: int = 0
-    findings: tuple[Finding, ...] = ()
     running: bool = False
+    listing: bool = False
+
+    @property
+    def trace(self) -> Trace:
+        """What has been recorded."""
+        return self.report.trace
 
     @property
     def lines(self) -> int:
@@ -60,6 +87,23 @@ class StepScreen:
         """Whether this is the screen after the last line: the claims."""
         return self.at > self.lines
 
+    @property
+    def stops(self) -> list[int]:
+        """After how many lines each step ends. The last stop, one beyond the last line, is that of the claims."""
+        return [*accumulate(map(len, self.trace.session.steps)), self.lines + 1]
+
+    @property
+    def part_ends(self) -> list[int]:
+        """After how many lines each part ends, and the stop of the claims."""
+        return [*accumulate(len(part.lines) for part in self.trace.session.parts), self.lines + 1]
+
+    def after(self, action: Action) -> int:
+        """Return after how many lines an action leaves the screen. There is nothing to see before the first step."""
+        if action is Action.BACK:
+            return max((stop for stop in self.stops if stop < self.at), default=self.at)
+        ends = self.part_ends if action is Action.PART else self.stops
+        return min((stop for stop in ends if stop > self.at), default=self.at)
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width, height = options.max_width, options.height or options.max_height
 
@@ -70,7 +114,12 @@ class StepScreen:
         foot = [*coming, *render(self.keys(width))]
         blank: Lines = [[]] if height >= SHORT else []
         room = max(0, height - len(head) - len(blank) - len(foot))
-        shown = self.findings_in(room, render) if self.verdicts else self.state_and_story(width, room, blank, render)
+        if self.listing:
+            shown = render(Group(*key_list()))[:room]
+        elif self.verdicts:
+            shown = self.findings_in(room, render)
+        else:
+            shown = self.state_and_story(width, room, blank, render)
         lines = [*head, *shown, *[[]] * (room - len(shown)), *blank, *foot]
         for number, line in enumerate(lines[-height:]):
             if number:
@@ -91,62 +140,99 @@ class StepScreen:
         return status_line(both if len(both) + len(right) + 3 <= width else part.title, right, width)
 
     def coming(self, width: int) -> Text:
-        """Return the line that the next key runs, or shows again, without a prompt, for it has not run."""
-        if self.verdicts:
+        """Return what the next key runs, or shows again, without a prompt, for it has not run."""
+        if self.verdicts or self.listing:
             return Text("")
         if self.at == self.lines:
             return Text("That was the last line. Next: the claims.", style="bold")
-        line = self.trace.session.lines[self.at]
+        lines = self.trace.session.steps[len([stop for stop in self.stops if stop <= self.at])]
         label = "running: " if self.running else "then: " if self.at < self.ran else "next: "
-        text = Text.assemble(label, (line.source, "bold"))
-        if line.comment:
-            gap = "  " if text.cell_len + len(line.comment) + 4 <= width else "\n"
-            text.append(f"{gap}# {line.comment}", style="dim italic")
+        if len(lines) > 1:
+            return Text.assemble(label, (lines[0].step, "bold"), (f"  ({len(lines)} lines)", "dim italic"))
+        text = Text.assemble(label, (lines[0].source, "bold"))
+        if comment := lines[0].comment:
+            gap = "  " if text.cell_len + len(comment) + 4 <= width else "\n"
+            text.append(f"{gap}# {comment}", style="dim italic")
         return text
 
     def keys(self, width: int) -> Text:
         """Return the bar at the bottom: what the keys do."""
         if self.running:
             return status_line("...", "", width)
+        if self.listing:
+            return status_line("any key: back to the session", "", width)
         if self.verdicts:
             keys = "b: back  q: end" if width < NARROW else "b: look back   q or any other key: end"
             return status_line(keys, "", width)
         on = "go on" if self.at < self.ran or self.at == self.lines else "run"
-        if width < NARROW:
-            return status_line(f"Space: {on}{'  b: back' if self.at else ''}  q: end", "", width)
-        keys = f"Space or Enter: {on}{'   b: look back' if self.at else ''}   q: end"
-        return status_line(keys, f"{MARK} just changed", width)
+        back = self.at > self.stops[0]
+        marked = f"{MARK} just changed"
+        short = f"Space: {on}{'  b: back' if back else ''}  q: end"
+        long = f"Space or Enter: {on}{'   b: look back' if back else ''}   q: end   {HELP}"
+        forms = ((long, marked), (f"{short}  {HELP}", marked), (short, HELP), (short, ""))
+        left, right = first_fitting(forms, lambda form: sum(map(len, form)) + 3 <= width)
+        return status_line(left, right, width)
 
     def state_and_story(self, width: int, room: int, blank: Lines, render: Render) -> Lines:
-        """Render the tensors with what the last line changed, and below them the lines that have run."""
+        """Render what the last step changed, the tensors, and below them the part's lines so far.
+
+        A line that printed is there only while it is the last one: its output would be an old state.
+        """
         if not self.at:
             return render(Text("Nothing has run yet.", style="dim"))[:room]
-        steps = self.trace.steps[: self.at]
-        earlier: States = steps[-2].tensors if len(steps) > 1 else {}
-        last = render(with_output(steps[-1], width))
-        reserved = min(len(last), max(1, room // SHARE))
-        most = room - reserved - len(blank)
-        drawn = map(render, layouts(rows(steps[-1], earlier), width))
-        state = first_fitting(drawn, lambda lines: len(lines) <= most)[: max(most, 0)]
+        start = max((stop for stop in self.stops if stop < self.at), default=0)
+        ran = self.trace.steps[: self.at]
+        step, earlier = self.as_one(ran[start:], ran[start - 1].tensors if start else {})
+        alone = self.at - start == 1
+        last = render(with_output(step, width) if alone else without_prompts(ran[start:], width))
+        reserved = min(len(last), max(1, room // (SHARE if alone else 2)))
+        said = render(Text("\n".join(changes(step, earlier)), style="bold" if step.changed else ""))
+        said = said[: max(1, room // SHARE)]
+        most = room - len(said) - reserved - 2 * len(blank)
+        drawn = map(render, layouts(rows(step, earlier), width))
+        state = [*said, *blank, *first_fitting(drawn, lambda lines: len(lines) <= most)[: max(most, 0)]]
         spare = room - reserved - len(state) - 2 * len(blank)
-        for picture in map(render, pictures(steps[-1], earlier, width, spare)):
-            if len(picture) <= spare:
-                state += [*blank, *picture]
-                spare -= len(blank) + len(picture)
+        for more in map(render, pictures(step, earlier, width, spare) if alone else [legend()]):
+            if len(more) <= spare:
+                state += [*blank, *more]
+                spare -= len(blank) + len(more)
         left = max(0, room - len(state) - len(blank))
-        story = render(Group(*(with_output(step, width) for step in steps)))[-left:] if left else []
+        part = max((end for end in self.part_ends if end < self.at), default=0)
+        before = [with_output(each, width) for each in ran[part:start] if not (each.output or each.line.step)]
+        story = [*render(Group(*before)), *last][-left:] if left else []
         if len(last) > left > 0:
-            story = [*last[: left - 1], *render(Text(f"... {len(last) - left + 1} more lines", style="dim"))][:left]
+            story = [*last[: left - 1], *render(Text(f"... {more_lines(len(last) - left + 1)}", style="dim"))][:left]
         return [*state, *blank, *[[]] * (left - len(story)), *story][:room]
+
+    def as_one(self, ran: Sequence[Step], earlier: States) -> tuple[Step, States]:
+        """Return the lines of a step as one, and the tensors before it. Leave out what a learner need not see.
+
+        That is a session's helpers, and the tensors of a layer (a name with a dot) that the step left alone.
+        """
+        gone = earlier.keys() - ran[-1].tensors.keys()
+        touched = gone.union(*(each.changed for each in ran))
+
+        def seen(tensors: States) -> States:
+            helpers = self.trace.session.helpers
+            return {
+                name: state
+                for name, state in tensors.items()
+                if name not in helpers and ("." not in name or name in touched)
+            }
+
+        tensors = seen(ran[-1].tensors)
+        output = ran[-1].output if len(ran) == 1 else ""
+        names = tuple(name for name in tensors if name in touched)
+        return replace(ran[-1], output=output, tensors=tensors, changed=names), seen(earlier)
 
     def findings_in(self, room: int, render: Render) -> Lines:
         """Render the verdicts with their evidence, or a line each if that has no room, those that fail first."""
         lines = []
-        for finding in sorted(self.findings, key=lambda finding: finding.verdict is not Verdict.FAILS):
+        for finding in sorted(self.report.findings, key=lambda finding: finding.verdict is not Verdict.FAILS):
             verdict = (finding.verdict.value, VERDICTS[finding.verdict])
             lines.append(Text.assemble(f"{finding.number:2}  ", verdict, f"  {finding.says}"))
         short = Text("\n", no_wrap=True, overflow="crop").join(lines)
-        forms: list[RenderableType] = [Group(*claims(self.findings)), short]
+        forms: list[RenderableType] = [Group(*claims(self.report.findings)), short]
         return first_fitting(map(render, forms), lambda rendered: len(rendered) <= room)[:room]
 
 
@@ -159,6 +245,37 @@ def with_output(step: Step, width: int) -> Text:
     return Text("\n").join([line, Text(step.output.rstrip("\n"))]) if step.output else line
 
 
+def without_prompts(ran: Sequence[Step], width: int) -> Text:
+    """Return the lines of one step, without prompts, since what they printed is left out."""
+    lines = [Text(step.line.source) for step in ran]
+    for text, step in zip(lines, ran, strict=True):
+        if step.line.comment and COMMENTS + len(step.line.comment) + 4 <= width:
+            text.append(" " * (COMMENTS - len(step.line.source)) + f"  # {step.line.comment}", style="dim italic")
+    return Text("\n").join(lines)
+
+
+def legend() -> Text:
+    """Return what the titles of the table mean, in as few words as do."""
+    return Text("; ".join(f"{word}: {means}" for word, means in TITLES), style="dim")
+
+
+def key_list() -> Iterator[RenderableType]:
+    """Yield the keys, what each does, and what the words of the table mean."""
+    for titled in (
+        [(", ".join(binding.keys), binding.action.value) for binding in BINDINGS],
+        (*TITLES, *SIGNS),
+    ):
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for keys, does in titled:
+            table.add_row(Text(keys, style="bold"), does)
+        yield from ("", table)
+
+
+def more_lines(count: int) -> str:
+    """Return a number of lines in words."""
+    return f"{count} more line{'' if count == 1 else 's'}"
+
+
 def status_line(left: str, right: str, width: int) -> Text:
     """Return a line from edge to edge with words at both ends."""
     room = width - len(right) - 3
@@ -167,7 +284,7 @@ def status_line(left: str, right: str, width: int) -> Text:
 
 def show(report: SessionReport, out: TextIO) -> None:
     """Write what stays on the terminal after stepping: how to see it again, and the verdicts if all lines ran."""
-    session, screen = report.trace.session, StepScreen(report.trace, findings=report.findings)
+    session, screen = report.trace.session, StepScreen(report)
     if screen.ran < screen.lines:
         end: Sequence[RenderableType] = [Text(f"Ended after {screen.ran} of {screen.lines} lines.")]
     else:

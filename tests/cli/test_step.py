@@ -12,6 +12,8 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,10 @@ import pytest
 from support.commands import Demo
 from support.processes import COLD, PYTHON, command_environment
 
+from relu_demo.machine.keys import KEYS
 from relu_demo.request import Replay
 from relu_demo.session.sessions import SESSIONS
+from relu_demo.views.keys import ACTIONS, BINDINGS, Action
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 STEP = ["-m", "relu_demo", "--step", "--seed", "7"]
@@ -28,6 +32,9 @@ PLACED = re.compile(r"\x1b\[(\d+);(\d+)H((?:[^\x1b]|\x1b\[[\d;]*m)*)")
 STYLE = re.compile(r"\x1b\[[\d;]*m")
 SPACE, ENTER, CTRL_C, CTRL_D = " ", "\r", "\x03", "\x04"
 PATIENCE = 60
+
+Seen = str | Callable[[str], Any]
+"""Words on the screen, or what is true of it."""
 
 
 class Desk:
@@ -93,24 +100,34 @@ class Desk:
             assert self.process.poll() is None, f"ended before {what}\n{self.shown}"
             assert time.monotonic() < deadline, f"no {what}\n{self.screen}"
 
-    def see(self, words: str) -> str:
-        """Waits until the screen has these words and a key is waited for. Gives the screen."""
+    def see(self, what: Seen) -> str:
+        """Waits until the screen has these words, or is so, and a key is waited for. Gives the screen."""
         import termios
 
-        self.wait(words, lambda: words in self.screen and not self.modes()[3] & termios.ICANON)
+        is_there = what if callable(what) else lambda screen: what in screen
+        self.wait(str(what), lambda: is_there(self.screen) and not self.modes()[3] & termios.ICANON)
         return self.screen
 
-    def press(self, keys: str, words: str) -> str:
+    def press(self, keys: str, words: Seen) -> str:
         """Presses keys, then waits for words on the screen as `see` does."""
         os.write(self.leader, keys.encode())
         return self.see(words)
 
     def go(self, lines: int, of: int = 21) -> str:
-        """Goes on until so many lines have run, a key for each. Gives the screen."""
-        ran = int(re.findall(r"(\d+) of \d+", self.screen)[0])
-        for number in range(ran + 1, lines + 1):
-            self.press(SPACE, f" {number} of {of}")
+        """Goes on until so many lines have run, a key for each step. Gives the screen."""
+        while (ran := self.ran(of)) < lines:
+            self.press(SPACE, partial(self.is_beyond, ran, of))
+        assert ran == lines
         return self.screen
+
+    def is_beyond(self, ran: int, of: int, screen: str) -> bool:
+        """Whether the screen is that after more lines."""
+        return self.ran(of) > ran
+
+    def ran(self, of: int) -> int:
+        """After how many lines the screen is, that of the verdicts after one more."""
+        found = re.search(rf"(\d+) of {of}\b", self.screen)
+        return int(found[1]) if found else of + 1
 
     def leave(self, keys: str = "") -> int:
         """Presses keys, if any, waits for the end, and gives the exit code."""
@@ -145,7 +162,7 @@ def desk(*options: str, columns: int = 80, lines: int = 24, code: str = "", **en
         arguments = ["-c", f"{code}; import sys; sys.argv[1:] = {[*STEP[2:], *options]}; {run}"]
     person = Desk(arguments, columns, lines, environment)
     try:
-        person.see("next: import torch")
+        person.see("next: ")
         yield person
     finally:
         person.process.kill()
@@ -166,8 +183,8 @@ def session_of(*lines: str) -> str:
 @pytest.mark.versions
 def test_a_key_runs_a_line_and_what_it_changed_is_marked() -> None:
     with desk() as person:
-        assert "0 of 21 lines have run" in person.screen
-        assert ">>>" not in person.screen  # nothing has run, and only what has run stands behind a prompt
+        assert "7 of 21 lines have run" in person.screen
+        assert ">>>" not in person.screen  # what a prompt stands before is shown with what it printed
         made = person.go(8)
         assert re.search(r"^\*o1 +\d+ +0x\w+ +0 +ConvolutionBackward0 +16$", made, re.MULTILINE)
         assert re.search(r"^ input +\d+ ", made, re.MULTILINE)
@@ -177,7 +194,9 @@ def test_a_key_runs_a_line_and_what_it_changed_is_marked() -> None:
         assert "grad_fn=<ConvolutionBackward0>)" in printed
         assert "next: h1 = rl1(o1)  # in place" in printed
         changed = person.go(11)
-        assert re.search(r"^ o1 +(\d+) +0x\w+ +\*1 +\*ReluBackward0 +\*0\n\*h1 is o1 +\1 ", changed, re.MULTILINE)
+        assert re.search(r"^ o1 +(\d+) +0x\w+ +\*1 +\*ReluBackward0 +\*0\n\*h1 is o1 +the same ", changed, re.MULTILINE)
+        assert "o1 was overwritten: 16 of 27 values became 0, version 1, grad_fn ReluBackward0.\n" in changed
+        assert "h1 is o1: one object, two names.\n" in changed
         assert "o1: 16 of 27 below 0, now 0  (* zeroed)" in changed
         assert changed.count("*0.0000") == 16
         again = person.go(15)  # o1 = conv1(input), in the second half
@@ -207,20 +226,125 @@ def test_an_id_is_not_known_before_the_line_that_makes_the_object() -> None:
         person.go(10, of=14)
         seen_before = person.shown
         screen = person.go(12, of=14)
-        ids = re.findall(r"^ (?:o1|h1) +(\d+) ", screen, re.MULTILINE)
-        assert len(set(ids)) == 2
-        assert f">>> id(h1)                                  # the id of o1?\n{ids[1]}\n" in screen
-        assert ids[0] in seen_before
-        assert ids[1] not in seen_before
+        (o1,) = re.findall(r"^ o1 +(\d+) ", screen, re.MULTILINE)
+        (h1,) = re.findall(r">>> id\(h1\) +# the id of o1\?\n(\d+)\n", screen)
+        assert "\n h1     printed below " in screen
+        assert "The id below belongs to h1 alone." in screen
+        assert o1 != h1
+        assert o1 in seen_before
+        assert h1 not in seen_before
 
 
 @posix
 def test_enter_goes_on_like_space_and_other_keys_do_nothing() -> None:
     with desk("--inplace") as person:
-        person.press(ENTER, " 1 of 14")
-        person.press("x\x1b[A" + ENTER, " 2 of 14")
-        assert ">>> import torch.nn as nn" in person.screen
-        person.press("  ", " 4 of 14")  # two keys at once are two keys
+        person.press(ENTER, " 8 of 14")
+        person.press("x\x1b[1;5H" + ENTER, " 9 of 14")
+        assert ">>> id(o1)" in person.screen
+        person.press("  ", " 11 of 14")  # two keys at once are two keys
+
+
+def sequences(action: Action) -> list[str]:
+    """All that terminals send for the keys of an action."""
+    names = [key for key, does in ACTIONS.items() if does is action]
+    return [sent for name in names for sent in KEYS.get(name, (name,))]
+
+
+@posix
+@pytest.mark.versions
+def test_every_key_of_the_table_goes_on_or_back() -> None:
+    on, back = sequences(Action.ON), sequences(Action.BACK)
+    assert {"\x1b[C", "\x1bOB", "\x1b[6~", "n", " ", "\r", "\xe0M"} <= set(on)
+    assert {"\x1bOD", "\x1b[A", "\x1b[5~", "b", "\xe0K"} <= set(back)
+    with desk("--inplace") as person:
+        for forward in on:
+            person.press(forward, "8 of 14 lines have run" if forward == on[0] else "8 of 14")
+            person.press(back[0], "line 7 of 14, 8 have run")
+        for backward in back:
+            person.press(on[0], "8 of 14 lines have run")
+            person.press(backward, "line 7 of 14, 8 have run")
+
+
+@posix
+def test_a_key_held_down_or_cut_in_two_is_as_many_keys_as_were_pressed() -> None:
+    with desk("--inplace") as person:
+        person.press("\x1b[C" * 3, " 10 of 14")
+        person.press("\x1b[D\x1b[D\x1b[6~", "line 9 of 14")
+        os.write(person.leader, b"\x1b[")
+        time.sleep(0.3)
+        person.press("C", " 10 of 14 lines have run")
+        person.press("\x1bOQ\x1b[[B\x1b[15~" + SPACE, " 11 of 14")  # function keys are no letters
+
+
+@posix
+@pytest.mark.versions
+@pytest.mark.parametrize("key", ["s", "S"])
+def test_s_goes_on_to_the_end_of_the_part(key: str) -> None:
+    with desk("--compare") as person:
+        end = person.press(key, " 14 of 21 lines have run")
+        assert "In place and not, side by side: In place " in end
+        assert "next: o1 = conv1(input)" in end
+        person.press("b" * 7, "line 7 of 21")
+        person.press(key, " 14 of 21 lines have run")  # nothing runs again
+        person.press("b" * 3, "line 11 of 21")
+        person.press(key * 2, " 21 of 21 lines have run")
+        person.press(key, "all 21 lines have run")
+        assert person.leave("q") == 0
+
+
+@posix
+@pytest.mark.parametrize(("columns", "lines"), [(80, 24), (60, 20), (40, 24)])
+def test_the_keys_are_listed_and_any_key_leads_back(columns: int, lines: int) -> None:
+    with desk("--inplace", columns=columns, lines=lines) as person:
+        before = person.press(SPACE, "8 of 14")
+        assert "?: keys" in before
+        listed = person.press("?", "any key: back")
+        for binding in BINDINGS:
+            for name in binding.keys:
+                assert re.search(rf"(?:^|[ ,]){re.escape(name)}(?:$|[ ,])", listed, re.MULTILINE), name
+            assert binding.action.value.split()[-1] in listed
+        assert person.press("x", "next: ") == before
+        person.press("?", "any key: back")
+        assert person.press(SPACE, "next: ") == before
+        person.press("?", "any key: back")
+        person.resize(columns + 10, lines)
+        assert person.leave("q") == 0
+
+
+@posix
+def test_the_article_s_weights_are_solved_in_one_step_and_o1_is_pictured() -> None:
+    with desk("--article", "--inplace") as person:
+        assert "next: choose conv1's weights so that o1 has the article's numbers  (8 lines)" in person.screen
+        solved = person.press(SPACE, " 15 of 22 lines have run")
+        assert "conv1.weight is a new tensor." in solved
+        assert "below 0" not in solved
+        o1 = person.press(SPACE, " 16 of 22")
+        assert "o1: 13 of 27 below 0\n-0.1162  0.5905  1.0601 " in o1
+        for number in range(17, 23):
+            screen = person.press(SPACE, f" {number} of 22")
+            assert not re.search(r"^[ *](article|missing|seen|solved)\b", screen, re.MULTILINE)
+            assert not re.search(r"^(article|missing|seen|solved|conv1.weight): ", screen, re.MULTILINE)
+        assert person.press("b" * 7, "line 15 of 22").split("\n")[1:-3] == solved.split("\n")[1:-3]
+
+
+@posix
+@pytest.mark.versions
+@pytest.mark.parametrize("scenario", ["--compare", "--branches", "--article"])
+def test_no_screen_has_an_address_twice(scenario: str) -> None:
+    lines = {"--compare": 21, "--branches": 63, "--article": 29}[scenario]
+    with desk(scenario) as person:
+        while person.ran(lines) < lines:
+            addresses = re.findall(r"\b(?:0x[0-9a-f]{6,}|\d{9,})\b", person.screen)
+            assert addresses
+            assert len(set(addresses)) == len(addresses), person.screen
+            person.go(min(number for number in stops(scenario) if number > person.ran(lines)), of=lines)
+
+
+def stops(scenario: str) -> list[int]:
+    """After how many lines each step of a scenario ends."""
+    name = "session" if scenario == "--article" else scenario[2:]
+    session = SESSIONS[name](Replay(name, 7, article=scenario == "--article"))
+    return [*accumulate(map(len, session.steps))]
 
 
 @posix
@@ -236,7 +360,7 @@ def test_b_looks_back_and_nothing_runs_again(tmp_path: Path) -> None:
         person.press("bb", "line 7 of 10")
         person.press(SPACE + ENTER, "line 9 of 10")
         assert person.press(SPACE, "10 of 10 lines have run") == now
-        person.press("b" * 12, "line 0 of 10")
+        person.press("b" * 12, "line 7 of 10")  # before the first step there is nothing to see
         assert log.read_text() == "x"
 
 
@@ -283,9 +407,9 @@ def test_the_exit_code_is_that_of_the_claims_once_all_has_run() -> None:
 @pytest.mark.parametrize("keys", ["q", "Q", CTRL_D])
 def test_q_ends(keys: str) -> None:
     with desk() as person:
-        person.go(2)
+        person.go(9)
         assert person.leave(keys) == 0
-        assert "Ended after 2 of 21 lines." in person.left_behind
+        assert "Ended after 9 of 21 lines." in person.left_behind
 
 
 @posix
@@ -293,7 +417,7 @@ def test_q_ends(keys: str) -> None:
 @pytest.mark.parametrize("keys", [CTRL_C, "  " + CTRL_C], ids=["alone", "behind others"])
 def test_ctrl_c_gives_the_terminal_back(keys: str) -> None:
     with desk() as person:
-        person.go(5)
+        person.go(9)
         assert person.leave(keys) == 130
         assert person.left_behind.strip() == ""
 
@@ -302,7 +426,7 @@ def test_ctrl_c_gives_the_terminal_back(keys: str) -> None:
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_gives_the_terminal_back(sent: signal.Signals, code: int) -> None:
     with desk() as person:
-        person.go(5)
+        person.go(9)
         person.process.send_signal(sent)
         assert person.leave() == code
         assert person.left_behind.strip() == ""
@@ -348,14 +472,14 @@ def test_a_line_that_raises_gives_the_terminal_back_and_is_one_line_on_stderr() 
 @pytest.mark.parametrize(("columns", "lines"), [(80, 24), (120, 40), (60, 20), (40, 24), (40, 12), (30, 8), (20, 5)])
 def test_every_screen_fits(columns: int, lines: int) -> None:
     with desk("--compare", columns=columns, lines=lines) as person:
-        for number in range(1, 22):
-            screen = person.press(SPACE, f" {number} of 21")
+        for number in range(7, 22):
+            screen = person.press(SPACE, f" {number} of 21") if number > 7 else person.screen
             assert "of 21" in screen.split("\n")[0]
             assert "Space" in screen.split("\n")[-1]
             if number == 11 and lines >= 12:
                 assert re.search(r"\*ReluBackward0", screen)
                 assert "*h1 is o1" in screen
-            if columns >= 40:
+            if columns >= 40 and number > 7:
                 assert ">>> " in screen
         person.press(SPACE, "all" if columns < 30 else "holds")
         places = [(int(row), int(column), STYLE.sub("", text)) for row, column, text in PLACED.findall(person.shown)]
@@ -468,6 +592,17 @@ def test_a_name_that_leads_nowhere_any_more_is_marked() -> None:
     with desk("--inplace", code=session_of("o1 = conv1(input)", "h1 = rl1(o1)", "del o1")) as person:
         screen = person.go(10, of=10)
         assert re.search(r"^\*o1 +gone\n\*h1 +\d+ ", screen, re.MULTILINE)
+
+
+@posix
+def test_the_gradients_of_a_layer_are_shown_when_they_come_and_when_they_go() -> None:
+    with desk("--branches") as person:
+        came = person.go(15, of=63)
+        assert re.search(r"^\*conv1.weight.grad +\d+ ", came, re.MULTILINE)
+        assert "conv1.weight.grad" not in person.go(17, of=63).partition(">>>")[0]
+        went = person.go(18, of=63)
+        assert re.search(r"^\*conv1.weight.grad +gone$", went, re.MULTILINE)
+        assert "conv1.weight.grad and conv1.bias.grad are gone." in went
 
 
 @posix
