@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -93,6 +92,9 @@ def test_the_python_in_the_readme_passes_a_safe_network_and_names_the_fault_of_a
         exec(block, {"model": PreActivation(), "torch": torch})
 
 
-def test_the_readme_names_every_module() -> None:
-    named = set(re.findall(r"`(\w+\.py)`", TEXT))
-    assert {path.name for path in Path(ROOT, "relu_demo").glob("*.py")} - {"__init__.py", "__main__.py"} <= named
+def test_the_readme_names_every_file_and_folder_of_the_package() -> None:
+    named = set(re.findall(r"`(\w+(?:\.py|/))`", TEXT[TEXT.index("## How it is made") :]))
+    package = ROOT / "relu_demo"
+    there = {path.name for path in package.glob("*.py")} | {f"{path.parent.name}/" for path in package.glob("*/*.py")}
+    assert there - named == set()
+    assert named - there == {"state/"}
