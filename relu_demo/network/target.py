@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
-import importlib.util
 import inspect
 import os
 import sys
@@ -17,10 +15,8 @@ from typing import Any
 from torch import nn
 
 from relu_demo.errors import BadInput, NetworkError, words_of
+from relu_demo.machine.imports import all_names_in, import_file, names_in, near, python_files, python_modules
 from relu_demo.sanitizer.frames import is_users
-
-FEW = 8
-"""So many names are all listed."""
 
 ALIKE = 0.8
 """How alike two names are, from 0 to 1, where one may be a slip for the other though nobody's own module has it."""
@@ -44,7 +40,7 @@ def load(target: str) -> nn.Module:
         except KeyboardInterrupt:
             raise
         except AttributeError as error:
-            raise BadInput(f"{source} has no {name!r}{_near(part, *_networks(value))}") from error
+            raise BadInput(f"{source} has no {name!r}{near(part, names_in(value), all_names_in(value))}") from error
         except BaseException as error:  # raised by a property of the user's
             raise NetworkError(said_by(error, f"reading {name}")) from error
     if not isinstance(value, nn.Module):
@@ -58,27 +54,15 @@ def _import_file(path: Path) -> ModuleType:
     if path.is_dir():
         raise BadInput(f"{path} is a folder; give file.py:name or package.module:name")
     if not path.is_file():
-        raise BadInput(f"there is no file {path}{_near(path.name, _python_files(path.parent))}")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None, path
-    assert spec.loader is not None, path
-    module = importlib.util.module_from_spec(spec)
-    before = sys.modules.get(path.stem)
-    # The file may import its neighbours; dataclasses and pickles look their module up by its name.
-    sys.path.insert(0, str(path.resolve().parent))
-    sys.modules[path.stem] = module
+        raise BadInput(f"there is no file {path}{near(path.name, python_files(path.parent))}")
+    sys.path.insert(0, str(path.resolve().parent))  # the file may import its neighbours
     try:
-        spec.loader.exec_module(module)
+        return import_file(path)
+    except KeyboardInterrupt:
+        raise
     except BaseException as error:
-        if before is None:
-            sys.modules.pop(path.stem, None)
-        else:
-            sys.modules[path.stem] = before
-        if isinstance(error, KeyboardInterrupt):
-            raise
         hint = "; give it as package.module:name" if "relative import" in words_of(error) else ""
         raise NetworkError(said_by(error, f"importing {path}") + hint) from error
-    return module
 
 
 def _import_module(name: str) -> ModuleType:
@@ -99,7 +83,7 @@ def _import_module(name: str) -> ModuleType:
 def _not_found(name: str, missing: str, folder: Path) -> str:
     """Return what to say where Python finds no module `missing` on the way to `name`."""
     others = [known for known in {*sys.stdlib_module_names, *sys.modules} if known.count(".") == name.count(".")]
-    close = difflib.get_close_matches(name, _python_modules(folder), n=1)
+    close = difflib.get_close_matches(name, python_modules(folder), n=1)
     close = close or difflib.get_close_matches(name, others, n=1, cutoff=ALIKE)
     if close or "." in missing:
         return f"there is no module {name!r}{f'; did you mean {close[0]}?' if close else ''}"
@@ -139,35 +123,5 @@ def said_by(error: BaseException, doing: str) -> str:
     return f"{doing} raised {': '.join([type(error).__name__, *words])}{place}"
 
 
-def _near(name: str, likely: list[str], others: Sequence[str] = ()) -> str:
-    """Return the end of a message: the names nearest to a wrong one, likely ones first, or all of a few."""
-    for known in (likely, others):
-        close = difflib.get_close_matches(name, known, n=3)
-        if not close:
-            lower = {k.lower(): k for k in known}
-            close = [lower[k] for k in difflib.get_close_matches(name.lower(), list(lower), n=3)]
-        if close:
-            return f"; did you mean {' or '.join(dict.fromkeys(close))}?"
-    return f"; it has {', '.join(sorted(likely))}" if 0 < len(likely) <= FEW else ""
-
-
-def _networks(namespace: Any) -> tuple[list[str], list[str]]:
-    """Return the public names that a namespace itself defines, and all of them, also the imported ones."""
-    if not hasattr(namespace, "__dict__"):
-        return [], []
-    found = [n for n, v in vars(namespace).items() if not n.startswith("_") and not isinstance(v, ModuleType)]
-    own = getattr(namespace, "__name__", None)
-    likely = [n for n in found if getattr(vars(namespace)[n], "__module__", own) == own]
-    return likely or found, found
-
-
 def _article(name: str) -> str:
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
-
-
-def _python_files(folder: Path) -> list[str]:
-    return [p.name for p in folder.glob("*.py") if p.is_file()] if folder.is_dir() else []
-
-
-def _python_modules(folder: Path) -> list[str]:
-    return [p.stem for p in folder.glob("*.py")] + [p.parent.name for p in folder.glob("*/__init__.py")]
