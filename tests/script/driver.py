@@ -1,0 +1,15 @@
+"""A program that runs a target and watches nothing: `python driver.py TARGET ARGUMENTS`."""
+
+import sys
+from contextlib import nullcontext
+
+from relu_demo.errors import BadInput
+from relu_demo.script.run import end, run
+from relu_demo.script.target import find
+
+if __name__ == "__main__":
+    try:
+        ended = run(find(sys.argv[1]), sys.argv[2:], nullcontext())
+    except BadInput as error:
+        sys.exit(f"driver: {error}")
+    end(ended, ended.code)
