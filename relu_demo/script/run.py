@@ -30,6 +30,7 @@ from relu_demo.script.world import LISTS, World, set_modules, shadowed
 
 OURS = str(Path(__file__).parents[1]) + os.sep
 """Where the frames are that no traceback of the user's shows."""
+IMPORT = importlib.import_module.__code__
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,8 @@ def _make_place(target: Target, arguments: Sequence[str]) -> ModuleType:
         sys.path[: 1 if sys.path and sys.path[0] in own else 0] = [folder]
         set_modules(shadowed(folder), {})
     main = sys.modules["__main__"] = _new_main(target, vars(old))
+    if "__mp_main__" in sys.modules:  # set by multiprocessing when it is imported; pickles of its processes name it
+        sys.modules["__mp_main__"] = main
     return main
 
 
@@ -276,7 +279,7 @@ def _users(trace: TracebackType | None) -> TracebackType | None:
         code = trace.tb_frame.f_code
         if not code.co_filename.startswith(OURS):
             # An import by name shows importlib where the statement `import` does not.
-            if kept or not code.co_filename.startswith("<frozen importlib"):
+            if kept or not (code is IMPORT or code.co_filename.startswith("<frozen importlib")):
                 kept.append(trace)
         elif kept and kept[-1].tb_frame.f_code.co_name == "handle_torch_function":
             del kept[-2:]  # and the function of torch that called it, which a mode calls again

@@ -19,14 +19,14 @@ def stdout_for_report() -> Iterator[TextIO]:
     prints goes nowhere.
     """
     _flush()
-    kept = os.dup(1)
     old = sys.__stdout__
-    try:
-        os.dup2(2, 1)
-    except OSError:
+    kept = os.dup(1)
+    if kept == 2:  # standard error is closed
+        kept = os.dup(1)
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
         os.close(nowhere)
+    os.dup2(2, 1)
     # Python buffers by lines only what was a terminal at its start.
     lines = getattr(old, "line_buffering", False)
     _buffer_by_lines(lines or os.isatty(1))

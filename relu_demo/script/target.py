@@ -194,7 +194,7 @@ def _check_module(name: str, to_run: bool = False) -> None:
                 if not package.has_location and os.path.isdir(name):
                     raise _no_script(name)
                 known = [f"{name}.{module}" for module in _modules_of(package)]
-                raise BadInput(f"{name} is a package without __main__{near(f'{name}.main', known)}")
+                raise BadInput(f"{name} is a package without __main__{near('', known)}")
     if spec.origin is not None and _is_python(spec.origin):
         _check_syntax(_read(spec.origin), spec.origin)
     elif to_run:
@@ -202,10 +202,10 @@ def _check_module(name: str, to_run: bool = False) -> None:
 
 
 def _modules_beside(name: str) -> list[str]:
-    """Return the names of the modules of the same package; of a name without dots, of all modules."""
+    """Return the names of the modules of the same package; of a name without dots, in the working directory."""
     package, _, _ = name.rpartition(".")
     if not package:
-        return [*python_modules(Path()), *sys.stdlib_module_names, *sys.modules]
+        return python_modules(Path())
     spec = find_spec(package)
     return [] if spec is None else [f"{package}.{module}" for module in _modules_of(spec)]
 
@@ -222,7 +222,7 @@ def _no_script(name: str) -> BadInput:
         return BadInput(f"there is no file {path}{near(path.name, python_files(path.parent))}")
     if (path / "__main__.py").is_file():
         return BadInput(f"{path} is a folder; give {path / '__main__.py'}")
-    return BadInput(f"{path} is a folder; {GIVE}{near('train.py', python_files(path))}")
+    return BadInput(f"{path} is a folder; {GIVE}")
 
 
 def _read(path: str) -> bytes:

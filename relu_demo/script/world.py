@@ -97,10 +97,14 @@ class World:
 
 
 def set_modules(names: Collection[str], modules: Mapping[str, ModuleType]) -> None:
-    """Have these top-level names, and all below them, loaded in `sys.modules` as they are in `modules`."""
-    for name in [name for name in sys.modules if name.partition(".")[0] in names]:
+    """Have these top-level names, and all below them, loaded in `sys.modules` as they are in `modules`.
+
+    A name keeps its place, in the order of which Python takes modules apart at its end.
+    """
+    new = {name: module for name, module in modules.items() if name.partition(".")[0] in names}
+    for name in [name for name in sys.modules if name.partition(".")[0] in names and name not in new]:
         del sys.modules[name]
-    sys.modules.update({name: module for name, module in modules.items() if name.partition(".")[0] in names})
+    sys.modules.update(new)
 
 
 def shadowed(folder: str) -> set[str]:

@@ -1,5 +1,6 @@
 """A program that runs a target and watches nothing: `python driver.py TARGET ARGUMENTS`."""
 
+import multiprocessing  # noqa: F401 - as torch does, which every watch needs
 import sys
 from contextlib import nullcontext
 

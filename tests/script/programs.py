@@ -182,6 +182,9 @@ import __main__, main
 print(__main__.Point is Point, main.Point is Point)
 """
 
+OF_OURS = ("html", "shlex", "colorsys", "rich", "difflib", "inspect", "dataclasses")
+"""Modules that this program imports, or a report of it."""
+
 PROGRAMS: dict[str, Program] = {
     "place": script(PLACE, "--epochs", "1", "-m", "--", "x y", ""),
     "place in a folder": Program({"sub/main.py": PLACE}, "sub/main.py"),
@@ -253,7 +256,8 @@ PROGRAMS: dict[str, Program] = {
     "fails in exec": script("exec(compile('def f():\\n    1 / 0\\nf()', 'made up', 'exec'))"),
     "fails in json": script("import json\njson.loads('{')"),
     "fails at a last value": script(
-        "import atexit, sys\natexit.register(lambda: print(sys.last_type, sys.last_value, sys.last_traceback.tb_lineno))\n1 / 0"
+        "import atexit, sys\n"
+        "atexit.register(lambda: print(sys.last_type, sys.last_value, sys.last_traceback.tb_lineno))\n1 / 0"
     ),
     "syntax error in a neighbour": script("import neighbour", neighbour="x = 1\ndef f(:\n"),
     "syntax error in eval": script("eval('1 +')"),
@@ -283,7 +287,8 @@ PROGRAMS: dict[str, Program] = {
     ),
     "interrupted": script("print('out')\nraise KeyboardInterrupt"),
     "interrupted by a signal": script(
-        "import os, signal, time\nprint(signal.getsignal(signal.SIGINT))\ndef f():\n    os.kill(os.getpid(), signal.SIGINT)\n"
+        "import os, signal, time\nprint(signal.getsignal(signal.SIGINT))\ndef f():\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    time.sleep(9)\ntry:\n    f()\nfinally:\n    print('cleaned')"
     ),
     "interrupted waiting for threads": script(
@@ -295,7 +300,8 @@ PROGRAMS: dict[str, Program] = {
         "import os, signal, time\nprint('x', flush=True)\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(9)"
     ),
     "own signal handler": script(
-        "import os, signal, sys\nsignal.signal(signal.SIGINT, lambda *a: sys.exit(11))\nos.kill(os.getpid(), signal.SIGINT)\n"
+        "import os, signal, sys\nsignal.signal(signal.SIGINT, lambda *a: sys.exit(11))\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
         "import time; time.sleep(9)"
     ),
     "asyncio": script("import asyncio\nasync def f():\n    await asyncio.sleep(0)\n    1 / 0\nasyncio.run(f())"),
@@ -321,16 +327,19 @@ PROGRAMS: dict[str, Program] = {
         "import logging\nlogging.basicConfig(level=10)\nlogging.info('said')\nlogging.error('x', exc_info=True)"
     ),
     "unittest": script(
-        "import unittest\nclass T(unittest.TestCase):\n    def test(self):\n        self.skipTest('x')\nunittest.main(argv=['x', '-q', '--locals'], verbosity=0, exit=False)\nprint('end')"
+        "import unittest\nclass T(unittest.TestCase):\n    def test(self):\n        self.skipTest('x')\n"
+        "unittest.main(argv=['x', '-q', '--locals'], verbosity=0, exit=False)\nprint('end')"
     ),
     "doctest": script(
-        "def f():\n    '''\n    >>> f()\n    2\n    '''\n    return 1\nimport doctest\nraise SystemExit(doctest.testmod()[0])"
+        "def f():\n    '''\n    >>> f()\n    2\n    '''\n    return 1\nimport doctest\n"
+        "raise SystemExit(doctest.testmod()[0])"
     ),
     "processes fork": script(PROCESSES, "fork"),
     "processes spawn": script(PROCESSES, "spawn", "--watch"),
     "processes forkserver": script(PROCESSES, "forkserver"),
     "processes not joined": script(
-        "import multiprocessing as m, time\ndef f():\n    time.sleep(0.2); print('child', flush=True)\nif __name__ == '__main__':\n"
+        "import multiprocessing as m, time\ndef f():\n    time.sleep(0.2); print('child', flush=True)\n"
+        "if __name__ == '__main__':\n"
         "    m.get_context('fork').Process(target=f).start()\n    print('main ends', flush=True)"
     ),
     "itself as a process": script(
@@ -341,7 +350,8 @@ PROGRAMS: dict[str, Program] = {
     "fork exits": script(FORK.format(child="sys.exit('text')")),
     "fork fails": script(FORK.format(child="1 / 0")),
     "exec": script(
-        "import os, sys\nif len(sys.argv) < 2:\n    os.execv(sys.executable, [*sys.orig_argv, 'again'])\nprint(sys.argv)"
+        "import os, sys\nif len(sys.argv) < 2:\n    os.execv(sys.executable, [*sys.orig_argv, 'again'])\n"
+        "print(sys.argv)"
     ),
     "sources": script(SOURCES),
     "futures are not inherited": script("def f(x: print('evaluated')): pass\nprint(f.__annotations__)", since=(3, 10)),
@@ -352,7 +362,8 @@ PROGRAMS: dict[str, Program] = {
     ),
     "path emptied": script("import sys\nsys.path.clear()\nsys.meta_path.clear()\nsys.argv = None\nprint('x')"),
     "warnings": script(
-        "import warnings\nwarnings.warn('a warning')\nwarnings.warn('old', DeprecationWarning)\nprint(warnings.filters)\n"
+        "import warnings\nwarnings.warn('a warning')\nwarnings.warn('old', DeprecationWarning)\n"
+        "print(warnings.filters)\n"
         "warnings.simplefilter('error')\nwarnings.warn('an error')"
     ),
     "warnings are errors": Program({"main.py": "import warnings; warnings.warn('x')"}, flags=("-W", "error")),
@@ -373,17 +384,16 @@ PROGRAMS: dict[str, Program] = {
     "empty": script(""),
     "doc": script("'''the doc'''\nprint(__doc__)"),
     "relative import": script("from . import neighbour", neighbour=""),
-    "neighbours called like ours": script(
-        "import html, shlex, colorsys, rich, difflib, inspect, dataclasses\n"
-        "print([m.mine for m in (html, shlex, colorsys, rich, difflib, inspect, dataclasses)])\n",
-        **{
-            name: f"print({name!r}, 'of the user'); mine = {name!r}"
-            for name in ("html", "shlex", "colorsys", "rich", "difflib", "inspect", "dataclasses")
-        },
+    "neighbours called like ours": Program(
+        {
+            "main.py": f"import {', '.join(OF_OURS)}\nprint([m.mine for m in ({', '.join(OF_OURS)})])",
+            **{f"{name}.py": f"print({name!r}, 'of the user'); mine = {name!r}" for name in OF_OURS},
+        }
     ),
     "neighbour called like a package": Program(
         {
-            "main.py": "import rich, importlib.util\nprint(rich.__path__, rich.text.x)\nprint(importlib.util.find_spec('rich').origin)",
+            "main.py": "import rich, importlib.util\nprint(rich.__path__, rich.text.x)\n"
+            "print(importlib.util.find_spec('rich').origin)",
             "rich/__init__.py": "from . import text",
             "rich/text.py": "x = 'mine'",
         }
