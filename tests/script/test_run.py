@@ -267,8 +267,6 @@ run.end(ended, ended.code)
 
 @pytest.mark.slow
 def test_the_frames_of_a_mode_are_no_part_of_a_traceback(tmp_path: Path) -> None:
-    folder = written(Program({"main.py": WATCHED, "driver.py": MODE}), tmp_path / "work")
-    flags = ("-W", "ignore")
-    plain = ended(started(Program({}, "main.py", flags=flags), folder))
-    driven = ended(started(Program({}, "main.py", flags=flags), folder, "driver.py"))
-    assert driven == plain
+    program = Program({"main.py": WATCHED, "driver.py": MODE}, flags=("-W", "ignore"))
+    folder = written(program, tmp_path / "work")
+    assert ended(started(program, folder, "driver.py")) == ended(started(program, folder))
