@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from programs import PROGRAMS, Program, script
+from support.programs import PROGRAMS, Program, script
 
-DRIVER = str(Path(__file__).with_name("driver.py"))
+DRIVER = str(Path(__file__).parents[1] / "support" / "script_driver.py")
 ROOT = str(Path(__file__).parents[2])
 STEERING = {"PYTHONWARNINGS", "PYTHONDONTWRITEBYTECODE", "PYTHONSAFEPATH"}
 SLOW = {name for name in PROGRAMS if name.startswith(("processes spawn", "processes forkserver", "threads after"))}

@@ -1,4 +1,4 @@
-"""A program that runs a target and watches nothing: `python driver.py TARGET ARGUMENTS`."""
+"""A program that runs a target and watches nothing: `python script_driver.py TARGET ARGUMENTS`."""
 
 import multiprocessing  # noqa: F401 - as torch does, which every watch needs
 import sys
