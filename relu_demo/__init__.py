@@ -4,6 +4,8 @@ import relu_demo
 
 relu_demo.show("compare", seed=7)                # the demonstrator: a report that shows itself
 relu_demo.check(model, torch.randn(1, 3, 8, 8))  # your own network: is each inplace=True in it safe?
+with relu_demo.watch():                          # your own code: which lines overwrite what a backward needs?
+    loss.backward()
 """
 
 from __future__ import annotations
@@ -11,12 +13,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from relu_demo.api import InplaceError as InplaceError
+    from relu_demo.api import SilentInplaceWarning as SilentInplaceWarning
     from relu_demo.api import check as check
     from relu_demo.api import show as show
+    from relu_demo.api import watch as watch
 
 __version__ = "0.1.0"
 
-__all__ = ["check", "show"]
+__all__ = ["InplaceError", "SilentInplaceWarning", "check", "show", "watch"]
 
 
 def __getattr__(name: str) -> Any:

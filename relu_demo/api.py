@@ -22,12 +22,16 @@ from relu_demo.memory.report import MemoryReport
 from relu_demo.network.report import CheckReport
 from relu_demo.request import LISTED, WHOLE, Measure, Replay, drawn_seed, image
 from relu_demo.session.sessions import SESSIONS
+from relu_demo.watching.error import InplaceError as InplaceError
+from relu_demo.watching.error import SilentInplaceWarning as SilentInplaceWarning
+from relu_demo.watching.report import WatchReport
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
     from relu_demo.views.reports import AnyReport
+    from relu_demo.watching.watch import Watch
 
 SCENARIOS = (*SESSIONS, Measure.scenario)
 """What `show` shows."""
@@ -78,6 +82,11 @@ class ShownMemory(Shown, MemoryReport):
 
 
 @dataclass(frozen=True, repr=False)
+class ShownWatch(Shown, WatchReport):
+    """The report of `watch`."""
+
+
+@dataclass(frozen=True, repr=False)
 class Report(Shown, CheckReport):
     """The report of `check`."""
 
@@ -103,6 +112,21 @@ def check(model: nn.Module, *inputs: Any, train: bool | None = None, **kwargs: A
     from relu_demo.network.check import examine
 
     return Report(**contents(examine(model, inputs, kwargs, train)))
+
+
+def watch() -> Watch:
+    """Return a context manager that watches what its block does: `with relu_demo.watch(): loss.backward()`.
+
+    Raise InplaceError inside the block where PyTorch refuses a write in place, or where a backward needs a tensor that
+    was overwritten: a RuntimeError that begins with PyTorch's own words, with both lines and the cure below them. Warn
+    with SilentInplaceWarning where PyTorch says nothing and numbers are wrong. Its `report` has all of it, then and
+    afterwards.
+
+    Only the thread that enters is watched. Inside another watch it is that one once more.
+    """
+    from relu_demo.watching.watch import Watch
+
+    return Watch(kind=ShownWatch)
 
 
 def show(

@@ -111,8 +111,17 @@ class Check:
             require_sizes(shape)
 
 
-# A new kind of scenario, such as one that watches a script, has its request here.
-Request = Replay | Measure | Check
+@dataclass(frozen=True)
+class Watch:
+    """Watch the script, module or function that `target` names, run with `arguments` as Python would run it."""
+
+    scenario: ClassVar[str] = "watch"
+    target: str
+    arguments: tuple[str, ...] = ()
+
+
+# A new kind of scenario has its request here.
+Request = Replay | Measure | Check | Watch
 
 WORDS: Mapping[str, Callable[[Any], Sequence[str]]] = {
     "target": lambda target: [target],
@@ -123,6 +132,7 @@ WORDS: Mapping[str, Callable[[Any], Sequence[str]]] = {
     "device": lambda device: ["--device", device],
     "dtype": lambda dtype: ["--dtype", dtype],
     "article": lambda article: ["--article"],
+    "arguments": lambda arguments: ["--", *arguments],
     "train": lambda train: ["--train" if train else "--eval"],
 }
 """The words for a field of a request that is not at its default, in the order of the command line.

@@ -16,7 +16,7 @@ import torch
 from relu_demo.claims.report import SessionReport
 from relu_demo.errors import NetworkError, SetupError
 from relu_demo.machine.devices import usable_device, usable_dtype
-from relu_demo.request import Check, Measure, Progress, Replay, Request, sizes
+from relu_demo.request import Check, Measure, Progress, Replay, sizes
 
 if TYPE_CHECKING:
     from relu_demo.memory.report import MemoryReport
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from relu_demo.session.lines import Session
 
 
-def answer(request: Request, progress: Progress) -> SessionReport | MemoryReport | CheckReport:
+def answer(request: Replay | Measure | Check, progress: Progress) -> SessionReport | MemoryReport | CheckReport:
     """Return the report that answers a request. Call `progress(done, of)` while that takes long.
 
     Raise one of the kinds of `relu_demo.errors.Error` if there is no answer.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import CodeType, FrameType
@@ -20,23 +22,36 @@ _INSTALLED = {"site-packages", "dist-packages"}
 _CHECKPOINT = os.path.join(_TORCH, "utils", "checkpoint.py")
 _CALL = nn.Module._call_impl.__code__
 # Before PyTorch 2.0 `apply` is not Python, and has no frame.
+_OPTIMIZER = os.path.join(_TORCH, "optim", "optimizer.py")
+_AUTOGRAD = os.path.join(_TORCH, "autograd") + os.sep
+_ENGINE = {"_engine_run_backward", "backward", "grad"}
+"""The functions of torch.autograd that call the engine, by the names that they have had."""
 _APPLY = getattr(getattr(torch.autograd.Function.apply, "__func__", None), "__code__", None)
 
 
-class Stand(NamedTuple):
+@dataclass(slots=True)
+class Stand:
     """What the frames tell of the running operation."""
 
-    file: str | None
+    file: str | None = None
     """File of the innermost frame of the user's code; None if there is none (the whole way is PyTorch's own)."""
-    line: int | None
-    module: nn.Module | None
+    line: int | None = None
+    code: CodeType | None = None
+    """Code of that frame."""
+    module: nn.Module | None = None
     """The innermost module that is being called."""
-    in_checkpoint: bool
+    in_checkpoint: bool = False
     """Whether a torch.utils.checkpoint runs it, and so runs it again in backward."""
-    applied: str | None
+    applied: str | None = None
     """Name of the innermost autograd.Function that is being applied."""
-    caller: CodeType | None
+    caller: CodeType | None = None
     """Code of the frame that called the function asked for."""
+    optimizer: str | None = None
+    """Class of the optimizer whose `step()` runs; `file` and `line` are then those of its caller."""
+    outputs: Any = None
+    """What the innermost running backward goes back from: a tensor or several; None outside of all backwards."""
+    backward: tuple[str, int] | None = None
+    """File and line of the user's code that called that backward."""
 
     @property
     def saver(self) -> str:
@@ -62,30 +77,115 @@ def stand(outermost: FrameType | None, function: Any = None) -> Stand:
 
     `function`: the running function of torch, a Python function or built-in; its caller is found on the way.
     """
-    file: str | None = None
-    line: int | None = None
-    module: nn.Module | None = None
-    in_checkpoint = False
-    applied: str | None = None
-    caller: CodeType | None = None
+    found = Stand()
     called = getattr(function, "__code__", None)
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        if file is None and is_users(code.co_filename):
-            file, line = code.co_filename, frame.f_lineno
-        elif code is _CALL:
-            module = frame.f_locals["self"] if module is None else module
-        elif code is called:
-            caller = frame.f_back.f_code if caller is None and frame.f_back is not None else caller
-        elif code is _APPLY:
-            applied = frame.f_locals["cls"].__name__ if applied is None else applied
-        elif code.co_filename == _CHECKPOINT:
-            in_checkpoint = True
+        note = _note_for(code)
+        if note is not None:
+            note(found, frame)
+        if code is called and found.caller is None and frame.f_back is not None:
+            found.caller = frame.f_back.f_code
         if frame is outermost:
             break
         frame = frame.f_back
-    return Stand(file, line, module, in_checkpoint, applied, caller)
+    return found
+
+
+def _note_user(found: Stand, frame: FrameType) -> None:
+    if found.code is None:
+        found.file, found.line, found.code = frame.f_code.co_filename, frame.f_lineno, frame.f_code
+    if found.outputs is not None and found.backward is None:
+        found.backward = frame.f_code.co_filename, frame.f_lineno
+
+
+def _note_call(found: Stand, frame: FrameType) -> None:
+    if found.module is None:
+        found.module = frame.f_locals["self"]
+
+
+def _note_apply(found: Stand, frame: FrameType) -> None:
+    if found.applied is None:
+        found.applied = frame.f_locals["cls"].__name__
+
+
+def _note_checkpoint(found: Stand, frame: FrameType) -> None:
+    found.in_checkpoint = True
+
+
+def _note_engine(found: Stand, frame: FrameType) -> None:
+    if found.outputs is None:
+        local = frame.f_locals
+        found.outputs = next((local[name] for name in ("t_outputs", "outputs", "tensors") if name in local), None)
+
+
+def _note_optimizer(found: Stand, frame: FrameType) -> None:
+    arguments = frame.f_locals.get("args")
+    if not arguments or found.optimizer is not None:
+        return
+    # A closure that `step` calls is the user's own code; a `step` of the user's own is an optimizer's.
+    own = vars(type(arguments[0])).get("step")
+    if found.code is None or found.code is getattr(getattr(own, "__wrapped__", own), "__code__", None):
+        found.optimizer = type(arguments[0]).__name__
+        found.file = found.line = found.code = None
+
+
+Note = Callable[[Stand, FrameType], None]
+"""Notes what a frame of one kind tells."""
+
+
+@cache
+def _note_for(code: CodeType) -> Note | None:
+    """Return what to note of a frame that runs this code; None for most of PyTorch's own."""
+    if is_users(code.co_filename):
+        return _note_user
+    if code is _CALL:
+        return _note_call
+    if code is _APPLY:
+        return _note_apply
+    if code.co_filename == _CHECKPOINT:
+        return _note_checkpoint
+    if code.co_filename == _OPTIMIZER and code.co_name == "wrapper":
+        return _note_optimizer
+    return _note_engine if code.co_name in _ENGINE and code.co_filename.startswith(_AUTOGRAD) else None
+
+
+class UserFrame(NamedTuple):
+    """A frame of the user's code."""
+
+    frame: FrameType
+    called_module: bool
+    """Whether it is calling a module whose forward is the user's frame before it."""
+
+
+def user_frames() -> Iterator[UserFrame]:
+    """Yield the frames of the user's code on this thread's stack, the innermost first."""
+    through_module = False
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is _CALL:
+            through_module = True
+        elif is_users(frame.f_code.co_filename):
+            yield UserFrame(frame, through_module)
+            through_module = False
+        frame = frame.f_back
+
+
+def modules_running() -> list[nn.Module]:
+    """Return the modules that this thread is calling, the outermost first."""
+    found: list[nn.Module] = []
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is _CALL:
+            found.append(frame.f_locals["self"])
+        frame = frame.f_back
+    return found[::-1]
+
+
+def is_ours(filename: str) -> bool:
+    """Return whether code of that file is this package's own."""
+    return os.path.abspath(filename).startswith(_OURS)
 
 
 @cache

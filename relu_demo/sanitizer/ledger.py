@@ -125,13 +125,14 @@ class Ledger:
         # A page's weak reference keeps the storage's number from being given to another storage.
         self._pages: dict[int, Page] = {}
         self._look_at = _FEW
-        self._count = 0
+        self.count = 0
+        """Accesses so far: the number of the last one."""
 
     def saved(self, tensor: Tensor, place: Place, call: int | None = None) -> Saved:
         """Note that autograd saves the tensor. Return what its graph must hold."""
-        self._count += 1
+        self.count += 1
         page = self._open(tensor)
-        saved = Saved(tensor, self._count, place, call, page)
+        saved = Saved(tensor, self.count, place, call, page)
         if page is not None:
             page.saved.append(weakref.ref(saved))
             if len(page.saved) > page.look_at:
@@ -158,7 +159,7 @@ class Ledger:
 
     def wrote(self, tensor: Tensor, place: Callable[[], Place], call: int | None = None) -> None:
         """Note that the tensor is written to. `place` is called only if somebody may want to know."""
-        self._count += 1
+        self.count += 1
         page = self._page(tensor)
         if page is None:
             return
@@ -168,7 +169,7 @@ class Ledger:
         while page.writes and (not living or page.writes[0].number < living[0].number):
             page.writes.popleft()
         if living:
-            page.writes.append(Write(self._count, place(), call, region_of(tensor)))
+            page.writes.append(Write(self.count, place(), call, region_of(tensor)))
 
     def read(self, tensor: Tensor, place: Callable[[], Place]) -> None:
         """Note that the tensor is read. `place` is called only if a followed region is."""

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import cache
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
@@ -35,13 +35,23 @@ _EXPOSING = {"numpy", "__array__", "data_ptr", "storage", "untyped_storage", "_t
 """Methods of a tensor that give its memory to code that no mode sees."""
 
 
-class Listener(Protocol):
+class Listener:
     """
     What an observer tells. Each method but `saved`, `unpacked`, `run` and `path_of` may be left as it is.
 
     Tensors may be asked anything that runs no operator: the observer does not watch the listener. A listener must not
     keep one, or it changes what is freed when.
     """
+
+    @property
+    def reads_wanted(self) -> bool:
+        """Whether it wants to hear now of operators, reads, views and shapes too. Of writes it always hears."""
+        return True
+
+    @property
+    def functions_wanted(self) -> bool:
+        """Whether it wants to run the functions of torch that are called now."""
+        return True
 
     def path_of(self, module: nn.Module) -> str:
         """Return the name of a module, for `Place.module`."""
@@ -184,6 +194,11 @@ class Observer:
             self.listener.other_thread(module)
 
 
+@cache
+def _exposes(function: Any) -> bool:
+    return getattr(function, "__name__", "") in _EXPOSING
+
+
 class _Functions(TorchFunctionMode):
     """Knows which function of torch runs, for the names of places, and lets the listener run it."""
 
@@ -195,19 +210,23 @@ class _Functions(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         observer, kwargs = self._observer, kwargs or {}
-        if observer.quiet:
+        listener = observer.listener
+        if observer.quiet or not listener.functions_wanted:
             return func(*args, **kwargs)
-        outer, observer.here = observer.here, Here(observer, func)
+        outer = observer.here
+        here = observer.here = Here(observer, func)
         try:
-            if getattr(func, "__name__", "") in _EXPOSING and args and isinstance(args[0], Tensor):
-                observer.listener.exposed(args[0], observer.here)
-            return observer.listener.run(func, args, kwargs, observer.here)
+            if _exposes(func) and args and isinstance(args[0], Tensor):
+                listener.exposed(args[0], here)
+            return listener.run(func, args, kwargs, here)
         finally:
             observer.here = outer
 
 
 class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every operator that reaches a kernel."""
+
+    supports_higher_order_operators = True
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -222,13 +241,15 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         observer, operator, kwargs = self._observer, operator_of(func), kwargs or {}
+        if not operator.writes and not observer.listener.reads_wanted:
+            return func(*args, **kwargs)
         before, observer.quiet = observer.quiet, True
         try:
             _tell_arguments(observer, operator, args, kwargs)
         finally:
             observer.quiet = before
         result = func(*args, **kwargs)
-        if operator.is_view:
+        if operator.is_view and observer.listener.reads_wanted:
             before, observer.quiet = observer.quiet, True
             try:
                 _tell_views(observer, args, kwargs, result)
@@ -243,6 +264,8 @@ def _tell_arguments(observer: Observer, operator: Operator, args: tuple[Any, ...
     for name, tensor in _tensors_in(args, kwargs):
         if name in operator.writes:
             listener.wrote(tensor, here)
+        elif not listener.reads_wanted:
+            continue
         elif operator.only_shape:
             listener.asked_shape(tensor, here)
         elif not operator.is_view:
@@ -256,12 +279,14 @@ def _tell_views(observer: Observer, args: tuple[Any, ...], kwargs: dict[str, Any
 
 
 def _tensors_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[int | str, Tensor]]:
-    named: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
+    named: Any = [*enumerate(args), *kwargs.items()] if kwargs else enumerate(args)
     for name, value in named:
         if isinstance(value, Tensor):
             yield name, value
         elif isinstance(value, (list, tuple)):
-            yield from ((name, item) for item in value if isinstance(item, Tensor))
+            for item in value:
+                if isinstance(item, Tensor):
+                    yield name, item
 
 
 class Operator:
@@ -287,7 +312,13 @@ class Operator:
         self.only_shape = name.endswith("_like") or name.startswith(("new_", "sym_")) or name == "is_same_size"
 
 
-@cache
+_operators: dict[int, tuple[Any, Operator]] = {}
+"""By `id`, beside the operator itself: its own hash is computed in Python, at each call."""
+
+
 def operator_of(func: Any) -> Operator:
     """Return what an operator (torch.ops.aten.add_.Tensor) does to its arguments."""
-    return Operator(func)
+    known = _operators.get(id(func))
+    if known is None:
+        known = _operators[id(func)] = func, Operator(func)
+    return known[1]

@@ -11,7 +11,9 @@ from relu_demo.claims.report import Finding, SessionReport
 from relu_demo.memory.report import Measurement, MemoryReport
 from relu_demo.network.report import CheckReport
 from relu_demo.replay.trace import Look, Nested, Node, Step, TensorState, TracedPart
-from relu_demo.request import Check, command_line
+from relu_demo.request import Check, Watch, command_line
+from relu_demo.watching.report import Finding as Found
+from relu_demo.watching.report import Site, WatchReport
 
 if TYPE_CHECKING:
     from relu_demo.views.reports import AnyReport
@@ -47,6 +49,8 @@ def document(report: AnyReport) -> dict[str, Any]:
     """Return the report as plain data. Properties have PyTorch's own names."""
     if isinstance(report, CheckReport):
         body = check_document(report)
+    elif isinstance(report, WatchReport):
+        body = watch_document(report)
     else:
         body = memory_document(report) if isinstance(report, MemoryReport) else session_document(report)
     about = {"schema_version": SCHEMA_VERSION, "relu_demo": __version__, "torch": report.torch_version}
@@ -62,6 +66,37 @@ def check_document(report: CheckReport) -> dict[str, Any]:
     """Return what a check was asked on the command line, null for one asked in Python, and what it found."""
     asked = {name: getattr(report.request, name, None) for name in ("target", "seed", "shapes", "dtype")}
     return {"scenario": Check.scenario, **asked, **CheckReport.to_dict(report)}
+
+
+def watch_document(report: WatchReport) -> dict[str, Any]:
+    """Return what a watch was asked, what it found, and how much it looked at."""
+    asked = {name: getattr(report.request, name, None) for name in ("target", "arguments")}
+    return {
+        "scenario": Watch.scenario,
+        **asked,
+        **properties(report, "backwards", "saved", "writes", "remarks"),
+        "findings": list(map(finding, report.findings)),
+        "unwatched": [properties(each, "what", "why") for each in report.unwatched],
+    }
+
+
+def finding(found: Found) -> dict[str, Any]:
+    """Return a fault with its places, its tensor and its cure."""
+    return {
+        "kind": found.kind,
+        "raised_at": site(found.raised_at),
+        "saved_by": site(found.saved_by),
+        "overwritten_by": [{**(site(write.site) or {}), "version": write.version} for write in found.overwritten_by],
+        "tensor": properties(found.tensor, "name", "shape", "dtype", "version"),
+        "cure": properties(found.cure, "says", "tried", "works"),
+        "words": found.words or None,
+        "why": found.why or None,
+    }
+
+
+def site(place: Site | None) -> dict[str, Any] | None:
+    """Return a line of the user's code with the operation that ran there."""
+    return None if place is None else properties(place, "file", "line", "source", "operation", "module")
 
 
 def memory_document(report: MemoryReport) -> dict[str, Any]:

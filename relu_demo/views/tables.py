@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from relu_demo.memory.report import MemoryReport
 from relu_demo.network.report import CheckReport
 from relu_demo.views.screen import notebook, write
+from relu_demo.watching.report import WatchReport
 
 if TYPE_CHECKING:
     from relu_demo.views.reports import AnyReport
@@ -30,6 +31,10 @@ def screen(report: AnyReport) -> RenderableType:
         from relu_demo.views.memory import MemoryScreen
 
         return MemoryScreen(report)
+    if isinstance(report, WatchReport):
+        from relu_demo.views.watch import WatchScreen
+
+        return WatchScreen(report)
     from relu_demo.views.session import SessionScreen
 
     return SessionScreen(report)

@@ -1,0 +1,69 @@
+"""The screen of a watch: each fault with both lines and the cure, and last how much was watched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TextIO
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from relu_demo.views.parts import NARROW
+from relu_demo.views.screen import write
+from relu_demo.watching.report import WatchReport
+from relu_demo.watching.told import Told, grouped, headline, lines_of, seen_in_words, verdict
+
+LABELS = {
+    "saved": "cyan",
+    "made": "cyan",
+    "kept": "cyan",
+    "overwritten": "bold magenta",
+    "cure": "green",
+    "PyTorch": "red",
+}
+"""The style of each line's label. The label tells it without colours."""
+
+
+@dataclass(frozen=True)
+class WatchScreen:
+    """The whole screen of a watch."""
+
+    report: WatchReport
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for finding, others in grouped(self.report.findings):
+            yield Text(headline(finding), style="bold")
+            yield _lines(list(lines_of(finding, others)), options.max_width)
+            yield ""
+        yield from _foot(self.report)
+
+
+def show(report: WatchReport, out: TextIO) -> None:
+    """Write the screen."""
+    write(screen(report), out)
+
+
+def screen(report: WatchReport) -> RenderableType:
+    """Return the screen as rich draws it."""
+    return WatchScreen(report)
+
+
+def _lines(rows: list[Told], width: int) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for row in rows:
+        place = Text.assemble((row.where, "bold"), "  ", row.source) if row.where else Text()
+        below = width < NARROW or place.cell_len + len(row.words) + 16 > width
+        text = place.append("\n" if below else "  ").append(row.words) if row.where else Text(row.words)
+        table.add_row(Text(row.label, style=LABELS.get(row.label, "")), text)
+    return table
+
+
+def _foot(report: WatchReport) -> Iterator[RenderableType]:
+    yield from (Text(f"Worth a look: {remark}") for remark in report.remarks)
+    yield from (Text(f"Not watched: {each.what} ({each.why})") for each in report.unwatched)
+    yield Text(seen_in_words(report), style="dim")
+    yield Text(verdict(report), style="green" if report.ok else "bold red")

@@ -1,0 +1,118 @@
+"""From what a watcher met to what is reported: faults in, findings out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from relu_demo.sanitizer.place import Place
+from relu_demo.tensors.storage import shape_of
+from relu_demo.watching.cures import Case, cure_of
+from relu_demo.watching.hooks import Hooked
+from relu_demo.watching.names import overwritten, site
+from relu_demo.watching.reads import Reread
+from relu_demo.watching.report import OVERWRITTEN, REFUSED, SILENT, Cure, Finding, Overwritten, Write
+from relu_demo.watching.source import calls_in, statement_at
+from relu_demo.watching.watcher import Fault, Overwriting, Refused, Watcher
+
+
+def findings_of(faults: tuple[Fault, ...], watcher: Watcher) -> tuple[Finding, ...]:
+    """Return a finding for each fault that a watcher has met, in the same order."""
+    return tuple(_finding(fault, watcher) for fault in faults)
+
+
+def _finding(fault: Fault, watcher: Watcher) -> Finding:
+    if isinstance(fault, Refused):
+        return _refused(fault, watcher)
+    if isinstance(fault, Hooked):
+        return _hooked(fault)
+    return _reread(fault) if isinstance(fault, Reread) else _overwriting(fault, watcher)
+
+
+def _reread(fault: Reread) -> Finding:
+    writer, read = fault.overwrite.place, Place("read", "", fault.file, fault.line)
+    dtype = str(fault.tensor.dtype).removeprefix("torch.")
+    where = site(writer)
+    case = Case(read, writer, read, fault.name, False, False, True)
+    return Finding(
+        SILENT,
+        Overwritten(fault.name, shape_of(fault.tensor), dtype),
+        site(read),
+        None,
+        (Write(where, 0),) if where is not None else (),
+        Cure(cure_of(case)),
+        why=f"reads {fault.name} after it was overwritten",
+    )
+
+
+def _overwriting(fault: Overwriting, watcher: Watcher) -> Finding:
+    saver, writers = fault.saved.by.place, [write.place for write in fault.writes]
+    tensor = overwritten(fault.tensor, fault.saved.version, saver.module, watcher.modules, writers)
+    is_state = any(tensor.name and tensor.name.startswith(f"{name}.") for _, name in watcher.modules.values())
+    loud = bool(fault.words)
+    first = writers[0] if writers else None
+    case = Case(saver, first, fault.raised_at, tensor.name, is_state, fault.earlier_step, not loud)
+    if first is not None and (first.file, first.line) == (saver.file, saver.line):
+        # One call of an nn.Sequential runs both: its line tells nothing, those of the layers do.
+        saver, writers = _own_line(saver, watcher), [_own_line(writer, watcher) for writer in writers]
+    saver = _line_that_saves(saver, fault.function)
+    sites = [where for writer in writers for where in [site(writer)] if where is not None]
+    return Finding(
+        OVERWRITTEN if loud else SILENT,
+        tensor,
+        site(fault.raised_at),
+        site(saver),
+        tuple(Write(where, fault.saved.version + number) for number, where in enumerate(sites, 1)),
+        Cure(cure_of(case), True if loud and fault.values_kept else None),
+        fault.words,
+    )
+
+
+def _hooked(fault: Hooked) -> Finding:
+    read, where = Place("read", "", *fault.read_at), site(fault.writer)
+    cure = cure_of(Case(read, fault.writer, read, None, False, False, True))
+    other = "keep a clone() in the hook" if fault.kept_at else "a forward pre-hook sees the input before"
+    return Finding(
+        SILENT,
+        Overwritten(fault.name, shape_of(fault.tensor), str(fault.tensor.dtype).removeprefix("torch.")),
+        site(read),
+        site(fault.kept_at),
+        (Write(where, 0),) if where is not None else (),
+        Cure(f"{cure}; or {other}"),
+        why=f"reads {fault.name} after it was overwritten",
+    )
+
+
+def _refused(fault: Refused, watcher: Watcher) -> Finding:
+    at = fault.raised_at
+    tensor = overwritten(fault.tensor, 0, at.module, watcher.modules, [at])
+    says = fault.refusal.cure
+    if fault.runs_out_of_place:
+        says = f"{cure_of(Case(at, at, at, tensor.name, False, False, False))}; or {says}"
+    return Finding(
+        REFUSED,
+        tensor,
+        site(at),
+        site(fault.made_by),
+        (),
+        Cure(says, fault.runs_out_of_place),
+        fault.words,
+        fault.refusal.because,
+    )
+
+
+def _own_line(place: Place, watcher: Watcher) -> Place:
+    """Return the place with the line on which its layer was given to an nn.Sequential, if that was seen."""
+    line = watcher.layers.line_of(watcher.module_named(place.module))
+    return place if line is None else replace(place, file=line[0], line=line[1])
+
+
+def _line_that_saves(place: Place, function: type | None) -> Place:
+    """Return the line of a custom autograd.Function that calls `save_for_backward`, else the place as it is."""
+    for name in ("setup_context", "forward"):
+        code = getattr(getattr(function, name, None), "__code__", None)
+        if code is None:
+            continue
+        statement = statement_at(code.co_filename, code.co_firstlineno)
+        for call in calls_in(statement, "save_for_backward") if statement is not None else ():
+            return replace(place, file=code.co_filename, line=call.lineno)
+    return place

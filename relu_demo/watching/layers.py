@@ -1,0 +1,66 @@
+"""Where the layers of an nn.Sequential stand in the source: their forward has no line of its own there."""
+
+from __future__ import annotations
+
+import ast
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+from torch.nn.modules import module as modules
+
+from relu_demo.sanitizer.frames import stand
+from relu_demo.watching.source import statement_at
+
+Line = tuple[str, int]
+
+
+class Layers:
+    """The line on which each layer was given to an nn.Sequential, of those that are built while it listens."""
+
+    def __init__(self) -> None:
+        self._lines: dict[int, tuple[weakref.ref[nn.Module], Line]] = {}
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Inside the block, note the lines (PyTorch 2.0 and later tell of layers)."""
+        register = getattr(modules, "register_module_module_registration_hook", None)
+        if register is None:
+            yield
+            return
+        handle = register(self._registered)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def line_of(self, module: nn.Module | None) -> Line | None:
+        """Return the file and line on which a layer was given to an nn.Sequential; None where that was not seen."""
+        known = self._lines.get(id(module))
+        return known[1] if known is not None and known[0]() is module else None
+
+    def _registered(self, parent: nn.Module, name: str, module: nn.Module | None) -> None:
+        if not isinstance(parent, nn.Sequential) or module is None:
+            return
+        found = stand(None)
+        if found.file is None or found.line is None:
+            return
+        number = id(module)
+        self._lines[number] = (
+            weakref.ref(module, lambda _: self._lines.pop(number, None)),
+            (
+                found.file,
+                _line_of_argument(found.file, found.line, name),
+            ),
+        )
+
+
+def _line_of_argument(file: str, line: int, name: str) -> int:
+    """Return the line of the layer's own argument in the call that begins at a line; that line where it has none."""
+    statement = statement_at(file, line)
+    for call in ast.walk(statement) if statement is not None and name.isdigit() else ():
+        if isinstance(call, ast.Call) and call.lineno == line and len(call.args) > int(name):
+            before = call.args[: int(name) + 1]
+            return line if any(isinstance(argument, ast.Starred) for argument in before) else before[-1].lineno
+    return line

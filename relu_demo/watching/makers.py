@@ -1,0 +1,96 @@
+"""Which line made a tensor one that must not be written to: several views, an expanded one, a view of a leaf, ..."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from functools import cache, partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from relu_demo.sanitizer.observer import Here
+from relu_demo.sanitizer.place import Place
+from relu_demo.tensors.storage import key_of
+
+_SEVERAL = {
+    "unbind",
+    "chunk",
+    "split",
+    "tensor_split",
+    "hsplit",
+    "vsplit",
+    "dsplit",
+    "split_with_sizes",
+    "unsafe_split",
+}
+_EXPANDING = {"expand", "expand_as", "broadcast_to", "broadcast_tensors", "meshgrid", "cartesian_prod"}
+_VIEWING = {"__getitem__", "select", "narrow", "view", "view_as", "reshape", "t", "transpose", "permute", "squeeze"}
+_VIEWING |= {"unsqueeze", "flatten", "diagonal", "movedim", "detach", "unfold", "as_strided", "swapaxes", "unflatten"}
+_LEAVES = {"requires_grad_", "__set__"}
+
+
+@cache
+def _kind(function: Any) -> str | None:
+    """Return what a function of torch makes that may not be written to; None of most."""
+    name = getattr(function, "__name__", "")
+    if name in _SEVERAL or name in _EXPANDING or name in _LEAVES:
+        return "forbids"
+    return {"__iter__": "iterates"}.get(name, "views" if name in _VIEWING else None)
+
+
+class Makers:
+    """The lines that made tensors which PyTorch may refuse to write to; each is forgotten with its tensor."""
+
+    def __init__(self) -> None:
+        self._of: dict[int, tuple[weakref.ref[Tensor], Place]] = {}
+        self._of_storage: dict[int, Place] = {}
+
+    def remember(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, here: Here) -> Any:
+        """Note where a result was made, if it may not be written to. Return the result, which may be an iterator."""
+        kind = _kind(function)
+        if kind is None and not torch.is_inference_mode_enabled() and "requires_grad" not in kwargs:
+            return result
+        if kind == "iterates":
+            # Each item is a view of its own; the tensor is not iterated over twice.
+            items = list(result)
+            self._note(items, here)
+            return iter(items)
+        if kind == "views" and not torch.is_inference_mode_enabled():
+            base = args[0] if args else None
+            if not isinstance(base, Tensor) or not base.requires_grad or (torch.is_grad_enabled() and not base.is_leaf):
+                return result
+        self._note(result, here)
+        return result
+
+    def of(self, tensor: Tensor) -> Place | None:
+        """Return the line that made a write to the tensor forbidden; None where it was not seen."""
+        known = self._of.get(id(tensor))
+        if known is not None and known[0]() is tensor:
+            return known[1]
+        key = key_of(tensor)
+        return None if key is None else self._of_storage.get(key)
+
+    def _note(self, result: Any, here: Here) -> None:
+        place = here.place("")
+        for tensor in _tensors(result):
+            number = id(tensor)
+            key = key_of(tensor)
+            self._of[number] = weakref.ref(tensor, partial(self._forget, number, key)), place
+            if key is not None:
+                self._of_storage[key] = place
+
+    def _forget(self, number: int, key: int | None, ref: object) -> None:
+        known = self._of.get(number)
+        if known is not None and known[0] is ref:
+            del self._of[number]
+            if key is not None and self._of_storage.get(key) is known[1]:
+                del self._of_storage[key]
+
+
+def _tensors(result: Any) -> Iterator[Tensor]:
+    if isinstance(result, Tensor):
+        yield result
+    elif isinstance(result, (list, tuple)):
+        yield from (item for item in result if isinstance(item, Tensor))

@@ -1,0 +1,129 @@
+"""How the user names things: the operation at a place, and the tensor that was saved there."""
+
+from __future__ import annotations
+
+import ast
+import weakref
+from collections.abc import Iterator, Mapping
+
+from torch import Tensor, nn
+
+from relu_demo.sanitizer.place import Place
+from relu_demo.tensors.storage import key_of, shape_of
+from relu_demo.watching.report import Overwritten, Site
+from relu_demo.watching.source import calls_in, line_of, root, statement_at, statements_at, text_of
+
+AUGMENTED: Mapping[type[ast.operator], tuple[str, ...]] = {
+    ast.Add: ("add", "iadd"),
+    ast.Sub: ("sub", "subtract", "isub"),
+    ast.Mult: ("mul", "multiply", "imul"),
+    ast.Div: ("div", "divide", "true_divide", "itruediv", "idiv"),
+    ast.FloorDiv: ("floor_divide", "ifloordiv"),
+    ast.Mod: ("remainder", "fmod", "imod"),
+    ast.Pow: ("pow", "ipow"),
+    ast.BitAnd: ("bitwise_and", "logical_and", "iand"),
+    ast.BitOr: ("bitwise_or", "logical_or", "ior"),
+    ast.BitXor: ("bitwise_xor", "logical_xor", "ixor"),
+    ast.LShift: ("bitwise_left_shift", "ilshift"),
+    ast.RShift: ("bitwise_right_shift", "irshift"),
+    ast.MatMult: ("matmul", "imatmul"),
+}
+"""The functions of torch, without underscores, that `x += y` and its like become."""
+
+Modules = Mapping[int, tuple["weakref.ref[nn.Module]", str]]
+
+
+def site(place: Place | None) -> Site | None:
+    """Return a place with its line of source and with the operation as the user wrote it; None of None."""
+    if place is None or place.file is None or place.line is None:
+        return None
+    return Site(place.file, place.line, line_of(place.file, place.line), operation(place), place.module)
+
+
+def operation(place: Place) -> str:
+    """Return the operation at a place as the user wrote it: `opt.step()`, `x += y`, `h[i] = y`; else PyTorch's name."""
+    statement = statement_at(place.file, place.line)
+    if statement is None:
+        return place.operation
+    bare = place.operation.strip("_")
+    if isinstance(statement, ast.AugAssign):
+        if bare in AUGMENTED.get(type(statement.op), ()) or bare == "setitem":
+            return text_of(statement)
+    elif bare == "setitem" and isinstance(statement, ast.Assign):
+        return text_of(statement)
+    if place.operation in ("step", "backward"):
+        for call in calls_in(statement, place.operation):
+            return text_of(call)
+    return place.operation
+
+
+def went_backward(file: str, line: int) -> str:
+    """Return the call that goes backward at a line as it is written: `g_loss.backward()`."""
+    statement = statement_at(file, line)
+    for name in ("backward", "grad"):
+        for call in calls_in(statement, name) if statement is not None else ():
+            return text_of(call)
+    return "backward()"
+
+
+def target_of(statement: ast.stmt | None, operation: str) -> ast.expr | None:
+    """Return the expression that a statement writes to: `x` of `x += y`, `h[i]` of `h[i] = y`, `x` of `x.mul_(2)`."""
+    if isinstance(statement, ast.AugAssign):
+        return statement.target
+    if isinstance(statement, ast.Assign) and operation == "__setitem__":
+        return next((target for target in statement.targets if isinstance(target, ast.Subscript)), None)
+    if statement is not None:
+        for call in calls_in(statement, operation):
+            if isinstance(call.func, ast.Attribute) and operation.endswith("_"):
+                return _first_of_chain(call.func.value)
+            if call.args:
+                return call.args[0]
+    return None
+
+
+def _first_of_chain(node: ast.expr) -> ast.expr:
+    """`x[0]` of `x[0].mul_(2).add_(1)`: what methods in place are chained on."""
+    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr.endswith("_"):
+        node = node.func.value
+    return node
+
+
+def overwritten(tensor: Tensor, version: int, owner: str, modules: Modules, writers: list[Place]) -> Overwritten:
+    """
+    Return the tensor by the name that the user gives it.
+
+    A parameter's or a buffer's path if the tensor shares the storage of one (`owner` is the module that saved it, the
+    first to be asked); else the variable that the first write names; else none.
+    """
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    for name, state in _state(owner, modules):
+        if key_of(state) == key_of(tensor):
+            return Overwritten(name, tuple(state.shape), dtype, version)
+    shape, note = shape_of(tensor), ""
+    variable: str | None = None
+    for place in writers[:1]:
+        target = target_of(statement_at(place.file, place.line), place.operation)
+        if target is not None and root(target) is not None:
+            variable = text_of(target)
+    if tensor._base is not None and tensor._base.numel() != tensor.numel():
+        note = f"a view of a tensor of shape {list(tensor._base.shape)}"
+    return Overwritten(variable, shape, dtype, version, note)
+
+
+def _state(owner: str, modules: Modules) -> Iterator[tuple[str, Tensor]]:
+    """Each parameter and buffer of the modules that have run, with its path; those of `owner` first."""
+    alive = [(name, module) for ref, name in modules.values() for module in [ref()] if module is not None]
+    for name, module in sorted(alive, key=lambda pair: pair[0] != owner):
+        for path, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+            yield f"{name}.{path}", tensor
+
+
+def loop_around(place: Place) -> ast.stmt | None:
+    """Return the innermost loop that a place stands in, in its own function; None where there is none."""
+    loop: ast.stmt | None = None
+    for statement in statements_at(place.file, place.line):
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            loop = None
+        elif isinstance(statement, (ast.For, ast.While, ast.AsyncFor)):
+            loop = statement
+    return loop

@@ -1,0 +1,171 @@
+"""
+The silent fault of a forward: a variable is read again after a write in place to what it holds.
+
+PyTorch cannot know which value was meant, and often it is the new one (`x = relu(x)`, `x.mul_(2)` as a statement). A
+read counts as a fault where the source tells: the result of the write was used under another name, or went on as a part
+of an expression, and then the old name is read, not assigned anew. And the values must really be others.
+"""
+
+from __future__ import annotations
+
+import ast
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import CodeType, FrameType
+
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+
+from relu_demo.sanitizer.frames import user_frames
+from relu_demo.sanitizer.observer import Here
+from relu_demo.sanitizer.place import Place
+from relu_demo.tensors.storage import Region, is_gone, key_of, overlap, region_of, weak_ref
+from relu_demo.watching.source import expression_at, statement_at, statements_at
+
+MOST = 64
+"""Writes whose later reads are looked for at a time; the oldest is dropped first."""
+
+MEANT = {"copy_", "fill_", "zero_", "set_", "resize_", "requires_grad_", "__setitem__", "detach_", "share_memory_"}
+"""Functions that nobody calls but to change a tensor; so are those that draw random numbers (`normal_`)."""
+
+DRAWN = {"normal_", "uniform_", "random_", "bernoulli_", "exponential_", "geometric_", "cauchy_", "log_normal_"}
+
+
+@dataclass(frozen=True)
+class Held:
+    """A variable of a frame that held the tensor when it was overwritten."""
+
+    name: str
+    tensor: weakref.ref[Tensor]
+    line: int
+    """The line at which the frame stood."""
+
+
+@dataclass(frozen=True)
+class Overwrite:
+    """A write in place to a tensor that a variable still holds."""
+
+    place: Place
+    storage: StorageWeakRef
+    region: Region | None
+    written: weakref.ref[Tensor]
+    before: Tensor
+    held: dict[CodeType, tuple[Held, ...]]
+
+
+@dataclass(frozen=True)
+class Reread:
+    """A read of such a variable."""
+
+    overwrite: Overwrite
+    tensor: Tensor
+    name: str
+    file: str
+    line: int
+
+
+class Reads:
+    """Remembers writes after which an old name may be read, and finds that read."""
+
+    def __init__(self) -> None:
+        self._of: dict[int, list[Overwrite]] = {}
+
+    @property
+    def pending(self) -> bool:
+        """Whether any write is remembered."""
+        return bool(self._of)
+
+    def wrote(self, tensor: Tensor, here: Here, place: Place) -> None:
+        """Remember a write that is about to happen, if a variable will hold the tensor on."""
+        function = getattr(here.function, "__name__", "")
+        if function in MEANT or function in DRAWN or here.stand.outputs is not None or here.stand.optimizer:
+            return
+        held = dict(_holders(tensor))
+        key = key_of(tensor)
+        if not held or key is None:
+            return
+        if sum(map(len, self._of.values())) >= MOST:
+            self._of.pop(next(iter(self._of)))
+        overwrite = Overwrite(
+            place, weak_ref(tensor), region_of(tensor), weakref.ref(tensor), tensor.detach().clone(), held
+        )
+        self._of.setdefault(key, []).append(overwrite)
+
+    def read(self, tensor: Tensor) -> Reread | None:
+        """Return the fault if an old name is being read; None otherwise."""
+        key = key_of(tensor)
+        known = self._of.get(key) if key is not None else None
+        if not known or key is None:
+            return None
+        if is_gone(known[0].storage):
+            del self._of[key]
+            return None
+        region = region_of(tensor)
+        for overwrite in list(known):
+            if not overlap(region, overwrite.region):
+                continue
+            found = _reread(overwrite)
+            if found is not None:
+                known.remove(overwrite)
+                if not known:
+                    del self._of[key]
+                return found
+        return None
+
+
+def _holders(tensor: Tensor) -> Iterator[tuple[CodeType, tuple[Held, ...]]]:
+    """Yield the variables that hold the tensor, by frame, where the write is not meant to change them."""
+    innermost = True
+    for user in user_frames():
+        frame = user.frame
+        statement = statement_at(frame.f_code.co_filename, frame.f_lineno)
+        meant = isinstance(statement, ast.Expr) and (innermost or not user.called_module)
+        meant = meant or statement is None or isinstance(statement, ast.AugAssign)
+        innermost = False
+        names = tuple(
+            Held(name, weakref.ref(value), frame.f_lineno) for name, value in frame.f_locals.items() if value is tensor
+        )
+        if names and not meant:
+            yield frame.f_code, names
+
+
+def _reread(overwrite: Overwrite) -> Reread | None:
+    for user in user_frames():
+        frame = user.frame
+        for held in overwrite.held.get(frame.f_code, ()):
+            then: Tensor | None = held.tensor()
+            if then is not None and frame.f_locals.get(held.name) is then and _reads(frame, held):
+                return Reread(overwrite, then, held.name, frame.f_code.co_filename, frame.f_lineno)
+    return None
+
+
+def _reads(frame: FrameType, held: Held) -> bool:
+    """Whether the frame's running expression reads the variable, and nothing has assigned it since."""
+    file = frame.f_code.co_filename
+    node = expression_at(frame.f_code, frame.f_lasti)
+    if node is None or held.name not in _operands(node) or frame.f_lineno < held.line:
+        return False
+    then, now = statement_at(file, held.line), statement_at(file, frame.f_lineno)
+    if then is None or now is None or then is now:
+        # In the statement of the write itself only a larger expression reads the old name: x + relu(x).
+        return then is not None and not isinstance(node, ast.Call)
+    scope = next((s for s in reversed(statements_at(file, held.line)) if isinstance(s, ast.FunctionDef)), None)
+    within = ast.walk(scope) if scope is not None else iter(())
+    return not any(
+        then.lineno <= part.lineno < now.lineno and part.id == held.name
+        for part in within
+        if isinstance(part, ast.Name) and isinstance(part.ctx, (ast.Store, ast.Del))
+    )
+
+
+def _operands(node: ast.AST) -> set[str]:
+    """Return the variables that an expression itself reads, not one inside it: `x` of `x + f(y)` and of `g(x)`."""
+    parts: list[ast.AST] = []
+    if isinstance(node, ast.Call):
+        parts = [*node.args, *(keyword.value for keyword in node.keywords)]
+        parts += [node.func.value] if isinstance(node.func, ast.Attribute) else []
+    elif isinstance(node, (ast.BinOp, ast.Compare, ast.UnaryOp, ast.Subscript, ast.Attribute, ast.AugAssign)):
+        parts = [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr)]
+    items = [item for part in parts if isinstance(part, (ast.List, ast.Tuple)) for item in part.elts]
+    return {part.id for part in (*parts, *items) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)}

@@ -1,0 +1,135 @@
+"""The writes in place that PyTorch refuses at once: how it words each, what makes a write forbidden, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from relu_demo.errors import words_of
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One reason for which PyTorch refuses a write in place."""
+
+    key: str
+    words: str
+    """A part of PyTorch's own words by which it is known."""
+    because: str
+    """What made the write forbidden, as the rest of a sentence that begins with the tensor."""
+    cure: str
+
+    def written_to(self, function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
+        """Return the tensor that the refused function was to write to: its `out`, or its first tensor."""
+        tensors = [value for value in (kwargs.get("out"), *args, *kwargs.values()) if isinstance(value, Tensor)]
+        return tensors[0]
+
+
+LEAF = Refusal(
+    "leaf",
+    "a leaf Variable that requires grad is being used in an in-place operation",
+    "is a leaf that requires grad",
+    "edit it under torch.no_grad(), or compute a new tensor",
+)
+LEAF_VIEW = Refusal(
+    "leaf_view",
+    "a view of a leaf Variable that requires grad is being used in an in-place operation",
+    "is a view of a leaf that requires grad",
+    "edit it under torch.no_grad(), or write to a clone()",
+)
+SEVERAL = Refusal(
+    "several",
+    "is the output of a function that returns multiple views",
+    "is one of several views that one call made",
+    "index instead of iterating",
+)
+EXPANDED = Refusal(
+    "expanded",
+    "more than one element of the written-to tensor refers to a single memory location",
+    "was expanded: several of its elements are one in memory",
+    "clone() it after the expansion",
+)
+INFERENCE = Refusal(
+    "inference",
+    "Inplace update to inference tensor outside InferenceMode is not allowed",
+    "was made under torch.inference_mode()",
+    "move the line into the block",
+)
+NO_GRAD = Refusal(
+    "no_grad",
+    "mode and is being modified inplace with grad mode enabled",
+    "is a view that was made without grad",
+    "make the view and write to it in the same mode",
+)
+HOOK = Refusal(
+    "hook",
+    "Output 0 of BackwardHookFunction",
+    "passed a full backward hook",
+    "turn the write off behind the hook, or register a forward hook with a tensor hook in it",
+)
+CUSTOM = Refusal(
+    "custom",
+    "This view was created inside a custom Function",
+    "is a view that a custom autograd.Function returned",
+    "clone() what the Function returns",
+)
+VMAP = Refusal(
+    "vmap",
+    "vmap: inplace arithmetic",
+    "has no batch dimension of vmap, and what is written has one",
+    "compute a new tensor",
+)
+OUT = Refusal(
+    "out",
+    "functions with out=... arguments don't support automatic differentiation",
+    "is given as out=, and an argument requires grad",
+    "leave out= away, or compute under torch.no_grad()",
+)
+REFUSALS = (LEAF_VIEW, LEAF, SEVERAL, EXPANDED, INFERENCE, NO_GRAD, HOOK, CUSTOM, VMAP, OUT)
+"""Every reason that is known, in the order in which PyTorch's words are looked through."""
+
+
+def refusal_in(error: RuntimeError) -> Refusal | None:
+    """Return why PyTorch refused a write; None for every other error."""
+    words = words_of(error)
+    return next((refusal for refusal in REFUSALS if refusal.words in words), None)
+
+
+OPERATORS = {
+    "__iadd__": "__add__",
+    "__isub__": "__sub__",
+    "__imul__": "__mul__",
+    "__itruediv__": "__truediv__",
+    "__idiv__": "__truediv__",
+    "__ifloordiv__": "__floordiv__",
+    "__imod__": "__mod__",
+    "__ipow__": "__pow__",
+    "__iand__": "__and__",
+    "__ior__": "__or__",
+    "__ixor__": "__xor__",
+}
+
+
+def out_of_place(function: Any) -> Any:
+    """Return the function of torch that does the same out of place; None where there is none of that name."""
+    name = str(getattr(function, "__name__", ""))
+    other = OPERATORS.get(name, name[:-1] if name.endswith("_") and not name.endswith("__") else "")
+    return getattr(Tensor, other, None) or getattr(torch, other, None) if other else None
+
+
+def runs_out_of_place(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool | None:
+    """Run a refused function out of place and return whether that runs; None where it has no such form."""
+    switched = {**kwargs, "inplace": False} if kwargs.get("inplace") else kwargs
+    other = function if kwargs.get("inplace") else out_of_place(function)
+    if other is None:
+        return None
+    try:
+        with torch.no_grad():
+            other(*args, **switched)
+    except Exception:
+        return False
+    return True

@@ -1,0 +1,99 @@
+"""What the user wrote at a line: its statement, the statements around it, and the text and names of a part of it."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import islice
+from types import CodeType
+
+WIDEST = 60
+"""Characters of an expression that are quoted; a longer one is cut in the middle."""
+
+
+def line_of(file: str | None, line: int | None) -> str:
+    """Return a line without its indent; empty where its source is not there. A notebook's cells are known by name."""
+    return linecache.getline(file, line).strip() if file and line else ""
+
+
+@lru_cache(maxsize=4096)
+def statements_at(file: str | None, line: int | None) -> tuple[ast.stmt, ...]:
+    """Return the statements that a line is part of, the outermost first; none where the source cannot be read."""
+    tree = parsed(file) if file else None
+    if tree is None or line is None:
+        return ()
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.stmt) and _holds(node, line)]
+    return tuple(sorted(found, key=lambda node: (node.lineno, node.col_offset, -(node.end_lineno or node.lineno))))
+
+
+def statement_at(file: str | None, line: int | None) -> ast.stmt | None:
+    """Return the innermost statement that a line is part of; None where the source cannot be read."""
+    found = statements_at(file, line)
+    return found[-1] if found else None
+
+
+def calls_in(node: ast.AST, name: str) -> Iterator[ast.Call]:
+    """Yield the calls of a function or method of that name: `opt.step()` for `step`."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.Call) and called(part) == name:
+            yield part
+
+
+def called(call: ast.Call) -> str:
+    """Return the last name of what is called: `step` of `opt.step()`; empty where it has none."""
+    function = call.func
+    return (
+        function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+    )
+
+
+def root(node: ast.AST) -> str | None:
+    """Return the variable that an expression starts from: `x` of `x[0].t().mul_(2)`; None if there is none."""
+    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call, ast.Starred)):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else None
+
+
+def text_of(node: ast.AST) -> str:
+    """Return the source of a node in one line, as `ast.unparse` gives it, cut in the middle where it is long."""
+    text = " ".join(ast.unparse(node).split())
+    return text if len(text) <= WIDEST else f"{text[: WIDEST // 2 - 3]} ... {text[3 - WIDEST // 2 :]}"
+
+
+@lru_cache(maxsize=64)
+def parsed(file: str) -> ast.Module | None:
+    """Return the syntax tree of a file or of a notebook's cell; None where its source is not there or is no Python."""
+    text = "".join(linecache.getlines(file))
+    try:
+        return ast.parse(text) if text else None
+    except (SyntaxError, ValueError):
+        return None
+
+
+def _holds(node: ast.stmt, line: int) -> bool:
+    first = min(part.lineno for part in (node, *getattr(node, "decorator_list", ())))
+    return bool(first <= line <= (node.end_lineno or node.lineno))
+
+
+@lru_cache(maxsize=4096)
+def expression_at(code: CodeType, instruction: int) -> ast.AST | None:
+    """
+    Return the expression or statement that an instruction of the user's code evaluates; None where nobody can tell.
+
+    Python tells its exact place from 3.11 on (`code.co_positions`). `instruction` is a frame's `f_lasti`, in bytes.
+    """
+    positions = getattr(code, "co_positions", None)
+    tree = parsed(code.co_filename)
+    if positions is None or tree is None:
+        return None
+    where = next(islice(positions(), instruction // 2, None), None)
+    if where is None or None in where:
+        return None
+    first, last, start, end = where
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.expr, ast.stmt)) and (node.lineno, node.end_lineno) == (first, last):  # noqa: SIM102
+            if (node.col_offset, node.end_col_offset) == (start, end):
+                return node
+    return None

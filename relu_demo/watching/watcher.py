@@ -1,0 +1,312 @@
+"""
+The listener that watches any code: each write over a saved tensor, and each write that PyTorch refuses.
+
+A backward that unpacks a saved tensor whose version counter has moved would raise. Under watch it goes on with the
+values that were saved, which were copied before the write: so every such tensor of that backward is found, and the
+cure is tried at once. At its end the leaves' gradients are put back, and InplaceError is raised.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from relu_demo.errors import first_line
+from relu_demo.sanitizer.frames import Stand, modules_running
+from relu_demo.sanitizer.ledger import Ledger, Saved, Write
+from relu_demo.sanitizer.observer import Here, Listener, Observer
+from relu_demo.sanitizer.place import Place
+from relu_demo.tensors.graph import graph
+from relu_demo.tensors.storage import overlap, region_of
+from relu_demo.watching.hooks import Hooked, Hooks
+from relu_demo.watching.layers import Layers
+from relu_demo.watching.makers import Makers
+from relu_demo.watching.reads import Reads, Reread
+from relu_demo.watching.refusals import HOOK, Refusal, refusal_in, runs_out_of_place
+from relu_demo.watching.words import overwritten_words
+
+MOST_COPIED = 2**28
+"""Bytes of saved tensors that are copied before writes, at most; a fault beyond that is named and not tried."""
+
+
+@dataclass(frozen=True)
+class Overwriting:
+    """A saved tensor that a backward found overwritten."""
+
+    saved: Saved
+    tensor: Tensor
+    writes: tuple[Write, ...]
+    raised_at: Place
+    words: str
+    """PyTorch's own; empty where it says nothing."""
+    values_kept: bool
+    """Whether the backward could go on with the values that were saved."""
+    function: type | None
+    """The custom autograd.Function that saved it; None if it was none."""
+    earlier_step: bool
+    """Whether the same line had gone backward since the tensor was saved: the graph is kept over steps."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A write that PyTorch refused at once."""
+
+    refusal: Refusal
+    tensor: Tensor
+    raised_at: Place
+    made_by: Place | None
+    words: str
+    runs_out_of_place: bool | None
+
+
+Fault = Overwriting | Refused | Reread | Hooked
+
+
+@dataclass
+class Backward:
+    """A running backward that has met a stale tensor."""
+
+    faults: list[Overwriting]
+    gradients: list[tuple[Tensor, Tensor | None, Tensor | None]]
+    """Each leaf, its gradient at that moment, and a copy of it."""
+
+
+@dataclass
+class Seen:
+    """How much a watch has looked at."""
+
+    backwards: int = 0
+    saved: int = 0
+    writes: int = 0
+    unwatched: dict[tuple[str, str], None] = field(default_factory=dict)
+
+
+class Watcher(Listener):
+    """
+    Collects the faults of the code that an observer tells of.
+
+    `found(faults)` is called with all faults of one backward, or with one refused write, and returns the error to
+    raise; for silent ones it may return None.
+    """
+
+    def __init__(self, found: Callable[[tuple[Fault, ...]], Exception | None]) -> None:
+        self.found = found
+        self.seen = Seen()
+        self.ledger = Ledger()
+        self.makers = Makers()
+        self.layers = Layers()
+        self.reads = Reads()
+        self.hooks = Hooks(self.path_of)
+        self.observer = Observer(self)
+        self.modules: dict[int, tuple[weakref.ref[nn.Module], str]] = {}
+        """Each module that has run: itself, and its name, `D.2` (class of the outermost, path below it)."""
+        self._before: weakref.WeakKeyDictionary[Saved, Tensor] = weakref.WeakKeyDictionary()
+        self._copied = 0
+        self._met: weakref.WeakSet[Saved] = weakref.WeakSet()
+        self._running: dict[int, Backward] = {}
+        self._task = -1
+        self.stepping = 0
+        """How many optimizers' steps run, one in another."""
+        self._went_backward: dict[tuple[str, int] | None, tuple[int, int]] = {}
+        """For each line that goes backward, the ledger's count when it last began, and when it did before that."""
+
+    @property
+    def reads_wanted(self) -> bool:
+        """Whether a read may be one of an overwritten value."""
+        return self.reads.pending or self.hooks.pending
+
+    @property
+    def functions_wanted(self) -> bool:
+        """Whether the functions of torch that run now are the user's: an optimizer's are told by its step."""
+        return not self.stepping
+
+    def path_of(self, module: nn.Module) -> str:
+        """Return the module's name: class of the outermost module that runs, and the path below it."""
+        known = self.modules.get(id(module))
+        if known is None or known[0]() is not module:
+            outermost = next(iter(modules_running()), module)
+            for path, inner in outermost.named_modules():
+                name = type(outermost).__name__ + (f".{path}" if path else "")
+                self.modules.setdefault(id(inner), (weakref.ref(inner), name))
+            self.modules.setdefault(id(module), (weakref.ref(module), type(module).__name__))
+            known = self.modules[id(module)]
+            if known[0]() is not module:
+                known = self.modules[id(module)] = weakref.ref(module), type(module).__name__
+        return known[1]
+
+    def module_named(self, name: str) -> nn.Module | None:
+        """Return the module that has run under a name; None if none did, or it is gone."""
+        return next((module for ref, known in self.modules.values() if known == name for module in [ref()]), None)
+
+    def saved(self, tensor: Tensor, place: Place) -> Saved:
+        """Note a saved tensor."""
+        self.seen.saved += 1
+        if place.operation == "checkpoint":
+            self.unwatched("torch.utils.checkpoint", "what it runs again in backward is not watched")
+        return self.ledger.saved(tensor, place)
+
+    def wrote(self, tensor: Tensor, here: Here) -> None:
+        """Note a write, and copy the saved tensors that it is about to reach."""
+        self.seen.writes += 1
+        self._look_for_old_names(tensor, here)
+        self.hooks.wrote(tensor, lambda: here.place("write"))
+        living = self.ledger.saved_of(tensor)
+        if not living:
+            return
+        region = region_of(tensor)
+        for ref in living:
+            saved = ref()
+            if saved is None or saved.tensor is None or saved in self._before or saved.is_stale:
+                continue
+            size = saved.tensor.numel() * saved.tensor.element_size()
+            if self._copied + size <= MOST_COPIED and overlap(region, region_of(saved.tensor)):
+                self._before[saved] = saved.tensor.detach().clone()
+                self._copied += size
+                weakref.finalize(saved, self._forget, size)
+        self.ledger.wrote(tensor, lambda: self._place(here.stand, here.place("write")))
+
+    def _look_for_old_names(self, tensor: Tensor, here: Here) -> None:
+        if here.function is None or self.stepping or (tensor.is_leaf and tensor.requires_grad):
+            return
+        self.reads.wrote(tensor, here, here.place("write"))
+
+    def read(self, tensor: Tensor, here: Here) -> None:
+        """Look whether a variable is read that was overwritten in place meanwhile."""
+        hooked = self.hooks.read(tensor, lambda: here.stand)
+        if hooked is not None:
+            self._raise((hooked,), None)
+        found = self.reads.read(tensor)
+        if found is not None:
+            written = found.overwrite.written()
+            if written is None or not same_bits(found.overwrite.before, written):
+                self._raise((found,), None)
+
+    def _forget(self, size: int) -> None:
+        self._copied -= size
+
+    def _place(self, stand: Stand, place: Place) -> Place:
+        return Place("step", stand.optimizer, place.file, place.line) if stand.optimizer else place
+
+    def other_thread(self, module: nn.Module) -> None:
+        """Note that a module ran where nothing is seen."""
+        self.unwatched(type(module).__name__, "ran in another thread")
+
+    def unwatched(self, what: str, why: str) -> None:
+        """Note what ran where nothing is seen."""
+        self.seen.unwatched[what, why] = None
+
+    def run(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], here: Here) -> Any:
+        """Run a function of torch; note what makes a tensor that must not be written to, and a refused write."""
+        try:
+            result = function(*args, **kwargs)
+        except RuntimeError as error:
+            refusal = refusal_in(error)
+            if refusal is None:
+                raise
+            tensor = refusal.written_to(function, args, kwargs)
+            place = self._place(here.stand, here.place(""))
+            made_by = self.hooks.registered(tensor) if refusal is HOOK else self.makers.of(tensor)
+            again = runs_out_of_place(function, args, kwargs)
+            fault = Refused(refusal, tensor, place, made_by, first_line(error), again)
+            self._raise((fault,), error)
+            raise
+        return self.makers.remember(function, args, kwargs, result, here)
+
+    def unpacked(self, saved: Saved) -> Tensor:
+        """Return a saved tensor to a backward: where it was overwritten, the values that were saved."""
+        task = torch._C._current_graph_task_id()
+        if task != self._task and task >= 0:
+            self._begin(task)
+        tensor = self.ledger.unpacked(saved)
+        before = self._before.get(saved)
+        if saved.is_stale:
+            return self._met_stale(task, saved, tensor, before)
+        if before is not None and saved not in self._met and not same_bits(before, tensor):
+            self._met.add(saved)
+            self._raise((self._overwriting(saved, tensor, loud=False),), None)
+        return tensor
+
+    def _begin(self, task: int) -> None:
+        self.seen.backwards += 1
+        self._task = task
+        where = self.observer.stand(None).backward
+        self._went_backward[where] = self.ledger.count, self._went_backward.get(where, (-1, -1))[0]
+
+    def _met_stale(self, task: int, saved: Saved, tensor: Tensor, before: Tensor | None) -> Tensor:
+        fault = self._overwriting(saved, tensor, loud=True)
+        if task < 0:  # somebody looks at a node of the graph
+            raise RuntimeError(fault.words)
+        backward = self._running.get(task)
+        if backward is None:
+            backward = self._running[task] = Backward([], leaves_of(self.observer.stand(None)))
+            if fault.values_kept:
+                torch.autograd.Variable._execution_engine.queue_callback(lambda: self._end(task))
+        if saved not in self._met:
+            self._met.add(saved)
+            backward.faults.append(fault)
+        if before is None:
+            del self._running[task]
+            self._raise(tuple(backward.faults), RuntimeError(fault.words))
+        assert before is not None
+        return before
+
+    def _end(self, task: int) -> None:
+        """Put the gradients back at the end of a backward that PyTorch would not have ended, and raise."""
+        backward = self._running.pop(task)
+        quiet, self.observer.quiet = self.observer.quiet, True
+        try:
+            with torch.no_grad():
+                for leaf, gradient, copy in backward.gradients:
+                    if gradient is not None and copy is not None:
+                        gradient.copy_(copy)
+                    leaf.grad = gradient
+        finally:
+            self.observer.quiet = quiet
+        self._raise(tuple(backward.faults), RuntimeError(backward.faults[0].words))
+
+    def _overwriting(self, saved: Saved, tensor: Tensor, loud: bool) -> Overwriting:
+        stand = self.observer.stand(None)
+        file, line = stand.backward or (stand.file, stand.line)
+        began = self._went_backward.get(stand.backward, (-1, -1))
+        words = overwritten_words(tensor, saved, saved.version) if loud else ""
+        return Overwriting(
+            saved,
+            tensor,
+            self.ledger.writes_since(saved),
+            Place("backward", "", file, line),
+            words,
+            saved in self._before,
+            getattr(_running_node(), "_forward_cls", None),
+            began[1] > saved.by.number,
+        )
+
+    def _raise(self, faults: tuple[Fault, ...], instead_of: Exception | None) -> None:
+        """Tell what was found, and raise what is to be raised for it."""
+        error = self.found(faults)
+        if error is not None:
+            raise error from None
+        if instead_of is not None:
+            raise instead_of
+
+
+def _running_node() -> Any:
+    """Return the node of the graph whose backward runs; None where this PyTorch does not tell."""
+    return getattr(torch._C, "_current_autograd_node", lambda: None)()
+
+
+def leaves_of(stand: Stand) -> list[tuple[Tensor, Tensor | None, Tensor | None]]:
+    """Return each leaf of the running backward's graph, its gradient, and a copy of that."""
+    outputs = (stand.outputs,) if isinstance(stand.outputs, Tensor) else stand.outputs or ()
+    leaves = [node.variable for node in graph(outputs) if hasattr(node, "variable")]
+    return [(leaf, leaf.grad, None if leaf.grad is None else leaf.grad.detach().clone()) for leaf in leaves]
+
+
+def same_bits(a: Tensor, b: Tensor) -> bool:
+    """Return whether two tensors of one shape have the same values; two NaNs are the same."""
+    with torch.no_grad():
+        return bool(((a == b) | ((a != a) & (b != b))).all())

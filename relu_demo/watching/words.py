@@ -1,0 +1,67 @@
+"""PyTorch's own words for a saved tensor that was overwritten, as it would say them if nobody watched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+BEGINNING = "one of the variables needed for gradient computation has been modified by an inplace operation"
+"""How they begin in every version of PyTorch."""
+
+_RESULTS = re.compile(r"(result|output|out)\d*$")
+"""How PyTorch names what a node saved of its own results (tools/autograd/derivatives.yaml)."""
+
+
+def overwritten_words(tensor: Tensor, saved: Any, version: int) -> str:
+    """
+    Return what PyTorch raises where backward unpacks a saved tensor whose version counter has moved.
+
+    `tensor` is the saved tensor as it is now, `saved` what the graph holds in its place, `version` the version counter
+    when it was saved. Names and hint are worded as this PyTorch does, read from a fault of two elements.
+    """
+    running = getattr(torch._C, "_current_autograd_node", lambda: None)()
+    # A result that was saved has no grad_fn here, or already that of the write.
+    node = running if any(_RESULTS.search(name) for name in saved_as(running, saved)) else tensor.grad_fn
+    sample = _sample()
+    of = f", which is output {tensor.output_nr} of {_named_as(type(node).__name__, sample)}," if node else ""
+    kind = f"[{tensor.type()} [{', '.join(map(str, tensor.shape))}]]"
+    versions = f"is at version {tensor._version}; expected version {version} instead."
+    return f"{BEGINNING}: {kind}{of} {versions}{sample.partition(' instead.')[2]}"
+
+
+def saved_as(node: Any, saved: Any) -> Iterator[str]:
+    """Yield the names by which a node of the graph has saved something: `self`, `result`, `weight`."""
+    for attribute in dir(node):
+        if attribute.startswith("_raw_saved_"):
+            with suppress(RuntimeError, AttributeError):
+                raw = getattr(node, attribute)
+                if any(each.data is saved for each in (raw if isinstance(raw, (list, tuple)) else [raw])):
+                    yield attribute.removeprefix("_raw_saved_")
+
+
+def _named_as(node: str, sample: str) -> str:
+    """Some versions print `SigmoidBackward0`, others `Sigmoid`."""
+    return node if "SigmoidBackward" in sample else re.sub(r"Backward\d*$", "", node)
+
+
+@cache
+def _sample() -> str:
+    """PyTorch's words for a small fault. Ask once before hooks are there, which take its own check away."""
+    with torch.enable_grad():
+        result = torch.ones(2, requires_grad=True).sigmoid()
+        result.detach().add_(1)
+        try:
+            result.sum().backward()  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            return str(error)
+    return f"{BEGINNING}: it is at another version instead."
+
+
+ready = _sample
+"""Call it before anything is watched."""
