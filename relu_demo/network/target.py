@@ -7,7 +7,7 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -83,8 +83,8 @@ def _import_module(name: str) -> ModuleType:
 def _not_found(name: str, missing: str, folder: Path) -> str:
     """Return what to say where Python finds no module `missing` on the way to `name`."""
     others = [known for known in {*sys.stdlib_module_names, *sys.modules} if known.count(".") == name.count(".")]
-    close = difflib.get_close_matches(name, python_modules(folder), n=1)
-    close = close or difflib.get_close_matches(name, others, n=1, cutoff=ALIKE)
+    close = get_close_matches(name, python_modules(folder), n=1)
+    close = close or get_close_matches(name, others, n=1, cutoff=ALIKE)
     if close or "." in missing:
         return f"there is no module {name!r}{f'; did you mean {close[0]}?' if close else ''}"
     return f"the package {missing!r} is not installed in this Python; install it, or give file.py:name"

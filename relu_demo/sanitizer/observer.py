@@ -22,6 +22,7 @@ from functools import cache
 from types import FrameType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.modules.module import register_module_forward_pre_hook
@@ -248,6 +249,8 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
             _tell_arguments(observer, operator, args, kwargs)
         finally:
             observer.quiet = before
+        if operator.counts_no_version:
+            return _counted(func, operator, args, kwargs)
         result = func(*args, **kwargs)
         if operator.is_view and observer.listener.reads_wanted:
             before, observer.quiet = observer.quiet, True
@@ -270,6 +273,16 @@ def _tell_arguments(observer: Observer, operator: Operator, args: tuple[Any, ...
             listener.asked_shape(tensor, here)
         elif not operator.is_view:
             listener.read(tensor, here)
+
+
+def _counted(func: Any, operator: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run an operator, and count a version for each tensor that it writes to and, under a mode, does not count."""
+    written = [(tensor, tensor._version) for name, tensor in _tensors_in(args, kwargs) if name in operator.writes]
+    result = func(*args, **kwargs)
+    for tensor, version in written:
+        if tensor._version == version:
+            torch._C._increment_version([tensor])
+    return result
 
 
 def _tell_views(observer: Observer, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
@@ -302,6 +315,8 @@ class Operator:
         """Whether its result shares the memory of an argument that it does not write to."""
         self.only_shape = False
         """Whether it reads no element of its arguments."""
+        self.counts_no_version = self.name.startswith("_foreach_") and hasattr(torch._C, "_increment_version")
+        """Whether its writes raise no version counter below a dispatch mode: without one they do (PyTorch 2.13)."""
         if schema is None:
             return
         for i, argument in enumerate(schema.arguments):

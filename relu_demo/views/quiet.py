@@ -11,6 +11,8 @@ from relu_demo.memory.report import MemoryReport
 from relu_demo.network.report import CheckReport
 from relu_demo.request import command_line
 from relu_demo.sanitizer.place import Place
+from relu_demo.watching.report import WatchReport
+from relu_demo.watching.told import verdict
 
 if TYPE_CHECKING:
     from relu_demo.views.reports import AnyReport
@@ -25,6 +27,8 @@ def line(report: AnyReport) -> str:
     """Return the report in one line: `relu-demo --compare --seed 7: all 9 claims hold`."""
     if isinstance(report, CheckReport):
         return f"{command_line(report.request) or report.network}: {checked(report)}"
+    if isinstance(report, WatchReport):
+        return f"{command_line(report.request) or 'relu_demo.watch'}: {verdict(report)}"
     answer = claims(report.findings)
     if isinstance(report, MemoryReport):
         answer = f"in place saved memory in {saving(report)} of {len(report.rows)} situations; {answer}"

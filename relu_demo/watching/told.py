@@ -65,7 +65,8 @@ def lines_of(finding: Finding, others: Sequence[Finding] = ()) -> Iterator[Told]
         tried = " (tried: runs out of place)"
     yield Told("cure", "", "", f"{finding.cure.says}{tried}")
     if finding.words:
-        yield Told("PyTorch", "", "", finding.words.partition(" Hint: ")[0])
+        said = finding.words.partition(" Hint: ")[0].strip().splitlines()
+        yield Told("PyTorch", "", "", said[0] if said else "")
 
 
 def seen_in_words(report: WatchReport) -> str:

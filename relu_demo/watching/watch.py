@@ -35,7 +35,7 @@ class Watch:
     """Watches what this thread does inside the block. `report` is what was seen so far, and remains."""
 
     def __init__(self, raising: bool = True, kind: type[WatchReport] = WatchReport) -> None:
-        """With `raising` False silent faults give no warning: they are in the report alone."""
+        """With `raising` False errors are those of PyTorch, and silent faults are in the report alone."""
         self.raising = raising
         self._kind = kind
         self.findings: list[Finding] = []
@@ -97,6 +97,8 @@ class Watch:
         first = findings[0]
         if first.kind != SILENT:
             self.findings += findings
+            if not self.raising:
+                return None
             return InplaceError(findings, text_of_findings(findings))
         intended = [f for f in findings if _is_meant(f)]
         self.remarks += [headline(f) for f in intended]

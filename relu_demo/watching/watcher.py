@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from relu_demo.errors import first_line
+from relu_demo.errors import words_of
 from relu_demo.sanitizer.frames import Stand, modules_running
 from relu_demo.sanitizer.ledger import Ledger, Saved, Write
 from relu_demo.sanitizer.observer import Here, Listener, Observer
@@ -212,7 +212,7 @@ class Watcher(Listener):
             place = self._place(here.stand, here.place(""))
             made_by = self.hooks.registered(tensor) if refusal is HOOK else self.makers.of(tensor)
             again = runs_out_of_place(function, args, kwargs)
-            fault = Refused(refusal, tensor, place, made_by, first_line(error), again)
+            fault = Refused(refusal, tensor, place, made_by, words_of(error), again)
             self._raise((fault,), error)
             raise
         return self.makers.remember(function, args, kwargs, result, here)

@@ -46,8 +46,8 @@ def saved_as(node: Any, saved: Any) -> Iterator[str]:
 
 
 def _named_as(node: str, sample: str) -> str:
-    """Some versions print `SigmoidBackward0`, others `Sigmoid`."""
-    return node if "SigmoidBackward" in sample else re.sub(r"Backward\d*$", "", node)
+    """Some versions print `SigmoidBackward0` and `EluBackward1`, others `Sigmoid` and `Elu1`."""
+    return node if "SigmoidBackward" in sample else re.sub(r"Backward0?(\d*)$", r"\1", node)
 
 
 @cache

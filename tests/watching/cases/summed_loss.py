@@ -11,10 +11,7 @@ def scenario(fixed: bool = False) -> None:
     total = torch.zeros(())
     for _ in range(3):
         loss = net(torch.randn(2, 3)).square().mean()  # SAVES
-        if fixed:
-            total = loss
-        else:
-            total = total + loss
+        total = loss if fixed else total + loss
         optimizer.zero_grad()
         total.backward(retain_graph=True)  # RAISES
         optimizer.step()  # WRITES

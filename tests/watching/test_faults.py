@@ -1,0 +1,114 @@
+"""Small programs with one fault each: the watch names the lines that are marked in them, and the cured one has none."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+import relu_demo
+from relu_demo.watching.report import OVERWRITTEN, REFUSED, WatchReport
+
+CASES = sorted((Path(__file__).parent / "cases").glob("*.py"))
+"""Each has a `scenario`, and comments where it SAVES (or what made a write forbidden), WRITES and RAISES (or reads)."""
+
+
+def program(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"case_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def watched(path: Path, fixed: bool) -> tuple[WatchReport, BaseException | None]:
+    case = program(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", relu_demo.SilentInplaceWarning)
+        try:
+            with relu_demo.watch() as watch:
+                case.scenario(fixed=fixed)
+        except RuntimeError as error:
+            return watch.report, error
+    return watch.report, None
+
+
+def marked(path: Path, mark: str) -> set[int]:
+    return {number for number, line in enumerate(path.read_text().splitlines(), 1) if f"# {mark}" in line}
+
+
+def named(report: WatchReport) -> dict[str, set[int]]:
+    """The lines that the report names, by the marks that they should have."""
+    lines: dict[str, set[int]] = {"SAVES": set(), "WRITES": set(), "RAISES": set()}
+    for finding in report.findings:
+        at, by = finding.raised_at, finding.saved_by
+        lines["SAVES"] |= {by.line} if by else set()
+        lines["WRITES"] |= {write.site.line for write in finding.overwritten_by}
+        lines["WRITES" if finding.kind == REFUSED else "RAISES"] |= {at.line} if at else set()
+    return lines
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_the_marked_lines_are_named(path: Path) -> None:
+    report, _ = watched(path, fixed=False)
+    assert report.findings
+    assert named(report) == {mark: marked(path, mark) for mark in ("SAVES", "WRITES", "RAISES")}
+    for finding in report.findings:
+        for site in (finding.raised_at, finding.saved_by, *(write.site for write in finding.overwritten_by)):
+            assert site is None or site.source == path.read_text().splitlines()[site.line - 1].strip()
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_in_the_cured_program_nothing_is_found(path: Path) -> None:
+    report, error = watched(path, fixed=True)
+    assert report.findings == ()
+    assert error is None
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_the_error_begins_with_the_words_that_pytorch_itself_says(path: Path) -> None:
+    words = ""
+    try:
+        program(path).scenario(fixed=False)
+    except RuntimeError as plain:
+        words = str(plain)
+    report, error = watched(path, fixed=False)
+    assert report.findings[0].words == words
+    if words:
+        assert isinstance(error, relu_demo.InplaceError)
+        assert isinstance(error, RuntimeError)
+        assert str(error).startswith(words)
+    else:
+        assert error is None
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_a_cure_is_called_tried_only_where_a_backward_or_the_write_itself_was_run_with_it(path: Path) -> None:
+    report, _ = watched(path, fixed=False)
+    for finding in report.findings:
+        assert finding.cure.says
+        if finding.kind == OVERWRITTEN:
+            assert finding.cure.works is True
+        elif finding.kind != REFUSED:
+            assert finding.cure.works is None
+
+
+def test_gradients_are_what_they_were_when_the_backward_met_the_fault() -> None:
+    linear = torch.nn.Linear(2, 2)
+    linear(torch.ones(1, 2)).sum().backward()
+    before = linear.weight.grad
+    assert before is not None
+    values = before.clone()
+    y = linear(torch.ones(1, 2)).sigmoid()
+    with relu_demo.watch():
+        z = y.exp()
+        z.mul_(2)
+        with pytest.raises(relu_demo.InplaceError):
+            z.sum().backward()
+    assert linear.weight.grad is before
+    assert torch.equal(before, values)
