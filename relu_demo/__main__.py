@@ -20,12 +20,13 @@ def main() -> NoReturn:
     try:
         from relu_demo.cli.run import run
 
-        # A name that this locale cannot write is no reason to fail.
-        for stream in (sys.stdout, sys.stderr):
+        watches = any(word.partition("=")[0] == "--watch" for word in sys.argv)
+        # A name that this locale cannot write is no reason to fail; but what a watched program finds is its own.
+        for stream in () if watches else (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
         # rich takes a width of 0 at its word; the shells that set it mean that they do not know.
-        for name in ("COLUMNS", "LINES"):
+        for name in () if watches else ("COLUMNS", "LINES"):
             if not os.environ.get(name, "1").strip("0"):
                 del os.environ[name]
         code = run(sys.argv[1:])

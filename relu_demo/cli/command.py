@@ -12,8 +12,8 @@ from click.core import ParameterSource
 from relu_demo import __version__
 from relu_demo.cli.completion import networks_in_bash
 from relu_demo.cli.options import OPTIONS
-from relu_demo.request import WHOLE, Check, Measure, Replay, Request, Shape, drawn_seed, image, refuse_shape
-from relu_demo.views import PLAIN, TABLES, VIEWS
+from relu_demo.request import WHOLE, Check, Measure, Replay, Request, Shape, Watch, drawn_seed, image, refuse_shape
+from relu_demo.views import DOCUMENT, PLAIN, TABLES, VIEWS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,12 +26,14 @@ Exit codes
   1    a claim does not hold with this PyTorch; --check found a fault
   2    wrong usage or input, or the output cannot be written
   130  you pressed Ctrl-C
+  --watch: the program's own exit code, but 1 where a fault was found
 
 \b
 Examples
   relu-demo --compare
   relu-demo --inplace --shape 1,1,4,4 --seed 1
   relu-demo --check my_net.py:Net --shape 1,3,224,224 --train
+  relu-demo --watch train.py -- --epochs 1
   relu-demo --compare --article --save relu.svg
   relu-demo --inplace --repl > session.txt
   python -W ignore -m doctest session.txt
@@ -92,6 +94,7 @@ def command(
     article: bool,
     depth: int,
     check: str | None,
+    watch: str | None,
     train: bool | None,
     traceback: bool,
     save: Path | None,
@@ -104,7 +107,8 @@ def command(
     live object.
     """
     scenario, view = context.meta.get("scenario", WHOLE), context.meta.get("view", TABLES)
-    refuse_arguments(context)
+    if watch is None:
+        refuse_arguments(context)
     refuse_strangers(context, scenario)
     if article:
         refuse_beside(context, "--article", "shapes", "dtype")
@@ -114,11 +118,14 @@ def command(
         require_colours(save)
     if save:
         require_place(save, view)
+        refuse_document(save, scenario)
         save = save.absolute()  # a network may go to another folder
     seed = drawn_seed() if seed is None else seed
     dtype = dtype.removeprefix("torch.")
     request: Request
-    if check is not None:
+    if watch is not None:
+        request = Watch(watch, tuple(context.args))
+    elif check is not None:
         request = Check(check, tuple(shapes), seed, device, dtype, train)
     elif scenario == Measure.scenario:
         request = Measure(only(shapes) or Measure.shape, depth, device)
@@ -166,6 +173,12 @@ def refuse_beside(context: click.Context, option: str, *others: str) -> None:
         if parameter.name in others and is_given(context, parameter):
             name = parameter.opts[0]
             raise click.UsageError(f"{option} has its own {name[2:]}; leave {name} out", context)
+
+
+def refuse_document(save: Path, scenario: str) -> None:
+    """Raise BadParameter for a file of JSON where the scenario has a view for that."""
+    if save.suffix.lower() == DOCUMENT and scenario != Watch.scenario:
+        raise click.BadParameter(f"'{save}' is for --watch; give --json > {save}", param_hint="'--save'")
 
 
 def require_terminal() -> None:

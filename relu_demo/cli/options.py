@@ -85,10 +85,16 @@ OPTIONS = (
         metavar="TARGET",
         type=TargetType(),
     ),
+    scenario(
+        "--watch",
+        "Run your own script, module or function, train.py -- ARGS: which lines overwrite what a backward needs?",
+        metavar="TARGET",
+    ),
     runs_on(
         "--seed",
         type=SeedType(),
         metavar="N",
+        goes_with=(*SESSIONS, "memory", "check"),
         help="For torch.manual_seed, so that you get the same numbers again.  [default: drawn, and shown]",
     ),
     runs_on(
@@ -97,6 +103,7 @@ OPTIONS = (
         type=ShapeType(),
         multiple=True,
         metavar="N,C,H,W",
+        goes_with=(*SESSIONS, "memory", "check"),
         help="Shape of the random input; the layers have as many channels. With --check, give one --shape for each "
         "input, with as many sizes as it needs.  [default: 1,3,5,5; with --memory 1,16,64,64]",
     ),
@@ -106,6 +113,7 @@ OPTIONS = (
         type=NameType("cpu", "cuda", "mps", "meta"),
         default=Replay.device,
         show_default=True,
+        goes_with=(*SESSIONS, "memory", "check"),
         help="Any device that this PyTorch has here.",
     ),
     runs_on(

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from relu_demo.cli.command import Asked, command
 from relu_demo.errors import Error, lacks_memory
-from relu_demo.request import Replay
+from relu_demo.request import Check, Measure, Replay, Watch
 
 if TYPE_CHECKING:
     from relu_demo.views.reports import AnyReport
@@ -22,47 +22,64 @@ DOING = {"memory": "Measuring", "check": "Checking"}
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command with these arguments and return its exit code. Write to `sys.stdout` and `sys.stderr`."""
+    """Run the command with these arguments and return its exit code. Write to `sys.stdout` and `sys.stderr`.
+
+    After `--watch` raise SystemExit instead, which has to reach Python: it ends the process as the program's ends.
+    """
     asked = None
+    finish: Callable[[], NoReturn] | None = None
     try:
         asked = command.main(list(arguments), prog_name="relu-demo", standalone_mode=False)
-        # --help and --version ask nothing more.
-        return answered(asked) if isinstance(asked, Asked) else 0
-    except click.ClickException as error:
-        return fault(error.format_message())
-    except Error as error:
-        return fault(words(error, traceback=isinstance(asked, Asked) and asked.traceback))
-    except click.Abort:
+        if not isinstance(asked, Asked):  # --help and --version ask nothing more
+            return 0
+        if not isinstance(asked.request, Watch):
+            return answered(asked, asked.request)
+        from relu_demo.cli.watching import watched
+
+        finish = watched(asked, asked.request)
+    except SystemExit as end:  # how click ends shell completion, and --help into a closed pipe
+        if asked is not None:  # a process that the watched program has forked
+            raise
+        return end.code if isinstance(end.code, int) else 0
+    except (click.Abort, KeyboardInterrupt, click.ClickException, Error, OSError, MemoryError, RuntimeError) as error:
+        return told(error, traceback=isinstance(asked, Asked) and asked.traceback)
+    finish()
+
+
+def told(error: BaseException, traceback: bool) -> int:
+    """Say what went wrong, in one line, and return the exit code. Raise the error again if nobody foresaw it."""
+    if isinstance(error, click.Abort):
         return 130
-    except KeyboardInterrupt:
+    if isinstance(error, KeyboardInterrupt):
         say("")  # the shell's prompt goes below the terminal's ^C
         return 130
-    except SystemExit as end:  # how click ends shell completion, and --help into a closed pipe
-        return end.code if isinstance(end.code, int) else 0
-    except OSError as error:
+    if isinstance(error, click.ClickException):
+        return fault(error.format_message())
+    if isinstance(error, Error):
+        return fault(words(error, traceback))
+    if isinstance(error, OSError):
         return fault(f"the output cannot be written: {error.strerror}")
-    except (MemoryError, RuntimeError) as error:
-        if not lacks_memory(error):
-            raise
-        return fault("there is not enough memory for this; give a smaller --shape or fewer --values")
+    if not lacks_memory(error):
+        raise error
+    return fault("there is not enough memory for this; give a smaller --shape or fewer --values")
 
 
-def answered(asked: Asked) -> int:
+def answered(asked: Asked, request: Replay | Measure | Check) -> int:
     """Load PyTorch, answer the request, show the report, and return the exit code."""
     from relu_demo.cli.output import deliver, save
     from relu_demo.machine.pytorch import load_torch
 
     load_torch()
     report: AnyReport
-    if asked.view == "step" and isinstance(asked.request, Replay):
+    if asked.view == "step" and isinstance(request, Replay):
         from relu_demo.cli.stepping import step
         from relu_demo.scenarios import stepped
 
-        report = step(stepped(asked.request), sys.stdout)
+        report = step(stepped(request), sys.stdout)
     else:
         from relu_demo.scenarios import answer
 
-        report = answer(asked.request, partial(progress_bar, DOING.get(asked.request.scenario, "")))
+        report = answer(request, partial(progress_bar, DOING.get(request.scenario, "")))
     if asked.save:
         save(report, asked.view, asked.save, asked.light)
     else:

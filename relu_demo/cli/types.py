@@ -8,7 +8,7 @@ import click
 
 from relu_demo.cli.completion import files, networks, words
 from relu_demo.errors import shorten
-from relu_demo.views import ENDINGS
+from relu_demo.views import DOCUMENT, ENDINGS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +78,7 @@ class SaveType(click.ParamType):  # type: ignore[type-arg]
         from pathlib import Path  # --help does without
 
         path = Path(value)
-        if path.suffix.lower() not in ENDINGS:
+        if path.suffix.lower() not in (*ENDINGS, DOCUMENT):
             endings = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
             self.fail(f"'{shorten(str(path))}' has no known ending; use {endings}", param, ctx)
         return path

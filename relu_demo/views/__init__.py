@@ -49,6 +49,9 @@ PLAIN = ".txt"
 ENDINGS = (".svg", ".html", PLAIN)
 """The endings of a file that a screen can be saved to."""
 
+DOCUMENT = ".json"
+"""The ending of a file that the JSON document can be saved to."""
+
 
 class View(Protocol):
     """What the module of a view offers."""
@@ -66,9 +69,9 @@ def view_named(name: str) -> View:
 
 
 def file_text(name: str, report: AnyReport, ending: str, light: bool = False) -> str:
-    """Return the text of a file with one of ENDINGS: the screen of the view of that name, on white if it is `light`."""
-    view = view_named(name)
-    if ending == PLAIN:
+    """Return the text of a file: the screen of the view of that name, on white if it is `light`; for DOCUMENT JSON."""
+    view = view_named("json" if ending == DOCUMENT else name)
+    if ending in (PLAIN, DOCUMENT):
         text = io.StringIO()
         view.show(report, text)
         return text.getvalue()

@@ -93,7 +93,7 @@ def write(screen: RenderableType, out: TextIO, wrap: bool = True) -> None:
     Without `wrap` long lines are not wrapped.
     """
     # FORCE_COLOR is meant for standard output, not for text that goes into a file.
-    terminal = None if out is sys.stdout else False
+    terminal = None if out in (sys.stdout, sys.stderr) else False
     console = plain_console(file=out, force_terminal=terminal)
     if console.legacy_windows:  # its colours are calls, not codes in the text
         console.print(screen, soft_wrap=not wrap)

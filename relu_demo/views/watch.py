@@ -13,7 +13,7 @@ from rich.text import Text
 from relu_demo.views.parts import NARROW
 from relu_demo.views.screen import write
 from relu_demo.watching.report import WatchReport
-from relu_demo.watching.told import Told, grouped, headline, lines_of, seen_in_words, verdict
+from relu_demo.watching.told import Told, grouped, headline, lines_of, verdict
 
 LABELS = {
     "saved": "cyan",
@@ -65,5 +65,4 @@ def _lines(rows: list[Told], width: int) -> Table:
 def _foot(report: WatchReport) -> Iterator[RenderableType]:
     yield from (Text(f"Worth a look: {remark}") for remark in report.remarks)
     yield from (Text(f"Not watched: {each.what} ({each.why})") for each in report.unwatched)
-    yield Text(seen_in_words(report), style="dim")
     yield Text(verdict(report), style="green" if report.ok else "bold red")

@@ -134,9 +134,9 @@ def _reread(overwrite: Overwrite) -> Reread | None:
     for user in user_frames():
         frame = user.frame
         for held in overwrite.held.get(frame.f_code, ()):
-            then: Tensor | None = held.tensor()
-            if then is not None and frame.f_locals.get(held.name) is then and _reads(frame, held):
-                return Reread(overwrite, then, held.name, frame.f_code.co_filename, frame.f_lineno)
+            value = frame.f_locals.get(held.name)
+            if isinstance(value, Tensor) and value is held.tensor() and _reads(frame, held):
+                return Reread(overwrite, value, held.name, frame.f_code.co_filename, frame.f_lineno)
     return None
 
 

@@ -73,15 +73,14 @@ def seen_in_words(report: WatchReport) -> str:
     """Return how much was watched."""
     counts = ((report.backwards, "backward"), (report.saved, "saved tensor"), (report.writes, "write in place"))
     words = [f"{number:,} {name if number == 1 else _plural(name)}" for number, name in counts]
-    return f"Watched {words[0]}, {words[1]}, {words[2]}."
+    return f"{words[0]}, {words[1]} and {words[2]} were watched."
 
 
 def verdict(report: WatchReport) -> str:
     """Return the conclusion, in one line."""
     faults = len(grouped(report.findings))
-    if not faults:
-        return "Nothing found."
-    return "1 fault found." if faults == 1 else f"{faults:,} faults found."
+    found = "Nothing found" if not faults else "1 fault found" if faults == 1 else f"{faults:,} faults found"
+    return f"{found}: {seen_in_words(report)}"
 
 
 def _plural(name: str) -> str:
