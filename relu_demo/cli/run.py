@@ -37,17 +37,21 @@ def run(arguments: Sequence[str]) -> int:
         from relu_demo.cli.watching import watched
 
         finish = watched(asked, asked.request)
-    except SystemExit as end:  # how click ends shell completion, and --help into a closed pipe
-        if asked is not None:  # a process that the watched program has forked
+    except (*FORESEEN, SystemExit) as error:
+        if isinstance(error, SystemExit) and asked is not None:  # a process that the watched program has forked
             raise
-        return end.code if isinstance(end.code, int) else 0
-    except (click.Abort, KeyboardInterrupt, click.ClickException, Error, OSError, MemoryError, RuntimeError) as error:
         return told(error, traceback=isinstance(asked, Asked) and asked.traceback)
     finish()
 
 
+FORESEEN = (click.Abort, KeyboardInterrupt, click.ClickException, Error, OSError, MemoryError, RuntimeError)
+"""What is told in one line. Of Python's and PyTorch's own errors, want of memory alone."""
+
+
 def told(error: BaseException, traceback: bool) -> int:
     """Say what went wrong, in one line, and return the exit code. Raise the error again if nobody foresaw it."""
+    if isinstance(error, SystemExit):  # how click ends shell completion, and --help into a closed pipe
+        return error.code if isinstance(error.code, int) else 0
     if isinstance(error, click.Abort):
         return 130
     if isinstance(error, KeyboardInterrupt):

@@ -38,7 +38,7 @@ def import_file(path: Path) -> ModuleType:
     return module
 
 
-def near(name: str, likely: Sequence[str], others: Sequence[str] = ()) -> str:
+def near(name: str, likely: Sequence[str], others: Sequence[str] = (), having: str = "it has") -> str:
     """Return the end of a message: the names nearest to a wrong one, likely ones first, or all of a few."""
     for known in (likely, others):
         close = difflib.get_close_matches(name, known, n=3)
@@ -47,7 +47,7 @@ def near(name: str, likely: Sequence[str], others: Sequence[str] = ()) -> str:
             close = [lower[k] for k in difflib.get_close_matches(name.lower(), list(lower), n=3)]
         if close:
             return f"; did you mean {' or '.join(dict.fromkeys(close))}?"
-    return f"; it has {', '.join(sorted(likely))}" if 0 < len(likely) <= FEW else ""
+    return f"; {having} {', '.join(sorted(likely))}" if 0 < len(likely) <= FEW else ""
 
 
 def names_in(namespace: Any) -> list[str]:

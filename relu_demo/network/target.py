@@ -54,7 +54,7 @@ def _import_file(path: Path) -> ModuleType:
     if path.is_dir():
         raise BadInput(f"{path} is a folder; give file.py:name or package.module:name")
     if not path.is_file():
-        raise BadInput(f"there is no file {path}{near(path.name, python_files(path.parent))}")
+        raise BadInput(f"there is no file {path}{near(path.name, python_files(path.parent), having='there are')}")
     sys.path.insert(0, str(path.resolve().parent))  # the file may import its neighbours
     try:
         return import_file(path)

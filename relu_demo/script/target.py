@@ -219,7 +219,7 @@ def _no_script(name: str) -> BadInput:
     """Return what to say of a path that is no file."""
     path = Path(name)
     if not path.is_dir():
-        return BadInput(f"there is no file {path}{near(path.name, python_files(path.parent))}")
+        return BadInput(f"there is no file {path}{near(path.name, python_files(path.parent), having='there are')}")
     if (path / "__main__.py").is_file():
         return BadInput(f"{path} is a folder; give {path / '__main__.py'}")
     return BadInput(f"{path} is a folder; {GIVE}")
