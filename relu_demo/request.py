@@ -35,7 +35,8 @@ class Replay:
     """Replay the session of a scenario. `device` and `dtype` are PyTorch's own names.
 
     With `article` conv1 is solved for the numbers that the article prints, which have the default shape and dtype.
-    Values are listed of tensors of up to `listed` elements. Raise SetupError for a shape that conv1 cannot read.
+    Values are listed of tensors of up to `listed` elements; with `evidence` each claim is shown with all of its own.
+    Raise SetupError for a shape that conv1 cannot read.
     """
 
     scenario: str
@@ -45,6 +46,7 @@ class Replay:
     dtype: str = "float32"
     article: bool = False
     listed: int = LISTED
+    evidence: bool = False
 
     def __post_init__(self) -> None:
         _, channels, height, width = self.shape
@@ -112,7 +114,7 @@ WORDS: Mapping[str, Callable[[Any], Sequence[str]]] = {
 }
 """The words for a field of a request that is not at its default, in the order of the command line.
 
-`listed` changes no number.
+`listed` and `evidence` change no number.
 """
 
 

@@ -88,6 +88,7 @@ def command(
     traceback: bool,
     save: Path | None,
     values: int,
+    evidence: bool,
 ) -> Asked:
     """Shows what nn.ReLU(inplace=True) does to a tensor, by a short PyTorch session that is replayed here and now.
 
@@ -111,7 +112,7 @@ def command(
     elif scenario == Measure.scenario:
         request = Measure(image(shapes) or Measure.shape, depth, device)
     else:
-        request = Replay(scenario, seed, image(shapes) or Replay.shape, device, dtype, article, values)
+        request = Replay(scenario, seed, image(shapes) or Replay.shape, device, dtype, article, values, evidence)
     return Asked(request, view, save, traceback)
 
 

@@ -205,6 +205,12 @@ OPTIONS = (
         help="List the values of tensors of up to N elements, and a summary of larger ones.",
     ),
     shown(
+        "--evidence",
+        is_flag=True,
+        goes_with=SESSIONS,
+        help="Show each claim with all of its evidence.",
+    ),
+    shown(
         "--traceback",
         is_flag=True,
         goes_with=("check",),

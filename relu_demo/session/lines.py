@@ -33,6 +33,11 @@ class Line:
     moment: Moment | None = None
     raises: bool = False
 
+    @property
+    def only_looks(self) -> bool:
+        """Whether the line does nothing but print: a tensor with a moment, or an id."""
+        return self.moment is not None or self.source.startswith("id(")
+
 
 @dataclass(frozen=True)
 class Part:
@@ -48,7 +53,7 @@ class Part:
     reference: str = ""
 
 
-MOMENTS, BESIDE, DIFFERENCES = "moments", "beside", "differences"
+ANSWER, MOMENTS, BESIDE, DIFFERENCES = "answer", "moments", "beside", "differences"
 """The layouts of a session."""
 
 
@@ -56,8 +61,9 @@ MOMENTS, BESIDE, DIFFERENCES = "moments", "beside", "differences"
 class Session:
     """The parts that answer a request, whose lines run in order in one namespace.
 
-    `layout` tells the views what to show: the MOMENTS of each part, the parts BESIDE each other, or the DIFFERENCES of
-    each part from its reference, with a picture of who reads and who writes the tensor named `pictured`.
+    `layout` tells the views what to show: the ANSWER alone, the MOMENTS of each part, the parts BESIDE each other, or
+    the DIFFERENCES of each part from its reference, with a picture of who reads and who writes the tensor named
+    `pictured`.
     """
 
     request: Replay
