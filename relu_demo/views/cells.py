@@ -94,7 +94,10 @@ def summary(column: Column) -> Text:
 
 
 def result(column: Column, name: str, short: bool) -> Text:
-    """Return whether the result of that name is the column's tensor itself, else its id and, unless `short`, storage."""
+    """Return whether the result of that name is the column's tensor itself, else its id and its storage's address.
+
+    Leave the address out if the screen is `short`.
+    """
     made, state = column.result, column.look.state
     if made is None or made.state.name != name:
         return Text()

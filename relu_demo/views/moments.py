@@ -115,7 +115,7 @@ class Moments:
     def alike(self, large: bool) -> list[str]:
         """Return the labels of the rows of one word that are the same in all of several columns."""
         rows: list[tuple[str, Callable[[Column], Text]]] = [("version", cells.version)]
-        rows += [((label, partial(figure, label)) for label in FIGURES if large]
+        rows += [(label, partial(figure, label)) for label in FIGURES if large]
         said = {label: {make(column).plain.strip(f" {MARK}") for column in self.columns} for label, make in rows}
         return [label for label, words in said.items() if len(words) == 1 and len(self.columns) > 1]
 
