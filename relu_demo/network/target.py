@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import nn
 
-from relu_demo.errors import BadInput, NetworkError, words_of
+from relu_demo.errors import BadInput, NetworkError, with_article, words_of
 from relu_demo.sanitizer.frames import is_users
 
 FEW = 8
@@ -50,7 +50,7 @@ def load(target: str) -> nn.Module:
     if not isinstance(value, nn.Module):
         value = _build(value, name)
     if not isinstance(value, nn.Module):
-        raise BadInput(f"calling {name} in {source} returned {_article(type(value).__name__)}, not an nn.Module")
+        raise BadInput(f"calling {name} in {source} returned {with_article(type(value).__name__)}, not an nn.Module")
     return value
 
 
@@ -159,10 +159,6 @@ def _networks(namespace: Any) -> tuple[list[str], list[str]]:
     own = getattr(namespace, "__name__", None)
     likely = [n for n in found if getattr(vars(namespace)[n], "__module__", own) == own]
     return likely or found, found
-
-
-def _article(name: str) -> str:
-    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 
 def _python_files(folder: Path) -> list[str]:
