@@ -150,7 +150,8 @@ def show(
     article's own 27. Values are listed of tensors of up to `values` elements. `depth` is the number of blocks in each
     network that "memory" measures.
 
-    The random generators, and whether gradients are recorded, are as before afterwards.
+    PyTorch's random generators on the CPU and on CUDA are as before afterwards. Gradients are recorded, also if `show`
+    is called under `torch.no_grad()`.
 
     Raise BadInput, a ValueError, for a value that cannot be used, and TypeError for one of another type; the message
     says what to give instead. Raise LineError if PyTorch cannot run a line of the session.

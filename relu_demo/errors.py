@@ -25,6 +25,11 @@ def shorten(given: str) -> str:
     return given if len(given) <= 40 else f"{given[:37]}..."
 
 
+def with_article(name: str) -> str:
+    """Return the name after `a` or `an`."""
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+
+
 def lacks_memory(error: BaseException) -> bool:
     """Return whether an error says that memory ran out: Python's own, or PyTorch's, which is often a RuntimeError."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":

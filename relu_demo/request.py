@@ -42,8 +42,9 @@ class Replay:
     """Replay the session of a scenario. `device` and `dtype` are PyTorch's own names.
 
     With `article` conv1's weights are chosen to reproduce the numbers that the article prints, which have the default
-    shape and dtype. Values are listed of tensors of up to `listed` elements. Raise SetupError for a seed that PyTorch
-    does not take, and for a shape that conv1 cannot read.
+    shape and dtype. Values are listed of tensors of up to `listed` elements; with `evidence` each claim is
+    shown with all of its own. Raise SetupError for a seed that PyTorch does not take, and for a shape that conv1 cannot
+    read.
     """
 
     scenario: str
@@ -53,6 +54,7 @@ class Replay:
     dtype: str = "float32"
     article: bool = False
     listed: int = LISTED
+    evidence: bool = False
 
     def __post_init__(self) -> None:
         require_seed(self.seed)
@@ -137,7 +139,7 @@ WORDS: Mapping[str, Callable[[Any], Sequence[str]]] = {
 }
 """The words for a field of a request that is not at its default, in the order of the command line.
 
-`listed` changes no number.
+`listed` and `evidence` change no number.
 """
 
 

@@ -10,7 +10,16 @@ import pytest
 
 from relu_demo import __version__
 
+TAB = """
+import relu_demo, sys
+from IPython.core.completer import provisionalcompleter
+with provisionalcompleter():
+    print(*sorted(each.text for each in get_ipython().Completer.completions("relu_demo.", 10) if each.text[0] != "_"))
+print("torch" in sys.modules)
+"""
+
 CELLS = {
+    "tab": TAB,
     "show": "import relu_demo\nrelu_demo.show('compare', seed=7)",
     "print": "print(relu_demo.show('inplace', seed=7))",
     "assigned": "report = relu_demo.show('memory', shape=(1, 2, 8, 8), depth=2)",
@@ -40,6 +49,10 @@ def outputs() -> dict[str, list[Any]]:
 def relevant(outputs: list[Any]) -> list[Any]:
     """Without what PyTorch itself says where NumPy is missing."""
     return [output for output in outputs if "NumPy" not in output.get("text", "")]
+
+
+def test_tab_offers_what_there_is_and_waits_for_nothing(outputs: dict[str, list[Any]]) -> None:
+    assert "".join(output.text for output in outputs["tab"]) == "check show\nFalse\n"
 
 
 @pytest.mark.parametrize("cell", ["show", "check"])

@@ -100,6 +100,7 @@ def command(
     save: Path | None,
     light: bool,
     values: int,
+    evidence: bool,
 ) -> Asked:
     """See what nn.ReLU(inplace=True) does to your tensor, and how plain nn.ReLU() differs.
 
@@ -130,7 +131,7 @@ def command(
     elif scenario == Measure.scenario:
         request = Measure(only(shapes) or Measure.shape, depth, device)
     else:
-        request = Replay(scenario, seed, only(shapes) or Replay.shape, device, dtype, article, values)
+        request = Replay(scenario, seed, only(shapes) or Replay.shape, device, dtype, article, values, evidence)
     return Asked(request, view, save, light, traceback)
 
 

@@ -164,6 +164,12 @@ OPTIONS = (
         help="List all values of tensors of up to N elements; summarise larger ones.",
     ),
     shown(
+        "--evidence",
+        is_flag=True,
+        goes_with=SESSIONS,
+        help="Show each claim with all of its evidence.",
+    ),
+    shown(
         "--traceback",
         is_flag=True,
         goes_with=("check",),

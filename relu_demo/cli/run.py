@@ -41,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(error, SystemExit) and asked is not None:  # a process that the watched program has forked
             raise
         return told(error, traceback=isinstance(asked, Asked) and asked.traceback)
-    finish()
+    return finish()
 
 
 FORESEEN = (click.Abort, KeyboardInterrupt, click.ClickException, Error, OSError, MemoryError, RuntimeError)

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from relu_demo.errors import BadInput
+from relu_demo.errors import BadInput, with_article
 from relu_demo.network.advice import advise
 from relu_demo.network.report import BREAKS_BACKWARD, AsWritten, Call, CheckReport, Effect
 from relu_demo.network.runs import Runs
 from relu_demo.network.state.contents import tensors
 from relu_demo.network.suspects import Candidate
-from relu_demo.network.unseen import unseen, with_article
+from relu_demo.network.unseen import unseen
 from relu_demo.network.verdicts import Verdicts, suspicions
 
 _AGAIN = "it runs again in backward (torch.utils.checkpoint), where the check cannot put it out of place"
@@ -66,7 +66,7 @@ def _refuse_what_cannot_run(model: object) -> None:
     if not isinstance(model, nn.Module):
         text = repr(model)
         named = text if len(text) < 60 else f"{text[:57]}..."
-        raise BadInput(f"{named} is no torch.nn.Module; give a module, not {with_article(type(model).__name__)}")
+        raise BadInput(f"{named} is not an nn.Module; give a module, not {with_article(type(model).__name__)}")
     if any(torch.nn.parameter.is_lazy(p) for p in (*model.parameters(), *model.buffers())):
         raise BadInput("the network has lazy parameters without a shape yet; run it once, then check it")
 

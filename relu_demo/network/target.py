@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import nn
 
-from relu_demo.errors import BadInput, NetworkError, words_of
+from relu_demo.errors import BadInput, NetworkError, with_article, words_of
 from relu_demo.machine.imports import all_names_in, import_file, names_in, near, python_files, python_modules
 from relu_demo.sanitizer.frames import is_users
 
@@ -46,7 +46,7 @@ def load(target: str) -> nn.Module:
     if not isinstance(value, nn.Module):
         value = _build(value, name)
     if not isinstance(value, nn.Module):
-        raise BadInput(f"calling {name} in {source} returned {_article(type(value).__name__)}, not an nn.Module")
+        raise BadInput(f"calling {name} in {source} returned {with_article(type(value).__name__)}, not an nn.Module")
     return value
 
 
@@ -121,7 +121,3 @@ def said_by(error: BaseException, doing: str) -> str:
         if theirs:
             place = f" ({theirs[-1].filename}:{theirs[-1].lineno})"
     return f"{doing} raised {': '.join([type(error).__name__, *words])}{place}"
-
-
-def _article(name: str) -> str:
-    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

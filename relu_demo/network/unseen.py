@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from relu_demo.errors import with_article
 from relu_demo.network.report import Unseen
 from relu_demo.network.state.contents import opaque
 from relu_demo.network.suspects import Candidate
@@ -48,11 +49,6 @@ def without_a_look(network: str, arguments: Any, result: Any, own: Container[int
     for what, kind in (*given, *gives):
         why = f"its {what} holds {with_article(kind.__name__)}, in which tensors cannot be found"
         yield Unseen("", network, why)
-
-
-def with_article(name: str) -> str:
-    """Return the name after `a` or `an`."""
-    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 
 def _hidden(module: nn.Module) -> str | None:

@@ -1,4 +1,4 @@
-"""The article's session: its lines, its own numbers, and the lines that solve conv1 for them."""
+"""The article's session: its lines, its own numbers, and the lines that choose conv1's weights to give them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from relu_demo.request import KERNEL, WHOLE, Replay
-from relu_demo.session.lines import BESIDE, MOMENTS, Line, Moment, Part, Session
+from relu_demo.session.lines import ANSWER, BESIDE, MOMENTS, Line, Moment, Part, Session
 
 O1 = (
     "-.1162, .5905, 1.0601, -.1423, .7013, .1079, .1096, -.3253, -.6799",
@@ -59,8 +59,8 @@ def preparation(request: Replay) -> Part:
         Line("import torch.nn as nn"),
         Line(f"torch.manual_seed({request.seed})", "with this seed, these numbers"),
         Line(f"conv1 = nn.Conv2d({channels}, {channels}, kernel_size={KERNEL}{placed})"),
-        Line("rl1 = nn.ReLU(inplace=True)", "will write over what it is given"),
-        Line("rl2 = nn.ReLU()", "will leave what it is given alone"),
+        Line("rl1 = nn.ReLU(inplace=True)", "overwrites its input"),
+        Line("rl2 = nn.ReLU()", "leaves its input alone"),
         Line(f"input = torch.randn({shape}{placed})"),
     )
     solved = solving(request.device, placed) if request.article else ()
@@ -104,17 +104,16 @@ OUT_OF_PLACE = Part(
     reference="out_of_place",
 )
 
-ARTICLE: Mapping[str, tuple[str, tuple[Part, ...]]] = {
-    WHOLE: ("The whole session", (IN_PLACE, OUT_OF_PLACE)),
-    "inplace": ("The in-place half", (IN_PLACE,)),
-    "no-inplace": ("The half that is not in place", (OUT_OF_PLACE,)),
-    "compare": ("In place and not, side by side", (IN_PLACE, OUT_OF_PLACE)),
+ARTICLE: Mapping[str, tuple[str, tuple[Part, ...], str]] = {
+    WHOLE: ("nn.ReLU(inplace=True) and nn.ReLU()", (IN_PLACE, OUT_OF_PLACE), ANSWER),
+    "inplace": ("The half in place", (IN_PLACE,), MOMENTS),
+    "no-inplace": ("The half not in place", (OUT_OF_PLACE,), MOMENTS),
+    "compare": ("In place and not, side by side", (IN_PLACE, OUT_OF_PLACE), BESIDE),
 }
-"""The scenarios that replay the article's session, by name: a title, and the parts that follow the preparation."""
+"""The scenarios that replay the article's session, by name: a title, the parts after the preparation, the layout."""
 
 
 def article(request: Replay) -> Session:
     """Return the article's session for the request's scenario. Raise KeyError if that is no key of ARTICLE."""
-    title, halves = ARTICLE[request.scenario]
-    layout = BESIDE if request.scenario == "compare" else MOMENTS
+    title, halves, layout = ARTICLE[request.scenario]
     return Session(request, title, (preparation(request), *halves), layout, helpers=HELPERS)

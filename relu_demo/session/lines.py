@@ -36,6 +36,11 @@ class Line:
     raises: bool = False
     step: str = ""
 
+    @property
+    def only_looks(self) -> bool:
+        """Whether the line does nothing but print: a tensor with a moment, or an id."""
+        return self.moment is not None or self.source.startswith("id(")
+
 
 @dataclass(frozen=True)
 class Part:
@@ -51,7 +56,7 @@ class Part:
     reference: str = ""
 
 
-MOMENTS, BESIDE, DIFFERENCES = "moments", "beside", "differences"
+ANSWER, MOMENTS, BESIDE, DIFFERENCES = "answer", "moments", "beside", "differences"
 """The layouts of a session."""
 
 
@@ -59,9 +64,9 @@ MOMENTS, BESIDE, DIFFERENCES = "moments", "beside", "differences"
 class Session:
     """The parts that answer a request, whose lines run in order in one namespace.
 
-    `layout` tells the views what to show: the MOMENTS of each part, the parts BESIDE each other, or the DIFFERENCES of
-    each part from its reference, with a picture of who reads and who writes the tensor named `pictured`. `helpers` are
-    the names of tensors that only serve to make others.
+    `layout` tells the views what to show: the ANSWER alone, the MOMENTS of each part, the parts BESIDE each other, or
+    the DIFFERENCES of each part from its reference, with a picture of who reads and who writes the tensor named
+    `pictured`. `helpers` are the names of tensors that only serve to make others.
     """
 
     request: Replay

@@ -36,7 +36,9 @@ class Claims:
             table.add_column(overflow="fold")
         for finding in self.findings:
             verdict = Text(finding.verdict.value, style=VERDICTS[finding.verdict])
-            words = Text.assemble(finding.says, (f"\n{finding.evidence}", "dim"))
+            words = Text(finding.says)
+            if finding.evidence:
+                words.append(f"\n{finding.evidence}", style="dim")
             if finding.advice:
                 words.append(f"\n{finding.advice}")
             table.add_row(str(finding.number), *([Text.assemble(verdict, "\n", words)] if above else [verdict, words]))

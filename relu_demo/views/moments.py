@@ -1,138 +1,143 @@
-"""The table of one part of a session: its moments as columns, a tensor's properties as rows."""
+"""The table of moments: each moment of a session a column, a tensor's properties the rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from relu_demo.replay.trace import Look, TensorState, TracedPart
-from relu_demo.views.fitting import fitting, width
-from relu_demo.views.graph import Graph
-from relu_demo.views.parts import add_row, cell, change, columns
+from relu_demo.replay.trace import Values
+from relu_demo.views import cells
+from relu_demo.views.chosen import Column
+from relu_demo.views.fitting import fitting
+from relu_demo.views.parts import GAP, MARK, add_row, cell, columns
 from relu_demo.views.picture import CORNERS, corner, whole
 
 LABELS = 7
-"""Characters of the longest label. One more, and three moments of three numbers a row would need 81 columns."""
+"""Characters of the longest label."""
 
-WHOLE_ROWS = 16
-"""The most rows of text that a tensor is drawn whole in."""
+ROWS, FEW_ROWS = 16, 9
+"""The most rows of text that a tensor is drawn whole in, on any screen and on a short one."""
+
+SHORT_CORNERS = tuple(size for size in CORNERS if size < FEW_ROWS / 2)
+"""The sizes of corner for a short screen, where the figures above the corner need room too."""
+
+Row = tuple[str, Callable[[Column], RenderableType]]
+"""A row's label, and what makes its cell."""
+
+FIGURES: dict[str, Callable[[Values], str]] = {
+    "below 0": lambda values: f"{values.negatives:,}",
+    "zeros": lambda values: f"{values.zeros:,}",
+    "min": lambda values: f"{values.minimum:.4g}",
+    "max": lambda values: f"{values.maximum:.4g}",
+}
+"""What is told of a tensor that is too large to be drawn whole, by label."""
 
 
 @dataclass(frozen=True)
 class Moments:
-    """The moments of a part as large as they fit: all numbers or a corner of them, beside each other or stacked."""
+    """Columns as large as they fit: all numbers or a corner of them, beside each other or stacked.
 
-    part: TracedPart
+    On a `short` screen the graph is its first node alone, and the numbers take few rows.
+    """
+
+    columns: Sequence[Column]
+    short: bool = False
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        looks = tuple(self.part.looks.values())
-        yield from fitting(console, options, layouts(looks))
-        yield Text(common(looks), style="dim")
+        drawn = [self.numbers(column) for column in self.columns]
+        pictures = [picture for picture in drawn if picture]
+        large = len(pictures) < len(drawn)
+        if large:
+            bodies = [self.corners(size) for size in (SHORT_CORNERS if self.short else CORNERS)]
+        else:
+            bodies = [[("", lambda column: pictures[self.columns.index(column)])]]
+        alike = self.alike(large)
+        yield from fitting(console, options, self.layouts(bodies, alike))
+        if large or not self.short:
+            yield Text(self.common(alike), style="dim")
 
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """Return the widths of the narrowest and the widest layout that has all moments beside each other."""
-        looks = tuple(self.part.looks.values())
-        widths = [width(console, tables) for tables in layouts(looks) if len(tables) == 1]
-        return Measurement(min(widths), max(widths))
+    def layouts(self, bodies: Sequence[Sequence[Row]], alike: Sequence[str]) -> Iterator[list[Table]]:
+        """Yield the tables to choose from: as many columns in each as possible, with the largest of the `bodies`."""
+        for together in range(len(self.columns), 0, -1):
+            groups = [self.columns[at : at + together] for at in range(0, len(self.columns), together)]
+            for body in bodies:
+                for gap in (GAP, GAP[1:]):
+                    yield [self.table(group, body, alike, gap) for group in groups]
 
+    def table(self, group: Sequence[Column], body: Sequence[Row], alike: Sequence[str], gap: str) -> Table:
+        """Return some of the columns as a table, without the rows that are alike in all and those that are empty."""
+        table = columns([column.title for column in group], LABELS, gap, underlined=not self.short)
+        for label, make in (*self.properties(), *body, *self.results()):
+            made = [make(column) for column in group]
+            if label not in alike and not all(isinstance(one, Text) and not one.plain.strip() for one in made):
+                add_row(table, label, made, gap)
+        return table
 
-def layouts(looks: Sequence[Look]) -> Iterator[list[Table]]:
-    """Yield the tables to choose from, the roomiest first: all moments in one table, then a table for each."""
-    for groups in ([looks], [[look] for look in looks]):
-        for size in (None, *CORNERS):
-            if size or all(all_numbers(look, looks[0]) for look in looks):
-                yield [moments_table(group, looks, size) for group in groups]
+    def properties(self) -> Iterator[Row]:
+        """Yield the rows above the numbers."""
+        shown = {id(column.look) for column in self.columns if not column.common}
 
+        def is_shown(column: Column) -> bool:
+            return id(column.earlier) in shown
 
-def moments_table(group: Sequence[Look], looks: Sequence[Look], size: int | None) -> Table:
-    """Return the looks of `group` as columns, each compared with those before it in `looks`.
+        yield "id", lambda column: cells.tensor_id(column, is_shown(column))
+        yield "storage", lambda column: cells.storage(column, is_shown(column))
+        yield "version", cells.version
+        yield "grad_fn", cells.grad_fn if self.short else cells.graph
+        if not self.short:
+            yield "in 1.10", cells.grad_fn_1_10
+        yield "values", cells.summary
 
-    `size` is that of a corner in rows and columns, or None for all numbers.
-    """
-    table = columns([look.moment.title for look in group], LABELS if len(group) > 1 else LABELS + 1)
-    cells = [look_cells(look, looks[: looks.index(look)], size) for look in group]
-    if not any(look.moment.grad_fn_1_10 for look in looks):
-        for column in cells:
-            del column["in 1.10"]
-    for label in cells[0]:
-        add_row(table, label, [column[label] for column in cells])
-    return table
+    def corners(self, size: int) -> list[Row]:
+        """Return the rows that tell of large tensors: figures, and a corner of that size in rows and columns."""
+        return [*((label, partial(figure, label)) for label in FIGURES), ("corner", partial(self.corner, size))]
 
+    def corner(self, size: int, column: Column) -> Text:
+        """Draw a corner of a column's tensor."""
+        return corner(column.look.state.values, self.columns[0].look.state.values, size, size)
 
-def look_cells(look: Look, before: Sequence[Look], size: int | None) -> dict[str, RenderableType]:
-    """Return the cells of one moment by their labels, in order."""
-    state = look.state
-    first = before[0] if before else look
-    earlier = next((other.state for other in reversed(before) if other.state.name == state.name), None)
-    other = before[-1].state if before else None
-    cells: dict[str, RenderableType] = {
-        "id": identity(str(state.id), state.id, "id", earlier, other),
-        "storage": identity(f"{state.data_ptr:#014x}", state.data_ptr, "data_ptr", earlier, other),
-        "version": cell(str(state.version), earlier is not None and earlier.version != state.version),
-        "grad_fn": Graph(state.grad_fn, earlier is not None and earlier.grad_fn != state.grad_fn),
-        "in 1.10": cell(look.moment.grad_fn_1_10, style="dim"),
-        "values": summary(look, earlier, other),
-    }
-    values = state.values
-    if size is None and (picture := all_numbers(look, first)) is not None:
-        return {**cells, "": picture}
-    size = size or CORNERS[-1]
-    return {
-        **cells,
-        "in all": cell(str(values.elements)),
-        "below 0": cell(str(values.negatives)),
-        "zeros": cell(str(values.zeros)),
-        "min": cell(f"{values.minimum:.4g}"),
-        "max": cell(f"{values.maximum:.4g}"),
-        "corner": corner(values, first.state.values, size, size),
-    }
+    def numbers(self, column: Column) -> Text | None:
+        """Draw all numbers of a column's tensor, one matrix below the other, or return None if they are too many."""
+        drawn = whole(column.look.state.values, self.columns[0].look.state.values)
+        picture = Text("\n" if self.short else "\n\n").join(drawn) if drawn else None
+        return picture if picture and picture.plain.count("\n") < (FEW_ROWS if self.short else ROWS) else None
 
+    def results(self) -> Iterator[Row]:
+        """Yield a row for each name of a result."""
+        for name in dict.fromkeys(column.result.state.name for column in self.columns if column.result):
+            yield name, partial(cells.result, name=name, short=self.short)
 
-def all_numbers(look: Look, first: Look) -> Text | None:
-    """Draw all numbers of a look, one matrix below the other, or return None if they are too many."""
-    drawn = whole(look.state.values, first.state.values)
-    picture = Text("\n\n").join(drawn) if drawn else None
-    return picture if picture and picture.plain.count("\n") < WHOLE_ROWS else None
+    def alike(self, large: bool) -> list[str]:
+        """Return the labels of the rows of one word that are the same in all of several columns."""
+        rows: list[tuple[str, Callable[[Column], Text]]] = [("version", cells.version)]
+        rows += [(label, partial(figure, label)) for label in FIGURES if large]
+        said = {label: {make(column).plain.strip(f" {MARK}") for column in self.columns} for label, make in rows}
+        return [label for label, words in said.items() if len(words) == 1 and len(self.columns) > 1]
 
-
-def identity(text: str, number: int, of: str, earlier: TensorState | None, other: TensorState | None) -> Text:
-    """Return an id or an address, and whether it is that of the same name before, or of the tensor shown before."""
-    if earlier is not None:
-        same = getattr(earlier, of) == number
-        return cell(f"{text} {'same' if same else 'other'}", not same)
-    if other is not None:
-        same = getattr(other, of) == number
-        return cell(f"{text} {'is' if same else 'not'} {other.name}")
-    return cell(text)
-
-
-def summary(look: Look, earlier: TensorState | None, other: TensorState | None) -> Text:
-    """Say how many values are negative, or how many differ from the part's first look.
-
-    In a new tensor nothing has changed: name the tensor that it was computed from instead of marking a change.
-    """
-    if look.changed is None:
-        return cell(f"{look.state.values.negatives} negative")
-    if look.changed == 0:
-        return change("none changed", False)
-    words = f"{look.zeroed} zeroed" if look.changed == look.zeroed else f"{look.changed} changed"
-    if earlier is None and other is not None and other.id != look.state.id:
-        return cell(f"{other.name}, {words}")
-    return cell(words, True)
+    def common(self, alike: Sequence[str]) -> str:
+        """Return what the table leaves out: once if it holds for all columns, else for each."""
+        states = {column.look.state.name: column.look.state for column in self.columns}
+        kinds = {
+            name: f"{tuple(state.shape)} {state.dtype} on {state.device}, requires_grad={state.requires_grad}"
+            for name, state in states.items()
+        }
+        first = self.columns[0].look.state
+        more = [f"{label} {FIGURES[label](first.values)}" for label in alike if label in FIGURES]
+        if "version" in alike:
+            more.append(f"version {first.version:,}")
+        if any(column.look.moment.grad_fn_1_10 for column in self.columns) and not self.short:
+            more.append("in 1.10: the article")
+        if len(set(kinds.values())) == 1:
+            return "each: " + "; ".join([kinds[first.name], *more])
+        apart = [f"{name}: {kind}" for name, kind in kinds.items()]
+        return "\n".join([*apart, "each: " + "; ".join(more)] if more else apart)
 
 
-def common(looks: Sequence[Look]) -> str:
-    """Return the properties that the table leaves out: once if all looks share them, else for each."""
-    states = [look.state for look in looks]
-    properties = [
-        f"{tuple(state.shape)} {state.dtype} on {state.device}, requires_grad={state.requires_grad}" for state in states
-    ]
-    if len(set(properties)) > 1:
-        return "\n".join(f"{state.name}: {text}" for state, text in zip(states, properties, strict=True))
-    article = "; in 1.10: the article" if any(look.moment.grad_fn_1_10 for look in looks) else ""
-    return f"each: {properties[0]}{article}"
+def figure(label: str, column: Column) -> Text:
+    """Return one of FIGURES of a column's tensor."""
+    return cell(FIGURES[label](column.look.state.values))

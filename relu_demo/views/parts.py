@@ -76,24 +76,28 @@ class Underline:
         return Measurement(1, 1)
 
 
-def columns(titles: Sequence[str], labels: int) -> Table:
-    """Return a table of a column for labels, `labels` characters wide, and an underlined column for each title."""
+def columns(titles: Sequence[str], labels: int, gap: str = GAP, underlined: bool = True) -> Table:
+    """Return a table of a column for labels, `labels` characters wide, and a column for each title, `gap` between them.
+
+    Fill it with `add_row`.
+    """
     table = Table(box=None, padding=0, show_header=False, pad_edge=False)
     table.add_column(style="dim", min_width=labels, no_wrap=True, overflow="crop")
     for number, _ in enumerate(titles):
         if number:
-            table.add_column(width=len(GAP))
+            table.add_column(width=len(gap))
         table.add_column(no_wrap=True, overflow="crop")
-    add_row(table, "", [cell(title, style="bold") for title in titles])
-    add_row(table, "", [Underline() for _ in titles])
+    add_row(table, "", [cell(title, style="bold") for title in titles], gap)
+    if underlined:
+        add_row(table, "", [Underline() for _ in titles], gap)
     return table
 
 
-def add_row(table: Table, label: str, cells: Sequence[RenderableType]) -> None:
-    """Add a row to a table of `columns`."""
+def add_row(table: Table, label: str, cells: Sequence[RenderableType], gap: str = GAP) -> None:
+    """Add a row to a table of `columns` that has the same `gap`."""
     apart: list[RenderableType] = []
     for item in cells:
-        apart += [GAP, item] if apart else [item]
+        apart += [gap, item] if apart else [item]
     table.add_row(label, *apart)
 
 

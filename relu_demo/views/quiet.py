@@ -60,7 +60,10 @@ def checked(report: CheckReport) -> str:
     if faults:
         bad, others = len(faults) - len(report.writes), counted(len(report.writes), "other in-place write")
         unsafe = " and ".join([f"{bad} of {calls}"] * bool(bad) + [others] * bool(report.writes))
-        return f"{unsafe} not safe: {', '.join(dict.fromkeys(map(where, faults)))}"
+        lines = ", ".join(dict.fromkeys(map(where, faults)))
+        return f"{unsafe} {'is' if len(faults) == 1 else 'are'} not safe: {lines}"
+    if whole.out_of_place_backward is False:
+        return f"{calls}, and backward raises even with every inplace= off"
     if whole.forward_error or whole.differs or whole.gradients_differ or whole.backward is False:
         return f"{calls}, each safe alone, but not all together"
     if report.unseen:

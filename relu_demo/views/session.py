@@ -1,27 +1,29 @@
-"""The screen of a session: its parts in the session's layout, then the claims."""
+"""The screen of a session: its answer, in the session's layout, then the claims and the conclusion."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.text import Text
 
-from relu_demo.claims.report import SessionReport
-from relu_demo.replay.trace import Trace
-from relu_demo.session.lines import BESIDE, DIFFERENCES, MOMENTS
-from relu_demo.views.claims import claims
+from relu_demo.claims.report import Finding, SessionReport, Verdict
+from relu_demo.replay.trace import TracedPart
+from relu_demo.session.lines import ANSWER, BESIDE, DIFFERENCES, MOMENTS
+from relu_demo.views.chosen import Column, moments_of, side_by_side
+from relu_demo.views.claims import Claims, claims
+from relu_demo.views.conclusion import conclusion
 from relu_demo.views.differences import differences
-from relu_demo.views.fitting import fitting, stacked
+from relu_demo.views.fitting import fitting
 from relu_demo.views.flow import flow
-from relu_demo.views.glance import glance
+from relu_demo.views.legend import Legend
+from relu_demo.views.lines import Lines
 from relu_demo.views.moments import Moments
 from relu_demo.views.parts import code, header, section
 
-APART = 3
-"""Characters between two tables beside each other."""
+MORE = "More: --compare, --repl (all lines), --branches, --memory, --check, --help"
+"""Stands on the short screen."""
 
 
 @dataclass(frozen=True)
@@ -31,49 +33,82 @@ class SessionScreen:
     report: SessionReport
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        trace = self.report.trace
-        yield from header(trace.session.title, self.report)
-        yield from LAYOUTS[trace.session.layout](trace, console, options)
-        yield from ("", *claims(self.report.findings))
+        session = self.report.trace.session
+        yield from header(session.title, self.report)
+        yield from LAYOUTS[session.layout](self.report, console, options)
 
 
-def moments(trace: Trace, _: Console, __: ConsoleOptions) -> Iterator[RenderableType]:
-    """Yield each part's lines and the table of its moments."""
-    for part in trace.parts:
-        yield from section(part.title, code(part.steps))
-        if part.looks:
-            yield from ("", Moments(part))
+def answer(report: SessionReport, _: Console, __: ConsoleOptions) -> Iterator[RenderableType]:
+    """Yield the answer for a screen of 24 lines: one short table, and of the claims only those that do not hold."""
+    parts = with_looks(report)
+    for _title, columns in tables(parts):
+        yield Moments(columns, short=True)
+    yield Legend()
+    yield Text(MORE, style="dim")
+    if shown := [finding for finding in report.findings if not finding.ok or report.request.evidence]:
+        yield Claims(shown)
+    yield conclusion(parts, report.findings)
 
 
-def against_reference(trace: Trace, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+def moments(report: SessionReport, _: Console, __: ConsoleOptions) -> Iterator[RenderableType]:
+    """Yield the table of each part with looks, then the lines that ran, the claims and the conclusion."""
+    parts = with_looks(report)
+    for part in parts:
+        yield from ([""] if len(parts) == 1 else section(part.title))
+        yield Moments(moments_of(part))
+    yield from below(report, parts)
+
+
+def beside(report: SessionReport, _: Console, __: ConsoleOptions) -> Iterator[RenderableType]:
+    """Yield one table of all parts with looks, then the lines that ran, the claims and the conclusion."""
+    parts = with_looks(report)
+    for title, columns in tables(parts):
+        yield from section(title) if title else [""]
+        yield Moments(columns)
+    yield from below(report, parts)
+
+
+def below(report: SessionReport, parts: Sequence[TracedPart]) -> Iterator[RenderableType]:
+    """Yield what stands below the tables of a session."""
+    yield Legend()
+    yield from ("", Lines(report.trace.parts), "")
+    yield Claims(shortened(report.findings, report.request.evidence))
+    yield conclusion(parts, report.findings)
+
+
+def against_reference(report: SessionReport, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
     """Yield each part's lines except those that only look, who reads and who writes, and how far its looks are off."""
+    trace = report.trace
     for part in trace.parts:
         yield from section(part.title, code([step for step in part.steps if not step.line.moment]))
         if (picture := flow(part, trace.session.pictured, options.ascii_only)) is not None:
             yield from ("", picture)
         if part.looks:
             yield from ("", *fitting(console, options, differences(part.looks.values())))
+    yield from ("", *claims(report.findings))
 
 
-def beside(trace: Trace, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-    """Yield the lines of parts without looks; of the others the answers, and tables beside each other if they fit."""
-    for part in trace.parts:
-        if not part.looks:
-            yield from ("", code(part.steps))
-    parts = [part for part in trace.parts if part.looks]
-    yield from ("", *glance(parts, options.max_width), "")
-    titled = [(Text(part.title, style="bold"), Moments(part)) for part in parts]
-    share = options.max_width // len(titled) - APART
-    if any(console.measure(table).minimum > share for _, table in titled):
-        yield from stacked(Group(*each) for each in titled)
-        return
-    grid = Table.grid(padding=(0, APART, 0, 0))
-    for _ in titled:
-        grid.add_column(width=share)
-    for row in zip(*titled, strict=True):
-        grid.add_row(*row)
-    yield grid
+LAYOUTS = {ANSWER: answer, MOMENTS: moments, BESIDE: beside, DIFFERENCES: against_reference}
+"""What draws a report below its header, by its session's layout."""
 
 
-LAYOUTS = {MOMENTS: moments, DIFFERENCES: against_reference, BESIDE: beside}
-"""What draws the parts of a trace, by its session's layout."""
+def with_looks(report: SessionReport) -> list[TracedPart]:
+    """Return the parts that look at tensors."""
+    return [part for part in report.trace.parts if part.looks]
+
+
+def tables(parts: Sequence[TracedPart]) -> Iterator[tuple[str, Sequence[Column]]]:
+    """Yield the columns of all parts as one table without a title, or if they cannot share one, those of each part."""
+    together = side_by_side(parts)
+    if together:
+        yield "", together
+    else:
+        yield from ((part.title, moments_of(part)) for part in parts)
+
+
+def shortened(findings: Sequence[Finding], evidence: bool) -> list[Finding]:
+    """Return the findings. Those that hold lack their evidence, which repeats the table, unless `evidence` is given."""
+    return [
+        replace(finding, evidence="") if finding.verdict is Verdict.HOLDS and not evidence else finding
+        for finding in findings
+    ]

@@ -41,7 +41,7 @@ def test_memory_says_where_it_was_saved(demo: Demo) -> None:
 def test_a_check_says_what_is_not_safe_and_on_which_line(demo: Demo) -> None:
     result = demo("--check", f"{FAULTS}:PreActivation", "--shape", "2,16,8,8", "--seed", "1", "-q")
     assert result.code == 1
-    assert result.out.endswith(": 1 of 2 in-place calls not safe: faults.py:19\n")
+    assert result.out.endswith(": 1 of 2 in-place calls is not safe: faults.py:19\n")
 
 
 def test_a_check_of_what_is_safe(demo: Demo, tmp_path: Path) -> None:

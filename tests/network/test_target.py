@@ -165,7 +165,7 @@ def test_an_error_in_pythons_own_library_is_told_at_the_users_line(folder: Path)
 
 
 def test_no_module_at_all() -> None:
-    with pytest.raises(BadInput, match=r"^3 is no torch\.nn\.Module; give a module, not an int$"):
+    with pytest.raises(BadInput, match=r"^3 is not an nn\.Module; give a module, not an int$"):
         check(3)  # type: ignore[arg-type]
 
 

@@ -29,7 +29,7 @@ def modules_below(folder: Path, prefix: str = "") -> dict[str, Path]:
 
 
 def arrows(modules: Mapping[str, Path]) -> list[Arrow]:
-    """Return every import in these modules; `from package import name` leads to the module of that name, if any."""
+    """Return every import in these modules; `from a import b` leads to module `a.b` if there is one, else to `a`."""
     return [
         Arrow(source, target, at_import, node.lineno)
         for source, path in modules.items()

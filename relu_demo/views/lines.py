@@ -1,0 +1,40 @@
+"""The lines that ran, part by part: beside each other where that fits, without those that only look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from relu_demo.replay.trace import TracedPart
+from relu_demo.views.fitting import fitting
+from relu_demo.views.parts import GAP, code
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The lines of several parts. What a line that only looks would print is in the tables."""
+
+    parts: Sequence[TracedPart]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from fitting(console, options, self.layouts())
+
+    def layouts(self) -> Iterator[list[Table]]:
+        """Yield the grids to choose from: the first part beside the others, with or without comments, or above."""
+        steps = [[step for step in part.steps if not step.line.only_looks] for part in self.parts]
+        first, rest = steps[0], list(chain.from_iterable(steps[1:]))
+        for comments in (True, False):
+            yield [beside(code(first, comments), code(rest, comments))]
+        yield [beside(code([*first, *rest]))]
+
+
+def beside(*pieces: Text) -> Table:
+    """Return pieces beside each other."""
+    grid = Table.grid(padding=(0, len(GAP), 0, 0))
+    grid.add_row(*pieces)
+    return grid

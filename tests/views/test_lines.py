@@ -1,0 +1,93 @@
+"""How many lines the screens of a session take: the limits, and no cliff between neighbouring widths."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from support.commands import Demo
+
+LIMITS = {"": 23, "--compare": 48, "--inplace": 48, "--no-inplace": 48}
+"""The most lines of each screen at 79 columns and more: with the prompt, the first is a terminal of 24 lines."""
+
+NARROW_LIMITS = {"": 48, "--compare": 90, "--inplace": 55, "--no-inplace": 75}
+"""The most lines at 60 columns, where what stands beside each other above is stacked in part."""
+
+WIDTHS = (60, 79, 80, 99, 100, 120)
+
+LEGEND = ("storage:", "version:", "grad_fn:")
+
+
+def lines_at(demo: Demo, monkeypatch: pytest.MonkeyPatch, columns: int, *options: str) -> list[str]:
+    """The lines of a screen, each no wider than the terminal."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = demo(*options).out.splitlines()
+    assert max(map(len, lines)) <= columns
+    return lines
+
+
+@pytest.mark.versions
+@pytest.mark.parametrize("scenario", LIMITS)
+@pytest.mark.parametrize("options", [("--seed", "7"), ("--seed", "7", "--shape", "2,3,300,300")], ids=" ".join)
+def test_a_screen_keeps_to_its_limit(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch, scenario: str, options: tuple[str, ...]
+) -> None:
+    arguments = [*filter(None, [scenario]), *options]
+    counts = {columns: len(lines_at(demo, monkeypatch, columns, *arguments)) for columns in WIDTHS}
+    assert counts.pop(60) <= NARROW_LIMITS[scenario]
+    assert max(counts.values()) <= LIMITS[scenario], counts
+
+
+@pytest.mark.parametrize("scenario", LIMITS)
+@pytest.mark.parametrize("columns", [79, 99])
+def test_there_is_no_cliff(demo: Demo, monkeypatch: pytest.MonkeyPatch, scenario: str, columns: int) -> None:
+    arguments = [*filter(None, [scenario]), "--seed", "7"]
+    one, other = (len(lines_at(demo, monkeypatch, width, *arguments)) for width in (columns, columns + 1))
+    assert abs(one - other) <= 2
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 120])
+@pytest.mark.parametrize("scenario", LIMITS)
+def test_no_id_or_address_is_shown_twice(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch, scenario: str, columns: int
+) -> None:
+    out = "\n".join(lines_at(demo, monkeypatch, columns, *filter(None, [scenario]), "--seed", "7"))
+    found = re.findall(r"(?<![\w.])(?:0x[0-9a-f]+|\d{7,})(?!\w|\.\d)", out)
+    assert len(found) >= 2
+    assert len(found) == len(set(found))
+
+
+@pytest.mark.parametrize("scenario", LIMITS)
+def test_the_conclusion_is_last_and_signs_are_explained(demo: Demo, scenario: str) -> None:
+    out = demo(*filter(None, [scenario]), "--seed", "7").out
+    ending = " ".join(out.splitlines()[-2:])
+    claims = {"": 7, "--compare": 7}.get(scenario, 3)
+    assert ending.endswith(f"{claims} of {claims} claims hold.")
+    assert "o1 is unchanged, and h1 is a new tensor." in ending or scenario == "--inplace"
+    assert scenario == "--no-inplace" or "16 of o1's 27 numbers became 0, and h1 is o1 itself." in out.replace(
+        "\n", " "
+    )
+    for meaning in LEGEND:
+        assert out.count(meaning) == 1
+
+
+def test_lines_that_only_look_are_not_shown(demo: Demo) -> None:
+    for scenario in LIMITS:
+        out = demo(*filter(None, [scenario]), "--seed", "7").out
+        assert not re.search(r">>> (o1|h1|id\(\w+\))\s*(#|>>>|$)", out, re.MULTILINE)
+
+
+def test_the_short_screen_tells_which_commands_show_more(demo: Demo) -> None:
+    out = demo("--seed", "7").out
+    for option in ("--compare", "--repl", "--branches", "--memory", "--check", "--help"):
+        assert option in out
+
+
+def test_evidence_is_shown_when_asked_for(demo: Demo) -> None:
+    claims = demo("--compare", "--seed", "7", "--json").document["claims"]
+    short, full = demo("--compare", "--seed", "7").out, demo("--compare", "--seed", "7", "--evidence").out
+    for claim in claims:
+        figures = claim["evidence"].split(";")[-1].split(",")[0].strip()
+        if "0x" not in figures:
+            assert figures in " ".join(full.split())
+    assert len(full.splitlines()) > len(short.splitlines()) + len(claims)
