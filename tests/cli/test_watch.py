@@ -1,0 +1,155 @@
+"""`--watch` at the command line: the user's program runs as it would without, and what was found goes to stderr."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import jsonschema
+import pytest
+from support.commands import COMMAND, schema
+from support.processes import PYTHON, command_environment
+
+GAN = """\
+import sys
+
+import torch
+from torch import nn
+
+
+class D(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Linear(3, 8), nn.ReLU(inplace=True), nn.Linear(8, 1), nn.Sigmoid())
+
+
+print("given", sys.argv[1:])
+torch.manual_seed(0)
+g, d = nn.Linear(5, 3), D()
+opt_d = torch.optim.Adam(d.parameters())
+fake = g(torch.randn(4, 5))
+p_fake = d(fake)
+d_loss, g_loss = -(1 - p_fake).log().mean(), (1 - p_fake).log().mean()
+d_loss.backward(retain_graph=True)
+opt_d.step()
+g_loss.backward()
+"""
+CURED = GAN.replace("g_loss.backward()", "g_loss = (1 - d(fake)).log().mean()\ng_loss.backward()")
+
+
+def run(folder: Path, *arguments: str, program: str = "train.py") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=folder,
+        env=command_environment(),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+    )
+
+
+def plainly(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PYTHON, *arguments], cwd=folder, env=command_environment(), capture_output=True, encoding="utf-8", timeout=120
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "train.py").write_text(GAN)
+    (tmp_path / "cured.py").write_text(CURED)
+    return tmp_path
+
+
+def test_both_lines_the_cure_and_pytorchs_words_stand_above_the_programs_own_traceback(folder: Path) -> None:
+    done = run(folder, "--watch", "train.py", "--", "--epochs", "1")
+    assert done.returncode == 1
+    assert done.stdout == "given ['--epochs', '1']\n"
+    told, _, traceback = done.stderr.partition("Traceback (most recent call last):\n")
+    assert told.startswith("train.py:21  g_loss.backward() raises: a tensor that it needs was overwritten\n")
+    assert "saved        train.py:17  p_fake = d(fake)" in told
+    assert "linear in D.2 saved D.2.weight [1, 8], version 1" in " ".join(told.split())
+    assert "overwritten  train.py:20  opt_d.step()" in told
+    assert "Adam wrote D.2.weight in place, version 2" in told
+    cure = "compute g_loss after opt_d.step(), or call opt_d.step() after g_loss.backward() (tried: backward runs)"
+    assert f"cure {cure}" in " ".join(told.split())
+    assert "1 fault found" in told
+    plain = plainly(folder, "train.py", "--epochs", "1")
+    assert traceback == plain.stderr.partition("Traceback (most recent call last):\n")[2]
+
+
+def test_a_program_without_a_fault_prints_and_ends_as_without_a_watch(folder: Path) -> None:
+    done, plain = run(folder, "--watch", "cured.py", "--", "a b"), plainly(folder, "cured.py", "a b")
+    assert (done.returncode, done.stdout) == (plain.returncode, plain.stdout) == (0, "given ['a b']\n")
+    assert done.stderr.startswith("Nothing found: 2 backwards, ")
+
+
+@pytest.mark.parametrize(
+    ("program", "code"), [("import sys; sys.exit(7)", 7), ("raise SystemExit('no')", 1), ("1/0", 1)]
+)
+def test_the_exit_code_is_the_programs_own(tmp_path: Path, program: str, code: int) -> None:
+    (tmp_path / "p.py").write_text(program)
+    done, plain = run(tmp_path, "--watch", "p.py"), plainly(tmp_path, "p.py")
+    assert done.returncode == plain.returncode == code
+    assert plain.stderr in done.stderr
+
+
+def test_json_has_standard_output_to_itself(folder: Path) -> None:
+    done = run(folder, "--watch", "train.py", "--json", "--", "x")
+    document = json.loads(done.stdout)
+    jsonschema.validate(document, schema())
+    assert "given ['x']" in done.stderr
+    assert document["command"] == "relu-demo --watch train.py -- x"
+    first, second = document["findings"]
+    assert first["kind"] == "overwritten"
+    assert (first["saved_by"]["line"], first["saved_by"]["module"]) == (17, "D.2")
+    assert [(w["line"], w["operation"], w["version"]) for w in first["overwritten_by"]] == [(20, "opt_d.step()", 2)]
+    assert first["tensor"] == {"name": "D.2.weight", "shape": [1, 8], "dtype": "float32", "version": 1}
+    assert first["cure"]["tried"] is True
+    assert first["cure"]["works"] is True
+    assert second["tensor"]["name"] == "D.0.weight"
+
+
+@pytest.mark.parametrize("ending", ["json", "txt", "svg", "html"])
+def test_the_report_is_saved_to_a_file(folder: Path, ending: str) -> None:
+    done = run(folder, "--watch", "train.py", "--save", f"found.{ending}")
+    assert done.returncode == 1
+    text = (folder / f"found.{ending}").read_text(encoding="utf-8")
+    if ending == "json":
+        jsonschema.validate(json.loads(text), schema())
+    assert "D.2.weight" in text.replace("&#160;", " ")
+    assert "fault found" not in done.stderr
+
+
+def test_a_function_is_called_without_arguments_and_a_module_is_run(folder: Path) -> None:
+    (folder / "steps.py").write_text(
+        "def step():\n    print('stepped')\n\n\nif __name__ == '__main__':\n    print('run')\n"
+    )
+    assert run(folder, "--watch", "steps.py:step").stdout == "stepped\n"
+    assert run(folder, "--watch", "steps").stdout == "run\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--watch", "trian.py"], "there is no file trian.py; did you mean train.py?"),
+        (["--watch", "steps.py:stepp"], "steps.py has no 'stepp'; did you mean step?"),
+        (["--watch", "train.py", "--seed", "1"], "--seed does not go with --watch"),
+        (["--watch", "train.py", "--compare"], "two scenarios"),
+        (["--watch", "broken.py"], "broken.py:1"),
+        (["--compare", "--save", "x.json"], "give --json > x.json"),
+    ],
+)
+def test_what_cannot_be_watched_is_one_line(folder: Path, arguments: list[str], words: str) -> None:
+    (folder / "broken.py").write_text("def step(:\n")
+    (folder / "steps.py").write_text("def step():\n    pass\n")
+    done = run(folder, *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_quiet_is_one_line(folder: Path) -> None:
+    done = run(folder, "--watch", "cured.py", "-q")
+    assert done.returncode == 0
+    assert done.stderr.count("\n") == 1
