@@ -40,11 +40,12 @@ def against_reference(
     yield Text(LEGEND, style="dim")
     for part in trace.parts:
         if not part.looks:
-            yield from ("", code([step for step in part.steps if not step.line.source.startswith("import ")]))
+            made = [step for step in part.steps if not step.line.source.startswith("import ")]
+            yield from ("", code_within(made, options.max_width))
         elif part.key in references:
-            yield from section(part.title, code(doing(part.steps)))
+            yield from section(part.title, code_within(doing(part.steps), options.max_width))
             if again:
-                yield code([replace(step, line=replace(step.line, comment=AGAIN)) for step in again])
+                yield repeated(again, options.max_width)
     others = [part for part in trace.parts if part.looks and part.key not in references]
     for cured, group in groupby(others, lambda part: part.key in cures and is_right(part)):
         if cured:
@@ -52,19 +53,17 @@ def against_reference(
         else:
             for part in group:
                 yield from fault(part, again, trace.session.pictured, console, options)
-    yield from ("", *claims(report.findings, evidence))
-    if compared:
-        yield conclusion(compared, cures)
+    yield from ("", *claims(report.findings, evidence, conclusion(compared, cures)))
 
 
-def conclusion(compared: Sequence[TracedPart], cures: Collection[str]) -> Text:
+def conclusion(compared: Sequence[TracedPart], cures: Collection[str]) -> str:
     """Say of each fault how it shows, and how many of the cures, whose keys these are, give the right numbers."""
     said = [f"{part.title.partition(':')[0]}: {outcome(part)}." for part in compared if part.key not in cures]
     cured = [is_right(part) for part in compared if part.key in cures]
     if cured:
         how_many = f"All {len(cured)}" if all(cured) else f"{sum(cured)} of {len(cured)}"
         said.append(f"{how_many} cures give the right numbers.")
-    return Text(" ".join(said), style="bold")
+    return " ".join(said)
 
 
 def outcome(part: TracedPart) -> str:
@@ -82,7 +81,9 @@ def fault(
 
     The lines are those after the beginning `again`, without those that only look.
     """
-    yield from section(part.title, code(doing(part.steps)[len(again) if part.reference else 0 :]))
+    lines = doing(part.steps)
+    starts = [step.line for step in lines[: len(again)]] == [step.line for step in again]
+    yield from section(part.title, code_within(lines[len(again) if starts else 0 :], options.max_width))
     if (picture := flow(part, pictured, options.ascii_only)) is not None:
         yield picture
     looks = tuple(part.looks.values())
@@ -93,6 +94,21 @@ def fault(
     for look in looks:
         if look.changed is None:
             yield Text(f"{look.moment.title}: version {look.state.version:,}")
+
+
+def code_within(steps: Sequence[Step], width: int) -> Text:
+    """Return the lines that ran, without their comments where one of these would need more than `width` columns."""
+    text = code(steps)
+    longest = max(len(line) for line in text.plain.splitlines() if line.startswith(">>> ")) if steps else 0
+    return text if longest <= width else code(steps, comments=False)
+
+
+def repeated(steps: Sequence[Step], width: int) -> Text:
+    """Return the lines with which several parts start, and say so beside them, or above them in a narrow terminal."""
+    text = code([replace(step, line=replace(step.line, comment=AGAIN)) for step in steps])
+    if max(map(len, text.plain.splitlines())) <= width:
+        return text
+    return Text.assemble((f"{AGAIN}:\n", "dim"), code(steps, comments=False))
 
 
 def doing(steps: Sequence[Step]) -> list[Step]:

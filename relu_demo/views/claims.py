@@ -16,16 +16,16 @@ VERDICTS = {Verdict.HOLDS: "green", Verdict.FAILS: "bold reverse red", Verdict.U
 """The style of a verdict; its words carry it without."""
 
 
-def claims(findings: Sequence[Finding], evidence: bool = False) -> Iterator[RenderableType]:
-    """Yield the claims under a title, and how many hold; nothing if there are none.
+def claims(findings: Sequence[Finding], evidence: bool = False, conclusion: str = "") -> Iterator[RenderableType]:
+    """Yield the claims under a title, then how many hold and the screen's conclusion; nothing if there are none.
 
     The evidence of a claim that holds is shown only if `evidence` is asked for: the rest of the screen has it.
     """
     if findings:
         yield Text("Claims", style="bold")
         yield Claims(findings, evidence)
-        if len(findings) > 1:
-            yield tally(findings)
+        said = [tally(findings)] if len(findings) > 1 else []
+        yield Text(" ").join([*said, Text(conclusion, style="bold")])
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from relu_demo.replay.trace import Look
-from relu_demo.views.parts import add_row, cell, columns
+from relu_demo.views.parts import GAP, add_row, cell, columns
 
 GRADIENT = ".grad"
 """How the title of a gradient ends."""
@@ -35,9 +35,10 @@ def differences(looks: Sequence[Look]) -> Iterator[list[Table]]:
     """
     rows = {look.moment.title: figures(look) for look in looks}
     kinds = list(figures(looks[0]))
-    table = columns(kinds, max(map(len, rows)) + 1)
+    table = Table.grid(padding=(0, len(GAP), 0, 0))
+    table.add_row("", *(cell(kind, style="bold") for kind in kinds))
     for title, row in rows.items():
-        add_row(table, title, list(row.values()))
+        table.add_row(Text(title, style="dim"), *row.values())
     yield [table]
     yield [card(title, row, max(map(len, kinds)) + 1) for title, row in rows.items()]
 

@@ -57,8 +57,7 @@ class MemoryScreen:
                 yield from both(row, scale)
         if asked.by_depth:
             yield from ("", *chains(report))
-        yield from ("", *claims(report.findings, self.evidence))
-        yield conclusion(saves, rows)
+        yield from ("", *claims(report.findings, self.evidence, conclusion(saves, rows)))
 
 
 def given_depth(asked: Measure) -> str:
@@ -86,13 +85,13 @@ def saving(row: Measurement) -> str:
     return f"saves {' and '.join(words)}"
 
 
-def conclusion(saves: Sequence[Measurement], rows: Sequence[Measurement]) -> Text:
+def conclusion(saves: Sequence[Measurement], rows: Sequence[Measurement]) -> str:
     """Say in how many situations in place saved memory, and where most in bytes."""
     text = f"Saved memory in {len(saves)} of {len(rows)} situations"
     if saves:
         most = max(saves, key=saved_bytes)
         text += f", most in {most.situation.title}: {saved_bytes(most):,} bytes"
-    return Text(f"{text}.", style="bold")
+    return f"{text}."
 
 
 def saved_bytes(row: Measurement) -> int:
