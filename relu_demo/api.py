@@ -138,7 +138,7 @@ def show(
     dtype: str | torch.dtype = Replay.dtype,
     article: bool = Replay.article,
     values: int = LISTED,
-    depth: int = Measure.depth,
+    depth: int | None = None,
 ) -> ShownSession | ShownMemory:
     """Return the report of a scenario of the demonstrator, which shows itself in a notebook and as `str()`.
 
@@ -148,7 +148,7 @@ def show(
     `seed` is for `torch.manual_seed`; None draws one. `shape` has four sizes N, C, H, W: by default 1, 3, 5, 5, and
     for "memory" 1, 16, 64, 64. `device` and `dtype` are PyTorch's, or their names. With `article` the numbers are the
     article's own 27. Values are listed of tensors of up to `values` elements. `depth` is the number of blocks in each
-    network that "memory" measures.
+    network that "memory" measures, 8 if it is None; given one, the report shows each depth up to it too.
 
     PyTorch's random generators on the CPU and on CUDA are as before afterwards. Gradients are recorded, also if `show`
     is called under `torch.no_grad()`.
@@ -162,7 +162,8 @@ def show(
     sizes = None if shape is None else image(whole_numbers(shape))
     request: Replay | Measure
     if scenario == Measure.scenario:
-        request = Measure(sizes or Measure.shape, whole("depth", depth), str(device))
+        blocks = Measure.depth if depth is None else whole("depth", depth)
+        request = Measure(sizes or Measure.shape, blocks, str(device), depth is not None)
     else:
         if article and (sizes or name != Replay.dtype):
             raise BadInput("the article's numbers have their own shape and dtype; leave shape and dtype out")
@@ -210,7 +211,7 @@ def refuse_misplaced(scenario: str, given: Mapping[str, Any]) -> None:
     if scenario == Measure.scenario:
         others, where = {"dtype": Replay.dtype, "article": Replay.article, "values": LISTED}, "the other scenarios"
     else:
-        others, where = {"depth": Measure.depth}, repr(Measure.scenario)
+        others, where = {"depth": None}, repr(Measure.scenario)
     for name, default in others.items():
         if given[name] != default:
             raise BadInput(f"{name} does not go with {scenario!r}; it goes with {where}")

@@ -72,7 +72,7 @@ class Replay:
 
 @dataclass(frozen=True)
 class Measure:
-    """Measure what in place saves, in chains of 1 to `depth` blocks of layers.
+    """Measure what in place saves, in chains of 1 to `depth` blocks of layers; show it `by_depth` too if asked for.
 
     Raise SetupError, with what to give instead, for a shape or a depth that no chain can have.
     """
@@ -81,6 +81,7 @@ class Measure:
     shape: Shape = (1, 16, 64, 64)
     depth: int = 8
     device: str = "cpu"
+    by_depth: bool = False
 
     def __post_init__(self) -> None:
         batch, _, height, width = image(self.shape)
@@ -139,7 +140,7 @@ WORDS: Mapping[str, Callable[[Any], Sequence[str]]] = {
 }
 """The words for a field of a request that is not at its default, in the order of the command line.
 
-`listed` and `evidence` change no number.
+`listed`, `evidence` and `by_depth` change no number.
 """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from relu_demo.claims.claim import Answer, claim
+from relu_demo.claims.report import counted
 from relu_demo.replay.trace import TensorState, TracedPart
 from relu_demo.replay.values import count
 
@@ -40,7 +41,11 @@ def negatives_zeroed(half: TracedPart) -> Answer:
     holds = look.zeroed == look.changed == negatives and after.version == before.version + 1
     if holds and not negatives:
         return None, f"o1 has no negative number to zero; {versions}"
-    return holds, f"{look.changed} values changed: {look.zeroed} of {negatives} negatives are now zero; {versions}"
+    return holds, (
+        f"{counted(look.changed or 0, 'value')} changed: "
+        f"{look.zeroed or 0:,} of {counted(negatives, 'negative')} {'is' if look.zeroed == 1 else 'are'} now zero; "
+        f"{versions}"
+    )
 
 
 @claim(3, "In place, o1's grad_fn is now ReLU's.", needs=(IN_PLACE,))
@@ -69,7 +74,7 @@ def unchanged(half: TracedPart) -> Answer:
     same_bits = before.values is after.values  # a trace holds equal bits once
     same_node = before.grad_fn == after.grad_fn
     evidence = (
-        f"{half.looks['o1_after'].changed} of {after.values.elements} values changed; "
+        f"{half.looks['o1_after'].changed or 0:,} of {counted(after.values.elements, 'value')} changed; "
         f"version {before.version}, then {after.version}"
     )
     name = after.grad_fn.name if after.grad_fn else "grad_fn"
@@ -85,7 +90,10 @@ def is_relu(half: TracedPart) -> Answer:
     right = count(lambda x, y: y == x.clamp(min=0), source.copy, result.copy)
     if right == result.elements and not source.negatives:
         return None, "o1 has no negative number: h1 can only equal it"
-    evidence = f"{right} of {result.elements} values are max(0, o1); {source.negatives} were negative"
+    evidence = (
+        f"{right:,} of {counted(result.elements, 'value')} {'is' if right == 1 else 'are'} max(0, o1); "
+        f"{source.negatives:,} {'was' if source.negatives == 1 else 'were'} negative"
+    )
     return right == result.elements, evidence
 
 
@@ -94,4 +102,7 @@ def same_result(in_place: TracedPart, out_of_place: TracedPart) -> Answer:
     """Count the values of h1 that are equal in both halves."""
     here, there = in_place.looks["h1"].state.values, out_of_place.looks["h1"].state.values
     equal = here.elements if here.copy is there.copy else count(torch.eq, here.copy, there.copy)
-    return equal == here.elements, f"{equal} of {here.elements} values of h1 are equal"
+    return (
+        equal == here.elements,
+        f"{equal:,} of {counted(here.elements, 'value')} of h1 {'is' if equal == 1 else 'are'} equal",
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from relu_demo.claims.claim import Answer, claim
+from relu_demo.claims.report import counted
 from relu_demo.replay.trace import Look, Step, TracedPart
 from relu_demo.session import branches as session
 
@@ -37,13 +38,14 @@ def may_be_rounding(silent: TracedPart, look: Look) -> str:
     return f"; in {look.state.dtype} rounding alone could be that much" if silent.looks["x"].changed else ""
 
 
-@claim(9, "ReLU first, in place: conv2 reads an x that ReLU has written over.", needs=(RIGHT, SILENT))
+@claim(9, "ReLU first, in place: conv2 reads an x that ReLU has overwritten.", needs=(RIGHT, SILENT))
 def wrong_x(right: TracedPart, silent: TracedPart) -> Answer:
     """Compare the x that conv2 reads: its values differ and its version counter is one higher."""
     there, here = right.looks["x"].state, silent.looks["x"].state
     changed = silent.looks["x"].changed
     evidence = (
-        f"version {here.version} in place, {there.version} not; {changed} of {here.values.elements} values differ"
+        f"version {here.version} in place, {there.version} not; "
+        f"{changed or 0:,} of {counted(here.values.elements, 'value')} {'differs' if changed == 1 else 'differ'}"
     )
     if changed == 0 and nothing_negative(right):
         return None, f"{evidence}, since x has no negative number"
@@ -80,8 +82,8 @@ def wrong_gradients(right: TracedPart, silent: TracedPart) -> Answer:
 def silence(_: TracedPart, silent: TracedPart) -> Answer:
     """Count errors and warnings."""
     warnings = sum(len(step.warnings) for step in silent.steps)
-    evidence = f"{len(silent.errors)} errors, {warnings} warnings in {len(silent.steps)} lines"
-    return not silent.errors and not warnings, evidence
+    said = f"{counted(len(silent.errors), 'error')}, {counted(warnings, 'warning')}"
+    return not silent.errors and not warnings, f"{said} in {counted(len(silent.steps), 'line')}"
 
 
 @claim(13, "conv2 first, in place: the forward values are right.", needs=(RIGHT, LOUD))
@@ -98,7 +100,7 @@ def backward_raises(_: TracedPart, loud: TracedPart) -> Answer:
     return holds, " ".join(loud.errors) or "it did not"
 
 
-@claim(15, "What its words leave out: who saved x, and who wrote over it.", needs=(RIGHT, LOUD))
+@claim(15, "What the error omits: who saved x, and who overwrote it.", needs=(RIGHT, LOUD))
 def both_lines(_: TracedPart, loud: TracedPart) -> Answer:
     """Find the line that saved x and the line that overwrote it; their versions are those in PyTorch's message."""
     saver = next((step for step in loud.steps if "h2" in step.changed), None)
@@ -108,7 +110,7 @@ def both_lines(_: TracedPart, loud: TracedPart) -> Answer:
     expected, found = saved_version(saver), writer.tensors["x"].version
     evidence = (
         f"{saver.line.source} saved x at version {expected} for backward(); "
-        f"{writer.line.source} wrote over it: version {found}"
+        f"{writer.line.source} overwrote it: version {found}"
     )
     message = f"is at version {found}; expected version {expected}"
     return expected is not None and any(message in error for error in loud.errors), evidence

@@ -19,6 +19,11 @@ class Verdict(str, Enum):
     UNSHOWN = "this input cannot show it"
 
 
+def counted(number: int, what: str) -> str:
+    """Return `1 claim`, or `2,000 claims`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 @dataclass(frozen=True)
 class Finding:
     """A claim with its verdict, the evidence in words and figures, and what to try if this input cannot show it."""

@@ -129,7 +129,8 @@ def command(
     elif check is not None:
         request = Check(check, tuple(shapes), seed, device, dtype, train)
     elif scenario == Measure.scenario:
-        request = Measure(only(shapes) or Measure.shape, depth, device)
+        by_depth = context.get_parameter_source("depth") is not ParameterSource.DEFAULT
+        request = Measure(only(shapes) or Measure.shape, depth, device, by_depth)
     else:
         request = Replay(scenario, seed, only(shapes) or Replay.shape, device, dtype, article, values, evidence)
     return Asked(request, view, save, light, traceback)

@@ -13,7 +13,7 @@ from relu_demo.memory.report import Measurement
 def saves_memory(repl: Measurement) -> Answer:
     """Compare the bytes live after the forward of one layer, with both names kept."""
     here, there = repl.in_place.live, repl.out_of_place.live
-    return here < there, f"{here:,} bytes live in place and {there:,} not; for networks see the table"
+    return here < there, f"{here:,} bytes live in place and {there:,} not"
 
 
 def judge(rows: Sequence[Measurement]) -> tuple[Finding, ...]:

@@ -35,6 +35,11 @@ class Measurement:
     in_place: Figures
     why: str
 
+    @property
+    def saves(self) -> bool:
+        """Whether in place needed less memory, after the forward or at its peak."""
+        return self.in_place.live < self.out_of_place.live or self.in_place.peak < self.out_of_place.peak
+
 
 @dataclass(frozen=True)
 class MemoryReport:

@@ -31,16 +31,16 @@ RIGHT = Part(
 )
 
 
-def compared(key: str, title: str, *forward: Line, comment: str = "") -> Part:
+def compared(key: str, title: str, *forward: Line, comment: str = "", cure: bool = False) -> Part:
     """Return a part that runs the network forward and backward from the start, compared with RIGHT."""
     lines = (*AGAIN, FORWARD, *forward, *SHOW, Line(BACKWARD, comment, raises=True), *SHOW_GRADIENTS)
-    return Part(key, title, lines, RIGHT.key)
+    return Part(key, title, lines, RIGHT.key, cure)
 
 
 SILENT = compared(
     "relu_first_in_place",
     "ReLU first, in place: the silent fault",
-    Line("h1 = rl1(x)", "writes over x"),
+    Line("h1 = rl1(x)", "overwrites x"),
     READ,
     Line("h2 = conv2(x)", "reads what ReLU left"),
     comment="and nothing is said",
@@ -54,7 +54,7 @@ LOUD = Part(
         FORWARD,
         READ,
         Line("h2 = conv2(x)", "saves x for backward()"),
-        Line("h1 = rl1(x)", "writes over x"),
+        Line("h1 = rl1(x)", "overwrites x"),
         *SHOW,
         Line(BACKWARD, "needs the x that is gone", raises=True),
     ),
@@ -67,18 +67,21 @@ CURES = (
         "Cure: inplace=False, in this order too",
         Line("h2 = conv2(x)"),
         Line("h1 = rl2(x)"),
+        cure=True,
     ),
     compared(
         "clone",
         "Cure: x.clone() before the branch",
-        Line("h1 = rl1(x.clone())", "writes over the copy"),
+        Line("h1 = rl1(x.clone())", "overwrites the copy"),
         Line("h2 = conv2(x)"),
+        cure=True,
     ),
     Part(
         "no_backward",
-        "Cure: conv2 first, where there is no backward()",
+        "Cure: conv2 first, without backward()",
         (Line("with torch.no_grad(): x = conv1(input); h2 = conv2(x); h1 = rl1(x)"), *SHOW),
         RIGHT.key,
+        cure=True,
     ),
 )
 

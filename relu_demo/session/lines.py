@@ -47,13 +47,15 @@ class Part:
     """Lines of a session that belong together, under a title. `key` names the part in JSON and in the claims.
 
     `reference` is the key of the part that its moments are compared with: an earlier part's moments of the same keys,
-    or, if it is the part's own key, its own first moment. Empty if they are not compared.
+    or, if it is the part's own key, its own first moment. Empty if they are not compared. A `cure` makes right again
+    what another part gets wrong.
     """
 
     key: str
     title: str
     lines: tuple[Line, ...]
     reference: str = ""
+    cure: bool = False
 
 
 ANSWER, MOMENTS, BESIDE, DIFFERENCES = "answer", "moments", "beside", "differences"

@@ -1,4 +1,4 @@
-"""The picture of branches: who reads which version of a tensor, and who writes over it."""
+"""The picture of branches: who reads which version of a tensor, and who overwrites it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def branches(part: TracedPart, name: str, dash: str, head: str, bar: str) -> Ite
             yield Text(branch, style=CHANGED if writer else "")
             if after != version:
                 version, writer = after, line.operation
-                yield Text(f"{indent}{bar}  {writer} writes over {name}", style=CHANGED)
+                yield Text(f"{indent}{bar}  {writer} overwrites {name}", style=CHANGED)
                 yield Text(f"{indent}{name}, version {version}", style=CHANGED)
     if any("modified by an inplace operation" in error for error in part.errors):
         yield Text(f"{indent}{bar}  backward() finds version {version} and raises", style=CHANGED)

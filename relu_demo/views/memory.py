@@ -1,8 +1,8 @@
-"""The screen of `--memory`: bytes allocated in place and out of place, as figures and as bars."""
+"""The screen of `--memory`: in how many situations in place saved memory, then bytes as figures and as bars."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.columns import Columns
@@ -11,71 +11,141 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from relu_demo.claims.report import counted
 from relu_demo.memory.report import Figures, Measurement, MemoryReport
+from relu_demo.request import Measure, command_line
 from relu_demo.views.claims import claims
-from relu_demo.views.parts import CHANGED, MARK, NARROW, header
+from relu_demo.views.parts import CHANGED, MARK, NARROW, section, versions
+
+LABELS = 14
+"""Characters of the label of a line of figures."""
 
 
 @dataclass(frozen=True)
 class MemoryScreen:
-    """The whole screen: each situation, how the chains grow with their depth, and the claim."""
+    """The whole screen: the situations in which in place saves, the others, the claim and the conclusion.
+
+    How the chains grow with their depth is shown if a depth was asked for.
+    """
 
     report: MemoryReport
+    evidence: bool = False
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         report = self.report
-        yield from header("Bytes really allocated, in place and not", report)
-        unit = f"{report.request.shape} float32 on {report.request.device}, {report.rows[0].unit:,} bytes"
-        yield Text(f"One unit is one activation: {unit}", style="dim")
-        live, peak = ("#", "-") if options.ascii_only else ("█", "░")
-        yield Text(f"live after the forward {live * 4}, and what more there is at the peak {peak * 4}", style="dim")
-        yield ""
-        most = max(max(row.in_place.peak, row.out_of_place.peak) for row in report.rows)
-        digits = 0 if options.max_width < NARROW else len(f"{most:,}") + 2
-        bytes_title = f"{'bytes'[:digits]:>{digits}}"
-        yield Text(f"{'':14}{'live':>6}{bytes_title}{'peak':>6}{bytes_title}", style="dim")
-        room = options.max_width - 2 * (6 + digits) - 15
-        for number, row in enumerate(report.rows):
-            if number:
-                yield ""
-            words, style = (saving(row), CHANGED) if saving(row) else ("saves nothing", "")
-            yield Text.assemble((row.situation.title, "bold"), ": ", (words, style))
-            for name, figures in (("not in place", row.out_of_place), ("in place", row.in_place)):
-                line = figures_line(name, figures, row.out_of_place, row.unit, digits)
-                yield Text.assemble(line, bar(figures, most, room, live, peak))
-            yield Padding(Text(row.why, style="dim"), (0, 0, 0, 2))
-        yield ""
-        yield from chains(report)
-        yield from ("", *claims(report.findings))
+        rows = report.rows
+        saves, others = [row for row in rows if row.saves], [row for row in rows if not row.saves]
+        scale = Scale.of(rows, options)
+        asked = report.request
+        yield Text(f"In place saved memory in {len(saves)} of {len(rows)} situations", style="bold")
+        yield Text.assemble(command_line(asked), given_depth(asked), versions(report))
+        yield Text(unit(report), style="dim")
+        yield Text(
+            f"live {scale.live * 4} after the forward; {scale.peak * 4} extra memory at the peak; {MARK}: differs",
+            style="dim",
+        )
+        if saves:
+            yield from section("Saves memory", scale.titles())
+            for row in saves:
+                yield Text.assemble((row.situation.title, "bold"), ": ", (saving(row), CHANGED))
+                yield from both(row, scale)
+                yield Padding(Text(row.why, style="dim"), (0, 0, 0, 2))
+        if others:
+            yield from section("Saves nothing", *([] if saves else [scale.titles()]))
+            for row in others:
+                yield Text.assemble((row.situation.title, "bold"), ": ", (row.why, "dim"))
+                yield from both(row, scale)
+        if asked.by_depth:
+            yield from ("", *chains(report))
+        yield from ("", *claims(report.findings, self.evidence, conclusion(saves, rows)))
+
+
+def given_depth(asked: Measure) -> str:
+    """Return the option of a depth that was asked for, though it is the default that a command line leaves out."""
+    return f" --depth {asked.depth}" if asked.by_depth and asked.depth == Measure.depth else ""
+
+
+def unit(report: MemoryReport) -> str:
+    """Say how large a unit is, and how many blocks each network has."""
+    asked = report.request
+    shape = f"{asked.shape} float32 on {asked.device}, {report.rows[0].unit:,} bytes"
+    return f"Networks of {counted(asked.depth, 'block')}; unit: one activation, {shape}"
 
 
 def saving(row: Measurement) -> str:
-    """Say in units what in place saves, after the forward and at the peak. Empty if it saves nothing."""
+    """Say in units what in place saves, after the forward and at the peak."""
     words = [
-        f"{(there - here) / row.unit:.1f} of {there / row.unit:.1f} {when}"
+        f"{(there - here) / row.unit:.1f} of {there / row.unit:,.1f} {when}"
         for when, here, there in (
             ("live", row.in_place.live, row.out_of_place.live),
             ("at the peak", row.in_place.peak, row.out_of_place.peak),
         )
         if here < there
     ]
-    return f"saves {' and '.join(words)}" if words else ""
+    return f"saves {' and '.join(words)}"
 
 
-def figures_line(name: str, figures: Figures, reference: Figures, unit: int, digits: int) -> Text:
-    """Return live and peak in units, marked if they differ from the reference, and in bytes with so many digits."""
-    line = Text(f"  {name:12}")
+def conclusion(saves: Sequence[Measurement], rows: Sequence[Measurement]) -> str:
+    """Say in how many situations in place saved memory, and where most in bytes."""
+    text = f"Saved memory in {len(saves)} of {len(rows)} situations"
+    if saves:
+        most = max(saves, key=saved_bytes)
+        text += f", most in {most.situation.title}: {saved_bytes(most):,} bytes"
+    return f"{text}."
+
+
+def saved_bytes(row: Measurement) -> int:
+    """Return the bytes that in place saves, after the forward or at the peak, whichever is more."""
+    return max(row.out_of_place.live - row.in_place.live, row.out_of_place.peak - row.in_place.peak)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What the lines of figures share: `most` bytes take a bar of `room` characters; bytes take `digits` characters."""
+
+    most: int
+    room: int
+    digits: int
+    live: str
+    peak: str
+
+    @classmethod
+    def of(cls, rows: Sequence[Measurement], options: ConsoleOptions) -> Scale:
+        """Return the scale for these rows on that terminal. A narrow one has no room for bytes."""
+        most = max(max(row.in_place.peak, row.out_of_place.peak) for row in rows)
+        digits = 0 if options.max_width < NARROW else len(f"{most:,}") + 2
+        live, peak = ("#", "-") if options.ascii_only else ("█", "░")
+        return cls(most, options.max_width - 2 * (6 + digits) - LABELS - 1, digits, live, peak)
+
+    def titles(self) -> Text:
+        """Return the titles of the columns."""
+        in_bytes = f"{'bytes'[: self.digits]:>{self.digits}}"
+        return Text(f"{'':{LABELS}}{'live':>6}{in_bytes}{'peak':>6}{in_bytes}", style="dim")
+
+    def bar(self, figures: Figures) -> Text:
+        """Draw live bytes as a bar, and the rest of the peak behind it."""
+        live, peak = (round(size / self.most * self.room) for size in (figures.live, figures.peak))
+        return Text(self.live * live + self.peak * (peak - live), style="cyan")
+
+
+def both(row: Measurement, scale: Scale) -> Iterator[Text]:
+    """Yield the figures out of place and in place, or those of both in one line if they are the same."""
+    there, here = row.out_of_place, row.in_place
+    if (there.live, there.peak) == (here.live, here.peak):
+        yield figures_line("the same", there, there, row.unit, scale)
+        return
+    yield figures_line("not in place", there, there, row.unit, scale)
+    yield figures_line("in place", here, there, row.unit, scale)
+
+
+def figures_line(name: str, figures: Figures, reference: Figures, unit: int, scale: Scale) -> Text:
+    """Return live and peak in units, marked if they differ from the reference, and in bytes; then the bar."""
+    line = Text(f"  {name:{LABELS - 2}}")
     for size, other in ((figures.live, reference.live), (figures.peak, reference.peak)):
-        text = f"{MARK if size != other else ' '}{size / unit:.1f}"
+        text = f"{MARK if size != other else ' '}{size / unit:,.1f}"
         line.append(f"{text:>6}", style=CHANGED if size != other else "")
-        line.append(f"{size:{digits},}" if digits else "", style="dim")
-    return line.append(" ")
-
-
-def bar(figures: Figures, most: int, room: int, live: str, peak: str) -> Text:
-    """Draw live bytes as a bar, and the rest of the peak behind it. `most` bytes take `room` characters."""
-    solid = round(figures.live / most * room)
-    return Text.assemble((live * solid, "cyan"), (peak * (round(figures.peak / most * room) - solid), "cyan"))
+        line.append(f"{size:{scale.digits},}" if scale.digits else "", style="dim")
+    return line.append(" ").append(scale.bar(figures))
 
 
 def chains(report: MemoryReport) -> Iterator[RenderableType]:

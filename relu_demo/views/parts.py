@@ -45,8 +45,13 @@ def header(title: str, report: AnyReport, options: str = "") -> Iterator[Rendera
     if report.request is None:
         yield Text(title, style="bold")
         return
-    yield Text.assemble((title, "bold"), (f"  (relu-demo {__version__}, PyTorch {report.torch_version})", "dim"))
+    yield Text.assemble((title, "bold"), versions(report))
     yield Text(command_line(report.request) + options)
+
+
+def versions(report: AnyReport) -> tuple[str, str]:
+    """Return the versions that ran, to be put behind other words, and their style."""
+    return f"  (relu-demo {__version__}, PyTorch {report.torch_version})", "dim"
 
 
 def section(title: str, *body: RenderableType) -> Iterator[RenderableType]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from os.path import basename
 from typing import TYPE_CHECKING, TextIO
 
-from relu_demo.claims.report import Finding, Verdict
+from relu_demo.claims.report import Finding, Verdict, counted
 from relu_demo.memory.report import MemoryReport
 from relu_demo.network.report import CheckReport
 from relu_demo.request import command_line
@@ -48,9 +48,7 @@ def claims(findings: Sequence[Finding]) -> str:
 
 def saving(report: MemoryReport) -> int:
     """Count the situations in which in place needed less memory, after the forward or at its peak."""
-    return sum(
-        row.in_place.live < row.out_of_place.live or row.in_place.peak < row.out_of_place.peak for row in report.rows
-    )
+    return sum(row.saves for row in report.rows)
 
 
 def checked(report: CheckReport) -> str:
@@ -84,8 +82,3 @@ def named(what: str, numbers: Sequence[int]) -> str:
     """Return `claim 3`, or `claims 3, 4 and 5`."""
     first = ", ".join(map(str, numbers[:-1]))
     return f"{what}s {first} and {numbers[-1]}" if first else f"{what} {numbers[0]}"
-
-
-def counted(number: int, what: str) -> str:
-    """Return `1 claim`, or `2 claims`."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.text import Text
 
-from relu_demo.claims.report import Finding, SessionReport, Verdict
+from relu_demo.claims.report import SessionReport
 from relu_demo.replay.trace import TracedPart
 from relu_demo.session.lines import ANSWER, BESIDE, DIFFERENCES, MOMENTS
+from relu_demo.views.branches import against_reference
 from relu_demo.views.chosen import Column, moments_of, side_by_side
-from relu_demo.views.claims import Claims, claims
+from relu_demo.views.claims import Claims
 from relu_demo.views.conclusion import conclusion
-from relu_demo.views.differences import differences
-from relu_demo.views.fitting import fitting
-from relu_demo.views.flow import flow
 from relu_demo.views.legend import Legend
 from relu_demo.views.lines import Lines
 from relu_demo.views.moments import Moments
-from relu_demo.views.parts import code, header, section
+from relu_demo.views.parts import header, section
 
 MORE = "More: --compare, --repl (all lines), --branches, --memory, --check, --help"
 """Stands on the short screen."""
@@ -46,7 +44,7 @@ def answer(report: SessionReport, _: Console, __: ConsoleOptions) -> Iterator[Re
     yield Legend()
     yield Text(MORE, style="dim")
     if shown := [finding for finding in report.findings if not finding.ok or report.request.evidence]:
-        yield Claims(shown)
+        yield Claims(shown, report.request.evidence)
     yield conclusion(parts, report.findings)
 
 
@@ -72,23 +70,18 @@ def below(report: SessionReport, parts: Sequence[TracedPart]) -> Iterator[Render
     """Yield what stands below the tables of a session."""
     yield Legend()
     yield from ("", Lines(report.trace.parts), "")
-    yield Claims(shortened(report.findings, report.request.evidence))
+    yield Claims(report.findings, report.request.evidence)
     yield conclusion(parts, report.findings)
 
 
-def against_reference(report: SessionReport, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-    """Yield each part's lines except those that only look, who reads and who writes, and how far its looks are off."""
-    trace = report.trace
-    for part in trace.parts:
-        yield from section(part.title, code([step for step in part.steps if not step.line.moment]))
-        if (picture := flow(part, trace.session.pictured, options.ascii_only)) is not None:
-            yield from ("", picture)
-        if part.looks:
-            yield from ("", *fitting(console, options, differences(part.looks.values())))
-    yield from ("", *claims(report.findings))
+def differences(report: SessionReport, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+    """Yield how far each part is from its reference."""
+    yield from against_reference(report, console, options, report.request.evidence)
 
 
-LAYOUTS = {ANSWER: answer, MOMENTS: moments, BESIDE: beside, DIFFERENCES: against_reference}
+Layout = Callable[[SessionReport, Console, ConsoleOptions], Iterator[RenderableType]]
+
+LAYOUTS: Mapping[str, Layout] = {ANSWER: answer, MOMENTS: moments, BESIDE: beside, DIFFERENCES: differences}
 """What draws a report below its header, by its session's layout."""
 
 
@@ -104,11 +97,3 @@ def tables(parts: Sequence[TracedPart]) -> Iterator[tuple[str, Sequence[Column]]
         yield "", together
     else:
         yield from ((part.title, moments_of(part)) for part in parts)
-
-
-def shortened(findings: Sequence[Finding], evidence: bool) -> list[Finding]:
-    """Return the findings. Those that hold lack their evidence, which repeats the table, unless `evidence` is given."""
-    return [
-        replace(finding, evidence="") if finding.verdict is Verdict.HOLDS and not evidence else finding
-        for finding in findings
-    ]

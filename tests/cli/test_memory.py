@@ -22,24 +22,56 @@ from relu_demo.memory.measure import measure
 from relu_demo.memory.report import Measurement
 from relu_demo.request import Measure
 
+LINE = r"  ({}) +\*?[\d.]+ +[\d,]+ +\*?[\d.]+ +[\d,]+ █+░*"
 
-def test_every_situation_has_figures_in_units_and_bytes_bars_and_a_reason(demo: Demo) -> None:
+
+def test_every_situation_has_figures_in_units_and_bytes_bars_and_a_reason(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     result = demo("--memory")
+    rows = demo("--memory", "--json").document["rows"]
     assert (result.code, result.err) == (0, "")
-    blocks = re.sub(r"^ +live +bytes +peak +bytes\n", "", result.out, flags=re.MULTILINE).split("\n\n")
-    rows = [block for block in blocks if re.search(r"^  not in place +\d", block, re.MULTILINE)]
-    assert len(rows) == 11
+    lines = result.out.splitlines()
+    saves, nothing = lines.index("Saves memory"), lines.index("Saves nothing")
     for row in rows:
-        title, there, here, *why = row.splitlines()
-        assert re.search(r": saves (nothing|[\d.]+ of [\d.]+ (live|at the peak))", title)
-        assert re.fullmatch(r"  not in place +[\d.]+ +[\d,]+ +[\d.]+ +[\d,]+ █+░*", there)
-        assert re.fullmatch(r"  in place +\*?[\d.]+ +[\d,]+ +\*?[\d.]+ +[\d,]+ █+░*", here)
-        assert " ".join(why).strip()
+        here = next(number for number, line in enumerate(lines) if line.startswith(f"{row['title']}: "))
+        same = all(row["in_place"][what] == row["out_of_place"][what] for what in ("live", "peak"))
+        less = any(row["in_place"][what] < row["out_of_place"][what] for what in ("live", "peak"))
+        assert (saves < here < nothing) if less else here > nothing
+        if less:
+            assert re.search(r": saves [\d.]+ of [\d.]+ (live|at the peak)", lines[here])
+            assert lines[here + 3].strip() == row["why"]
+        else:
+            assert lines[here].endswith(f": {row['why']}")
+        for number, name in enumerate(["the same"] if same else ["not in place", "in place"], 1):
+            assert re.fullmatch(LINE.format(name), lines[here + number])
+
+
+def test_the_answer_is_in_the_first_line_and_the_conclusion_in_the_last(demo: Demo) -> None:
+    lines = demo("--memory").out.splitlines()
+    rows = demo("--memory", "--json").document["rows"]
+    less = [row for row in rows if any(row["in_place"][what] < row["out_of_place"][what] for what in ("live", "peak"))]
+    assert lines[0] == f"In place saved memory in {len(less)} of {len(rows)} situations"
+    last = " ".join(lines[-2:])
+    saved = [max(row["out_of_place"][what] - row["in_place"][what] for what in ("live", "peak")) for row in less]
+    most = less[saved.index(max(saved))]
+    assert f"Saved memory in {len(less)} of {len(rows)} situations" in last
+    assert last.endswith(f"most in {most['title']}: {max(saved):,} bytes.")
+
+
+def test_the_depths_are_shown_where_a_depth_is_asked_for_and_always_in_the_document(demo: Demo) -> None:
+    default, asked = demo("--memory").out, demo("--memory", "--depth", "8").out
+    assert "Chains of K blocks" not in default
+    assert "Chains of K blocks" in asked
+    assert "relu-demo --memory --depth 8  (" in asked
+    assert "--depth" not in default
+    assert demo("--memory", "--json").document["growth"]
 
 
 def test_the_bars_are_as_long_as_the_figures_say(demo: Demo) -> None:
     out = demo("--memory").out
-    lines = [line.split() for line in out.splitlines() if re.match(r"  (not )?in place +\*?\d", line)]
+    lines = [line.split() for line in out.splitlines() if re.match(r"  (not in place|in place|the same) +\*?\d", line)]
     drawn = [(int(words[-2].replace(",", "")), len(words[-1])) for words in lines]
     most = max(peak for peak, _ in drawn)
     longest = max(length for _, length in drawn)
@@ -50,7 +82,8 @@ def test_what_is_other_in_place_is_marked(demo: Demo) -> None:
     rows = demo("--memory", "--json").document["rows"]
     out = demo("--memory").out
     marks = sum(row["in_place"][what] != row["out_of_place"][what] for row in rows for what in ("live", "peak"))
-    assert len(re.findall(r"^  in place.*", out, re.MULTILINE)) == 11
+    other = [row for row in rows if row["in_place"] != row["out_of_place"]]
+    assert len(re.findall(r"^  in place.*", out, re.MULTILINE)) == len(other)
     assert sum(line.count("*") for line in re.findall(r"^  in place.*", out, re.MULTILINE)) == marks
 
 
@@ -130,7 +163,7 @@ def test_a_progress_bar_on_stderr_where_that_is_a_terminal() -> None:
 @pytest.mark.parametrize("columns", [40, 60, 80, 140])
 def test_the_screen_fits(demo: Demo, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    for options in ((), ("--depth", "16", "--shape", "4,32,32,32")):
+    for options in ((), ("--depth", "3"), ("--depth", "16", "--shape", "4,32,32,32")):
         assert max(map(len, demo("--memory", *options).out.splitlines())) <= columns
 
 

@@ -21,6 +21,7 @@ from relu_demo.replay.replay import replay
 from relu_demo.request import Replay
 from relu_demo.session.branches import branches
 from relu_demo.session.lines import Line
+from relu_demo.views.tables import text
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_the_loud_fault_has_pytorchs_words_and_both_lines(document: Any) -> None
     assert errors == [str(raised.value)]
     claim = next(claim for claim in document["claims"] if claim["number"] == 15)
     assert "h2 = conv2(x) saved x at version 0" in claim["evidence"]
-    assert "h1 = rl1(x) wrote over it: version 1" in claim["evidence"]
+    assert "h1 = rl1(x) overwrote it: version 1" in claim["evidence"]
     assert claim["verdict"] == "holds"
 
 
@@ -198,7 +199,7 @@ def test_the_picture_shows_who_reads_which_version(demo: Demo) -> None:
     out = demo("--branches", "--seed", "7").out
     silent = out[out.index("ReLU first, in place") : out.index("conv2 first, in place")]
     drawn = re.sub(r"[─▶]+", "-", silent)
-    assert re.search(r"input - conv1 - x, version 0\n +- rl1 - h1\n +┊  rl1 writes over x\n +x, version 1\n", drawn)
+    assert re.search(r"input - conv1 - x, version 0\n +- rl1 - h1\n +┊  rl1 overwrites x\n +x, version 1\n", drawn)
     assert re.search(r"- conv2 - h2  wrong: this is what rl1 left", drawn)
     loud = re.sub(r"[─▶]+", "-", out[out.index("conv2 first, in place") : out.index("Cure:")])
     assert re.search(r"- conv2 - h2  keeps x, version 0, for backward\(\)", loud)
@@ -219,5 +220,48 @@ def test_the_screen_fits(demo: Demo, monkeypatch: pytest.MonkeyPatch, columns: i
         for moment in moments:
             assert moment["title"] in result.out
             if moment["changed"]:
-                assert f"*{moment['changed']} of {moment['summary']['elements']}" in result.out
+                assert f"*{moment['changed']:,} of {moment['summary']['elements']:,}" in result.out
                 assert f"*{moment['largest']:.4g}" in result.out
+
+
+def test_a_cure_takes_one_line_and_one_that_cures_nothing_is_shown_as_a_fault() -> None:
+    session = branches(Replay("branches", 7))
+    trace = replay(session)
+    screen = text(SessionReport(trace, judge(trace)))
+    assert re.search(
+        r"^Cure: x\.clone\(\) before the branch +right again: h1, h2, both gradients$", screen, re.MULTILINE
+    )
+    assert screen.splitlines()[-1].endswith("All 3 cures give the right numbers.")
+    parts = []
+    for part in session.parts:
+        lines = [
+            dataclasses.replace(line, source="h1 = rl1(x)") if line.source == "h1 = rl1(x.clone())" else line
+            for line in part.lines
+        ]
+        parts.append(dataclasses.replace(part, lines=tuple(lines)))
+    trace = replay(dataclasses.replace(session, parts=tuple(parts)))
+    screen = text(SessionReport(trace, judge(trace)))
+    shown = screen[screen.index("Cure: x.clone() before the branch\n") : screen.index("Cure: conv2 first")]
+    assert ">>> h1 = rl1(x)" in shown
+    assert re.search(r"^h2 +\*27 of 27", shown, re.MULTILINE)
+    assert "2 of 3 cures give the right numbers." in " ".join(screen.split())
+
+
+def test_claims_are_numbered_from_1_and_one_that_fails_has_its_evidence() -> None:
+    session = branches(Replay("branches", 7))
+    trace = replay(session)
+    report = SessionReport(trace, judge(trace))
+    assert re.findall(r"^(\d+) +holds ", text(report), re.MULTILINE) == list(map(str, range(1, 12)))
+    assert "is the same" not in text(report)  # the evidence of claims that hold
+    failing = [dataclasses.replace(one, verdict=Verdict.FAILS) if one.number == 16 else one for one in report.findings]
+    screen = text(SessionReport(trace, tuple(failing)))
+    assert re.search(r"^8 +does not hold  inplace=False", screen, re.MULTILINE)
+    assert "h1 is the same; h2 is the same" in screen
+    assert "10 of 11 claims hold. 8 does not hold." in screen
+
+
+def test_an_input_without_negatives_is_told_what_to_try() -> None:
+    trace = replay(branches(Replay("branches", 7)))
+    findings = [dataclasses.replace(one, verdict=Verdict.UNSHOWN, advice="try 8") for one in judge(trace)[:3]]
+    screen = text(SessionReport(trace, (*findings, *judge(trace)[3:])))
+    assert "8 of 11 claims hold. This input cannot show 1, 2 and 3; try 8." in " ".join(screen.split())

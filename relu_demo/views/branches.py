@@ -1,0 +1,152 @@
+"""The screen of branches: each fault with its lines, its picture and what came out wrong, and a line for each cure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from relu_demo.claims.report import SessionReport, counted
+from relu_demo.replay.trace import Look, Step, TracedPart
+from relu_demo.views.claims import claims
+from relu_demo.views.differences import differences, names, right
+from relu_demo.views.fitting import fitting
+from relu_demo.views.flow import flow
+from relu_demo.views.parts import GAP, UNCHANGED, code, section
+
+LEGEND = "*: differs from right. version: in-place writes so far. Every line: --repl."
+"""Stands under the title, in a line of 79 columns."""
+
+AGAIN = "before each part with backward()"
+"""The comment on the lines with which several parts start."""
+
+
+def against_reference(
+    report: SessionReport, console: Console, options: ConsoleOptions, evidence: bool = False
+) -> Iterator[RenderableType]:
+    """Yield the preparation, the reference, the faults and cures in order, the claims and the conclusion.
+
+    With `evidence` each claim has all of its own.
+    """
+    trace = report.trace
+    cures = {part.key for part in trace.session.parts if part.cure}
+    references = {part.reference for part in trace.parts if part.reference not in ("", part.key)}
+    compared = [part for part in trace.parts if part.reference in references]
+    again = beginning(compared)
+    yield Text(LEGEND, style="dim")
+    for part in trace.parts:
+        if not part.looks:
+            made = [step for step in part.steps if not step.line.source.startswith("import ")]
+            yield from ("", code_within(made, options.max_width))
+        elif part.key in references:
+            yield from section(part.title, code_within(doing(part.steps), options.max_width))
+            if again:
+                yield repeated(again, options.max_width)
+    others = [part for part in trace.parts if part.looks and part.key not in references]
+    for cured, group in groupby(others, lambda part: part.key in cures and is_right(part)):
+        if cured:
+            yield from ("", *fitting(console, options, cure_tables(list(group))))
+        else:
+            for part in group:
+                yield from fault(part, again, trace.session.pictured, console, options)
+    yield from ("", *claims(report.findings, evidence, conclusion(compared, cures)))
+
+
+def conclusion(compared: Sequence[TracedPart], cures: Collection[str]) -> str:
+    """Say of each fault how it shows, and how many of the cures, whose keys these are, give the right numbers."""
+    said = [f"{part.title.partition(':')[0]}: {outcome(part)}." for part in compared if part.key not in cures]
+    cured = [is_right(part) for part in compared if part.key in cures]
+    if cured:
+        how_many = f"All {len(cured)}" if all(cured) else f"{sum(cured)} of {len(cured)}"
+        said.append(f"{how_many} cures give the right numbers.")
+    return " ".join(said)
+
+
+def outcome(part: TracedPart) -> str:
+    """Say how a fault shows."""
+    if part.errors:
+        return "PyTorch raises"
+    wrong = sum(not right(look) for look in part.looks.values())
+    return f"{wrong} of {counted(len(part.looks), 'tensor')} wrong, and nothing is said" if wrong else "nothing differs"
+
+
+def fault(
+    part: TracedPart, again: Sequence[Step], pictured: str, console: Console, options: ConsoleOptions
+) -> Iterator[RenderableType]:
+    """Yield a part's title, its lines, who reads and who writes the tensor `pictured`, and what came out wrong.
+
+    The lines are those after the beginning `again`, without those that only look.
+    """
+    lines = doing(part.steps)
+    starts = [step.line for step in lines[: len(again)]] == [step.line for step in again]
+    yield from section(part.title, code_within(lines[len(again) if starts else 0 :], options.max_width))
+    if (picture := flow(part, pictured, options.ascii_only)) is not None:
+        yield picture
+    looks = tuple(part.looks.values())
+    if wrong := [look for look in looks if look.changed]:
+        yield from fitting(console, options, differences(wrong))
+    if same := [look for look in looks if right(look)]:
+        yield said_right("right", same)
+    for look in looks:
+        if look.changed is None:
+            yield Text(f"{look.moment.title}: version {look.state.version:,}")
+
+
+def code_within(steps: Sequence[Step], width: int) -> Text:
+    """Return the lines that ran, without their comments where one of these would need more than `width` columns."""
+    text = code(steps)
+    longest = max(len(line) for line in text.plain.splitlines() if line.startswith(">>> ")) if steps else 0
+    return text if longest <= width else code(steps, comments=False)
+
+
+def repeated(steps: Sequence[Step], width: int) -> Text:
+    """Return the lines with which several parts start, and say so beside them, or above them in a narrow terminal."""
+    text = code([replace(step, line=replace(step.line, comment=AGAIN)) for step in steps])
+    if max(map(len, text.plain.splitlines())) <= width:
+        return text
+    return Text.assemble((f"{AGAIN}:\n", "dim"), code(steps, comments=False))
+
+
+def doing(steps: Sequence[Step]) -> list[Step]:
+    """Return the steps that do more than look at a tensor."""
+    return [step for step in steps if not step.line.moment]
+
+
+def beginning(parts: Sequence[TracedPart]) -> list[Step]:
+    """Return the steps before the first tensor is made, of the parts in which they are the same lines."""
+    started = [list(before_tensors(part)) for part in parts]
+    lines = [[step.line for step in steps] for steps in started]
+    return max(started, key=lambda steps: (lines.count([step.line for step in steps]), len(steps)), default=[])
+
+
+def before_tensors(part: TracedPart) -> Iterator[Step]:
+    """Yield a part's steps up to the first that changes a tensor."""
+    for step in part.steps:
+        if step.changed:
+            return
+        yield step
+
+
+def is_right(part: TracedPart) -> bool:
+    """Return whether nothing was raised in a part and all its looks are right."""
+    return not part.errors and all(map(right, part.looks.values()))
+
+
+def said_right(word: str, looks: Sequence[Look]) -> Text:
+    """Say of which looks nothing differs."""
+    return Text(f"{word}: {names(looks)}", style=UNCHANGED)
+
+
+def cure_tables(cured: Sequence[TracedPart]) -> Iterator[list[Table]]:
+    """Yield the tables to choose from: what each cure makes right beside it, or below it."""
+    beside, below = Table.grid(padding=(0, len(GAP), 0, 0)), Table.grid()
+    for part in cured:
+        again = said_right("right again", tuple(part.looks.values()))
+        beside.add_row(part.title, again)
+        below.add_row(Text.assemble(part.title, "\n", GAP, again))
+    yield [beside]
+    yield [below]
