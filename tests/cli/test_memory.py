@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import jsonschema
@@ -20,11 +21,27 @@ from relu_demo.claims.report import Verdict
 from relu_demo.memory.claim import judge
 from relu_demo.memory.measure import measure
 from relu_demo.memory.report import Measurement
+from relu_demo.memory.situations import Situation
 from relu_demo.request import Measure
 
 LINE = r"  ({}) +\*?[\d.]+ +[\d,]+ +\*?[\d.]+ +[\d,]+ █+░*"
 
 
+@cache
+def measured(request: Measure, rows: tuple[Situation, ...]) -> tuple[Measurement, ...]:
+    return measure(request, rows=rows)
+
+
+@pytest.fixture
+def measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measures each request once, for the tests that look at how it is shown."""
+    monkeypatch.setattr(relu_demo.memory.measure, "measure", lambda request, _, rows: measured(request, tuple(rows)))
+
+
+shown = pytest.mark.usefixtures("measured_once")
+
+
+@shown
 def test_every_situation_has_figures_in_units_and_bytes_bars_and_a_reason(
     demo: Demo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,6 +86,7 @@ def test_the_depths_are_shown_where_a_depth_is_asked_for_and_always_in_the_docum
     assert demo("--memory", "--json").document["growth"]
 
 
+@shown
 def test_the_bars_are_as_long_as_the_figures_say(demo: Demo) -> None:
     out = demo("--memory").out
     lines = [line.split() for line in out.splitlines() if re.match(r"  (not in place|in place|the same) +\*?\d", line)]
@@ -78,6 +96,7 @@ def test_the_bars_are_as_long_as_the_figures_say(demo: Demo) -> None:
     assert all(abs(length - longest * peak / most) <= 1 for peak, length in drawn)
 
 
+@shown
 def test_what_is_other_in_place_is_marked(demo: Demo) -> None:
     rows = demo("--memory", "--json").document["rows"]
     out = demo("--memory").out
@@ -87,6 +106,7 @@ def test_what_is_other_in_place_is_marked(demo: Demo) -> None:
     assert sum(line.count("*") for line in re.findall(r"^  in place.*", out, re.MULTILINE)) == marks
 
 
+@shown
 @pytest.mark.parametrize("options", [(), ("--depth", "1"), ("--depth", "16", "--shape", "2,4,9,7")], ids=" ".join)
 def test_the_document_is_as_the_schema_says(demo: Demo, options: tuple[str, ...]) -> None:
     result = demo("--memory", "--json", *options)
@@ -160,6 +180,7 @@ def test_a_progress_bar_on_stderr_where_that_is_a_terminal() -> None:
     assert shown.endswith(" \r")
 
 
+@shown
 @pytest.mark.parametrize("columns", [40, 60, 80, 140])
 def test_the_screen_fits(demo: Demo, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))

@@ -34,6 +34,8 @@ from relu_demo.request import MAX_DEPTH, Measure
 
 SMALL = Measure((1, 4, 8, 8), depth=2)
 
+slow = pytest.mark.slow
+
 pinned = pytest.mark.skipif(
     not torch.__version__.startswith("2.13.")
     or platform.machine().lower() not in ("x86_64", "amd64")
@@ -180,6 +182,7 @@ def test_reasons(table: dict[str, Measurement]) -> None:
 # Determinism
 
 
+@slow
 def test_the_bytes_are_the_same_in_each_run_and_with_any_number_of_threads() -> None:
     runs = [
         python(MEASURE + "print(json.dumps(found))", OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads)
@@ -199,6 +202,7 @@ def test_the_number_of_threads_is_left_as_it_was() -> None:
         torch.set_num_threads(before)
 
 
+@slow
 def test_a_chain_measured_with_many_threads_has_the_bytes_of_one() -> None:
     code = """
 from relu_demo.memory.measure import measure
@@ -267,7 +271,9 @@ measure(Measure((1, 2, 4, 4), depth=1), lambda done, of: os.write(2, b"%d/%d " %
     assert run.stderr == " ".join(f"{done}/11" for done in range(12)) + " "
 
 
-@pytest.mark.parametrize("closed", [(1,), (2,), (1, 2), (0, 2), (0, 1, 2)])
+@pytest.mark.parametrize(
+    "closed", [(2,), (0, 1, 2), *(pytest.param(each, marks=slow) for each in [(1,), (1, 2), (0, 2)])]
+)
 def test_closed_descriptors_stay_closed(closed: tuple[int, ...], tmp_path: Path) -> None:
     report = tmp_path / "report"
     run = python(

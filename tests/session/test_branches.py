@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import subprocess
 from typing import Any
 
 import jsonschema
@@ -11,7 +12,8 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.commands import Demo, schema
+from support.commands import COMMAND, Demo, Result, schema
+from support.processes import command_environment
 from support.tiers import examples
 from torch import nn
 
@@ -24,9 +26,11 @@ from relu_demo.session.lines import Line
 from relu_demo.views.tables import text
 
 
-@pytest.fixture
-def document(demo: Demo) -> Any:
-    result = demo("--branches", "--json", "--seed", "7")
+@pytest.fixture(scope="module")
+def document() -> Any:
+    command = [*COMMAND, "--branches", "--json", "--seed", "7"]
+    done = subprocess.run(command, env=command_environment(), capture_output=True, encoding="utf-8")
+    result = Result(done.returncode, done.stdout, done.stderr)
     assert result.code == 0
     jsonschema.validate(result.document, schema(), jsonschema.Draft202012Validator)
     return result.document
