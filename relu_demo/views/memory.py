@@ -66,10 +66,10 @@ def given_depth(asked: Measure) -> str:
 
 
 def unit(report: MemoryReport) -> str:
-    """Say how large a unit is, and how many blocks each network has."""
+    """Say how many blocks each network has, and how large a unit is."""
     asked = report.request
-    shape = f"{asked.shape} float32 on {asked.device}, {report.rows[0].unit:,} bytes"
-    return f"Networks of {counted(asked.depth, 'block')}; unit: one activation, {shape}"
+    activation = f"one activation of {asked.shape} float32, {counted(report.rows[0].unit, 'byte')}"
+    return f"{counted(asked.depth, 'block')} each; unit: {activation}"
 
 
 def saving(row: Measurement) -> str:
@@ -87,7 +87,7 @@ def saving(row: Measurement) -> str:
 
 def conclusion(saves: Sequence[Measurement], rows: Sequence[Measurement]) -> str:
     """Say in how many situations in place saved memory, and where most in bytes."""
-    text = f"Saved memory in {len(saves)} of {len(rows)} situations"
+    text = f"Saved in {len(saves)} of {len(rows)} situations"
     if saves:
         most = max(saves, key=saved_bytes)
         text += f", most in {most.situation.title}: {saved_bytes(most):,} bytes"

@@ -73,7 +73,7 @@ def test_the_answer_is_in_the_first_line_and_the_conclusion_in_the_last(demo: De
     last = " ".join(lines[-2:])
     saved = [max(row["out_of_place"][what] - row["in_place"][what] for what in ("live", "peak")) for row in less]
     most = less[saved.index(max(saved))]
-    assert f"Saved memory in {len(less)} of {len(rows)} situations" in last
+    assert f"Saved in {len(less)} of {len(rows)} situations" in last
     assert last.endswith(f"most in {most['title']}: {max(saved):,} bytes.")
 
 
