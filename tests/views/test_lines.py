@@ -62,7 +62,7 @@ def test_the_conclusion_is_last_and_signs_are_explained(demo: Demo, scenario: st
     out = demo(*filter(None, [scenario]), "--seed", "7").out
     ending = " ".join(out.splitlines()[-2:])
     claims = {"": 7, "--compare": 7}.get(scenario, 3)
-    assert ending.endswith(f"{claims} of {claims} claims hold.")
+    assert ending.endswith(f"All {claims} claims hold.")
     assert "o1 is unchanged, and h1 is a new tensor." in ending or scenario == "--inplace"
     assert scenario == "--no-inplace" or "16 of o1's 27 numbers became 0, and h1 is o1 itself." in out.replace(
         "\n", " "

@@ -23,7 +23,7 @@ def test_a_screen_fits_any_width_from_40_columns(
     assert result.code == 0
     assert max(map(len, result.out.splitlines())) <= columns
     assert "…" not in result.out
-    for word in ("ConvolutionBackward0", "storage", "version", "holds"):
+    for word in ("ConvolutionBackward0", "storage", "version", "hold"):
         assert word in result.out
 
 
@@ -48,18 +48,12 @@ def test_at_40_columns_nothing_of_a_claim_is_lost(
         assert words_of(claim["advice"] or "") in shown
 
 
-def test_at_40_columns_the_moments_are_stacked_and_at_170_the_halves_stand_side_by_side(
+def test_at_80_columns_both_halves_are_one_table_and_at_40_they_are_stacked(
     demo: Demo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def titles(columns: int) -> list[int]:
-        monkeypatch.setenv("COLUMNS", str(columns))
-        return [line.count("o1 after") for line in demo("--compare").out.splitlines() if "o1 after" in line]
-
-    assert titles(40) == [1, 1]
-    assert titles(80) == [1, 1]
-    assert titles(170) == [2]
-    monkeypatch.setenv("COLUMNS", "80")
-    assert re.search(r"o1 before +o1 after +h1", demo("--compare").out)
+    for columns in ("79", "80", "120"):
+        monkeypatch.setenv("COLUMNS", columns)
+        assert re.search(r"o1 before +o1 after, in place +o1 after, not in place", demo("--compare").out)
     monkeypatch.setenv("COLUMNS", "40")
     assert not re.search(r"o1 before +o1 after", demo("--compare").out)
 
@@ -68,17 +62,19 @@ def test_what_changed_and_what_was_zeroed_is_marked_by_a_sign(demo: Demo) -> Non
     document = demo("--inplace", "--json", "--seed", "7").document
     zeroed = document["parts"]["in_place"]["moments"]["o1_after"]["zeroed"]
     out = demo("--inplace", "--seed", "7").out
-    assert out.count("*0.0000") == 2 * zeroed  # in o1 after, and in h1, which is o1
-    assert re.search(r"version 0 +\*1 +1\n", out)
-    assert re.search(r"grad_fn ConvolutionBackward0 +\*ReluBackward0 +ReluBackward0\n", out)
-    assert re.search(r"id +\d+ +\d+ same +\d+ is o1\n", out)
+    assert out.count("*0.0000") == zeroed
+    assert re.search(r"^version 0 +\*1$", out, re.MULTILINE)
+    assert re.search(r"^grad_fn ConvolutionBackward0 +\*ReluBackward0$", out, re.MULTILINE)
+    assert re.search(r"^id +\d+ +same$", out, re.MULTILINE)
+    assert re.search(r"^h1 +o1 itself$", out, re.MULTILINE)
     other = demo("--no-inplace", "--seed", "7").out
     assert other.count("*0.0000") == zeroed
-    assert re.search(r"id +\d+ +\d+ same +\d+ not o1\n", other)
+    assert re.search(r"^id +\d+ +same +\d+ ", other, re.MULTILINE)
 
 
 def test_a_large_tensor_is_summarised_on_a_few_screens(demo: Demo) -> None:
     out = demo("--compare", "--shape", "2,3,300,300").out
     assert len(out.splitlines()) < 100
-    for label in ("in all", "below 0", "zeros", "min", "max", "corner"):
+    for label in ("below 0", "zeros", "min", "corner"):
         assert re.search(rf"^{label} ", out, re.MULTILINE)
+    assert re.search(r"; max [\d.]+; ", out)  # the same for all is said once
