@@ -52,7 +52,10 @@ def relevant(outputs: list[Any]) -> list[Any]:
 
 
 def test_tab_offers_what_there_is_and_waits_for_nothing(outputs: dict[str, list[Any]]) -> None:
-    assert "".join(output.text for output in outputs["tab"]) == "check show\nFalse\n"
+    assert (
+        "".join(output.text for output in outputs["tab"])
+        == "InplaceError SilentInplaceWarning check show watch\nFalse\n"
+    )
 
 
 @pytest.mark.parametrize("cell", ["show", "check"])

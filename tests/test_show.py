@@ -105,7 +105,7 @@ def test_dir_and_tab_show_what_there_is_and_wait_for_nothing() -> None:
     source = "import relu_demo, sys; print(*dir(relu_demo)); print('torch' in sys.modules)"
     names, torch_is_loaded = in_a_new_python(source).splitlines()
     public = [name for name in names.split() if not name.startswith("_")]
-    assert public == relu_demo.__all__ == ["check", "show"]
+    assert public == relu_demo.__all__ == ["InplaceError", "SilentInplaceWarning", "check", "show", "watch"]
     assert torch_is_loaded == "False"
 
 

@@ -72,7 +72,7 @@ def test_behind_a_colon_stand_the_names_in_the_file_which_is_not_run(process: De
         (["--check", "nets.py", ":", "nothing"], []),
         (["--check", "broken.py", ":"], []),
         (["--check", "missing.py", ":"], []),
-        (["--check", "nets.py", ":", "Net", "--ev"], ["--eval"]),
+        (["--check", "nets.py", ":", "Net", "--eva"], ["--eval"]),
     ],
 )
 def test_bash_cuts_a_word_at_its_colon_and_replaces_what_stands_behind_it(

@@ -156,7 +156,6 @@ def test_on_white_there_is_no_window_around_it() -> None:
     assert height - max(rows) < 2 * (rows[1] - rows[0])  # less than two lines below the last one's base
 
 
-@pytest.mark.xfail(strict=True, reason="relu-demo alone still shows the whole session")
 def test_the_short_screen_is_a_slide_in_landscape(demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     width, height = sides(save(demo, tmp_path / "x.svg"))

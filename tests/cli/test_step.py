@@ -174,8 +174,8 @@ def desk(*options: str, columns: int = 80, lines: int = 24, code: str = "", **en
 def session_of(*lines: str) -> str:
     """Python code that puts lines of one's own in place of the in-place half."""
     return (
-        "from relu_demo.session.article import ARTICLE; from relu_demo.session.lines import Line, Part; "
-        f"ARTICLE['inplace'] = ('Of our own', (Part('own', 'Own', tuple(map(Line, {list(lines)}))),))"
+        "from relu_demo.session.article import ARTICLE; from relu_demo.session.lines import MOMENTS, Line, Part; "
+        f"ARTICLE['inplace'] = ('Of our own', (Part('own', 'Own', tuple(map(Line, {list(lines)}))),), MOMENTS)"
     )
 
 
@@ -391,9 +391,10 @@ def test_every_scenario_ends_with_the_verdicts_and_leaves_them_behind(scenario: 
 def test_the_exit_code_is_that_of_the_claims_once_all_has_run() -> None:
     lines = [("o1 = conv1(input)", ""), ("o1", "o1_before"), ("h1 = rl2(o1)", ""), ("o1", "o1_after"), ("h1", "h1")]
     code = (
-        "from relu_demo.session.article import ARTICLE; from relu_demo.session.lines import Line, Moment, Part; "
+        "from relu_demo.session.article import ARTICLE; "
+        "from relu_demo.session.lines import MOMENTS, Line, Moment, Part; "
         "ARTICLE['inplace'] = ('Wrong', (Part('in_place', 'In place', "
-        f"tuple(Line(l, '', Moment(m, m, '') if m else None) for l, m in {lines})),))"
+        f"tuple(Line(l, '', Moment(m, m, '') if m else None) for l, m in {lines})),), MOMENTS)"
     )
     with desk("--inplace", code=code) as person:
         person.go(11, of=12)

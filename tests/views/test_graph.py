@@ -51,7 +51,7 @@ def test_every_node_is_there_at_any_width(demo: Demo, monkeypatch: pytest.Monkey
     monkeypatch.setenv("COLUMNS", columns)
     out = demo("--compare", "--seed", "7").out
     assert max(map(len, out.splitlines())) <= int(columns)
-    # o1 before, and after in place and not; h1 in place is o1, and not in place it stands beside o1 where there is room.
+    # Of o1 before, and after in place and not: h1 has no column.
     assert len(re.findall("[├] conv1.weight", out)) == len(re.findall("[└] conv1.bias", out)) >= 3
     assert len(re.findall("└ ConvolutionBackward0", out)) >= 1
 
