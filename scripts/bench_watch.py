@@ -32,8 +32,6 @@ from torch import nn  # noqa: E402
 from relu_demo.api import watch  # noqa: E402
 from relu_demo.network.meter import Meter  # noqa: E402
 
-STEPS = 10_000
-"""Steps of the small network that must not grow in memory."""
 GROWTH = 200_000
 """Bytes of Python's own objects that they may grow by: less than a hundred bytes for each step."""
 Step = Callable[[], None]
@@ -100,15 +98,15 @@ def peak(step: Step, inside: Callable[[], AbstractContextManager[object]]) -> in
     return meter.peak
 
 
-def growth(step: Step) -> int:
+def growth(step: Step, steps: int) -> int:
     """Bytes of Python's objects by which the second half of many watched steps grows."""
     with watch():
-        for _ in range(STEPS // 2):
+        for _ in range(steps // 2):
             step()
         gc.collect()
         tracemalloc.start()
         before = tracemalloc.get_traced_memory()[0]
-        for _ in range(STEPS // 2):
+        for _ in range(steps // 2):
             step()
         gc.collect()
         after = tracemalloc.get_traced_memory()[0]
@@ -120,14 +118,15 @@ def main() -> int:
     """Measures, prints, and gives 1 if anything is over its limit."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=9, help="how often each is measured")
-    turns = parser.parse_args().turns
+    parser.add_argument("--steps", type=int, default=10_000, help="steps of the small network that must not grow")
+    options = parser.parse_args()
     torch.set_num_threads(2)
     good = True
     for name, make, times, most in (
         ("residual, 50 layers", residual_step, 1, 1.3),
         ("small, Adam", small_step, 100, 4.0),
     ):
-        taken = side_by_side(make(), times, turns)
+        taken = side_by_side(make(), times, options.turns)
         good &= within(name, "watched", taken["watched"], taken["plain"], most, "s")
         within(name, "anomaly mode", taken["anomaly"], taken["plain"], 99.0, "s")
     step = residual_step()
@@ -139,8 +138,8 @@ def main() -> int:
         1.05,
         "MiB",
     )
-    grown = growth(small_step())
-    print(f"{STEPS:,} watched steps of the small network: {grown:,} bytes more, at most {GROWTH:,}")
+    grown = growth(small_step(), options.steps)
+    print(f"{options.steps:,} watched steps of the small network: {grown:,} bytes more, at most {GROWTH:,}")
     return 0 if good and grown <= GROWTH else 1
 
 

@@ -12,9 +12,7 @@ PROJECT = Path(__file__).parent.parent
 FOLDER = PROJECT / ".pictures"
 
 PICTURES = {
-    "compare.svg": "--compare --article --seed 7",
-    "inplace.svg": "--inplace --article --seed 7",
-    "repl.svg": "--inplace --article --seed 7 --repl",
+    "answer.svg": "--article --seed 7",
 }
 """What each picture shows. The article's numbers are the same with every PyTorch and on every machine."""
 
