@@ -1,11 +1,11 @@
-"""A step of a GAN that computes both losses, lets the discriminator step, and only then calls the generator's backward."""
+"""A step of a GAN that computes both losses, lets the discriminator step, and then goes backward through the other."""
 
 import torch
 from torch import nn
 
 
 class D(nn.Sequential):
-    """The discriminator: how real is what it sees?"""
+    """The discriminator: how real is what it sees."""
 
     def __init__(self) -> None:
         super().__init__(nn.Linear(3, 8), nn.ReLU(inplace=True), nn.Linear(8, 1))
