@@ -8,8 +8,11 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import torch
 from support.commands import COMMAND, schema
 from support.processes import PYTHON, command_environment
+
+pytestmark = pytest.mark.skipif(not hasattr(torch._C, "_current_graph_task_id"), reason="watching takes PyTorch 2.1")
 
 GAN = """\
 import sys
