@@ -12,9 +12,9 @@ from relu_demo.views.claims import tally
 
 
 def conclusion(parts: Sequence[TracedPart], findings: Sequence[Finding]) -> Text:
-    """Return a sentence for each part with two looks or more, then how many of the claims hold."""
-    sentences = [Text(sentence(part)) for part in parts if len(part.looks) > 1]
-    return Text(" ").join([*sentences, *([tally(findings)] if findings else [])])
+    """Return a sentence for each part with two looks or more, a line each, and behind the last how many claims hold."""
+    sentences = Text("\n".join(sentence(part) for part in parts if len(part.looks) > 1))
+    return Text(" ").join(piece for piece in (sentences, tally(findings) if findings else Text()) if piece)
 
 
 def sentence(part: TracedPart) -> str:

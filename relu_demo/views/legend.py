@@ -9,9 +9,9 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 MEANINGS = {
-    "*": "*: changed, or was below 0",
-    "storage": "storage: address of the numbers",
-    "version": "version: counts writes in place",
+    "*": "* changed or zeroed",
+    "storage": "storage: the numbers' address",
+    "version": "version: writes in place",
     "grad_fn": "grad_fn: what backward() calls first",
 }
 """What is explained, by its sign or label."""

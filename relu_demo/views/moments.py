@@ -30,7 +30,6 @@ Row = tuple[str, Callable[[Column], RenderableType]]
 """A row's label, and what makes its cell."""
 
 FIGURES: dict[str, Callable[[Values], str]] = {
-    "below 0": lambda values: f"{values.negatives:,}",
     "zeros": lambda values: f"{values.zeros:,}",
     "min": lambda values: f"{values.minimum:.4g}",
     "max": lambda values: f"{values.maximum:.4g}",
@@ -131,7 +130,7 @@ class Moments:
         if "version" in alike:
             more.append(f"version {first.version:,}")
         if any(column.look.moment.grad_fn_1_10 for column in self.columns) and not self.short:
-            more.append("in 1.10: the article")
+            more.append("1.10: the article")
         if len(set(kinds.values())) == 1:
             return "each: " + "; ".join([kinds[first.name], *more])
         apart = [f"{name}: {kind}" for name, kind in kinds.items()]

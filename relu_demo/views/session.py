@@ -37,14 +37,14 @@ class SessionScreen:
 
 
 def answer(report: SessionReport, _: Console, __: ConsoleOptions) -> Iterator[RenderableType]:
-    """Yield the answer for a screen of 24 lines: one short table, and of the claims only those that do not hold."""
+    """Yield the answer for a screen of 24 lines: one short table, and the claims only if one of them fails."""
     parts = with_looks(report)
     for _title, columns in tables(parts):
         yield Moments(columns, short=True)
     yield Legend()
     yield Text(MORE, style="dim")
-    if shown := [finding for finding in report.findings if not finding.ok or report.request.evidence]:
-        yield Claims(shown, report.request.evidence)
+    if not report.ok or report.request.evidence:
+        yield Claims(report.findings, report.request.evidence)
     yield conclusion(parts, report.findings)
 
 

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from support.commands import Demo
+
+from relu_demo.request import WHOLE
+from relu_demo.session.article import IN_PLACE, OUT_OF_PLACE, preparation
+from relu_demo.session.lines import ANSWER, Session
+from relu_demo.session.sessions import SESSIONS
 
 LIMITS = {"": 23, "--compare": 48, "--inplace": 48, "--no-inplace": 48}
 """The most lines of each screen at 79 columns and more: with the prompt, the first is a terminal of 24 lines."""
@@ -75,6 +82,31 @@ def test_lines_that_only_look_are_not_shown(demo: Demo) -> None:
     for scenario in LIMITS:
         out = demo(*filter(None, [scenario]), "--seed", "7").out
         assert not re.search(r">>> (o1|h1|id\(\w+\))\s*(#|>>>|$)", out, re.MULTILINE)
+
+
+def test_the_short_screen_fits_24_lines_in_colour_too(demo: Demo, tmp_path: Path) -> None:
+    """In colour the legend tells of the colours as well."""
+    file = tmp_path / "screen.html"
+    assert demo("--seed", "7", "--save", str(file)).code == 0
+    lines = file.read_text(encoding="utf-8").partition("<code>")[2].partition("</code>")[0].rstrip().splitlines()
+    assert "orange" in "".join(lines)
+    assert len(lines) <= LIMITS[""]
+
+
+def test_a_claim_that_fails_has_the_number_that_the_last_line_names(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = replace(
+        OUT_OF_PLACE,
+        lines=tuple(replace(line, source=line.source.replace("rl2", "rl1")) for line in OUT_OF_PLACE.lines),
+    )
+    monkeypatch.setitem(
+        SESSIONS, WHOLE, lambda request: Session(request, "", (preparation(request), IN_PLACE, half), ANSWER)
+    )
+    result = demo("--seed", "7")
+    assert result.code == 1
+    assert re.findall(r"^(\d)  does not hold", result.out, re.MULTILINE) == ["4", "5"]
+    assert "5 of 7 claims hold. 4 and 5 do not hold." in " ".join(result.out.split())
 
 
 def test_the_short_screen_tells_which_commands_show_more(demo: Demo) -> None:

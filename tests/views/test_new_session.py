@@ -11,7 +11,7 @@ from support.commands import Demo, schema
 
 from relu_demo.request import Replay
 from relu_demo.session.article import preparation
-from relu_demo.session.lines import BESIDE, DIFFERENCES, MOMENTS, Line, Moment, Part, Session
+from relu_demo.session.lines import ANSWER, BESIDE, DIFFERENCES, MOMENTS, Line, Moment, Part, Session
 from relu_demo.session.sessions import SESSIONS
 
 LINES = (
@@ -26,7 +26,7 @@ LINES = (
 )
 """Two lines are alike but for the moment, and the tensors have no common shape and no grad_fn."""
 
-LAYOUTS = [MOMENTS, BESIDE, DIFFERENCES]
+LAYOUTS = [ANSWER, MOMENTS, BESIDE, DIFFERENCES]
 
 
 @pytest.fixture(params=LAYOUTS)
@@ -74,10 +74,13 @@ def test_as_a_transcript(demo: Demo, new: str) -> None:
 @pytest.mark.versions
 @pytest.mark.parametrize("ending", ["svg", "html", "txt"])
 @pytest.mark.parametrize("view", [[], ["--repl"]], ids=["tables", "repl"])
-def test_saved(demo: Demo, tmp_path: Path, new: str, ending: str, view: list[str]) -> None:
+def test_saved(
+    demo: Demo, tmp_path: Path, request: pytest.FixtureRequest, new: str, ending: str, view: list[str]
+) -> None:
     file = tmp_path / f"new.{ending}"
     assert demo(new, *view, "--save", str(file)).code == 0
-    assert "nope" in file.read_text(encoding="utf-8")
+    answer = request.node.callspec.params["new"] == ANSWER and not view  # shows no lines
+    assert ("overwritten" if answer else "nope") in file.read_text(encoding="utf-8")
 
 
 def test_failing_claims_are_as_the_schema_says(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
