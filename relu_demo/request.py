@@ -96,8 +96,9 @@ class Measure:
 class Check:
     """Check the network that `target` names, `file.py:name` or `package.module:name`, with random inputs.
 
-    There is one shape for each tensor that the network takes. `train` is its mode, None to leave it as built. Raise
-    SetupError for a seed that PyTorch does not take, and for a shape that no tensor can have.
+    There is one shape for each tensor that the network takes. `train` is its mode, None to leave it as built. The
+    screen lists `every_call`, or folds those that are safe into a count. Raise SetupError for a seed that PyTorch
+    does not take, and for a shape that no tensor can have.
     """
 
     scenario: ClassVar[str] = "check"
@@ -107,6 +108,7 @@ class Check:
     device: str = "cpu"
     dtype: str = "float32"
     train: bool | None = None
+    every_call: bool = False
 
     def __post_init__(self) -> None:
         require_seed(self.seed)
@@ -140,7 +142,7 @@ WORDS: Mapping[str, Callable[[Any], Sequence[str]]] = {
 }
 """The words for a field of a request that is not at its default, in the order of the command line.
 
-`listed`, `evidence` and `by_depth` change no number.
+`listed`, `evidence`, `by_depth` and `every_call` change no number.
 """
 
 

@@ -96,6 +96,7 @@ def command(
     check: str | None,
     watch: str | None,
     train: bool | None,
+    every_call: bool,
     traceback: bool,
     save: Path | None,
     light: bool,
@@ -127,7 +128,7 @@ def command(
     if watch is not None:
         request = Watch(watch, tuple(context.args))
     elif check is not None:
-        request = Check(check, tuple(shapes), seed, device, dtype, train)
+        request = Check(check, tuple(shapes), seed, device, dtype, train, every_call)
     elif scenario == Measure.scenario:
         by_depth = context.get_parameter_source("depth") is not ParameterSource.DEFAULT
         request = Measure(only(shapes) or Measure.shape, depth, device, by_depth)

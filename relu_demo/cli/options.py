@@ -146,6 +146,13 @@ OPTIONS = (
         goes_with=("check",),
         help="Run the checked network in training or evaluation mode.  [default: as it was built]",
     ),
+    shown(
+        "--all",
+        "every_call",
+        is_flag=True,
+        goes_with=("check",),
+        help="With --check: list every call, the safe ones too.",
+    ),
     *(view(name) for name in VIEWS if name != TABLES),
     shown(
         "--save",

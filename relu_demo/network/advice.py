@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from relu_demo.network.outcome import Outcome
@@ -31,30 +32,66 @@ def advise(verdicts: Verdicts, calls: tuple[Call, ...], off: tuple[Call, ...]) -
     `calls`: those that the source has in place. `off`: those that it has out of place.
     """
     runs = verdicts.runs
+    switches = _switches((*calls, *off))
     in_place = frozenset(call.index for call in calls)
-    safe = frozenset(call.index for call in calls if call.safe)
-    agreed = _agree(verdicts, safe, outcome=runs.as_written if safe == in_place else None)
+    safe = _whole(frozenset(call.index for call in calls if call.safe), in_place, switches)
+    agreed = _agree(verdicts, safe, switches, outcome=runs.as_written if safe == in_place else None)
     conflicts = agreed.conflicts
     if not agreed.verified:
         # What makes no difference with these inputs, each alone, can make one together.
         unread = frozenset(call.index for call in calls if call.safe and not call.readers)
-        agreed = _agree(verdicts, unread)
+        agreed = _agree(verdicts, _whole(unread, in_place, switches), switches)
         conflicts += agreed.conflicts
     on = agreed.on
-    switchable = {candidate.index for candidate in runs.watched.candidates if candidate.switchable}
-    wanted = frozenset(call.index for call in off if call.safe and call.bytes and call.index in switchable)
     turn_on: frozenset[int] = frozenset()
-    if wanted and agreed.verified:
-        more = _agree(verdicts, on | wanted, fixed=on)
-        turn_on = more.on - on if more.verified else turn_on
-    before = runs.memory(on) if turn_on else None
-    after = runs.memory(on | turn_on) if turn_on else None
+    before = after = None
+    if agreed.verified and on == in_place:
+        turn_on = _more(verdicts, off, on, switches)
+    if turn_on:
+        before, after = runs.memory(on), runs.memory(on | turn_on)
+        if after.live >= before.live and after.peak >= before.peak:
+            turn_on, before, after = frozenset(), None, None
     turn_off = tuple(sorted(in_place - on))
     return Advice(turn_off, tuple(sorted(turn_on)), agreed.verified, before, after), conflicts
 
 
+Switches = Mapping[int, frozenset[int]]
+"""For each call, all calls that its switch turns, itself among them."""
+
+
+def _switches(calls: Sequence[Call]) -> Switches:
+    """Group calls by their switch: all calls of one module have the same, any other call has its own."""
+    shared: dict[str | None, set[int]] = {}
+    for call in calls:
+        shared.setdefault(call.switch, set()).add(call.index)
+    return {call.index: frozenset([call.index] if call.switch is None else shared[call.switch]) for call in calls}
+
+
+def _whole(on: frozenset[int], among: frozenset[int], switches: Switches) -> frozenset[int]:
+    """Return the calls of `on` but for those whose switch turns another call of `among` that is not in `on`."""
+    return frozenset(index for index in on if switches[index] & among <= on)
+
+
+def _more(verdicts: Verdicts, off: Sequence[Call], on: frozenset[int], switches: Switches) -> frozenset[int]:
+    """Return which calls that are off could be on together, besides `on`."""
+    switchable = {candidate.index for candidate in verdicts.runs.watched.candidates if candidate.switchable}
+    harmless = frozenset(call.index for call in off if call.safe and call.index in switchable)
+    every = frozenset(switches)
+    wanted = _whole(on | harmless, every, switches) - on
+    # A call that writes nothing (a dropout in evaluation) goes with its switch, and is no reason to turn it.
+    wanted = frozenset(index for index in wanted if any(call.bytes for call in off if call.index in switches[index]))
+    if not wanted:
+        return wanted
+    more = _agree(verdicts, on | wanted, switches, fixed=on)
+    return more.on - on if more.verified else frozenset()
+
+
 def _agree(
-    verdicts: Verdicts, on: frozenset[int], fixed: frozenset[int] = frozenset(), outcome: Outcome | None = None
+    verdicts: Verdicts,
+    on: frozenset[int],
+    switches: Switches,
+    fixed: frozenset[int] = frozenset(),
+    outcome: Outcome | None = None,
 ) -> Agreed:
     """
     Find switches of `on` that can be on together; those in `fixed` stay on. `outcome`: of a run with `on`, if known.
@@ -79,7 +116,7 @@ def _agree(
         away = (on - fixed) & {_in_the_way(conflict, on - fixed) for conflict in conflicts}
         if not away:
             return Agreed(on, False, found)
-        on, outcome = on - away, None
+        on, outcome = _whole(on - away, on, switches), None
     return Agreed(on, False, found)
 
 

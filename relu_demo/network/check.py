@@ -124,6 +124,7 @@ def _call(found: Candidate, effects: Iterable[Effect]) -> Call:
         effects=tuple(effects),
         readers=tuple(found.readers),
         result_used=found.result_used,
+        switch=found.switch,
     )
 
 

@@ -55,6 +55,8 @@ class Call:
     """Who touches the overwritten memory afterwards, also where these inputs make no difference."""
     result_used: bool = True
     """False where the code drops the call's result and relies on the overwriting."""
+    switch: str | None = None
+    """Path of the module whose `inplace` decides, for all calls of it; None where the line has the argument itself."""
 
     @property
     def safe(self) -> bool:
@@ -115,9 +117,17 @@ class Advice:
     """Which switches to turn, and what was measured with them turned."""
 
     turn_off: tuple[int, ...]
-    """Calls (by index) that are on and must be off; one whose result is dropped must first have it used, x = f(x)."""
+    """
+    Calls (by index) that are on and must be off, with all others of the same module: its switch is one.
+
+    One whose result is dropped must first have it used, x = f(x).
+    """
     turn_on: tuple[int, ...]
-    """Calls that are off, have a switch that can be reached, and could safely be on, all of them together."""
+    """
+    Calls that are off, have a switch that can be reached, and could safely be on, all of them together.
+
+    None where something must be turned off first, and none that would save no memory.
+    """
     verified: bool
     """A real run with these switches gave the result of everything out of place, and its backward ran."""
     before: Memory | None = None

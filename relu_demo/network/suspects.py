@@ -60,6 +60,8 @@ class Candidate:
     """It would overwrite an input of the network."""
     draws_otherwise: bool = False
     switchable: bool = True
+    switch: str | None = None
+    """Path of the module whose attribute `inplace` decides; None where the source line has the argument itself."""
     again: bool = False
     """Inside of a checkpoint: it runs again in backward."""
     outlives: bool = False
@@ -234,9 +236,10 @@ class Suspects(Listener):
         key = key_of(tensor)
         nothing = call.writes_nothing
         grad = torch.is_grad_enabled()
+        place = here.place("")
         found = Candidate(
             index=self._count,
-            place=here.place(""),
+            place=place,
             inplace=call.inplace,
             shape=shape_of(tensor),
             dtype=str(tensor.dtype).removeprefix("torch."),
@@ -247,6 +250,7 @@ class Suspects(Listener):
             recorded=grad,
             draws_otherwise=call.draws_otherwise,
             switchable=call.inplace or here.stand.has_switch,
+            switch=place.module if here.stand.is_switch else None,
             again=self._grad and here.stand.in_checkpoint,
         )
         self._count += 1

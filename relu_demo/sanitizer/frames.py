@@ -59,6 +59,11 @@ class Stand:
         return "checkpoint" if self.in_checkpoint else self.applied or "autograd.Function"
 
     @property
+    def is_switch(self) -> bool:
+        """Return whether the innermost module has the switch: a bool called `inplace`."""
+        return isinstance(getattr(self.module, "inplace", None), bool)
+
+    @property
     def has_switch(self) -> bool:
         """
         Return whether the author of the network can put this call in place by an argument `inplace`.

@@ -1,19 +1,21 @@
-"""The screen of a check: each in-place call with its verdict, then the network as a whole, then the advice."""
+"""The screen of a check: the calls at fault, the advice, the network as a whole, and the verdict last."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from relu_demo.network.report import Call, CheckReport, Effect
+from relu_demo.network.report import Call, CheckReport, Effect, Write
 from relu_demo.sanitizer.place import Place
 from relu_demo.views.parts import NARROW, header, section
+from relu_demo.views.quiet import checked, line
 
 SAFE, FAULT, OPEN = ("safe", "green"), ("FAULT", "bold reverse red"), ("doubt", "bold")
 """The word and the style of a verdict. The word tells it without colours."""
@@ -32,94 +34,135 @@ PLACES = 8
 
 @dataclass(frozen=True)
 class CheckScreen:
-    """The whole screen of a check."""
+    """The whole screen of a check: one line where all is well, else the faults, the advice, and the verdict last."""
 
     report: CheckReport
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         report = self.report
+        every = report.request is not None and report.request.every_call
+        rows = sorted(_rows(report.calls, every), key=lambda row: row.verdict is SAFE)
+        folded = len(report.calls) - sum(row.calls for row in rows)
+        advice = list(_advice(report))
+        if report.ok and not rows and not advice:
+            yield Text(f"{line(report)} ({_mode(report)}{_lists(report, folded)})", style=SAFE[1])
+            return
         yield from header(f"The in-place calls of {report.network}", report)
-        yield from _summary(report)
-        if report.calls:
-            rows = _rows([_row(call) for call in report.calls], options.max_width)
-            yield from section("Calls with inplace=True: what each does alone, the others off", rows)
+        yield Text(
+            f"{_mode(report)}; {_count(report.forwards, 'forward')} and {_count(report.backwards, 'backward')} run",
+            style="dim",
+        )
+        if rows or folded:
+            faults = [row for row in rows if row.verdict is not SAFE]
+            yield from section("Calls with inplace=True, each tested alone, with the others off")
+            if rows:
+                yield _table(rows, options.max_width)
+            if folded:
+                others = "other call" if faults else "call"
+                yield Text(f"{_count(folded, others)} {'is' if folded == 1 else 'are'} safe{_lists(report, folded)}")
         if report.writes:
-            writes = [(FAULT, "", _titled(w.place, [_by("saved before by", w.saved_by)]), "") for w in report.writes]
-            yield from section("Other in-place writes that break backward", _rows(writes, options.max_width))
-        yield from section("As written, against the same with every inplace= off", *_whole(report))
-        yield from section("Advice", *_advice(report))
+            yield from section("Other in-place writes that break backward")
+            yield _table([_write(write) for write in report.writes], options.max_width)
+        if advice:
+            yield from section("Advice", *advice)
         if report.unseen:
             unseen = (Text(f"{u.module or 'the network'} ({u.type}): {u.why}") for u in report.unseen)
             yield from section("Not seen from inside, so not called safe", *unseen)
+        yield from section("As written, against the same with every inplace= off", *_whole(report))
+        yield from ("", Text(f"{_sentence(checked(report))}.", style=SAFE[1] if report.ok else "bold red"))
 
 
-def _summary(report: CheckReport) -> Iterator[RenderableType]:
+def _mode(report: CheckReport) -> str:
     mode = "training" if report.training else "evaluation"
     grad = "recorded by autograd" if report.grad else "not recorded by autograd"
-    yield Text(f"{mode}, {grad}, on {report.device}", style="dim")
-    bad = sum(not call.safe for call in report.calls)
-    if not report.calls:
-        yield Text("No call that takes inplace= is in place.")
-    elif report.ok:
-        yield Text(f"{_count(len(report.calls), 'in-place call')}, all safe.", style=SAFE[1])
-    else:
-        whole = report.as_written
-        together = whole.differs or whole.gradients_differ or whole.forward_error or whole.conflicts
-        if bad:
-            harm = f"{bad} not safe"
-        elif together or (whole.backward is False and not report.writes):
-            harm = "each safe alone, but not all together"
-        else:
-            harm = "all safe, but not the other writes" if report.writes else "all safe, as far as was seen"
-        yield Text(f"{_count(len(report.calls), 'in-place call')}: {harm}.")
-    yield Text(f"{_count(report.forwards, 'forward')} and {_count(report.backwards, 'backward')} run.", style="dim")
+    return f"{mode}, {grad}, on {report.device}"
 
 
-Row = tuple[tuple[str, str], str, Group, str]
+def _lists(report: CheckReport, folded: int) -> str:
+    """Say where the calls are that are folded into a count."""
+    lists = "report.calls" if report.request is None else "--all"
+    return f"; {lists} lists {'it' if folded == 1 else 'them'}" if folded else ""
 
 
-def _row(call: Call) -> Row:
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+@dataclass(frozen=True)
+class Row:
+    """The calls of one line that fare alike."""
+
+    verdict: tuple[str, str]
+    text: Group
+    bytes: int
+    calls: int
+
+
+def _rows(calls: Sequence[Call], every: bool) -> Iterator[Row]:
+    """Yield the calls that are to be looked at, or `every` one; those of one source line that fare alike in one row."""
+    alike: dict[object, list[Call]] = {}
+    for call in calls:
+        if every or not call.safe or call.readers:
+            place = call.place
+            line = (place.operation, place.file, place.line, place.module if place.file is None else "")
+            what = tuple((effect.kind, effect.settled) for effect in call.effects)
+            alike.setdefault((line, what, bool(call.readers), call.result_used), []).append(call)
+    for group in alike.values():
+        yield _row(group)
+
+
+def _row(calls: Sequence[Call]) -> Row:
+    call = calls[0]
     verdict = SAFE if call.safe else FAULT if any(effect.settled for effect in call.effects) else OPEN
     lines = [line for effect in call.effects for line in _effect(effect)]
     if call.safe and call.readers:
         lines.append(_by("no difference with this input, though touched later by", call.readers))
-    if not call.result_used:
+    if not call.result_used and call.readers:
         lines.append(f"its result is dropped: the code relies on the overwriting; use it: {_used(call)}")
-    return verdict, f"{call.index}", _titled(call.place, lines), f"{call.bytes:,}"
+    if len(calls) > 1:
+        modules = list(dict.fromkeys(each.place.module or "the network" for each in calls[1:]))
+        more = f" and {len(modules) - PLACES:,} more" if len(modules) > PLACES else ""
+        lines.append(
+            f"likewise {_count(len(calls) - 1, 'more call')} of this line: in {', '.join(modules[:PLACES])}{more}"
+        )
+    return Row(verdict, _titled(call.place, lines), sum(each.bytes for each in calls), len(calls))
+
+
+def _write(write: Write) -> Row:
+    return Row(FAULT, _titled(write.place, [_by("already saved by", write.saved_by)]), 0, 1)
 
 
 def _titled(place: Place, lines: Sequence[str]) -> Group:
     return Group(Text(_place(place)), *(Padding(line, (0, 0, 0, 2)) for line in map(Text, lines)))
 
 
-def _rows(rows: Sequence[Row], width: int) -> Table:
+def _table(rows: Sequence[Row], width: int) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     narrow = width < NARROW
     table.add_column(no_wrap=True)
-    if not narrow:
-        table.add_column(justify="right", no_wrap=True)
     table.add_column(ratio=1, overflow="fold")
     if not narrow:
         table.add_column(justify="right", no_wrap=True)
-        table.add_row("", Text("#", style="dim"), Text("call", style="dim"), Text("bytes", style="dim"))
-    for (word, style), number, text, size in rows:
+    for row in rows:
+        word, style = row.verdict
+        size = f"{row.bytes:,} bytes" if row.bytes else ""
         if narrow:
-            overwritten = [Padding(Text(f"writes over {size} bytes"), (0, 0, 0, 2))] if size else []
-            table.add_row(Text(word, style=style), Group(text, *overwritten))
+            overwritten = [Padding(Text(f"writes over {size}"), (0, 0, 0, 2))] if size else []
+            table.add_row(Text(word, style=style), Group(row.text, *overwritten))
         else:
-            table.add_row(Text(word, style=style), number, text, size)
+            table.add_row(Text(word, style=style), row.text, Text(size, style="dim"))
     return table
 
 
 def _effect(effect: Effect) -> Iterator[str]:
-    by = f" by {effect.difference:.4g}" if effect.difference is not None else ""
-    maybe = "" if effect.settled else "perhaps "
-    yield f"{maybe}{effect.kind}{by}: {MEANS[effect.kind]}"
+    off = effect.difference
+    by = "" if off is None else f", by up to {off:.4g}" if isfinite(off) else ", in its shape, its kind or its NaNs"
+    yield f"{'' if effect.settled else 'perhaps '}{MEANS[effect.kind]}{by}"
     if effect.by:
-        saver = "saved by" if effect.overwritten_by else "saved before by"
-        yield _by(saver if effect.kind == "breaks-backward" else "read after by", effect.by)
+        saver = "saved by" if effect.overwritten_by else "already saved by"
+        yield _by(saver if effect.kind == "breaks-backward" else "later read by", effect.by)
     if effect.overwritten_by:
-        yield _by("overwritten after by", effect.overwritten_by)
+        yield _by("later overwritten by", effect.overwritten_by)
     if effect.note:
         yield effect.note
     if effect.words:
@@ -151,27 +194,61 @@ def _whole(report: CheckReport) -> Iterator[Text]:
 def _advice(report: CheckReport) -> Iterator[Text]:
     advice = report.advice
     rows = {call.index: call for call in (*report.calls, *report.off)}
-    if not advice.turn_off and not advice.turn_on:
-        if report.writes:
-            yield Text("No inplace= to change: these writes have no such switch.")
-        else:
-            yield Text("Nothing to change." if report.ok else "Nothing to change in what was seen.")
+    if report.writes and not advice.turn_off:
+        yield Text("No inplace= to change: these writes have no such switch.")
     off, on = ([rows[index] for index in indices] for indices in (advice.turn_off, advice.turn_on))
-    dropped = [call for call in off if not call.result_used]
+    shared = _shared(off)
+    dropped = [call for call in off if not call.result_used and call.readers]
     for title, calls in (
         ("Use the result (only turned off, the call would do nothing)", dropped),
-        ("Turn off (inplace=False)", [call for call in off if call.result_used]),
+        ("Turn off (inplace=False)", [call for call in off if call not in dropped and call.switch not in shared]),
         ("Could be on", on),
     ):
         if calls:
             yield Text(f"{title}: {_count(len(calls), 'call')}")
             lines = (_place(call.place) + (f": {_used(call)}" if calls is dropped else "") for call in calls)
             yield from (Text(f"  {line}") for line in dict.fromkeys(lines))
+    for switch, calls in shared.items():
+        yield Text(_parted(switch, calls))
     if advice.before and advice.after:
         live, peak = f"{advice.saves_live:,}", f"{advice.saves_peak:,}"
         yield Text(f"  saves {live} bytes after the forward, {peak} at its highest point (measured)")
     if advice.turn_off and not advice.verified:
         yield Text("  (not verified: a run with these switches is still not the same)")
+
+
+def _shared(off: Sequence[Call]) -> dict[str | None, list[Call]]:
+    """Return the calls of each switch to be turned off that has safe calls besides those at fault, on other lines."""
+    found: dict[str | None, list[Call]] = {}
+    for call in off:
+        if call.switch is not None:
+            found.setdefault(call.switch, []).append(call)
+    return {
+        switch: calls
+        for switch, calls in found.items()
+        if any(call.safe for call in calls)
+        and {(call.place.file, call.place.line) for call in calls if call.safe}
+        - {(call.place.file, call.place.line) for call in calls if not call.safe}
+        and any(not call.safe for call in calls)
+    }
+
+
+def _parted(switch: str | None, calls: Sequence[Call]) -> str:
+    """Say that one module runs on several lines, and which of them needs a module of its own."""
+    all_lines = sorted({call.place.line or 0 for call in calls})
+    unsafe = sorted({call.place.line or 0 for call in calls if not call.safe})
+    line = f"line{'s' if len(unsafe) > 1 else ''} {_listed(unsafe)}"
+    kind = calls[0].place.operation
+    return (
+        f"{switch} runs on lines {_listed(all_lines)}, and {line} {'are' if len(unsafe) > 1 else 'is'} unsafe: "
+        f"give {line} a {kind} module of {'their' if len(unsafe) > 1 else 'its'} own, out of place, "
+        "or turn the switch off for all"
+    )
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    first = ", ".join(map(str, numbers[:-1]))
+    return f"{first} and {numbers[-1]}" if first else str(numbers[0])
 
 
 def _used(call: Call) -> str:

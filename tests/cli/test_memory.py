@@ -13,6 +13,7 @@ import pytest
 import torch
 from support.commands import Demo, schema
 from support.ptys import on_a_terminal, posix
+from support.tiers import slow_but
 
 import relu_demo.machine.free_memory
 import relu_demo.memory.measure
@@ -125,6 +126,7 @@ def test_depth_and_shape_change_what_is_measured_and_are_in_the_command(demo: De
     assert training["out_of_place"]["live"] == 6 * training["unit"]
 
 
+@pytest.mark.slow
 def test_the_same_measurement_gives_the_same_bytes(process: Demo) -> None:
     first, second = (process("--memory", "--json") for _ in range(2))
     assert first.out == second.out
@@ -181,7 +183,7 @@ def test_a_progress_bar_on_stderr_where_that_is_a_terminal() -> None:
 
 
 @shown
-@pytest.mark.parametrize("columns", [40, 60, 80, 140])
+@pytest.mark.parametrize("columns", slow_but(1, [40, 60, 80, 140]))
 def test_the_screen_fits(demo: Demo, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     for options in ((), ("--depth", "3"), ("--depth", "16", "--shape", "4,32,32,32")):

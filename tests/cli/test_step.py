@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from support.commands import Demo
 from support.processes import COLD, PYTHON, command_environment
+from support.tiers import slow_but
 
 from relu_demo.machine.keys import KEYS
 from relu_demo.request import Replay
@@ -330,7 +331,7 @@ def test_the_article_s_weights_are_solved_in_one_step_and_o1_is_pictured() -> No
 
 @posix
 @pytest.mark.versions
-@pytest.mark.parametrize("scenario", ["--compare", "--branches", "--article"])
+@pytest.mark.parametrize("scenario", slow_but(1, ["--compare", "--branches", "--article"]))
 def test_no_screen_has_an_address_twice(scenario: str) -> None:
     lines = {"--compare": 21, "--branches": 63, "--article": 29}[scenario]
     with desk(scenario) as person:
@@ -368,7 +369,9 @@ def test_b_looks_back_and_nothing_runs_again(tmp_path: Path, monkeypatch: pytest
 
 @posix
 @pytest.mark.versions
-@pytest.mark.parametrize(("scenario", "article"), [*((name, False) for name in SESSIONS), ("inplace", True)])
+@pytest.mark.parametrize(
+    ("scenario", "article"), slow_but(2, [("inplace", True), *((name, False) for name in SESSIONS)])
+)
 def test_every_scenario_ends_with_the_verdicts_and_leaves_them_behind(scenario: str, article: bool) -> None:
     options = [] if scenario == "session" else [f"--{scenario}"]
     lines = sum(len(part.lines) for part in SESSIONS[scenario](Replay(scenario, 7, article=article)).parts)
@@ -472,7 +475,9 @@ def test_a_line_that_raises_gives_the_terminal_back_and_is_one_line_on_stderr() 
 
 @posix
 @pytest.mark.versions
-@pytest.mark.parametrize(("columns", "lines"), [(80, 24), (120, 40), (60, 20), (40, 24), (40, 12), (30, 8), (20, 5)])
+@pytest.mark.parametrize(
+    ("columns", "lines"), slow_but(3, [(80, 24), (40, 12), (20, 5), (120, 40), (60, 20), (40, 24), (30, 8)])
+)
 def test_every_screen_fits(columns: int, lines: int) -> None:
     with desk("--compare", columns=columns, lines=lines) as person:
         for number in range(7, 22):

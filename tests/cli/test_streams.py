@@ -12,6 +12,7 @@ import pytest
 from support.commands import COMMAND, Demo, without_addresses
 from support.processes import command_environment
 from support.ptys import ESCAPE, on_a_terminal, posix
+from support.tiers import slow_but
 
 
 @pytest.mark.versions
@@ -49,7 +50,9 @@ def test_a_dumb_terminal_gets_no_escapes_and_no_spinner() -> None:
     ],
     ids=["ascii", "cp437", "cp1252", "C"],
 )
-@pytest.mark.parametrize("arguments", [["--compare"], ["--help"], ["--json"], ["--shape", "é"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", slow_but(2, [["--compare"], ["--shape", "é"], ["--help"], ["--json"]]), ids=" ".join
+)
 def test_a_narrow_character_set_gets_ascii(locale: dict[str, str], arguments: list[str]) -> None:
     done = subprocess.run([*COMMAND, *arguments], env=command_environment(**locale), capture_output=True, timeout=60)
     assert done.returncode == (2 if "é" in arguments else 0), done.stderr

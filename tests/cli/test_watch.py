@@ -11,6 +11,7 @@ import pytest
 import torch
 from support.commands import COMMAND, schema
 from support.processes import PYTHON, command_environment
+from support.tiers import slow_but
 
 pytestmark = pytest.mark.skipif(not hasattr(torch._C, "_current_graph_task_id"), reason="watching takes PyTorch 2.1")
 
@@ -113,7 +114,7 @@ def test_json_has_standard_output_to_itself(folder: Path) -> None:
     assert second["tensor"]["name"] == "D.0.weight"
 
 
-@pytest.mark.parametrize("ending", ["json", "txt", "svg", "html"])
+@pytest.mark.parametrize("ending", slow_but(1, ["json", "txt", "svg", "html"]))
 def test_the_report_is_saved_to_a_file(folder: Path, ending: str) -> None:
     done = run(folder, "--watch", "train.py", "--save", f"found.{ending}")
     assert done.returncode == 1

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
 
 ALL = "RELU_DEMO_ALL_TESTS"
 """The variable that is set while all tests are run; it reaches the workers of pytest-xdist, too."""
@@ -11,3 +15,10 @@ ALL = "RELU_DEMO_ALL_TESTS"
 def examples(all_of_them: int) -> int:
     """How many examples hypothesis draws for a test: a tenth in a plain run."""
     return all_of_them if ALL in os.environ else max(all_of_them // 10, 5)
+
+
+def slow_but(number: int, cases: Iterable[Any]) -> list[Any]:
+    """Return the cases of a test for `parametrize`, all slow but the first `number`: the rest is more of the same."""
+    ready = list(cases)
+    more = [case if isinstance(case, tuple) else (case,) for case in ready[number:]]
+    return [*ready[:number], *(pytest.param(*values, marks=pytest.mark.slow) for values in more)]

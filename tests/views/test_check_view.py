@@ -50,16 +50,18 @@ def test_fits_the_terminal(report: Report, width: int) -> None:
 def test_names_with_markup_are_shown_as_they_are(report: Report) -> None:
     for text in (shown(report, 200), html.unescape(re.sub("<[^>]*>", "", report._repr_html_()))):
         assert "relu in [link=x]b" in text
-        assert "selu in [/nothing]c" in text
+        assert "later read by add" in text
 
 
 def test_the_verdict_is_a_word(report: Report) -> None:
     text = shown(report, 80)
     assert "FAULT" in text
-    assert "changes-result by " in text
-    assert "read after by add" in text
+    assert "the network's result is wrong, by up to " in text
+    assert "changes-result" not in text  # a word of the document
+    assert "later read by add" in text
     assert "Turn off (inplace=False): 1 call" in text
-    assert "Could be on: 1 call" in text
+    assert "Could be on" not in text  # not before the fault is mended
+    assert text.rstrip().splitlines()[-1].startswith("1 of 1 in-place call is not safe: test_check_view.py:")
     coloured = shown(report, 80, colour=True)
     assert "\x1b[" in coloured
     assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == text
@@ -80,7 +82,7 @@ def test_a_list_that_is_cut_says_how_many_are_left_out() -> None:
     report = check(Reread(), torch.randn(8, 4))
     assert len(report.calls[0].readers) == 12
     text = " ".join(shown(report, 200).split())
-    assert re.search(r"read after by (linear in readers\.\d \([^)]*\)(, )?){8} and 4 more", text)
+    assert re.search(r"later read by (linear in readers\.\d \([^)]*\)(, )?){8} and 4 more", text)
 
 
 def test_a_call_whose_result_is_dropped_is_not_merely_to_be_turned_off() -> None:
@@ -107,8 +109,53 @@ def test_a_notebook_gets_html(report: Report) -> None:
 def test_every_kind_of_screen() -> None:
     loud = nn.Sequential(nn.Linear(4, 4), nn.Sigmoid(), nn.ELU(inplace=True))
     both = nn.Sequential(nn.Linear(4, 4), nn.LeakyReLU(0.1, True), nn.Dropout(0.5, True))
-    assert "breaks-backward" in shown(check(loud, torch.randn(2, 4)), 80)
+    assert "backward raises" in shown(check(loud, torch.randn(2, 4)), 80)
     assert "Together: dropout in 2 writes over what leaky_relu in 1 saved." in shown(check(both, torch.randn(2, 4)), 80)
-    assert "No call that takes inplace= is in place." in shown(check(nn.Linear(4, 4), torch.randn(2, 4)), 80)
+    assert "Linear: no in-place calls (" in shown(check(nn.Linear(4, 4), torch.randn(2, 4)), 80)
     assert "all safe" in shown(check(both[:2], torch.randn(2, 4)), 80)
-    assert "refused" in shown(check(nn.ReLU(True), torch.randn(2, 4, requires_grad=True)), 80)
+    assert "PyTorch raises in the forward" in shown(check(nn.ReLU(True), torch.randn(2, 4, requires_grad=True)), 80)
+
+
+def test_where_all_is_well_it_is_one_line() -> None:
+    network = nn.Sequential(*(layer for _ in range(50) for layer in (nn.Linear(4, 4), nn.ReLU(True))))
+    (line,) = shown(check(network, torch.randn(2, 4)), 200).splitlines()
+    assert (
+        line
+        == "Sequential: 50 in-place calls, all safe (training, recorded by autograd, on cpu; report.calls lists them)"
+    )
+
+
+def test_faults_come_first_and_the_calls_of_one_line_are_one_row() -> None:
+    class Unit(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.relu = nn.Linear(4, 4), nn.ReLU(True)
+
+        def forward(self, x: Tensor) -> Any:
+            h = self.fc(x)
+            return self.relu(h) + h
+
+    units = nn.Sequential(nn.Linear(4, 4), nn.ReLU(True), *(Unit() for _ in range(12)))
+    text = " ".join(shown(check(units, torch.randn(64, 4)), 200).split())
+    assert text.count("FAULT") == 1
+    alike = re.search(r"likewise (\d+) more calls of this line: in (\d+\.relu, ){7}\d+\.relu and (\d+) more", text)
+    assert alike
+    assert int(alike[1]) == int(alike[3]) + 8 > 8
+    assert "safe; report.calls lists" in text
+
+
+def test_of_a_switch_on_two_lines_it_says_which_line_needs_one_of_its_own() -> None:
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.relu = nn.Linear(4, 4), nn.ReLU(True)
+
+        def forward(self, x: Tensor) -> Any:
+            h = self.fc(x)
+            y = self.fc(self.relu(h)) + h  # unsafe
+            return self.relu(y)
+
+    text = " ".join(shown(check(Residual(), torch.randn(64, 4)), 200).split())
+    assert re.search(
+        r"relu runs on lines (\d+) and \d+, and line \1 is unsafe: give line \1 a relu module of its own", text
+    )

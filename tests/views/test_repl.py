@@ -12,6 +12,7 @@ import pytest
 from support.commands import Demo, without_addresses
 from support.processes import COLD, PYTHON, command_environment
 from support.ptys import ESCAPE, on_a_terminal, posix
+from support.tiers import slow_but
 
 from relu_demo.claims.report import Finding, SessionReport, Verdict
 from relu_demo.replay.replay import replay
@@ -109,7 +110,7 @@ def test_ids_stand_there_as_they_were(demo: Demo) -> None:
     assert len(set(ids)) == 3
 
 
-@pytest.mark.parametrize("options", WITH_ARTICLE, ids=" ".join)
+@pytest.mark.parametrize("options", slow_but(2, WITH_ARTICLE), ids=" ".join)
 def test_what_is_typed_again_prints_the_same_again(demo: Demo, options: list[str]) -> None:
     transcript = demo("--repl", "--seed", "7", *options).out
     printed = re.sub(r"0x[0-9a-f]+", "0x...", interpreter(without_prompts(transcript)))
