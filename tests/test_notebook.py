@@ -51,6 +51,7 @@ def relevant(outputs: list[Any]) -> list[Any]:
     return [output for output in outputs if "NumPy" not in output.get("text", "")]
 
 
+@pytest.mark.slow
 def test_tab_offers_what_there_is_and_waits_for_nothing(outputs: dict[str, list[Any]]) -> None:
     assert (
         "".join(output.text for output in outputs["tab"])

@@ -10,6 +10,7 @@ import pytest
 import torch
 from support.commands import Demo, schema, without_addresses
 from support.processes import COLD, command_environment
+from support.tiers import slow_but
 
 import relu_demo
 from relu_demo.errors import BadInput
@@ -17,7 +18,7 @@ from relu_demo.errors import BadInput
 SCENARIOS = ["session", "inplace", "no-inplace", "compare", "branches"]
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", slow_but(2, SCENARIOS))
 def test_a_report_shows_itself_as_the_command_does(demo: Demo, scenario: str) -> None:
     report = relu_demo.show(scenario, seed=7)
     options = [] if scenario == "session" else [f"--{scenario}"]

@@ -78,6 +78,7 @@ def test_the_answer_is_in_the_first_line_and_the_conclusion_in_the_last(demo: De
     assert last.endswith(f"most in {most['title']}: {max(saved):,} bytes.")
 
 
+@pytest.mark.slow
 def test_the_depths_are_shown_where_a_depth_is_asked_for_and_always_in_the_document(demo: Demo) -> None:
     default, asked = demo("--memory").out, demo("--memory", "--depth", "8").out
     assert "Chains of K blocks" not in default
@@ -190,6 +191,7 @@ def test_the_screen_fits(demo: Demo, monkeypatch: pytest.MonkeyPatch, columns: i
         assert max(map(len, demo("--memory", *options).out.splitlines())) <= columns
 
 
+@pytest.mark.slow
 def test_json_does_without_rich(process: Demo) -> None:
     assert sys.executable
     assert process("--memory", "--json", PYTHONPROFILEIMPORTTIME="1").err.count("| rich") == 0

@@ -614,6 +614,7 @@ def test_the_gradients_of_a_layer_are_shown_when_they_come_and_when_they_go() ->
 
 
 @posix
+@pytest.mark.slow
 def test_what_a_line_raises_where_it_may_is_shown_once() -> None:
     with desk("--branches") as person:
         screen = person.go(37, of=63)

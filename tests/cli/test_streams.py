@@ -51,7 +51,7 @@ def test_a_dumb_terminal_gets_no_escapes_and_no_spinner() -> None:
     ids=["ascii", "cp437", "cp1252", "C"],
 )
 @pytest.mark.parametrize(
-    "arguments", slow_but(2, [["--compare"], ["--shape", "é"], ["--help"], ["--json"]]), ids=" ".join
+    "arguments", slow_but(1, [["--compare"], ["--shape", "é"], ["--help"], ["--json"]]), ids=" ".join
 )
 def test_a_narrow_character_set_gets_ascii(locale: dict[str, str], arguments: list[str]) -> None:
     done = subprocess.run([*COMMAND, *arguments], env=command_environment(**locale), capture_output=True, timeout=60)
@@ -61,7 +61,7 @@ def test_a_narrow_character_set_gets_ascii(locale: dict[str, str], arguments: li
 
 
 @posix
-@pytest.mark.parametrize("arguments", ["--compare", "--json --values 1000000 --shape 4,3,90,90", "--help"])
+@pytest.mark.parametrize("arguments", slow_but(1, ["--json --values 1000000 --shape 4,3,90,90", "--compare", "--help"]))
 def test_a_closed_pipe_ends_quietly(arguments: str) -> None:
     shell = f"set -o pipefail; {shlex.join(COMMAND)} {arguments} | head -1"
     done = subprocess.run(["bash", "-c", shell], env=command_environment(), capture_output=True, text=True, timeout=60)

@@ -24,6 +24,7 @@ def test_a_spinner_runs_on_stderr_while_pytorch_loads_and_is_gone_afterwards() -
     assert piped.startswith("{")
 
 
+@pytest.mark.slow
 def test_no_spinner_in_a_pipe(cold: Demo) -> None:
     assert cold("--inplace").err == ""
 
@@ -90,6 +91,7 @@ def test_a_second_ctrl_c_does_not_wait_for_pytorch_and_leaves_no_spinner(tmp_pat
 
 
 @posix
+@pytest.mark.slow
 def test_ctrl_c_is_for_the_foreground(tmp_path: Path) -> None:
     """A shell's script starts what it puts into the background deaf to Ctrl-C: it is not meant."""
     heard = signal.signal(signal.SIGINT, signal.SIG_IGN)

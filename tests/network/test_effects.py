@@ -497,6 +497,7 @@ def test_what_a_script_module_reads_is_seen() -> None:
 
 
 @pytest.mark.skipif(not hasattr(torch, "compile"), reason="this PyTorch has no torch.compile")
+@pytest.mark.slow
 def test_a_compiled_module_is_named_and_never_called_safe() -> None:
     compiled: Any = torch.compile(nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True)), backend="eager")
     report = check(compiled, torch.randn(2, 4))

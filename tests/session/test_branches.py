@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.commands import COMMAND, Demo, Result, schema
 from support.processes import command_environment
-from support.tiers import examples
+from support.tiers import examples, slow_but
 from torch import nn
 
 from relu_demo.claims.judge import judge
@@ -212,7 +212,7 @@ def test_the_picture_shows_who_reads_which_version(demo: Demo) -> None:
     assert "inplace operation" in loud
 
 
-@pytest.mark.parametrize("columns", [40, 80, 120])
+@pytest.mark.parametrize("columns", slow_but(1, [80, 40, 120]))
 def test_the_screen_fits(demo: Demo, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     for shape in ("1,3,5,5", "2,3,300,300"):

@@ -69,7 +69,13 @@ def test_the_schema_is_itself_as_json_schema_2020_12_wants_it() -> None:
     jsonschema.Draft202012Validator.check_schema(schema())
 
 
-@pytest.mark.parametrize("options", [(), ("--inplace",), ("--compare", "--shape", "2,3,30,40")], ids=" ".join)
+DRAWN = [
+    ("--compare", "--shape", "2,3,30,40"),
+    *(pytest.param(o, marks=pytest.mark.slow) for o in ((), ("--inplace",))),
+]
+
+
+@pytest.mark.parametrize("options", DRAWN, ids=" ".join)
 @pytest.mark.parametrize("view", [("--json",), pytest.param((), marks=pytest.mark.slow)], ids=["json", "tables"])
 def test_with_the_same_seed_all_but_ids_and_addresses_is_the_same(
     process: Demo, cold: Demo, options: tuple[str, ...], view: tuple[str, ...]

@@ -11,10 +11,16 @@ STACKED = {"--branches": 100, "--memory": 60}
 """Below 79 columns sentences and errors take more lines, and cures stand below each other."""
 
 
+SHOWN: dict[str, dict[int, list[str]]] = {}
+"""The screens that were measured, each once."""
+
+
 @pytest.fixture
 def lines(demo: Demo, monkeypatch: pytest.MonkeyPatch, scenario: str) -> dict[int, list[str]]:
     """The lines of a screen at each width."""
-    found = {}
+    if scenario in SHOWN:
+        return SHOWN[scenario]
+    found = SHOWN[scenario] = {}
     for columns in WIDTHS:
         monkeypatch.setenv("COLUMNS", str(columns))
         result = demo(scenario, "--seed", "7")
