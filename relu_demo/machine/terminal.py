@@ -38,6 +38,8 @@ class Terminal:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.screen: RenderableType = ""
+        self.is_open = False
+        """Whether its screen is there to be drawn on: while it is entered or left, a signal must not write to it."""
         self.drawing = False
         self.stale = False
 
@@ -49,7 +51,7 @@ class Terminal:
     def draw(self) -> None:
         """Draw the screen in the window's present size. Safe to be called by a signal handler while it runs."""
         self.stale = True
-        if self.drawing:
+        if self.drawing or not self.is_open:
             return
         self.drawing = True
         while self.stale:
@@ -94,7 +96,11 @@ def borrowed(out: TextIO) -> Iterator[Terminal]:
     console = Console(file=out, highlight=False, markup=False, emoji=False, force_terminal=True)
     terminal = Terminal(console)
     with signals(terminal), silent_keys(), console.screen(hide_cursor=True):
-        yield terminal
+        terminal.is_open = True
+        try:
+            yield terminal
+        finally:
+            terminal.is_open = False
 
 
 @contextmanager

@@ -202,7 +202,7 @@ def test_a_key_runs_a_line_and_what_it_changed_is_marked() -> None:
         assert changed.count("*0.0000") == 16
         again = person.go(15)  # o1 = conv1(input), in the second half
         assert re.search(r"^ o1 +\*\d+ +\*0x\w+ +\*0 +\*ConvolutionBackward0 +\*16\n\*h1 +\d+ ", again, re.MULTILINE)
-        assert person.leave("q") == 0
+        assert person.leave("q") == 0, person.left_behind
         assert person.left_behind == (
             re.search(r"nn.ReLU.*\n", person.left_behind)[0]  # type: ignore[index]
             + "relu-demo --seed 7 --step\nEnded after 15 of 21 lines.\n"
@@ -291,7 +291,7 @@ def test_s_goes_on_to_the_end_of_the_part(key: str) -> None:
         person.press("b" * 3, "line 11 of 21")
         person.press(key * 2, " 21 of 21 lines have run")
         person.press(key, "all 21 lines have run")
-        assert person.leave("q") == 0
+        assert person.leave("q") == 0, person.left_behind
 
 
 @posix
@@ -310,7 +310,7 @@ def test_the_keys_are_listed_and_any_key_leads_back(columns: int, lines: int) ->
         assert person.press(SPACE, "next: ") == before
         person.press("?", "any key: back")
         person.resize(columns + 10, lines)
-        assert person.leave("q") == 0
+        assert person.leave("q") == 0, person.left_behind
 
 
 @posix
@@ -401,7 +401,7 @@ def test_the_exit_code_is_that_of_the_claims_once_all_has_run() -> None:
     )
     with desk("--inplace", code=code) as person:
         person.go(11, of=12)
-        assert person.leave("q") == 0
+        assert person.leave("q") == 0, person.left_behind
     with desk("--inplace", code=code) as person:
         person.go(12, of=12)
         person.press(SPACE, "does not hold")
@@ -493,7 +493,7 @@ def test_every_screen_fits(columns: int, lines: int) -> None:
         places = [(int(row), int(column), STYLE.sub("", text)) for row, column, text in PLACED.findall(person.shown)]
         assert max(row for row, _, _ in places) == lines
         assert {column + len(text) - 1 for _, column, text in places if text} <= set(range(columns + 1))
-        assert person.leave("q") == 0
+        assert person.leave("q") == 0, person.left_behind
 
 
 @posix
@@ -527,7 +527,7 @@ def test_the_screen_follows_the_window() -> None:
 def test_without_colours_the_marks_say_it() -> None:
     with desk(NO_COLOR="1") as person:
         screen = person.go(11)
-        assert person.leave("q") == 0
+        assert person.leave("q") == 0, person.left_behind
     assert "*ReluBackward0" in screen
     assert not re.search(r"\x1b\[[0-9;]*\b(3|4|9|10)[0-7]m", person.shown)
 
@@ -536,7 +536,7 @@ def test_without_colours_the_marks_say_it() -> None:
 def test_a_narrow_character_set_gets_ascii() -> None:
     with desk(PYTHONIOENCODING="ascii") as person:
         person.go(11)
-        assert person.leave("q") == 0
+        assert person.leave("q") == 0, person.left_behind
         assert person.shown.isascii()
         assert "\\u" not in person.shown
 
