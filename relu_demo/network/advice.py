@@ -76,8 +76,7 @@ def _more(verdicts: Verdicts, off: Sequence[Call], on: frozenset[int], switches:
     """Return which calls that are off could be on together, besides `on`."""
     switchable = {candidate.index for candidate in verdicts.runs.watched.candidates if candidate.switchable}
     harmless = frozenset(call.index for call in off if call.safe and call.index in switchable)
-    every = frozenset(switches)
-    wanted = _whole(on | harmless, every, switches) - on
+    wanted = _whole(on | harmless, frozenset(switches), switches) - on
     # A call that writes nothing (a dropout in evaluation) goes with its switch, and is no reason to turn it.
     wanted = frozenset(index for index in wanted if any(call.bytes for call in off if call.index in switches[index]))
     if not wanted:
@@ -116,7 +115,7 @@ def _agree(
         away = (on - fixed) & {_in_the_way(conflict, on - fixed) for conflict in conflicts}
         if not away:
             return Agreed(on, False, found)
-        on, outcome = _whole(on - away, on, switches), None
+        on, outcome = _whole(on - away, on, switches) | fixed, None
     return Agreed(on, False, found)
 
 

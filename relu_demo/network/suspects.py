@@ -250,7 +250,7 @@ class Suspects(Listener):
             recorded=grad,
             draws_otherwise=call.draws_otherwise,
             switchable=call.inplace or here.stand.has_switch,
-            switch=place.module if here.stand.is_switch else None,
+            switch=place.module if here.stand.module_has_switch else None,
             again=self._grad and here.stand.in_checkpoint,
         )
         self._count += 1

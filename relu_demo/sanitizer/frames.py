@@ -59,7 +59,7 @@ class Stand:
         return "checkpoint" if self.in_checkpoint else self.applied or "autograd.Function"
 
     @property
-    def is_switch(self) -> bool:
+    def module_has_switch(self) -> bool:
         """Return whether the innermost module has the switch: a bool called `inplace`."""
         return isinstance(getattr(self.module, "inplace", None), bool)
 

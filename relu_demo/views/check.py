@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -12,10 +12,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from relu_demo.claims.report import counted
 from relu_demo.network.report import Call, CheckReport, Effect, Write
 from relu_demo.sanitizer.place import Place
 from relu_demo.views.parts import NARROW, header, section
-from relu_demo.views.quiet import checked, line
+from relu_demo.views.quiet import checked, line, named
 
 SAFE, FAULT, OPEN = ("safe", "green"), ("FAULT", "bold reverse red"), ("doubt", "bold")
 """The word and the style of a verdict. The word tells it without colours."""
@@ -49,17 +50,16 @@ class CheckScreen:
             return
         yield from header(f"The in-place calls of {report.network}", report)
         yield Text(
-            f"{_mode(report)}; {_count(report.forwards, 'forward')} and {_count(report.backwards, 'backward')} run",
+            f"{_mode(report)}; {counted(report.forwards, 'forward')} and {counted(report.backwards, 'backward')} run",
             style="dim",
         )
         if rows or folded:
-            faults = [row for row in rows if row.verdict is not SAFE]
             yield from section("Calls with inplace=True, each tested alone, with the others off")
             if rows:
                 yield _table(rows, options.max_width)
             if folded:
-                others = "other call" if faults else "call"
-                yield Text(f"{_count(folded, others)} {'is' if folded == 1 else 'are'} safe{_lists(report, folded)}")
+                others = "other call" if rows else "call"
+                yield Text(f"{counted(folded, others)} {'is' if folded == 1 else 'are'} safe{_lists(report, folded)}")
         if report.writes:
             yield from section("Other in-place writes that break backward")
             yield _table([_write(write) for write in report.writes], options.max_width)
@@ -69,7 +69,8 @@ class CheckScreen:
             unseen = (Text(f"{u.module or 'the network'} ({u.type}): {u.why}") for u in report.unseen)
             yield from section("Not seen from inside, so not called safe", *unseen)
         yield from section("As written, against the same with every inplace= off", *_whole(report))
-        yield from ("", Text(f"{_sentence(checked(report))}.", style=SAFE[1] if report.ok else "bold red"))
+        said = checked(report)
+        yield from ("", Text(f"{said[:1].upper()}{said[1:]}.", style=SAFE[1] if report.ok else "bold red"))
 
 
 def _mode(report: CheckReport) -> str:
@@ -82,10 +83,6 @@ def _lists(report: CheckReport, folded: int) -> str:
     """Say where the calls are that are folded into a count."""
     lists = "report.calls" if report.request is None else "--all"
     return f"; {lists} lists {'it' if folded == 1 else 'them'}" if folded else ""
-
-
-def _sentence(words: str) -> str:
-    return words[:1].upper() + words[1:]
 
 
 @dataclass(frozen=True)
@@ -104,9 +101,9 @@ def _rows(calls: Sequence[Call], every: bool) -> Iterator[Row]:
     for call in calls:
         if every or not call.safe or call.readers:
             place = call.place
-            line = (place.operation, place.file, place.line, place.module if place.file is None else "")
+            source = (place.operation, place.file, place.line, place.module if place.file is None else "")
             what = tuple((effect.kind, effect.settled) for effect in call.effects)
-            alike.setdefault((line, what, bool(call.readers), call.result_used), []).append(call)
+            alike.setdefault((source, what, bool(call.readers), call.result_used), []).append(call)
     for group in alike.values():
         yield _row(group)
 
@@ -123,7 +120,7 @@ def _row(calls: Sequence[Call]) -> Row:
         modules = list(dict.fromkeys(each.place.module or "the network" for each in calls[1:]))
         more = f" and {len(modules) - PLACES:,} more" if len(modules) > PLACES else ""
         lines.append(
-            f"likewise {_count(len(calls) - 1, 'more call')} of this line: in {', '.join(modules[:PLACES])}{more}"
+            f"likewise {counted(len(calls) - 1, 'more call')} of this line: in {', '.join(modules[:PLACES])}{more}"
         )
     return Row(verdict, _titled(call.place, lines), sum(each.bytes for each in calls), len(calls))
 
@@ -205,7 +202,7 @@ def _advice(report: CheckReport) -> Iterator[Text]:
         ("Could be on", on),
     ):
         if calls:
-            yield Text(f"{title}: {_count(len(calls), 'call')}")
+            yield Text(f"{title}: {counted(len(calls), 'call')}")
             lines = (_place(call.place) + (f": {_used(call)}" if calls is dropped else "") for call in calls)
             yield from (Text(f"  {line}") for line in dict.fromkeys(lines))
     for switch, calls in shared.items():
@@ -218,37 +215,32 @@ def _advice(report: CheckReport) -> Iterator[Text]:
 
 
 def _shared(off: Sequence[Call]) -> dict[str | None, list[Call]]:
-    """Return the calls of each switch to be turned off that has safe calls besides those at fault, on other lines."""
+    """Return the calls of each switch that is unsafe on some lines of one file, and safe on others."""
     found: dict[str | None, list[Call]] = {}
     for call in off:
         if call.switch is not None:
             found.setdefault(call.switch, []).append(call)
-    return {
-        switch: calls
-        for switch, calls in found.items()
-        if any(call.safe for call in calls)
-        and {(call.place.file, call.place.line) for call in calls if call.safe}
-        - {(call.place.file, call.place.line) for call in calls if not call.safe}
-        and any(not call.safe for call in calls)
-    }
+    return {switch: calls for switch, calls in found.items() if _is_parted(calls)}
+
+
+def _is_parted(calls: Sequence[Call]) -> bool:
+    unsafe = _lines(call for call in calls if not call.safe)
+    return len({call.place.file for call in calls}) == 1 and bool(unsafe) and unsafe != _lines(calls)
+
+
+def _lines(calls: Iterable[Call]) -> list[int]:
+    return sorted({call.place.line for call in calls if call.place.line is not None})
 
 
 def _parted(switch: str | None, calls: Sequence[Call]) -> str:
     """Say that one module runs on several lines, and which of them needs a module of its own."""
-    all_lines = sorted({call.place.line or 0 for call in calls})
-    unsafe = sorted({call.place.line or 0 for call in calls if not call.safe})
-    line = f"line{'s' if len(unsafe) > 1 else ''} {_listed(unsafe)}"
-    kind = calls[0].place.operation
+    unsafe = _lines(call for call in calls if not call.safe)
+    line = named("line", unsafe)
+    are, their = ("is", "its") if len(unsafe) == 1 else ("are", "their")
     return (
-        f"{switch} runs on lines {_listed(all_lines)}, and {line} {'are' if len(unsafe) > 1 else 'is'} unsafe: "
-        f"give {line} a {kind} module of {'their' if len(unsafe) > 1 else 'its'} own, out of place, "
-        "or turn the switch off for all"
+        f"{switch} runs on {named('line', _lines(calls))}, and {line} {are} unsafe: give {line} "
+        f"a {calls[0].place.operation} module of {their} own, out of place, or turn the switch off for all"
     )
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    first = ", ".join(map(str, numbers[:-1]))
-    return f"{first} and {numbers[-1]}" if first else str(numbers[0])
 
 
 def _used(call: Call) -> str:
@@ -270,7 +262,3 @@ def _words(words: str) -> str:
     """Return PyTorch's own message without its hint at the anomaly mode."""
     said = words.partition(" Hint: ")[0]
     return said if len(said) <= WORDS else f"{said[:WORDS]}..."
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

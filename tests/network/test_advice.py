@@ -8,23 +8,12 @@ from typing import Any
 import pytest
 import torch
 from oracle.generator import network
-from support.nets import Net
+from support.nets import Net, residual
 from support.tiers import examples
 from torch import Tensor, nn
 
 from relu_demo.api import Report, check
 from relu_demo.errors import NetworkError
-
-
-def residual(inplace: bool) -> nn.Module:
-    """Return a unit that calls its one ReLU twice: the first call overwrites what the skip reads."""
-
-    def forward(net: Any, x: Tensor) -> Any:
-        h = net.fc(x)
-        y = net.fc(net.relu(h)) + h
-        return net.relu(y)
-
-    return Net(forward, fc=nn.Linear(4, 4), relu=nn.ReLU(inplace))
 
 
 @pytest.fixture(autouse=True)

@@ -77,4 +77,5 @@ def test_a_large_tensor_is_summarised_on_a_few_screens(demo: Demo) -> None:
     assert len(out.splitlines()) < 100
     for label in ("zeros", "min", "corner"):
         assert re.search(rf"^{label} ", out, re.MULTILINE)
+    assert re.search(r"^values +[\d,]+ negative ", out, re.MULTILINE)
     assert re.search(r"; max [\d.]+; ", out)  # the same for all is said once
