@@ -19,7 +19,7 @@ HELPERS = ("article", "missing", "seen", "solved")
 """The tensors that the lines of `solving` make on the way."""
 
 PREPARING = "import PyTorch, set the seed, make the layers and the input"
-SOLVING = "choose conv1's weights so that o1 has the article's numbers"
+SOLVING = "choose conv1's weights for the article's o1"
 """What the lines of the preparation do, in the two steps that they are."""
 
 

@@ -25,13 +25,8 @@ AGAIN = "before each part with backward()"
 """The comment on the lines with which several parts start."""
 
 
-def against_reference(
-    report: SessionReport, console: Console, options: ConsoleOptions, evidence: bool = False
-) -> Iterator[RenderableType]:
-    """Yield the preparation, the reference, the faults and cures in order, the claims and the conclusion.
-
-    With `evidence` each claim has all of its own.
-    """
+def against_reference(report: SessionReport, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+    """Yield the preparation, the reference, the faults and cures in order, the claims and the conclusion."""
     trace = report.trace
     cures = {part.key for part in trace.session.parts if part.cure}
     references = {part.reference for part in trace.parts if part.reference not in ("", part.key)}
@@ -53,7 +48,7 @@ def against_reference(
         else:
             for part in group:
                 yield from fault(part, again, trace.session.pictured, console, options)
-    yield from ("", *claims(report.findings, evidence, conclusion(compared, cures)))
+    yield from ("", *claims(report.findings, report.request.evidence, conclusion(compared, cures)))
 
 
 def conclusion(compared: Sequence[TracedPart], cures: Collection[str]) -> str:

@@ -1,18 +1,24 @@
-"""The lines that ran, part by part: beside each other where that fits, without those that only look."""
+"""The lines that ran, part by part: beside each other where that fits, without those that only look.
+
+Lines of one step that are too long for that are folded into a count; the transcript has them all.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, groupby
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from relu_demo.replay.trace import TracedPart
+from relu_demo.replay.trace import Step, TracedPart
 from relu_demo.views.fitting import fitting
 from relu_demo.views.parts import GAP, code
+
+LONG = 50
+"""Characters of source from which on no line stands beside another in 80 columns."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +31,12 @@ class Lines:
         yield from fitting(console, options, self.layouts())
 
     def layouts(self) -> Iterator[list[Table]]:
-        """Yield the grids to choose from: the first part beside the others, with or without comments, or above."""
+        """Yield the grids to choose from: the first part beside the others, with comments or without, folded, or above."""
         steps = [[step for step in part.steps if not step.line.only_looks] for part in self.parts]
         first, rest = steps[0], list(chain.from_iterable(steps[1:]))
         for comments in (True, False):
             yield [beside(code(first, comments), code(rest, comments))]
+        yield [beside(folded(first), code(rest, comments=False))]
         yield [beside(code([*first, *rest]))]
 
 
@@ -38,3 +45,13 @@ def beside(*pieces: Text) -> Table:
     grid = Table.grid(padding=(0, len(GAP), 0, 0))
     grid.add_row(*pieces)
     return grid
+
+
+def folded(steps: Sequence[Step]) -> Text:
+    """Return lines without comments; those of one step of which one is longer than LONG are one line of words."""
+    pieces = []
+    for words, group in groupby(steps, lambda step: step.line.step):
+        same = list(group)
+        long = any(len(step.line.source) > LONG for step in same)
+        pieces.append(Text(f"... {len(same)} lines: {words}", style="dim") if long else code(same, comments=False))
+    return Text("\n").join(pieces)

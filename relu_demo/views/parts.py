@@ -107,7 +107,7 @@ def add_row(table: Table, label: str, cells: Sequence[RenderableType], gap: str 
 
 
 def code(steps: Sequence[Step], comments: bool = True) -> Text:
-    """Return the lines that ran, as one would type them, with their comments, each above PyTorch's error if any."""
+    """Return the lines that ran, as one would type them, with their comments, each above what it printed or raised."""
     lines = []
     for step in steps:
         line = Text.assemble((">>> ", "dim"), step.line.source)
@@ -116,4 +116,6 @@ def code(steps: Sequence[Step], comments: bool = True) -> Text:
         lines.append(line)
         if step.error is not None:
             lines.append(Text(step.output.partition("  ...\n")[2].rstrip(), style=ERROR))
+        elif step.output:
+            lines.append(Text(step.output.rstrip(), style="dim"))
     return Text("\n").join(lines)

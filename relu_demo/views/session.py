@@ -52,7 +52,8 @@ def moments(report: SessionReport, _: Console, __: ConsoleOptions) -> Iterator[R
     """Yield the table of each part with looks, then the lines that ran, the claims and the conclusion."""
     parts = with_looks(report)
     for part in parts:
-        yield from ([""] if len(parts) == 1 else section(part.title))
+        if len(parts) > 1:
+            yield from section(part.title)
         yield Moments(moments_of(part))
     yield from below(report, parts)
 
@@ -61,7 +62,8 @@ def beside(report: SessionReport, _: Console, __: ConsoleOptions) -> Iterator[Re
     """Yield one table of all parts with looks, then the lines that ran, the claims and the conclusion."""
     parts = with_looks(report)
     for title, columns in tables(parts):
-        yield from section(title) if title else [""]
+        if title:
+            yield from section(title)
         yield Moments(columns)
     yield from below(report, parts)
 
@@ -74,14 +76,9 @@ def below(report: SessionReport, parts: Sequence[TracedPart]) -> Iterator[Render
     yield conclusion(parts, report.findings)
 
 
-def differences(report: SessionReport, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-    """Yield how far each part is from its reference."""
-    yield from against_reference(report, console, options, report.request.evidence)
-
-
 Layout = Callable[[SessionReport, Console, ConsoleOptions], Iterator[RenderableType]]
 
-LAYOUTS: Mapping[str, Layout] = {ANSWER: answer, MOMENTS: moments, BESIDE: beside, DIFFERENCES: differences}
+LAYOUTS: Mapping[str, Layout] = {ANSWER: answer, MOMENTS: moments, BESIDE: beside, DIFFERENCES: against_reference}
 """What draws a report below its header, by its session's layout."""
 
 

@@ -316,7 +316,7 @@ def test_the_keys_are_listed_and_any_key_leads_back(columns: int, lines: int) ->
 @posix
 def test_the_article_s_weights_are_solved_in_one_step_and_o1_is_pictured() -> None:
     with desk("--article", "--inplace") as person:
-        assert "next: choose conv1's weights so that o1 has the article's numbers  (8 lines)" in person.screen
+        assert "next: choose conv1's weights for the article's o1  (8 lines)" in person.screen
         solved = person.press(SPACE, " 15 of 22 lines have run")
         assert "conv1.weight is a new tensor." in solved
         assert "below 0" not in solved
