@@ -51,7 +51,7 @@ def test_what_the_readme_shows_is_what_the_command_prints(example: Example) -> N
 
 def test_the_readme_opens_with_the_comparison_and_has_both_commands() -> None:
     assert EXAMPLES[0].command.startswith("relu-demo --compare --seed 7")
-    assert TEXT.index("relu-demo --compare") < TEXT.index("python scripts/run.py") < TEXT.index("The five questions")
+    assert TEXT.index("relu-demo --compare") < TEXT.index("python scripts/run.py") < TEXT.index("## PyTorch says")
 
 
 def test_every_other_command_is_run_by_the_checks() -> None:
