@@ -36,9 +36,9 @@ from relu_demo.sanitizer.observer import Observer  # noqa: E402
 MIB = 2**20
 
 
-def thousand(channels: int) -> nn.Module:
-    """1,000 in-place calls, each after a convolution, none of them a suspect."""
-    layers = [m for _ in range(1000) for m in (nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(inplace=True))]
+def chain(channels: int, calls: int) -> nn.Module:
+    """So many in-place calls, each after a convolution, none of them a suspect."""
+    layers = [m for _ in range(calls) for m in (nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(inplace=True))]
     return nn.Sequential(*layers)
 
 
@@ -77,15 +77,16 @@ def peak(run: Callable[[], object]) -> int:
     return int(meter.peak)
 
 
-def resident_in_a_process_of_its_own(which: str) -> int:
+def resident_in_a_process_of_its_own(which: str, pixels: int) -> int:
     """Bytes that one forward adds to the highest resident memory of a fresh process; 0 where that is not told."""
-    done = subprocess.run([sys.executable, __file__, "--resident", which], capture_output=True, text=True, check=True)
+    command = [sys.executable, __file__, "--resident", which, "--pixels", str(pixels)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     return int(done.stdout)
 
 
-def resident(which: str) -> int:
+def resident(which: str, pixels: int) -> int:
     """What the process of `resident_in_a_process_of_its_own` measures: own forward, or the watched pass."""
-    model, x = residual_50().train(), torch.randn(1, 3, 224, 224)
+    model, x = residual_50().train(), torch.randn(1, 3, pixels, pixels)
     run = watched(model, x) if which == "watched" else lambda: model(x)
     model(torch.randn(2, 3, 32, 32))
     before = high_water()
@@ -107,23 +108,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=7, help="runs of each, in turns")
     parser.add_argument("--size", type=int, default=32, help="height and width for the network of 1,000 calls")
+    parser.add_argument("--calls", type=int, default=1000, help="in-place calls of that network")
+    parser.add_argument("--pixels", type=int, default=224, help="height and width for the residual network")
     parser.add_argument("--resident", choices=("own", "watched"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.resident:
-        print(resident(options.resident))
+        print(resident(options.resident, options.pixels))
         return 0
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
 
     torch.manual_seed(0)
-    model, x = residual_50().train(), torch.randn(1, 3, 224, 224)
-    print("50-layer residual network, 1,3,224,224, training, against its own forward:")
+    pixels, calls = options.pixels, options.calls
+    model, x = residual_50().train(), torch.randn(1, 3, pixels, pixels)
+    print(f"50-layer residual network, 1,3,{pixels},{pixels}, training, against its own forward:")
     own, watch = side_by_side(lambda: model(x), watched(model, x), options.times)
     results = [within("watched pass", "wall time", watch, own, 1.5, "s")]
     weights = sum(p.numel() * p.element_size() for p in model.parameters()) / MIB
     mine, theirs = peak(lambda: model(x)) / MIB, peak(watched(model, x)) / MIB
     results.append(within("watched pass", "peak memory", [theirs + weights], [mine + weights], 1.2, "MiB"))
     print(f"  without {weights:.1f} MiB of weights: {theirs:.1f} MiB / {mine:.1f} MiB = {theirs / mine:.3f}")
-    highest = {which: resident_in_a_process_of_its_own(which) for which in ("own", "watched")}
+    highest = {which: resident_in_a_process_of_its_own(which, pixels) for which in ("own", "watched")}
     if all(highest.values()):
         ratio = highest["watched"] / highest["own"]
         shown = {which: f"{size / MIB:.0f} MiB" for which, size in highest.items()}
@@ -132,15 +136,14 @@ def main() -> int:
     report = check(model, x)
     print(f"  whole check: {whole / statistics.median(own):.2f} forwards; ok {report.ok}, {len(report.calls)} calls")
 
-    model, x = thousand(16).train(), torch.randn(1, 16, options.size, options.size)
-    print(
-        f"1,000 in-place calls after 1,000 convolutions, 1,16,{options.size},{options.size}, against its own forward:"
-    )
+    model, x = chain(16, calls).train(), torch.randn(1, 16, options.size, options.size)
+    shape = f"1,16,{options.size},{options.size}"
+    print(f"{calls:,} in-place calls after {calls:,} convolutions, {shape}, against its own forward:")
     own, checked = side_by_side(lambda: model(x), lambda: check(model, x), max(3, options.times // 2))
     results.append(within("whole check", "wall time", checked, own, 10, "s"))
     report = check(model, x)
     print(f"  ok {report.ok}, {len(report.calls)} calls, {report.forwards} forwards and {report.backwards} backwards")
-    print("  (brute force: over 2,000 forwards)")
+    print(f"  (brute force: over {2 * calls:,} forwards)")
     return 0 if all(results) else 1
 
 

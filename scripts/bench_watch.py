@@ -37,9 +37,9 @@ GROWTH = 200_000
 Step = Callable[[], None]
 
 
-def residual_step() -> Step:
-    """A training step of a 50-layer residual network at 1,3,224,224."""
-    model, x = residual_50(), torch.randn(1, 3, 224, 224)
+def residual_step(pixels: int) -> Step:
+    """A training step of a 50-layer residual network at 1,3,pixels,pixels."""
+    model, x = residual_50(), torch.randn(1, 3, pixels, pixels)
     optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
 
     def step() -> None:
@@ -119,17 +119,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=9, help="how often each is measured")
     parser.add_argument("--steps", type=int, default=10_000, help="steps of the small network that must not grow")
+    parser.add_argument("--pixels", type=int, default=224, help="height and width for the residual network")
     options = parser.parse_args()
     torch.set_num_threads(2)
     good = True
-    for name, make, times, most in (
-        ("residual, 50 layers", residual_step, 1, 1.3),
-        ("small, Adam", small_step, 100, 4.0),
+    for name, step, times, most in (
+        ("residual, 50 layers", residual_step(options.pixels), 1, 1.3),
+        ("small, Adam", small_step(), 100, 4.0),
     ):
-        taken = side_by_side(make(), times, options.turns)
+        taken = side_by_side(step, times, options.turns)
         good &= within(name, "watched", taken["watched"], taken["plain"], most, "s")
         within(name, "anomaly mode", taken["anomaly"], taken["plain"], 99.0, "s")
-    step = residual_step()
+    step = residual_step(options.pixels)
     good &= within(
         "residual, 50 layers",
         "peak memory",

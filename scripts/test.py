@@ -16,5 +16,7 @@ if __name__ == "__main__":
     os.chdir(PROJECT)
     if sys.argv[1:] in ([], ["--all"]):
         # pytest puts these before the arguments. Whoever gives some of his own may want a debugger: no workers then.
-        os.environ["PYTEST_ADDOPTS"] = " ".join(["-n auto --maxprocesses 4", os.environ.get("PYTEST_ADDOPTS", "")])
+        os.environ["PYTEST_ADDOPTS"] = " ".join(
+            ["-n auto --maxprocesses 4 --dist worksteal", os.environ.get("PYTEST_ADDOPTS", "")]
+        )
     start(["packages", "project", "tests"], ["-m", "pytest"] + sys.argv[1:])  # noqa: RUF005 - must parse anywhere

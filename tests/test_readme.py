@@ -25,8 +25,11 @@ RUN_ELSEWHERE = ["python scripts/run.py --compare", "python scripts/test.py", "p
 
 SCRIPTS = {
     "bench.py": (("--runs", "1", "version"), r"^--version / import click +wall time .* = +\d+\.\d\d  at most 2\.00"),
-    "bench_check.py": (("--times", "1", "--size", "8"), r"^watched pass +wall time .* = +\d+\.\d\d  at most 1\.50"),
-    "bench_watch.py": (("--turns", "1", "--steps", "100"), r"^small, Adam +watched .* at most 4\.00"),
+    "bench_check.py": (
+        ("--times", "1", "--size", "8", "--calls", "50", "--pixels", "64"),
+        r"^watched pass +wall time .* = +\d+\.\d\d  at most 1\.50",
+    ),
+    "bench_watch.py": (("--turns", "1", "--steps", "100", "--pixels", "64"), r"^small, Adam +watched .* at most 4\.00"),
     "check_oracle.py": (("--count", "10"), r"^ +10  networks$|^ +0  disagreements$"),
 }
 """Scripts that measure, as short as they can be here, and a line of what they print."""
