@@ -31,7 +31,7 @@ class Lines:
         yield from fitting(console, options, self.layouts())
 
     def layouts(self) -> Iterator[list[Table]]:
-        """Yield the grids to choose from: the first part beside the others (with comments, without, folded), or above."""
+        """Yield the grids to choose from: the first beside the others (with comments, without, or folded) or above."""
         steps = [[step for step in part.steps if not step.line.only_looks] for part in self.parts]
         first, rest = steps[0], list(chain.from_iterable(steps[1:]))
         for comments in (True, False):

@@ -17,6 +17,9 @@ BEGINNING = "one of the variables needed for gradient computation has been modif
 _RESULTS = re.compile(r"(result|output|out)\d*$")
 """How PyTorch names what a node saved of its own results (tools/autograd/derivatives.yaml)."""
 
+_TRANSLATED = {"Byte", "Char", "Double", "Float", "Half", "Int", "Long", "Short"}
+"""The types that its messages name as Python does (torch/csrc/Exceptions.cpp)."""
+
 
 def overwritten_words(tensor: Tensor, saved: Any, version: int) -> str:
     """
@@ -27,12 +30,21 @@ def overwritten_words(tensor: Tensor, saved: Any, version: int) -> str:
     """
     running = getattr(torch._C, "_current_autograd_node", lambda: None)()
     # A result that was saved has no grad_fn here, or already that of the write.
-    node = running if any(_RESULTS.search(name) for name in saved_as(running, saved)) else tensor.grad_fn
+    # Of a backward's own backward (SigmoidBackwardBackward0) what is called a result is an argument.
+    own = "BackwardBackward" not in type(running).__name__
+    node = running if own and any(_RESULTS.search(name) for name in saved_as(running, saved)) else tensor.grad_fn
     sample = _sample()
     of = f", which is output {tensor.output_nr} of {_named_as(type(node).__name__, sample)}," if node else ""
-    kind = f"[{tensor.type()} [{', '.join(map(str, tensor.shape))}]]"
+    kind = f"[{_type(tensor)} [{', '.join(map(str, tensor.shape))}]]"
     versions = f"is at version {tensor._version}; expected version {version} instead."
     return f"{BEGINNING}: {kind}{of} {versions}{sample.partition(' instead.')[2]}"
+
+
+def _type(tensor: Tensor) -> str:
+    """PyTorch translates the names of the oldest types: `torch.FloatTensor`, but `CPUBFloat16Type`."""
+    name = tensor.type()
+    scalar = name.rpartition(".")[2].removesuffix("Tensor")
+    return name if scalar in _TRANSLATED else f"{tensor.device.type.upper()}{scalar}Type"
 
 
 def saved_as(node: Any, saved: Any) -> Iterator[str]:

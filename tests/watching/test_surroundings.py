@@ -1,0 +1,419 @@
+"""A fault in each surrounding of a training step: both lines are named, or what was not watched is.
+
+Each function makes a step, with the fault or without, and returns what was computed. The fault's lines are marked.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from torch.utils.data import DataLoader, TensorDataset
+
+import relu_demo
+from relu_demo.watching.report import WatchReport
+
+pytestmark = pytest.mark.skipif(not hasattr(torch._C, "_current_graph_task_id"), reason="watching takes PyTorch 2.1")
+
+Step = Callable[[bool], object]
+
+
+def leaf() -> Tensor:
+    return torch.linspace(-1, 1, 6).reshape(2, 3).requires_grad_()
+
+
+def plain(fault: bool) -> object:
+    x = leaf()
+    y = x.sigmoid()  # SAVES
+    if fault:
+        y.mul_(2)  # WRITES
+    y.sum().backward()
+    return x.grad
+
+
+def written_under_no_grad(fault: bool) -> object:
+    x = leaf()
+    y = x.exp()  # SAVES
+    with torch.no_grad():
+        if fault:
+            y.add_(1)  # WRITES
+    y.sum().backward()
+    return x.grad
+
+
+def gradient_asked_for(fault: bool) -> object:
+    x = leaf()
+    y = x.tanh()  # SAVES
+    if fault:
+        y[0] = 0  # WRITES
+    return torch.autograd.grad(y.sum(), x)[0]
+
+
+def graph_retained(fault: bool) -> object:
+    x = leaf()
+    y = x.sigmoid()  # SAVES
+    y.sum().backward(retain_graph=True)
+    if fault:
+        y.zero_()  # WRITES
+    y.sum().backward()
+    return x.grad
+
+
+def second_derivative(fault: bool) -> object:
+    x = leaf()
+    y = x.sigmoid()  # SAVES
+    (first,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+    if fault:
+        y.mul_(2)  # WRITES
+    first.sum().backward()
+    return x.grad
+
+
+def tensor_hook(fault: bool) -> object:
+    x = leaf()
+    y = x.exp()  # SAVES
+    y.register_hook(lambda gradient: gradient * 2)
+    if fault:
+        y.data  # noqa: B018 - looks at it, and writes nothing
+        y.sub_(1)  # WRITES
+    y.sum().backward()
+    return x.grad
+
+
+def module_hooks(fault: bool) -> object:
+    layer = nn.Sigmoid()
+    layer.register_forward_hook(lambda module, given, result: None)
+    layer.register_forward_pre_hook(lambda module, given: None)
+    x = leaf()
+    y = layer(x)  # SAVES
+    if fault:
+        y.mul_(2)  # WRITES
+    y.sum().backward()
+    return x.grad
+
+
+def behind_a_checkpoint(fault: bool) -> object:
+    x = leaf()
+    y = checkpoint(torch.sin, x, use_reentrant=False)
+    z = y.sigmoid()  # SAVES
+    if fault:
+        z.mul_(2)  # WRITES
+    z.sum().backward()
+    return x.grad
+
+
+def behind_a_reentrant_checkpoint(fault: bool) -> object:
+    x = leaf()
+    y = checkpoint(torch.sin, x, use_reentrant=True)
+    z = y.sigmoid()  # SAVES
+    if fault:
+        z.mul_(2)  # WRITES
+    z.sum().backward()
+    return x.grad
+
+
+def autocast(fault: bool) -> object:
+    layer = nn.Linear(3, 2)
+    nn.init.constant_(layer.weight, 0.5)
+    nn.init.zeros_(layer.bias)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(leaf()).sigmoid()  # SAVES
+        if fault:
+            y.mul_(2)  # WRITES
+        loss = y.sum()
+    loss.backward()
+    return layer.weight.grad
+
+
+def scaled(fault: bool) -> object:
+    layer, scaler = nn.Linear(3, 2, bias=False), torch.amp.GradScaler("cpu", init_scale=4.0)
+    nn.init.constant_(layer.weight, 0.5)
+    optimizer = torch.optim.SGD(layer.parameters(), 0.1)
+    y = layer(leaf()).sigmoid()  # SAVES
+    if fault:
+        y.mul_(2)  # WRITES
+    scaler.scale(y.sum()).backward()
+    scaler.step(optimizer)
+    scaler.update()
+    return layer.weight.detach()
+
+
+def loader_with_workers(fault: bool) -> object:
+    total = leaf()
+    for (batch,) in DataLoader(TensorDataset(torch.ones(2, 3)), num_workers=1):
+        y = (total * batch).sigmoid()  # SAVES
+        if fault:
+            y.mul_(2)  # WRITES
+        y.sum().backward()
+    return total.grad
+
+
+def stepping(optimizer: type[torch.optim.Optimizer], **options: object) -> Step:
+    def step(fault: bool) -> object:
+        layer = nn.Linear(3, 3, bias=False)
+        nn.init.constant_(layer.weight, 0.5)
+        opt = optimizer(layer.parameters(), **options)
+        y = layer(layer(torch.ones(1, 3)))  # SAVES
+        y.sum().backward(retain_graph=True)
+        if fault:
+            opt.step()  # WRITES
+        y.sum().backward()
+        return layer.weight.grad
+
+    return step
+
+
+STEPS: dict[str, Step] = {
+    step.__name__: step
+    for step in (
+        plain, written_under_no_grad, gradient_asked_for, graph_retained, second_derivative, tensor_hook, module_hooks,
+        behind_a_checkpoint, behind_a_reentrant_checkpoint, autocast, loader_with_workers,
+    )
+}  # fmt: skip
+if hasattr(torch.amp, "GradScaler"):
+    STEPS["scaled"] = scaled
+for optimizer in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop, torch.optim.Adagrad):
+    STEPS[optimizer.__name__] = stepping(optimizer, lr=0.1)
+    STEPS[f"{optimizer.__name__}-foreach"] = stepping(optimizer, lr=0.1, foreach=True)
+
+
+def marked(step: Step, mark: str) -> list[int]:
+    lines, first = inspect.getsourcelines(step)
+    return [first + number for number, line in enumerate(lines) if re.search(rf"# {mark}$", line.rstrip())]
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def same(a: object, b: object) -> bool:
+    assert isinstance(a, Tensor)
+    assert isinstance(b, Tensor)
+    return torch.equal(a, b)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_both_lines_are_named(name: str) -> None:
+    step = STEPS[name]
+    with without_warnings():
+        with pytest.raises(RuntimeError) as plainly:
+            step(True)
+        with pytest.raises(relu_demo.InplaceError) as error, relu_demo.watch():
+            step(True)
+    assert str(error.value).startswith(str(plainly.value))
+    first = error.value.findings[0]
+    assert first.saved_by is not None
+    assert [first.saved_by.line] == marked(step, "SAVES")
+    assert [first.overwritten_by[0].site.line] == marked(step, "WRITES")
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW])
+def test_a_fused_optimizer_counts_no_version_and_its_wrong_gradients_are_told(
+    optimizer: type[torch.optim.Optimizer],
+) -> None:
+    step = stepping(optimizer, lr=0.1, fused=True)
+    assert not same(step(True), step(False))
+    with pytest.warns(relu_demo.SilentInplaceWarning, match="wrong gradients"), relu_demo.watch() as watch:
+        step(True)
+    (found,) = watch.report.findings
+    assert found.saved_by is not None
+    assert found.saved_by.source.endswith("# SAVES")
+    assert [write.site.source for write in found.overwritten_by] == ["opt.step()  # WRITES"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16, torch.complex64])
+def test_pytorchs_words_are_the_same_for_each_dtype(dtype: torch.dtype) -> None:
+    def step() -> None:
+        y = torch.ones(2, 3, dtype=dtype, requires_grad=True).exp()
+        y.mul_(2)
+        y.abs().sum().backward()
+
+    with pytest.raises(RuntimeError) as plainly:
+        step()
+    with pytest.raises(relu_demo.InplaceError) as error, relu_demo.watch():
+        step()
+    assert error.value.findings[0].words == str(plainly.value)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_without_the_fault_nothing_is_found_and_the_numbers_are_the_same_bit_for_bit(name: str) -> None:
+    with without_warnings():
+        plainly = STEPS[name](False)
+        with relu_demo.watch() as watch:
+            watched = STEPS[name](False)
+    assert watch.report.ok
+    assert watch.report.backwards
+    assert same(plainly, watched)
+
+
+def inside_a_checkpoint(fault: bool) -> object:
+    def body(x: Tensor) -> Tensor:
+        y = x.sigmoid()
+        if fault:
+            y.mul_(2)
+        return y
+
+    x = leaf()
+    checkpoint(body, x, use_reentrant=False).sum().backward()
+    return x.grad
+
+
+def functional_gradient(fault: bool) -> object:
+    def body(x: Tensor) -> Tensor:
+        y = x.sigmoid()
+        if fault:
+            y.mul_(2)
+        return y.sum()
+
+    return torch.func.grad(body)(leaf().detach())
+
+
+def saved_on_the_cpu(fault: bool) -> object:
+    x = leaf()
+    with torch.autograd.graph.save_on_cpu():
+        y = x.sigmoid()
+    if fault:
+        y.mul_(2)  # what was saved is a copy: PyTorch raises nothing
+    y.sum().backward()
+    return x.grad
+
+
+class Other(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sigmoid()
+
+
+def another_thread(fault: bool) -> object:
+    x = leaf()
+    errors: list[RuntimeError] = []
+
+    def body() -> None:
+        y = Other()(x)
+        if fault:
+            y.mul_(2)
+        try:
+            y.sum().backward()
+        except RuntimeError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    thread.join()
+    for error in errors:
+        raise error
+    return x.grad
+
+
+UNWATCHED: dict[str, tuple[Step, str]] = {
+    "checkpoint": (inside_a_checkpoint, "torch.utils.checkpoint"),
+    "func": (functional_gradient, "torch.func"),
+    "save_on_cpu": (saved_on_the_cpu, ""),
+    "thread": (another_thread, "Other"),
+}
+"""What the watch cannot look into, and the name under which it says so."""
+
+
+def outcome(step: Step, fault: bool) -> object:
+    try:
+        return step(fault)
+    except RuntimeError as error:
+        return str(error)
+
+
+def named(report: WatchReport, lines: list[int]) -> bool:
+    return any(write.site.line in lines for finding in report.findings for write in finding.overwritten_by)
+
+
+@pytest.mark.parametrize("name", UNWATCHED)
+def test_what_cannot_be_watched_does_as_without_a_watch_and_is_named(name: str) -> None:
+    step, what = UNWATCHED[name]
+    for fault in (False, True):
+        with without_warnings():
+            plainly = outcome(step, fault)
+            with relu_demo.watch() as watch:
+                watched = outcome(step, fault)
+        if isinstance(plainly, str):
+            assert isinstance(watched, str)
+            assert watched.startswith(plainly)
+        else:
+            assert same(plainly, watched)
+        assert not watch.report.findings
+        if what:
+            assert what in [each.what for each in watch.report.unwatched]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(getattr(torch, "compiler", None), "set_stance"), reason="takes PyTorch 2.6")
+def test_a_compiled_part_runs_uncompiled_is_named_and_its_fault_is_found() -> None:
+    def body(x: Tensor) -> Tensor:
+        y = x.sigmoid()
+        y.mul_(2)
+        return y
+
+    with pytest.raises(relu_demo.InplaceError) as error, relu_demo.watch() as watch:
+        torch.compile(body)(leaf()).sum().backward()
+    assert [each.what for each in watch.report.unwatched] == ["torch.compile"]
+    assert error.value.overwritten[0].site.source == "y.mul_(2)"
+
+
+def test_inside_another_watch_it_is_that_one_once_more() -> None:
+    with relu_demo.watch() as outer:
+        with pytest.raises(relu_demo.InplaceError), relu_demo.watch() as inner:
+            plain(True)
+        plain(False)
+    assert inner.report == outer.report
+    assert (len(outer.report.findings), outer.report.backwards) == (1, 2)
+
+
+def test_a_watch_that_is_entered_again_goes_on_counting() -> None:
+    watch = relu_demo.watch()
+    with watch:
+        plain(False)
+    with watch:
+        plain(False)
+    assert watch.report.backwards == 2
+    with watch, pytest.raises(relu_demo.InplaceError):
+        plain(True)
+    assert not watch.report.ok
+
+
+def test_two_threads_that_watch_each_see_their_own() -> None:
+    found: dict[str, int] = {}
+    both = threading.Barrier(2)
+
+    def run(name: str, fault: bool) -> None:
+        with relu_demo.watch() as watch:
+            both.wait(30)
+            if fault:
+                with pytest.raises(relu_demo.InplaceError):
+                    plain(True)
+            else:
+                plain(False)
+            both.wait(30)
+        found[name] = len(watch.report.findings)
+
+    threads = [threading.Thread(target=run, args=each) for each in (("good", False), ("bad", True))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {"good": 0, "bad": 1}
+
+
+def test_silent_faults_are_errors_where_warnings_are() -> None:
+    x = leaf()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", relu_demo.SilentInplaceWarning)
+        y = x.sigmoid()
+        y.data.mul_(2)
