@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import torch
@@ -35,7 +36,7 @@ def plain(fault: bool) -> object:
     y = x.sigmoid()  # SAVES
     if fault:
         y.mul_(2)  # WRITES
-    y.sum().backward()
+    y.sum().backward()  # type: ignore[no-untyped-call]
     return x.grad
 
 
@@ -45,7 +46,7 @@ def written_under_no_grad(fault: bool) -> object:
     with torch.no_grad():
         if fault:
             y.add_(1)  # WRITES
-    y.sum().backward()
+    y.sum().backward()  # type: ignore[no-untyped-call]
     return x.grad
 
 
@@ -60,20 +61,20 @@ def gradient_asked_for(fault: bool) -> object:
 def graph_retained(fault: bool) -> object:
     x = leaf()
     y = x.sigmoid()  # SAVES
-    y.sum().backward(retain_graph=True)
+    y.sum().backward(retain_graph=True)  # type: ignore[no-untyped-call]
     if fault:
         y.zero_()  # WRITES
-    y.sum().backward()
+    y.sum().backward()  # type: ignore[no-untyped-call]
     return x.grad
 
 
 def second_derivative(fault: bool) -> object:
     x = leaf()
-    y = x.sigmoid()  # SAVES
-    (first,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+    y = x.sigmoid()
+    (first,) = torch.autograd.grad(y.sum(), x, create_graph=True)  # SAVES
     if fault:
         y.mul_(2)  # WRITES
-    first.sum().backward()
+    first.sum().backward()  # type: ignore[no-untyped-call]
     return x.grad
 
 
@@ -84,7 +85,7 @@ def tensor_hook(fault: bool) -> object:
     if fault:
         y.data  # noqa: B018 - looks at it, and writes nothing
         y.sub_(1)  # WRITES
-    y.sum().backward()
+    y.sum().backward()  # type: ignore[no-untyped-call]
     return x.grad
 
 
@@ -96,7 +97,7 @@ def module_hooks(fault: bool) -> object:
     y = layer(x)  # SAVES
     if fault:
         y.mul_(2)  # WRITES
-    y.sum().backward()
+    y.sum().backward()  # type: ignore[no-untyped-call]
     return x.grad
 
 
@@ -106,7 +107,7 @@ def behind_a_checkpoint(fault: bool) -> object:
     z = y.sigmoid()  # SAVES
     if fault:
         z.mul_(2)  # WRITES
-    z.sum().backward()
+    z.sum().backward()  # type: ignore[no-untyped-call]
     return x.grad
 
 
@@ -116,7 +117,7 @@ def behind_a_reentrant_checkpoint(fault: bool) -> object:
     z = y.sigmoid()  # SAVES
     if fault:
         z.mul_(2)  # WRITES
-    z.sum().backward()
+    z.sum().backward()  # type: ignore[no-untyped-call]
     return x.grad
 
 
@@ -129,7 +130,7 @@ def autocast(fault: bool) -> object:
         if fault:
             y.mul_(2)  # WRITES
         loss = y.sum()
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     return layer.weight.grad
 
 
@@ -140,7 +141,7 @@ def scaled(fault: bool) -> object:
     y = layer(leaf()).sigmoid()  # SAVES
     if fault:
         y.mul_(2)  # WRITES
-    scaler.scale(y.sum()).backward()
+    scaler.scale(y.sum()).backward()  # type: ignore[no-untyped-call]
     scaler.step(optimizer)
     scaler.update()
     return layer.weight.detach()
@@ -152,20 +153,20 @@ def loader_with_workers(fault: bool) -> object:
         y = (total * batch).sigmoid()  # SAVES
         if fault:
             y.mul_(2)  # WRITES
-        y.sum().backward()
+        y.sum().backward()  # type: ignore[no-untyped-call]
     return total.grad
 
 
-def stepping(optimizer: type[torch.optim.Optimizer], **options: object) -> Step:
+def stepping(optimizer: type[torch.optim.Optimizer], **options: Any) -> Step:
     def step(fault: bool) -> object:
         layer = nn.Linear(3, 3, bias=False)
         nn.init.constant_(layer.weight, 0.5)
         opt = optimizer(layer.parameters(), **options)
         y = layer(layer(torch.ones(1, 3)))  # SAVES
-        y.sum().backward(retain_graph=True)
+        y.sum().backward(retain_graph=True)  # type: ignore[no-untyped-call]
         if fault:
             opt.step()  # WRITES
-        y.sum().backward()
+        y.sum().backward()  # type: ignore[no-untyped-call]
         return layer.weight.grad
 
     return step
@@ -237,7 +238,7 @@ def test_pytorchs_words_are_the_same_for_each_dtype(dtype: torch.dtype) -> None:
     def step() -> None:
         y = torch.ones(2, 3, dtype=dtype, requires_grad=True).exp()
         y.mul_(2)
-        y.abs().sum().backward()
+        y.abs().sum().backward()  # type: ignore[no-untyped-call]
 
     with pytest.raises(RuntimeError) as plainly:
         step()
@@ -265,7 +266,7 @@ def inside_a_checkpoint(fault: bool) -> object:
         return y
 
     x = leaf()
-    checkpoint(body, x, use_reentrant=False).sum().backward()
+    checkpoint(body, x, use_reentrant=False).sum().backward()  # type: ignore[no-untyped-call]
     return x.grad
 
 
@@ -285,7 +286,7 @@ def saved_on_the_cpu(fault: bool) -> object:
         y = x.sigmoid()
     if fault:
         y.mul_(2)  # what was saved is a copy: PyTorch raises nothing
-    y.sum().backward()
+    y.sum().backward()  # type: ignore[no-untyped-call]
     return x.grad
 
 
@@ -303,7 +304,7 @@ def another_thread(fault: bool) -> object:
         if fault:
             y.mul_(2)
         try:
-            y.sum().backward()
+            y.sum().backward()  # type: ignore[no-untyped-call]
         except RuntimeError as error:
             errors.append(error)
 
@@ -362,7 +363,7 @@ def test_a_compiled_part_runs_uncompiled_is_named_and_its_fault_is_found() -> No
         return y
 
     with pytest.raises(relu_demo.InplaceError) as error, relu_demo.watch() as watch:
-        torch.compile(body)(leaf()).sum().backward()
+        torch.compile(body)(leaf()).sum().backward()  # type: ignore[no-untyped-call]
     assert [each.what for each in watch.report.unwatched] == ["torch.compile"]
     assert error.value.overwritten[0].site.source == "y.mul_(2)"
 

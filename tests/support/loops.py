@@ -1,0 +1,698 @@
+"""Training loops without a fault, of the kinds that are published: small, each in a few steps, written as people do.
+
+A loop returns what it has learned, to be compared bit for bit.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn, optim
+
+LOOPS: list[Callable[[], Tensor]] = []
+
+
+def loop(function: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    LOOPS.append(function)
+    return function
+
+
+def state(*modules: nn.Module) -> Tensor:
+    """All that the modules hold, in one row."""
+    tensors = [t.detach().double().flatten() for m in modules for t in m.state_dict().values()]
+    return torch.cat(tensors)
+
+
+def mlp(*sizes: int) -> nn.Sequential:
+    layers = [m for a, b in zip(sizes, sizes[1:], strict=False) for m in (nn.Linear(a, b), nn.ReLU(inplace=True))]
+    return nn.Sequential(*layers[:-1])
+
+
+@loop
+def convolutional_classifier() -> Tensor:
+    net = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Dropout(0.2, inplace=True),
+        nn.Flatten(), nn.Linear(36, 10),
+    )  # fmt: skip
+    optimizer = optim.SGD(net.parameters(), 0.1, momentum=0.9, nesterov=True)
+    for _ in range(3):
+        images, labels = torch.randn(5, 1, 8, 8), torch.randint(0, 10, (5,))
+        images.sub_(0.13).div_(0.3)
+        optimizer.zero_grad()
+        loss = F.cross_entropy(net(images), labels)
+        loss.backward()
+        optimizer.step()
+    return state(net)
+
+
+class Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        identity = x
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        out += identity
+        return self.relu(out)
+
+
+@loop
+def residual_network_with_schedule() -> Tensor:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), Residual(4), Residual(4), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    optimizer = optim.SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
+    schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, 4)
+    for _ in range(3):
+        optimizer.zero_grad(set_to_none=False)
+        F.cross_entropy(net(torch.randn(2, 3, 8, 8)), torch.tensor([0, 3])).backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+    return state(net)
+
+
+class Dense(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Sequential(nn.Conv2d(2 + 2 * i, 2, 1), nn.ELU(inplace=True)) for i in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = [x]
+        for layer in self.layers:
+            features.append(layer(torch.cat(features, 1)))
+        return torch.cat(features, 1)
+
+
+@loop
+def dense_network_and_adagrad() -> Tensor:
+    net = Dense()
+    optimizer = optim.Adagrad(net.parameters(), 0.05)
+    for _ in range(2):
+        optimizer.zero_grad()
+        net(torch.randn(2, 2, 3, 3)).pow(2).mean().backward()
+        optimizer.step()
+    return state(net)
+
+
+@loop
+def encoder_decoder_with_skips() -> Tensor:
+    down, up = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(8, 1, 3, padding=1)
+    middle = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.LeakyReLU(0.1, inplace=True))
+    optimizer = optim.AdamW([*down.parameters(), *middle.parameters(), *up.parameters()])
+    for _ in range(2):
+        x = torch.randn(1, 1, 8, 8)
+        skip = F.relu(down(x), inplace=True)
+        deep = F.interpolate(middle(F.max_pool2d(skip, 2)), scale_factor=2)
+        loss = F.binary_cross_entropy_with_logits(up(torch.cat([skip, deep], 1)), (x > 0).float())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return state(down, middle, up)
+
+
+@loop
+def variational_autoencoder() -> Tensor:
+    encoder, decoder = mlp(6, 8, 4), mlp(2, 8, 6)
+    optimizer = optim.Adam([*encoder.parameters(), *decoder.parameters()], 1e-2)
+    total = 0.0
+    for _ in range(3):
+        x = torch.rand(4, 6)
+        mean, log_variance = encoder(x).chunk(2, dim=1)
+        std = torch.exp(0.5 * log_variance)
+        z = torch.randn_like(std).mul(std).add_(mean)
+        divergence = -0.5 * torch.sum(1 + log_variance - mean.pow(2) - log_variance.exp())
+        loss = F.mse_loss(decoder(z), x, reduction="sum") + divergence
+        optimizer.zero_grad()
+        loss.backward()
+        total += loss.item()
+        optimizer.step()
+    return state(encoder, decoder)
+
+
+@loop
+def adversarial_networks() -> Tensor:
+    g, d = mlp(2, 8, 3), mlp(3, 8, 1)
+    opt_g, opt_d = optim.Adam(g.parameters(), 1e-3, (0.5, 0.999)), optim.Adam(d.parameters(), 1e-3, (0.5, 0.999))
+    label = torch.full((4, 1), 1.0)
+    for _ in range(3):
+        d.zero_grad()
+        label.fill_(1.0)
+        real = F.binary_cross_entropy_with_logits(d(torch.randn(4, 3)), label)
+        real.backward()
+        fake = g(torch.randn(4, 2))
+        label.fill_(0.0)
+        F.binary_cross_entropy_with_logits(d(fake.detach()), label).backward()
+        opt_d.step()
+        g.zero_grad()
+        label.fill_(1.0)
+        F.binary_cross_entropy_with_logits(d(fake), label).backward()
+        opt_g.step()
+    return state(g, d)
+
+
+@loop
+def critic_with_clipped_weights() -> Tensor:
+    g, critic = mlp(2, 6, 3), mlp(3, 6, 1)
+    opt_g, opt_c = optim.RMSprop(g.parameters(), 5e-4), optim.RMSprop(critic.parameters(), 5e-4)
+    for _ in range(2):
+        for _ in range(2):
+            opt_c.zero_grad()
+            loss = -critic(torch.randn(4, 3)).mean() + critic(g(torch.randn(4, 2)).detach()).mean()
+            loss.backward()
+            opt_c.step()
+            for p in critic.parameters():
+                p.data.clamp_(-0.01, 0.01)
+        opt_g.zero_grad()
+        (-critic(g(torch.randn(4, 2))).mean()).backward()
+        opt_g.step()
+    return state(g, critic)
+
+
+@loop
+def gradient_penalty() -> Tensor:
+    critic = nn.Sequential(nn.Linear(3, 6), nn.LeakyReLU(0.2), nn.Linear(6, 1))
+    optimizer = optim.Adam(critic.parameters())
+    for _ in range(2):
+        real, fake = torch.randn(4, 3), torch.randn(4, 3)
+        mixed = (real + torch.rand(4, 1) * (fake - real)).requires_grad_(True)
+        (slope,) = torch.autograd.grad(critic(mixed).sum(), mixed, create_graph=True)
+        loss = critic(fake).mean() - critic(real).mean() + 10 * ((slope.norm(2, dim=1) - 1) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return state(critic)
+
+
+@loop
+def deep_q_learning() -> Tensor:
+    online = mlp(3, 8, 2)
+    target = copy.deepcopy(online)
+    optimizer = optim.AdamW(online.parameters(), 1e-3, amsgrad=True)
+    for _ in range(3):
+        states, actions, rewards = torch.randn(5, 3), torch.randint(0, 2, (5, 1)), torch.randn(5)
+        values = online(states).gather(1, actions)
+        following = torch.zeros(5)
+        with torch.no_grad():
+            following[1:] = target(torch.randn(4, 3)).max(1).values
+        loss = F.smooth_l1_loss(values, ((following * 0.99) + rewards).unsqueeze(1))
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_value_(online.parameters(), 100)
+        optimizer.step()
+        weights = target.state_dict()
+        for key, value in online.state_dict().items():
+            weights[key] = value * 0.005 + weights[key] * 0.995
+        target.load_state_dict(weights)
+    return state(online, target)
+
+
+@loop
+def actor_and_critic() -> Tensor:
+    body, actor, critic = mlp(4, 8, 8), nn.Linear(8, 2), nn.Linear(8, 1)
+    optimizer = optim.Adam([*body.parameters(), *actor.parameters(), *critic.parameters()], 3e-2)
+    for _ in range(2):
+        kept, rewards = [], []
+        for _ in range(4):
+            features = F.relu(body(torch.randn(4)))
+            choice = torch.distributions.Categorical(F.softmax(actor(features), -1))
+            action = choice.sample()
+            kept.append((choice.log_prob(action), critic(features)))
+            rewards.append(float(action))
+        returns, total = [], 0.0
+        for reward in rewards[::-1]:
+            total = reward + 0.99 * total
+            returns.insert(0, total)
+        wanted = torch.tensor(returns)
+        wanted = (wanted - wanted.mean()) / (wanted.std() + 1e-6)
+        policy = [-log * (r - value.item()) for (log, value), r in zip(kept, wanted, strict=True)]
+        values = [F.smooth_l1_loss(v, r.reshape(1)) for (_, v), r in zip(kept, wanted, strict=True)]
+        optimizer.zero_grad()
+        (torch.stack(policy).sum() + torch.stack(values).sum()).backward()
+        optimizer.step()
+        del rewards[:], kept[:]
+    return state(body, actor, critic)
+
+
+@loop
+def proximal_policy() -> Tensor:
+    actor = mlp(3, 8, 2)
+    optimizer = optim.Adam(actor.parameters(), 1e-2)
+    states, actions, advantage = torch.randn(6, 3), torch.randint(0, 2, (6,)), torch.randn(6)
+    old = torch.distributions.Categorical(logits=actor(states)).log_prob(actions).detach()
+    for _ in range(3):
+        new = torch.distributions.Categorical(logits=actor(states))
+        ratio = (new.log_prob(actions) - old).exp()
+        loss = -torch.min(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage).mean() - 0.01 * new.entropy().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return state(actor)
+
+
+@loop
+def language_model_with_carried_state() -> Tensor:
+    embed, lstm, head = nn.Embedding(10, 4), nn.LSTM(4, 6, 2, dropout=0.1), nn.Linear(6, 10)
+    parameters = [*embed.parameters(), *lstm.parameters(), *head.parameters()]
+    hidden = (torch.zeros(2, 3, 6), torch.zeros(2, 3, 6))
+    for _ in range(3):
+        data = torch.randint(0, 10, (5, 3))
+        hidden = tuple(h.detach() for h in hidden)  # type: ignore[assignment]
+        output, hidden = lstm(embed(data[:-1]), hidden)
+        for p in parameters:
+            p.grad = None
+        F.nll_loss(F.log_softmax(head(output).view(-1, 10), 1), data[1:].reshape(-1)).backward()
+        nn.utils.clip_grad_norm_(parameters, 0.25)
+        for p in parameters:
+            p.data.add_(p.grad, alpha=-0.5)
+    return state(embed, lstm, head)
+
+
+@loop
+def sequence_to_sequence() -> Tensor:
+    encoder, decoder, head = nn.GRU(3, 5), nn.GRUCell(2, 5), nn.Linear(5, 2)
+    optimizer = optim.SGD([*encoder.parameters(), *decoder.parameters(), *head.parameters()], 0.1)
+    for _ in range(2):
+        _, hidden = encoder(torch.randn(4, 2, 3))
+        h, token, outputs = hidden[0], torch.zeros(2, 2), torch.zeros(3, 2, 2)
+        loss = torch.zeros(())
+        for t in range(3):
+            h = decoder(token, h)
+            step = head(h)
+            outputs[t] = step.detach()
+            loss = loss + F.mse_loss(step, torch.ones(2, 2))
+            token = step.detach()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return torch.cat([state(encoder, decoder, head), outputs.flatten().double()])
+
+
+@loop
+def causal_transformer() -> Tensor:
+    layer = nn.TransformerEncoderLayer(8, 2, 16, 0.1, batch_first=True)
+    net, head = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False), nn.Linear(8, 5)
+    position = torch.zeros(6, 8)
+    place = torch.arange(6).unsqueeze(1)
+    scale = torch.exp(torch.arange(0, 8, 2) * (-math.log(10000.0) / 8))
+    position[:, 0::2] = torch.sin(place * scale)
+    position[:, 1::2] = torch.cos(place * scale)
+    optimizer = optim.Adam([*net.parameters(), *head.parameters()], 1e-3, (0.9, 0.98), 1e-9)
+    mask = torch.full((6, 6), float("-inf")).triu_(1)
+    for _ in range(2):
+        loss = F.cross_entropy(head(net(torch.randn(2, 6, 8) + position, mask)).flatten(0, 1), torch.arange(12) % 5)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return state(net, head)
+
+
+@loop
+def attention_by_hand() -> Tensor:
+    qkv, out = nn.Linear(8, 24), nn.Linear(8, 8)
+    optimizer = optim.SGD([*qkv.parameters(), *out.parameters()], 0.1)
+    causal = torch.tril(torch.ones(5, 5)).view(1, 1, 5, 5)
+    for _ in range(2):
+        q, k, v = (t.view(2, 5, 2, 4).transpose(1, 2) for t in qkv(torch.randn(2, 5, 8)).split(8, dim=2))
+        scores = (q @ k.transpose(-2, -1)) * 0.5
+        scores = scores.masked_fill(causal == 0, float("-inf"))
+        y = (F.softmax(scores, -1) @ v).transpose(1, 2).contiguous().view(2, 5, 8)
+        optimizer.zero_grad()
+        out(y).square().mean().backward()
+        optimizer.step()
+    return state(qkv, out)
+
+
+@loop
+def siamese_triplets() -> Tensor:
+    net = mlp(4, 8, 3)
+    optimizer = optim.Adam(net.parameters())
+    for _ in range(2):
+        anchor, positive, negative = (F.normalize(net(torch.randn(3, 4)), dim=1) for _ in range(3))
+        optimizer.zero_grad()
+        F.triplet_margin_loss(anchor, positive, negative).backward()
+        optimizer.step()
+    return state(net)
+
+
+@loop
+def momentum_contrast_with_queue() -> Tensor:
+    online = mlp(4, 8, 3)
+    slow = copy.deepcopy(online)
+    for p in slow.parameters():
+        p.requires_grad_(False)
+    queue, at = F.normalize(torch.randn(3, 8), dim=0), 0
+    optimizer = optim.SGD(online.parameters(), 0.03, momentum=0.9)
+    for _ in range(3):
+        x = torch.randn(4, 4)
+        q = F.normalize(online(x), dim=1)
+        with torch.no_grad():
+            for a, b in zip(online.parameters(), slow.parameters(), strict=True):
+                b.data = b.data * 0.999 + a.data * 0.001
+            k = F.normalize(slow(x), dim=1)
+        logits = torch.cat([(q * k).sum(1, keepdim=True), q @ queue.clone().detach()], 1) / 0.07
+        optimizer.zero_grad()
+        F.cross_entropy(logits, torch.zeros(4, dtype=torch.long)).backward()
+        optimizer.step()
+        queue[:, at : at + 4] = k.T
+        at = (at + 4) % 8
+    return torch.cat([state(online, slow), queue.flatten().double()])
+
+
+@loop
+def averaged_weights() -> Tensor:
+    net = mlp(3, 6, 1)
+    average = optim.swa_utils.AveragedModel(net)
+    optimizer = optim.SGD(net.parameters(), 0.05)
+    for _ in range(3):
+        optimizer.zero_grad()
+        net(torch.randn(4, 3)).square().mean().backward()
+        optimizer.step()
+        average.update_parameters(net)
+    return state(net, average)
+
+
+@loop
+def exponential_moving_average() -> Tensor:
+    net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+    shadow = {name: p.detach().clone() for name, p in net.named_parameters()}
+    optimizer = optim.Adam(net.parameters())
+    for _ in range(3):
+        optimizer.zero_grad()
+        net(torch.randn(4, 3)).abs().mean().backward()
+        optimizer.step()
+        for name, p in net.named_parameters():
+            shadow[name].mul_(0.9).add_(p.detach(), alpha=0.1)
+    return torch.cat([state(net), *(s.flatten().double() for s in shadow.values())])
+
+
+@loop
+def accumulated_gradients() -> Tensor:
+    net = mlp(3, 6, 2)
+    optimizer = optim.SGD(net.parameters(), 0.1)
+    running = torch.zeros(())
+    for step in range(4):
+        loss = F.cross_entropy(net(torch.randn(4, 3)), torch.tensor([0, 1, 0, 1])) / 2
+        loss.backward()
+        running += loss.detach()
+        if step % 2:
+            optimizer.step()
+            optimizer.zero_grad()
+    return torch.cat([state(net), running.reshape(1).double()])
+
+
+@loop
+def style_transfer_of_an_image() -> Tensor:
+    features = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=False), nn.Conv2d(4, 4, 3)).eval()
+    for p in features.parameters():
+        p.requires_grad_(False)
+    content, style = features(torch.rand(1, 3, 8, 8)), features(torch.rand(1, 3, 8, 8))
+
+    def gram(x: Tensor) -> Tensor:
+        flat = x.view(x.size(1), -1)
+        return (flat @ flat.t()).div(flat.numel())
+
+    image = torch.rand(1, 3, 8, 8).requires_grad_()
+    optimizer = optim.LBFGS([image], max_iter=3)
+    for _ in range(2):
+
+        def closure() -> Tensor:
+            with torch.no_grad():
+                image.clamp_(0, 1)
+            optimizer.zero_grad()
+            seen = features(image)
+            loss = F.mse_loss(seen, content) + 100 * F.mse_loss(gram(seen), gram(style))
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+    with torch.no_grad():
+        image.clamp_(0, 1)
+    return image.detach()
+
+
+@loop
+def fast_gradient_attack() -> Tensor:
+    net = mlp(4, 6, 3)
+    adversarial = torch.rand(2, 4)
+    natural = adversarial.clone()
+    for _ in range(3):
+        adversarial.requires_grad_()
+        loss = F.cross_entropy(net(adversarial), torch.tensor([0, 1]))
+        (gradient,) = torch.autograd.grad(loss, adversarial)
+        adversarial = adversarial.detach() + 0.02 * gradient.sign()
+        adversarial = torch.min(torch.max(adversarial, natural - 0.05), natural + 0.05).clamp_(0, 1)
+    return adversarial
+
+
+@loop
+def universal_perturbation() -> Tensor:
+    net, delta = mlp(4, 6, 3), torch.zeros(1, 4, requires_grad=True)
+    for _ in range(3):
+        F.cross_entropy(net(torch.rand(2, 4) + delta), torch.tensor([0, 1])).backward()
+        assert delta.grad is not None
+        delta.data = (delta + 0.1 * delta.grad.detach().sign()).clamp(-0.2, 0.2)
+        delta.grad.zero_()
+    return delta.detach()
+
+
+@loop
+def learning_to_learn() -> Tensor:
+    w, b = torch.full((3, 1), 0.1, requires_grad=True), torch.zeros(1, requires_grad=True)
+    optimizer = optim.Adam([w, b], 1e-2)
+    for _ in range(2):
+        outer = torch.zeros(())
+        for _ in range(2):
+            x, y = torch.randn(5, 3), torch.randn(5, 1)
+            inner = F.mse_loss(x @ w + b, y)
+            gw, gb = torch.autograd.grad(inner, (w, b), create_graph=True)
+            outer = outer + F.mse_loss(x @ (w - 0.1 * gw) + (b - 0.1 * gb), y)
+        optimizer.zero_grad()
+        outer.backward()
+        optimizer.step()
+    return torch.cat([w.detach().flatten(), b.detach()])
+
+
+@loop
+def spectral_norm_and_weight_norm() -> Tensor:
+    net = nn.Sequential(
+        nn.utils.parametrizations.spectral_norm(nn.Linear(4, 5)), nn.ReLU(), nn.utils.spectral_norm(nn.Linear(5, 2))
+    )
+    optimizer = optim.SGD(net.parameters(), 0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        net(torch.randn(3, 4)).square().sum().backward()
+        optimizer.step()
+    return state(net)
+
+
+@loop
+def embeddings_with_sparse_gradients() -> Tensor:
+    words = nn.Embedding(12, 4, sparse=True)
+    optimizer = optim.SparseAdam(list(words.parameters()))
+    for _ in range(3):
+        centre, context = words(torch.randint(0, 12, (6,))), words(torch.randint(0, 12, (6,)))
+        optimizer.zero_grad()
+        (-F.logsigmoid((centre * context).sum(1)).mean()).backward()
+        optimizer.step()
+    return state(words)
+
+
+@loop
+def mixture_of_experts() -> Tensor:
+    gate, experts = nn.Linear(4, 3), nn.ModuleList(nn.Linear(4, 4) for _ in range(3))
+    optimizer = optim.Adam([*gate.parameters(), *experts.parameters()])
+    for _ in range(2):
+        x = torch.randn(6, 4)
+        weight, chosen = gate(x).softmax(-1).max(-1)
+        out = torch.zeros_like(x)
+        for i, expert in enumerate(experts):
+            (rows,) = torch.where(chosen == i)
+            out.index_add_(0, rows, expert(x[rows]) * weight[rows].unsqueeze(1))
+        optimizer.zero_grad()
+        out.square().mean().backward()
+        optimizer.step()
+    return state(gate, experts)
+
+
+@loop
+def graph_convolution() -> Tensor:
+    lin = nn.Linear(3, 4)
+    optimizer = optim.Adam(lin.parameters())
+    source, target = torch.tensor([0, 1, 2, 3]), torch.tensor([1, 2, 3, 0])
+    for _ in range(2):
+        x = torch.randn(4, 3)
+        message = lin(x)[source]
+        out = torch.zeros(4, 4).index_add_(0, target, message)
+        degree = torch.zeros(4).scatter_add_(0, target, torch.ones(4)).clamp_(min=1)
+        optimizer.zero_grad()
+        (out / degree.unsqueeze(1)).square().mean().backward()
+        optimizer.step()
+    return state(lin)
+
+
+@loop
+def normalizing_flow() -> Tensor:
+    scale, shift = mlp(1, 6, 1), mlp(1, 6, 1)
+    optimizer = optim.Adam([*scale.parameters(), *shift.parameters()])
+    for _ in range(2):
+        x = torch.randn(5, 2)
+        a, b = x[:, :1], x[:, 1:]
+        s = torch.tanh(scale(a))
+        z = torch.cat([a, b * s.exp() + shift(a)], 1)
+        loss = (0.5 * z.pow(2).sum(1) - s.sum(1)).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return state(scale, shift)
+
+
+@loop
+def diffusion() -> Tensor:
+    net = nn.Sequential(nn.Linear(3, 8), nn.SiLU(inplace=True), nn.Linear(8, 2))
+    alpha = (1 - torch.linspace(1e-4, 0.02, 10)).cumprod(0)
+    optimizer = optim.AdamW(net.parameters())
+    for _ in range(2):
+        x, noise, t = torch.randn(4, 2), torch.randn(4, 2), torch.randint(0, 10, (4,))
+        a = alpha[t].unsqueeze(1)
+        noisy = a.sqrt() * x + (1 - a).sqrt() * noise
+        optimizer.zero_grad()
+        F.mse_loss(net(torch.cat([noisy, t.unsqueeze(1) / 10], 1)), noise).backward()
+        optimizer.step()
+    sample = torch.randn(4, 2)
+    with torch.no_grad():
+        for step in reversed(range(3)):
+            time = torch.full((4, 1), step / 10)
+            sample.sub_(0.1 * net(torch.cat([sample, time], 1)))
+    return torch.cat([state(net), sample.flatten().double()])
+
+
+class Rounded(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN205
+        ctx.save_for_backward(x)
+        return x.round()
+
+    @staticmethod
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN205
+        (x,) = ctx.saved_tensors
+        result = gradient.clone()
+        result[x.abs() > 1] = 0
+        return result
+
+
+@loop
+def straight_through_estimator() -> Tensor:
+    lin = nn.Linear(3, 3)
+    optimizer = optim.SGD(lin.parameters(), 0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        Rounded.apply(lin(torch.randn(4, 3))).square().sum().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return state(lin)
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(4, 4)
+        self.register_buffer("seen", torch.zeros(4))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+        self.seen: Tensor
+        self.steps: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.lin(x)
+        if self.training:
+            self.steps += 1
+            with torch.no_grad():
+                self.seen.mul_(0.9).add_(y.mean(0), alpha=0.1)
+        return y - self.seen.clone()
+
+
+@loop
+def running_statistics_in_a_buffer() -> Tensor:
+    net = Recurrent()
+    optimizer = optim.SGD(net.parameters(), 0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        net(torch.randn(5, 4)).square().mean().backward()
+        optimizer.step()
+    return state(net)
+
+
+@loop
+def detection_boxes() -> Tensor:
+    lin = nn.Linear(4, 8)
+    optimizer = optim.SGD(lin.parameters(), 0.01)
+    for _ in range(2):
+        raw = lin(torch.randn(3, 4)).view(3, 2, 4)
+        boxes = torch.empty_like(raw)
+        boxes[..., :2] = raw[..., :2].sigmoid() * 2 - 0.5
+        boxes[..., 2:] = (raw[..., 2:].sigmoid() * 2) ** 2
+        target = torch.zeros_like(raw[..., 0])
+        target[0, 1] = 1.0
+        loss = F.l1_loss(boxes, torch.ones(3, 2, 4)) + F.binary_cross_entropy_with_logits(raw[..., 0], target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        boxes = boxes.detach()
+        boxes[..., 0] -= boxes[..., 2] / 2
+    return torch.cat([state(lin), boxes.flatten().double()])
+
+
+@loop
+def speech_with_connectionist_loss() -> Tensor:
+    net = nn.Linear(4, 5)
+    optimizer = optim.Adam(net.parameters())
+    for _ in range(2):
+        logits = net(torch.randn(6, 2, 4)).log_softmax(2)
+        lengths = torch.tensor([6, 6]), torch.tensor([2, 3])
+        optimizer.zero_grad()
+        F.ctc_loss(logits, torch.tensor([[1, 2, 0], [1, 3, 4]]), *lengths).backward()
+        optimizer.step()
+    return state(net)
+
+
+@loop
+def physics_informed_network() -> Tensor:
+    net = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1))
+    optimizer = optim.LBFGS(net.parameters(), max_iter=4)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        x = torch.linspace(0, 1, 6).unsqueeze(1).requires_grad_()
+        u = net(x)
+        (slope,) = torch.autograd.grad(u, x, torch.ones_like(u), create_graph=True)
+        (curve,) = torch.autograd.grad(slope, x, torch.ones_like(slope), create_graph=True)
+        loss = (curve + u).square().mean() + (u[0] - 1).square().sum()
+        loss.backward()
+        return loss
+
+    for _ in range(2):
+        optimizer.step(closure)
+    return state(net)
+
+
+@loop
+def knowledge_distillation_with_mixup() -> Tensor:
+    teacher, student = mlp(4, 8, 3).eval(), mlp(4, 5, 3)
+    optimizer = optim.SGD(student.parameters(), 0.1, momentum=0.9)
+    for _ in range(2):
+        x = torch.randn(4, 4)
+        x = 0.7 * x + 0.3 * x[torch.randperm(4)]
+        x[:, 0] = 0
+        with torch.no_grad():
+            wanted = teacher(x).div_(2).softmax(1)
+        optimizer.zero_grad()
+        F.kl_div(student(x).div(2).log_softmax(1), wanted, reduction="batchmean").mul(4).backward()
+        optimizer.step()
+    return state(student)

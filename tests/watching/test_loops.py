@@ -1,0 +1,35 @@
+"""Training loops without a fault: the watch finds nothing, and what they learn is the same bit for bit."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import pytest
+import torch
+from support.loops import LOOPS
+from torch import Tensor
+
+import relu_demo
+
+pytestmark = pytest.mark.skipif(not hasattr(torch._C, "_current_graph_task_id"), reason="watching takes PyTorch 2.1")
+
+
+@pytest.mark.parametrize("train", LOOPS, ids=[train.__name__ for train in LOOPS])
+def test_nothing_is_found_and_the_numbers_are_the_same(train: Callable[[], Tensor]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", relu_demo.SilentInplaceWarning)
+        torch.manual_seed(0)
+        plainly = train()
+        torch.manual_seed(0)
+        with relu_demo.watch() as watch:
+            watched = train()
+    assert watch.report.findings == ()
+    assert watch.report.remarks == ()
+    assert watch.report.backwards or train.__name__ == "fast_gradient_attack"
+    assert torch.equal(plainly, watched)
+
+
+def test_they_are_at_least_thirty() -> None:
+    assert len(LOOPS) >= 30
