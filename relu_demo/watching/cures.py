@@ -50,6 +50,14 @@ def not_watched(case: Case) -> str | None:
     return "the write was not watched: it ran before, after or beside the watch; clone() what is saved, to be safe"
 
 
+def given_to_numpy(case: Case) -> str | None:
+    """NumPy has the memory, and wrote to it."""
+    assert case.writer is not None
+    if case.writer.operation not in ("numpy", "__array__", "__dlpack__"):
+        return None
+    return "clone() it before numpy(): the array and the tensor are one memory"
+
+
 def graph_kept(case: Case) -> str | None:
     """The backward goes on into the graph of an earlier step."""
     if not case.earlier_step:
@@ -167,8 +175,8 @@ def copy(case: Case) -> str | None:
 
 
 PATTERNS: tuple[Pattern, ...] = (
-    not_watched, graph_kept, optimizer_step, custom_backward, item, augmented, state, given_out, switch, helper, method,
-    copy,
+    not_watched, given_to_numpy, graph_kept, optimizer_step, custom_backward, item, augmented, state, given_out, switch,
+    helper, method, copy,
 )  # fmt: skip
 """In the order in which they are tried."""
 

@@ -3,7 +3,9 @@ The silent fault of a forward: a variable is read again after a write in place t
 
 PyTorch cannot know which value was meant, and often it is the new one (`x = relu(x)`, `x.mul_(2)` as a statement). A
 read counts as a fault where the source tells: the result of the write was used under another name, or went on as a part
-of an expression, and then the old name is read, not assigned anew. And the values must really be others.
+of an expression, and then the old name is read, not assigned anew. A list that keeps a tensor with a graph is read as
+a whole, and meant to have the old value, unless the write itself goes through the list. And the values must really be
+others.
 """
 
 from __future__ import annotations
@@ -26,6 +28,9 @@ from relu_demo.watching.source import expression_at, statement_at, statements_at
 MOST = 64
 """Writes whose later reads are looked for at a time; the oldest is dropped first."""
 
+LONGEST = 256
+"""Items of a list that is looked through for a tensor."""
+
 MEANT = {"copy_", "fill_", "zero_", "set_", "resize_", "requires_grad_", "__setitem__", "detach_", "share_memory_"}
 """Functions that nobody calls but to change a tensor; so are those that draw random numbers (`normal_`)."""
 
@@ -40,6 +45,8 @@ class Held:
     tensor: weakref.ref[Tensor]
     line: int
     """The line at which the frame stood."""
+    in_list: bool = False
+    """Whether the variable is a list that has the tensor."""
 
 
 @dataclass(frozen=True)
@@ -123,11 +130,16 @@ def _holders(tensor: Tensor) -> Iterator[tuple[CodeType, tuple[Held, ...]]]:
         meant = isinstance(statement, ast.Expr) and (innermost or not user.called_module)
         meant = meant or statement is None or isinstance(statement, ast.AugAssign)
         innermost = False
-        names = tuple(
-            Held(name, weakref.ref(value), frame.f_lineno) for name, value in frame.f_locals.items() if value is tensor
-        )
-        if names and not meant:
-            yield frame.f_code, names
+        names = []
+        for name, value in frame.f_locals.items():
+            if value is tensor and not meant:
+                names.append(Held(name, weakref.ref(value), frame.f_lineno))
+            elif isinstance(value, list) and tensor.grad_fn is not None and _keeps(value, tensor):
+                through = statement is not None and any(name in names_in(s) for s in _headers(frame))
+                if not through:
+                    names.append(Held(name, weakref.ref(tensor), frame.f_lineno, in_list=True))
+        if names:
+            yield frame.f_code, tuple(names)
 
 
 def _reread(overwrite: Overwrite) -> Reread | None:
@@ -135,9 +147,35 @@ def _reread(overwrite: Overwrite) -> Reread | None:
         frame = user.frame
         for held in overwrite.held.get(frame.f_code, ()):
             value = frame.f_locals.get(held.name)
-            if isinstance(value, Tensor) and value is held.tensor() and _reads(frame, held):
+            if held.in_list:
+                tensor = held.tensor()
+                if tensor is not None and isinstance(value, list) and _keeps(value, tensor) and _takes(frame, held):
+                    return Reread(overwrite, tensor, held.name, frame.f_code.co_filename, frame.f_lineno)
+            elif isinstance(value, Tensor) and value is held.tensor() and _reads(frame, held):
                 return Reread(overwrite, value, held.name, frame.f_code.co_filename, frame.f_lineno)
     return None
+
+
+def _keeps(values: list[object], tensor: Tensor) -> bool:
+    return len(values) <= LONGEST and any(value is tensor for value in values)
+
+
+def _headers(frame: FrameType) -> Iterator[ast.AST]:
+    """Yield the running statement, and what each loop around it iterates over."""
+    around = statements_at(frame.f_code.co_filename, frame.f_lineno)
+    yield from around[-1:]
+    yield from (s.iter for s in around[:-1] if isinstance(s, (ast.For, ast.AsyncFor)))
+
+
+def names_in(node: ast.AST) -> set[str]:
+    """Return the variables that a statement or an expression names."""
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+
+
+def _takes(frame: FrameType, held: Held) -> bool:
+    """Whether the frame's running call takes the list as it is: `torch.stack(states)`."""
+    node = expression_at(frame.f_code, frame.f_lasti)
+    return isinstance(node, ast.Call) and held.name in _operands(node)
 
 
 def _reads(frame: FrameType, held: Held) -> bool:

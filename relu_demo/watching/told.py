@@ -57,6 +57,8 @@ def lines_of(finding: Finding, others: Sequence[Finding] = ()) -> Iterator[Told]
         )
         if finding.kind == SILENT and not finding.why:
             did = f"wrote {name} past autograd: the version counter stayed at {finding.tensor.version}"
+            if write.site.operation in ("numpy", "__array__", "__dlpack__"):
+                did = f"gave the memory of {name} away, and it was written to there"
         yield Told("overwritten", _where(write.site), write.site.source, f"{_who(write.site)} {did}")
     if len(finding.overwritten_by) > FEW:
         yield Told("", "", "", f"and {len(finding.overwritten_by) - FEW:,} more writes")

@@ -15,20 +15,24 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from relu_demo.errors import words_of
-from relu_demo.sanitizer.frames import Stand, modules_running
+from relu_demo.sanitizer.frames import Stand, modules_running, operation_name
 from relu_demo.sanitizer.ledger import Ledger, Saved, Write
 from relu_demo.sanitizer.observer import Here, Listener, Observer
 from relu_demo.sanitizer.place import Place
 from relu_demo.tensors.graph import graph
-from relu_demo.tensors.storage import overlap, region_of
+from relu_demo.tensors.storage import is_gone, key_of, overlap, region_of, weak_ref
 from relu_demo.watching.hooks import Hooked, Hooks
 from relu_demo.watching.layers import Layers
 from relu_demo.watching.makers import Makers
 from relu_demo.watching.reads import Reads, Reread
 from relu_demo.watching.refusals import HOOK, Refusal, refusal_in, runs_out_of_place
 from relu_demo.watching.words import overwritten_words
+
+GIVING = {"numpy", "__array__", "__dlpack__"}
+"""Methods of a tensor that give its memory to NumPy and its like."""
 
 MOST_COPIED = 2**28
 """Bytes of saved tensors that are copied before writes, at most; a fault beyond that is named and not tried."""
@@ -107,6 +111,8 @@ class Watcher(Listener):
         """Each module that has run: itself, and its name, `D.2` (class of the outermost, path below it)."""
         self._before: weakref.WeakKeyDictionary[Saved, Tensor] = weakref.WeakKeyDictionary()
         self._copied = 0
+        self._given_away: dict[int, tuple[StorageWeakRef, Place]] = {}
+        """By storage: memory that NumPy has, and the line that gave it."""
         self._met: weakref.WeakSet[Saved] = weakref.WeakSet()
         self._running: dict[int, Backward] = {}
         self._task = -1
@@ -148,7 +154,40 @@ class Watcher(Listener):
         self.seen.saved += 1
         if place.operation == "checkpoint":
             self.unwatched("torch.utils.checkpoint", "what it runs again in backward is not watched")
-        return self.ledger.saved(tensor, place)
+        saved = self.ledger.saved(tensor, place)
+        if self._giver(tensor) is not None:
+            self._keep(saved)
+        return saved
+
+    def exposed(self, tensor: Tensor, here: Here) -> None:
+        """Note that NumPy gets the tensor's memory: no write by that is seen, so that values are compared."""
+        key = key_of(tensor)
+        if key is None or operation_name(here.function) not in GIVING:
+            return
+        self._given_away[key] = weak_ref(tensor), here.place("numpy")
+        for ref in self.ledger.saved_of(tensor):
+            saved = ref()
+            if saved is not None:
+                self._keep(saved)
+
+    def _giver(self, tensor: Tensor) -> Place | None:
+        """Return the line that gave the tensor's memory away; None if none did."""
+        key = key_of(tensor) if self._given_away else None
+        storage, place = self._given_away.get(key, (None, None)) if key is not None else (None, None)
+        if storage is not None and is_gone(storage):
+            del self._given_away[key or 0]
+            return None
+        return place
+
+    def _keep(self, saved: Saved) -> None:
+        """Copy a saved tensor's values, once, as long as there is room."""
+        if saved.tensor is None or saved in self._before or saved.is_stale:
+            return
+        size = saved.tensor.numel() * saved.tensor.element_size()
+        if self._copied + size <= MOST_COPIED:
+            self._before[saved] = saved.tensor.detach().clone()
+            self._copied += size
+            weakref.finalize(saved, self._forget, size)
 
     def wrote(self, tensor: Tensor, here: Here) -> None:
         """Note a write, and copy the saved tensors that it is about to reach."""
@@ -161,13 +200,8 @@ class Watcher(Listener):
         region = region_of(tensor)
         for ref in living:
             saved = ref()
-            if saved is None or saved.tensor is None or saved in self._before or saved.is_stale:
-                continue
-            size = saved.tensor.numel() * saved.tensor.element_size()
-            if self._copied + size <= MOST_COPIED and overlap(region, region_of(saved.tensor)):
-                self._before[saved] = saved.tensor.detach().clone()
-                self._copied += size
-                weakref.finalize(saved, self._forget, size)
+            if saved is not None and saved.tensor is not None and overlap(region, region_of(saved.tensor)):
+                self._keep(saved)
         self.ledger.wrote(tensor, lambda: self._place(here.stand, here.place("write")))
 
     def _look_for_old_names(self, tensor: Tensor, here: Here) -> None:
@@ -274,10 +308,14 @@ class Watcher(Listener):
         file, line = stand.backward or (stand.file, stand.line)
         began = self._went_backward.get(stand.backward, (-1, -1))
         words = overwritten_words(tensor, saved, saved.version) if loud else ""
+        writes = self.ledger.writes_since(saved)
+        giver = self._giver(tensor)
+        if not writes and giver is not None:
+            writes = (Write(saved.number, giver, None, region_of(tensor)),)
         return Overwriting(
             saved,
             tensor,
-            self.ledger.writes_since(saved),
+            writes,
             Place("backward", "", file, line),
             words,
             saved in self._before,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -157,3 +159,29 @@ def test_quiet_is_one_line(folder: Path) -> None:
     done = run(folder, "--watch", "cured.py", "-q")
     assert done.returncode == 0
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal as a terminal does")
+def test_ctrl_c_is_130_and_tells_what_was_seen_until_then(tmp_path: Path) -> None:
+    (tmp_path / "p.py").write_text(
+        "import time, torch\n"
+        "y = torch.ones(2, requires_grad=True).exp()\n"
+        "y.add_(1)\n"
+        "try:\n    y.sum().backward()\nexcept RuntimeError:\n    print('waits', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    process = subprocess.Popen(
+        [*COMMAND, "--watch", "p.py"],
+        cwd=tmp_path,
+        env=command_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "waits\n"
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "overwritten  p.py:3  y.add_(1)" in told
+    assert "1 fault found" in told

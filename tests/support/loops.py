@@ -6,13 +6,14 @@ A loop returns what it has learned, to be compared bit for bit.
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn, optim
 
+F = nn.functional
 LOOPS: list[Callable[[], Tensor]] = []
 
 
@@ -28,7 +29,7 @@ def state(*modules: nn.Module) -> Tensor:
 
 
 def mlp(*sizes: int) -> nn.Sequential:
-    layers = [m for a, b in zip(sizes, sizes[1:], strict=False) for m in (nn.Linear(a, b), nn.ReLU(inplace=True))]
+    layers = [m for a, b in itertools.pairwise(sizes) for m in (nn.Linear(a, b), nn.ReLU(inplace=True))]
     return nn.Sequential(*layers[:-1])
 
 

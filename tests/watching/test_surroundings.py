@@ -81,7 +81,7 @@ def second_derivative(fault: bool) -> object:
 def tensor_hook(fault: bool) -> object:
     x = leaf()
     y = x.exp()  # SAVES
-    y.register_hook(lambda gradient: gradient * 2)
+    y.register_hook(lambda gradient: gradient * 2)  # type: ignore[no-untyped-call]
     if fault:
         y.data  # noqa: B018 - looks at it, and writes nothing
         y.sub_(1)  # WRITES
@@ -97,7 +97,7 @@ def module_hooks(fault: bool) -> object:
     y = layer(x)  # SAVES
     if fault:
         y.mul_(2)  # WRITES
-    y.sum().backward()  # type: ignore[no-untyped-call]
+    y.sum().backward()
     return x.grad
 
 
@@ -107,7 +107,7 @@ def behind_a_checkpoint(fault: bool) -> object:
     z = y.sigmoid()  # SAVES
     if fault:
         z.mul_(2)  # WRITES
-    z.sum().backward()  # type: ignore[no-untyped-call]
+    z.sum().backward()
     return x.grad
 
 
@@ -117,7 +117,7 @@ def behind_a_reentrant_checkpoint(fault: bool) -> object:
     z = y.sigmoid()  # SAVES
     if fault:
         z.mul_(2)  # WRITES
-    z.sum().backward()  # type: ignore[no-untyped-call]
+    z.sum().backward()
     return x.grad
 
 
@@ -130,7 +130,7 @@ def autocast(fault: bool) -> object:
         if fault:
             y.mul_(2)  # WRITES
         loss = y.sum()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     return layer.weight.grad
 
 
@@ -141,7 +141,7 @@ def scaled(fault: bool) -> object:
     y = layer(leaf()).sigmoid()  # SAVES
     if fault:
         y.mul_(2)  # WRITES
-    scaler.scale(y.sum()).backward()  # type: ignore[no-untyped-call]
+    scaler.scale(y.sum()).backward()
     scaler.step(optimizer)
     scaler.update()
     return layer.weight.detach()
@@ -153,7 +153,7 @@ def loader_with_workers(fault: bool) -> object:
         y = (total * batch).sigmoid()  # SAVES
         if fault:
             y.mul_(2)  # WRITES
-        y.sum().backward()  # type: ignore[no-untyped-call]
+        y.sum().backward()
     return total.grad
 
 
@@ -163,10 +163,10 @@ def stepping(optimizer: type[torch.optim.Optimizer], **options: Any) -> Step:
         nn.init.constant_(layer.weight, 0.5)
         opt = optimizer(layer.parameters(), **options)
         y = layer(layer(torch.ones(1, 3)))  # SAVES
-        y.sum().backward(retain_graph=True)  # type: ignore[no-untyped-call]
+        y.sum().backward(retain_graph=True)
         if fault:
             opt.step()  # WRITES
-        y.sum().backward()  # type: ignore[no-untyped-call]
+        y.sum().backward()
         return layer.weight.grad
 
     return step
@@ -266,7 +266,7 @@ def inside_a_checkpoint(fault: bool) -> object:
         return y
 
     x = leaf()
-    checkpoint(body, x, use_reentrant=False).sum().backward()  # type: ignore[no-untyped-call]
+    checkpoint(body, x, use_reentrant=False).sum().backward()
     return x.grad
 
 
@@ -304,7 +304,7 @@ def another_thread(fault: bool) -> object:
         if fault:
             y.mul_(2)
         try:
-            y.sum().backward()  # type: ignore[no-untyped-call]
+            y.sum().backward()
         except RuntimeError as error:
             errors.append(error)
 
