@@ -12,7 +12,7 @@ from torch import nn
 
 from relu_demo.errors import BadInput, with_article
 from relu_demo.network.advice import advise
-from relu_demo.network.report import BREAKS_BACKWARD, AsWritten, Call, CheckReport, Effect
+from relu_demo.network.report import BREAKS_BACKWARD, OVERWRITES_INPUT, AsWritten, Call, CheckReport, Effect, Write
 from relu_demo.network.runs import Runs
 from relu_demo.network.state.contents import tensors
 from relu_demo.network.suspects import Candidate
@@ -38,12 +38,14 @@ def examine(
     with _mode(model, train):
         runs = Runs(model, args, kwargs)
         verdicts = Verdicts(runs)
-        candidates = runs.watched.candidates
+        candidates = [one for one in runs.watched.candidates if one.index not in runs.meant]
         effects = _settle(verdicts, candidates, progress)
         calls = tuple(_call(one, effects.get(one.index, ())) for one in candidates if one.inplace)
         off = tuple(_call(one, suspicions(one)) for one in candidates if not one.inplace)
         whole, calls = _blame_checkpoints(verdicts.as_written(), calls, candidates)
-        writes = verdicts.other_writes() if whole.out_of_place_backward is False else ()
+        writes = tuple(Write(place, (), OVERWRITES_INPUT) for place in runs.watched.over_input)
+        if whole.out_of_place_backward is False:
+            writes += verdicts.other_writes()
         advice, conflicts = advise(verdicts, calls, off)
         return CheckReport(
             network=type(model).__name__,
@@ -106,10 +108,9 @@ def _blame_checkpoints(
     """
     if whole.out_of_place_backward is not False or not any(one.again for one in candidates):
         return whole, calls
+    again = {one.index for one in candidates if one.again}
     effect = Effect(BREAKS_BACKWARD, False, words=whole.backward_error, note=_AGAIN)
-    calls = tuple(
-        replace(call, effects=call.effects or (effect,)) if candidates[call.index].again else call for call in calls
-    )
+    calls = tuple(replace(call, effects=call.effects or (effect,)) if call.index in again else call for call in calls)
     return replace(whole, out_of_place_backward=None), calls
 
 
@@ -125,6 +126,7 @@ def _call(found: Candidate, effects: Iterable[Effect]) -> Call:
         readers=tuple(found.readers),
         result_used=found.result_used,
         switch=found.switch,
+        cure=found.cure,
     )
 
 

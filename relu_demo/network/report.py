@@ -38,10 +38,10 @@ class Effect:
 
 @dataclass(frozen=True)
 class Call:
-    """One call of an operation that takes `inplace=`."""
+    """One call that can be in place: of an operation that takes `inplace=`, or a write whose result is used."""
 
     index: int
-    """Position in the forward among all calls that take `inplace=`, from 0."""
+    """Position in the forward among all such calls, from 0."""
     place: Place
     in_place: bool
     """The switch as written."""
@@ -57,6 +57,8 @@ class Call:
     """False where the code drops the call's result and relies on the overwriting."""
     switch: str | None = None
     """Path of the module whose `inplace` decides, for all calls of it; None where the line has the argument itself."""
+    cure: str | None = None
+    """How the source writes it out of place (`x = x + y`); None for a call that has a switch."""
 
     @property
     def safe(self) -> bool:
@@ -66,10 +68,12 @@ class Call:
 
 @dataclass(frozen=True)
 class Write:
-    """Another in-place write (`x += y`, `x.mul_()`, `x[...] = y`) that breaks backward."""
+    """Another write in place (`x.mul_()` as a statement, `x[...] = y`) that does harm. It is meant to be in place."""
 
     place: Place
     saved_by: tuple[Place, ...]
+    effect: str = BREAKS_BACKWARD
+    """`breaks-backward` or `overwrites-input`."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +175,7 @@ class CheckReport:
     off: tuple[Call, ...]
     """The calls that take `inplace=` and run out of place."""
     writes: tuple[Write, ...]
-    """Other in-place writes, where they break backward."""
+    """Other writes in place, where they break backward or reach an input."""
     as_written: AsWritten
     advice: Advice
     unseen: tuple[Unseen, ...]

@@ -41,7 +41,9 @@ class Watched:
     """What a run under watch gave."""
 
     candidates: list[Candidate]
-    """The calls that take `inplace=`, in order."""
+    """The calls that can be in place, in order."""
+    over_input: tuple[Place, ...]
+    """Where other writes reach an input of the network."""
     conflicts: list[Conflict]
     """Each stale tensor that backward unpacked, with each write that made it so, in the order of the writes."""
     result: Leaves
@@ -60,13 +62,21 @@ class Runs:
         self.network = network
         self.arguments: Inputs = (args, kwargs)
         self.snapshot = Snapshot(network, self.arguments)
+        self.meant: frozenset[int] = frozenset()
+        """The calls, by index, that are meant to be in place, and are in every run."""
         self.forwards = 0
         self.backwards = 0
 
     @cached_property
     def watched(self) -> Watched:
         """Everything out of place, under watch, without a backward. Raise BadInput or NetworkError as `watch` does."""
-        return self.watch(frozenset(), backward=False)
+        found = self.watch(frozenset(), backward=False)
+        unused = {call.index for call in found.candidates if call.cure is not None and not call.result_used}
+        if unused - self.meant:
+            # Who does not use the result of a write means the write.
+            self.meant |= unused
+            found = self.watch(frozenset(), backward=False)
+        return found
 
     @cached_property
     def out_of_place(self) -> Outcome:
@@ -81,7 +91,7 @@ class Runs:
     @cached_property
     def as_written(self) -> Outcome:
         """Each call as its own switch says."""
-        return self._run(lambda _, call: self._call(call, call.inplace))
+        return self._run(lambda index, call: self._call(index, call, call.inplace))
 
     @cached_property
     def stale_out_of_place(self) -> int:
@@ -94,7 +104,7 @@ class Runs:
 
     def in_place(self, on: frozenset[int]) -> Outcome:
         """Run with the calls in `on` (indices) in place, all others out of place. A new run each time."""
-        return self._run(lambda index, call: self._call(call, index in on))
+        return self._run(lambda index, call: self._call(index, call, index in on))
 
     def alone(self, index: int, measure_damage: bool) -> Outcome:
         """Run with one call in place; on demand with `Outcome.damage` measured."""
@@ -103,19 +113,21 @@ class Runs:
         def decide(i: int, call: Switched) -> Any:
             if i == index and measure_damage:
                 damaged[:] = [(call.input.detach(), call.input.detach().clone())]
-            return self._call(call, i == index)
+            return self._call(i, call, i == index)
 
         return self._run(decide, damaged=damaged)
 
     def on_copies(self, on: frozenset[int]) -> Outcome:
         """Run the calls in `on` in place on copies: with the roundings of in place, and without overwriting."""
-        return self._run(lambda index, call: call.run_on_copy() if index in on else call.run(False))
+        return self._run(
+            lambda index, call: call.run_on_copy() if index in on - self.meant else self._call(index, call, False)
+        )
 
     def stale(self, on: frozenset[int]) -> int:
         """Run with the calls in `on` in place, and count the stale tensors that backward unpacks, to its end."""
         ledger = Ledger()
         hooks = saved_tensors_hooks(partial(ledger.saved, place=_NOBODY), ledger.unpacked)
-        self._run(lambda index, call: self._call(call, index in on), hooks)
+        self._run(lambda index, call: self._call(index, call, index in on), hooks)
         return len(ledger.stale)
 
     def conflicts(self, on: frozenset[int]) -> list[Conflict]:
@@ -127,7 +139,7 @@ class Runs:
         meter = Meter()
         try:
             inputs = self._inputs()
-            with uncompiled(), Switch(lambda index, call: call.run(index in on)), meter:
+            with uncompiled(), Switch(lambda index, call: self._call(index, call, index in on)), meter:
                 result = self._forward(inputs)
             memory = meter.read()
             del result
@@ -143,7 +155,7 @@ class Runs:
         """
         try:
             inputs = self._inputs()
-            suspects = Suspects(self.network, self.snapshot, tensors(inputs), in_place)
+            suspects = Suspects(self.network, self.snapshot, tensors(inputs), in_place | self.meant)
             with uncompiled():
                 result = self._forward_watched(inputs, suspects)
                 if backward:
@@ -151,6 +163,7 @@ class Runs:
                     # An error of another kind may end it; what was stale up to there still counts.
                     with suppress(Exception):
                         gradients(outputs, self.network)
+            self.meant |= suspects.meant
             suspects.finish(result)
             held = suspects.held_in_secret(result)
             values = [(path, leaf.detach() if isinstance(leaf, Tensor) else leaf) for path, leaf in leaves(result)]
@@ -158,7 +171,8 @@ class Runs:
             missed = (*suspects.missed, *blind)
             del result
             mark_held(held)
-            return Watched(suspects.candidates, _conflicts(suspects.ledger.stale), values, missed)
+            over_input = tuple(suspects.over_input)
+            return Watched(suspects.candidates, over_input, _conflicts(suspects.ledger.stale), values, missed)
         finally:
             self.snapshot.restore()
 
@@ -205,10 +219,11 @@ class Runs:
             return False
         return True
 
-    def _call(self, call: Switched, in_place: bool) -> Any:
-        if in_place:
+    def _call(self, index: int, call: Switched, in_place: bool) -> Any:
+        if in_place or index in self.meant:
             self.snapshot.before_write(key_of(call.input))
-        return call.run(in_place)
+            return call.run(True)
+        return call.run(False)
 
     def _run(
         self,

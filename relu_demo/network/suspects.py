@@ -1,4 +1,4 @@
-"""What each call that takes `inplace=` would hurt if it were in place, noted while all of them run out of place."""
+"""What each call that can be in place would hurt if it were, noted while all of them run out of place."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from relu_demo.network.report import Unseen
 from relu_demo.network.state.contents import tensors
 from relu_demo.network.state.holders import attribute_tensors
 from relu_demo.network.state.snapshot import Snapshot
-from relu_demo.network.switch import SWITCHED, Switched
+from relu_demo.network.switch import Rebinding, Switched, switched
 from relu_demo.sanitizer.ledger import Followed, Ledger, Saved
 from relu_demo.sanitizer.observer import Here, Listener, Operator
 from relu_demo.sanitizer.place import Place
@@ -29,7 +29,7 @@ _ITEM = {"copy_", "fill_", "index_put_", "_index_put_impl_"}
 
 @dataclass
 class Candidate:
-    """One call that takes `inplace=`, and what would be hurt if it were in place. Holds no tensor."""
+    """One call that can be in place, and what would be hurt if it were. Holds no tensor."""
 
     index: int
     place: Place
@@ -62,6 +62,8 @@ class Candidate:
     switchable: bool = True
     switch: str | None = None
     """Path of the module whose attribute `inplace` decides; None where the source line has the argument itself."""
+    cure: str | None = None
+    """How the source writes it out of place; None for a call that has a switch."""
     again: bool = False
     """Inside of a checkpoint: it runs again in backward."""
     outlives: bool = False
@@ -96,7 +98,8 @@ class Suspects(Listener):
     Listens to one forward of a network.
 
     `inputs`: what the network is given, each tensor in it. `in_place`: the calls, by index, that run in place; all
-    others run out of place. `snapshot`: is told of each write before it happens.
+    others run out of place, but for writes to what the network holds, which are meant. `snapshot`: is told of each
+    write before it happens.
     """
 
     def __init__(
@@ -104,7 +107,11 @@ class Suspects(Listener):
     ) -> None:
         self.ledger = Ledger()
         self.candidates: list[Candidate] = []
-        """The calls that take `inplace=`, in order."""
+        """The calls that can be in place, in order."""
+        self.meant: set[int] = set()
+        """The calls, by index, that are meant to be in place: writes to what the network holds (`self.steps += 1`)."""
+        self.over_input: dict[Place, None] = {}
+        """Where other writes reach an input of the network, in order."""
         self.missed: dict[Unseen, None] = {}
         """What ran where no mode reaches, in order."""
         self._network = network
@@ -128,13 +135,15 @@ class Suspects(Listener):
 
     def run(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], here: Here) -> Any:
         """Run a function; one that takes `inplace=` in place or out of place, as this pass wants it."""
-        if function not in SWITCHED:
+        call = switched(function, args, kwargs)
+        if call is None:
             return function(*args, **kwargs)
-        call = Switched(function, args, kwargs)
         candidate = self._candidate(call, here)
+        if isinstance(call, Rebinding) and self._snapshot.holds(candidate.key):
+            self.meant.add(candidate.index)
         self._running = candidate.index
         try:
-            in_place = candidate.index in self._in_place
+            in_place = candidate.index in self._in_place or candidate.index in self.meant
             if in_place:
                 self._snapshot.before_write(candidate.key)
             result = call.run(in_place)
@@ -173,6 +182,10 @@ class Suspects(Listener):
     def wrote(self, tensor: Tensor, here: Here) -> None:
         """Note the write. After a call in place, writing to what it overwrote is a reading, too."""
         self._snapshot.before_write(key_of(tensor))
+        if self._running is None and any(
+            overlap(region_of(tensor), region) for region in self._inputs.get(key_of(tensor), ())
+        ):
+            self.over_input[here.place("write")] = None
         self.ledger.wrote(tensor, lambda: here.place("write"), self._running)
         self.ledger.read(tensor, lambda: here.place("read"))
 
@@ -251,6 +264,7 @@ class Suspects(Listener):
             draws_otherwise=call.draws_otherwise,
             switchable=call.inplace or here.stand.has_switch,
             switch=place.module if here.stand.module_has_switch else None,
+            cure=call.cure,
             again=self._grad and here.stand.in_checkpoint,
         )
         self._count += 1

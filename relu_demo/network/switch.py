@@ -1,4 +1,9 @@
-"""The operations of PyTorch that take `inplace=`, and a mode that decides for each call of them."""
+"""
+The calls that can run in place or out of place, and a mode that decides for each of them.
+
+Those are the calls of operations that take `inplace=`, and the writes in place whose result is used: `x += y`,
+`z = x.mul_(2)`, `return x.relu_()`. Out of place such a write is one to a copy of its tensor.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,7 @@ import torch.nn.functional as F  # noqa: N812 - as every PyTorch user writes it
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from relu_demo.network.rebinding import rebinds
 from relu_demo.tensors.storage import is_strided
 
 SWITCHED: dict[Any, inspect.Signature] = {
@@ -38,6 +44,9 @@ class Switched:
         self.input: Tensor = self.arguments["input"]
         self.inplace = bool(self.arguments["inplace"])
         """The switch, as the source has it."""
+
+    cure: str | None = None
+    """How the source writes it out of place; None for a call that has a switch."""
 
     @property
     def is_dropout(self) -> bool:
@@ -98,6 +107,47 @@ class Switched:
         return self.function(**{**self.arguments, "input": _copy_laid_out_the_same(self.input), "inplace": True})
 
 
+class Rebinding(Switched):
+    """One write in place whose result is used, before it runs."""
+
+    def __init__(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], cure: str) -> None:
+        self.function = function
+        self.input = args[0]
+        self.arguments = {}
+        self.inplace = True
+        self.cure = cure
+        self._args, self._kwargs = args[1:], kwargs
+
+    @property
+    def writes_nothing(self) -> bool:
+        """Return whether there is nothing to write to: a tensor without elements."""
+        return not self.input.numel()
+
+    @property
+    def reshapes(self) -> bool:
+        """Return False: what changes a shape in place is no such write."""
+        return False
+
+    def run(self, in_place: bool) -> Any:
+        """Run it in place, or on a copy."""
+        return self._on(self.input) if in_place else self.run_on_copy()
+
+    def run_on_copy(self) -> Any:
+        """Run it in place on a copy of its tensor."""
+        return self._on(_copy_laid_out_the_same(self.input))
+
+    def _on(self, tensor: Tensor) -> Any:
+        return self.function(tensor, *self._args, **self._kwargs)
+
+
+def switched(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Switched | None:
+    """Return the call, if it can run in place or out of place; None for all others."""
+    if function in SWITCHED:
+        return Switched(function, args, kwargs)
+    cure = rebinds(function, args)
+    return None if cure is None else Rebinding(function, args, kwargs, cure)
+
+
 def _copy_laid_out_the_same(tensor: Tensor) -> Tensor:
     if not is_strided(tensor) or 0 in (*tensor.shape, *tensor.stride()):
         return tensor.clone()
@@ -120,8 +170,8 @@ class Switch(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func not in SWITCHED:
+        call = switched(func, args, kwargs)
+        if call is None:
             return func(*args, **kwargs)
-        call = Switched(func, args, kwargs)
         self.count += 1
         return self.decide(self.count - 1, call)

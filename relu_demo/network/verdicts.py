@@ -87,7 +87,9 @@ class Verdicts:
             return AsWritten(None, False, words, None, None, self.runs.out_of_place.backward)
         if self._plainly_good(outcome):
             return AsWritten(0.0, False, None, outcome.backward, None, outcome.backward)
-        verdict = self.of(outcome, frozenset(call.index for call in self.runs.watched.candidates if call.inplace))
+        verdict = self.of(
+            outcome, frozenset(call.index for call in self.runs.watched.candidates if call.inplace) - self.runs.meant
+        )
         return AsWritten(
             verdict.difference,
             verdict.differs,
@@ -109,7 +111,7 @@ class Verdicts:
             raise NetworkError(said_by(error, "the network's backward")) from error
         savers: dict[Place, list[Place]] = {}
         for conflict in self.runs.conflicts(frozenset()):
-            if conflict.overwritten_by_call is None:
+            if conflict.overwritten_by_call is None or conflict.overwritten_by_call in self.runs.meant:
                 savers.setdefault(conflict.overwritten_by, []).append(conflict.saved_by)
         return tuple(Write(place, unique(saved_by)) for place, saved_by in savers.items())
 

@@ -156,6 +156,14 @@ def _note_for(code: CodeType) -> Note | None:
     return _note_engine if code.co_name in _ENGINE and code.co_filename.startswith(_AUTOGRAD) else None
 
 
+def calling_frame() -> FrameType | None:
+    """Return the frame that called the running function of torch; None if that is not the user's code."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_OURS):
+        frame = frame.f_back
+    return frame if frame is not None and is_users(frame.f_code.co_filename) else None
+
+
 class UserFrame(NamedTuple):
     """A frame of the user's code."""
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from relu_demo.sanitizer.place import Place
+from relu_demo.sanitizer.source import calls_in, statement_at
 from relu_demo.tensors.storage import shape_of
 from relu_demo.watching.cures import Case, cure_of
 from relu_demo.watching.hooks import Hooked
 from relu_demo.watching.names import overwritten, site
 from relu_demo.watching.reads import Reread
 from relu_demo.watching.report import OVERWRITTEN, REFUSED, SILENT, Cure, Finding, Overwritten, Write
-from relu_demo.watching.source import calls_in, statement_at
 from relu_demo.watching.watcher import Fault, Overwriting, Refused, Watcher
 
 

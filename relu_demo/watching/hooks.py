@@ -17,8 +17,8 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 
 from relu_demo.sanitizer.frames import Stand, stand
 from relu_demo.sanitizer.place import Place
+from relu_demo.sanitizer.source import statement_at
 from relu_demo.tensors.storage import Region, is_gone, key_of, overlap, region_of, weak_ref
-from relu_demo.watching.source import statement_at
 
 MOST = 32
 """Times that all objects are looked through for who keeps a tensor: each takes a tenth of a second."""

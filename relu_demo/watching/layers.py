@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.modules import module as modules
 
 from relu_demo.sanitizer.frames import stand
-from relu_demo.watching.source import statement_at
+from relu_demo.sanitizer.source import statement_at
 
 Line = tuple[str, int]
 

@@ -22,8 +22,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from relu_demo.sanitizer.frames import user_frames
 from relu_demo.sanitizer.observer import Here
 from relu_demo.sanitizer.place import Place
+from relu_demo.sanitizer.source import expression_at, statement_at, statements_at
 from relu_demo.tensors.storage import Region, is_gone, key_of, overlap, region_of, weak_ref
-from relu_demo.watching.source import expression_at, statement_at, statements_at
 
 MOST = 64
 """Writes whose later reads are looked for at a time; the oldest is dropped first."""
