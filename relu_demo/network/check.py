@@ -43,7 +43,8 @@ def examine(
         calls = tuple(_call(one, effects.get(one.index, ())) for one in candidates if one.inplace)
         off = tuple(_call(one, suspicions(one)) for one in candidates if not one.inplace)
         whole, calls = _blame_checkpoints(verdicts.as_written(), calls, candidates)
-        writes = tuple(Write(place, (), OVERWRITES_INPUT) for place in runs.watched.over_input)
+        lines = {(place.file, place.line): place for place in reversed(runs.watched.over_input)}
+        writes = tuple(Write(place, (), OVERWRITES_INPUT) for place in reversed(lines.values()))
         if whole.out_of_place_backward is False:
             writes += verdicts.other_writes()
         advice, conflicts = advise(verdicts, calls, off)

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import ast
-from types import FrameType
 from typing import Any
 
 from torch import Tensor
 
 from relu_demo.sanitizer.frames import calling_frame
-from relu_demo.sanitizer.source import called, expression_at, statement_at, text_of
-
-SIGNS = {
-    "__iadd__": "+", "__isub__": "-", "__imul__": "*", "__itruediv__": "/", "__idiv__": "/", "__ifloordiv__": "//",
-    "__imod__": "%", "__ipow__": "**", "__iand__": "&", "__ior__": "|", "__ixor__": "^", "__ilshift__": "<<",
-    "__irshift__": ">>",
-}  # fmt: skip
-"""The functions that `x += y` and its like call, with the sign of the operation."""
+from relu_demo.sanitizer.source import AUGMENTED, SIGNS, called, expression_at, statement_at, text_of
 
 _MEANT = {"copy_", "fill_", "zero_", "set_", "resize_", "resize_as_", "requires_grad_", "detach_", "share_memory_"}
 _DRAWN = {"normal_", "uniform_", "random_", "bernoulli_", "exponential_", "geometric_", "cauchy_", "log_normal_"}
@@ -33,28 +25,29 @@ def rebinds(function: Any, args: tuple[Any, ...]) -> str | None:
     meant to change the tensor; and where the line is not the user's, or cannot be read.
     """
     name = str(getattr(function, "__name__", ""))
-    is_method = name.endswith("_") and not name.startswith("_") and name not in _NEVER
-    if not (is_method or name in SIGNS) or not args or not isinstance(args[0], Tensor):
+    if not name.endswith("_") or name in _NEVER or not args or not isinstance(args[0], Tensor):
         return None
     frame = calling_frame()
     if frame is None:
         return None
-    statement = statement_at(frame.f_code.co_filename, frame.f_lineno)
-    return None if statement is None else _cure(name, statement, frame)
-
-
-def _cure(name: str, statement: ast.stmt, frame: FrameType) -> str | None:
     node = expression_at(frame.f_code, frame.f_lasti)
-    if name in SIGNS:
-        if not isinstance(statement, ast.AugAssign) or not isinstance(statement.target, (ast.Name, ast.Attribute)):
+    statement = statement_at(frame.f_code.co_filename, frame.f_lineno, node)
+    return None if statement is None else _cure(name, statement, node)
+
+
+def _cure(name: str, statement: ast.stmt, node: ast.AST | None) -> str | None:
+    if isinstance(statement, ast.AugAssign) and node in (None, statement):
+        # PyTorch calls `x += y` by the name of the method, add_.
+        named = name.strip("_") in AUGMENTED.get(type(statement.op), ())
+        if not named or not isinstance(statement.target, (ast.Name, ast.Attribute)):
             return None
         x, y = text_of(statement.target), text_of(statement.value)
         y = f"({y})" if isinstance(statement.value, (ast.BinOp, ast.IfExp, ast.Compare)) else y
-        return f"{x} = {x} {SIGNS[name]} {y}"
+        return f"{x} = {x} {SIGNS[type(statement.op)]} {y}"
     if not isinstance(node, ast.Call) or called(node) != name:
         # Before Python 3.11 nobody tells which call of the line it is: the first of that name.
         node = next((n for n in ast.walk(statement) if isinstance(n, ast.Call) and called(n) == name), None)
-    if node is None or (isinstance(statement, ast.Expr) and node in _chain(statement.value)):
+    if node is None or name.startswith("_") or (isinstance(statement, ast.Expr) and node in _chain(statement.value)):
         return None
     return text_of(node).replace(f"{name}(", f"{name[:-1]}(")
 

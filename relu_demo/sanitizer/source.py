@@ -9,6 +9,29 @@ from functools import lru_cache
 from itertools import islice
 from types import CodeType
 
+SIGNS = {
+    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**",
+    ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^", ast.LShift: "<<", ast.RShift: ">>", ast.MatMult: "@",
+}  # fmt: skip
+"""The signs of augmented assignments, `+` of `x += y`."""
+
+AUGMENTED: Mapping[type[ast.operator], tuple[str, ...]] = {
+    ast.Add: ("add", "iadd"),
+    ast.Sub: ("sub", "subtract", "isub"),
+    ast.Mult: ("mul", "multiply", "imul"),
+    ast.Div: ("div", "divide", "true_divide", "itruediv", "idiv"),
+    ast.FloorDiv: ("floor_divide", "ifloordiv"),
+    ast.Mod: ("remainder", "fmod", "imod"),
+    ast.Pow: ("pow", "ipow"),
+    ast.BitAnd: ("bitwise_and", "logical_and", "iand"),
+    ast.BitOr: ("bitwise_or", "logical_or", "ior"),
+    ast.BitXor: ("bitwise_xor", "logical_xor", "ixor"),
+    ast.LShift: ("bitwise_left_shift", "ilshift"),
+    ast.RShift: ("bitwise_right_shift", "irshift"),
+    ast.MatMult: ("matmul", "imatmul"),
+}
+"""The functions of torch, without underscores, that `x += y` and its like become."""
+
 WIDEST = 60
 """Characters of an expression that are quoted; a longer one is cut in the middle."""
 
@@ -28,9 +51,15 @@ def statements_at(file: str | None, line: int | None) -> tuple[ast.stmt, ...]:
     return tuple(sorted(found, key=lambda node: (node.lineno, node.col_offset, -(node.end_lineno or node.lineno))))
 
 
-def statement_at(file: str | None, line: int | None) -> ast.stmt | None:
-    """Return the innermost statement that a line is part of; None where the source cannot be read."""
+def statement_at(file: str | None, line: int | None, part: ast.AST | None = None) -> ast.stmt | None:
+    """
+    Return the innermost statement that a line is part of; None where the source cannot be read.
+
+    `part`: of several on one line, the one that has this part.
+    """
     found = statements_at(file, line)
+    if part is not None:
+        found = tuple(one for one in found if any(each is part for each in ast.walk(one))) or found
     return found[-1] if found else None
 
 

@@ -27,6 +27,11 @@ MEANS = {
     "overwrites-input": "a tensor that the caller passed in is overwritten",
     "refused": "PyTorch raises in the forward",
 }
+AUGMENTED = {
+    "__iadd__": "+=", "__isub__": "-=", "__imul__": "*=", "__itruediv__": "/=", "__ifloordiv__": "//=",
+    "__imod__": "%=", "__ipow__": "**=", "__iand__": "&=", "__ior__": "|=", "__ixor__": "^=", "__setitem__": "x[...] =",
+}  # fmt: skip
+"""How the user writes what PyTorch names so."""
 WORDS = 300
 """Characters of PyTorch's own message that are shown."""
 PLACES = 8
@@ -54,23 +59,35 @@ class CheckScreen:
             style="dim",
         )
         if rows or folded:
-            yield from section("Calls with inplace=True, each tested alone, with the others off")
+            yield from section(f"{_kind(report)}, each tested alone, with the others {_off(report)}")
             if rows:
                 yield _table(rows, options.max_width)
             if folded:
                 others = "other call" if rows else "call"
                 yield Text(f"{counted(folded, others)} {'is' if folded == 1 else 'are'} safe{_lists(report, folded)}")
         if report.writes:
-            yield from section("Other in-place writes that break backward")
+            yield from section("Other writes in place that do harm")
             yield _table([_write(write) for write in report.writes], options.max_width)
         if advice:
             yield from section("Advice", *advice)
         if report.unseen:
             unseen = (Text(f"{u.module or 'the network'} ({u.type}): {u.why}") for u in report.unseen)
             yield from section("Not seen from inside, so not called safe", *unseen)
-        yield from section("As written, against the same with every inplace= off", *_whole(report))
+        base = "every inplace= off" if _off(report) == "off" else "everything out of place"
+        yield from section(f"As written, against the same with {base}", *_whole(report, base))
         said = checked(report)
         yield from ("", Text(f"{said[:1].upper()}{said[1:]}.", style=SAFE[1] if report.ok else "bold red"))
+
+
+def _kind(report: CheckReport) -> str:
+    rebinding = sum(call.cure is not None for call in report.calls)
+    if not rebinding:
+        return "Calls with inplace=True"
+    return "Writes in place whose result is used" if rebinding == len(report.calls) else "Calls in place"
+
+
+def _off(report: CheckReport) -> str:
+    return "out of place" if any(call.cure is not None for call in report.calls) else "off"
 
 
 def _mode(report: CheckReport) -> str:
@@ -126,7 +143,8 @@ def _row(calls: Sequence[Call]) -> Row:
 
 
 def _write(write: Write) -> Row:
-    return Row(FAULT, _titled(write.place, [_by("already saved by", write.saved_by)]), 0, 1)
+    lines = [MEANS[write.effect], *([_by("already saved by", write.saved_by)] if write.saved_by else [])]
+    return Row(FAULT, _titled(write.place, lines), 0, 1)
 
 
 def _titled(place: Place, lines: Sequence[str]) -> Group:
@@ -166,7 +184,7 @@ def _effect(effect: Effect) -> Iterator[str]:
         yield f"PyTorch: {_words(effect.words)}"
 
 
-def _whole(report: CheckReport) -> Iterator[Text]:
+def _whole(report: CheckReport, base: str) -> Iterator[Text]:
     whole = report.as_written
     if whole.forward_error:
         yield Text(f"The forward raises: {whole.forward_error}")
@@ -182,7 +200,7 @@ def _whole(report: CheckReport) -> Iterator[Text]:
         raises = ", in the words above." if shown else f": {_words(whole.backward_error or '')}"
         yield Text("Backward runs." if whole.backward else f"Backward raises{raises}")
     if whole.out_of_place_backward is False:
-        yield Text("With every inplace= off, backward raises too.")
+        yield Text(f"With {base}, backward raises too.")
     for conflict in whole.conflicts:
         writer, saver = conflict.overwritten_by, conflict.saved_by
         yield Text(f"Together: {_place(writer)} writes over what {_place(saver)} saved.")
@@ -191,25 +209,31 @@ def _whole(report: CheckReport) -> Iterator[Text]:
 def _advice(report: CheckReport) -> Iterator[Text]:
     advice = report.advice
     rows = {call.index: call for call in (*report.calls, *report.off)}
-    if report.writes and not advice.turn_off:
-        yield Text("No inplace= to change: these writes have no such switch.")
+    for write in report.writes:
+        yield Text(f"Write to a copy, a clone() made before: {_place(write.place)}")
     off, on = ([rows[index] for index in indices] for indices in (advice.turn_off, advice.turn_on))
     shared = _shared(off)
     dropped = [call for call in off if not call.result_used and call.readers]
+    rebinding = [call for call in off if call.cure is not None and call.switch is None]
+    rest = [*dropped, *rebinding]
     for title, calls in (
         ("Use the result (only turned off, the call would do nothing)", dropped),
-        ("Turn off (inplace=False)", [call for call in off if call not in dropped and call.switch not in shared]),
+        ("Write out of place", rebinding),
+        ("Turn off (inplace=False)", [call for call in off if call.switch not in shared and call not in rest]),
         ("Could be on", on),
     ):
         if calls:
             yield Text(f"{title}: {counted(len(calls), 'call')}")
-            lines = (_place(call.place) + (f": {_used(call)}" if calls is dropped else "") for call in calls)
+            instead = [_used(call) if calls is dropped else call.cure if calls is rebinding else "" for call in calls]
+            lines = [_place(c.place) + (f": {says}" if says else "") for c, says in zip(calls, instead, strict=True)]
             yield from (Text(f"  {line}") for line in dict.fromkeys(lines))
     for switch, calls in shared.items():
         yield Text(_parted(switch, calls))
     if advice.before and advice.after:
         live, peak = f"{advice.saves_live:,}", f"{advice.saves_peak:,}"
         yield Text(f"  saves {live} bytes after the forward, {peak} at its highest point (measured)")
+    if rebinding and advice.verified:
+        yield Text("  (tried: the same result as out of place, and backward as there)")
     if advice.turn_off and not advice.verified:
         yield Text("  (not verified: a run with these switches is still not the same)")
 
@@ -254,7 +278,8 @@ def _by(how: str, places: Sequence[Place]) -> str:
 
 
 def _place(place: Place) -> str:
-    text = f"{place.operation} in {place.module}" if place.module else place.operation
+    operation = AUGMENTED.get(place.operation, place.operation)
+    text = f"{operation} in {place.module}" if place.module else operation
     return f"{text} ({place.file.removeprefix(os.getcwd() + os.sep)}:{place.line})" if place.file else text
 
 

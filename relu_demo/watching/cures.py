@@ -7,13 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from relu_demo.sanitizer.place import Place
-from relu_demo.sanitizer.source import calls_in, root, statement_at, statements_at, text_of
-from relu_demo.watching.names import AUGMENTED, loop_around, operation, target_of, went_backward
-
-SIGNS = {
-    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**",
-    ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^", ast.LShift: "<<", ast.RShift: ">>", ast.MatMult: "@",
-}  # fmt: skip
+from relu_demo.sanitizer.source import AUGMENTED, SIGNS, calls_in, root, statement_at, statements_at, text_of
+from relu_demo.watching.names import loop_around, operation, target_of, went_backward
 
 
 @dataclass(frozen=True)

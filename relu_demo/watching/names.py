@@ -13,23 +13,6 @@ from relu_demo.sanitizer.source import calls_in, line_of, root, statement_at, st
 from relu_demo.tensors.storage import key_of, shape_of
 from relu_demo.watching.report import Overwritten, Site
 
-AUGMENTED: Mapping[type[ast.operator], tuple[str, ...]] = {
-    ast.Add: ("add", "iadd"),
-    ast.Sub: ("sub", "subtract", "isub"),
-    ast.Mult: ("mul", "multiply", "imul"),
-    ast.Div: ("div", "divide", "true_divide", "itruediv", "idiv"),
-    ast.FloorDiv: ("floor_divide", "ifloordiv"),
-    ast.Mod: ("remainder", "fmod", "imod"),
-    ast.Pow: ("pow", "ipow"),
-    ast.BitAnd: ("bitwise_and", "logical_and", "iand"),
-    ast.BitOr: ("bitwise_or", "logical_or", "ior"),
-    ast.BitXor: ("bitwise_xor", "logical_xor", "ixor"),
-    ast.LShift: ("bitwise_left_shift", "ilshift"),
-    ast.RShift: ("bitwise_right_shift", "irshift"),
-    ast.MatMult: ("matmul", "imatmul"),
-}
-"""The functions of torch, without underscores, that `x += y` and its like become."""
-
 Modules = Mapping[int, tuple["weakref.ref[nn.Module]", str]]
 
 

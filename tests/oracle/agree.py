@@ -36,7 +36,7 @@ def _disagreements(seed: int, tally: Counter[str]) -> Iterator[str]:
     tally["forwards of the check"] += report.forwards
     tally["switches advised on"] += len(report.advice.turn_on)
     rows = {call.index: call for call in (*report.calls, *report.off)}
-    if sorted(rows) != list(range(len(real.written))):
+    if sorted(rows) != [k for k in range(len(real.written)) if k not in real.meant]:
         yield f"calls {sorted(rows)} seen, {len(real.written)} made"
         return
     for k, call in sorted(rows.items()):
@@ -54,7 +54,7 @@ def _disagreements(seed: int, tally: Counter[str]) -> Iterator[str]:
 def _advised(seed: int, report: CheckReport, real: Truth, tally: Counter[str]) -> Iterator[str]:
     """The advice is followed, by the oracle: then the network does what it does with everything out of place."""
     advice = report.advice
-    written = {k for k, on in enumerate(real.written) if on}
+    written = {k for k, on in enumerate(real.written) if on and k not in real.meant}
     off, on = set(advice.turn_off), set(advice.turn_on)
     if not off <= written:
         yield f"to be turned off, and not on: {sorted(off - written)}"
@@ -67,7 +67,7 @@ def _advised(seed: int, report: CheckReport, real: Truth, tally: Counter[str]) -
     if not advice.verified or not (written - off) | on:
         return
     tally["networks run as advised"] += 1
-    different = apart(lambda: network(seed), frozenset((written - off) | on), real.base)
+    different = apart(lambda: network(seed), frozenset((written - off) | on), real)
     if different:
         yield f"as advised (off {sorted(off)}, on {sorted(on)}), not as out of place: {different}"
 
@@ -131,7 +131,7 @@ def _whole(report: CheckReport, real: Truth, tally: Counter[str]) -> Iterator[st
         tally["networks with another write that breaks backward"] += 1
         if not report.writes and "modified by an inplace" in real.base.backward:
             yield f"another write breaks backward, and none is listed: {real.base.backward!r}"
-    safe = not any(effects for effects, written in zip(real.effects, real.written, strict=True) if written)
+    safe = not any(real.effects[k] for k, written in enumerate(real.written) if written and k not in real.meant)
     if report.ok and not safe:
         yield "said to be ok, truly not"
 

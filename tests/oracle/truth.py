@@ -1,5 +1,8 @@
 """The brute-force truth: everything out of place, then one real run for each call put in place alone.
 
+The calls are those with an `inplace` argument, and each `x += y` whose result is used and that is no write to what the
+network holds; the other writes are in place in every run.
+
 Written without the engine: it puts its own functions in the place of torch.nn.functional's, makes the network anew
 from its seed for every run, runs forward and backward, and looks at what is left afterwards.
 """
@@ -15,6 +18,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 Make = Callable[[], tuple[nn.Module, list[Tensor]]]
 ROUNDED = "rounded"
@@ -35,6 +39,10 @@ class Run:
     """For each call, the switch as written."""
     nothing: list[bool] = field(default_factory=list)
     stale: int = 0
+    rebinds: list[bool] = field(default_factory=list)
+    """For each call whether it is an `x += y`."""
+    used: set[int] = field(default_factory=set)
+    """The calls `x += y` whose result something used."""
 
 
 @dataclass
@@ -50,10 +58,18 @@ class Truth:
     as_written_gradients_differ: bool
     rounded: list[bool]
     """For each call: in place, its kernel rounds otherwise, and nothing more has changed."""
+    meant: frozenset[int]
+    """The calls `x += y` whose result nothing uses."""
 
 
 def truth(make: Make) -> Truth:
     """Brute force: two runs and one more for each call. Raises what the network raises with everything out of place."""
+    first = _run(make, lambda k, written: False, uses=True)
+    if first.refused is not None:
+        raise RuntimeError(first.refused)
+    meant = frozenset(k for k, rebinds in enumerate(first.rebinds) if rebinds and k not in first.used)
+    if meant:
+        make = Meant(make, meant)
     base = _run(make, lambda k, written: False)
     if base.refused is not None:
         raise RuntimeError(base.refused)
@@ -67,11 +83,44 @@ def truth(make: Make) -> Truth:
         gradients_differ = not differs and _gradients_differ(copies, as_written)
     found = [kinds - {ROUNDED} for kinds in effects]
     rounded = [ROUNDED in kinds for kinds in effects]
-    return Truth(base.written, base.nothing, found, base, as_written, differs, gradients_differ, rounded)
+    return Truth(base.written, base.nothing, found, base, as_written, differs, gradients_differ, rounded, meant)
 
 
-def apart(make: Make, on: frozenset[int], base: Run) -> list[str]:
-    """How a run with these calls in place is not `base`, everything out of place."""
+@dataclass(frozen=True)
+class Meant:
+    """Makes a network whose calls with these indices are in place in every run."""
+
+    make: Make
+    indices: frozenset[int]
+
+    def __call__(self) -> tuple[nn.Module, list[Tensor]]:
+        return self.make()
+
+
+class Uses(TorchFunctionMode):
+    """Notes which of the results that it is given are an argument of a function of torch later."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.run = run
+        self.results: list[tuple[int, Tensor]] = []
+
+    def note(self, value: Any) -> None:
+        """The calls whose result shares memory with a tensor in the value are used."""
+        for tensor in _flat(value):
+            if isinstance(tensor, Tensor):
+                address = tensor.untyped_storage().data_ptr()
+                self.run.used |= {k for k, r in self.results if r.untyped_storage().data_ptr() == address}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.note([*args, *(kwargs or {}).values()])
+        return func(*args, **(kwargs or {}))
+
+
+def apart(make: Make, on: frozenset[int], real: Truth) -> list[str]:
+    """How a run with these calls in place is not as everything out of place."""
+    base = real.base
+    make = Meant(make, real.meant) if real.meant else make
     run = _run(make, lambda k, written: k in on)
     if run.refused is not None:
         return [f"refused: {run.refused}"]
@@ -101,7 +150,9 @@ def _effects(make: Make, chosen: int, base: Run, stale: int) -> set[str]:
     return found
 
 
-def _run(make: Make, in_place: Callable[[int, bool], bool], count: bool = False, on_copy: bool = False) -> Run:
+def _run(
+    make: Make, in_place: Callable[[int, bool], bool], count: bool = False, on_copy: bool = False, uses: bool = False
+) -> Run:
     network, inputs = make()
     leaves = [*network.parameters(), *inputs]
     run = Run()
@@ -112,13 +163,22 @@ def _run(make: Make, in_place: Callable[[int, bool], bool], count: bool = False,
         return packed[0]
 
     hooks = torch.autograd.graph.saved_tensors_hooks(lambda t: (t, t._version), unpack) if count else nullcontext()
-    with _patched(run, in_place, inputs, on_copy), hooks:
+    watching = Uses(run) if uses else None
+    always = make.indices if isinstance(make, Meant) else frozenset()
+    with (
+        _patched(run, in_place, inputs, on_copy),
+        _adding(run, in_place, network, inputs, on_copy, always, watching),
+        hooks,
+    ):
         torch.manual_seed(1)
         try:
-            result = network(*inputs)
+            with watching or nullcontext():
+                result = network(*inputs)
         except Exception as error:
             run.refused = str(error)
             return run
+        if watching is not None:
+            watching.note([result, getattr(network, "last", None)])
         flat = list(_flat(result))
         state = [*network.buffers(), *network.parameters(), *_flat(getattr(network, "last", None))]
         run.result = [t.detach().clone() if isinstance(t, Tensor) else t for t in flat + state]
@@ -148,6 +208,7 @@ def _patched(run: Run, in_place: Callable[[int, bool], bool], inputs: list[Tenso
             written = given["inplace"]
             k = len(run.written)
             run.written.append(written)
+            run.rebinds.append(False)
             off = "p" in given and (given["p"] == 0 or not given["training"])
             run.nothing.append(off or given["input"].numel() == 0)
             given["inplace"] = in_place(k, written)
@@ -172,6 +233,42 @@ def _patched(run: Run, in_place: Callable[[int, bool], bool], inputs: list[Tenso
     finally:
         for name, original in originals.items():
             setattr(F, name, original)
+
+
+@contextmanager
+def _adding(
+    run: Run,
+    in_place: Callable[[int, bool], bool],
+    network: nn.Module,
+    inputs: list[Tensor],
+    on_copy: bool,
+    always: frozenset[int],
+    watching: Uses | None,
+) -> Iterator[None]:
+    """Inside the block each `x += y` is a call, too."""
+    original = Tensor.__iadd__
+    held = [*network.parameters(), *network.buffers(), *_flat(getattr(network, "last", None))]
+    own = {t.untyped_storage().data_ptr() for t in held if isinstance(t, Tensor) and t.numel()}
+
+    def add(x: Any, y: Any) -> Any:
+        k = len(run.written)
+        run.written.append(True)
+        run.rebinds.append(True)
+        run.nothing.append(x.numel() == 0)
+        means = k in always or x.untyped_storage().data_ptr() in own
+        if means or (in_place(k, True) and not on_copy):
+            run.overwrote_input = run.overwrote_input or (not means and x.numel() > 0 and _reaches(x, inputs))
+            return original(x, y)
+        result = original(_copied(x), y)
+        if watching is not None:
+            watching.results.append((k, result))
+        return result
+
+    setattr(Tensor, "__iadd__", add)  # noqa: B010 - assigning to a method is no assignment to mypy
+    try:
+        yield
+    finally:
+        setattr(Tensor, "__iadd__", original)  # noqa: B010
 
 
 def _copied(tensor: Tensor) -> Tensor:
