@@ -211,7 +211,7 @@ class Runs:
         # Nobody announces its writes, so all is copied that they could reach.
         self.snapshot.before_any_write()
         try:
-            with uncompiled(), Switch(lambda _, call: call.run(False)):
+            with uncompiled(), Switch(lambda index, call: self._call(index, call, False)):
                 self._forward(self._inputs())
         except KeyboardInterrupt:
             raise

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from torch import Tensor, nn
 
 from relu_demo.sanitizer.place import Place
-from relu_demo.sanitizer.source import calls_in, line_of, root, statement_at, statements_at, text_of
+from relu_demo.sanitizer.source import AUGMENTED, calls_in, line_of, root, statement_at, statements_at, text_of
 from relu_demo.tensors.storage import key_of, shape_of
 from relu_demo.watching.report import Overwritten, Site
 

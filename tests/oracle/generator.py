@@ -328,19 +328,19 @@ def _write(rng: random.Random, program: Program, names: list[str], values: Value
         with torch.no_grad():
             torch.add(v[other], 1, out=v[source])
 
-    chosen: Step = rng.choice(
-        (
-            add,
-            add,
-            assign,
-            part,
-            out,
-            lambda p, v: _drop(v[source].mul_(0.5)),
-            lambda p, v: _drop(v[source].relu_()),
-            lambda p, v: _drop(v[source].zero_()),
-            lambda p, v: _drop(v[source].data.add_(0.25)),
-        )
-    )
+    def halve(p: Program, v: Values) -> None:
+        v[source].mul_(0.5)
+
+    def cut(p: Program, v: Values) -> None:
+        v[source].relu_()
+
+    def clear(p: Program, v: Values) -> None:
+        v[source].zero_()
+
+    def past_autograd(p: Program, v: Values) -> None:
+        v[source].data.add_(0.25)
+
+    chosen: Step = rng.choice((add, add, assign, part, out, halve, cut, clear, past_autograd))
     return chosen
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 Make = Callable[[], tuple[nn.Module, list[Tensor]]]
 ROUNDED = "rounded"
@@ -42,7 +42,7 @@ class Run:
     rebinds: list[bool] = field(default_factory=list)
     """For each call whether it is an `x += y`."""
     used: set[int] = field(default_factory=set)
-    """The calls `x += y` whose result something used."""
+    """The calls `x += y` whose result something used, and that do not write to what the network holds."""
 
 
 @dataclass
@@ -97,11 +97,11 @@ class Meant:
         return self.make()
 
 
-class Uses(TorchFunctionMode):
-    """Notes which of the results that it is given are an argument of a function of torch later."""
+class Uses(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes which of the results that it is given are an argument of an operator later."""
 
     def __init__(self, run: Run) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.run = run
         self.results: list[tuple[int, Tensor]] = []
 
@@ -112,7 +112,7 @@ class Uses(TorchFunctionMode):
                 address = tensor.untyped_storage().data_ptr()
                 self.run.used |= {k for k, r in self.results if r.untyped_storage().data_ptr() == address}
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.note([*args, *(kwargs or {}).values()])
         return func(*args, **(kwargs or {}))
 
@@ -246,7 +246,6 @@ def _adding(
     watching: Uses | None,
 ) -> Iterator[None]:
     """Inside the block each `x += y` is a call, too."""
-    original = Tensor.__iadd__
     held = [*network.parameters(), *network.buffers(), *_flat(getattr(network, "last", None))]
     own = {t.untyped_storage().data_ptr() for t in held if isinstance(t, Tensor) and t.numel()}
 
@@ -255,11 +254,12 @@ def _adding(
         run.written.append(True)
         run.rebinds.append(True)
         run.nothing.append(x.numel() == 0)
-        means = k in always or x.untyped_storage().data_ptr() in own
+        owned = x.untyped_storage().data_ptr() in own
+        means = k in always or owned
         if means or (in_place(k, True) and not on_copy):
             run.overwrote_input = run.overwrote_input or (not means and x.numel() > 0 and _reaches(x, inputs))
-            return original(x, y)
-        result = original(_copied(x), y)
+            return x.add_(y)
+        result = _copied(x).add_(y)
         if watching is not None:
             watching.results.append((k, result))
         return result
@@ -268,7 +268,7 @@ def _adding(
     try:
         yield
     finally:
-        setattr(Tensor, "__iadd__", original)  # noqa: B010
+        delattr(Tensor, "__iadd__")  # what is inherited is there again
 
 
 def _copied(tensor: Tensor) -> Tensor:
@@ -288,7 +288,7 @@ def _bytes(tensor: Tensor) -> set[int]:
     index = torch.zeros(tensor.shape, dtype=torch.int64)
     for dim, stride in enumerate(tensor.stride()):
         steps = torch.arange(tensor.shape[dim]) * stride
-        index += steps.reshape([-1 if d == dim else 1 for d in range(tensor.dim())])
+        index = index + steps.reshape([-1 if d == dim else 1 for d in range(tensor.dim())])
     return set((index.reshape(-1) * tensor.element_size() + tensor.data_ptr()).tolist())
 
 
