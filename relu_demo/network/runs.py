@@ -62,6 +62,8 @@ class Runs:
         self.network = network
         self.arguments: Inputs = (args, kwargs)
         self.snapshot = Snapshot(network, self.arguments)
+        # The snapshot keeps them alive, so that their ids stay theirs.
+        self._kept_before = {id(tensor) for tensor in attribute_tensors(network).values()}
         self.meant: frozenset[int] = frozenset()
         """The calls, by index, that are meant to be in place, and are in every run."""
         self.forwards = 0
@@ -159,7 +161,7 @@ class Runs:
             with uncompiled():
                 result = self._forward_watched(inputs, suspects)
                 if backward:
-                    outputs = [tensor for tensor in tensors(result) if tensor.requires_grad]
+                    outputs = self._outputs(result)
                     # An error of another kind may end it; what was stale up to there still counts.
                     with suppress(Exception):
                         gradients(outputs, self.network)
@@ -261,8 +263,14 @@ class Runs:
         left |= {name: buffer for name, buffer in buffers if not self.snapshot.holds(key_of(buffer))}
         outcome.attributes = [(name, tensor.detach().clone()) for name, tensor in left.items()]
 
+    def _outputs(self, result: Any) -> list[Tensor]:
+        """Return what backward can begin from: in the result, and in what the forward has left in attributes."""
+        left = [tensor for tensor in attribute_tensors(self.network).values() if id(tensor) not in self._kept_before]
+        found = [t for t in tensors(result) if t.requires_grad] + [t for t in left if t.grad_fn is not None]
+        return list({id(tensor): tensor for tensor in found}.values())
+
     def _backward(self, outcome: Outcome, result: Any, inputs: list[Tensor]) -> None:
-        outputs = [tensor for tensor in tensors(result) if tensor.requires_grad]
+        outputs = self._outputs(result)
         if not outputs:
             return
         self.backwards += 1

@@ -318,6 +318,9 @@ def _write(rng: random.Random, program: Program, names: list[str], values: Value
         x += v[other]
         v[source] = x
 
+    def take(p: Program, v: Values) -> None:
+        v[source] = v[source].sub_(v[other])
+
     def assign(p: Program, v: Values) -> None:
         v[source][...] = v[other]
 
@@ -340,7 +343,7 @@ def _write(rng: random.Random, program: Program, names: list[str], values: Value
     def past_autograd(p: Program, v: Values) -> None:
         v[source].data.add_(0.25)
 
-    chosen: Step = rng.choice((add, add, assign, part, out, halve, cut, clear, past_autograd))
+    chosen: Step = rng.choice((add, take, assign, part, out, halve, cut, clear, past_autograd))
     return chosen
 
 

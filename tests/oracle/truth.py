@@ -1,7 +1,7 @@
 """The brute-force truth: everything out of place, then one real run for each call put in place alone.
 
-The calls are those with an `inplace` argument, and each `x += y` whose result is used and that is no write to what the
-network holds; the other writes are in place in every run.
+The calls are those with an `inplace` argument, and each `x += y` and `x.sub_(y)` whose result is used and that is no
+write to what the network holds; the other writes are in place in every run.
 
 Written without the engine: it puts its own functions in the place of torch.nn.functional's, makes the network anew
 from its seed for every run, runs forward and backward, and looks at what is left afterwards.
@@ -40,7 +40,7 @@ class Run:
     nothing: list[bool] = field(default_factory=list)
     stale: int = 0
     rebinds: list[bool] = field(default_factory=list)
-    """For each call whether it is an `x += y`."""
+    """For each call whether it is an `x += y` or `x.sub_(y)`."""
     used: set[int] = field(default_factory=set)
     """The calls `x += y` whose result something used, and that do not write to what the network holds."""
 
@@ -59,7 +59,7 @@ class Truth:
     rounded: list[bool]
     """For each call: in place, its kernel rounds otherwise, and nothing more has changed."""
     meant: frozenset[int]
-    """The calls `x += y` whose result nothing uses."""
+    """The calls `x += y` and `x.sub_(y)` whose result nothing uses."""
 
 
 def truth(make: Make) -> Truth:
@@ -182,7 +182,9 @@ def _run(
         flat = list(_flat(result))
         state = [*network.buffers(), *network.parameters(), *_flat(getattr(network, "last", None))]
         run.result = [t.detach().clone() if isinstance(t, Tensor) else t for t in flat + state]
-        loss = [t for t in flat if isinstance(t, Tensor) and t.requires_grad]
+        left = [t for t in _flat(getattr(network, "last", None)) if isinstance(t, Tensor) and t.grad_fn is not None]
+        loss = [t for t in [*flat, *left] if isinstance(t, Tensor) and t.requires_grad]
+        loss = list({id(t): t for t in loss}.values())
         if loss:
             try:
                 parts = [(t.double() * torch.arange(t.numel()).cos().reshape(t.shape)).sum() for t in loss]
@@ -245,11 +247,13 @@ def _adding(
     always: frozenset[int],
     watching: Uses | None,
 ) -> Iterator[None]:
-    """Inside the block each `x += y` is a call, too."""
+    """Inside the block each `x += y` and each `x.sub_(y)` is a call, too."""
     held = [*network.parameters(), *network.buffers(), *_flat(getattr(network, "last", None))]
     own = {t.untyped_storage().data_ptr() for t in held if isinstance(t, Tensor) and t.numel()}
 
-    def add(x: Any, y: Any) -> Any:
+    subtract = Tensor.sub_
+
+    def write(x: Any, y: Any, function: Callable[[Tensor, Any], Tensor]) -> Any:
         k = len(run.written)
         run.written.append(True)
         run.rebinds.append(True)
@@ -258,17 +262,20 @@ def _adding(
         means = k in always or owned
         if means or (in_place(k, True) and not on_copy):
             run.overwrote_input = run.overwrote_input or (not means and x.numel() > 0 and _reaches(x, inputs))
-            return x.add_(y)
-        result = _copied(x).add_(y)
+            return function(x, y)
+        result = function(_copied(x), y)
         if watching is not None:
             watching.results.append((k, result))
         return result
 
-    setattr(Tensor, "__iadd__", add)  # noqa: B010 - assigning to a method is no assignment to mypy
+    # mypy takes no assignment to a method.
+    setattr(Tensor, "__iadd__", lambda x, y: write(x, y, Tensor.add_))  # noqa: B010
+    setattr(Tensor, "sub_", lambda x, y: write(x, y, subtract))  # noqa: B010
     try:
         yield
     finally:
-        delattr(Tensor, "__iadd__")  # what is inherited is there again
+        for name in ("__iadd__", "sub_"):
+            delattr(Tensor, name)  # what is inherited is there again
 
 
 def _copied(tensor: Tensor) -> Tensor:

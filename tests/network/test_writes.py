@@ -1,0 +1,157 @@
+"""Writes in place without a switch: those whose result is used are calls, the others are listed where they do harm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support.nets import Net
+from torch import Tensor, nn
+
+from relu_demo.api import check
+from relu_demo.network.report import CheckReport
+
+
+class Used(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+
+class Gate(Used):
+    def forward(self, x: Tensor) -> Any:
+        y = self.fc(x)
+        z = y.mul_(y.sigmoid())
+        return y + z
+
+
+class Skip(Used):
+    def forward(self, x: Tensor) -> Any:
+        skip = h = self.fc(x)
+        h += x
+        return h + skip
+
+
+class Given(Used):
+    def forward(self, x: Tensor) -> Any:
+        return self.fc(x.mul_(2))
+
+
+class Stale(Used):
+    def forward(self, x: Tensor) -> Any:
+        y = self.fc(x).sigmoid()
+        y += x
+        return y
+
+
+class Switched(nn.Module):
+    """As published activations do: a switch of its own, and a method in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inplace = True
+
+    def forward(self, x: Tensor) -> Any:
+        return x.mul_(x.sigmoid()) if self.inplace else x * x.sigmoid()
+
+
+class Swish(Used):
+    def __init__(self) -> None:
+        super().__init__()
+        self.act = Switched()
+
+    def forward(self, x: Tensor) -> Any:
+        y = self.fc(x)
+        return self.act(y) + y
+
+
+def one(network: nn.Module, x: Tensor | None = None) -> tuple[CheckReport, list[str]]:
+    torch.manual_seed(0)
+    report = check(network, torch.randn(4, 4) if x is None else x)
+    (call,) = report.calls
+    return report, [effect.kind for effect in call.effects]
+
+
+@pytest.mark.parametrize(
+    ("network", "kinds", "cure"),
+    [
+        (Gate(), ["changes-result"], "y.mul(y.sigmoid())"),
+        (Skip(), ["changes-result"], "h = h + x"),
+        (Given(), ["overwrites-input"], "x.mul(2)"),
+        (Stale(), ["breaks-backward"], "y = y + x"),
+    ],
+)
+def test_a_write_whose_result_is_used_is_tried_out_of_place(network: nn.Module, kinds: list[str], cure: str) -> None:
+    report, found = one(network)
+    assert found == kinds
+    assert report.calls[0].cure == cure
+    assert not report.ok
+    assert report.advice.turn_off == (0,)
+    assert report.advice.verified
+    assert cure in str(report)
+    assert "tried: the same result as out of place" in str(report)
+
+
+def test_a_switch_of_the_networks_own_is_a_switch() -> None:
+    report, found = one(Swish().requires_grad_(False))
+    assert found == ["changes-result"]
+    assert report.calls[0].switch == "act"
+    assert "Turn off (inplace=False)" in str(report)
+
+
+def test_a_safe_one_needs_no_run_of_its_own() -> None:
+    class Residual(Used):
+        def forward(self, x: Tensor) -> Any:
+            h = self.fc(x)
+            h += x
+            return h
+
+    report, found = one(Residual())
+    assert found == []
+    assert report.ok
+    assert report.forwards == 2
+
+
+@pytest.mark.parametrize("statement", ["x[1:3] += 1", "x.mul_(2)", "x[0] = 0", "x.clamp_(0)", "torch.add(x, 1, out=x)"])
+def test_a_write_that_is_meant_is_listed_where_it_reaches_the_callers_tensor(statement: str, tmp_path: Path) -> None:
+    (tmp_path / "forward.py").write_text(f"def forward(net, x):\n    {statement}\n    return net.fc(x)\n")
+    names: dict[str, Any] = {"torch": torch}
+    exec(compile((tmp_path / "forward.py").read_text(), str(tmp_path / "forward.py"), "exec"), names)
+    report = check(Net(names["forward"], fc=nn.Linear(4, 4)), torch.randn(4, 4))
+    (write,) = report.writes
+    assert write.effect == "overwrites-input"
+    assert report.calls == ()
+    assert not report.ok
+    assert "a tensor that the caller passed in is overwritten" in str(report)
+
+
+def test_state_of_the_network_is_meant_to_be_written_to() -> None:
+    class Counting(Used):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("steps", torch.zeros(()))
+            self.steps: Tensor
+
+        def forward(self, x: Tensor) -> Any:
+            self.steps += 1
+            return self.fc(x)
+
+    network = Counting()
+    report = check(network, torch.randn(2, 4))
+    assert report.calls == ()
+    assert report.ok
+    assert float(network.steps) == 0
+
+
+def test_a_loss_that_the_forward_leaves_in_an_attribute_is_gone_backward_from() -> None:
+    class Kept(Used):
+        def forward(self, x: Tensor) -> Any:
+            y = self.fc(x)
+            self.loss = (y * y).sum()
+            return nn.functional.relu(y, inplace=True)
+
+    report, found = one(Kept())
+    assert "breaks-backward" in found
+    assert not report.ok
