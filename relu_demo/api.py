@@ -91,7 +91,7 @@ class Report(Shown, CheckReport):
     """The report of `check`."""
 
 
-def check(model: nn.Module, *inputs: Any, train: bool | None = None, **kwargs: Any) -> Report:
+def check(model: nn.Module, /, *inputs: Any, train: bool | None = None, **kwargs: Any) -> Report:
     """Return which in-place calls of a network are safe, which are not, and why.
 
     Run `model(*inputs, **kwargs)` under watch, settle each suspect by real runs, and leave no trace: the model, the

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +14,7 @@ from relu_demo.network.advice import advise
 from relu_demo.network.report import BREAKS_BACKWARD, OVERWRITES_INPUT, AsWritten, Call, CheckReport, Effect, Write
 from relu_demo.network.runs import Runs
 from relu_demo.network.state.contents import tensors
+from relu_demo.network.state.snapshot import Snapshot
 from relu_demo.network.suspects import Candidate
 from relu_demo.network.unseen import unseen
 from relu_demo.network.verdicts import Verdicts, suspicions
@@ -35,7 +35,13 @@ def examine(
     `progress(done, total)` is called before each run of a suspect alone, and after the last: suspects done, and all.
     """
     _refuse_what_cannot_run(model)
-    with _mode(model, train):
+    before = Snapshot(model, (args, kwargs))
+    if train is not None:
+        # A network's own train() may do more than set flags: merge weights, reach into plain lists.
+        before.before_any_write()
+    try:
+        if train is not None:
+            model.train(train)
         runs = Runs(model, args, kwargs)
         verdicts = Verdicts(runs)
         candidates = [one for one in runs.watched.candidates if one.index not in runs.meant]
@@ -63,6 +69,8 @@ def examine(
             backwards=runs.backwards,
             torch_version=torch.__version__,
         )
+    finally:
+        before.restore()
 
 
 def _refuse_what_cannot_run(model: object) -> None:
@@ -72,18 +80,6 @@ def _refuse_what_cannot_run(model: object) -> None:
         raise BadInput(f"{named} is not an nn.Module; give a module, not {with_article(type(model).__name__)}")
     if any(torch.nn.parameter.is_lazy(p) for p in (*model.parameters(), *model.buffers())):
         raise BadInput("the network has lazy parameters without a shape yet; run it once, then check it")
-
-
-@contextmanager
-def _mode(model: nn.Module, train: bool | None) -> Iterator[None]:
-    flags = [(module, module.training) for module in model.modules()]
-    try:
-        if train is not None:
-            model.train(train)
-        yield
-    finally:
-        for module, flag in flags:
-            module.training = flag
 
 
 def _settle(

@@ -57,7 +57,7 @@ def digest_gradients(
 
 def gradient_gap(a: Outcome, b: Outcome) -> float:
     """
-    Return how far the gradients of two runs are apart, in roundings of the largest; 0 where a backward is missing.
+    Return how far the gradients of two runs are apart, each in its own roundings; 0 where a backward is missing.
 
     A gap up to `SUMMED_OTHERWISE` comes from the order in which autograd sums, which a view in place changes.
     """
@@ -65,9 +65,13 @@ def gradient_gap(a: Outcome, b: Outcome) -> float:
         return 0.0
     none = (0.0, 0.0)
     both = [(a.gradients.get(i, none), b.gradients.get(i, none)) for i in {*a.gradients, *b.gradients}]
-    gap = max((leaf_difference(p, q) for x, y in both for p, q in zip(x, y, strict=True)), default=0.0)
-    largest = max((size for x, y in both for size in (x[1], y[1]) if math.isfinite(size)), default=0.0)
-    rounding = max(a.precision, b.precision) * largest
+    precision = max(a.precision, b.precision)
+    return max((_gap(x, y, precision) for x, y in both), default=0.0)
+
+
+def _gap(a: tuple[float, float], b: tuple[float, float], precision: float) -> float:
+    gap = max(leaf_difference(p, q) for p, q in zip(a, b, strict=True))
+    rounding = precision * max((size for size in (a[1], b[1]) if math.isfinite(size)), default=0.0)
     return gap / rounding if rounding else math.inf if gap else 0.0
 
 

@@ -161,6 +161,7 @@ class Runs:
             with uncompiled():
                 result = self._forward_watched(inputs, suspects)
                 if backward:
+                    self.snapshot.before_any_write()
                     outputs = self._outputs(result)
                     # An error of another kind may end it; what was stale up to there still counts.
                     with suppress(Exception):
@@ -206,14 +207,17 @@ class Runs:
             if self._runs_unwatched():
                 words = f"it runs, but not under watch: {shorten(first_line(error), 160)}"
                 raise BadInput(f"{type(self.network).__name__} cannot be checked; {words}") from error
+            if self._runs_unwatched(as_written=True):
+                whose = "the network runs as written, but with everything out of place its forward"
+                raise NetworkError(f"{said_by(error, whose)}; it relies on the overwriting") from error
             raise NetworkError(said_by(error, "the network's forward")) from error
 
-    def _runs_unwatched(self) -> bool:
+    def _runs_unwatched(self, as_written: bool = False) -> bool:
         self.snapshot.restore()
         # Nobody announces its writes, so all is copied that they could reach.
         self.snapshot.before_any_write()
         try:
-            with uncompiled(), Switch(lambda index, call: self._call(index, call, False)):
+            with uncompiled(), Switch(lambda index, call: self._call(index, call, as_written and call.inplace)):
                 self._forward(self._inputs())
         except KeyboardInterrupt:
             raise
@@ -240,6 +244,8 @@ class Runs:
         before, whose largest difference after the forward is `Outcome.damage`.
         """
         outcome = Outcome()
+        # Nobody announces what this run writes: a write may depend on values, or a hook may write in backward.
+        self.snapshot.before_any_write()
         try:
             inputs = self._inputs()
             with uncompiled(), hooks or nullcontext(), Switch(decide):

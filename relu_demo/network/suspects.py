@@ -17,6 +17,7 @@ from relu_demo.network.state.contents import tensors
 from relu_demo.network.state.holders import attribute_tensors
 from relu_demo.network.state.snapshot import Snapshot
 from relu_demo.network.switch import Rebinding, Switched, switched
+from relu_demo.sanitizer.frames import is_users, operation_name
 from relu_demo.sanitizer.ledger import Followed, Ledger, Saved
 from relu_demo.sanitizer.observer import Here, Listener, Operator
 from relu_demo.sanitizer.place import Place
@@ -48,6 +49,8 @@ class Candidate:
     result: Followed | None = None
     """Who uses the result after the call, if that is a tensor with a storage of its own."""
     saved_before: list[weakref.ref[Saved]] = field(default_factory=list)
+    saved_then: list[Place] = field(default_factory=list)
+    """Who had it saved when the call was made; a backward inside the forward may have freed it since."""
     saved_by: list[Place] = field(default_factory=list)
     """Who saved some of the input's storage before the call, and still has it saved after the forward."""
     recorded: bool = False
@@ -171,6 +174,9 @@ class Suspects(Listener):
             self._latest.outlives = self._latest.storage is None or self._latest.is_alive
             self._latest = None
         name = operator.name
+        if operator.writes and self._running is None and _is_users_own(here.function):
+            why = f"{name} writes in place inside a function with __torch_function__: its calls are not listed"
+            self.missed[Unseen(here.place(name).module, operation_name(here.function), why)] = None
         if operator.writes and here.function is None and name not in _ITEM:
             why = f"{name} writes in place in compiled code (TorchScript, an extension): its calls are not listed"
             self.missed[Unseen(here.place(name).module, "compiled code", why)] = None
@@ -206,6 +212,11 @@ class Suspects(Listener):
         """Note a module whose calls are not in `candidates`."""
         why = "ran in another thread; what is called there is not watched"
         self.missed[Unseen(self.path_of(module), type(module).__name__, why)] = None
+
+    def thread_started(self, name: str) -> None:
+        """Note a thread, of which nothing is in `candidates`."""
+        why = "a thread is started; what is called there is not watched"
+        self.missed[Unseen("", name, why)] = None
 
     def finish(self, result: Any) -> None:
         """After the forward: note what is returned, what the network keeps, and what autograd still has saved."""
@@ -275,6 +286,7 @@ class Suspects(Listener):
             found.doubtful = True
         if not nothing or found.doubtful or found.by_values:
             found.saved_before = self.ledger.saved_of(tensor)
+            found.saved_then = [saved.place for ref in found.saved_before for saved in [ref()] if saved is not None]
         return found
 
     def _look_at_input(self, found: Candidate, call: Switched, grad: bool) -> None:
@@ -288,6 +300,12 @@ class Suspects(Listener):
             or self._snapshot.holds(found.key)
             or _may_be_refused(call, grad)
         )
+
+
+def _is_users_own(function: Any) -> bool:
+    """Whether a function that a mode was told of is not PyTorch's: one that handles __torch_function__ itself."""
+    code = getattr(function, "__code__", None)
+    return code is not None and is_users(code.co_filename)
 
 
 def mark_held(held: list[Candidate]) -> None:

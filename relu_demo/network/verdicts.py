@@ -52,13 +52,16 @@ class Verdicts:
     def effects(self, candidate: Candidate) -> tuple[Effect, ...]:
         """Run the network with this call alone in place, and return what that does."""
         base = self.runs.out_of_place
-        outcome = self.runs.alone(candidate.index, measure_damage=candidate.held_outside)
+        outcome = self.runs.alone(candidate.index, measure_damage=candidate.held_outside or candidate.on_input)
         if outcome.forward_error is not None:
-            return (Effect(REFUSED, True, words=first_line(outcome.forward_error)),)
+            words = first_line(outcome.forward_error)
+            # A backward inside of the forward: a gradient penalty.
+            savers = unique(candidate.saved_then) if "modified by an inplace operation" in words else ()
+            return (Effect(REFUSED, True, savers, words=words),)
         found = [
             self._effect_on_result(candidate, outcome),
             self._effect_on_backward(candidate, base, outcome),
-            Effect(OVERWRITES_INPUT, True) if candidate.on_input else None,
+            Effect(OVERWRITES_INPUT, outcome.damage > 0) if candidate.on_input else None,
         ]
         return tuple(effect for effect in found if effect is not None)
 

@@ -13,11 +13,12 @@ only that modules run there.
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from types import FrameType
 from typing import Any
@@ -91,6 +92,9 @@ class Listener:
     def other_thread(self, module: nn.Module) -> None:
         """A module runs in another thread, where nothing else is observed."""
 
+    def thread_started(self, name: str) -> None:
+        """The observed thread starts another; `name` is its class."""
+
 
 class Here:
     """The function of torch that runs now, and where it stands. Ask only while it runs: the frames tell."""
@@ -151,6 +155,7 @@ class Observer:
             stack.enter_context(_Operators(self))
             # The modes are of one thread; a hook on all modules is of every thread.
             stack.callback(register_module_forward_pre_hook(self._before_module).remove)
+            stack.enter_context(self._threads())
             stack.enter_context(warnings.catch_warnings())
             warnings.filterwarnings("ignore", "Using `torch.compile")  # "when there are global hooks on modules"
             self._stack = stack.pop_all()
@@ -160,6 +165,22 @@ class Observer:
         # The frame holds this observer: a circle, which would keep the frame's other variables alive.
         self._outermost = None
         self._stack.close()
+
+    @contextmanager
+    def _threads(self) -> Iterator[None]:
+        start = threading.Thread.start
+
+        @functools.wraps(start)
+        def started(thread: threading.Thread) -> None:
+            if threading.get_ident() == self._thread:
+                self.listener.thread_started(type(thread).__name__)
+            start(thread)
+
+        setattr(threading.Thread, "start", started)  # noqa: B010 - it is a method
+        try:
+            yield
+        finally:
+            setattr(threading.Thread, "start", start)  # noqa: B010
 
     def stand(self, function: Any) -> Stand:
         """Walk the frames of this thread out to the one that entered."""

@@ -175,7 +175,7 @@ def _effect(effect: Effect) -> Iterator[str]:
     yield f"{'' if effect.settled else 'perhaps '}{MEANS[effect.kind]}{by}"
     if effect.by:
         saver = "saved by" if effect.overwritten_by else "already saved by"
-        yield _by(saver if effect.kind == "breaks-backward" else "later read by", effect.by)
+        yield _by(saver if effect.kind in ("breaks-backward", "refused") else "later read by", effect.by)
     if effect.overwritten_by:
         yield _by("later overwritten by", effect.overwritten_by)
     if effect.note:
