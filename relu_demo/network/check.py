@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -35,13 +36,7 @@ def examine(
     `progress(done, total)` is called before each run of a suspect alone, and after the last: suspects done, and all.
     """
     _refuse_what_cannot_run(model)
-    before = Snapshot(model, (args, kwargs))
-    if train is not None:
-        # A network's own train() may do more than set flags: merge weights, reach into plain lists.
-        before.before_any_write()
-    try:
-        if train is not None:
-            model.train(train)
+    with _mode(model, train):
         runs = Runs(model, args, kwargs)
         verdicts = Verdicts(runs)
         candidates = [one for one in runs.watched.candidates if one.index not in runs.meant]
@@ -69,8 +64,6 @@ def examine(
             backwards=runs.backwards,
             torch_version=torch.__version__,
         )
-    finally:
-        before.restore()
 
 
 def _refuse_what_cannot_run(model: object) -> None:
@@ -80,6 +73,21 @@ def _refuse_what_cannot_run(model: object) -> None:
         raise BadInput(f"{named} is not an nn.Module; give a module, not {with_article(type(model).__name__)}")
     if any(torch.nn.parameter.is_lazy(p) for p in (*model.parameters(), *model.buffers())):
         raise BadInput("the network has lazy parameters without a shape yet; run it once, then check it")
+
+
+@contextmanager
+def _mode(model: nn.Module, train: bool | None) -> Iterator[None]:
+    if train is None:
+        yield
+        return
+    # A network's own train() may do more than set flags: merge weights, reach into plain lists.
+    before = Snapshot(model)
+    before.before_any_write()
+    try:
+        model.train(train)
+        yield
+    finally:
+        before.restore()
 
 
 def _settle(

@@ -94,10 +94,11 @@ def shape_of(tensor: Tensor) -> tuple[int, ...]:
 
 
 def dense(tensor: Tensor) -> Tensor:
-    """Return the elements as a strided tensor, by differentiable operations."""
+    """Return the elements as a strided tensor, by differentiable operations; float8, which has few, as float32."""
     if tensor.is_nested:
         return tensor.values() if tensor.layout != torch.strided else tensor.to_padded_tensor(0.0)
-    return tensor.to_dense() if tensor.is_sparse else tensor
+    full = tensor if tensor.layout == torch.strided else tensor.to_dense()
+    return full.float() if full.is_floating_point() and full.element_size() == 1 else full
 
 
 def overlap(a: Region | None, b: Region | None) -> bool:

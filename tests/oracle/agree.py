@@ -41,7 +41,7 @@ def _disagreements(seed: int, tally: Counter[str]) -> Iterator[str]:
         return
     for k, call in sorted(rows.items()):
         tally["calls that only round otherwise in place"] += real.rounded[k]
-        wrong = _call(call, real.written[k], real.effects[k], tally)
+        wrong = _call(call, real.written[k], real.effects[k], k in real.same_input, tally)
         yield from (f"call {k} {call.place.operation}: {line}" for line in wrong)
     yield from _whole(report, real, tally)
     yield from (f"said not to be seen: {unseen}" for unseen in report.unseen)
@@ -91,7 +91,7 @@ def _checked(seed: int) -> CheckReport:
     return check(model, *inputs)
 
 
-def _call(call: Call, written: bool, truly: set[str], tally: Counter[str]) -> Iterator[str]:
+def _call(call: Call, written: bool, truly: set[str], same_input: bool, tally: Counter[str]) -> Iterator[str]:
     if call.in_place != written:
         yield f"in place {call.in_place}, written {written}"
     if not written:
@@ -105,7 +105,7 @@ def _call(call: Call, written: bool, truly: set[str], tally: Counter[str]) -> It
     for effect in call.effects:
         if effect.kind == "changes-result":
             tally["  the result changes, and no reader could be named"] += not (effect.by or effect.note)
-        if not effect.settled:
+        if effect.settled == (same_input and effect.kind == "overwrites-input"):
             yield f"{effect.kind} is not settled"
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 Make = Callable[[], tuple[nn.Module, list[Tensor]]]
-ROUNDED = "rounded"
+ROUNDED, SAME_INPUT = "rounded", "the input has the same values"
 NAMES = [name for name, f in vars(F).items() if inspect.isfunction(f) and "inplace" in inspect.signature(f).parameters]
 
 
@@ -35,6 +35,8 @@ class Run:
     """None: it ran, or there was nothing to run."""
     gradients: list[Tensor | None] = field(default_factory=list)
     overwrote_input: bool = False
+    changed_input: bool = False
+    """Whether a value of an input is another one afterwards."""
     written: list[bool] = field(default_factory=list)
     """For each call, the switch as written."""
     nothing: list[bool] = field(default_factory=list)
@@ -58,6 +60,8 @@ class Truth:
     as_written_gradients_differ: bool
     rounded: list[bool]
     """For each call: in place, its kernel rounds otherwise, and nothing more has changed."""
+    same_input: frozenset[int]
+    """The calls that overwrite an input with the values that it has."""
     meant: frozenset[int]
     """The calls `x += y` and `x.sub_(y)` whose result nothing uses."""
 
@@ -75,15 +79,16 @@ def truth(make: Make) -> Truth:
         raise RuntimeError(base.refused)
     stale = _run(make, lambda k, written: False, count=True).stale if base.backward else 0
     effects = [_effects(make, k, base, stale) for k in range(len(base.written))]
+    same = frozenset(k for k, kinds in enumerate(effects) if SAME_INPUT in kinds)
     as_written = _run(make, lambda k, written: written)
     differs = gradients_differ = False
     if as_written.refused is None:
         copies = _run(make, lambda k, written: written, on_copy=True)
         differs = _differ(copies.result, as_written.result)
         gradients_differ = not differs and _gradients_differ(copies, as_written)
-    found = [kinds - {ROUNDED} for kinds in effects]
+    found = [kinds - {ROUNDED, SAME_INPUT} for kinds in effects]
     rounded = [ROUNDED in kinds for kinds in effects]
-    return Truth(base.written, base.nothing, found, base, as_written, differs, gradients_differ, rounded, meant)
+    return Truth(base.written, base.nothing, found, base, as_written, differs, gradients_differ, rounded, same, meant)
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,7 @@ def _effects(make: Make, chosen: int, base: Run, stale: int) -> set[str]:
         found.add("breaks-backward")
     if run.overwrote_input:
         found.add("overwrites-input")
+        found |= set() if run.changed_input else {SAME_INPUT}
     return found
 
 
@@ -154,7 +160,7 @@ def _run(
     make: Make, in_place: Callable[[int, bool], bool], count: bool = False, on_copy: bool = False, uses: bool = False
 ) -> Run:
     network, inputs = make()
-    leaves = [*network.parameters(), *inputs]
+    leaves, given = [*network.parameters(), *inputs], [tensor.detach().clone() for tensor in inputs]
     run = Run()
     stale = [0]
 
@@ -191,6 +197,7 @@ def _run(
                 torch.stack(parts).sum().backward()  # type: ignore[no-untyped-call]
             except Exception as error:
                 run.backward = str(error)
+    run.changed_input = any(not _same(now.detach(), was) for now, was in zip(inputs, given, strict=True))
     run.gradients = [p.grad if p.is_leaf else None for p in leaves]
     run.stale = stale[0]
     return run
@@ -258,8 +265,9 @@ def _adding(
         run.written.append(True)
         run.rebinds.append(True)
         run.nothing.append(x.numel() == 0)
-        owned = x.untyped_storage().data_ptr() in own
-        means = k in always or owned
+        # What is meant is settled once, with everything out of place.
+        means = k in always or (watching is not None and x.untyped_storage().data_ptr() in own)
+        run.used |= set() if x.numel() else {k}
         if means or (in_place(k, True) and not on_copy):
             run.overwrote_input = run.overwrote_input or (not means and x.numel() > 0 and _reaches(x, inputs))
             return function(x, y)

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, Set, ValuesView
 from contextlib import suppress
 from enum import Enum
+from itertools import chain
 from numbers import Number
 from types import (
     BuiltinMethodType,
@@ -37,6 +38,7 @@ _WITHOUT_TENSORS = (
 )
 ENDS = (*_WITHOUT_TENSORS, nn.Module, FunctionType)
 """Classes whose instances the walker does not enter."""
+_PLAIN = {bool, int, float, complex, str, bytes, type(None)}
 _SMALL = object.__basicsize__ + 2 * tuple.__itemsize__
 
 Parts: TypeAlias = list[tuple[str, Any]]
@@ -114,6 +116,22 @@ def contents(value: Any) -> Parts | None:
     if isinstance(value, (MethodType, BuiltinMethodType, MethodWrapperType)):
         return [("['self']", value.__self__)]
     return _attributes(value) or None
+
+
+def holds_no_tensor(value: Any) -> bool:
+    """Return whether a dict, list or tuple has nothing but numbers and strings, also in tuples.
+
+    A vocabulary has a hundred thousand entries: the walker need not enter it.
+    """
+    if type(value) is dict:
+        return _PLAIN.issuperset(map(type, value)) and holds_no_tensor(list(value.values()))
+    if type(value) not in (list, tuple):
+        return False
+    kinds = set(map(type, value))
+    if tuple in kinds:
+        inner = value if len(kinds) == 1 else [item for item in value if type(item) is tuple]
+        return kinds <= {*_PLAIN, tuple} and _PLAIN.issuperset(map(type, chain.from_iterable(inner)))
+    return kinds <= _PLAIN
 
 
 def _numbered(values: Iterable[Any]) -> Parts:

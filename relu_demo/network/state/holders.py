@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from relu_demo.network.state.contents import ENDS, Parts, contents, slots, slots_of, walk
+from relu_demo.network.state.contents import ENDS, Parts, contents, holds_no_tensor, slots, slots_of, walk
 
 _OF_EVERY_MODULE = frozenset(nn.Module().__dict__)
 _PLAIN = {bool, int, float, str, type(None)}
@@ -41,7 +41,7 @@ def attribute_tensors(network: nn.Module) -> dict[str, Tensor]:
     for path, module in modules:
         for name, value in _plain_attributes(path, module):
             i = 0
-            for place, end, _ in walk(value, name):
+            for place, end, _ in walk(value, name, parts=_with_tensors):
                 if isinstance(end, Tensor):
                     found[f"{name}[{i}]" if i else name] = end
                     i += 1
@@ -50,6 +50,10 @@ def attribute_tensors(network: nn.Module) -> dict[str, Tensor]:
                     known |= {id(hidden) for _, hidden in more}
                     found.update(end.named_buffers(prefix=place))
     return found
+
+
+def _with_tensors(value: Any) -> Parts | None:
+    return None if holds_no_tensor(value) else contents(value)
 
 
 def _plain_attributes(path: str, module: nn.Module) -> Iterator[tuple[str, Any]]:
@@ -91,7 +95,8 @@ class Holders:
             return None
         # Nobody asks for paths here.
         if kind in _CONTAINERS:
-            return [("", item) for item in self._record_items(value) if self._is_followed(type(item))]
+            items = self._record_items(value)
+            return [] if holds_no_tensor(value) else [("", item) for item in items if self._is_followed(type(item))]
         if isinstance(value, nn.Module):
             self.modules.append(value)
             return self._record_module(value.__dict__, entered)
