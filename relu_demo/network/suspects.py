@@ -213,10 +213,11 @@ class Suspects(Listener):
         why = "ran in another thread; what is called there is not watched"
         self.missed[Unseen(self.path_of(module), type(module).__name__, why)] = None
 
-    def thread_started(self, name: str) -> None:
-        """Note a thread, of which nothing is in `candidates`."""
-        why = "a thread is started; what is called there is not watched"
-        self.missed[Unseen("", name, why)] = None
+    def thread_runs(self, operator: str) -> None:
+        """Note a thread, of which nothing is in `candidates`, once, and not where its modules are named."""
+        if not any("another thread" in missed.why for missed in self.missed):
+            why = "ran in another thread; what is called there is not watched"
+            self.missed[Unseen("", operator, why)] = None
 
     def finish(self, result: Any) -> None:
         """After the forward: note what is returned, what the network keeps, and what autograd still has saved."""

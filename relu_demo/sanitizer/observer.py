@@ -92,8 +92,8 @@ class Listener:
     def other_thread(self, module: nn.Module) -> None:
         """A module runs in another thread, where nothing else is observed."""
 
-    def thread_started(self, name: str) -> None:
-        """The observed thread starts another; `name` is its class."""
+    def thread_runs(self, operator: str) -> None:
+        """A thread that the observed one has started runs an operator, of which nothing else is told."""
 
 
 class Here:
@@ -168,12 +168,19 @@ class Observer:
 
     @contextmanager
     def _threads(self) -> Iterator[None]:
+        """Inside the block, see the operators of the threads that are started."""
         start = threading.Thread.start
 
         @functools.wraps(start)
         def started(thread: threading.Thread) -> None:
+            run = thread.run
+
+            def seen() -> None:
+                with _Elsewhere(self):
+                    run()
+
             if threading.get_ident() == self._thread:
-                self.listener.thread_started(type(thread).__name__)
+                setattr(thread, "run", seen)  # noqa: B010 - it is a method
             start(thread)
 
         setattr(threading.Thread, "start", started)  # noqa: B010 - it is a method
@@ -181,6 +188,11 @@ class Observer:
             yield
         finally:
             setattr(threading.Thread, "start", start)  # noqa: B010
+
+    @property
+    def is_entered(self) -> bool:
+        """Whether the block still runs."""
+        return self._outermost is not None
 
     def stand(self, function: Any) -> Stand:
         """Walk the frames of this thread out to the one that entered."""
@@ -219,6 +231,27 @@ class Observer:
 @cache
 def _exposes(function: Any) -> bool:
     return getattr(function, "__name__", "") in _EXPOSING
+
+
+class _Elsewhere(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees that operators run in another thread."""
+
+    supports_higher_order_operators = True
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __init__(self, observer: Observer) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._observer = observer
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if self._observer.is_entered:
+            self._observer.listener.thread_runs(operator_of(func).name)
+        return func(*args, **(kwargs or {}))
 
 
 class _Functions(TorchFunctionMode):

@@ -36,7 +36,7 @@ def against_reference(report: SessionReport, console: Console, options: ConsoleO
     for part in trace.parts:
         if not part.looks:
             made = [step for step in part.steps if not step.line.source.startswith("import ")]
-            yield from ("", code_within(made, options.max_width))
+            yield code_within(made, options.max_width)
         elif part.key in references:
             yield from section(part.title, code_within(doing(part.steps), options.max_width))
             if again:

@@ -1,6 +1,6 @@
 """The lines that ran, part by part: beside each other where that fits, without those that only look.
 
-Lines of one step that are too long for that are folded into a count; the transcript has them all.
+Above several parts, lines of one step that are too long for that are folded into a count; the transcript has them all.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class Lines:
         first, rest = steps[0], list(chain.from_iterable(steps[1:]))
         for comments in (True, False):
             yield [beside(code(first, comments), code(rest, comments))]
-        yield [beside(folded(first), code(rest, comments=False))]
+        if len(self.parts) > 2:
+            yield [beside(folded(first), code(rest, comments=False))]
         yield [beside(code([*first, *rest]))]
 
 

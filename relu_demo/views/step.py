@@ -238,7 +238,7 @@ class StepScreen:
 
 def with_output(step: Step, width: int) -> Text:
     """Return a line that ran, with what it printed."""
-    quiet = replace(step, error=None)  # its message is in the output
+    quiet = replace(step, error=None, output="")  # the output has its message, and follows
     line = code([quiet])
     if line.cell_len > width:
         line = code([quiet], comments=False)
