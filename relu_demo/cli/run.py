@@ -72,6 +72,7 @@ def answered(asked: Asked, request: Replay | Measure | Check) -> int:
     """Load PyTorch, answer the request, show the report, and return the exit code."""
     from relu_demo.cli.output import deliver, save
     from relu_demo.machine.pytorch import load_torch
+    from relu_demo.network.report import CheckReport
 
     load_torch()
     report: AnyReport
@@ -88,7 +89,9 @@ def answered(asked: Asked, request: Replay | Measure | Check) -> int:
         save(report, asked.view, asked.save, asked.light)
     else:
         deliver(report, asked.view)
-    return 0 if report.ok else 1
+    if report.ok:
+        return 0
+    return 3 if isinstance(report, CheckReport) and not report.has_fault else 1
 
 
 def words(error: Error, traceback: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,9 +11,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from relu_demo.errors import BadInput, with_article
+from relu_demo.errors import BadInput, NetworkError, with_article
 from relu_demo.network.advice import advise
-from relu_demo.network.report import BREAKS_BACKWARD, OVERWRITES_INPUT, AsWritten, Call, CheckReport, Effect, Write
+from relu_demo.network.report import (
+    BREAKS_BACKWARD,
+    OVERWRITES_INPUT,
+    Advice,
+    AsWritten,
+    Call,
+    CheckReport,
+    Effect,
+    Write,
+)
 from relu_demo.network.runs import Runs
 from relu_demo.network.state.contents import tensors
 from relu_demo.network.state.snapshot import Snapshot
@@ -36,9 +46,16 @@ def examine(
     `progress(done, total)` is called before each run of a suspect alone, and after the last: suspects done, and all.
     """
     _refuse_what_cannot_run(model)
-    with _mode(model, train):
+    with _mode(model, train), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # PyTorch would say again in each run what it says in the user's
         runs = Runs(model, args, kwargs)
         verdicts = Verdicts(runs)
+        try:
+            runs.watched  # noqa: B018 - made here, so that it raises here
+        except NetworkError:
+            if runs.refused is None:
+                raise
+            return _refused(model, runs, (args, kwargs))
         candidates = [one for one in runs.watched.candidates if one.index not in runs.meant]
         effects = _settle(verdicts, candidates, progress)
         calls = tuple(_call(one, effects.get(one.index, ())) for one in candidates if one.inplace)
@@ -64,6 +81,26 @@ def examine(
             backwards=runs.backwards,
             torch_version=torch.__version__,
         )
+
+
+def _refused(model: nn.Module, runs: Runs, arguments: Any) -> CheckReport:
+    """Report a write that PyTorch refuses, whatever runs out of place."""
+    assert runs.refused is not None
+    return CheckReport(
+        network=type(model).__name__,
+        training=model.training,
+        grad=torch.is_grad_enabled(),
+        device=_device(model, arguments),
+        calls=(),
+        off=(),
+        writes=(runs.refused,),
+        as_written=AsWritten(None, False, runs.refused_words, None, None, None),
+        advice=Advice((), (), False),
+        unseen=(),
+        forwards=runs.forwards,
+        backwards=runs.backwards,
+        torch_version=torch.__version__,
+    )
 
 
 def _refuse_what_cannot_run(model: object) -> None:

@@ -33,7 +33,10 @@ def random_inputs(request: Check, network: nn.Module, device: torch.device, dtyp
 
 def require_shapes(network: nn.Module, given: int) -> None:
     """Raise SetupError unless a network's forward takes so many inputs."""
-    forward = inspect.signature(network.forward).parameters.values()
+    try:
+        forward = inspect.signature(network.forward).parameters.values()
+    except ValueError:  # what torch.jit.trace makes has no signature
+        return
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     taken = [parameter for parameter in forward if parameter.kind in positional]
     needed = [parameter.name for parameter in taken if parameter.default is parameter.empty]

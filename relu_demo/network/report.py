@@ -15,6 +15,9 @@ BREAKS_BACKWARD = "breaks-backward"
 OVERWRITES_INPUT = "overwrites-input"
 REFUSED = "refused"
 
+OVERWRITTEN = "modified by an inplace operation"
+"""In PyTorch's words for a stale tensor."""
+
 
 @dataclass(frozen=True)
 class Effect:
@@ -73,7 +76,7 @@ class Write:
     place: Place
     saved_by: tuple[Place, ...]
     effect: str = BREAKS_BACKWARD
-    """`breaks-backward` or `overwrites-input`."""
+    """`breaks-backward`, `overwrites-input` or `refused`; of a refused one `saved_by` is the line that made it so."""
 
 
 @dataclass(frozen=True)
@@ -189,15 +192,19 @@ class CheckReport:
     @property
     def ok(self) -> bool:
         """All safe: every call alone, all together, the other writes too, and nothing left unseen."""
+        return not self.has_fault and not self.unseen
+
+    @property
+    def has_fault(self) -> bool:
+        """Whether a call alone, all together or another write does harm, as far as could be seen."""
         whole = self.as_written
-        return (
-            all(call.safe for call in self.calls)
-            and not self.writes
-            and not self.unseen
-            and not whole.forward_error
-            and not whole.differs
-            and not whole.gradients_differ
-            and whole.backward is not False
+        return bool(
+            any(not call.safe for call in self.calls)
+            or self.writes
+            or whole.forward_error
+            or whole.differs
+            or whole.gradients_differ
+            or whole.backward is False
         )
 
     def to_dict(self) -> dict[str, Any]:

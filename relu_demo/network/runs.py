@@ -17,7 +17,7 @@ from relu_demo.errors import BadInput, NetworkError, first_line
 from relu_demo.network.gradients import digest_gradients, gradients
 from relu_demo.network.meter import Meter
 from relu_demo.network.outcome import Difference, Leaves, Outcome, difference, leaf_difference
-from relu_demo.network.report import Conflict, Memory, Unseen
+from relu_demo.network.report import Conflict, Memory, Unseen, Write
 from relu_demo.network.state.contents import leaves, tensors
 from relu_demo.network.state.copies import copy_inputs
 from relu_demo.network.state.holders import attribute_tensors
@@ -66,6 +66,9 @@ class Runs:
         self._kept_before = {id(tensor) for tensor in attribute_tensors(network).values()}
         self.meant: frozenset[int] = frozenset()
         """The calls, by index, that are meant to be in place, and are in every run."""
+        self.refused: Write | None = None
+        """The write that PyTorch refuses whatever runs out of place, once the watched pass has raised."""
+        self.refused_words = ""
         self.forwards = 0
         self.backwards = 0
 
@@ -109,15 +112,22 @@ class Runs:
         return self._run(lambda index, call: self._call(index, call, index in on))
 
     def alone(self, index: int, measure_damage: bool) -> Outcome:
-        """Run with one call in place; on demand with `Outcome.damage` measured."""
+        """Run with one call in place; on demand with `Outcome.changed` and `Outcome.damage` measured."""
         damaged: list[tuple[Tensor, Tensor]] = []
+        changed: list[float] = []
 
         def decide(i: int, call: Switched) -> Any:
-            if i == index and measure_damage:
-                damaged[:] = [(call.input.detach(), call.input.detach().clone())]
-            return self._call(i, call, i == index)
+            if i != index or not measure_damage:
+                return self._call(i, call, i == index)
+            now, before = call.input.detach(), call.input.detach().clone()
+            damaged[:] = [(now, before)]
+            result = self._call(i, call, True)
+            changed[:] = [leaf_difference(now, before)]
+            return result
 
-        return self._run(decide, damaged=damaged)
+        outcome = self._run(decide, damaged=damaged)
+        outcome.changed = sum(changed)
+        return outcome
 
     def on_copies(self, on: frozenset[int]) -> Outcome:
         """Run the calls in `on` in place on copies: with the roundings of in place, and without overwriting."""
@@ -204,6 +214,7 @@ class Runs:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
+            self.refused, self.refused_words = suspects.refused_write(error), first_line(error)
             if self._runs_unwatched():
                 words = f"it runs, but not under watch: {shorten(first_line(error), 160)}"
                 raise BadInput(f"{type(self.network).__name__} cannot be checked; {words}") from error

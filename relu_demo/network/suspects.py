@@ -12,17 +12,20 @@ import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from relu_demo.network.report import Unseen
+from relu_demo.errors import words_of
+from relu_demo.network.report import OVERWRITTEN, REFUSED, Unseen, Write
 from relu_demo.network.state.contents import tensors
 from relu_demo.network.state.holders import attribute_tensors
 from relu_demo.network.state.snapshot import Snapshot
 from relu_demo.network.switch import Rebinding, Switched, switched
 from relu_demo.sanitizer.frames import is_users, operation_name
 from relu_demo.sanitizer.ledger import Followed, Ledger, Saved
+from relu_demo.sanitizer.makers import Makers
 from relu_demo.sanitizer.observer import Here, Listener, Operator
 from relu_demo.sanitizer.place import Place
 from relu_demo.tensors.graph import graph
 from relu_demo.tensors.storage import Region, is_gone, key_of, overlap, overlaps_itself, region_of, shape_of, weak_ref
+from relu_demo.watching.refusals import refusal_in
 
 _ITEM = {"copy_", "fill_", "index_put_", "_index_put_impl_"}
 """What `x[...] = y` becomes, of which PyTorch 1.13 tells no mode. None of them has a switch."""
@@ -49,6 +52,8 @@ class Candidate:
     result: Followed | None = None
     """Who uses the result after the call, if that is a tensor with a storage of its own."""
     saved_before: list[weakref.ref[Saved]] = field(default_factory=list)
+    made_by: Place | None = None
+    """The line that made the input, if PyTorch may refuse to write to that."""
     saved_then: list[Place] = field(default_factory=list)
     """Who had it saved when the call was made; a backward inside the forward may have freed it since."""
     saved_by: list[Place] = field(default_factory=list)
@@ -117,6 +122,9 @@ class Suspects(Listener):
         """Where other writes reach an input of the network, in order."""
         self.missed: dict[Unseen, None] = {}
         """What ran where no mode reaches, in order."""
+        self.makers = Makers()
+        self._raised: tuple[Place, Place | None] | None = None
+        """The first function of torch that raised, and what made the tensor that it was given."""
         self._network = network
         self._snapshot = snapshot
         self._in_place = in_place
@@ -139,8 +147,24 @@ class Suspects(Listener):
     def run(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], here: Here) -> Any:
         """Run a function; one that takes `inplace=` in place or out of place, as this pass wants it."""
         call = switched(function, args, kwargs)
-        if call is None:
-            return function(*args, **kwargs)
+        try:
+            result = function(*args, **kwargs) if call is None else self._run_switched(call, here)
+        except RuntimeError:
+            if self._raised is None:
+                given = next((value for value in args if isinstance(value, Tensor)), None)
+                self._raised = here.place(""), None if given is None else self.makers.of(given)
+            raise
+        return self.makers.remember(function, args, kwargs, result, here)
+
+    def refused_write(self, error: BaseException) -> Write | None:
+        """Return the write because of which the forward has raised, if PyTorch's words say that it was one."""
+        known = isinstance(error, RuntimeError) and (refusal_in(error) or OVERWRITTEN in words_of(error))
+        if not known or self._raised is None:
+            return None
+        place, maker = self._raised
+        return Write(place, () if maker is None else (maker,), REFUSED)
+
+    def _run_switched(self, call: Switched, here: Here) -> Any:
         candidate = self._candidate(call, here)
         if isinstance(call, Rebinding) and self._snapshot.holds(candidate.key):
             self.meant.add(candidate.index)
@@ -277,6 +301,7 @@ class Suspects(Listener):
             switchable=call.inplace or here.stand.has_switch,
             switch=place.module if here.stand.module_has_switch else None,
             cure=call.cure,
+            made_by=self.makers.of(tensor),
             again=self._grad and here.stand.in_checkpoint,
         )
         self._count += 1

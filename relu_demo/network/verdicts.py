@@ -12,6 +12,7 @@ from relu_demo.network.report import (
     BREAKS_BACKWARD,
     CHANGES_RESULT,
     OVERWRITES_INPUT,
+    OVERWRITTEN,
     REFUSED,
     AsWritten,
     Effect,
@@ -56,12 +57,13 @@ class Verdicts:
         if outcome.forward_error is not None:
             words = first_line(outcome.forward_error)
             # A backward inside of the forward: a gradient penalty.
-            savers = unique(candidate.saved_then) if "modified by an inplace operation" in words else ()
+            made = (candidate.made_by,) if candidate.made_by is not None else ()
+            savers = unique(candidate.saved_then) if OVERWRITTEN in words else made
             return (Effect(REFUSED, True, savers, words=words),)
         found = [
             self._effect_on_result(candidate, outcome),
             self._effect_on_backward(candidate, base, outcome),
-            Effect(OVERWRITES_INPUT, outcome.damage > 0) if candidate.on_input else None,
+            Effect(OVERWRITES_INPUT, outcome.changed > 0) if candidate.on_input else None,
         ]
         return tuple(effect for effect in found if effect is not None)
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from relu_demo.claims.report import counted
-from relu_demo.network.report import Call, CheckReport, Effect, Write
+from relu_demo.network.report import OVERWRITTEN, Call, CheckReport, Effect, Write
 from relu_demo.sanitizer.place import Place
 from relu_demo.views.parts import NARROW, header, section
 from relu_demo.views.quiet import checked, line, named
@@ -143,7 +143,8 @@ def _row(calls: Sequence[Call]) -> Row:
 
 
 def _write(write: Write) -> Row:
-    lines = [MEANS[write.effect], *([_by("already saved by", write.saved_by)] if write.saved_by else [])]
+    how = "made so by" if write.effect == "refused" else "already saved by"
+    lines = [MEANS[write.effect], *([_by(how, write.saved_by)] if write.saved_by else [])]
     return Row(FAULT, _titled(write.place, lines), 0, 1)
 
 
@@ -175,7 +176,8 @@ def _effect(effect: Effect) -> Iterator[str]:
     yield f"{'' if effect.settled else 'perhaps '}{MEANS[effect.kind]}{by}"
     if effect.by:
         saver = "saved by" if effect.overwritten_by else "already saved by"
-        yield _by(saver if effect.kind in ("breaks-backward", "refused") else "later read by", effect.by)
+        how = {"breaks-backward": saver, "refused": saver if OVERWRITTEN in (effect.words or "") else "made so by"}
+        yield _by(how.get(effect.kind, "later read by"), effect.by)
     if effect.overwritten_by:
         yield _by("later overwritten by", effect.overwritten_by)
     if effect.note:

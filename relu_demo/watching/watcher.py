@@ -20,13 +20,13 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from relu_demo.errors import words_of
 from relu_demo.sanitizer.frames import Stand, modules_running, operation_name
 from relu_demo.sanitizer.ledger import Ledger, Saved, Write
+from relu_demo.sanitizer.makers import Makers
 from relu_demo.sanitizer.observer import Here, Listener, Observer
 from relu_demo.sanitizer.place import Place
 from relu_demo.tensors.graph import graph
 from relu_demo.tensors.storage import is_gone, key_of, overlap, region_of, weak_ref
 from relu_demo.watching.hooks import Hooked, Hooks
 from relu_demo.watching.layers import Layers
-from relu_demo.watching.makers import Makers
 from relu_demo.watching.reads import Reads, Reread
 from relu_demo.watching.refusals import HOOK, Refusal, refusal_in, runs_out_of_place
 from relu_demo.watching.words import overwritten_words

@@ -36,7 +36,7 @@ class Run:
     gradients: list[Tensor | None] = field(default_factory=list)
     overwrote_input: bool = False
     changed_input: bool = False
-    """Whether a value of an input is another one afterwards."""
+    """Whether such a call changed a value of it."""
     written: list[bool] = field(default_factory=list)
     """For each call, the switch as written."""
     nothing: list[bool] = field(default_factory=list)
@@ -160,7 +160,7 @@ def _run(
     make: Make, in_place: Callable[[int, bool], bool], count: bool = False, on_copy: bool = False, uses: bool = False
 ) -> Run:
     network, inputs = make()
-    leaves, given = [*network.parameters(), *inputs], [tensor.detach().clone() for tensor in inputs]
+    leaves = [*network.parameters(), *inputs]
     run = Run()
     stale = [0]
 
@@ -197,7 +197,6 @@ def _run(
                 torch.stack(parts).sum().backward()  # type: ignore[no-untyped-call]
             except Exception as error:
                 run.backward = str(error)
-    run.changed_input = any(not _same(now.detach(), was) for now, was in zip(inputs, given, strict=True))
     run.gradients = [p.grad if p.is_leaf else None for p in leaves]
     run.stale = stale[0]
     return run
@@ -229,8 +228,12 @@ def _patched(run: Run, in_place: Callable[[int, bool], bool], inputs: list[Tenso
                 else:
                     given["input"] = _copied(given["input"])
                 return original(**given)
-            if given["inplace"] and not run.nothing[-1]:
-                run.overwrote_input = run.overwrote_input or _reaches(given["input"], inputs)
+            if given["inplace"] and not run.nothing[-1] and _reaches(given["input"], inputs):
+                run.overwrote_input = True
+                before = given["input"].detach().clone()
+                result = original(**given)
+                run.changed_input |= not _same(given["input"].detach(), before)
+                return result
             return original(**given)
 
         return call
@@ -269,8 +272,13 @@ def _adding(
         means = k in always or (watching is not None and x.untyped_storage().data_ptr() in own)
         run.used |= set() if x.numel() else {k}
         if means or (in_place(k, True) and not on_copy):
-            run.overwrote_input = run.overwrote_input or (not means and x.numel() > 0 and _reaches(x, inputs))
-            return function(x, y)
+            if means or not x.numel() or not _reaches(x, inputs):
+                return function(x, y)
+            run.overwrote_input = True
+            before = x.detach().clone()
+            result = function(x, y)
+            run.changed_input |= not _same(x.detach(), before)
+            return result
         result = function(_copied(x), y)
         if watching is not None:
             watching.results.append((k, result))
