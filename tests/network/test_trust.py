@@ -1,0 +1,211 @@
+"""A check leaves no trace, misses nothing unseen and does not crash: small networks on which it was once wrong."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from support.nets import Net, kinds, line_of, only
+from torch import Tensor, nn
+from torch.overrides import handle_torch_function, has_torch_function
+
+from relu_demo.api import check
+from relu_demo.errors import NetworkError
+
+X = torch.linspace(-2, 2, 32).reshape(4, 8)
+
+
+def linear(run: Any, **parts: nn.Module) -> Any:
+    torch.manual_seed(0)
+    return Net(run, a=nn.Linear(8, 8), **parts)
+
+
+def test_a_parameter_that_only_some_passes_write_to_keeps_its_values() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        y = net.a(x)
+        h = F.relu(y, inplace=True)
+        if float(y.detach().min()) >= 0:  # only where the call is in place
+            net.scale.mul_(0.5)
+        return h * net.scale + y
+
+    network = linear(forward)
+    network.scale = nn.Parameter(torch.ones(8), requires_grad=False)
+    assert "changes-result" in kinds(only(check(network, X)))
+    assert torch.equal(network.scale, torch.ones(8))
+
+
+def test_what_a_hook_writes_in_backward_is_put_back() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.act(net.a(x))
+        h.register_hook(lambda gradient: net.norm.add_(gradient.norm()) and None)
+        return net.b(h)
+
+    network = linear(forward, b=nn.Linear(8, 8), act=nn.ReLU(True))
+    network.norm = torch.zeros(1)
+    assert check(network, X).ok
+    assert float(network.norm) == 0
+
+
+def test_what_a_train_of_the_networks_own_does_is_put_back() -> None:
+    class Merging(nn.Module):
+        """Adds a low rank to its weight in evaluation, as adapters do, and has a module in a plain list."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight, self.low = nn.Parameter(torch.ones(8, 8)), nn.Parameter(torch.ones(8, 8))
+            self.merged, self.hidden, self.act = False, [nn.BatchNorm1d(8)], nn.ReLU(True)
+
+        def train(self, mode: bool = True) -> Any:
+            super().train(mode)
+            self.hidden[0].train(mode)
+            if mode == self.merged:
+                self.weight.data += -self.low.data if mode else self.low.data
+                self.merged = not mode
+            return self
+
+        def forward(self, x: Tensor) -> Any:
+            weight = self.weight if self.merged else self.weight + self.low
+            return self.act(self.hidden[0](x @ weight))
+
+    network = Merging()
+    assert check(network, X, train=False).ok
+    assert torch.equal(network.weight, torch.ones(8, 8))
+    assert (network.merged, network.training, network.hidden[0].training) == (False, True, True)
+
+
+def test_a_small_gradient_beside_large_ones_counts() -> None:
+    class Squared(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            ctx.x = x  # no saved tensor: PyTorch checks no version
+            return x * x
+
+        @staticmethod
+        def backward(ctx: Any, gradient: Tensor) -> Tensor:
+            return 2 * ctx.x * gradient
+
+    def forward(net: Any, x: Tensor) -> Any:
+        y = net.a(x)
+        z: Any = Squared.apply(y)  # type: ignore[no-untyped-call]
+        F.leaky_relu(y.data, 0.2, inplace=True)
+        return z * 1e-6, net.large(x) * 100
+
+    assert kinds(only(check(linear(forward, large=nn.Linear(8, 8)), X))) == ["changes-result"]
+
+
+def test_an_input_that_keeps_its_values_is_a_doubt_and_no_settled_fault() -> None:
+    network = linear(lambda net, x: net.a(F.relu(x, inplace=True)))
+    (effect,) = only(check(network, X.abs())).effects
+    assert (effect.kind, effect.settled) == ("overwrites-input", False)
+    (effect,) = only(check(network, X)).effects
+    assert (effect.kind, effect.settled) == ("overwrites-input", True)
+
+
+def test_calls_in_another_thread_are_named() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        y = net.a(x)
+        with ThreadPoolExecutor(1) as threads:
+            return threads.submit(lambda: F.leaky_relu(y, 0.2, inplace=True)).result() + y
+
+    report = check(linear(forward), X)
+    assert not report.ok
+    (unseen,) = report.unseen
+    assert "another thread" in unseen.why
+
+
+def overridable(x: Tensor) -> Any:
+    if has_torch_function((x,)):
+        return handle_torch_function(overridable, (x,), x)
+    return F.leaky_relu(x, 0.2, inplace=True)
+
+
+def test_calls_inside_a_function_that_handles_torch_function_are_named() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        y = net.a(x)
+        return overridable(y) + y
+
+    report = check(linear(forward), X)
+    assert not report.ok
+    (unseen,) = report.unseen
+    assert unseen.type == "overridable"
+
+
+def test_a_backward_inside_of_the_forward_names_who_saved() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        x = x.clone().requires_grad_()
+        y = torch.sigmoid(net.a(x))  # saves what it makes
+        h = F.threshold(y, 0.5, 0.0, inplace=True)
+        (gradient,) = torch.autograd.grad(h.sum(), x, create_graph=True)
+        return h.sum() + gradient.pow(2).sum()
+
+    (effect,) = only(check(linear(forward), X)).effects
+    assert effect.kind == "refused"
+    assert [place.line for place in effect.by] == [line_of("# saves what it makes")]
+
+
+def test_a_network_that_runs_only_in_place_is_told_so() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        y = net.a(x)
+        F.relu(y, inplace=True)
+        assert bool((y >= 0).all()), "negative"
+        return y
+
+    network = linear(forward)
+    network(X)
+    with pytest.raises(NetworkError, match=r"runs as written, but with everything out of place .* relies on the over"):
+        check(network, X)
+
+
+@pytest.mark.parametrize("written", ["for row in y:\n        row.mul_(2)", "z = y[0].expand(3, 8)\n    z[0] = 1"])
+def test_a_write_that_is_refused_is_an_answer(written: str, tmp_path: Any) -> None:
+    path = tmp_path / "refused.py"
+    path.write_text(f"def forward(net, x):\n    y = net.a(x)\n    {written}\n    return y\n")
+    names: dict[str, Any] = {}
+    exec(compile(path.read_text(), str(path), "exec"), names)
+    report = check(linear(names["forward"]), X)
+    (write,) = report.writes
+    assert (write.effect, write.place.line) == ("refused", 4)
+    assert [place.line for place in write.saved_by] == [3]
+    assert not report.ok
+    assert "PyTorch raises in the forward" in str(report)
+    assert "made so by" in str(report)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [lambda t: t.to_sparse_csr(), lambda t: t.to_mkldnn(), lambda t: t.to(torch.float8_e4m3fn)],
+    ids=["rows", "mkldnn", "float8"],
+)
+def test_results_of_every_layout_are_compared(last: Any) -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        y = net.a(x)
+        h = F.leaky_relu(y, 0.2, inplace=True)
+        return h + y, last((h + y).detach())
+
+    try:
+        last(torch.ones(2, 2))
+    except (RuntimeError, AttributeError) as error:
+        pytest.skip(f"this PyTorch has none: {error}")
+    assert kinds(only(check(linear(forward), X))) == ["changes-result"]
+
+
+def test_a_forward_may_call_its_argument_model_and_hold_deep_lists() -> None:
+    deep: list[Any] = []
+    for _ in range(2000):
+        deep = [deep]
+    network = Net(lambda net, x, tree=None, model=None: net.act(net.a(x)), a=nn.Linear(8, 8), act=nn.ReLU(True))
+    assert check(network, X, tree=deep, model=1).ok
+
+
+def test_a_vocabulary_costs_no_time_to_speak_of() -> None:
+    network = linear(lambda net, x: net.act(net.a(x)), act=nn.ReLU(True))
+    check(network, X)
+    network.words = {f"w{i}": i for i in range(100_000)}
+    network.order = [(i, f"w{i}") for i in range(100_000)]
+    start = time.perf_counter()
+    assert check(network, X).ok
+    assert time.perf_counter() - start < 5  # it took ten times as long where each entry was entered
