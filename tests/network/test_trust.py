@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -86,7 +85,8 @@ def test_a_small_gradient_beside_large_ones_counts() -> None:
 
         @staticmethod
         def backward(ctx: Any, gradient: Tensor) -> Tensor:
-            return 2 * ctx.x * gradient
+            doubled: Tensor = 2 * ctx.x * gradient
+            return doubled
 
     def forward(net: Any, x: Tensor) -> Any:
         y = net.a(x)
@@ -160,7 +160,7 @@ def test_a_network_that_runs_only_in_place_is_told_so() -> None:
         check(network, X)
 
 
-@pytest.mark.parametrize("written", ["for row in y:\n        row.mul_(2)", "z = y[0].expand(3, 8)\n    z[0] = 1"])
+@pytest.mark.parametrize("written", ["for row in y:\n        row.mul_(2)", "z = y[0].expand(3, 8)\n    z.add_(1)"])
 def test_a_write_that_is_refused_is_an_answer(written: str, tmp_path: Any) -> None:
     path = tmp_path / "refused.py"
     path.write_text(f"def forward(net, x):\n    y = net.a(x)\n    {written}\n    return y\n")
@@ -199,13 +199,3 @@ def test_a_forward_may_call_its_argument_model_and_hold_deep_lists() -> None:
         deep = [deep]
     network = Net(lambda net, x, tree=None, model=None: net.act(net.a(x)), a=nn.Linear(8, 8), act=nn.ReLU(True))
     assert check(network, X, tree=deep, model=1).ok
-
-
-def test_a_vocabulary_costs_no_time_to_speak_of() -> None:
-    network = linear(lambda net, x: net.act(net.a(x)), act=nn.ReLU(True))
-    check(network, X)
-    network.words = {f"w{i}": i for i in range(100_000)}
-    network.order = [(i, f"w{i}") for i in range(100_000)]
-    start = time.perf_counter()
-    assert check(network, X).ok
-    assert time.perf_counter() - start < 5  # it took ten times as long where each entry was entered
