@@ -214,6 +214,7 @@ class Runs:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
+            self.meant |= suspects.meant
             self.refused, self.refused_words = suspects.refused_write(error), first_line(error)
             if self._runs_unwatched():
                 words = f"it runs, but not under watch: {shorten(first_line(error), 160)}"
