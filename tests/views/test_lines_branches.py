@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from support.commands import Demo
+from support.tiers import slow_but
 
 WIDTHS = (60, 79, 80, 99, 100, 120)
 LIMITS = {"--branches": 80, "--memory": 60}
@@ -29,14 +30,14 @@ def lines(demo: Demo, monkeypatch: pytest.MonkeyPatch, scenario: str) -> dict[in
     return found
 
 
-@pytest.mark.parametrize("scenario", LIMITS)
+@pytest.mark.parametrize("scenario", slow_but(1, LIMITS))
 def test_the_screen_is_short_and_fits_at_every_width(lines: dict[int, list[str]], scenario: str) -> None:
     for columns, screen in lines.items():
         assert len(screen) <= (LIMITS if columns >= 79 else STACKED)[scenario], columns
         assert max(map(len, screen)) <= columns
 
 
-@pytest.mark.parametrize("scenario", LIMITS)
+@pytest.mark.parametrize("scenario", slow_but(1, LIMITS))
 def test_a_column_less_costs_hardly_a_line(lines: dict[int, list[str]], scenario: str) -> None:
     for narrow, wide in ((79, 80), (99, 100)):
         assert len(lines[narrow]) - len(lines[wide]) in (0, 1, 2)

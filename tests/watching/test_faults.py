@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from support.tiers import slow_but
 
 import relu_demo
 from relu_demo.watching.report import OVERWRITTEN, REFUSED, WatchReport
@@ -72,7 +73,7 @@ def test_in_the_cured_program_nothing_is_found(path: Path) -> None:
     assert error is None
 
 
-@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", slow_but(8, CASES), ids=lambda path: path.stem)
 def test_the_error_begins_with_the_words_that_pytorch_itself_says(path: Path) -> None:
     words = ""
     try:
@@ -89,7 +90,7 @@ def test_the_error_begins_with_the_words_that_pytorch_itself_says(path: Path) ->
         assert error is None
 
 
-@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", slow_but(8, CASES), ids=lambda path: path.stem)
 def test_a_cure_is_called_tried_only_where_a_backward_or_the_write_itself_was_run_with_it(path: Path) -> None:
     report, _ = watched(path, fixed=False)
     for finding in report.findings:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from support.loops import LOOPS
+from support.tiers import slow_but
 from torch import Tensor
 
 import relu_demo
@@ -15,7 +16,7 @@ import relu_demo
 pytestmark = pytest.mark.skipif(not hasattr(torch._C, "_current_graph_task_id"), reason="watching takes PyTorch 2.1")
 
 
-@pytest.mark.parametrize("train", LOOPS, ids=[train.__name__ for train in LOOPS])
+@pytest.mark.parametrize("train", slow_but(10, LOOPS), ids=[train.__name__ for train in LOOPS])
 def test_nothing_is_found_and_the_numbers_are_the_same(train: Callable[[], Tensor]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.tiers import slow_but
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, TensorDataset
@@ -247,7 +248,7 @@ def test_pytorchs_words_are_the_same_for_each_dtype(dtype: torch.dtype) -> None:
     assert error.value.findings[0].words == str(plainly.value)
 
 
-@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("name", slow_but(11, STEPS))
 def test_without_the_fault_nothing_is_found_and_the_numbers_are_the_same_bit_for_bit(name: str) -> None:
     with without_warnings():
         plainly = STEPS[name](False)
