@@ -29,6 +29,8 @@ from relu_demo.network.state.snapshot import Snapshot
 from relu_demo.network.suspects import Candidate
 from relu_demo.network.unseen import unseen
 from relu_demo.network.verdicts import Verdicts, suspicions
+from relu_demo.sanitizer.place import Place
+from relu_demo.watching.cures import Case, cure_of
 
 _AGAIN = "it runs again in backward (torch.utils.checkpoint), where the check cannot put it out of place"
 
@@ -73,7 +75,7 @@ def examine(
             device=_device(model, (args, kwargs)),
             calls=calls,
             off=off,
-            writes=writes,
+            writes=tuple(_with_cure(write) for write in writes),
             as_written=replace(whole, conflicts=conflicts),
             advice=advice,
             unseen=(*unseen(model, candidates, runs.watched.missed), *verdicts.unsteady()),
@@ -93,7 +95,7 @@ def _refused(model: nn.Module, runs: Runs, arguments: Any) -> CheckReport:
         device=_device(model, arguments),
         calls=(),
         off=(),
-        writes=(runs.refused,),
+        writes=(_with_cure(runs.refused),),
         as_written=AsWritten(None, False, runs.refused_words, None, None, None),
         advice=Advice((), (), False),
         unseen=(),
@@ -101,6 +103,12 @@ def _refused(model: nn.Module, runs: Runs, arguments: Any) -> CheckReport:
         backwards=runs.backwards,
         torch_version=torch.__version__,
     )
+
+
+def _with_cure(write: Write) -> Write:
+    saver = write.saved_by[0] if write.saved_by else write.place
+    case = Case(saver, write.place, Place("backward", ""), None, is_state=False, earlier_step=False, silent=False)
+    return replace(write, cure=cure_of(case))
 
 
 def _refuse_what_cannot_run(model: object) -> None:

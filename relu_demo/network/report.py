@@ -77,6 +77,8 @@ class Write:
     saved_by: tuple[Place, ...]
     effect: str = BREAKS_BACKWARD
     """`breaks-backward`, `overwrites-input` or `refused`; of a refused one `saved_by` is the line that made it so."""
+    cure: str = ""
+    """What to write instead."""
 
 
 @dataclass(frozen=True)

@@ -212,7 +212,7 @@ def _advice(report: CheckReport) -> Iterator[Text]:
     advice = report.advice
     rows = {call.index: call for call in (*report.calls, *report.off)}
     for write in report.writes:
-        yield Text(f"Write to a copy, a clone() made before: {_place(write.place)}")
+        yield Text(f"{_place(write.place)}: {write.cure}")
     off, on = ([rows[index] for index in indices] for indices in (advice.turn_off, advice.turn_on))
     shared = _shared(off)
     dropped = [call for call in off if not call.result_used and call.readers]
