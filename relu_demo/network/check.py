@@ -15,6 +15,7 @@ from relu_demo.errors import BadInput, NetworkError, with_article
 from relu_demo.network.advice import advise
 from relu_demo.network.report import (
     BREAKS_BACKWARD,
+    CHANGES_RESULT,
     OVERWRITES_INPUT,
     Advice,
     AsWritten,
@@ -22,6 +23,7 @@ from relu_demo.network.report import (
     CheckReport,
     Effect,
     Write,
+    unique,
 )
 from relu_demo.network.runs import Runs
 from relu_demo.network.state.contents import tensors
@@ -65,6 +67,7 @@ def examine(
         whole, calls = _blame_checkpoints(verdicts.as_written(), calls, candidates)
         lines = {(place.file, place.line): place for place in reversed(runs.watched.over_input)}
         writes = tuple(Write(place, (), OVERWRITES_INPUT) for place in reversed(lines.values()))
+        writes += tuple(Write(at, unique(by), CHANGES_RESULT) for at, by in runs.watched.past_autograd.items())
         if whole.out_of_place_backward is False:
             writes += verdicts.other_writes()
         advice, conflicts = advise(verdicts, calls, off)

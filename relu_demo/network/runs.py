@@ -44,6 +44,8 @@ class Watched:
     """The calls that can be in place, in order."""
     over_input: tuple[Place, ...]
     """Where other writes reach an input of the network."""
+    past_autograd: dict[Place, list[Place]]
+    """Other writes over a saved tensor whose version they do not count, each with who saved it."""
     conflicts: list[Conflict]
     """Each stale tensor that backward unpacked, with each write that made it so, in the order of the writes."""
     result: Leaves
@@ -185,7 +187,8 @@ class Runs:
             del result
             mark_held(held)
             over_input = tuple(suspects.over_input)
-            return Watched(suspects.candidates, over_input, _conflicts(suspects.ledger.stale), values, missed)
+            conflicts = _conflicts(suspects.ledger.stale)
+            return Watched(suspects.candidates, over_input, suspects.past_autograd, conflicts, values, missed)
         finally:
             self.snapshot.restore()
 

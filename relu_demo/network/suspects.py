@@ -120,6 +120,8 @@ class Suspects(Listener):
         """The calls, by index, that are meant to be in place: writes to what the network holds (`self.steps += 1`)."""
         self.over_input: dict[Place, None] = {}
         """Where other writes reach an input of the network, in order."""
+        self.past_autograd: dict[Place, list[Place]] = {}
+        """Other writes over a saved tensor whose version they do not count (`.data`), with who saved it."""
         self.missed: dict[Unseen, None] = {}
         """What ran where no mode reaches, in order."""
         self.makers = Makers()
@@ -246,6 +248,9 @@ class Suspects(Listener):
     def finish(self, result: Any) -> None:
         """After the forward: note what is returned, what the network keeps, and what autograd still has saved."""
         network = self._network
+        for saved, write in self.ledger.past_autograd():
+            if write.call is None:
+                self.past_autograd.setdefault(write.place, []).append(saved.place)
         for tensor in tensors(result):
             self._read_later(tensor, "return")
         for name, tensor in attribute_tensors(network).items():

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -151,6 +151,18 @@ class Ledger:
         """Return each write to the storage of a saved tensor since it was saved, whatever its region."""
         writes = () if saved.page is None else saved.page.writes
         return tuple(write for write in writes if write.number > saved.number)
+
+    def past_autograd(self) -> Iterator[tuple[Saved, Write]]:
+        """Yield each saved tensor that is alive and whose elements were written to without a count of its version."""
+        for page in list(self._pages.values()):
+            for ref in page.living():
+                saved = ref()
+                if saved is None or saved.tensor is None or saved.is_stale:
+                    continue
+                region = region_of(saved.tensor)
+                for write in self.writes_since(saved):
+                    if overlap(write.region, region):
+                        yield saved, write
 
     def saved_of(self, tensor: Tensor) -> list[weakref.ref[Saved]]:
         """Return what is saved of the tensor's storage, and alive."""

@@ -144,7 +144,10 @@ def _row(calls: Sequence[Call]) -> Row:
 
 def _write(write: Write) -> Row:
     how = "made so by" if write.effect == "refused" else "already saved by"
-    lines = [MEANS[write.effect], *([_by(how, write.saved_by)] if write.saved_by else [])]
+    means = (
+        MEANS[write.effect] if write.effect != "changes-result" else "the gradients are wrong, and nothing is raised"
+    )
+    lines = [means, *([_by(how, write.saved_by)] if write.saved_by else [])]
     return Row(FAULT, _titled(write.place, lines), 0, 1)
 
 

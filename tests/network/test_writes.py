@@ -155,3 +155,18 @@ def test_a_loss_that_the_forward_leaves_in_an_attribute_is_gone_backward_from() 
     report, found = one(Kept())
     assert "breaks-backward" in found
     assert not report.ok
+
+
+def test_a_write_past_autograd_is_listed_with_who_saved() -> None:
+    class Masked(Used):
+        def forward(self, x: Tensor) -> Any:
+            y = self.fc(x).sigmoid()
+            y.data.mul_(2)
+            return y
+
+    report = check(Masked(), torch.randn(2, 4))
+    (write,) = report.writes
+    assert (write.effect, write.place.operation, write.saved_by[0].operation) == ("changes-result", "mul_", "sigmoid")
+    assert not report.ok
+    assert "the gradients are wrong, and nothing is raised" in str(report)
+    assert write.cure
