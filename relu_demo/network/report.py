@@ -76,7 +76,11 @@ class Write:
     place: Place
     saved_by: tuple[Place, ...]
     effect: str = BREAKS_BACKWARD
-    """`breaks-backward`, `overwrites-input`, `changes-result` (of the gradients: PyTorch says nothing) or `refused`; of a refused one `saved_by` is the line that made it so."""
+    """
+    `breaks-backward`, `overwrites-input`, `refused`, or `changes-result`: of the gradients, and PyTorch says nothing.
+
+    Of a refused write `saved_by` is the line that made it so.
+    """
     cure: str = ""
     """What to write instead."""
 
