@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from relu_demo.claims.report import counted
-from relu_demo.network.report import OVERWRITTEN, Call, CheckReport, Effect, Write
+from relu_demo.network.report import CHANGES_RESULT, OVERWRITTEN, Call, CheckReport, Effect, Write
 from relu_demo.sanitizer.place import Place
 from relu_demo.views.parts import NARROW, header, section
 from relu_demo.views.quiet import checked, line, named
@@ -144,9 +144,7 @@ def _row(calls: Sequence[Call]) -> Row:
 
 def _write(write: Write) -> Row:
     how = "made so by" if write.effect == "refused" else "already saved by"
-    means = (
-        MEANS[write.effect] if write.effect != "changes-result" else "the gradients are wrong, and nothing is raised"
-    )
+    means = "the gradients are wrong, and nothing is raised" if write.effect == CHANGES_RESULT else MEANS[write.effect]
     lines = [means, *([_by(how, write.saved_by)] if write.saved_by else [])]
     return Row(FAULT, _titled(write.place, lines), 0, 1)
 
