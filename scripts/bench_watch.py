@@ -103,8 +103,10 @@ def growth(step: Step, steps: int) -> int:
     with watch():
         for _ in range(steps // 2):
             step()
-        gc.collect()
         tracemalloc.start()
+        for _ in range(50):  # what lives from step to step is made anew, and counted from now on
+            step()
+        gc.collect()
         before = tracemalloc.get_traced_memory()[0]
         for _ in range(steps // 2):
             step()

@@ -20,6 +20,8 @@ _OURS = str(Path(__file__).parents[1]) + os.sep
 _STANDARD = tuple(os.path.abspath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib"))
 _INSTALLED = {"site-packages", "dist-packages"}
 _CHECKPOINT = os.path.join(_TORCH, "utils", "checkpoint.py")
+# PyTorch 1.13 calls a mode from there.
+_OVERRIDES = os.path.join(_TORCH, "overrides.py")
 _CALL = nn.Module._call_impl.__code__
 # Before PyTorch 2.0 `apply` is not Python, and has no frame.
 _OPTIMIZER = os.path.join(_TORCH, "optim", "optimizer.py")
@@ -159,7 +161,7 @@ def _note_for(code: CodeType) -> Note | None:
 def calling_frame() -> FrameType | None:
     """Return the frame that called the running function of torch; None if that is not the user's code."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_OURS):
+    while frame is not None and frame.f_code.co_filename.startswith((_OURS, _OVERRIDES)):
         frame = frame.f_back
     return frame if frame is not None and is_users(frame.f_code.co_filename) else None
 
