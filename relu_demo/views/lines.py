@@ -49,9 +49,10 @@ def beside(*pieces: Text) -> Table:
 
 
 def folded(steps: Sequence[Step]) -> Text:
-    """Return lines without comments; those of one step of which one is longer than LONG are one line of words."""
+    """Return lines without comments and imports; those of one step with one longer than LONG are one line of words."""
     pieces = []
-    for words, group in groupby(steps, lambda step: step.line.step):
+    made = [step for step in steps if not step.line.source.startswith("import ")]
+    for words, group in groupby(made, lambda step: step.line.step):
         same = list(group)
         long = any(len(step.line.source) > LONG for step in same)
         pieces.append(Text(f"... {len(same)} lines: {words}", style="dim") if long else code(same, comments=False))

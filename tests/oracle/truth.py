@@ -114,8 +114,8 @@ class Uses(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """The calls whose result shares memory with a tensor in the value are used."""
         for tensor in _flat(value):
             if isinstance(tensor, Tensor):
-                address = tensor.untyped_storage().data_ptr()
-                self.run.used |= {k for k, r in self.results if r.untyped_storage().data_ptr() == address}
+                address = _address(tensor)
+                self.run.used |= {k for k, r in self.results if _address(r) == address}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.note([*args, *(kwargs or {}).values()])
@@ -259,7 +259,7 @@ def _adding(
 ) -> Iterator[None]:
     """Inside the block each `x += y` and each `x.sub_(y)` is a call, too."""
     held = [*network.parameters(), *network.buffers(), *_flat(getattr(network, "last", None))]
-    own = {t.untyped_storage().data_ptr() for t in held if isinstance(t, Tensor) and t.numel()}
+    own = {_address(t) for t in held if isinstance(t, Tensor) and t.numel()}
 
     subtract = Tensor.sub_
 
@@ -269,7 +269,7 @@ def _adding(
         run.rebinds.append(True)
         run.nothing.append(x.numel() == 0)
         # What is meant is settled once, with everything out of place.
-        means = k in always or (watching is not None and x.untyped_storage().data_ptr() in own)
+        means = k in always or (watching is not None and _address(x) in own)
         run.used |= set() if x.numel() else {k}
         if means or (in_place(k, True) and not on_copy):
             if means or not x.numel() or not _reaches(x, inputs):
@@ -305,6 +305,12 @@ def _copied(tensor: Tensor) -> Tensor:
 def _reaches(written: Tensor, inputs: list[Tensor]) -> bool:
     mine = _bytes(written)
     return any(mine & _bytes(tensor) for tensor in inputs)
+
+
+def _address(tensor: Tensor) -> int:
+    # Before PyTorch 2.0 there is no untyped_storage.
+    storage = tensor.untyped_storage() if hasattr(tensor, "untyped_storage") else tensor.storage()
+    return int(storage.data_ptr())
 
 
 def _bytes(tensor: Tensor) -> set[int]:
