@@ -309,7 +309,7 @@ def _reaches(written: Tensor, inputs: list[Tensor]) -> bool:
 
 def _address(tensor: Tensor) -> int:
     # Before PyTorch 2.0 there is no untyped_storage.
-    storage = tensor.untyped_storage() if hasattr(tensor, "untyped_storage") else tensor.storage()
+    storage = tensor.untyped_storage() if hasattr(tensor, "untyped_storage") else tensor.storage()  # type: ignore[no-untyped-call]
     return int(storage.data_ptr())
 
 
