@@ -59,7 +59,7 @@ class CheckScreen:
             style="dim",
         )
         if rows or folded:
-            yield from section(f"{_kind(report)}, each tested alone, with the others {_off(report)}")
+            yield from section(f"{_kind(report)}, each tested alone, {_others(report)}")
             if rows:
                 yield _table(rows, options.max_width)
             if folded:
@@ -73,7 +73,7 @@ class CheckScreen:
         if report.unseen:
             unseen = (Text(f"{u.module or 'the network'} ({u.type}): {u.why}") for u in report.unseen)
             yield from section("Not seen from inside, so not called safe", *unseen)
-        base = "every inplace= off" if _off(report) == "off" else "everything out of place"
+        base = "everything out of place" if _rebinds(report) else "every inplace= off"
         yield from section(f"As written, against the same with {base}", *_whole(report, base))
         said = checked(report)
         yield from ("", Text(f"{said[:1].upper()}{said[1:]}.", style=SAFE[1] if report.ok else "bold red"))
@@ -83,11 +83,15 @@ def _kind(report: CheckReport) -> str:
     rebinding = sum(call.cure is not None for call in report.calls)
     if not rebinding:
         return "Calls with inplace=True"
-    return "Writes in place whose result is used" if rebinding == len(report.calls) else "Calls in place"
+    return "Writes whose result is used" if rebinding == len(report.calls) else "Calls in place"
 
 
-def _off(report: CheckReport) -> str:
-    return "out of place" if any(call.cure is not None for call in report.calls) else "off"
+def _others(report: CheckReport) -> str:
+    return "the others out of place" if _rebinds(report) else "with the others off"
+
+
+def _rebinds(report: CheckReport) -> bool:
+    return any(call.cure is not None for call in report.calls)
 
 
 def _mode(report: CheckReport) -> str:
