@@ -25,7 +25,7 @@ Exit codes
   0    every claim holds, or this input cannot show it; --check found no fault
   1    a claim does not hold with this PyTorch; --check found a fault
   2    wrong usage or input, or the output cannot be written
-    3    --check found no fault, and could not watch all
+  3    --check found no fault, and could not watch all
   130  you pressed Ctrl-C
   --watch: the program's own exit code, but 1 where a fault was found
 

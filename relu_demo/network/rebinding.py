@@ -8,12 +8,10 @@ from typing import Any
 from torch import Tensor
 
 from relu_demo.sanitizer.frames import calling_frame
-from relu_demo.sanitizer.source import AUGMENTED, SIGNS, called, expression_at, statement_at, text_of
+from relu_demo.sanitizer.source import AUGMENTED, MEANT, SIGNS, called, expression_at, statement_at, text_of
 
-_MEANT = {"copy_", "fill_", "zero_", "set_", "resize_", "resize_as_", "requires_grad_", "detach_", "share_memory_"}
-_DRAWN = {"normal_", "uniform_", "random_", "bernoulli_", "exponential_", "geometric_", "cauchy_", "log_normal_"}
 _SHAPED = {"t_", "squeeze_", "unsqueeze_", "transpose_", "swapaxes_", "swapdims_", "as_strided_", "rename_"}
-_NEVER = _MEANT | _DRAWN | _SHAPED
+_NEVER = MEANT | _SHAPED
 """Nobody uses the old values after these, or they write no values."""
 
 

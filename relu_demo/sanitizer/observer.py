@@ -233,18 +233,23 @@ def _exposes(function: Any) -> bool:
     return getattr(function, "__name__", "") in _EXPOSING
 
 
-class _Elsewhere(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees that operators run in another thread."""
+class _Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """A mode that an observer looks through."""
 
     supports_higher_order_operators = True
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
+        # Else the first operator imports all of torch._dynamo: a second, and 70 MB.
         return False
 
     def __init__(self, observer: Observer) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._observer = observer
+
+
+class _Elsewhere(_Dispatch):  # type: ignore[no-untyped-call]
+    """Sees that operators run in another thread."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -278,19 +283,8 @@ class _Functions(TorchFunctionMode):
             observer.here = outer
 
 
-class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Operators(_Dispatch):  # type: ignore[no-untyped-call]
     """Sees every operator that reaches a kernel."""
-
-    supports_higher_order_operators = True
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        # Else the first operator imports all of torch._dynamo: a second, and 70 MB.
-        return False
-
-    def __init__(self, observer: Observer) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._observer = observer
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

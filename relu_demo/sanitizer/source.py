@@ -32,6 +32,13 @@ AUGMENTED: Mapping[type[ast.operator], tuple[str, ...]] = {
 }
 """The functions of torch, without underscores, that `x += y` and its like become."""
 
+MEANT = {
+    "copy_", "fill_", "zero_", "set_", "resize_", "resize_as_", "requires_grad_", "detach_", "share_memory_",
+    "__setitem__", "normal_", "uniform_", "random_", "bernoulli_", "exponential_", "geometric_", "cauchy_",
+    "log_normal_",
+}  # fmt: skip
+"""Functions that nobody calls but to change a tensor, whose old values they do not use."""
+
 WIDEST = 60
 """Characters of an expression that are quoted; a longer one is cut in the middle."""
 

@@ -27,11 +27,6 @@ MEANS = {
     "overwrites-input": "a tensor that the caller passed in is overwritten",
     "refused": "PyTorch raises in the forward",
 }
-AUGMENTED = {
-    "__iadd__": "+=", "__isub__": "-=", "__imul__": "*=", "__itruediv__": "/=", "__ifloordiv__": "//=",
-    "__imod__": "%=", "__ipow__": "**=", "__iand__": "&=", "__ior__": "|=", "__ixor__": "^=", "__setitem__": "x[...] =",
-}  # fmt: skip
-"""How the user writes what PyTorch names so."""
 WORDS = 300
 """Characters of PyTorch's own message that are shown."""
 PLACES = 8
@@ -285,7 +280,7 @@ def _by(how: str, places: Sequence[Place]) -> str:
 
 
 def _place(place: Place) -> str:
-    operation = AUGMENTED.get(place.operation, place.operation)
+    operation = "x[...] =" if place.operation == "__setitem__" else place.operation
     text = f"{operation} in {place.module}" if place.module else operation
     return f"{text} ({place.file.removeprefix(os.getcwd() + os.sep)}:{place.line})" if place.file else text
 

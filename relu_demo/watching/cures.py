@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.source import AUGMENTED, SIGNS, calls_in, root, statement_at, statements_at, text_of
 from relu_demo.watching.names import loop_around, operation, target_of, went_backward
+from relu_demo.watching.report import GIVING
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def not_watched(case: Case) -> str | None:
 def given_to_numpy(case: Case) -> str | None:
     """NumPy has the memory, and wrote to it."""
     assert case.writer is not None
-    if case.writer.operation not in ("numpy", "__array__", "__dlpack__"):
+    if case.writer.operation not in GIVING:
         return None
     return "clone() it before numpy(): the array and the tensor are one memory"
 

@@ -22,7 +22,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from relu_demo.sanitizer.frames import user_frames
 from relu_demo.sanitizer.observer import Here
 from relu_demo.sanitizer.place import Place
-from relu_demo.sanitizer.source import expression_at, statement_at, statements_at
+from relu_demo.sanitizer.source import MEANT, expression_at, statement_at, statements_at
 from relu_demo.tensors.storage import Region, is_gone, key_of, overlap, region_of, weak_ref
 
 MOST = 64
@@ -30,11 +30,6 @@ MOST = 64
 
 LONGEST = 256
 """Items of a list that is looked through for a tensor."""
-
-MEANT = {"copy_", "fill_", "zero_", "set_", "resize_", "requires_grad_", "__setitem__", "detach_", "share_memory_"}
-"""Functions that nobody calls but to change a tensor; so are those that draw random numbers (`normal_`)."""
-
-DRAWN = {"normal_", "uniform_", "random_", "bernoulli_", "exponential_", "geometric_", "cauchy_", "log_normal_"}
 
 
 @dataclass(frozen=True)
@@ -86,7 +81,7 @@ class Reads:
     def wrote(self, tensor: Tensor, here: Here, place: Place) -> None:
         """Remember a write that is about to happen, if a variable will hold the tensor on."""
         function = getattr(here.function, "__name__", "")
-        if function in MEANT or function in DRAWN or here.stand.outputs is not None or here.stand.optimizer:
+        if function in MEANT or here.stand.outputs is not None or here.stand.optimizer:
             return
         held = dict(_holders(tensor))
         key = key_of(tensor)
@@ -135,7 +130,7 @@ def _holders(tensor: Tensor) -> Iterator[tuple[CodeType, tuple[Held, ...]]]:
             if value is tensor and not meant:
                 names.append(Held(name, weakref.ref(value), frame.f_lineno))
             elif isinstance(value, list) and tensor.grad_fn is not None and _keeps(value, tensor):
-                through = statement is not None and any(name in names_in(s) for s in _headers(frame))
+                through = statement is not None and any(name in _names_in(s) for s in _headers(frame))
                 if not through:
                     names.append(Held(name, weakref.ref(tensor), frame.f_lineno, in_list=True))
         if names:
@@ -167,7 +162,7 @@ def _headers(frame: FrameType) -> Iterator[ast.AST]:
     yield from (s.iter for s in around[:-1] if isinstance(s, (ast.For, ast.AsyncFor)))
 
 
-def names_in(node: ast.AST) -> set[str]:
+def _names_in(node: ast.AST) -> set[str]:
     """Return the variables that a statement or an expression names."""
     return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
 

@@ -9,6 +9,9 @@ from relu_demo.request import Watch
 OVERWRITTEN, REFUSED, SILENT = "overwritten", "refused", "silent"
 """The kinds of finding: PyTorch raises in a backward; it refuses a write at once; it says nothing of wrong numbers."""
 
+GIVING = ("numpy", "__array__", "__dlpack__")
+"""Methods of a tensor that give its memory to NumPy and its like; a write there is named by the line of this call."""
+
 
 @dataclass(frozen=True)
 class Site:

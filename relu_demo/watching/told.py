@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from relu_demo.watching.report import OVERWRITTEN, REFUSED, SILENT, Finding, Overwritten, Site, WatchReport
+from relu_demo.watching.report import GIVING, OVERWRITTEN, REFUSED, SILENT, Finding, Overwritten, Site, WatchReport
 
 FEW = 3
 """Writes that are told of one tensor; of the others their number."""
@@ -57,7 +57,7 @@ def lines_of(finding: Finding, others: Sequence[Finding] = ()) -> Iterator[Told]
         )
         if finding.kind == SILENT and not finding.why:
             did = f"wrote {name} past autograd: the version counter stayed at {finding.tensor.version}"
-            if write.site.operation in ("numpy", "__array__", "__dlpack__"):
+            if write.site.operation in GIVING:
                 did = f"gave the memory of {name} away, and it was written to there"
         yield Told("overwritten", _where(write.site), write.site.source, f"{_who(write.site)} {did}")
     if len(finding.overwritten_by) > FEW:

@@ -29,10 +29,8 @@ from relu_demo.watching.hooks import Hooked, Hooks
 from relu_demo.watching.layers import Layers
 from relu_demo.watching.reads import Reads, Reread
 from relu_demo.watching.refusals import HOOK, Refusal, refusal_in, runs_out_of_place
+from relu_demo.watching.report import GIVING
 from relu_demo.watching.words import overwritten_words
-
-GIVING = {"numpy", "__array__", "__dlpack__"}
-"""Methods of a tensor that give its memory to NumPy and its like."""
 
 MOST_COPIED = 2**28
 """Bytes of saved tensors that are copied before writes, at most; a fault beyond that is named and not tried."""

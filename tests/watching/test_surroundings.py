@@ -102,24 +102,17 @@ def module_hooks(fault: bool) -> object:
     return x.grad
 
 
-def behind_a_checkpoint(fault: bool) -> object:
-    x = leaf()
-    y = checkpoint(torch.sin, x, use_reentrant=False)
-    z = y.sigmoid()  # SAVES
-    if fault:
-        z.mul_(2)  # WRITES
-    z.sum().backward()
-    return x.grad
+def behind_a_checkpoint(reentrant: bool) -> Step:
+    def step(fault: bool) -> object:
+        x = leaf()
+        y = checkpoint(torch.sin, x, use_reentrant=reentrant)
+        z = y.sigmoid()  # SAVES
+        if fault:
+            z.mul_(2)  # WRITES
+        z.sum().backward()
+        return x.grad
 
-
-def behind_a_reentrant_checkpoint(fault: bool) -> object:
-    x = leaf()
-    y = checkpoint(torch.sin, x, use_reentrant=True)
-    z = y.sigmoid()  # SAVES
-    if fault:
-        z.mul_(2)  # WRITES
-    z.sum().backward()
-    return x.grad
+    return step
 
 
 def autocast(fault: bool) -> object:
@@ -177,9 +170,10 @@ STEPS: dict[str, Step] = {
     step.__name__: step
     for step in (
         plain, written_under_no_grad, gradient_asked_for, graph_retained, second_derivative, tensor_hook, module_hooks,
-        behind_a_checkpoint, behind_a_reentrant_checkpoint, autocast, loader_with_workers,
+        autocast, loader_with_workers,
     )
 }  # fmt: skip
+STEPS |= {"checkpoint": behind_a_checkpoint(False), "reentrant checkpoint": behind_a_checkpoint(True)}
 if hasattr(torch.amp, "GradScaler"):
     STEPS["scaled"] = scaled
 for optimizer in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop, torch.optim.Adagrad):
