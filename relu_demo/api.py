@@ -10,7 +10,7 @@ Importing this imports no torch: to read what there is costs nothing.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from operator import index
@@ -91,10 +91,11 @@ class Report(Shown, CheckReport):
     """The report of `check`."""
 
 
-def check(model: nn.Module, /, *inputs: Any, train: bool | None = None, **kwargs: Any) -> Report:
+def check(model: nn.Module | Callable[..., Any], /, *inputs: Any, train: bool | None = None, **kwargs: Any) -> Report:
     """Return which in-place calls of a network are safe, which are not, and why.
 
-    Run `model(*inputs, **kwargs)` under watch, settle each suspect by real runs, and leave no trace: the model, the
+    `model` is a network, or a function (a loss) with the networks and tensors that it uses. Run
+    `model(*inputs, **kwargs)` under watch, settle each suspect by real runs, and leave no trace: the model, the
     caller's tensors and the random generators are as before, bit for bit. Every pass sees the same random numbers.
 
     `inputs` and `kwargs` may hold any tensors, in containers too. On device meta a suspect stays a suspect where only
@@ -104,7 +105,7 @@ def check(model: nn.Module, /, *inputs: Any, train: bool | None = None, **kwargs
     of inference, and no backward is tried. The loss of the trial backward is a fixed weighting of every output that
     requires grad.
 
-    Raise BadInput if `model` is no module, has lazy parameters, or runs only unwatched. Raise NetworkError, with the
+    Raise BadInput if `model` is neither, has lazy parameters, or runs only unwatched. Raise NetworkError, with the
     network's own error as its cause, if the forward raises even with everything out of place.
 
     In-place semantics: https://pytorch.org/docs/stable/notes/autograd.html#in-place-operations-with-autograd

@@ -93,17 +93,44 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Check:
-    """Check the network that `target` names, `file.py:name` or `package.module:name`, with random inputs.
+class Input:
+    """One random input of a checked network: `2,16`, `2,16:0..999`, `ids=2,16:int32:0..999`, `8,3:0.0..1.0`.
 
-    There is one shape for each tensor that the network takes. `train` is its mode, None to leave it as built. The
-    screen lists `every_call`, or folds those that are safe into a count. Raise SetupError for a seed that PyTorch
-    does not take, and for a shape that no tensor can have.
+    `bounds` are the lowest and the highest number. Without a `dtype`, whole numbers as bounds mean int64, and anything
+    else means the dtype of the check. With a `name` it is a keyword argument. Raise SetupError for sizes that no tensor
+    can have, and for bounds that leave no number between them.
+    """
+
+    sizes: tuple[int, ...]
+    dtype: str = ""
+    bounds: tuple[float, float] | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        require_sizes(self.sizes)
+        if self.bounds is not None and not self.bounds[0] <= self.bounds[1]:
+            low, high = self.bounds
+            why = f"has no number from {low:g} to {high:g}; give the lowest first, for example 2,16:0..999"
+            raise SetupError("--shape", f"'{self}' {why}")
+
+    def __str__(self) -> str:
+        name = f"{self.name}=" if self.name else ""
+        between = "" if self.bounds is None else "{}..{}".format(*self.bounds)
+        return name + ":".join(filter(None, [sizes(self.sizes), self.dtype, between]))
+
+
+@dataclass(frozen=True)
+class Check:
+    """Check the network or function that `target` names with random inputs: one for each tensor that it takes.
+
+    `target` is `file.py:name` or `package.module:name`, with constants in brackets behind it where that is called.
+    `train` is its mode, None to leave it as built. The screen lists `every_call`, or folds those that are safe into a
+    count. Raise SetupError for a seed that PyTorch does not take.
     """
 
     scenario: ClassVar[str] = "check"
     target: str
-    shapes: tuple[tuple[int, ...], ...]
+    inputs: tuple[Input, ...]
     seed: int
     device: str = "cpu"
     dtype: str = "float32"
@@ -112,8 +139,6 @@ class Check:
 
     def __post_init__(self) -> None:
         require_seed(self.seed)
-        for shape in self.shapes:
-            require_sizes(shape)
 
 
 @dataclass(frozen=True)
@@ -132,7 +157,7 @@ WORDS: Mapping[str, Callable[[Any], Sequence[str]]] = {
     "target": lambda target: [target],
     "seed": lambda seed: ["--seed", str(seed)],
     "shape": lambda shape: ["--shape", sizes(shape)],
-    "shapes": lambda shapes: [word for shape in shapes for word in ("--shape", sizes(shape))],
+    "inputs": lambda inputs: [word for each in inputs for word in ("--shape", str(each))],
     "depth": lambda depth: ["--depth", str(depth)],
     "device": lambda device: ["--device", device],
     "dtype": lambda dtype: ["--dtype", dtype],

@@ -102,7 +102,7 @@ def checked(request: Check, progress: Progress) -> CheckReport:
     Raise BadInput if the target is no network, NetworkError if its own code raises, InputError if that is due to the
     random input, and SetupError for a device or dtype that is not available here.
     """
-    from relu_demo.network.check import examine
+    from relu_demo.network.check import examine, refused_in_building
     from relu_demo.network.inputs import blamed, random_inputs
     from relu_demo.network.target import load
 
@@ -113,15 +113,22 @@ def checked(request: Check, progress: Progress) -> CheckReport:
     dtype = usable_dtype(request.dtype, device)
     torch.manual_seed(request.seed)
     with redirect_stdout(sys.stderr):
-        with device if meta else nullcontext():
-            network = load(request.target)
+        try:
+            with device if meta else nullcontext():
+                network = load(request.target, len(request.inputs))
+        except NetworkError as error:
+            name = request.target.rpartition(":")[2].partition("(")[0]
+            refused = None if error.__cause__ is None else refused_in_building(name, error.__cause__)
+            if refused is None:
+                raise
+            return replace(refused, request=request)
         if not meta:
             network = network.to(device)
         if request.dtype != Check.dtype:
             network = network.to(dtype)
-        inputs = random_inputs(request, network, device, dtype)
+        args, kwargs = random_inputs(request, network, device, dtype)
         try:
-            report = examine(network, inputs, {}, request.train, progress)
+            report = examine(network, args, kwargs, request.train, progress)
         except NetworkError as error:
             raise blamed(error, request) from error.__cause__
     return replace(report, request=request)

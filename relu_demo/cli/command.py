@@ -12,7 +12,21 @@ from click.core import ParameterSource
 from relu_demo import __version__
 from relu_demo.cli.completion import networks_in_bash
 from relu_demo.cli.options import OPTIONS
-from relu_demo.request import WHOLE, Check, Measure, Replay, Request, Shape, Watch, drawn_seed, image, refuse_shape
+from relu_demo.errors import SetupError
+from relu_demo.request import (
+    WHOLE,
+    Check,
+    Input,
+    Measure,
+    Replay,
+    Request,
+    Shape,
+    Watch,
+    drawn_seed,
+    image,
+    refuse_shape,
+    sizes,
+)
 from relu_demo.views import DOCUMENT, PLAIN, TABLES, VIEWS
 
 if TYPE_CHECKING:
@@ -89,7 +103,7 @@ class GroupedCommand(click.Command):
 def command(
     context: click.Context,
     seed: int | None,
-    shapes: Sequence[tuple[int, ...]],
+    shapes: Sequence[Input],
     device: str,
     dtype: str,
     article: bool,
@@ -138,11 +152,14 @@ def command(
     return Asked(request, view, save, light, traceback)
 
 
-def only(shapes: Sequence[tuple[int, ...]]) -> Shape | None:
+def only(given: Sequence[Input]) -> Shape | None:
     """Return the one shape N,C,H,W that was given, None without one. Raise SetupError for two, or another rank."""
-    if len(shapes) > 1:
-        refuse_shape(shapes[1], "is a second shape, but there is only one input; give one")
-    return image(shapes[0]) if shapes else None
+    if len(given) > 1:
+        refuse_shape(given[1].sizes, "is a second shape, but there is only one input; give one")
+    for each in given:
+        if each != Input(each.sizes):
+            raise SetupError("--shape", f"'{each}' is for --check; give the sizes alone, {sizes(each.sizes)}")
+    return image(given[0].sizes) if given else None
 
 
 def refuse_arguments(context: click.Context) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from relu_demo.cli.types import NameType, SaveType, SeedType, ShapeType, TargetType
+from relu_demo.cli.types import InputType, NameType, SaveType, SeedType, TargetType
 from relu_demo.request import LISTED, MAX_DEPTH, Measure, Replay
 from relu_demo.session.sessions import SESSIONS
 from relu_demo.views import TABLES, VIEWS
@@ -81,7 +81,7 @@ OPTIONS = (
     scenario("--memory", "Measure the memory that in-place really saves."),
     scenario(
         "--check",
-        "Check your own network, my_net.py:Net or package.module:build: is each inplace=True in it safe?",
+        "Check your own network, my_net.py:Net or package.module:build(50): is each write in place in it safe?",
         metavar="TARGET",
         type=TargetType(),
     ),
@@ -100,12 +100,13 @@ OPTIONS = (
     runs_on(
         "--shape",
         "shapes",
-        type=ShapeType(),
+        type=InputType(),
         multiple=True,
         metavar="N,C,H,W",
         goes_with=(*SESSIONS, "memory", "check"),
         help="Shape of the random input; the layers have as many channels. With --check, give one --shape for each "
-        "input, with as many sizes as it needs.  [default: 1,3,5,5; with --memory 1,16,64,64]",
+        "input, with as many sizes as it needs: 2,3,8,8, or 2,16:0..999 for whole numbers from 0 to 999, or "
+        "mask=2,16:bool for a keyword argument.  [default: 1,3,5,5; with --memory 1,16,64,64]",
     ),
     runs_on(
         "--device",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from relu_demo.cli.completion import files, networks, words
-from relu_demo.errors import shorten
+from relu_demo.errors import SetupError, shorten
+from relu_demo.request import Input
 from relu_demo.views import DOCUMENT, ENDINGS
 
 if TYPE_CHECKING:
@@ -29,20 +32,43 @@ class SeedType(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"'{shorten(value)}' is not a whole number; give one, for example 7", param, ctx)
 
 
-class ShapeType(click.ParamType):  # type: ignore[type-arg]
-    """The sizes of a tensor: whole numbers between commas."""
+class InputType(click.ParamType):  # type: ignore[type-arg]
+    """A random input: `[NAME=]SIZES[:DTYPE][:LOW..HIGH]`, the sizes as whole numbers between commas."""
 
     name = "shape"
+    written = re.compile(r"(?:([^\W\d]\w*)=)?([^:]*)(?::([^\W\d]\w*))?(?::([^:]*))?")
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """Return the sizes. Fail for anything else."""
-        if isinstance(value, tuple):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Input:
+        """Return the input. Fail for anything else."""
+        if isinstance(value, Input):
             return value
+        given = f"'{shorten(value)}'"
+        match = self.written.fullmatch(value)
+        if match is None:
+            self.fail(f"{given} is no shape; give for example 1,3,5,5 or ids=2,16:int64:0..999", param, ctx)
+        name, sizes, dtype, bounds = match.groups()
         try:
-            return tuple(int(size) for size in value.split(","))
+            shape = tuple(int(size) for size in sizes.split(","))
         except ValueError:
-            given = f"'{shorten(value)}'"
             self.fail(f"{given} is not whole numbers between commas; give for example 1,3,5,5", param, ctx)
+        try:
+            return Input(shape, dtype or "", None if bounds is None else self.bounds(bounds), name or "")
+        except ValueError as error:
+            if isinstance(error, SetupError):
+                raise
+            self.fail(f"{given} has no range behind its colon; give for example 2,16:0..999", param, ctx)
+
+    @staticmethod
+    def bounds(text: str) -> tuple[float, float]:
+        """Return both numbers of `LOW..HIGH`: whole, or both with a fraction. Raise ValueError for anything else."""
+        low, high = text.split("..", 1)
+        try:
+            return int(low), int(high)
+        except ValueError:
+            bounds = float(low), float(high)
+        if not all(map(math.isfinite, bounds)):
+            raise ValueError(text)
+        return bounds
 
 
 class NameType(click.ParamType):  # type: ignore[type-arg]

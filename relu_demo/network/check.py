@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from traceback import walk_tb
 from typing import Any
 
 import torch
 from torch import nn
 
-from relu_demo.errors import BadInput, NetworkError, with_article
+from relu_demo.errors import BadInput, NetworkError, first_line, with_article
 from relu_demo.network.advice import advise
+from relu_demo.network.function import as_network, is_function
 from relu_demo.network.report import (
     BREAKS_BACKWARD,
     CHANGES_RESULT,
     OVERWRITES_INPUT,
+    REFUSED,
     Advice,
     AsWritten,
     Call,
@@ -31,14 +35,17 @@ from relu_demo.network.state.snapshot import Snapshot
 from relu_demo.network.suspects import Candidate
 from relu_demo.network.unseen import unseen
 from relu_demo.network.verdicts import Verdicts, suspicions
+from relu_demo.sanitizer.frames import is_users
 from relu_demo.sanitizer.place import Place
+from relu_demo.sanitizer.source import SIGNS, called, statement_at
 from relu_demo.watching.cures import Case, cure_of
+from relu_demo.watching.refusals import refusal_in
 
 _AGAIN = "it runs again in backward (torch.utils.checkpoint), where the check cannot put it out of place"
 
 
 def examine(
-    model: nn.Module,
+    model: nn.Module | Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     train: bool | None = None,
@@ -49,7 +56,10 @@ def examine(
 
     `progress(done, total)` is called before each run of a suspect alone, and after the last: suspects done, and all.
     """
+    if is_function(model):
+        model = as_network(model)
     _refuse_what_cannot_run(model)
+    assert isinstance(model, nn.Module)
     with _mode(model, train), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # PyTorch would say again in each run what it says in the user's
         runs = Runs(model, args, kwargs)
@@ -88,22 +98,57 @@ def examine(
         )
 
 
+def refused_in_building(network: str, error: BaseException) -> CheckReport | None:
+    """Report a write that PyTorch refused while a network was built; None if the error is no such refusal."""
+    refusal = refusal_in(error) if isinstance(error, RuntimeError) else None
+    frames = [frame for frame, _ in walk_tb(error.__traceback__) if is_users(frame.f_code.co_filename)]
+    if refusal is None or not frames:
+        return None
+    lines = [line for frame, line in walk_tb(error.__traceback__) if is_users(frame.f_code.co_filename)]
+    file = frames[-1].f_code.co_filename
+    write = Write(Place(_written_as(file, lines[-1]), "", file, lines[-1]), (), REFUSED, refusal.cure)
+    return _only_refused(network, write, first_line(error))
+
+
+def _written_as(file: str, line: int) -> str:
+    """Return how a line writes in place: the sign of `x += y`, the name of a method, or `x[...] =`."""
+    statement = statement_at(file, line)
+    if isinstance(statement, ast.AugAssign):
+        return f"{SIGNS[type(statement.op)]}="
+    calls = (
+        [called(node) for node in ast.walk(statement) if isinstance(node, ast.Call)] if statement is not None else []
+    )
+    return next((name for name in calls if name.endswith("_") and not name.endswith("__")), "write")
+
+
 def _refused(model: nn.Module, runs: Runs, arguments: Any) -> CheckReport:
     """Report a write that PyTorch refuses, whatever runs out of place."""
     assert runs.refused is not None
-    return CheckReport(
-        network=type(model).__name__,
+    write = runs.refused if runs.refused.cure else _with_cure(runs.refused)
+    return replace(
+        _only_refused(type(model).__name__, write, runs.refused_words),
         training=model.training,
         grad=torch.is_grad_enabled(),
         device=_device(model, arguments),
-        calls=(),
-        off=(),
-        writes=(_with_cure(runs.refused),),
-        as_written=AsWritten(None, False, runs.refused_words, None, None, None),
-        advice=Advice((), (), False),
-        unseen=(),
         forwards=runs.forwards,
         backwards=runs.backwards,
+    )
+
+
+def _only_refused(network: str, write: Write, words: str) -> CheckReport:
+    return CheckReport(
+        network=network,
+        training=True,
+        grad=True,
+        device="cpu",
+        calls=(),
+        off=(),
+        writes=(write,),
+        as_written=AsWritten(None, False, words, None, None, None),
+        advice=Advice((), (), False),
+        unseen=(),
+        forwards=0,
+        backwards=0,
         torch_version=torch.__version__,
     )
 

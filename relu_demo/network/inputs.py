@@ -1,15 +1,20 @@
-"""The random inputs of a network: made from the shapes that were asked for, and recognised as what it refuses."""
+"""The random inputs of a network: made as they were asked for, and recognised as what it refuses."""
 
 from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from relu_demo.errors import InputError, NetworkError, SetupError, first_line
-from relu_demo.request import Check, sizes
+from relu_demo.network.function import of_function
+from relu_demo.request import Check, Input
+
+OF_RANGES = re.compile(r"index out of range in self|Class values must be smaller|Target \S+ is out of bounds")
+"""What an error of PyTorch says for whole numbers that are too large to be an index."""
 
 OF_SHAPES = re.compile(
     r"shape|\bsizes?\b|dimension|channels|values? to unpack|tuple index out of range|out of bounds|input features|"
@@ -18,33 +23,81 @@ OF_SHAPES = re.compile(
 )
 """What an error says that PyTorch, Python or a network raises for an input of another shape than it needs."""
 
-OF_WHOLE_NUMBERS = re.compile(r"Long, Int|type Long|LongTensor|used as indices|index tensor")
+OF_WHOLE_NUMBERS = re.compile(r"Long, Int|type Long|LongTensor|used as indices|index tensor|scalar type Long")
 """What an error of PyTorch says for an input of fractions that has to be one of indices."""
 
 
-def random_inputs(request: Check, network: nn.Module, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, ...]:
-    """Return a tensor of random numbers for each shape. Raise SetupError for too few, too many or impossible ones."""
-    require_shapes(network, len(request.shapes))
+def random_inputs(
+    request: Check, network: nn.Module, device: torch.device, dtype: torch.dtype
+) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+    """
+    Return a tensor of random numbers for each input that was asked for: positional ones, and those with a name.
+
+    A function gets what a network would give it: results that require grad, and no leaves.
+    Raise SetupError for too few, too many, unknown or impossible ones.
+    """
+    require_inputs(network, request.inputs)
+    made = [(each.name, _random(each, device, dtype)) for each in request.inputs]
+    if of_function(network):
+        made = [
+            (name, tensor.requires_grad_().clone() if tensor.is_floating_point() else tensor) for name, tensor in made
+        ]
+    return tuple(tensor for name, tensor in made if not name), {name: tensor for name, tensor in made if name}
+
+
+def _random(given: Input, device: torch.device, otherwise: torch.dtype) -> Tensor:
+    """
+    Return a tensor of random numbers.
+
+    Of a floating-point dtype they are normally distributed, or uniformly between the bounds. Whole numbers lie between
+    the bounds, which belong to them, or are 0 and 1. Of bool, half are true.
+    """
+    whole = given.bounds is not None and all(isinstance(bound, int) for bound in given.bounds)
+    dtype = getattr(torch, given.dtype, None) if given.dtype else torch.int64 if whole else otherwise
+    if not isinstance(dtype, torch.dtype):
+        raise SetupError(
+            "--shape", f"unknown dtype '{given.dtype}' in '{given}'; give for example int64, bool or float32"
+        )
     try:
-        return tuple(torch.randn(shape, device=device, dtype=dtype) for shape in request.shapes)
-    except RuntimeError as error:
+        if not (dtype.is_floating_point or dtype.is_complex):
+            low, high = map(int, given.bounds or (0, 1))
+            return torch.randint(low, high + 1, given.sizes, device=device).to(dtype)
+        if given.bounds is None:
+            return torch.randn(given.sizes, device=device, dtype=dtype)
+        low_, high_ = given.bounds
+        return torch.rand(given.sizes, device=device, dtype=dtype) * (high_ - low_) + low_
+    except (RuntimeError, OverflowError) as error:
         raise SetupError("--shape", f"PyTorch cannot make such an input: {first_line(error)}") from error
 
 
-def require_shapes(network: nn.Module, given: int) -> None:
-    """Raise SetupError unless a network's forward takes so many inputs."""
+def require_inputs(network: nn.Module, inputs: Sequence[Input]) -> None:
+    """Raise SetupError unless a network's forward takes so many inputs, and those names."""
     try:
-        forward = inspect.signature(network.forward).parameters.values()
+        forward = list(inspect.signature(network.forward).parameters.values())
     except ValueError:  # what torch.jit.trace makes has no signature
         return
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    taken = [parameter for parameter in forward if parameter.kind in positional]
-    needed = [parameter.name for parameter in taken if parameter.default is parameter.empty]
-    if len(needed) > given:
-        words = f"the network takes {' and '.join(needed)}; give one --shape for each, in this order"
-        raise SetupError("--shape", words)
-    if given > len(taken) and not any(parameter.kind is parameter.VAR_POSITIONAL for parameter in forward):
-        takes = " and ".join(parameter.name for parameter in taken) or "no input"
+    kinds = inspect.Parameter
+    names = [each.name for each in inputs if each.name]
+    given = len(inputs) - len(names)
+    taken = [
+        parameter for parameter in forward if parameter.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)
+    ]
+    by_name = [p.name for p in forward if p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)]
+    takes = (
+        " and ".join(parameter.name for parameter in forward if parameter.kind is not kinds.VAR_KEYWORD) or "no input"
+    )
+    for name in names:
+        if name not in by_name and not any(parameter.kind is kinds.VAR_KEYWORD for parameter in forward):
+            raise SetupError("--shape", f"the network has no input {name!r}: it takes {takes}")
+        if names.count(name) > 1 or name in [parameter.name for parameter in taken[:given]]:
+            raise SetupError("--shape", f"the input {name!r} is given twice; give one --shape for each")
+    needed = [p.name for p in taken if p.default is p.empty]
+    needed += [p.name for p in forward if p.kind is kinds.KEYWORD_ONLY and p.default is p.empty]
+    if [name for name in needed if name not in names and name not in [p.name for p in taken[:given]]]:
+        keyword = [p.name for p in forward if p.kind is kinds.KEYWORD_ONLY and p.default is p.empty]
+        order = f"{keyword[0]}=N,C,H,W by its name" if keyword else "in this order"
+        raise SetupError("--shape", f"the network takes {' and '.join(needed)}; give one --shape for each, {order}")
+    if given > len(taken) and not any(parameter.kind is kinds.VAR_POSITIONAL for parameter in forward):
         raise SetupError(
             "--shape", f"{given} shapes are too many: the network takes {takes}; give one --shape for each"
         )
@@ -53,12 +106,16 @@ def require_shapes(network: nn.Module, given: int) -> None:
 def blamed(error: NetworkError, request: Check) -> NetworkError:
     """Return an InputError if what a network raised is about the shape or the numbers of its input, else the error."""
     cause = first_line(error.__cause__) if error.__cause__ is not None else ""
-    if OF_WHOLE_NUMBERS.search(cause):
+    given = " and ".join(map(str, request.inputs)) or "no input"
+    whole = [each for each in request.inputs if each.dtype or each.bounds]
+    if OF_WHOLE_NUMBERS.search(cause) and not whole:
+        shape = str(request.inputs[0]) if request.inputs else "2,16"
         words = f"the network needs whole numbers, and --shape gives random fractions: {error}"
-        told = InputError(f"{words}; check it in Python, with relu_demo.check(model, input)")
+        told = InputError(f"{words}; give their range, for example --shape {shape}:0..9")
+    elif OF_RANGES.search(cause) and whole:
+        told = InputError(f"with {given} {error}; give a range of smaller numbers")
     elif OF_SHAPES.search(cause):
-        shapes = " and ".join(map(sizes, request.shapes))
-        told = InputError(f"with {shapes or 'no input'} {error}; give the shape that the network takes")
+        told = InputError(f"with {given} {error}; give the shape that the network takes")
     else:
         return error
     told.__cause__ = error.__cause__

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from functools import lru_cache
+from types import CodeType
 from typing import Any
 
 from torch import Tensor
@@ -26,10 +28,14 @@ def rebinds(function: Any, args: tuple[Any, ...]) -> str | None:
     if not name.endswith("_") or name in _NEVER or not args or not isinstance(args[0], Tensor):
         return None
     frame = calling_frame()
-    if frame is None:
-        return None
-    node = expression_at(frame.f_code, frame.f_lasti)
-    statement = statement_at(frame.f_code.co_filename, frame.f_lineno, node)
+    return None if frame is None else _said(name, frame.f_code, frame.f_code.co_filename, frame.f_lineno, frame.f_lasti)
+
+
+@lru_cache(maxsize=4096)
+def _said(name: str, code: CodeType, file: str, line: int, instruction: int) -> str | None:
+    # Python holds code of two files for equal, so that the file has to be named too.
+    node = expression_at(code, instruction)
+    statement = statement_at(file, line, node)
     return None if statement is None else _cure(name, statement, node)
 
 

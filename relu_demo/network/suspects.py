@@ -160,11 +160,11 @@ class Suspects(Listener):
 
     def refused_write(self, error: BaseException) -> Write | None:
         """Return the write because of which the forward has raised, if PyTorch's words say that it was one."""
-        known = isinstance(error, RuntimeError) and (refusal_in(error) or OVERWRITTEN in words_of(error))
-        if not known or self._raised is None:
+        refusal = refusal_in(error) if isinstance(error, RuntimeError) else None
+        if self._raised is None or (refusal is None and OVERWRITTEN not in words_of(error)):
             return None
         place, maker = self._raised
-        return Write(place, () if maker is None else (maker,), REFUSED)
+        return Write(place, () if maker is None else (maker,), REFUSED, "" if refusal is None else refusal.cure)
 
     def _run_switched(self, call: Switched, here: Here) -> Any:
         candidate = self._candidate(call, here)

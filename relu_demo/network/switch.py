@@ -153,6 +153,8 @@ def _copy_laid_out_the_same(tensor: Tensor) -> Tensor:
         return tensor.clone()
     # The same strides, and the same offset from an aligned address: the roundings of a matrix product depend on both.
     offset = tensor.storage_offset() % _ALIGNED
+    if not offset and (same := tensor.clone()).stride() == tensor.stride():
+        return same  # no view, which a later write would make autograd treat otherwise
     length = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
     copy = torch.as_strided(tensor.new_empty(offset + length), tensor.shape, tensor.stride(), offset)
     return copy.copy_(tensor)

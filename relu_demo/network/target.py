@@ -1,10 +1,12 @@
-"""The network to check, loaded by its name (`file.py:name` or `package.module:name`), and its errors in one line."""
+"""The network or function to check, loaded by its name (`file.py:name`, `package.module:build(50)`)."""
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import os
+import re
 import sys
 import traceback
 from difflib import get_close_matches
@@ -16,22 +18,30 @@ from torch import nn
 
 from relu_demo.errors import BadInput, NetworkError, with_article, words_of
 from relu_demo.machine.imports import all_names_in, import_file, names_in, near, python_files, python_modules
+from relu_demo.network.function import as_network, is_function
 from relu_demo.sanitizer.frames import is_users
 
 ALIKE = 0.8
 """How alike two names are, from 0 to 1, where one may be a slip for the other though nobody's own module has it."""
 
 
-def load(target: str) -> nn.Module:
-    """Return the network that `target` names: a module, or what a class or function returns without arguments.
+_TARGET = re.compile(r"(?P<source>.+?)::?(?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*)(?P<call>\(.*\))?", re.DOTALL)
+"""A name may follow two colons as well, as in pytest."""
 
-    The name may follow two colons as well, as in pytest. Raise BadInput if there is nothing of that name or it builds
-    no module, NetworkError if the user's code raises while it is imported or called.
+
+def load(target: str, inputs: int = 0) -> nn.Module:
     """
-    source, colon, name = target.rpartition(":")
-    source = source.removesuffix(":")  # file.py::name, as pytest has it
-    if not colon or not source or not name or name.endswith(".py"):
+    Return the network that `target` names: a module, or what a class or function returns.
+
+    The class or function is called without arguments, or with the constants in brackets behind its name. A function
+    that needs arguments is itself what is to be checked if there are `inputs`. Raise BadInput if there is nothing of
+    that name or it builds no module, NetworkError if the user's code raises while it is imported or called.
+    """
+    match = _TARGET.fullmatch(target)
+    if match is None or match["name"].endswith(".py") or (match["name"] == "py" and not match["call"]):
         raise BadInput(f"{target!r} names no network; give file.py:name or package.module:name")
+    source, name = match["source"], match["name"]
+    arguments = None if match["call"] is None else _constants(target, name + match["call"])
     namespace = _import_file(Path(source)) if source.endswith(".py") else _import_module(source)
     value: Any = namespace
     for part in name.split("."):
@@ -43,11 +53,41 @@ def load(target: str) -> nn.Module:
             raise BadInput(f"{source} has no {name!r}{near(part, names_in(value), all_names_in(value))}") from error
         except BaseException as error:  # raised by a property of the user's
             raise NetworkError(said_by(error, f"reading {name}")) from error
-    if not isinstance(value, nn.Module):
-        value = _build(value, name)
+    if arguments is None and (isinstance(value, nn.Module) or (inputs and _takes_inputs(value))):
+        return value if isinstance(value, nn.Module) else as_network(value)
+    value = _build(value, name, *(arguments or ((), {})))
+    if is_function(value):
+        return as_network(value)
     if not isinstance(value, nn.Module):
         raise BadInput(f"calling {name} in {source} returned {with_article(type(value).__name__)}, not an nn.Module")
     return value
+
+
+def _constants(target: str, call: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments of a call that is written with constants. Raise BadInput for any other."""
+    try:
+        node = ast.parse(call, mode="eval").body
+        if not isinstance(node, ast.Call) or any(keyword.arg is None for keyword in node.keywords):
+            raise ValueError(call)
+        named = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords}
+        return tuple(map(ast.literal_eval, node.args)), named
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:
+        raise BadInput(
+            f"{target!r} has more than constants in its brackets; give for example my_net.py:build(depth=50)"
+        ) from error
+
+
+def _takes_inputs(value: Any) -> bool:
+    """Return whether a value is a function that cannot be called without arguments."""
+    if not is_function(value):
+        return False
+    try:
+        inspect.signature(value).bind()
+    except TypeError:
+        return True
+    except ValueError:
+        pass  # a callable without a signature
+    return False
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -90,19 +130,23 @@ def _not_found(name: str, missing: str, folder: Path) -> str:
     return f"the package {missing!r} is not installed in this Python; install it, or give file.py:name"
 
 
-def _build(value: Any, name: str) -> Any:
+def _build(value: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if not callable(value):
         raise BadInput(f"{name} is not an nn.Module or something that builds one; it is {value!r:.60}")
     try:
-        inspect.signature(value).bind()
+        inspect.signature(value).bind(*args, **kwargs)
     except TypeError as error:
+        if args or kwargs:
+            raise BadInput(f"{name} cannot be called so ({error}); give the arguments that it takes") from error
+        takes = "; a function to be checked needs a --shape for each input" if is_function(value) else ""
         raise BadInput(
-            f"{name} cannot be called without arguments ({error}); name a function that builds it"
+            f"{name} cannot be called without arguments ({error}); name a function that builds it, or give constants: "
+            f"{name}(...){takes}"
         ) from error
     except ValueError:
         pass  # a callable without a signature
     try:
-        return value()
+        return value(*args, **kwargs)
     except KeyboardInterrupt:
         raise
     except BaseException as error:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from relu_demo.claims.report import counted
-from relu_demo.network.report import CHANGES_RESULT, OVERWRITTEN, Call, CheckReport, Effect, Write
+from relu_demo.network.report import CHANGES_RESULT, OVERWRITTEN, REFUSED, Call, CheckReport, Effect, Write
 from relu_demo.sanitizer.place import Place
 from relu_demo.views.parts import NARROW, header, section
 from relu_demo.views.quiet import checked, line, named
@@ -62,7 +62,7 @@ class CheckScreen:
                 yield Text(f"{counted(folded, others)} {'is' if folded == 1 else 'are'} safe{_lists(report, folded)}")
         if report.writes:
             yield from section("Other writes in place that do harm")
-            yield _table([_write(write) for write in report.writes], options.max_width)
+            yield _table([_write(write, report.forwards) for write in report.writes], options.max_width)
         if advice:
             yield from section("Advice", *advice)
         if report.unseen:
@@ -141,9 +141,11 @@ def _row(calls: Sequence[Call]) -> Row:
     return Row(verdict, _titled(call.place, lines), sum(each.bytes for each in calls), len(calls))
 
 
-def _write(write: Write) -> Row:
-    how = "made so by" if write.effect == "refused" else "already saved by"
+def _write(write: Write, forwards: int) -> Row:
+    how = "made so by" if write.effect == REFUSED else "already saved by"
     means = "the gradients are wrong, and nothing is raised" if write.effect == CHANGES_RESULT else MEANS[write.effect]
+    if write.effect == REFUSED and not forwards:
+        means = "PyTorch raises while the network is built"
     lines = [means, *([_by(how, write.saved_by)] if write.saved_by else [])]
     return Row(FAULT, _titled(write.place, lines), 0, 1)
 
@@ -189,7 +191,7 @@ def _effect(effect: Effect) -> Iterator[str]:
 def _whole(report: CheckReport, base: str) -> Iterator[Text]:
     whole = report.as_written
     if whole.forward_error:
-        yield Text(f"The forward raises: {whole.forward_error}")
+        yield Text(f"{'The forward raises' if report.forwards else 'Building it raises'}: {whole.forward_error}")
     elif whole.difference is None:
         yield Text("The results cannot be compared: there are no values on this device.")
     else:

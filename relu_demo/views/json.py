@@ -11,7 +11,7 @@ from relu_demo.claims.report import Finding, SessionReport
 from relu_demo.memory.report import Measurement, MemoryReport
 from relu_demo.network.report import CheckReport
 from relu_demo.replay.trace import Look, Nested, Node, Step, TensorState, TracedPart
-from relu_demo.request import Check, Watch, command_line
+from relu_demo.request import Check, Input, Watch, command_line
 from relu_demo.watching.report import Finding as Found
 from relu_demo.watching.report import Site, WatchReport
 
@@ -64,8 +64,16 @@ def properties(of: object, *names: str) -> dict[str, Any]:
 
 def check_document(report: CheckReport) -> dict[str, Any]:
     """Return what a check was asked on the command line, null for one asked in Python, and what it found."""
-    asked = {name: getattr(report.request, name, None) for name in ("target", "seed", "shapes", "dtype")}
-    return {"scenario": Check.scenario, **asked, **CheckReport.to_dict(report)}
+    asked = {name: getattr(report.request, name, None) for name in ("target", "seed", "dtype")}
+    inputs = None if report.request is None else report.request.inputs
+    shapes = None if inputs is None else [each.sizes for each in inputs]
+    given = None if inputs is None else [given_input(each) for each in inputs]
+    return {"scenario": Check.scenario, **asked, "shapes": shapes, "inputs": given, **CheckReport.to_dict(report)}
+
+
+def given_input(each: Input) -> dict[str, Any]:
+    """Return how a random input of a check was asked for."""
+    return {"name": each.name or None, "shape": each.sizes, "dtype": each.dtype or None, "range": each.bounds}
 
 
 def watch_document(report: WatchReport) -> dict[str, Any]:

@@ -53,6 +53,13 @@ def test_a_thousand_calls_without_suspects_need_two_forwards() -> None:
     assert (report.forwards, report.backwards) == (2, 1)
 
 
+def test_residual_units_that_add_in_place_need_two_forwards() -> None:
+    report = check(nn.Sequential(*(Residual(4) for _ in range(8))), torch.randn(2, 4, 8, 8))
+    assert len(report.calls) == 24
+    assert report.ok
+    assert (report.forwards, report.backwards) == (2, 1)
+
+
 def test_one_more_run_for_each_suspect() -> None:
     torch.manual_seed(1)
     units = [Silent(4) for _ in range(5)]
