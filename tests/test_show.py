@@ -114,7 +114,7 @@ def test_help_shows_the_functions_and_how_to_call_them_and_waits_for_nothing() -
     shown = in_a_new_python("import relu_demo, sys; help(relu_demo); print('torch' in sys.modules)")
     assert 'relu_demo.show("compare", seed=7)' in shown
     assert "show(scenario: 'str' = 'session', *, seed: " in shown
-    assert "check(model: 'nn.Module', /, *inputs: " in shown
+    assert "check(model: 'nn.Module | Callable[..., Any]', /, *inputs: " in shown
     assert shown.splitlines()[-1] == "False"
 
 
