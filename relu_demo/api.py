@@ -10,6 +10,7 @@ Importing this imports no torch: to read what there is costs nothing.
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -111,8 +112,11 @@ def check(model: nn.Module | Callable[..., Any], /, *inputs: Any, train: bool | 
     In-place semantics: https://pytorch.org/docs/stable/notes/autograd.html#in-place-operations-with-autograd
     """
     from relu_demo.network.check import examine
+    from relu_demo.sanitizer.layers import Layers
 
-    return Report(**contents(examine(model, inputs, kwargs, train)))
+    caller = sys._getframe(1)
+    layers = Layers(otherwise=(caller.f_code.co_filename, caller.f_lineno))
+    return Report(**contents(examine(model, inputs, kwargs, train, layers=layers)))
 
 
 def watch() -> Watch:

@@ -105,6 +105,7 @@ def checked(request: Check, progress: Progress) -> CheckReport:
     from relu_demo.network.check import examine, refused_in_building
     from relu_demo.network.inputs import blamed, random_inputs
     from relu_demo.network.target import load
+    from relu_demo.sanitizer.layers import Layers
 
     meta = request.device == "meta"
     device = torch.device("meta") if meta else usable_device(request.device)
@@ -112,9 +113,10 @@ def checked(request: Check, progress: Progress) -> CheckReport:
         raise SetupError("--device", f"building on meta needs PyTorch 2.0, and this is {torch.__version__}; give cpu")
     dtype = usable_dtype(request.dtype, device)
     torch.manual_seed(request.seed)
+    layers = Layers()
     with redirect_stdout(sys.stderr):
         try:
-            with device if meta else nullcontext():
+            with layers.listening(), device if meta else nullcontext():
                 network = load(request.target, len(request.inputs))
         except NetworkError as error:
             name = request.target.rpartition(":")[2].partition("(")[0]
@@ -128,7 +130,7 @@ def checked(request: Check, progress: Progress) -> CheckReport:
             network = network.to(dtype)
         args, kwargs = random_inputs(request, network, device, dtype)
         try:
-            report = examine(network, args, kwargs, request.train, progress)
+            report = examine(network, args, kwargs, request.train, progress, layers)
         except NetworkError as error:
             raise blamed(error, request) from error.__cause__
     return replace(report, request=request)

@@ -24,6 +24,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Draws the same random numbers in each test, whichever tests ran before it."""
+    torch.manual_seed(0)
+
+
 LEFT_OUT = pytest.StashKey[int]()
 """How many slow tests this run leaves out."""
 

@@ -36,6 +36,7 @@ from relu_demo.network.suspects import Candidate
 from relu_demo.network.unseen import unseen
 from relu_demo.network.verdicts import Verdicts, suspicions
 from relu_demo.sanitizer.frames import is_users
+from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.source import SIGNS, called, statement_at
 from relu_demo.watching.cures import Case, cure_of
@@ -50,11 +51,13 @@ def examine(
     kwargs: dict[str, Any],
     train: bool | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    layers: Layers | None = None,
 ) -> CheckReport:
     """
     Check `model(*args, **kwargs)`, as `check` does.
 
     `progress(done, total)` is called before each run of a suspect alone, and after the last: suspects done, and all.
+    `layers`: knows the lines of layers that no line of the user's code calls.
     """
     if is_function(model):
         model = as_network(model)
@@ -62,7 +65,7 @@ def examine(
     assert isinstance(model, nn.Module)
     with _mode(model, train), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # PyTorch would say again in each run what it says in the user's
-        runs = Runs(model, args, kwargs)
+        runs = Runs(model, args, kwargs, layers or Layers())
         verdicts = Verdicts(runs)
         try:
             runs.watched  # noqa: B018 - made here, so that it raises here

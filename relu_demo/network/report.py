@@ -37,6 +37,8 @@ class Effect:
     """Who writes over what was saved, where that is not the call itself: in place, it saves its own result."""
     note: str | None = None
     """What is to be said besides."""
+    elsewhere: bool = False
+    """Of `changes-result`: the network's own result is right, and what a hook or another holder sees is wrong."""
 
 
 @dataclass(frozen=True)

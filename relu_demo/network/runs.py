@@ -27,6 +27,7 @@ from relu_demo.network.switch import Switch, Switched
 from relu_demo.network.target import said_by
 from relu_demo.network.unseen import without_a_look
 from relu_demo.sanitizer.eager import uncompiled
+from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.ledger import Ledger, Stale
 from relu_demo.sanitizer.observer import Observer
 from relu_demo.sanitizer.place import Place
@@ -57,11 +58,13 @@ class Runs:
     """
     Runs one network on one input. The runs that a check asks for more than once are properties, made once.
 
-    After each run the network is as it was. `forwards` and `backwards` count all of them.
+    After each run the network is as it was. `layers`: where layers stand in the source. `forwards` and `backwards`
+    count all of them.
     """
 
-    def __init__(self, network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(self, network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], layers: Layers) -> None:
         self.network = network
+        self.layers = layers
         self.arguments: Inputs = (args, kwargs)
         self.snapshot = Snapshot(network, self.arguments)
         # The snapshot keeps them alive, so that their ids stay theirs.
@@ -169,7 +172,7 @@ class Runs:
         """
         try:
             inputs = self._inputs()
-            suspects = Suspects(self.network, self.snapshot, tensors(inputs), in_place | self.meant)
+            suspects = Suspects(self.network, self.snapshot, tensors(inputs), self.layers, in_place | self.meant)
             with uncompiled():
                 result = self._forward_watched(inputs, suspects)
                 if backward:
@@ -185,7 +188,7 @@ class Runs:
             blind = without_a_look(type(self.network).__name__, self.arguments, result, self.snapshot.own)
             missed = (*suspects.missed, *blind)
             del result
-            mark_held(held)
+            mark_held(held, suspects.hooked)
             over_input = tuple(suspects.over_input)
             conflicts = _conflicts(suspects.ledger.stale)
             return Watched(suspects.candidates, over_input, suspects.past_autograd, conflicts, values, missed)
@@ -212,7 +215,7 @@ class Runs:
 
     def _forward_watched(self, inputs: Inputs, suspects: Suspects) -> Any:
         try:
-            with Observer(suspects):
+            with Observer(suspects), suspects.hooked.listening():
                 return self._forward(inputs)
         except KeyboardInterrupt:
             raise

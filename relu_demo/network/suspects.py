@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from relu_demo.errors import words_of
+from relu_demo.network.hooked import Hooked
 from relu_demo.network.report import OVERWRITTEN, REFUSED, Unseen, Write
 from relu_demo.network.state.contents import tensors
 from relu_demo.network.state.holders import attribute_tensors
 from relu_demo.network.state.snapshot import Snapshot
 from relu_demo.network.switch import Rebinding, Switched, switched
 from relu_demo.sanitizer.frames import is_users, operation_name
+from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.ledger import Followed, Ledger, Saved
 from relu_demo.sanitizer.makers import Makers
 from relu_demo.sanitizer.observer import Here, Listener, Operator
@@ -78,6 +80,8 @@ class Candidate:
     """The input's memory is still alive when the next operator runs."""
     held_outside: bool = False
     """Something outside the network still holds the input's memory after the forward."""
+    held_by: tuple[Place, ...] = ()
+    """Of that, the hooks that were given it."""
 
     @property
     def readers(self) -> dict[Place, None]:
@@ -105,13 +109,18 @@ class Suspects(Listener):
     """
     Listens to one forward of a network.
 
-    `inputs`: what the network is given, each tensor in it. `in_place`: the calls, by index, that run in place; all
-    others run out of place, but for writes to what the network holds, which are meant. `snapshot`: is told of each
-    write before it happens.
+    `inputs`: what the network is given, each tensor in it. `layers`: where layers stand in the source. `in_place`: the
+    calls, by index, that run in place; all others run out of place, but for writes to what the network holds, which
+    are meant. `snapshot`: is told of each write before it happens.
     """
 
     def __init__(
-        self, network: nn.Module, snapshot: Snapshot, inputs: Iterable[Tensor], in_place: frozenset[int] = frozenset()
+        self,
+        network: nn.Module,
+        snapshot: Snapshot,
+        inputs: Iterable[Tensor],
+        layers: Layers,
+        in_place: frozenset[int] = frozenset(),
     ) -> None:
         self.ledger = Ledger()
         self.candidates: list[Candidate] = []
@@ -125,6 +134,8 @@ class Suspects(Listener):
         self.missed: dict[Unseen, None] = {}
         """What ran where no mode reaches, in order."""
         self.makers = Makers()
+        self.hooked = Hooked(self.path_of)
+        self._layers = layers
         self._raised: tuple[Place, Place | None] | None = None
         """The first function of torch that raised, and what made the tensor that it was given."""
         self._network = network
@@ -145,6 +156,10 @@ class Suspects(Listener):
         """Return the path as in `named_modules()`; of a module outside the network, its class in angle brackets."""
         path = self._paths.get(id(module))
         return super().path_of(module) if path is None else path
+
+    def line_of(self, module: nn.Module) -> tuple[str, int] | None:
+        """Return the line of a layer of an nn.Sequential."""
+        return self._layers.line_of(module)
 
     def run(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], here: Here) -> Any:
         """Run a function; one that takes `inplace=` in place or out of place, as this pass wants it."""
@@ -339,7 +354,7 @@ def _is_users_own(function: Any) -> bool:
     return code is not None and is_users(code.co_filename)
 
 
-def mark_held(held: list[Candidate]) -> None:
+def mark_held(held: list[Candidate], hooked: Hooked) -> None:
     """
     Mark the calls whose input something outside the network holds; the result and its graph must be gone by now.
 
@@ -348,6 +363,7 @@ def mark_held(held: list[Candidate]) -> None:
     beyond = _alive(held)
     for call in held:
         call.held_outside = call in beyond
+        call.held_by = hooked.holding(call.key) if call.held_outside else ()
         call.by_values = True
 
 

@@ -27,6 +27,8 @@ from relu_demo.sanitizer.place import Place
 
 _RRELU = "PyTorch's rrelu gives other random numbers in place, for a tensor that is not contiguous"
 _OUTSIDE = Place("held after the forward by a hook, a closure or a global", "")
+_HOOK_READS = "or look in a forward pre-hook, which sees the input before"
+_HOOK_KEEPS = "or keep a clone() in the hook"
 _ABOVE_NOISE = 10
 """A fault is more than so many times what two equal runs differ by."""
 
@@ -53,7 +55,8 @@ class Verdicts:
     def effects(self, candidate: Candidate) -> tuple[Effect, ...]:
         """Run the network with this call alone in place, and return what that does."""
         base = self.runs.out_of_place
-        outcome = self.runs.alone(candidate.index, measure_damage=candidate.held_outside or candidate.on_input)
+        seen_elsewhere = bool(candidate.held_outside or candidate.on_input or _in_hooks(candidate))
+        outcome = self.runs.alone(candidate.index, measure_damage=seen_elsewhere)
         if outcome.forward_error is not None:
             words = first_line(outcome.forward_error)
             # A backward inside of the forward: a gradient penalty.
@@ -156,7 +159,7 @@ class Verdicts:
 
     def _effect_on_result(self, candidate: Candidate, outcome: Outcome) -> Effect | None:
         readers, savers = tuple(candidate.readers), unique(candidate.saved_by)
-        outside = (_OUTSIDE,) if candidate.held_outside else ()
+        outside = _holders(candidate)
         verdict = self.of(outcome, frozenset({candidate.index}))
         if verdict.difference is None:
             guess = readers or outside or candidate.by_values
@@ -164,8 +167,12 @@ class Verdicts:
         if verdict.differs:
             note = None if readers or not candidate.draws_otherwise else _RRELU
             return Effect(CHANGES_RESULT, True, readers or savers, verdict.difference, note=note)
-        if candidate.held_outside and outcome.damage:
-            return Effect(CHANGES_RESULT, True, outside, outcome.damage)
+        hooks = _in_hooks(candidate) if outcome.changed else ()
+        outside = outside if outcome.damage else ()
+        if hooks or outside:
+            off = max(outcome.damage if outside else 0.0, outcome.changed if hooks else 0.0)
+            note = _HOOK_KEEPS if candidate.held_by and outside else _HOOK_READS if hooks else None
+            return Effect(CHANGES_RESULT, True, hooks + outside, off, note=note, elsewhere=True)
         if verdict.gradients_differ:
             note = "the result is the same, its gradients are not"
             return Effect(CHANGES_RESULT, True, savers or readers, note=note)
@@ -203,7 +210,7 @@ def suspicions(candidate: Candidate) -> tuple[Effect, ...]:
 
 def _suspicions(candidate: Candidate) -> Iterator[Effect]:
     if candidate.readers or candidate.held_outside:
-        yield Effect(CHANGES_RESULT, False, tuple(candidate.readers) or (_OUTSIDE,))
+        yield Effect(CHANGES_RESULT, False, tuple(candidate.readers) or _holders(candidate))
     if candidate.saved_by:
         yield Effect(BREAKS_BACKWARD, False, unique(candidate.saved_by))
     if candidate.on_input:
@@ -211,6 +218,16 @@ def _suspicions(candidate: Candidate) -> Iterator[Effect]:
     hurt = candidate.readers or candidate.saved_by or candidate.on_input
     if (candidate.doubtful or candidate.by_values) and not hurt:
         yield Effect(REFUSED, False)
+
+
+def _holders(candidate: Candidate) -> tuple[Place, ...]:
+    """Return who holds what the call would overwrite, beyond the network."""
+    return (candidate.held_by or (_OUTSIDE,)) if candidate.held_outside else ()
+
+
+def _in_hooks(candidate: Candidate) -> tuple[Place, ...]:
+    """Return which hooks read what the call would overwrite."""
+    return tuple(place for place in candidate.readers if place.hook is not None)
 
 
 def _words(error: BaseException | None) -> str | None:

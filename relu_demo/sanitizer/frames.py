@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from relu_demo.sanitizer.hooks import hook_named
+
 _TORCH = str(Path(torch.__file__).parent) + os.sep
 _OURS = str(Path(__file__).parents[1]) + os.sep
 _STANDARD = tuple(os.path.abspath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib"))
@@ -46,6 +48,10 @@ class Stand:
     """Whether a torch.utils.checkpoint runs it, and so runs it again in backward."""
     applied: str | None = None
     """Name of the innermost autograd.Function that is being applied."""
+    hook: str | None = None
+    """Name of the innermost forward hook that runs it."""
+    outermost: CodeType | None = None
+    """Code of the outermost frame of the user's inside the innermost module call that was walked through."""
     caller: CodeType | None = None
     """Code of the frame that called the function asked for."""
     optimizer: str | None = None
@@ -103,13 +109,18 @@ def stand(outermost: FrameType | None, function: Any = None) -> Stand:
 def _note_user(found: Stand, frame: FrameType) -> None:
     if found.code is None:
         found.file, found.line, found.code = frame.f_code.co_filename, frame.f_lineno, frame.f_code
+    found.outermost = frame.f_code
     if found.outputs is not None and found.backward is None:
         found.backward = frame.f_code.co_filename, frame.f_lineno
 
 
 def _note_call(found: Stand, frame: FrameType) -> None:
+    module = frame.f_locals["self"]
     if found.module is None:
-        found.module = frame.f_locals["self"]
+        found.module = module
+    if found.outermost is not None and found.hook is None and (module._forward_hooks or module._forward_pre_hooks):
+        found.hook = hook_named(module, found.outermost)
+    found.outermost = None
 
 
 def _note_apply(found: Stand, frame: FrameType) -> None:

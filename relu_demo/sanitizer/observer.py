@@ -59,6 +59,10 @@ class Listener:
         """Return the name of a module, for `Place.module`."""
         return f"<{type(module).__name__}>"
 
+    def line_of(self, module: nn.Module) -> tuple[str, int] | None:
+        """Return the file and line for what a module does where no frame is of the user's code; None if not known."""
+        return None
+
     def run(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], here: Here) -> Any:
         """Run a function of torch, as it was called or otherwise, and return its result."""
         return function(*args, **kwargs)
@@ -201,7 +205,10 @@ class Observer:
     def place(self, found: Stand, operation: str) -> Place:
         """Return the place of an operation that stands there."""
         module = "" if found.module is None else self.listener.path_of(found.module)
-        return Place(operation, module, found.file, found.line)
+        line = found.file, found.line
+        if found.file is None and found.module is not None:
+            line = self.listener.line_of(found.module) or line
+        return Place(operation, module, *line, found.hook)
 
     def _pack(self, tensor: Tensor) -> Any:
         before, self.quiet = self.quiet, True

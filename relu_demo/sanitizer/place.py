@@ -16,3 +16,5 @@ class Place:
     file: str | None = None
     """The user's code: the innermost frame outside torch. None if all frames are torch's (nn.Sequential)."""
     line: int | None = None
+    hook: str | None = None
+    """Name of the module's forward hook that runs it; None outside of hooks."""

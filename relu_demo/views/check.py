@@ -175,17 +175,34 @@ def _table(rows: Sequence[Row], width: int) -> Table:
 def _effect(effect: Effect) -> Iterator[str]:
     off = effect.difference
     by = "" if off is None else f", by up to {off:.4g}" if isfinite(off) else ", in its shape, its kind or its NaNs"
-    yield f"{'' if effect.settled else 'perhaps '}{MEANS[effect.kind]}{by}"
-    if effect.by:
+    if effect.elsewhere:
+        yield f"the network's result is right; what {_seen_by(effect.by)} is wrong{by}"
+    else:
+        yield f"{'' if effect.settled else 'perhaps '}{MEANS[effect.kind]}{by}"
+    holders = [place for place in effect.by if _holds(place)]
+    yield from map(_place, holders)
+    if len(effect.by) > len(holders):
         saver = "saved by" if effect.overwritten_by else "already saved by"
         how = {"breaks-backward": saver, "refused": saver if OVERWRITTEN in (effect.words or "") else "made so by"}
-        yield _by(how.get(effect.kind, "later read by"), effect.by)
+        yield _by(how.get(effect.kind, "later read by"), [place for place in effect.by if place not in holders])
     if effect.overwritten_by:
         yield _by("later overwritten by", effect.overwritten_by)
     if effect.note:
         yield effect.note
     if effect.words:
         yield f"PyTorch: {_words(effect.words)}"
+
+
+def _holds(place: Place) -> bool:
+    """Whether it keeps what was overwritten, and reads it nowhere that was seen."""
+    return place.operation.startswith(("kept", "held"))
+
+
+def _seen_by(places: Sequence[Place]) -> str:
+    reads = any(not _holds(place) for place in places)
+    keeps = any(_holds(place) for place in places)
+    whose = "a hook" if all(place.hook for place in places) else "something outside"
+    return f"{whose} {' or '.join(['reads'] * reads + ['keeps'] * keeps)}"
 
 
 def _whole(report: CheckReport, base: str) -> Iterator[Text]:
@@ -284,6 +301,8 @@ def _by(how: str, places: Sequence[Place]) -> str:
 def _place(place: Place) -> str:
     operation = "x[...] =" if place.operation == "__setitem__" else place.operation
     text = f"{operation} in {place.module}" if place.module else operation
+    if place.hook is not None:
+        text = f"{operation} in hook {place.hook} of {place.module or 'the network'}"
     return f"{text} ({place.file.removeprefix(os.getcwd() + os.sep)}:{place.line})" if place.file else text
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import gc
 import weakref
@@ -16,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from relu_demo.sanitizer.frames import Stand, stand
+from relu_demo.sanitizer.hooks import code_of, keeping_line, name_of
 from relu_demo.sanitizer.place import Place
-from relu_demo.sanitizer.source import statement_at
 from relu_demo.tensors.storage import Region, is_gone, key_of, overlap, region_of, weak_ref
 
 MOST = 32
@@ -153,9 +152,7 @@ class Hooks:
             self._note(module, output, is_output=True)
 
     def _note(self, module: nn.Module, values: Any, is_output: bool) -> None:
-        codes = {
-            code: hook for hook in module._forward_hooks.values() for code in [getattr(hook, "__code__", None)] if code
-        }
+        codes = {code: hook for hook in module._forward_hooks.values() for code in [code_of(hook)] if code}
         for tensor in values if isinstance(values, (tuple, list)) else (values,):
             key = key_of(tensor) if isinstance(tensor, Tensor) and not tensor.is_inference() else None
             if key is None or (is_output and key in self._given):
@@ -180,9 +177,9 @@ def _keeper(given: Given) -> Place | None:
         isinstance(holder, (dict, list, tuple)) and not _is_frames(holder) for holder in gc.get_referrers(tensor)
     )
     for code, hook in given.codes.items() if keeps else ():
-        line = _keeping_line(code)
+        line = keeping_line(code)
         if line is not None:
-            return Place(getattr(hook, "__name__", "a hook"), given.module, code.co_filename, line)
+            return Place(name_of(hook), given.module, code.co_filename, line)
     return None
 
 
@@ -191,15 +188,3 @@ def _is_frames(holder: Any) -> bool:
     if isinstance(holder, dict) and "__builtins__" in holder:
         return False
     return isinstance(holder, tuple) or any(isinstance(one, FrameType) for one in gc.get_referrers(holder))
-
-
-def _keeping_line(code: CodeType) -> int | None:
-    """Return the line of a hook that puts its output somewhere: `KEPT[...] = output`, `kept.append(output)`."""
-    definition = statement_at(code.co_filename, code.co_firstlineno)
-    output = code.co_varnames[code.co_argcount - 1] if code.co_argcount else ""
-    for part in ast.walk(definition) if definition is not None else ():
-        if isinstance(part, (ast.Assign, ast.Expr)) and not isinstance(getattr(part, "value", None), ast.Constant):
-            to_name = isinstance(part, ast.Assign) and all(isinstance(target, ast.Name) for target in part.targets)
-            if not to_name and any(isinstance(n, ast.Name) and n.id == output for n in ast.walk(part.value)):
-                return part.lineno
-    return None

@@ -19,6 +19,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from relu_demo.errors import words_of
 from relu_demo.sanitizer.frames import Stand, modules_running, operation_name
+from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.ledger import Ledger, Saved, Write
 from relu_demo.sanitizer.makers import Makers
 from relu_demo.sanitizer.observer import Here, Listener, Observer
@@ -26,7 +27,6 @@ from relu_demo.sanitizer.place import Place
 from relu_demo.tensors.graph import graph
 from relu_demo.tensors.storage import is_gone, key_of, overlap, region_of, weak_ref
 from relu_demo.watching.hooks import Hooked, Hooks
-from relu_demo.watching.layers import Layers
 from relu_demo.watching.reads import Reads, Reread
 from relu_demo.watching.refusals import HOOK, Refusal, refusal_in, runs_out_of_place
 from relu_demo.watching.report import GIVING

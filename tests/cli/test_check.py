@@ -403,3 +403,20 @@ def test_from_python() -> None:
     assert document["ok"] is True
     assert "<pre" in report._repr_html_()
     assert "1 in-place call, all safe (" in str(report)
+
+
+def test_the_layers_of_a_bare_sequential_have_the_lines_they_were_given_on(demo: Demo, tmp_path: Path) -> None:
+    source = """
+        from torch import nn
+        net = nn.Sequential(
+            nn.Linear(4, 4),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.5, inplace=True),
+        )
+    """
+    (tmp_path / "net.py").write_text(textwrap.dedent(source))
+    result = demo("--check", f"{tmp_path / 'net.py'}:net", "--shape", "2,4", "--seed", "1", "--json")
+    assert result.code == 1
+    (effect,) = result.document["calls"][1]["effects"]
+    assert result.document["calls"][1]["place"]["line"] == 6
+    assert [place["line"] for place in effect["by"]] == [5]

@@ -314,7 +314,7 @@ def test_a_hook_that_keeps_the_overwritten_tensor_counts() -> None:
     network[0].register_forward_hook(lambda module, args, output: kept.append(output))
     (effect,) = only(check(network, torch.randn(8, 4))).effects
     assert effect.kind == "changes-result"
-    assert "held after the forward" in effect.by[0].operation
+    assert (effect.by[0].operation, effect.by[0].hook) == ("kept", "<lambda>")
 
 
 def test_a_buffer_that_is_overwritten_counts() -> None:

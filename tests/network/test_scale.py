@@ -12,6 +12,7 @@ from relu_demo.network.check import examine
 from relu_demo.network.meter import Meter
 from relu_demo.network.state.snapshot import Snapshot
 from relu_demo.network.suspects import Suspects
+from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.observer import Observer
 
 
@@ -84,7 +85,7 @@ def test_the_watched_pass_keeps_nothing_that_the_forward_does_not() -> None:
         snapshot = Snapshot(network)
         with Meter() as meter:
             if watched:
-                with Observer(Suspects(network, snapshot, [x])):
+                with Observer(Suspects(network, snapshot, [x], Layers())):
                     result = network(x)
             else:
                 result = network(x)

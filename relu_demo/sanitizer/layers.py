@@ -17,9 +17,14 @@ Line = tuple[str, int]
 
 
 class Layers:
-    """The line on which each layer was given to an nn.Sequential, of those that are built while it listens."""
+    """
+    The line on which each layer was given to an nn.Sequential, of those that are built while it listens.
 
-    def __init__(self) -> None:
+    `otherwise`: the line for any other layer.
+    """
+
+    def __init__(self, otherwise: Line | None = None) -> None:
+        self._otherwise = otherwise
         self._lines: dict[int, tuple[weakref.ref[nn.Module], Line]] = {}
 
     @contextmanager
@@ -36,9 +41,9 @@ class Layers:
             handle.remove()
 
     def line_of(self, module: nn.Module | None) -> Line | None:
-        """Return the file and line on which a layer was given to an nn.Sequential; None where that was not seen."""
+        """Return the file and line on which a layer was given to an nn.Sequential; `otherwise` where not seen."""
         known = self._lines.get(id(module))
-        return known[1] if known is not None and known[0]() is module else None
+        return known[1] if known is not None and known[0]() is module else self._otherwise
 
     def _registered(self, parent: nn.Module, name: str, module: nn.Module | None) -> None:
         if not isinstance(parent, nn.Sequential) or module is None:

@@ -1,0 +1,155 @@
+"""What hooks read and keep: the hook is named, with its line, and the network's result is not said to be wrong."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from support.nets import Net, line_of, only
+from torch import Tensor, nn
+
+from relu_demo.api import Report, check
+
+SEEN: dict[str, Any] = {}
+
+
+def share_of_negatives(module: nn.Module, args: Any, output: Tensor) -> None:
+    SEEN["negative"] = _share(args[0])
+
+
+def _share(tensor: Tensor) -> float:
+    return float((tensor < 0).float().mean())  # the hook's helper reads
+
+
+def keep_in_global(module: nn.Module, args: Any, output: Tensor) -> None:
+    SEEN["output"] = output  # the hook keeps
+
+
+class Keeper:
+    def __init__(self) -> None:
+        self.kept: list[Tensor] = []
+
+    def keep(self, module: nn.Module, args: Any, output: Tensor) -> None:
+        name = type(module).__name__
+        print(name)
+        self.kept.append(output.detach())  # the method keeps
+
+
+@torch.no_grad()
+def decorated(module: nn.Module, args: Any, output: Tensor) -> None:
+    SEEN["negative"] = (args[0] < 0).sum()  # the decorated hook reads
+
+
+def scaled_keep(module: nn.Module, args: Any, output: Tensor, factor: int) -> None:
+    SEEN["output"] = factor, output  # the partial keeps
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True), nn.Linear(4, 4))
+
+
+def screen(report: Report) -> str:
+    return " ".join(str(report).split())
+
+
+READERS = [(share_of_negatives, "# the hook's helper reads"), (decorated, "# the decorated hook reads")]
+
+
+@pytest.mark.parametrize(("hook", "mark"), READERS, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_hook_that_reads_what_its_module_overwrote_is_named(hook: Any, mark: str) -> None:
+    model = network()
+    model[1].register_forward_hook(hook)
+    report = check(model, torch.randn(8, 4))
+    (effect,) = only(report).effects
+    assert (effect.kind, effect.settled, effect.elsewhere) == ("changes-result", True, True)
+    assert {place.hook for place in effect.by} == {hook.__name__}
+    assert effect.by[0].line == line_of(mark)
+    assert effect.by[0].module == "1"
+    assert not report.ok
+    assert not report.as_written.differs
+    assert "the network's result is right; what a hook reads is wrong, by up to" in screen(report)
+    assert f"in hook {hook.__name__} of 1 (" in screen(report)
+    assert "or look in a forward pre-hook, which sees the input before" in screen(report)
+
+
+def test_a_hook_that_reads_the_same_either_way_is_no_fault() -> None:
+    model = network()
+    model[1].register_forward_hook(share_of_negatives)
+    nn.init.constant_(model[0].bias, 100.0)
+    report = check(model, torch.randn(8, 4))
+    assert report.ok
+    assert only(report).readers[0].hook == "share_of_negatives"
+
+
+def test_a_hook_that_looks_at_the_output_or_the_shape_is_no_fault() -> None:
+    model = network()
+    model[1].register_forward_hook(lambda module, args, output: SEEN.update(mean=output.mean(), shape=args[0].shape))
+    assert check(model, torch.randn(8, 4)).ok
+
+
+def test_a_hook_whose_answer_the_network_uses_makes_the_result_wrong() -> None:
+    model = network()
+    model[1].register_forward_hook(lambda module, args, output: output + args[0])
+    report = check(model, torch.randn(8, 4))
+    (effect,) = only(report).effects
+    assert effect.kind == "changes-result"
+    assert not effect.elsewhere
+    assert report.as_written.differs
+
+
+def test_a_hook_before_a_later_module_counts_too() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        y = net.fc(x)
+        return F.relu(y, inplace=True) + net.later(y).new_zeros(())
+
+    model = Net(forward, fc=nn.Linear(4, 4), later=nn.Identity())
+    model.later.register_forward_pre_hook(lambda module, args: SEEN.update(mean=args[0].mean()))
+    (effect,) = only(check(model, torch.randn(8, 4))).effects
+    assert (effect.elsewhere, effect.by[0].module, effect.by[0].hook) == (True, "later", "<lambda>")
+
+
+KEEPERS = [
+    (keep_in_global, "keep_in_global", "# the hook keeps"),
+    (Keeper().keep, "keep", "# the method keeps"),
+    (functools.partial(scaled_keep, factor=2), "scaled_keep", "# the partial keeps"),
+]
+
+
+@pytest.mark.parametrize(("hook", "name", "mark"), KEEPERS, ids=[name for _, name, _ in KEEPERS])
+def test_a_hook_that_keeps_what_is_overwritten_is_named_with_its_line(hook: Any, name: str, mark: str) -> None:
+    model = network()
+    model[0].register_forward_hook(hook)
+    report = check(model, torch.randn(8, 4))
+    SEEN.clear()
+    (effect,) = only(report).effects
+    (place,) = effect.by
+    assert (effect.kind, effect.settled, effect.elsewhere) == ("changes-result", True, True)
+    assert (place.operation, place.module, place.hook, place.file) == ("kept", "0", name, __file__)
+    assert place.line == line_of(mark)
+    assert "the network's result is right; what a hook keeps is wrong, by up to" in screen(report)
+    assert "or keep a clone() in the hook" in screen(report)
+
+
+def test_a_hook_that_keeps_a_clone_is_no_fault() -> None:
+    model = network()
+    model[0].register_forward_hook(lambda module, args, output: SEEN.update(output=output.clone()))
+    assert check(model, torch.randn(8, 4)).ok
+    SEEN.clear()
+
+
+def test_another_holder_is_not_called_a_hook() -> None:
+    kept: list[Tensor] = []
+
+    def forward(net: Any, x: Tensor) -> Any:
+        y = net.fc(x)
+        kept.append(y.detach())
+        return F.relu(y, inplace=True)
+
+    report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))
+    (effect,) = only(report).effects
+    assert "held after the forward" in effect.by[0].operation
+    assert "the network's result is right; what something outside keeps is wrong" in screen(report)
