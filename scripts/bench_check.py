@@ -31,6 +31,7 @@ from relu_demo.api import check  # noqa: E402
 from relu_demo.network.meter import Meter  # noqa: E402
 from relu_demo.network.state.snapshot import Snapshot  # noqa: E402
 from relu_demo.network.suspects import Suspects  # noqa: E402
+from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.observer import Observer  # noqa: E402
 
 MIB = 2**20
@@ -47,7 +48,7 @@ def watched(model: nn.Module, x: Tensor) -> Callable[[], object]:
     snapshot = Snapshot(model)
 
     def run() -> object:
-        with Observer(Suspects(model, snapshot, [x])):
+        with Observer(Suspects(model, snapshot, [x], Layers())):
             return model(x)
 
     return run

@@ -79,7 +79,7 @@ def test_a_hook_that_reads_what_its_module_overwrote_is_named(hook: Any, mark: s
 def test_a_hook_that_reads_the_same_either_way_is_no_fault() -> None:
     model = network()
     model[1].register_forward_hook(share_of_negatives)
-    nn.init.constant_(model[0].bias, 100.0)
+    nn.init.constant_(model.get_parameter("0.bias"), 100.0)
     report = check(model, torch.randn(8, 4))
     assert report.ok
     assert only(report).readers[0].hook == "share_of_negatives"
@@ -107,7 +107,7 @@ def test_a_hook_before_a_later_module_counts_too() -> None:
         return F.relu(y, inplace=True) + net.later(y).new_zeros(())
 
     model = Net(forward, fc=nn.Linear(4, 4), later=nn.Identity())
-    model.later.register_forward_pre_hook(lambda module, args: SEEN.update(mean=args[0].mean()))
+    model.get_submodule("later").register_forward_pre_hook(lambda module, args: SEEN.update(mean=args[0].mean()))
     (effect,) = only(check(model, torch.randn(8, 4))).effects
     assert (effect.elsewhere, effect.by[0].module, effect.by[0].hook) == (True, "later", "<lambda>")
 
