@@ -31,7 +31,7 @@ from relu_demo.api import check  # noqa: E402
 from relu_demo.network.meter import Meter  # noqa: E402
 from relu_demo.network.state.snapshot import Snapshot  # noqa: E402
 from relu_demo.network.suspects import Suspects  # noqa: E402
-from relu_demo.sanitizer.layers import Layers
+from relu_demo.sanitizer.layers import Layers  # noqa: E402
 from relu_demo.sanitizer.observer import Observer  # noqa: E402
 
 MIB = 2**20

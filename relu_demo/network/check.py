@@ -26,6 +26,7 @@ from relu_demo.network.report import (
     Call,
     CheckReport,
     Effect,
+    Unrestored,
     Write,
     unique,
 )
@@ -66,39 +67,45 @@ def examine(
     with _mode(model, train), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # PyTorch would say again in each run what it says in the user's
         runs = Runs(model, args, kwargs, layers or Layers())
-        verdicts = Verdicts(runs)
-        try:
-            runs.watched  # noqa: B018 - made here, so that it raises here
-        except NetworkError:
-            if runs.refused is None:
-                raise
-            return _refused(model, runs, (args, kwargs))
-        candidates = [one for one in runs.watched.candidates if one.index not in runs.meant]
-        effects = _settle(verdicts, candidates, progress)
-        calls = tuple(_call(one, effects.get(one.index, ())) for one in candidates if one.inplace)
-        off = tuple(_call(one, suspicions(one)) for one in candidates if not one.inplace)
-        whole, calls = _blame_checkpoints(verdicts.as_written(), calls, candidates)
-        lines = {(place.file, place.line): place for place in reversed(runs.watched.over_input)}
-        writes = tuple(Write(place, (), OVERWRITES_INPUT) for place in reversed(lines.values()))
-        writes += tuple(Write(at, unique(by), CHANGES_RESULT) for at, by in runs.watched.past_autograd.items())
-        if whole.out_of_place_backward is False:
-            writes += verdicts.other_writes()
-        advice, conflicts = advise(verdicts, calls, off)
-        return CheckReport(
-            network=type(model).__name__,
-            training=model.training,
-            grad=torch.is_grad_enabled(),
-            device=_device(model, (args, kwargs)),
-            calls=calls,
-            off=off,
-            writes=tuple(_with_cure(write) for write in writes),
-            as_written=replace(whole, conflicts=conflicts),
-            advice=advice,
-            unseen=(*unseen(model, candidates, runs.watched.missed), *verdicts.unsteady()),
-            forwards=runs.forwards,
-            backwards=runs.backwards,
-            torch_version=torch.__version__,
-        )
+        with runs.snapshot:
+            return _examined(model, runs, progress)
+
+
+def _examined(model: nn.Module, runs: Runs, progress: Callable[[int, int], None]) -> CheckReport:
+    verdicts = Verdicts(runs)
+    try:
+        runs.watched  # noqa: B018 - made here, so that it raises here
+    except NetworkError:
+        if runs.refused is None:
+            raise
+        return _refused(model, runs, runs.arguments)
+    candidates = [one for one in runs.watched.candidates if one.index not in runs.meant]
+    effects = _settle(verdicts, candidates, progress)
+    calls = tuple(_call(one, effects.get(one.index, ())) for one in candidates if one.inplace)
+    off = tuple(_call(one, suspicions(one)) for one in candidates if not one.inplace)
+    whole, calls = _blame_checkpoints(verdicts.as_written(), calls, candidates)
+    lines = {(place.file, place.line): place for place in reversed(runs.watched.over_input)}
+    writes = tuple(Write(place, (), OVERWRITES_INPUT) for place in reversed(lines.values()))
+    writes += tuple(Write(at, unique(by), CHANGES_RESULT) for at, by in runs.watched.past_autograd.items())
+    if whole.out_of_place_backward is False:
+        writes += verdicts.other_writes()
+    advice, conflicts = advise(verdicts, calls, off)
+    return CheckReport(
+        network=type(model).__name__,
+        training=model.training,
+        grad=torch.is_grad_enabled(),
+        device=_device(model, runs.arguments),
+        calls=calls,
+        off=off,
+        writes=tuple(_with_cure(write) for write in writes),
+        as_written=replace(whole, conflicts=conflicts),
+        advice=advice,
+        unseen=(*unseen(model, candidates, runs.watched.missed), *verdicts.unsteady()),
+        unrestored=tuple(Unrestored(*each) for each in runs.snapshot.unrestored()),
+        forwards=runs.forwards,
+        backwards=runs.backwards,
+        torch_version=torch.__version__,
+    )
 
 
 def refused_in_building(network: str, error: BaseException) -> CheckReport | None:
@@ -150,6 +157,7 @@ def _only_refused(network: str, write: Write, words: str) -> CheckReport:
         as_written=AsWritten(None, False, words, None, None, None),
         advice=Advice((), (), False),
         unseen=(),
+        unrestored=(),
         forwards=0,
         backwards=0,
         torch_version=torch.__version__,

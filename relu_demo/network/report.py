@@ -171,6 +171,16 @@ class Unseen:
 
 
 @dataclass(frozen=True)
+class Unrestored:
+    """An object of the network that the check could not put back as it was."""
+
+    name: str
+    """Module and attribute, as in `named_modules()`; empty for what is deeper in an attribute."""
+    type: str
+    why: str
+
+
+@dataclass(frozen=True)
 class CheckReport:
     """What a check found in a network."""
 
@@ -190,6 +200,7 @@ class CheckReport:
     as_written: AsWritten
     advice: Advice
     unseen: tuple[Unseen, ...]
+    unrestored: tuple[Unrestored, ...]
     forwards: int
     """Forward passes that the check needed."""
     backwards: int

@@ -68,7 +68,7 @@ class Runs:
         self.arguments: Inputs = (args, kwargs)
         self.snapshot = Snapshot(network, self.arguments)
         # The snapshot keeps them alive, so that their ids stay theirs.
-        self._kept_before = {id(tensor) for tensor in attribute_tensors(network).values()}
+        self._kept_before = {id(tensor) for tensor in self.snapshot.attributes.values()}
         self.meant: frozenset[int] = frozenset()
         """The calls, by index, that are meant to be in place, and are in every run."""
         self.refused: Write | None = None
@@ -177,7 +177,7 @@ class Runs:
                 result = self._forward_watched(inputs, suspects)
                 if backward:
                     self.snapshot.before_any_write()
-                    outputs = self._outputs(result)
+                    outputs = self._outputs(result, self._left())
                     # An error of another kind may end it; what was stale up to there still counts.
                     with suppress(Exception):
                         gradients(outputs, self.network)
@@ -272,29 +272,32 @@ class Runs:
                 except Exception as error:
                     outcome.forward_error = _without_frames(error)
                     return outcome
-                self._note(outcome, result)
+                left = self._left()
+                self._note(outcome, result, left)
                 outcome.damage = max((leaf_difference(now, before) for now, before in damaged or ()), default=0.0)
-                self._backward(outcome, result, list(tensors(inputs)))
+                self._backward(outcome, self._outputs(result, left), list(tensors(inputs)))
             return outcome
         finally:
             self.snapshot.restore()
 
-    def _note(self, outcome: Outcome, result: Any) -> None:
+    def _left(self) -> dict[str, Tensor]:
+        """Return the tensors that are in plain attributes of the network now, by name."""
+        return attribute_tensors(self.network, self.snapshot.looked)
+
+    def _note(self, outcome: Outcome, result: Any, left: dict[str, Tensor]) -> None:
         outcome.result = [(path, _detached(leaf)) for path, leaf in leaves(result)]
         outcome.state = {i: tensor.detach().clone() for i, tensor in self.snapshot.overwritten().items()}
-        left = attribute_tensors(self.network)
         buffers = self.network.named_buffers()
-        left |= {name: buffer for name, buffer in buffers if not self.snapshot.holds(key_of(buffer))}
+        left = left | {name: buffer for name, buffer in buffers if not self.snapshot.holds(key_of(buffer))}
         outcome.attributes = [(name, tensor.detach().clone()) for name, tensor in left.items()]
 
-    def _outputs(self, result: Any) -> list[Tensor]:
+    def _outputs(self, result: Any, left: dict[str, Tensor]) -> list[Tensor]:
         """Return what backward can begin from: in the result, and in what the forward has left in attributes."""
-        left = [tensor for tensor in attribute_tensors(self.network).values() if id(tensor) not in self._kept_before]
-        found = [t for t in tensors(result) if t.requires_grad] + [t for t in left if t.grad_fn is not None]
+        new = [tensor for tensor in left.values() if id(tensor) not in self._kept_before]
+        found = [t for t in tensors(result) if t.requires_grad] + [t for t in new if t.grad_fn is not None]
         return list({id(tensor): tensor for tensor in found}.values())
 
-    def _backward(self, outcome: Outcome, result: Any, inputs: list[Tensor]) -> None:
-        outputs = self._outputs(result)
+    def _backward(self, outcome: Outcome, outputs: list[Tensor], inputs: list[Tensor]) -> None:
         if not outputs:
             return
         self.backwards += 1

@@ -141,6 +141,8 @@ class Suspects(Listener):
         self._network = network
         self._snapshot = snapshot
         self._in_place = in_place
+        self._attributes: dict[str, Tensor] = {}
+        """What the network keeps in plain attributes when the forward has ended."""
         self._paths = {id(module): path for path, module in network.named_modules()}
         self._inputs: dict[int | None, list[Region | None]] = {}
         for tensor in inputs:
@@ -245,7 +247,8 @@ class Suspects(Listener):
         self.ledger.looked_at(tensor)
 
     def exposed(self, tensor: Tensor, here: Here) -> None:
-        """From here on, only values tell who reads it."""
+        """From here on, only values tell who reads it, and nothing tells who writes to it."""
+        self._snapshot.before_write(key_of(tensor))
         self.ledger.expose(tensor)
         self.ledger.read(tensor, lambda: here.place("read"))
 
@@ -263,12 +266,13 @@ class Suspects(Listener):
     def finish(self, result: Any) -> None:
         """After the forward: note what is returned, what the network keeps, and what autograd still has saved."""
         network = self._network
+        self._attributes = attribute_tensors(network, self._snapshot.looked)
         for saved, write in self.ledger.past_autograd():
             if write.call is None:
                 self.past_autograd.setdefault(write.place, []).append(saved.place)
         for tensor in tensors(result):
             self._read_later(tensor, "return")
-        for name, tensor in attribute_tensors(network).items():
+        for name, tensor in self._attributes.items():
             self._read_later(tensor, f"kept as {name}")
         names = {id(buffer): name for name, buffer in network.named_buffers()}
         names.update({id(parameter): name for name, parameter in network.named_parameters()})
@@ -293,7 +297,7 @@ class Suspects(Listener):
         alive = _alive([call for call in self.candidates if call.region and not self._snapshot.holds(call.key)])
         if not alive:
             return []
-        attributes = attribute_tensors(self._network).values()
+        attributes = self._attributes.values()
         known = {*self._inputs, *map(key_of, tensors(result)), *map(key_of, attributes)}
         return [call for call in alive if call.key not in known]
 

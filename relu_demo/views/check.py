@@ -45,7 +45,7 @@ class CheckScreen:
         rows = sorted(_rows(report.calls, every), key=lambda row: row.verdict is SAFE)
         folded = len(report.calls) - sum(row.calls for row in rows)
         advice = list(_advice(report))
-        if report.ok and not rows and not advice:
+        if report.ok and not rows and not advice and not report.unrestored:
             yield Text(f"{line(report)} ({_mode(report)}{_lists(report, folded)})", style=SAFE[1])
             return
         yield from header(f"The in-place calls of {report.network}", report)
@@ -68,6 +68,9 @@ class CheckScreen:
         if report.unseen:
             unseen = (Text(f"{u.module or 'the network'} ({u.type}): {u.why}") for u in report.unseen)
             yield from section("Not seen from inside, so not called safe", *unseen)
+        if report.unrestored:
+            lines = (f"{each.name or 'in an attribute'} ({each.type}): {each.why}" for each in report.unrestored)
+            yield from section("Not as before the check", *map(Text, lines))
         base = "everything out of place" if _rebinds(report) else "every inplace= off"
         yield from section(f"As written, against the same with {base}", *_whole(report, base))
         said = checked(report)

@@ -5,10 +5,16 @@ from __future__ import annotations
 import collections
 import copy
 import functools
+import io
+import itertools
+import json
 import random
+import sys
 import threading
 import types
-from typing import Any, NamedTuple
+import weakref
+from collections.abc import Iterator
+from typing import Any, ClassVar, NamedTuple, cast
 
 import pytest
 import torch
@@ -440,3 +446,157 @@ def test_the_gradients_of_an_unregistered_module_count() -> None:
     (call,) = check(network, torch.randn(3, 4)).calls
     assert [effect.kind for effect in call.effects] == ["changes-result"]
     assert network.hidden["fc"].weight.grad is None
+
+
+class Moving(nn.Module):
+    """Keeps its state where no attribute shows it."""
+
+    steps = 0
+    seen: ClassVar[list[int]] = []
+    total = torch.zeros(1)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+        self.relu = nn.ReLU(inplace=True)
+        self.counter = itertools.count()
+        self.over_list = iter([3, 4, 5])
+        self.lines = io.StringIO("a\nb\nc\n")
+        self.numbers = (n for n in range(9))
+
+    def forward(self, x: Tensor) -> Tensor:
+        type(self).steps += 1
+        self.seen.append(next(self.counter))
+        self.total.add_(x.mean())
+        setattr(type(self), "new", "attribute")  # noqa: B010 - the class has none of that name
+        factor = next(self.over_list) + len(self.lines.readline())
+        return cast(Tensor, self.relu(self.fc(x)) * factor)
+
+
+def test_counters_iterators_files_and_class_attributes_are_put_back() -> None:
+    model = Moving()
+    report = check(model, torch.randn(2, 4))
+    assert report.ok
+    assert report.unrestored == ()
+    assert (Moving.steps, Moving.seen, Moving.total.item(), hasattr(Moving, "new")) == (0, [], 0.0, False)
+    assert (next(model.over_list), model.lines.readline()) == (3, "a\n")
+    if sys.version_info < (3, 14):
+        assert next(model.counter) == 0
+
+
+def test_a_counter_is_the_users_own_again() -> None:
+    model = Moving()
+    counter = model.counter
+    check(model, torch.randn(2, 4))
+    assert model.counter is counter
+
+
+def test_what_cannot_be_put_back_is_named() -> None:
+    class Drawing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.numbers = (n for n in range(99))
+            self.pairs = zip(range(99), "a" * 99, strict=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            next(self.pairs)
+            return x + next(self.numbers)
+
+    report = check(nn.Sequential(Drawing()), torch.randn(2, 4))
+    named = {(each.name, each.type) for each in report.unrestored}
+    assert named == {("0.numbers", "generator"), ("0.pairs", "zip")}
+    assert "0.numbers (generator): has moved on, and cannot be put back" in str(report)
+    assert json.loads(json.dumps(report.to_dict()))["unrestored"][0]["name"] == "0.numbers"
+
+
+def test_a_large_vocabulary_is_put_back() -> None:
+    class Vocabulary(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.numbers = {f"word {n}": n for n in range(1000)}
+            self.words = [(n, f"word {n}") for n in range(1000)]
+            self.zeros = [0.0] * 1000
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.numbers["new"] = self.numbers.pop("word 7")
+            del self.words[3:]
+            self.zeros[5] = x.sum() * 0  # type: ignore[call-overload]
+            return x * 2
+
+    model, fresh = Vocabulary(), Vocabulary()
+    check(model, torch.randn(2, 4))
+    assert [*model.numbers.items()] == [*fresh.numbers.items()]
+    assert model.words == fresh.words
+    assert {type(item) for item in model.zeros} == {float}
+
+
+class Refusing:
+    """Raises whatever is asked of it."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise LookupError(name)
+
+
+class Config(collections.abc.Mapping[str, Any]):
+    """As a library of configurations has them: a value is missing, and who asks for it is told."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.values_ = {"width": 8, "scale": tensor}
+
+    def __getitem__(self, key: str) -> Any:
+        if key == "missing":
+            raise ValueError("mandatory value is missing")
+        return self.values_[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["width", "missing", "scale"])
+
+    def __len__(self) -> int:
+        return 3
+
+
+def test_what_raises_when_it_is_looked_at_is_left_and_named() -> None:
+    class Holding(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(4, 4)
+            self.relu = nn.ReLU(inplace=True)
+            owner = collections.OrderedDict()
+            self.dead = weakref.proxy(owner)
+            self.__dict__["refusing"] = Refusing()  # PyTorch's own way looks at it, too
+            self.config = Config(torch.ones(4))
+
+        def forward(self, x: Tensor) -> Any:
+            self.config["scale"].mul_(2)
+            return self.relu(self.fc(x)) * self.config["scale"]
+
+    model = Holding()
+    report = check(model, torch.randn(2, 4))
+    assert report.ok
+    assert {each.name for each in report.unrestored} == {"dead", "refusing"}
+    assert "refusing (Refusing): raised LookupError when it was looked at" in str(report)
+    assert torch.equal(model.config["scale"], torch.ones(4))
+
+
+def test_numpy_arrays_and_writes_through_numpy_are_put_back() -> None:
+    numpy = pytest.importorskip("numpy")
+
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(4, 4)
+            self.relu = nn.ReLU(inplace=True)
+            self.mean = numpy.zeros(4)
+            self.scale = nn.Parameter(torch.ones(4), requires_grad=False)
+
+        def forward(self, x: Tensor) -> Any:
+            self.mean += x.detach().numpy().mean(0)
+            self.scale.numpy()[:] *= 0.9
+            return self.relu(self.fc(x)) * self.scale
+
+    model = Counting()
+    mean = model.mean
+    assert check(model, torch.randn(2, 4)).ok
+    assert model.mean is mean
+    assert (mean == 0).all()
+    assert torch.equal(model.scale, torch.ones(4))

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, Set, ValuesView
 from contextlib import suppress
 from enum import Enum
-from itertools import chain
 from numbers import Number
 from types import (
     BuiltinMethodType,
@@ -38,7 +37,6 @@ _WITHOUT_TENSORS = (
 )
 ENDS = (*_WITHOUT_TENSORS, nn.Module, FunctionType)
 """Classes whose instances the walker does not enter."""
-_PLAIN = {bool, int, float, complex, str, bytes, type(None)}
 _SMALL = object.__basicsize__ + 2 * tuple.__itemsize__
 
 Parts: TypeAlias = list[tuple[str, Any]]
@@ -54,6 +52,8 @@ def walk(
     """
     Yield the value and all that can be reached from it, depth first: its path, itself, and its parts.
 
+    What raises when it is looked at is left out.
+
     Parameters:
     `path` goes before every path.
     `parts` gives what a value holds, None where the walk ends; `contents` if it is left out.
@@ -66,7 +66,10 @@ def walk(
         path, value = waiting.pop()
         if id(value) in entered:
             continue
-        inside = parts(value)
+        try:
+            inside = parts(value)
+        except Exception:  # a dead weakref.proxy, a config with a value that is missing
+            continue
         yield path, value, inside
         if inside is not None:
             entered[id(value)] = value
@@ -106,7 +109,10 @@ def contents(value: Any) -> Parts | None:
     if isinstance(value, ENDS):
         return None
     if isinstance(value, Mapping):
-        return [*_entries(value), *_beside(value, value.values())]
+        try:
+            return [*_entries(value), *_beside(value, value.values())]
+        except Exception:  # a config may refuse to give a value: its attributes hold it
+            return _attributes(value) or None
     if isinstance(value, (list, tuple, deque, KeysView, ValuesView, ItemsView)):
         return [*_numbered(value), *_beside(value, value)]
     if isinstance(value, Set):
@@ -116,22 +122,6 @@ def contents(value: Any) -> Parts | None:
     if isinstance(value, (MethodType, BuiltinMethodType, MethodWrapperType)):
         return [("['self']", value.__self__)]
     return _attributes(value) or None
-
-
-def holds_no_tensor(value: Any) -> bool:
-    """Return whether a dict, list or tuple has nothing but numbers and strings, also in tuples.
-
-    A vocabulary has a hundred thousand entries: the walker need not enter it.
-    """
-    if type(value) is dict:
-        return _PLAIN.issuperset(map(type, value)) and holds_no_tensor(list(value.values()))
-    if type(value) not in (list, tuple):
-        return False
-    kinds = set(map(type, value))
-    if tuple in kinds:
-        inner = value if len(kinds) == 1 else [item for item in value if type(item) is tuple]
-        return kinds <= {*_PLAIN, tuple} and _PLAIN.issuperset(map(type, chain.from_iterable(inner)))
-    return kinds <= _PLAIN
 
 
 def _numbered(values: Iterable[Any]) -> Parts:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 
 from relu_demo.network.state.copies import not_copied
 from relu_demo.network.state.holders import Holders, attribute_tensors
+from relu_demo.network.state.items import Looked
+from relu_demo.network.state.moving import PutBack
 from relu_demo.tensors.storage import key_of, storage_of
 
 
@@ -20,21 +23,25 @@ class Snapshot:
     The state of a network and of the random generators. `restore()` puts both back, bit for bit.
 
     Recorded of the network: each module's attributes (parameters, buffers, submodules, hooks, training flags, plain
-    Python attributes), the built-in containers and the plain objects in them, whatever modules these hold, the values
-    of all their tensors, and the gradients. Of the caller's arguments: the same, but for tensors, of which every pass
-    gets copies. Of the process: the generators of Python, NumPy and PyTorch on every device in use, the grad mode and
-    the default dtype. Not recorded: state outside the network (a global counter).
+    Python attributes), those of its class, the built-in containers, NumPy arrays and the plain objects in them,
+    whatever modules these hold, the values of all their tensors, and the gradients. Of the caller's arguments: the
+    same, but for tensors, of which every pass gets copies. Of the process: the generators of Python, NumPy and PyTorch
+    on every device in use, the grad mode and the default dtype. Not recorded: state outside the network (a global
+    counter).
 
     Buffers are copied at once. Other tensors are as large as the network, so they are copied only when a write is
     about to reach them: `before_write`.
     """
 
     def __init__(self, network: nn.Module, arguments: Any = ()) -> None:
-        self._holders = Holders(network, arguments)
+        self.looked = Looked()
+        self._holders = Holders(network, arguments, self.looked)
         self.parameters = [p for module in self._holders.modules for p in module.parameters(recurse=False)]
         """The parameters of the network, those of modules in plain lists and objects too."""
         buffers = [buffer for module in self._holders.modules for buffer in module.buffers(recurse=False)]
-        tensors = [*self.parameters, *buffers, *attribute_tensors(network).values()]
+        self.attributes = attribute_tensors(network, self.looked)
+        """The tensors in plain attributes of the network's modules, by name, as they were."""
+        tensors = [*self.parameters, *buffers, *self.attributes.values(), *self._holders.class_tensors]
         grads = [tensor.grad for tensor in tensors if tensor.is_leaf and tensor.grad is not None]
         state = {id(tensor): tensor for tensor in (*tensors, *grads, *not_copied(arguments))}
         self._state = [_State(tensor) for tensor in state.values()]
@@ -43,8 +50,19 @@ class Snapshot:
         """A copy of each storage, by its key, as it was before the first write."""
         for buffer in buffers:
             self.before_write(key_of(buffer))
-        self._random = [*_random_states(), *self._holders.random]
+        self._random: list[PutBack] = [*_random_states(), *self._holders.random]
+        self._lending = False
         self._grad, self._dtype = torch.is_grad_enabled(), torch.get_default_dtype()
+
+    def __enter__(self) -> Snapshot:
+        """Until the end of the block, each pass uses up a copy of what can be copied and not be put back: a counter."""
+        self._lending = True
+        self._holders.lend()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._lending = False
+        self._holders.give_back()
 
     @property
     def own(self) -> Mapping[int, Any]:
@@ -84,6 +102,12 @@ class Snapshot:
             state.mark()
         self.restore_random()
         self.restore_modes()
+        if self._lending:
+            self._holders.lend()
+
+    def unrestored(self) -> list[tuple[str, str, str]]:
+        """Return what could not be put back: of each object its name in the network, its class, and why."""
+        return self._holders.unrestored()
 
     def restore_modes(self) -> None:
         """Put PyTorch's grad mode and default dtype back."""
@@ -94,8 +118,8 @@ class Snapshot:
 
     def restore_random(self) -> None:
         """Put the random generators back, so that every pass draws the same numbers."""
-        for set_state, state in self._random:
-            set_state(state)
+        for put_back in self._random:
+            put_back()
 
 
 class _State:
@@ -134,14 +158,14 @@ def _version(tensor: Tensor) -> int:
     return -1 if tensor.is_inference() else int(tensor._version)
 
 
-def _random_states() -> Iterator[tuple[Callable[[Any], Any], Any]]:
-    yield random.setstate, random.getstate()
+def _random_states() -> Iterator[PutBack]:
+    yield partial(random.setstate, random.getstate())
     numpy = sys.modules.get("numpy")
     if numpy is not None:
-        yield numpy.random.set_state, numpy.random.get_state()
-    yield torch.set_rng_state, torch.get_rng_state()
+        yield partial(numpy.random.set_state, numpy.random.get_state())
+    yield partial(torch.set_rng_state, torch.get_rng_state())
     if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        yield torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all()
+        yield partial(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all())
     mps = getattr(torch, "mps", None)
     if mps is not None and torch.backends.mps.is_available():
-        yield mps.set_rng_state, mps.get_rng_state()
+        yield partial(mps.set_rng_state, mps.get_rng_state())
