@@ -81,9 +81,12 @@ def _examined(model: nn.Module, runs: Runs, progress: Callable[[int, int], None]
         return _refused(model, runs, runs.arguments)
     candidates = [one for one in runs.watched.candidates if one.index not in runs.meant]
     effects = _settle(verdicts, candidates, progress)
+    as_written = verdicts.as_written()
+    if _is_other(as_written) and not any(effects.values()):
+        effects |= _settle(verdicts, candidates, progress, suspect=False)
     calls = tuple(_call(one, effects.get(one.index, ())) for one in candidates if one.inplace)
     off = tuple(_call(one, suspicions(one)) for one in candidates if not one.inplace)
-    whole, calls = _blame_checkpoints(verdicts.as_written(), calls, candidates)
+    whole, calls = _blame_checkpoints(as_written, calls, candidates)
     lines = {(place.file, place.line): place for place in reversed(runs.watched.over_input)}
     writes = tuple(Write(place, (), OVERWRITES_INPUT) for place in reversed(lines.values()))
     writes += tuple(Write(at, unique(by), CHANGES_RESULT) for at, by in runs.watched.past_autograd.items())
@@ -194,15 +197,25 @@ def _mode(model: nn.Module, train: bool | None) -> Iterator[None]:
         before.restore()
 
 
+def _is_other(whole: AsWritten) -> bool:
+    """Return whether the network as written does not do what it does out of place."""
+    broken = whole.backward is False and whole.out_of_place_backward is not False
+    return bool(whole.differs or whole.gradients_differ or whole.forward_error or broken)
+
+
 def _settle(
-    verdicts: Verdicts, candidates: list[Candidate], progress: Callable[[int, int], None]
+    verdicts: Verdicts, candidates: list[Candidate], progress: Callable[[int, int], None], suspect: bool = True
 ) -> dict[int, tuple[Effect, ...]]:
-    """Return the effects of each call that is in place and suspect, by its index."""
-    suspects = [one for one in candidates if one.inplace and one.suspect]
+    """
+    Return the effects of each call that is in place and suspect, by its index.
+
+    With `suspect=False` those of the others: where the whole is not right, the watch has missed something.
+    """
+    suspects = [one for one in candidates if one.inplace and one.suspect is suspect and (suspect or one.bytes)]
     settled = {}
-    for done, suspect in enumerate(suspects):
+    for done, one in enumerate(suspects):
         progress(done, len(suspects))
-        settled[suspect.index] = verdicts.effects(suspect)
+        settled[one.index] = verdicts.effects(one)
     progress(len(suspects), len(suspects))
     return settled
 

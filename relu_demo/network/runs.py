@@ -71,6 +71,8 @@ class Runs:
         self._kept_before = {id(tensor) for tensor in self.snapshot.attributes.values()}
         self.meant: frozenset[int] = frozenset()
         """The calls, by index, that are meant to be in place, and are in every run."""
+        self._foreign: set[int] = set()
+        """The calls, by index, whose input's memory is older than the forward, and not the network's."""
         self.refused: Write | None = None
         """The write that PyTorch refuses whatever runs out of place, once the watched pass has raised."""
         self.refused_words = ""
@@ -183,8 +185,9 @@ class Runs:
                         gradients(outputs, self.network)
             self.meant |= suspects.meant
             suspects.finish(result)
+            self._foreign |= {call.index for call in suspects.candidates if call.foreign}
             held = suspects.held_in_secret(result)
-            values = [(path, leaf.detach() if isinstance(leaf, Tensor) else leaf) for path, leaf in leaves(result)]
+            values = [(path, self._kept(leaf)) for path, leaf in leaves(result)]
             blind = without_a_look(type(self.network).__name__, self.arguments, result, self.snapshot.own)
             missed = (*suspects.missed, *blind)
             del result
@@ -194,6 +197,12 @@ class Runs:
             return Watched(suspects.candidates, over_input, suspects.past_autograd, conflicts, values, missed)
         finally:
             self.snapshot.restore()
+
+    def _kept(self, leaf: Any) -> Any:
+        """Return a leaf of the result, without its graph; a copy of what will be put back."""
+        if not isinstance(leaf, Tensor):
+            return leaf
+        return leaf.detach().clone() if self.snapshot.holds(key_of(leaf)) else leaf.detach()
 
     def apart(self, a: Outcome, b: Outcome) -> Difference:
         """Return the difference of two runs' results, and of what the network keeps for its next forward."""
@@ -246,6 +255,8 @@ class Runs:
     def _call(self, index: int, call: Switched, in_place: bool) -> Any:
         if in_place or index in self.meant:
             self.snapshot.before_write(key_of(call.input))
+            if index in self._foreign:
+                self.snapshot.adopt(call.input)
             return call.run(True)
         return call.run(False)
 

@@ -66,6 +66,8 @@ class Candidate:
     """Only a real run can tell: a view, an alias in autograd, something PyTorch may refuse."""
     by_values: bool = False
     """Only values can tell: memory in the hands of code that no mode sees."""
+    foreign: bool = False
+    """No operator of this forward has made the input's storage, and it is neither the network's nor an input's."""
     on_input: bool = False
     """It would overwrite an input of the network."""
     draws_otherwise: bool = False
@@ -147,6 +149,8 @@ class Suspects(Listener):
         self._inputs: dict[int | None, list[Region | None]] = {}
         for tensor in inputs:
             self._inputs.setdefault(key_of(tensor), []).append(region_of(tensor))
+        self._made: dict[int, StorageWeakRef] = {}
+        """The storages that operators of this forward have made, by key, which a weak reference keeps theirs."""
         self._grad = torch.is_grad_enabled()
         self._count = 0
         self._running: int | None = None
@@ -224,13 +228,28 @@ class Suspects(Listener):
             why = f"{name} writes in place in compiled code (TorchScript, an extension): its calls are not listed"
             self.missed[Unseen(here.place(name).module, "compiled code", why)] = None
 
+    @property
+    def results_wanted(self) -> bool:
+        """It needs to know which storages are older than the forward."""
+        return True
+
+    def made(self, results: tuple[Tensor, ...]) -> None:
+        """Note the storages."""
+        for tensor in results:
+            key = key_of(tensor)
+            if key is not None and key not in self._made:
+                self._made[key] = weak_ref(tensor)
+
     def read(self, tensor: Tensor, here: Here) -> None:
         """Note who reads what a call would overwrite."""
         self.ledger.read(tensor, lambda: here.place("read"))
 
     def wrote(self, tensor: Tensor, here: Here) -> None:
         """Note the write. After a call in place, writing to what it overwrote is a reading, too."""
-        self._snapshot.before_write(key_of(tensor))
+        key = key_of(tensor)
+        self._snapshot.before_write(key)
+        if self._is_foreign(key):
+            self._snapshot.adopt(tensor)
         if self._running is None and any(
             overlap(region_of(tensor), region) for region in self._inputs.get(key_of(tensor), ())
         ):
@@ -301,6 +320,9 @@ class Suspects(Listener):
         known = {*self._inputs, *map(key_of, tensors(result)), *map(key_of, attributes)}
         return [call for call in alive if call.key not in known]
 
+    def _is_foreign(self, key: int | None) -> bool:
+        return key is not None and key not in self._made and key not in self._inputs and not self._snapshot.holds(key)
+
     def _read_later(self, tensor: Tensor, operation: str) -> None:
         self.ledger.read(tensor, lambda: Place(operation, ""))
 
@@ -340,7 +362,8 @@ class Suspects(Listener):
         return found
 
     def _look_at_input(self, found: Candidate, call: Switched, grad: bool) -> None:
-        found.by_values = found.key is None or self.ledger.is_exposed(call.input)
+        found.foreign = self._is_foreign(found.key)
+        found.by_values = found.key is None or found.foreign or self.ledger.is_exposed(call.input)
         given = self._inputs.get(found.key, ())
         found.on_input = any(overlap(found.region, region) for region in given)
         found.doubtful = (

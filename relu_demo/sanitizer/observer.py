@@ -87,6 +87,14 @@ class Listener:
     def made_view(self, base: Tensor, views: tuple[Tensor, ...], here: Here) -> None:
         """An operator has made views of the tensor."""
 
+    @property
+    def results_wanted(self) -> bool:
+        """Whether it wants to hear of `made`."""
+        return False
+
+    def made(self, results: tuple[Tensor, ...]) -> None:
+        """An operator has returned these."""
+
     def asked_shape(self, tensor: Tensor, here: Here) -> None:
         """An operator takes nothing but the shape, dtype or device of the tensor (`zeros_like`)."""
 
@@ -307,10 +315,14 @@ class _Operators(_Dispatch):  # type: ignore[no-untyped-call]
         if operator.counts_no_version:
             return _counted(func, operator, args, kwargs)
         result = func(*args, **kwargs)
-        if operator.is_view and observer.listener.reads_wanted:
+        views = operator.is_view and observer.listener.reads_wanted
+        if views or observer.listener.results_wanted:
             before, observer.quiet = observer.quiet, True
             try:
-                _tell_views(observer, args, kwargs, result)
+                if views:
+                    _tell_views(observer, args, kwargs, result)
+                else:
+                    observer.listener.made(tuple(tensor for _, tensor in _tensors_in((result,), {})))
             finally:
                 observer.quiet = before
         return result

@@ -561,7 +561,7 @@ def test_what_raises_when_it_is_looked_at_is_left_and_named() -> None:
             super().__init__()
             self.fc = nn.Linear(4, 4)
             self.relu = nn.ReLU(inplace=True)
-            owner = collections.OrderedDict()
+            owner: Any = collections.OrderedDict()
             self.dead = weakref.proxy(owner)
             self.__dict__["refusing"] = Refusing()  # PyTorch's own way looks at it, too
             self.config = Config(torch.ones(4))

@@ -11,6 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from support.nets import Net, kinds, line_of, only
 from torch import Tensor, nn
 from torch.overrides import handle_torch_function, has_torch_function
+from torch.utils import dlpack
 
 from relu_demo.api import check
 from relu_demo.errors import NetworkError
@@ -199,3 +200,68 @@ def test_a_forward_may_call_its_argument_model_and_hold_deep_lists() -> None:
         deep = [deep]
     network = Net(lambda net, x, tree=None, model=None: net.act(net.a(x)), a=nn.Linear(8, 8), act=nn.ReLU(True))
     assert check(network, X, tree=deep, model=1).ok
+
+
+def test_a_scratch_tensor_that_each_forward_fills_anew_is_safe() -> None:
+    scratch = torch.zeros(4, 8)
+
+    def forward(net: Any, x: Tensor) -> Any:
+        with torch.no_grad():
+            torch.mul(x, 2, out=scratch)
+        return net.a(F.leaky_relu(scratch, 0.1, inplace=True))
+
+    assert check(linear(forward), X).ok
+    assert torch.equal(scratch, torch.zeros(4, 8))
+
+
+def test_a_global_tensor_that_the_next_forward_reads_again_is_not_scratch_and_is_put_back() -> None:
+    table = -torch.ones(4, 8)
+
+    def forward(net: Any, x: Tensor) -> Any:
+        return net.a(x) + F.leaky_relu(table, 0.1, inplace=True)
+
+    assert kinds(only(check(linear(forward), X))) == ["changes-result"]
+    assert torch.equal(table, -torch.ones(4, 8))
+
+
+def test_what_a_statement_writes_to_a_global_tensor_is_put_back() -> None:
+    steps = torch.zeros(1)
+
+    def forward(net: Any, x: Tensor) -> Any:
+        steps.add_(1)
+        return F.relu(net.a(x), inplace=True), steps
+
+    assert check(linear(forward), X).ok
+    assert float(steps) == 0
+
+
+def test_memory_with_two_storages_counts() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        y = net.a(x).detach()
+        return net.a(F.leaky_relu(dlpack.from_dlpack(y), 0.2, inplace=True)) + y
+
+    assert kinds(only(check(linear(forward), X))) == ["changes-result"]
+
+
+def test_memory_that_came_from_numpy_counts() -> None:
+    numpy = pytest.importorskip("numpy")
+
+    def forward(net: Any, x: Tensor) -> Any:
+        array = numpy.array(x.detach().numpy())
+        return net.a(F.leaky_relu(torch.from_numpy(array), 0.2, inplace=True)) + float(array.min())
+
+    assert kinds(only(check(linear(forward), X))) == ["changes-result"]
+
+
+def test_where_the_whole_differs_and_nobody_is_suspect_each_call_is_tried_alone() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        y = net.a(x).detach()
+        other = torch.ops.relu_demo_tests.same_memory(y)  # not even its schema tells
+        return net.a(F.leaky_relu(other, 0.2, inplace=True)) + y
+
+    library = torch.library.Library("relu_demo_tests", "DEF")  # type: ignore[no-untyped-call]
+    library.define("same_memory(Tensor a) -> Tensor")  # type: ignore[no-untyped-call]
+    library.impl("same_memory", dlpack.from_dlpack, "CPU")  # type: ignore[no-untyped-call]
+    report = check(linear(forward), X)
+    assert kinds(only(report)) == ["changes-result"]
+    assert "1 of 1 in-place call is not safe" in str(report)

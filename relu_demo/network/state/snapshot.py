@@ -26,8 +26,8 @@ class Snapshot:
     Python attributes), those of its class, the built-in containers, NumPy arrays and the plain objects in them,
     whatever modules these hold, the values of all their tensors, and the gradients. Of the caller's arguments: the
     same, but for tensors, of which every pass gets copies. Of the process: the generators of Python, NumPy and PyTorch
-    on every device in use, the grad mode and the default dtype. Not recorded: state outside the network (a global
-    counter).
+    on every device in use, the grad mode and the default dtype. Of tensors outside the network: the values of
+    those that `adopt` was told of. Not recorded: other state outside (a global counter).
 
     Buffers are copied at once. Other tensors are as large as the network, so they are copied only when a write is
     about to reach them: `before_write`.
@@ -79,6 +79,13 @@ class Snapshot:
             alias = self._by_key[key]
             if alias.device.type != "meta":
                 self._values[key] = storage_of(alias).clone()
+
+    def adopt(self, tensor: Tensor) -> None:
+        """Copy a storage that is neither the network's nor the arguments', before the first write: a global's."""
+        key = key_of(tensor)
+        if key is not None and key not in self._by_key:
+            self._by_key[key] = tensor.detach()
+            self.before_write(key)
 
     def before_any_write(self) -> None:
         """Copy every storage of the network's state that has not been copied yet."""
