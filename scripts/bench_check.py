@@ -35,12 +35,29 @@ from relu_demo.sanitizer.layers import Layers  # noqa: E402
 from relu_demo.sanitizer.observer import Observer  # noqa: E402
 
 MIB = 2**20
+FAULTS, MOST_FORWARDS = 100, 110
 
 
 def chain(channels: int, calls: int) -> nn.Module:
     """So many in-place calls, each after a convolution, none of them a suspect."""
     layers = [m for _ in range(calls) for m in (nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(inplace=True))]
     return nn.Sequential(*layers)
+
+
+class Faults(nn.Module):
+    """So many calls in place, each over what is read afterwards."""
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(8, 8) for _ in range(units))
+        self.relu = nn.LeakyReLU(0.1, inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features to features."""
+        x = x * 1
+        for layer in self.layers:
+            x = x + layer(self.relu(x))
+        return x
 
 
 def watched(model: nn.Module, x: Tensor) -> Callable[[], object]:
@@ -145,6 +162,10 @@ def main() -> int:
     report = check(model, x)
     print(f"  ok {report.ok}, {len(report.calls)} calls, {report.forwards} forwards and {report.backwards} backwards")
     print(f"  (brute force: over {2 * calls:,} forwards)")
+    report = check(Faults(FAULTS).train(), torch.randn(4, 8))
+    found = sum(not call.safe for call in report.calls)
+    results.append(report.forwards <= MOST_FORWARDS)
+    print(f"{FAULTS} faults: {found} found in {report.forwards} forwards (at most {MOST_FORWARDS})")
     return 0 if all(results) else 1
 
 

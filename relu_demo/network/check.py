@@ -212,6 +212,9 @@ def _settle(
     With `suspect=False` those of the others: where the whole is not right, the watch has missed something.
     """
     suspects = [one for one in candidates if one.inplace and one.suspect is suspect and (suspect or one.bytes)]
+    if any(one.is_again_alone for one in suspects) and verdicts.is_good_as_written():
+        # What a checkpoint runs again does so as written in every run: one has shown that all of it is right.
+        suspects = [one for one in suspects if not one.is_again_alone]
     settled = {}
     for done, one in enumerate(suspects):
         progress(done, len(suspects))

@@ -32,6 +32,8 @@ class Outcome:
     """Of each parameter and input, by number: the sum of its gradient, and of the absolute values."""
     precision: float = 0.0
     """The relative rounding of the gradients: the largest `eps` of their dtypes."""
+    rounds_alike: bool = False
+    """Of a run with one call in place: that rounds as out of place, which was tried; False where nobody knows."""
     changed: float = 0.0
     """How far the call in place has changed its input, if measured."""
     damage: float = 0.0

@@ -122,10 +122,14 @@ class Runs:
         """Run with one call in place; on demand with `Outcome.changed` and `Outcome.damage` measured."""
         damaged: list[tuple[Tensor, Tensor]] = []
         changed: list[float] = []
+        alike: list[bool] = []
 
         def decide(i: int, call: Switched) -> Any:
-            if i != index or not measure_damage:
-                return self._call(i, call, i == index)
+            if i != index:
+                return self._call(i, call, False)
+            alike[:] = [call.rounds_alike()]
+            if not measure_damage:
+                return self._call(i, call, True)
             now, before = call.input.detach(), call.input.detach().clone()
             damaged[:] = [(now, before)]
             result = self._call(i, call, True)
@@ -133,7 +137,7 @@ class Runs:
             return result
 
         outcome = self._run(decide, damaged=damaged)
-        outcome.changed = sum(changed)
+        outcome.changed, outcome.rounds_alike = sum(changed), any(alike)
         return outcome
 
     def on_copies(self, on: frozenset[int]) -> Outcome:
@@ -224,7 +228,7 @@ class Runs:
 
     def _forward_watched(self, inputs: Inputs, suspects: Suspects) -> Any:
         try:
-            with Observer(suspects), suspects.hooked.listening():
+            with Observer(suspects), suspects.hooked.listening(), suspects.functions():
                 return self._forward(inputs)
         except KeyboardInterrupt:
             raise

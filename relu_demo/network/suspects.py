@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import weakref
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -80,6 +82,8 @@ class Candidate:
     """Inside of a checkpoint: it runs again in backward."""
     outlives: bool = False
     """The input's memory is still alive when the next operator runs."""
+    unchanged: bool = False
+    """It was seen to write what is there already, bit for bit."""
     held_outside: bool = False
     """Something outside the network still holds the input's memory after the forward."""
     held_by: tuple[Place, ...] = ()
@@ -100,6 +104,16 @@ class Candidate:
         """Return whether a real run is needed."""
         unsure = self.doubtful or self.by_values or self.again
         return bool(self.readers or self.saved_by or self.on_input or self.held_outside or unsure)
+
+    @property
+    def is_harmless_here(self) -> bool:
+        """Return whether no run is needed, though it is suspect: with this input nobody can tell in place from not."""
+        return self.unchanged and not (self.saved_before or self.saved_by or self.doubtful or self.again)
+
+    @property
+    def is_again_alone(self) -> bool:
+        """Return whether it is suspect only because a checkpoint runs it again."""
+        return self.again and not replace(self, again=False).suspect
 
     @property
     def is_alive(self) -> bool:
@@ -151,6 +165,8 @@ class Suspects(Listener):
             self._inputs.setdefault(key_of(tensor), []).append(region_of(tensor))
         self._made: dict[int, StorageWeakRef] = {}
         """The storages that operators of this forward have made, by key, which a weak reference keeps theirs."""
+        self._applied = False
+        """Whether an autograd.Function was applied."""
         self._grad = torch.is_grad_enabled()
         self._count = 0
         self._running: int | None = None
@@ -201,6 +217,7 @@ class Suspects(Listener):
             self._running = None
         self.candidates.append(candidate)
         self._latest = candidate
+        candidate.unchanged = candidate.inplace and not in_place and call.leaves_as_it_was(result)
         if not call.writes_nothing:
             candidate.input = self.ledger.follow(call.input, candidate.region)
             if isinstance(result, Tensor) and key_of(result) not in (None, candidate.key):
@@ -297,12 +314,12 @@ class Suspects(Listener):
         names.update({id(parameter): name for name, parameter in network.named_parameters()})
         for tensor in (*network.buffers(), *network.parameters()):
             self._read_later(tensor, f"kept as {names[id(tensor)]}")
-        foreign = any(isinstance(node, torch._C._FunctionBase) for node in graph(tensors(result)))
+        foreign = not self._applied and any(isinstance(n, torch._C._FunctionBase) for n in graph(tensors(result)))
         for call in self.candidates:
             # In place, elu and its like save their result, and a later write overwrites it.
             overwritten = call.recorded and call.result is not None and call.result.overwritten
             call.doubtful |= call.input.alias_used or overwritten
-            # An autograd.Function may hand memory to compiled code, whose reads no mode sees. Runs decide.
+            # Of this autograd.Function nobody was told when it was applied.
             call.by_values |= foreign and call.bytes > 0 and (call.outlives or call is self._latest)
             call.saved_by = [saved.place for ref in call.saved_before for saved in [ref()] if saved is not None]
 
@@ -319,6 +336,31 @@ class Suspects(Listener):
         attributes = self._attributes.values()
         known = {*self._inputs, *map(key_of, tensors(result)), *map(key_of, attributes)}
         return [call for call in alive if call.key not in known]
+
+    @contextmanager
+    def functions(self) -> Iterator[None]:
+        """
+        Inside the block, be told when an autograd.Function is applied.
+
+        It may hand memory to compiled code, whose reads no mode sees: only values tell of what is alive then.
+        """
+        function: Any = torch.autograd.Function
+        own, original = vars(function).get("apply"), inspect.getattr_static(function, "apply")
+
+        def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
+            self._applied = True
+            for call in self.candidates:
+                call.by_values |= call.bytes > 0 and call.is_alive
+            return original.__get__(None, cls)(*args, **kwargs)
+
+        function.apply = classmethod(apply)
+        try:
+            yield
+        finally:
+            if own is None:
+                del function.apply
+            else:
+                function.apply = own
 
     def _is_foreign(self, key: int | None) -> bool:
         return key is not None and key not in self._made and key not in self._inputs and not self._snapshot.holds(key)

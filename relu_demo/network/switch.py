@@ -29,6 +29,8 @@ SWITCHED: dict[Any, inspect.Signature] = {
 _BATCHED = {F.dropout1d: 3, F.dropout3d: 5}
 _BELOW_ZERO = {F.leaky_relu: "negative_slope", F.elu: "alpha", F.celu: "alpha", F.rrelu: "lower"}
 
+_AS_WHOLE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""Whole numbers with so many bytes, to compare bits."""
 _ALIGNED = 64
 """Elements. So many of any dtype are a multiple of 64 bytes, to which the beginning of a storage is aligned."""
 
@@ -106,6 +108,29 @@ class Switched:
             return self.run(False)
         return self.function(**{**self.arguments, "input": _copy_laid_out_the_same(self.input), "inplace": True})
 
+    @property
+    def draws(self) -> bool:
+        """Return whether its result depends on random numbers."""
+        return self.is_dropout or self.function is F.rrelu
+
+    def rounds_alike(self) -> bool:
+        """
+        Return whether it gives the same bits, laid out the same, in place and out of place; False where nobody knows.
+
+        Both are tried, on a copy. What draws random numbers is not: the network would get others.
+        """
+        if self.draws or self.writes_nothing:
+            return False
+        with torch.no_grad():
+            try:
+                return _are_one(self.run(False), self.run_on_copy())
+            except Exception:  # PyTorch refuses one of them
+                return False
+
+    def leaves_as_it_was(self, result: Any) -> bool:
+        """Return whether a result has the input's values, bit for bit: in place, it would write what is there."""
+        return isinstance(result, Tensor) and _same_bits(self.input.detach(), result.detach())
+
 
 class Rebinding(Switched):
     """One write in place whose result is used, before it runs."""
@@ -128,6 +153,10 @@ class Rebinding(Switched):
         """Return False: what changes a shape in place is no such write."""
         return False
 
+    def rounds_alike(self) -> bool:
+        """Return True: out of place it is run in place on a copy."""
+        return True
+
     def run(self, in_place: bool) -> Any:
         """Run it in place, or on a copy."""
         return self._on(self.input) if in_place else self.run_on_copy()
@@ -146,6 +175,20 @@ def switched(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sw
         return Switched(function, args, kwargs)
     cure = rebinds(function, args)
     return None if cure is None else Rebinding(function, args, kwargs, cure)
+
+
+def _are_one(a: Any, b: Any) -> bool:
+    """Whether two results have the same bits and the same layout, so that nothing behind them can round otherwise."""
+    if not (isinstance(a, Tensor) and isinstance(b, Tensor) and _same_bits(a, b)) or a.stride() != b.stride():
+        return False
+    return bool(a.storage_offset() % _ALIGNED == b.storage_offset() % _ALIGNED)
+
+
+def _same_bits(a: Tensor, b: Tensor) -> bool:
+    if not (is_strided(a) and is_strided(b)) or a.dtype != b.dtype or a.shape != b.shape or a.device.type == "meta":
+        return False
+    whole = _AS_WHOLE.get(a.element_size())
+    return whole is not None and bool(torch.equal(a.view(whole), b.view(whole)))
 
 
 def _copy_laid_out_the_same(tensor: Tensor) -> Tensor:

@@ -54,6 +54,8 @@ class Verdicts:
 
     def effects(self, candidate: Candidate) -> tuple[Effect, ...]:
         """Run the network with this call alone in place, and return what that does."""
+        if candidate.is_harmless_here:
+            return (Effect(OVERWRITES_INPUT, False),) if candidate.on_input else ()
         base = self.runs.out_of_place
         seen_elsewhere = bool(candidate.held_outside or candidate.on_input or _in_hooks(candidate))
         outcome = self.runs.alone(candidate.index, measure_damage=seen_elsewhere)
@@ -87,6 +89,14 @@ class Verdicts:
             return False
         return not self._breaks_backward(on, self.runs.out_of_place, outcome)
 
+    def is_good_as_written(self) -> bool:
+        """Return whether the network as written does what it does out of place."""
+        return self.good(self.runs.as_written, self._written)
+
+    @property
+    def _written(self) -> frozenset[int]:
+        return frozenset(call.index for call in self.runs.watched.candidates if call.inplace) - self.runs.meant
+
     def as_written(self) -> AsWritten:
         """Return what the network does with each call as its own switch says."""
         outcome = self.runs.as_written
@@ -95,9 +105,7 @@ class Verdicts:
             return AsWritten(None, False, words, None, None, self.runs.out_of_place.backward)
         if self._plainly_good(outcome):
             return AsWritten(0.0, False, None, outcome.backward, None, outcome.backward)
-        verdict = self.of(
-            outcome, frozenset(call.index for call in self.runs.watched.candidates if call.inplace) - self.runs.meant
-        )
+        verdict = self.of(outcome, self._written)
         return AsWritten(
             verdict.difference,
             verdict.differs,
@@ -140,12 +148,14 @@ class Verdicts:
         In place can be another kernel than out of place (a loop over strides, the backward of elu from its result),
         which rounds otherwise. So where anything differs, the same calls run in place on copies too: with the same
         kernels, and nothing overwritten. What differs from that run as well is a fault, however small; the rest is
-        rounding, however large.
+        rounding, however large. That run is not needed where the call alone was seen to round the same.
         """
         runs = self.runs
         found = runs.apart(runs.out_of_place, outcome)
         if not found.largest and not gradient_gap(runs.out_of_place, outcome):
             return Verdict(found.largest, False, False)
+        if outcome.rounds_alike and found.largest:
+            return Verdict(found.largest, found.largest > _ABOVE_NOISE * (self._noise.largest or 0.0), False)
         copies = runs.on_copies(on)
         differs = (runs.apart(copies, outcome).largest or 0.0) > 0
         gap = gradient_gap(copies, outcome)

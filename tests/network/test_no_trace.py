@@ -19,10 +19,12 @@ from typing import Any, ClassVar, NamedTuple, cast
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from support.nets import Net
 from torch import Tensor, nn
 
 from relu_demo.api import check
 from relu_demo.errors import NetworkError
+from relu_demo.tensors.storage import key_of, storage_of
 
 
 class Busy(nn.Module):
@@ -600,3 +602,18 @@ def test_numpy_arrays_and_writes_through_numpy_are_put_back() -> None:
     assert model.mean is mean
     assert (mean == 0).all()
     assert torch.equal(model.scale, torch.ones(4))
+
+
+def test_of_a_large_storage_only_what_the_input_reaches_is_copied() -> None:
+    sizes = []
+
+    def forward(net: Any, x: Tensor, y: Tensor) -> Any:
+        sizes.append(storage_of(x).nbytes())
+        assert (x.is_contiguous(), y.stride()) == (True, (2,))
+        assert key_of(x) == key_of(y)
+        return net.fc(F.relu(x * 1, inplace=True)) + y[:4]
+
+    data = torch.arange(2.0**20)
+    report = check(Net(forward, fc=nn.Linear(4, 4)), data[1000:1008].view(2, 4), data[1000:1016:2])
+    assert report.ok
+    assert max(sizes) < 1000

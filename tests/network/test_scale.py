@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812
+from support.nets import Net
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from relu_demo.api import check
 from relu_demo.network.check import examine
@@ -65,9 +68,54 @@ def test_one_more_run_for_each_suspect() -> None:
     torch.manual_seed(1)
     units = [Silent(4) for _ in range(5)]
     report = check(nn.Sequential(*units), torch.randn(2, 4))
-    # Watched; twice out of place, for the noise; five suspects, whose results differ, and so each on a copy too; as
-    # written, likewise; and one to verify the advice.
-    assert report.forwards == 1 + 2 + 5 * 2 + 2 + 1
+    # Watched; twice out of place, for the noise; five suspects; as written, and that on copies too, for its result
+    # differs; and one to verify the advice.
+    assert report.forwards == 1 + 2 + 5 + 2 + 1
+
+
+class Twice(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x * 2
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad * 2
+
+
+def test_a_function_at_the_end_makes_only_what_is_alive_then_a_suspect() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        for layer in net.layers:
+            y = layer(x)
+            x = F.relu(y, inplace=True)
+        return Twice.apply(x)  # type: ignore[no-untyped-call]
+
+    report = check(Net(forward, layers=nn.ModuleList(nn.Linear(4, 4) for _ in range(50))), torch.randn(2, 4))
+    assert report.ok
+    assert report.forwards <= 5
+
+
+def test_checkpoints_are_right_together_if_they_are_as_written() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        for layer in net.layers:
+            x = checkpoint(lambda x, layer=layer: F.relu(layer(x), inplace=True), x, use_reentrant=False)
+        return x
+
+    network = Net(forward, layers=nn.ModuleList(nn.Linear(4, 4) for _ in range(20)))
+    report = check(network, torch.randn(2, 4, requires_grad=True))
+    assert not report.has_fault
+    assert report.forwards <= 3
+
+
+def test_what_writes_what_is_there_already_needs_no_run() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        y = net.fc(x).detach().abs()
+        return F.relu(y, inplace=True) + y
+
+    report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(2, 4))
+    assert report.ok
+    assert report.calls[0].readers
+    assert report.forwards == 2
 
 
 def test_progress_is_told() -> None:

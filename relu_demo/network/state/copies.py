@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from relu_demo.network.state.contents import ENDS, Parts, contents, is_sentinel, tensors, walk
-from relu_demo.tensors.storage import is_strided, key_of, storage_of
+from relu_demo.tensors.storage import is_strided, key_of, region_of, storage_of
 
 _MUTABLE = (dict, list, set, deque)
+_ALIGNED = 64
+"""Bytes to which a storage is aligned: a kernel may round otherwise at another offset from there."""
 _COPIED = {*_MUTABLE, tuple, MappingProxyType}
 """Classes whose instances can always be copied."""
 
@@ -28,12 +30,14 @@ def copy_inputs(arguments: Any, own: Mapping[int, Any], is_own: Callable[[int | 
     are modules, functions, objects in which nothing is copied, and objects that cannot be copied.
     """
     found = {id(tensor): tensor for tensor in tensors(arguments)}
-    sharing = Counter(key_of(tensor) for tensor in found.values())
-    bases: dict[int, Tensor] = {}
+    sharing: dict[int | None, list[Tensor]] = {}
+    for tensor in found.values():
+        sharing.setdefault(key_of(tensor), []).append(tensor)
+    bases: dict[int, tuple[Tensor, int]] = {}
 
     def twin(tensor: Tensor) -> Tensor:
         key = key_of(tensor)
-        return tensor if is_own(key) else _twin(tensor, sharing[key] > 1, bases)
+        return tensor if is_own(key) else _twin(tensor, sharing[key], bases)
 
     return _copied(arguments, {i: twin(tensor) for i, tensor in found.items()}, own)
 
@@ -89,11 +93,16 @@ def _shallow(value: Any) -> Any:
     return new if type(new) is type(value) else value
 
 
-def _twin(tensor: Tensor, shared: bool, bases: dict[int, Tensor]) -> Tensor:
-    """Return a copy of one tensor; one of several that share a storage as a view of the storage's copy in `bases`."""
+def _twin(tensor: Tensor, sharing: list[Tensor], bases: dict[int, tuple[Tensor, int]]) -> Tensor:
+    """
+    Return a copy of one tensor, as a view where it is one, or is one of several that share a storage.
+
+    `sharing`: all tensors of its storage. `bases`: by storage, a copy of the bytes that these reach, and where in the
+    storage they begin.
+    """
     inner = tensor.requires_grad and not tensor.is_leaf
     with torch.enable_grad():
-        if not is_strided(tensor) or not (shared or tensor._is_view() or not _is_whole(tensor)):
+        if not is_strided(tensor) or not (len(sharing) > 1 or tensor._is_view() or not _is_whole(tensor)):
             twin = tensor.detach().clone()
             if isinstance(tensor, nn.Parameter):
                 return nn.Parameter(twin, requires_grad=tensor.requires_grad)
@@ -102,14 +111,24 @@ def _twin(tensor: Tensor, shared: bool, bases: dict[int, Tensor]) -> Tensor:
         key = key_of(tensor)
         assert key is not None
         if key not in bases:
-            length = storage_of(tensor).nbytes() // tensor.element_size()
-            flat = tensor.detach().as_strided((length,), (1,), 0).clone()
-            bases[key] = flat.requires_grad_().clone() if inner else flat
-        base = bases[key]
+            bases[key] = _base(tensor, sharing, inner)
+        base, start = bases[key]
         if base.dtype != tensor.dtype:
             base = base.detach().view(tensor.dtype)
-        twin = base.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+        offset = tensor.storage_offset() - start // tensor.element_size()
+        twin = base.as_strided(tensor.shape, tensor.stride(), offset)
         return twin if inner else twin.requires_grad_(tensor.requires_grad)
+
+
+def _base(tensor: Tensor, sharing: list[Tensor], inner: bool) -> tuple[Tensor, int]:
+    """Return a copy of what the tensors of one storage reach, as flat as it is, and its first byte in the storage."""
+    regions = [region for region in map(region_of, sharing) if region is not None and is_strided(tensor)]
+    whole = storage_of(tensor).nbytes()
+    start = min((region.start for region in regions), default=0) // _ALIGNED * _ALIGNED
+    end = min(whole, -(-max((region.end for region in regions), default=whole) // _ALIGNED) * _ALIGNED)
+    item = tensor.element_size()
+    flat = tensor.detach().as_strided(((end - start) // item,), (1,), start // item).clone()
+    return (flat.requires_grad_().clone() if inner else flat), start
 
 
 def _is_whole(tensor: Tensor) -> bool:
