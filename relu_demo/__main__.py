@@ -17,21 +17,20 @@ def main() -> NoReturn:
     A process of our own ends at once, without Python's tear-down: to take PyTorch apart takes a tenth of a second.
     Where others started the process, such as a notebook's kernel, a debugger or a profiler, raise SystemExit instead.
     """
+    if called_by(sys._getframe().f_back) == CALLERS[1]:
+        _without_the_folder()
     try:
         from relu_demo.cli.run import run
 
-        watches = any(word.partition("=")[0] == "--watch" for word in sys.argv)
-        # A name that this locale cannot write is no reason to fail; but what a watched program finds is its own.
-        for stream in () if watches else (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")
-        # rich takes a width of 0 at its word; the shells that set it mean that they do not know.
-        for name in () if watches else ("COLUMNS", "LINES"):
-            if not os.environ.get(name, "1").strip("0"):
-                del os.environ[name]
+        _prepare()
         code = run(sys.argv[1:])
     except KeyboardInterrupt:
         code = 130
+    except ImportError as error:
+        if "--traceback" in sys.argv:
+            raise
+        print(f"relu-demo: it cannot start: {error}; install it again with pip", file=sys.stderr)
+        code = 70
     for stream in (sys.stdout, sys.stderr):
         # Closed, full or absent: `run` has said so already where there was something to say.
         with suppress(OSError, ValueError, AttributeError):
@@ -39,6 +38,26 @@ def main() -> NoReturn:
     if called_by(sys._getframe().f_back) in CALLERS:
         os._exit(code)
     sys.exit(code)
+
+
+def _prepare() -> None:
+    """Set up the streams and the environment for all but a watched program, which has its own."""
+    watches = any(word.partition("=")[0] == "--watch" for word in sys.argv)
+    # A name that this locale cannot write is no reason to fail; but what a watched program finds is its own.
+    for stream in () if watches else (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    # rich takes a width of 0 at its word; the shells that set it mean that they do not know.
+    for name in () if watches else ("COLUMNS", "LINES"):
+        if not os.environ.get(name, "1").strip("0"):
+            del os.environ[name]
+
+
+def _without_the_folder() -> None:
+    """Take off `sys.path` the folder that `python -m` puts there: a `rich.py` in it is not what we import."""
+    here = os.path.realpath(sys.path[0] or os.curdir)
+    if here != os.path.dirname(os.path.dirname(os.path.realpath(__file__))):
+        del sys.path[0]
 
 
 def called_by(frame: FrameType | None) -> list[str]:

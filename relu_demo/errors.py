@@ -20,6 +20,11 @@ def words_of(error: BaseException) -> str:
         return ""
 
 
+def readable(text: str) -> str:
+    """Return the text with newlines and control characters escaped: a name may have any."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+
+
 def shorten(given: str) -> str:
     """Return what a user gave, cut to a length that fits in one line."""
     return given if len(given) <= 40 else f"{given[:37]}..."

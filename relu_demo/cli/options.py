@@ -180,8 +180,7 @@ OPTIONS = (
     shown(
         "--traceback",
         is_flag=True,
-        goes_with=("check",),
-        help="Show the full traceback if the checked network raises.",
+        help="Show the full traceback if the checked network raises, or relu-demo itself does.",
     ),
     Option(
         ["--schema"],

@@ -7,7 +7,7 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -20,13 +20,13 @@ CLOSED_PIPE = (errno.EPIPE, errno.EINVAL)
 """How Unix and Windows say that nobody reads on."""
 
 
-def deliver(report: AnyReport, view: str) -> None:
-    """Show a report on standard output. A closed pipe is no fault: its reader has seen enough."""
-    if sys.stdout is None:
+def deliver(report: AnyReport, view: str, out: TextIO | None) -> None:
+    """Show a report on what is standard output. A closed pipe is no fault: its reader has seen enough."""
+    if out is None:
         raise click.ClickException("the output cannot be written: standard output is closed")
     try:
-        view_named(view).show(report, sys.stdout)
-        sys.stdout.flush()
+        view_named(view).show(report, out)
+        out.flush()
     except OSError as error:
         if error.errno not in CLOSED_PIPE:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -11,14 +12,12 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from relu_demo.cli.command import Asked, command
-from relu_demo.errors import Error, lacks_memory
+from relu_demo.cli.progress import progress_bar
+from relu_demo.errors import Error, lacks_memory, readable, words_of
 from relu_demo.request import Check, Measure, Replay, Watch
 
 if TYPE_CHECKING:
     from relu_demo.views.reports import AnyReport
-
-DOING = {"memory": "Measuring", "check": "Checking"}
-"""What the progress bar of a scenario says."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -32,24 +31,24 @@ def run(arguments: Sequence[str]) -> int:
         asked = command.main(list(arguments), prog_name="relu-demo", standalone_mode=False)
         if not isinstance(asked, Asked):  # --help and --version ask nothing more
             return 0
+        if isinstance(asked.request, Check):
+            from relu_demo.cli.checking import checked
+
+            return checked(asked, asked.request)
         if not isinstance(asked.request, Watch):
             return answered(asked, asked.request)
         from relu_demo.cli.watching import watched
 
         finish = watched(asked, asked.request)
-    except (*FORESEEN, SystemExit) as error:
+    except (click.Abort, KeyboardInterrupt, SystemExit, Exception) as error:
         if isinstance(error, SystemExit) and asked is not None:  # a process that the watched program has forked
             raise
         return told(error, traceback=isinstance(asked, Asked) and asked.traceback)
     return finish()
 
 
-FORESEEN = (click.Abort, KeyboardInterrupt, click.ClickException, Error, OSError, MemoryError, RuntimeError)
-"""What is told in one line. Of Python's and PyTorch's own errors, want of memory alone."""
-
-
 def told(error: BaseException, traceback: bool) -> int:
-    """Say what went wrong, in one line, and return the exit code. Raise the error again if nobody foresaw it."""
+    """Say what went wrong, in one line, and return the exit code: 70 of what nobody foresaw."""
     if isinstance(error, SystemExit):  # how click ends shell completion, and --help into a closed pipe
         return error.code if isinstance(error.code, int) else 0
     if isinstance(error, click.Abort):
@@ -63,16 +62,28 @@ def told(error: BaseException, traceback: bool) -> int:
         return fault(words(error, traceback))
     if isinstance(error, OSError):
         return fault(f"the output cannot be written: {error.strerror}")
-    if not lacks_memory(error):
-        raise error
-    return fault("there is not enough memory for this; give a smaller --shape or fewer --values")
+    if lacks_memory(error):  # of Python's and PyTorch's own errors this alone is foreseen
+        return fault("there is not enough memory for this; give a smaller --shape or fewer --values")
+    return unforeseen(error, traceback)
 
 
-def answered(asked: Asked, request: Replay | Measure | Check) -> int:
+def unforeseen(error: BaseException, traceback: bool) -> int:
+    """Say that something went wrong in relu-demo itself, and return the exit code for it."""
+    from traceback import extract_tb, format_exception
+
+    frames = extract_tb(error.__traceback__)
+    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    if traceback:
+        say("".join(format_exception(error)).rstrip("\n"))
+    rest = "" if traceback else "; --traceback shows the rest"
+    fault(f"an error that nobody foresaw, {type(error).__name__}: {words_of(error)}{place}{rest}")
+    return 70
+
+
+def answered(asked: Asked, request: Replay | Measure) -> int:
     """Load PyTorch, answer the request, show the report, and return the exit code."""
     from relu_demo.cli.output import deliver, save
     from relu_demo.machine.pytorch import load_torch
-    from relu_demo.network.report import CheckReport
 
     load_torch()
     report: AnyReport
@@ -84,14 +95,12 @@ def answered(asked: Asked, request: Replay | Measure | Check) -> int:
     else:
         from relu_demo.scenarios import answer
 
-        report = answer(request, partial(progress_bar, DOING.get(request.scenario, "")))
+        report = answer(request, partial(progress_bar, "Measuring"))
     if asked.save:
         save(report, asked.view, asked.save, asked.light)
     else:
-        deliver(report, asked.view)
-    if report.ok:
-        return 0
-    return 3 if isinstance(report, CheckReport) and not report.has_fault else 1
+        deliver(report, asked.view, sys.stdout)
+    return 0 if report.ok else 1
 
 
 def words(error: Error, traceback: bool) -> str:
@@ -109,25 +118,17 @@ def words(error: Error, traceback: bool) -> str:
 def fault(message: str) -> int:
     """Say on stderr what is wrong, in one line whatever it quotes. Return the exit code for it."""
     line = " ".join(message.split())
-    readable = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in line)
-    say(f"relu-demo: {readable}")
+    say(f"relu-demo: {readable(line)}")
     return 2
 
 
 def say(text: str) -> None:
     """Write lines to stderr, if there is one that can be written."""
     if sys.stderr is not None:  # print would take standard output instead
-        with suppress(OSError):
+        try:
             print(text, file=sys.stderr)
-
-
-def progress_bar(doing: str, done: int, of: int) -> None:
-    """Draw a progress bar on stderr, where that is a terminal, and take it away when all is done.
-
-    click's bar goes around the loop that works. This one is drawn by the call, between two measurements.
-    """
-    if sys.stderr is not None and sys.stderr.isatty():
-        filled = 30 * done // max(of, 1)
-        text = f"\r{doing} [{'#' * filled}{'-' * (30 - filled)}]"
-        sys.stderr.write(text if done < of else "\r" + " " * len(text) + "\r")
-        sys.stderr.flush()
+        except ValueError:  # the checked network has closed it
+            with suppress(OSError):
+                os.write(2, f"{text}\n".encode(errors="backslashreplace"))
+        except OSError:
+            pass

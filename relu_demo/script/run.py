@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 from relu_demo.errors import words_of
 from relu_demo.machine.imports import import_file
 from relu_demo.script.target import Function, Module, Script, Target, function_in, keeps_folders_away
-from relu_demo.script.world import LISTS, World, set_modules, shadowed
+from relu_demo.script.world import World, set_modules, shadowed
 
 OURS = str(Path(__file__).parents[1]) + os.sep
 """Where the frames are that no traceback of the user's shows."""
@@ -102,8 +102,7 @@ def _make_place(target: Target, arguments: Sequence[str]) -> ModuleType:
     """Change `sys` and `sys.modules` to what Python starts a target with. Return the new `__main__`."""
     old = sys.modules["__main__"]
     head = _interpreter()
-    for name in LISTS:
-        setattr(sys, name, list(getattr(sys, name)))
+    World.give_own_lists()
     if isinstance(target, Module):
         sys.argv = ["-m", *arguments]  # runpy sets the file's path once it is found
         sys.orig_argv = [*head, "-m", target.name, *arguments]

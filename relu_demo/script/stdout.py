@@ -1,4 +1,4 @@
-"""Standard output kept free for a report, while the user's script prints on standard error."""
+"""Standard output kept free for a report, while the user's code prints on standard error."""
 
 from __future__ import annotations
 
@@ -6,17 +6,35 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TextIO
 
 
-@contextmanager
-def stdout_for_report() -> Iterator[TextIO]:
-    """
-    Point descriptor 1 at 2, and yield a text stream on what 1 was: `os.write(1)` and subprocesses are moved too.
+@dataclass(frozen=True)
+class Taken:
+    """What was standard output, while descriptor 1 is what 2 is: `os.write(1)` and subprocesses are moved too."""
 
-    Descriptor 1 is put back when the block ends, except by SystemExit: then the process ends, and what still runs in it
-    is the script's. Raise OSError where standard output is closed. Where standard error is closed, what the script
-    prints goes nowhere.
+    stream: TextIO
+    """A text stream on what descriptor 1 was."""
+    lines: bool
+    """Whether `sys.stdout` was buffered by lines."""
+
+    def put_back(self) -> None:
+        """Put descriptor 1 back."""
+        _flush()
+        kept = self.stream.fileno()
+        with suppress(OSError):  # nobody reads on
+            self.stream.close()
+        os.dup2(kept, 1)
+        os.close(kept)
+        _buffer_by_lines(self.lines)
+
+
+def take() -> Taken:
+    """
+    Point descriptor 1 at 2, and return a stream on what 1 was.
+
+    Raise OSError where standard output is closed. Where standard error is closed, what is printed goes nowhere.
     """
     _flush()
     old = sys.__stdout__
@@ -31,23 +49,28 @@ def stdout_for_report() -> Iterator[TextIO]:
     lines = getattr(old, "line_buffering", False)
     _buffer_by_lines(lines or os.isatty(1))
     encoding = getattr(old, "encoding", None) or "utf-8"
+    return Taken(open(kept, "w", encoding=encoding, errors="backslashreplace", closefd=False), lines)
+
+
+@contextmanager
+def stdout_for_report() -> Iterator[TextIO]:
+    """
+    Inside the block, have descriptor 1 taken, and give the stream on what it was.
+
+    It is put back when the block ends, except by SystemExit: then the process ends, and what still runs in it is the
+    script's. Raise OSError where standard output is closed.
+    """
+    taken = take()
     try:
-        with open(kept, "w", encoding=encoding, errors="backslashreplace", closefd=False) as stream:
-            yield stream
+        yield taken.stream
     except SystemExit:
         _flush()
+        taken.stream.flush()
         raise
     except BaseException:
-        _put_back(kept, lines)
+        taken.put_back()
         raise
-    _put_back(kept, lines)
-
-
-def _put_back(kept: int, lines: bool) -> None:
-    _flush()
-    os.dup2(kept, 1)
-    os.close(kept)
-    _buffer_by_lines(lines)
+    taken.put_back()
 
 
 def _flush() -> None:

@@ -50,6 +50,12 @@ class World:
         attributes = {name: getattr(sys, name) for name in LISTS + VALUES if hasattr(sys, name)}
         return World(dict(sys.modules), attributes, folder, sys.gettrace(), sys.getprofile())
 
+    @staticmethod
+    def give_own_lists() -> None:
+        """Give the script its own lists of `sys`, to change as it likes."""
+        for name in LISTS:
+            setattr(sys, name, list(getattr(sys, name)))
+
     def restore(self) -> Callable[[], None]:
         """
         Put this world, which is the program's, in the place of the script's, and silence warnings.
@@ -63,7 +69,7 @@ class World:
         stack = ExitStack()
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")  # the script's filter may make them errors
-        self._put_attributes()
+        self.put_attributes()
         apart = self._apart(theirs)
         set_modules(apart, self.modules)
         sys.settrace(self.trace)
@@ -72,13 +78,14 @@ class World:
         def undo() -> None:
             set_modules(apart, theirs.modules)
             stack.close()
-            theirs._put_attributes()
+            theirs.put_attributes()
             sys.settrace(theirs.trace)
             sys.setprofile(theirs.profile)
 
         return undo
 
-    def _put_attributes(self) -> None:
+    def put_attributes(self) -> None:
+        """Put the attributes of `sys` and the working directory of this world back."""
         for name in LISTS + VALUES:
             if name in self.attributes:
                 setattr(sys, name, self.attributes[name])

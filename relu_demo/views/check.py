@@ -15,7 +15,7 @@ from rich.text import Text
 from relu_demo.claims.report import counted
 from relu_demo.network.report import CHANGES_RESULT, OVERWRITTEN, REFUSED, Call, CheckReport, Effect, Write
 from relu_demo.sanitizer.place import Place
-from relu_demo.views.parts import NARROW, header, section
+from relu_demo.views.parts import NARROW, header, plain, section
 from relu_demo.views.quiet import checked, line, named
 
 SAFE, FAULT, OPEN = ("safe", "green"), ("FAULT", "bold reverse red"), ("doubt", "bold")
@@ -46,10 +46,10 @@ class CheckScreen:
         folded = len(report.calls) - sum(row.calls for row in rows)
         advice = list(_advice(report))
         if report.ok and not rows and not advice and not report.unrestored:
-            yield Text(f"{line(report)} ({_mode(report)}{_lists(report, folded)})", style=SAFE[1])
+            yield plain(f"{line(report)} ({_mode(report)}{_lists(report, folded)})", style=SAFE[1])
             return
         yield from header(f"The in-place calls of {report.network}", report)
-        yield Text(
+        yield plain(
             f"{_mode(report)}; {counted(report.forwards, 'forward')} and {counted(report.backwards, 'backward')} run",
             style="dim",
         )
@@ -59,22 +59,22 @@ class CheckScreen:
                 yield _table(rows, options.max_width)
             if folded:
                 others = "other call" if rows else "call"
-                yield Text(f"{counted(folded, others)} {'is' if folded == 1 else 'are'} safe{_lists(report, folded)}")
+                yield plain(f"{counted(folded, others)} {'is' if folded == 1 else 'are'} safe{_lists(report, folded)}")
         if report.writes:
             yield from section("Other writes in place that do harm")
             yield _table([_write(write, report.forwards) for write in report.writes], options.max_width)
         if advice:
             yield from section("Advice", *advice)
         if report.unseen:
-            unseen = (Text(f"{u.module or 'the network'} ({u.type}): {u.why}") for u in report.unseen)
+            unseen = (plain(f"{u.module or 'the network'} ({u.type}): {u.why}") for u in report.unseen)
             yield from section("Not seen from inside, so not called safe", *unseen)
         if report.unrestored:
             lines = (f"{each.name or 'in an attribute'} ({each.type}): {each.why}" for each in report.unrestored)
-            yield from section("Not as before the check", *map(Text, lines))
+            yield from section("Not as before the check", *map(plain, lines))
         base = "everything out of place" if _rebinds(report) else "every inplace= off"
         yield from section(f"As written, against the same with {base}", *_whole(report, base))
         said = checked(report)
-        yield from ("", Text(f"{said[:1].upper()}{said[1:]}.", style=SAFE[1] if report.ok else "bold red"))
+        yield from ("", plain(f"{said[:1].upper()}{said[1:]}.", style=SAFE[1] if report.ok else "bold red"))
 
 
 def _kind(report: CheckReport) -> str:
@@ -154,7 +154,7 @@ def _write(write: Write, forwards: int) -> Row:
 
 
 def _titled(place: Place, lines: Sequence[str]) -> Group:
-    return Group(Text(_place(place)), *(Padding(line, (0, 0, 0, 2)) for line in map(Text, lines)))
+    return Group(plain(_place(place)), *(Padding(line, (0, 0, 0, 2)) for line in map(plain, lines)))
 
 
 def _table(rows: Sequence[Row], width: int) -> Table:
@@ -168,10 +168,10 @@ def _table(rows: Sequence[Row], width: int) -> Table:
         word, style = row.verdict
         size = f"{row.bytes:,} bytes" if row.bytes else ""
         if narrow:
-            overwritten = [Padding(Text(f"writes over {size}"), (0, 0, 0, 2))] if size else []
-            table.add_row(Text(word, style=style), Group(row.text, *overwritten))
+            overwritten = [Padding(plain(f"writes over {size}"), (0, 0, 0, 2))] if size else []
+            table.add_row(plain(word, style=style), Group(row.text, *overwritten))
         else:
-            table.add_row(Text(word, style=style), row.text, Text(size, style="dim"))
+            table.add_row(plain(word, style=style), row.text, plain(size, style="dim"))
     return table
 
 
@@ -211,30 +211,30 @@ def _seen_by(places: Sequence[Place]) -> str:
 def _whole(report: CheckReport, base: str) -> Iterator[Text]:
     whole = report.as_written
     if whole.forward_error:
-        yield Text(f"{'The forward raises' if report.forwards else 'Building it raises'}: {whole.forward_error}")
+        yield plain(f"{'The forward raises' if report.forwards else 'Building it raises'}: {whole.forward_error}")
     elif whole.difference is None:
-        yield Text("The results cannot be compared: there are no values on this device.")
+        yield plain("The results cannot be compared: there are no values on this device.")
     else:
         off = f"off by up to {whole.difference:.4g}" if whole.difference else "the same"
-        yield Text(f"Result: {off}{', which is rounding' if whole.difference and not whole.differs else ''}.")
+        yield plain(f"Result: {off}{', which is rounding' if whole.difference and not whole.differs else ''}.")
     if whole.gradients_differ:
-        yield Text("The gradients are others, and nothing is raised.")
+        yield plain("The gradients are others, and nothing is raised.")
     if whole.backward is not None:
         shown = any(effect.words == whole.backward_error for call in report.calls for effect in call.effects)
         raises = ", in the words above." if shown else f": {_words(whole.backward_error or '')}"
-        yield Text("Backward runs." if whole.backward else f"Backward raises{raises}")
+        yield plain("Backward runs." if whole.backward else f"Backward raises{raises}")
     if whole.out_of_place_backward is False:
-        yield Text(f"With {base}, backward raises too.")
+        yield plain(f"With {base}, backward raises too.")
     for conflict in whole.conflicts:
         writer, saver = conflict.overwritten_by, conflict.saved_by
-        yield Text(f"Together: {_place(writer)} writes over what {_place(saver)} saved.")
+        yield plain(f"Together: {_place(writer)} writes over what {_place(saver)} saved.")
 
 
 def _advice(report: CheckReport) -> Iterator[Text]:
     advice = report.advice
     rows = {call.index: call for call in (*report.calls, *report.off)}
     for write in report.writes:
-        yield Text(f"{_place(write.place)}: {write.cure}")
+        yield plain(f"{_place(write.place)}: {write.cure}")
     off, on = ([rows[index] for index in indices] for indices in (advice.turn_off, advice.turn_on))
     shared = _shared(off)
     dropped = [call for call in off if not call.result_used and call.readers]
@@ -247,19 +247,19 @@ def _advice(report: CheckReport) -> Iterator[Text]:
         ("Could be on", on),
     ):
         if calls:
-            yield Text(f"{title}: {counted(len(calls), 'call')}")
+            yield plain(f"{title}: {counted(len(calls), 'call')}")
             instead = [_used(call) if calls is dropped else call.cure if calls is rebinding else "" for call in calls]
             lines = [_place(c.place) + (f": {says}" if says else "") for c, says in zip(calls, instead, strict=True)]
-            yield from (Text(f"  {line}") for line in dict.fromkeys(lines))
+            yield from (plain(f"  {line}") for line in dict.fromkeys(lines))
     for switch, calls in shared.items():
-        yield Text(_parted(switch, calls))
+        yield plain(_parted(switch, calls))
     if advice.before and advice.after:
         live, peak = f"{advice.saves_live:,}", f"{advice.saves_peak:,}"
-        yield Text(f"  saves {live} bytes after the forward, {peak} at its highest point (measured)")
+        yield plain(f"  saves {live} bytes after the forward, {peak} at its highest point (measured)")
     if rebinding and advice.verified:
-        yield Text("  (tried: the same result as out of place, and backward as there)")
+        yield plain("  (tried: the same result as out of place, and backward as there)")
     if advice.turn_off and not advice.verified:
-        yield Text("  (not verified: a run with these switches is still not the same)")
+        yield plain("  (not verified: a run with these switches is still not the same)")
 
 
 def _shared(off: Sequence[Call]) -> dict[str | None, list[Call]]:

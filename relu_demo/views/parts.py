@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from relu_demo import __version__
+from relu_demo.errors import readable
 from relu_demo.replay.trace import Step
 from relu_demo.request import command_line
 
@@ -37,16 +38,21 @@ NARROW = 60
 """Columns of the terminal below which what would stand side by side is stacked."""
 
 
+def plain(text: str, style: str = "") -> Text:
+    """Return text as it is to be shown, without markup, with control characters escaped."""
+    return Text(readable(text), style=style)
+
+
 def header(title: str, report: AnyReport, options: str = "") -> Iterator[RenderableType]:
     """Yield a screen's title with the versions that ran, and the command line, with `options`, that shows it again.
 
     Yield the bare title for a report that no command line asked for.
     """
     if report.request is None:
-        yield Text(title, style="bold")
+        yield plain(title, style="bold")
         return
-    yield Text.assemble((title, "bold"), versions(report))
-    yield Text(command_line(report.request) + options)
+    yield Text.assemble((readable(title), "bold"), versions(report))
+    yield plain(command_line(report.request) + options)
 
 
 def versions(report: AnyReport) -> tuple[str, str]:

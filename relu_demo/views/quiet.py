@@ -7,6 +7,7 @@ from os.path import basename
 from typing import TYPE_CHECKING, TextIO
 
 from relu_demo.claims.report import Finding, Verdict, counted
+from relu_demo.errors import readable
 from relu_demo.memory.report import MemoryReport
 from relu_demo.network.report import CheckReport
 from relu_demo.request import command_line
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def show(report: AnyReport, out: TextIO) -> None:
     """Write the line."""
-    out.write(line(report) + "\n")
+    out.write(readable(line(report)) + "\n")
 
 
 def line(report: AnyReport) -> str:

@@ -10,7 +10,8 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from relu_demo.views.parts import NARROW
+from relu_demo.errors import readable
+from relu_demo.views.parts import NARROW, plain
 from relu_demo.views.screen import write
 from relu_demo.watching.report import WatchReport
 from relu_demo.watching.told import Told, grouped, headline, lines_of, verdict
@@ -34,7 +35,7 @@ class WatchScreen:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for finding, others in grouped(self.report.findings):
-            yield Text(headline(finding), style="bold")
+            yield plain(headline(finding), style="bold")
             yield _lines(list(lines_of(finding, others)), options.max_width)
             yield ""
         yield from _foot(self.report)
@@ -55,14 +56,14 @@ def _lines(rows: list[Told], width: int) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for row in rows:
-        place = Text.assemble((row.where, "bold"), "  ", row.source) if row.where else Text()
+        place = Text.assemble((readable(row.where), "bold"), "  ", readable(row.source)) if row.where else Text()
         below = width < NARROW or place.cell_len + len(row.words) + 16 > width
-        text = place.append("\n" if below else "  ").append(row.words) if row.where else Text(row.words)
+        text = place.append("\n" if below else "  ").append(readable(row.words)) if row.where else plain(row.words)
         table.add_row(Text(row.label, style=LABELS.get(row.label, "")), text)
     return table
 
 
 def _foot(report: WatchReport) -> Iterator[RenderableType]:
-    yield from (Text(f"Worth a look: {remark}") for remark in report.remarks)
-    yield from (Text(f"Not watched: {each.what} ({each.why})") for each in report.unwatched)
-    yield Text(verdict(report), style="green" if report.ok else "bold red")
+    yield from (plain(f"Worth a look: {remark}") for remark in report.remarks)
+    yield from (plain(f"Not watched: {each.what} ({each.why})") for each in report.unwatched)
+    yield plain(verdict(report), style="green" if report.ok else "bold red")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.commands import Demo, held
+from support.processes import COLD, ROOT, command_environment
 from support.tiers import examples
 
 from relu_demo.cli.run import run
@@ -229,3 +233,30 @@ def test_no_arguments_ever_lead_to_a_traceback(capsys: pytest.CaptureFixture[str
     else:
         assert said.out
         assert said.err == ""
+
+
+def test_what_nobody_foresaw_is_one_line_and_70(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise KeyError("nobody foresaw this")
+
+    monkeypatch.setattr("relu_demo.scenarios.answer", fail)
+    result = demo("--seed", "1")
+    held(2, result.out, result.err)
+    assert result.code == 70
+    assert result.err.startswith("relu-demo: an error that nobody foresaw, KeyError: 'nobody foresaw this' (")
+    assert result.err.endswith("; --traceback shows the rest\n")
+    shown = demo("--seed", "1", "--traceback")
+    assert shown.code == 70
+    assert "Traceback (most recent call last):" in shown.err
+
+
+def test_a_damaged_installation_is_one_line_and_70(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise ModuleNotFoundError(\"No module named 'click'\")", encoding="utf-8")
+    done = subprocess.run(
+        [*COLD, "-c", "from relu_demo.__main__ import main; main()"],
+        env=command_environment(PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)])),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (70, "")
+    assert done.stderr == "relu-demo: it cannot start: No module named 'click'; install it again with pip\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import jsonschema
 import pytest
@@ -420,3 +421,104 @@ def test_the_layers_of_a_bare_sequential_have_the_lines_they_were_given_on(demo:
     (effect,) = result.document["calls"][1]["effects"]
     assert result.document["calls"][1]["place"]["line"] == 6
     assert [place["line"] for place in effect["by"]] == [5]
+
+
+PRINTING = """
+import os, subprocess, sys, threading, time
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc, self.relu = nn.Linear(4, 4), nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        print("printed")
+        print("to the first stream", file=sys.__stdout__)
+        os.write(1, b"to the descriptor\\n")
+        subprocess.run(["echo", "from a process"], check=True)
+        return self.relu(self.fc(x))
+
+def in_a_thread():
+    threading.Thread(target=lambda: (time.sleep(1.5), os.write(1, b"late"), time.sleep(9))).start()
+    return Net()
+
+class Closing(Net):
+    def forward(self, x):
+        sys.stderr.close()
+        return super().forward(x)
+"""
+NEIGHBOURS = ("rich", "html", "colorsys", "shlex", "fractions", "json", "traceback", "difflib")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "net.py").write_text(PRINTING, encoding="utf-8")
+    for name in NEIGHBOURS:
+        (tmp_path / f"{name}.py").write_text(f"raise SystemError('{name} was run')", encoding="utf-8")
+    return tmp_path
+
+
+@posix
+@pytest.mark.parametrize("name", ["Net", "in_a_thread"])
+def test_with_json_standard_output_has_the_document_alone(process: Demo, folder: Path, name: str) -> None:
+    done = process("--check", f"{folder / 'net.py'}:{name}", "--shape", "2,4", "--json")
+    assert done.code == 0
+    assert done.document["network"] == "Net"
+    assert {"printed", "to the first stream", "to the descriptor", "from a process"} <= {*done.err.splitlines()}
+
+
+@posix
+@pytest.mark.parametrize("view", [["--all"], ["--quiet"], ["--save", "screen.svg"], ["--save", "screen.html"]])
+def test_neighbours_of_the_target_that_nobody_named_are_not_run(process: Demo, folder: Path, view: list[str]) -> None:
+    if view[0] == "--save":
+        view = ["--save", str(folder / view[1])]
+    done = process("--check", f"{folder / 'net.py'}:Net", "--shape", "2,4", *view)
+    assert done.code == 0, done.err
+    assert "was run" not in done.err
+    assert ("safe" in done.out) is (view[0] != "--save")
+
+
+@posix
+def test_a_target_may_have_the_name_of_a_module_that_the_report_needs(process: Demo, folder: Path) -> None:
+    target = folder / "rich.py"
+    target.write_text(PRINTING, encoding="utf-8")
+    done = process("--check", f"{target}:Net", "--shape", "2,4", "--all")
+    assert (done.code, "safe" in done.out) == (0, True)
+
+
+@posix
+def test_a_network_that_closes_standard_error_is_told_of_all_the_same(process: Demo, folder: Path) -> None:
+    done = process("--check", f"{folder / 'net.py'}:Closing", "--shape", "2,4")
+    assert done.code == 2
+    assert done.err.splitlines()[-1].startswith("relu-demo: an error in your own code: ")
+    assert "I/O operation on closed file" in done.err
+
+
+@pytest.mark.parametrize("view", [["--all"], ["--quiet"], ["--save", ".svg"], ["--save", ".html"], ["--json"]])
+def test_control_characters_in_names_are_shown_escaped(demo: Demo, tmp_path: Path, view: list[str]) -> None:
+    (tmp_path / "net.py").write_text(
+        textwrap.dedent("""
+            import torch
+            from torch import nn
+            class Skip(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.add_module("re\\x1b[31mlu\\nx", nn.ReLU(inplace=True))
+                def forward(self, x):
+                    y = x * 1
+                    return self.get_submodule("re\\x1b[31mlu\\nx")(y) + y
+            Skip.__name__ = "Sk\\x1b]0;ip\\n\\u202e"
+        """),
+        encoding="utf-8",
+    )
+    if view[0] == "--save":
+        view = ["--save", str(tmp_path / f"screen{view[1]}")]
+    result = demo("--check", f"{tmp_path / 'net.py'}:Skip", "--shape", "2,4", *view)
+    assert result.code == 1
+    shown = result.out if view[0] != "--save" else Path(view[1]).read_text(encoding="utf-8")
+    assert not {"\x1b", "\u202e"} & {*shown}
+    if view[0] in ("--all", "--save"):
+        assert r"re\x1b[31mlu\nx" in shown.replace("&#x27;", "'")
+    if view[-1].endswith(".svg"):
+        ElementTree.fromstring(shown)
