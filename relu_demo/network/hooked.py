@@ -21,6 +21,8 @@ class Hooked:
 
     def __init__(self, path_of: Callable[[nn.Module], str]) -> None:
         self._path_of = path_of
+        self.switched_on: dict[str, str] = {}
+        """Path and class of each module that ran with `inplace=True`."""
         self._given: dict[int, tuple[StorageWeakRef, dict[Place, None]]] = {}
 
     @contextmanager
@@ -40,6 +42,8 @@ class Hooked:
         return () if ref is None or is_gone(ref) else tuple(places)
 
     def _note(self, module: nn.Module, values: Any, is_output: bool) -> None:
+        if not is_output and getattr(module, "inplace", False) is True:
+            self.switched_on[self._path_of(module)] = type(module).__name__
         # A forward hook gets the inputs too, and a pre-hook nothing else.
         hooks = [*module._forward_hooks.values(), *(() if is_output else module._forward_pre_hooks.values())]
         if not hooks:

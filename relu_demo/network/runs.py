@@ -26,7 +26,7 @@ from relu_demo.network.suspects import Candidate, Suspects, mark_held
 from relu_demo.network.switch import Switch, Switched
 from relu_demo.network.target import said_by
 from relu_demo.network.unseen import without_a_look
-from relu_demo.sanitizer.eager import uncompiled
+from relu_demo.sanitizer.blind import stepping_aside
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.ledger import Ledger, Stale
 from relu_demo.sanitizer.observer import Observer
@@ -162,7 +162,7 @@ class Runs:
         meter = Meter()
         try:
             inputs = self._inputs()
-            with uncompiled(), Switch(lambda index, call: self._call(index, call, index in on)), meter:
+            with _aside(), Switch(lambda index, call: self._call(index, call, index in on)), meter:
                 result = self._forward(inputs)
             memory = meter.read()
             del result
@@ -179,7 +179,7 @@ class Runs:
         try:
             inputs = self._inputs()
             suspects = Suspects(self.network, self.snapshot, tensors(inputs), self.layers, in_place | self.meant)
-            with uncompiled():
+            with stepping_aside(suspects.unwatched):
                 result = self._forward_watched(inputs, suspects)
                 if backward:
                     self.snapshot.before_any_write()
@@ -248,7 +248,7 @@ class Runs:
         # Nobody announces its writes, so all is copied that they could reach.
         self.snapshot.before_any_write()
         try:
-            with uncompiled(), Switch(lambda index, call: self._call(index, call, as_written and call.inplace)):
+            with _aside(), Switch(lambda index, call: self._call(index, call, as_written and call.inplace)):
                 self._forward(self._inputs())
         except KeyboardInterrupt:
             raise
@@ -281,7 +281,7 @@ class Runs:
         self.snapshot.before_any_write()
         try:
             inputs = self._inputs()
-            with uncompiled(), hooks or nullcontext(), Switch(decide):
+            with _aside(), hooks or nullcontext(), Switch(decide):
                 try:
                     result = self._forward(inputs)
                 except Exception as error:
@@ -323,6 +323,11 @@ class Runs:
             return
         outcome.backward = True
         digest_gradients(outcome, found, [*self.snapshot.parameters, *inputs])
+
+
+def _aside() -> AbstractContextManager[None]:
+    """Run as the watched pass does, which has said what it did not see."""
+    return stepping_aside(lambda what, why: None)
 
 
 def _conflicts(stale: list[Stale]) -> list[Conflict]:

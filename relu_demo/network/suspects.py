@@ -288,6 +288,10 @@ class Suspects(Listener):
         self.ledger.expose(tensor)
         self.ledger.read(tensor, lambda: here.place("read"))
 
+    def unwatched(self, what: str, why: str) -> None:
+        """Note a part of PyTorch that runs without a watch."""
+        self.missed[Unseen("", what, why)] = None
+
     def other_thread(self, module: nn.Module) -> None:
         """Note a module whose calls are not in `candidates`."""
         why = "ran in another thread; what is called there is not watched"
@@ -302,6 +306,7 @@ class Suspects(Listener):
     def finish(self, result: Any) -> None:
         """After the forward: note what is returned, what the network keeps, and what autograd still has saved."""
         network = self._network
+        self._note_idle_switches()
         self._attributes = attribute_tensors(network, self._snapshot.looked)
         for saved, write in self.ledger.past_autograd():
             if write.call is None:
@@ -322,6 +327,13 @@ class Suspects(Listener):
             # Of this autograd.Function nobody was told when it was applied.
             call.by_values |= foreign and call.bytes > 0 and (call.outlives or call is self._latest)
             call.saved_by = [saved.place for ref in call.saved_before for saved in [ref()] if saved is not None]
+
+    def _note_idle_switches(self) -> None:
+        """Note each module that is in place and none of whose calls, nor of those below it, was seen."""
+        reached = {*(call.place.module for call in self.candidates), *(one.module for one in self.missed)}
+        for path, kind in self.hooked.switched_on.items():
+            if path and not any(module == path or module.startswith(f"{path}.") for module in reached):
+                self.missed[Unseen(path, kind, "its inplace=True reaches no call that was watched")] = None
 
     def held_in_secret(self, result: Any) -> list[Candidate]:
         """

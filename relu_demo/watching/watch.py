@@ -20,8 +20,8 @@ import torch
 from torch.optim import optimizer
 
 from relu_demo.errors import SetupError
+from relu_demo.sanitizer.blind import stepping_aside
 from relu_demo.sanitizer.frames import is_ours
-from relu_demo.watching.blind import stepping_aside
 from relu_demo.watching.error import InplaceError, SilentInplaceWarning
 from relu_demo.watching.findings import findings_of
 from relu_demo.watching.report import SILENT, Finding, Unwatched, WatchReport

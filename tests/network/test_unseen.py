@@ -79,8 +79,11 @@ def test_what_a_checkpoint_runs_again_is_in_doubt(reentrant: bool) -> None:
 
 def test_what_runs_and_cannot_be_watched_is_not_the_users_error() -> None:
     def forward(net: Any, x: Tensor) -> Any:
-        with torch.autograd.graph.disable_saved_tensors_hooks("no hooks, please"):
+        torch._C._autograd._saved_tensors_hooks_disable("no hooks, please")
+        try:
             return net.act(net.fc(x))
+        finally:
+            torch._C._autograd._saved_tensors_hooks_enable()
 
     with pytest.raises(BadInput, match="Net cannot be checked; it runs, but not under watch: no hooks, please") as info:
         check(Net(forward, fc=nn.Linear(4, 4), act=nn.ReLU(True)), torch.randn(3, 4))
@@ -100,3 +103,61 @@ def test_a_network_that_raises_out_of_place_leaves_no_trace_either() -> None:
     with pytest.raises(NetworkError, match="it relies on the overwriting"):
         check(network, torch.randn(3, 2))
     assert bias.tolist() == [-1.0, 2.0]
+
+
+@pytest.mark.skipif(not hasattr(torch, "func"), reason="this PyTorch has no torch.func")
+def test_gradients_of_torch_func_are_named_and_the_rest_is_judged() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        y = net.fc(x)
+        z = net.act(y) + y  # reads what it overwrote
+        return torch.func.grad(lambda t: F.relu(net.fc(t), inplace=True).sum())(x) + z
+
+    report = check(Net(forward, fc=nn.Linear(4, 4), act=nn.ReLU(True)), torch.randn(3, 4))
+    assert [kinds(call) for call in report.calls] == [["changes-result"], []]
+    assert [(each.type, each.why) for each in report.unseen] == [
+        ("torch.func", "what its gradients save is not watched")
+    ]
+
+
+@pytest.mark.skipif(not hasattr(torch, "cond"), reason="this PyTorch has no torch.cond")
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_the_branch_that_torch_cond_takes_is_judged(sign: float) -> None:
+    def loud(t: Tensor) -> Tensor:
+        y = t.sigmoid()
+        return F.relu(y, inplace=True)
+
+    def forward(net: Any, x: Tensor) -> Any:
+        return torch.cond(x.sum() > 0, loud, lambda t: F.relu(t * 1, inplace=True), (net.fc(x),))
+
+    report = check(Net(forward, fc=nn.Linear(4, 4)), sign * torch.rand(3, 4))
+    assert kinds(only(report)) == (["breaks-backward"] if sign > 0 else [])
+    assert report.unseen == ()
+
+
+def test_a_module_whose_switch_reaches_no_watched_call_is_named() -> None:
+    class Compiled(nn.Module):
+        """Its kernel is elsewhere, and what it writes nobody is told."""
+
+        def __init__(self, inplace: bool) -> None:
+            super().__init__()
+            self.inplace = inplace
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x * 1
+
+    class Block(nn.Module):
+        """Hands its own switch on, as most do."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inplace = True
+            self.fc, self.act = nn.Linear(4, 4), nn.ReLU(self.inplace)
+
+        def forward(self, x: Tensor) -> Any:
+            return self.act(self.fc(x))
+
+    report = check(nn.Sequential(Block(), Compiled(True), Compiled(False)), torch.randn(3, 4))
+    (unseen,) = report.unseen
+    assert (unseen.module, unseen.type) == ("1", "Compiled")
+    assert unseen.why == "its inplace=True reaches no call that was watched"
+    assert not report.has_fault

@@ -1,7 +1,8 @@
 """
 The parts of PyTorch that no mode and no hook can enter: named as not watched, and run as they run without a watch.
 
-For as long as a watch lasts the functions that lead into them are replaced by ones that step aside.
+For as long as a watch or a run of a check lasts, the functions that lead into them are replaced by ones that step
+aside.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ def stepping_aside(unwatched: Unwatched) -> Iterator[None]:
             (sys.modules.get("torch.jit._trace"), "trace", aside.traced),
             (torch.autograd.graph, "disable_saved_tensors_hooks", aside.transformed),
             (torch, "compile", aside.compiled),
+            (torch, "cond", _branching),
         ):
             before = getattr(owner, name, None)
             if before is not None:
@@ -83,6 +85,16 @@ class _Aside:
             return result
 
         return compile
+
+
+def _branching(original: Any) -> Any:
+    """`torch.cond`, which would compile both branches: run the one that is taken, as its result is defined."""
+
+    @functools.wraps(original)
+    def cond(pred: Any, true_fn: Any, false_fn: Any, operands: Any = ()) -> Any:
+        return (true_fn if bool(pred) else false_fn)(*operands)
+
+    return cond
 
 
 def _is_eager() -> bool:
