@@ -406,6 +406,7 @@ def test_from_python() -> None:
     assert "1 in-place call, all safe (" in str(report)
 
 
+@pytest.mark.skipif(torch.__version__ < "2", reason="PyTorch tells from 2.0 on what is registered where")
 def test_the_layers_of_a_bare_sequential_have_the_lines_they_were_given_on(demo: Demo, tmp_path: Path) -> None:
     source = """
         from torch import nn
