@@ -200,7 +200,7 @@ def _mode(model: nn.Module, train: bool | None) -> Iterator[None]:
 def _is_other(whole: AsWritten) -> bool:
     """Return whether the network as written does not do what it does out of place."""
     broken = whole.backward is False and whole.out_of_place_backward is not False
-    return bool(whole.differs or whole.gradients_differ or whole.forward_error or broken)
+    return bool(whole.differs or whole.gradients_differ or whole.hooks_differ or whole.forward_error or broken)
 
 
 def _settle(

@@ -25,6 +25,8 @@ class Outcome:
     """Parameters, buffers and other tensors of the network that the forward may have written to, by number."""
     attributes: Leaves = field(default_factory=list)
     """Tensors that the forward left in plain attributes of modules, and in buffers that it assigned anew."""
+    seen_by_hooks: Leaves = field(default_factory=list)
+    """What modules with hooks were given and gave, as their hooks saw it, if recorded."""
     backward: bool | None = None
     """Whether it ran; None if nothing requires grad."""
     backward_error: BaseException | None = None

@@ -114,6 +114,8 @@ class AsWritten:
     """The same of the network with everything out of place."""
     gradients_differ: bool = False
     """The result is the same, backward runs, and the gradients are others (beyond rounding)."""
+    hooks_differ: bool = False
+    """What hooks see, or keep, is not the same (beyond rounding)."""
     conflicts: tuple[Conflict, ...] = ()
 
 
@@ -223,6 +225,7 @@ class CheckReport:
             or whole.forward_error
             or whole.differs
             or whole.gradients_differ
+            or whole.hooks_differ
             or whole.backward is False
         )
 

@@ -15,6 +15,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from relu_demo.errors import BadInput, NetworkError, first_line
 from relu_demo.network.gradients import digest_gradients, gradients
+from relu_demo.network.hooked import Looks, Seeing, has_hooks, told_of_modules
 from relu_demo.network.meter import Meter
 from relu_demo.network.outcome import Difference, Leaves, Outcome, difference, leaf_difference
 from relu_demo.network.report import Conflict, Memory, Unseen, Write
@@ -50,6 +51,8 @@ class Watched:
     conflicts: list[Conflict]
     """Each stale tensor that backward unpacked, with each write that made it so, in the order of the writes."""
     result: Leaves
+    looks: Looks
+    """What hooks look at."""
     missed: tuple[Unseen, ...]
     """What ran where no mode reaches, and what tensors cannot be found in."""
 
@@ -73,6 +76,7 @@ class Runs:
         """The calls, by index, that are meant to be in place, and are in every run."""
         self._foreign: set[int] = set()
         """The calls, by index, whose input's memory is older than the forward, and not the network's."""
+        self._has_hooks = any(map(has_hooks, network.modules()))
         self.refused: Write | None = None
         """The write that PyTorch refuses whatever runs out of place, once the watched pass has raised."""
         self.refused_words = ""
@@ -191,18 +195,19 @@ class Runs:
             suspects.finish(result)
             self._foreign |= {call.index for call in suspects.candidates if call.foreign}
             held = suspects.held_in_secret(result)
-            values = [(path, self._kept(leaf)) for path, leaf in leaves(result)]
+            values = [(path, self._without_graph(leaf)) for path, leaf in leaves(result)]
             blind = without_a_look(type(self.network).__name__, self.arguments, result, self.snapshot.own)
             missed = (*suspects.missed, *blind)
             del result
             mark_held(held, suspects.hooked)
+            looks = suspects.hooked.looks(suspects.is_known)
             over_input = tuple(suspects.over_input)
             conflicts = _conflicts(suspects.ledger.stale)
-            return Watched(suspects.candidates, over_input, suspects.past_autograd, conflicts, values, missed)
+            return Watched(suspects.candidates, over_input, suspects.past_autograd, conflicts, values, looks, missed)
         finally:
             self.snapshot.restore()
 
-    def _kept(self, leaf: Any) -> Any:
+    def _without_graph(self, leaf: Any) -> Any:
         """Return a leaf of the result, without its graph; a copy of what will be put back."""
         if not isinstance(leaf, Tensor):
             return leaf
@@ -228,7 +233,8 @@ class Runs:
 
     def _forward_watched(self, inputs: Inputs, suspects: Suspects) -> Any:
         try:
-            with Observer(suspects), suspects.hooked.listening(), suspects.functions():
+            observer = Observer(suspects)
+            with observer, told_of_modules(observer.unseen(suspects.hooked.event)), suspects.functions():
                 return self._forward(inputs)
         except KeyboardInterrupt:
             raise
@@ -281,13 +287,17 @@ class Runs:
         self.snapshot.before_any_write()
         try:
             inputs = self._inputs()
-            with _aside(), hooks or nullcontext(), Switch(decide):
+            seeing = Seeing(self.watched.looks)
+            told = told_of_modules(seeing.event) if self._has_hooks else nullcontext()
+            with _aside(), hooks or nullcontext(), told, Switch(decide):
                 try:
                     result = self._forward(inputs)
                 except Exception as error:
                     outcome.forward_error = _without_frames(error)
                     return outcome
                 left = self._left()
+                seeing.end()
+                outcome.seen_by_hooks = seeing.seen
                 self._note(outcome, result, left)
                 outcome.damage = max((leaf_difference(now, before) for now, before in damaged or ()), default=0.0)
                 self._backward(outcome, self._outputs(result, left), list(tensors(inputs)))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from relu_demo.errors import words_of
-from relu_demo.network.hooked import Hooked
+from relu_demo.network.hooked import Hooked, tensors_of
 from relu_demo.network.report import OVERWRITTEN, REFUSED, Unseen, Write
 from relu_demo.network.state.contents import tensors
 from relu_demo.network.state.holders import attribute_tensors
@@ -83,7 +83,7 @@ class Candidate:
     outlives: bool = False
     """The input's memory is still alive when the next operator runs."""
     unchanged: bool = False
-    """It was seen to write what is there already, bit for bit."""
+    """It was seen to write what is there already, bit for bit, and has no backward."""
     held_outside: bool = False
     """Something outside the network still holds the input's memory after the forward."""
     held_by: tuple[Place, ...] = ()
@@ -107,8 +107,10 @@ class Candidate:
 
     @property
     def is_harmless_here(self) -> bool:
-        """Return whether no run is needed, though it is suspect: with this input nobody can tell in place from not."""
-        return self.unchanged and not (self.saved_before or self.saved_by or self.doubtful or self.again)
+        """Return whether no run is needed, though it is suspect: nobody can tell in place from not, with this input."""
+        # In place the result is the input itself: who writes to one later writes to both.
+        written = self.input.overwritten or (self.result is not None and self.result.overwritten)
+        return self.unchanged and not (written or self.saved_before or self.doubtful or self.again)
 
     @property
     def is_again_alone(self) -> bool:
@@ -150,7 +152,7 @@ class Suspects(Listener):
         self.missed: dict[Unseen, None] = {}
         """What ran where no mode reaches, in order."""
         self.makers = Makers()
-        self.hooked = Hooked(self.path_of)
+        self.hooked = Hooked(self.path_of, self.ledger)
         self._layers = layers
         self._raised: tuple[Place, Place | None] | None = None
         """The first function of torch that raised, and what made the tensor that it was given."""
@@ -165,6 +167,7 @@ class Suspects(Listener):
             self._inputs.setdefault(key_of(tensor), []).append(region_of(tensor))
         self._made: dict[int, StorageWeakRef] = {}
         """The storages that operators of this forward have made, by key, which a weak reference keeps theirs."""
+        self._returned: set[int | None] = set()
         self._applied = False
         """Whether an autograd.Function was applied."""
         self._grad = torch.is_grad_enabled()
@@ -217,7 +220,9 @@ class Suspects(Listener):
             self._running = None
         self.candidates.append(candidate)
         self._latest = candidate
-        candidate.unchanged = candidate.inplace and not in_place and call.leaves_as_it_was(result)
+        # What autograd has recorded may have another backward in place.
+        recorded = isinstance(result, Tensor) and result.requires_grad
+        candidate.unchanged = candidate.inplace and not (in_place or recorded) and call.leaves_as_it_was(result)
         if not call.writes_nothing:
             candidate.input = self.ledger.follow(call.input, candidate.region)
             if isinstance(result, Tensor) and key_of(result) not in (None, candidate.key):
@@ -313,6 +318,7 @@ class Suspects(Listener):
                 self.past_autograd.setdefault(write.place, []).append(saved.place)
         for tensor in tensors(result):
             self._read_later(tensor, "return")
+            self._returned.add(key_of(tensor))
         for name, tensor in self._attributes.items():
             self._read_later(tensor, f"kept as {name}")
         names = {id(buffer): name for name, buffer in network.named_buffers()}
@@ -334,6 +340,10 @@ class Suspects(Listener):
         for path, kind in self.hooked.switched_on.items():
             if path and not any(module == path or module.startswith(f"{path}.") for module in reached):
                 self.missed[Unseen(path, kind, "its inplace=True reaches no call that was watched")] = None
+
+    def is_known(self, key: int | None) -> bool:
+        """Return whether a storage, by its key, is the network's, an input's or the result's."""
+        return key in self._inputs or key in self._returned or self._snapshot.holds(key)
 
     def held_in_secret(self, result: Any) -> list[Candidate]:
         """
@@ -375,7 +385,7 @@ class Suspects(Listener):
                 function.apply = own
 
     def _is_foreign(self, key: int | None) -> bool:
-        return key is not None and key not in self._made and key not in self._inputs and not self._snapshot.holds(key)
+        return key is not None and key not in self._made and not self.is_known(key)
 
     def _read_later(self, tensor: Tensor, operation: str) -> None:
         self.ledger.read(tensor, lambda: Place(operation, ""))
@@ -442,8 +452,14 @@ def mark_held(held: list[Candidate], hooked: Hooked) -> None:
     What only the graph held is left to values: a node of an autograd.Function may keep a tensor that it did not save.
     """
     beyond = _alive(held)
+    regions: dict[int | None, list[Region | None]] = {}
+    for tensor in tensors_of({call.key for call in beyond}) if beyond else ():
+        regions.setdefault(key_of(tensor), []).append(region_of(tensor))
     for call in held:
-        call.held_outside = call in beyond
+        holders = regions.get(call.key, [])
+        # Where no tensor of Python's is found, compiled code may hold the memory.
+        overlaps = not holders or any(overlap(region, call.region) for region in holders)
+        call.held_outside = call in beyond and overlaps
         call.held_by = hooked.holding(call.key) if call.held_outside else ()
         call.by_values = True
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from relu_demo.errors import NetworkError, first_line
 from relu_demo.network.gradients import SUMMED_OTHERWISE, gradient_gap
-from relu_demo.network.outcome import Difference, Outcome, difference
+from relu_demo.network.outcome import Difference, Leaves, Outcome, difference
 from relu_demo.network.report import (
     BREAKS_BACKWARD,
     CHANGES_RESULT,
@@ -43,6 +43,8 @@ class Verdict:
     """Whether any of that is more than rounding."""
     gradients_differ: bool
     """Whether the gradients differ beyond rounding, and the result does not."""
+    hooks_differ: float = 0.0
+    """How far what hooks see and keep differs, where that is more than rounding."""
 
 
 class Verdicts:
@@ -57,8 +59,7 @@ class Verdicts:
         if candidate.is_harmless_here:
             return (Effect(OVERWRITES_INPUT, False),) if candidate.on_input else ()
         base = self.runs.out_of_place
-        seen_elsewhere = bool(candidate.held_outside or candidate.on_input or _in_hooks(candidate))
-        outcome = self.runs.alone(candidate.index, measure_damage=seen_elsewhere)
+        outcome = self.runs.alone(candidate.index, measure_damage=candidate.held_outside or candidate.on_input)
         if outcome.forward_error is not None:
             words = first_line(outcome.forward_error)
             # A backward inside of the forward: a gradient penalty.
@@ -85,7 +86,7 @@ class Verdicts:
         if self._plainly_good(outcome):
             return True
         verdict = self.of(outcome, on)
-        if verdict.differs or verdict.gradients_differ:
+        if verdict.differs or verdict.gradients_differ or verdict.hooks_differ:
             return False
         return not self._breaks_backward(on, self.runs.out_of_place, outcome)
 
@@ -114,6 +115,7 @@ class Verdicts:
             _words(outcome.backward_error),
             self.runs.out_of_place.backward,
             verdict.gradients_differ,
+            hooks_differ=verdict.hooks_differ > 0,
         )
 
     def other_writes(self) -> tuple[Write, ...]:
@@ -141,6 +143,11 @@ class Verdicts:
     def _noise(self) -> Difference:
         return self.runs.apart(self.runs.out_of_place, self.runs.out_of_place_again)
 
+    @property
+    def _noise_in_hooks(self) -> float:
+        seen, again = self.runs.out_of_place.seen_by_hooks, self.runs.out_of_place_again.seen_by_hooks
+        return _ABOVE_NOISE * _largest(seen, again)
+
     def _verdict(self, outcome: Outcome, on: frozenset[int]) -> Verdict:
         """
         Compare result, state and gradients with everything out of place.
@@ -152,11 +159,15 @@ class Verdicts:
         """
         runs = self.runs
         found = runs.apart(runs.out_of_place, outcome)
-        if not found.largest and not gradient_gap(runs.out_of_place, outcome):
+        seen = _largest(runs.out_of_place.seen_by_hooks, outcome.seen_by_hooks)
+        if not found.largest and not seen and not gradient_gap(runs.out_of_place, outcome):
             return Verdict(found.largest, False, False)
         if outcome.rounds_alike and found.largest:
-            return Verdict(found.largest, found.largest > _ABOVE_NOISE * (self._noise.largest or 0.0), False)
+            differs = found.largest > _ABOVE_NOISE * (self._noise.largest or 0.0)
+            return Verdict(found.largest, differs, False, seen if differs else 0.0)
         copies = runs.on_copies(on)
+        if seen and (not _largest(copies.seen_by_hooks, outcome.seen_by_hooks) or seen <= self._noise_in_hooks):
+            seen = 0.0
         differs = (runs.apart(copies, outcome).largest or 0.0) > 0
         gap = gradient_gap(copies, outcome)
         gradients_differ = gap > SUMMED_OTHERWISE
@@ -165,7 +176,7 @@ class Verdicts:
             differs = differs and (found.largest or 0.0) > _ABOVE_NOISE * (self._noise.largest or 0.0)
             noise = gradient_gap(runs.out_of_place, runs.out_of_place_again)
             gradients_differ = gradients_differ and gap > _ABOVE_NOISE * noise
-        return Verdict(found.largest, differs, gradients_differ and not differs)
+        return Verdict(found.largest, differs, gradients_differ and not differs, seen)
 
     def _effect_on_result(self, candidate: Candidate, outcome: Outcome) -> Effect | None:
         readers, savers = tuple(candidate.readers), unique(candidate.saved_by)
@@ -177,12 +188,12 @@ class Verdicts:
         if verdict.differs:
             note = None if readers or not candidate.draws_otherwise else _RRELU
             return Effect(CHANGES_RESULT, True, readers or savers, verdict.difference, note=note)
-        hooks = _in_hooks(candidate) if outcome.changed else ()
+        hooks = _in_hooks(candidate) if verdict.hooks_differ else ()
         outside = outside if outcome.damage else ()
-        if hooks or outside:
-            off = max(outcome.damage if outside else 0.0, outcome.changed if hooks else 0.0)
+        if verdict.hooks_differ or outside:
+            off = max(outcome.damage if outside else 0.0, verdict.hooks_differ)
             note = _HOOK_KEEPS if candidate.held_by and outside else _HOOK_READS if hooks else None
-            return Effect(CHANGES_RESULT, True, hooks + outside, off, note=note, elsewhere=True)
+            return Effect(CHANGES_RESULT, True, hooks + outside or readers, off, note=note, elsewhere=True)
         if verdict.gradients_differ:
             note = "the result is the same, its gradients are not"
             return Effect(CHANGES_RESULT, True, savers or readers, note=note)
@@ -228,6 +239,13 @@ def _suspicions(candidate: Candidate) -> Iterator[Effect]:
     hurt = candidate.readers or candidate.saved_by or candidate.on_input
     if (candidate.doubtful or candidate.by_values) and not hurt:
         yield Effect(REFUSED, False)
+
+
+def _largest(a: Leaves, b: Leaves) -> float:
+    """Return the largest difference of what hooks saw in two runs, where both have it."""
+    both = {path for path, _ in a} & {path for path, _ in b}
+    mine, theirs = ([(path, leaf) for path, leaf in leaves if path in both] for leaves in (a, b))
+    return difference(mine, theirs).largest or 0.0
 
 
 def _holders(candidate: Candidate) -> tuple[Place, ...]:

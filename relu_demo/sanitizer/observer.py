@@ -17,7 +17,7 @@ import functools
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from types import FrameType
@@ -177,6 +177,18 @@ class Observer:
         # The frame holds this observer: a circle, which would keep the frame's other variables alive.
         self._outermost = None
         self._stack.close()
+
+    def unseen(self, function: Callable[..., None]) -> Callable[..., None]:
+        """Return a function that asks tensors without being observed."""
+
+        def asking(*args: Any) -> None:
+            before, self.quiet = self.quiet, True
+            try:
+                function(*args)
+            finally:
+                self.quiet = before
+
+        return asking
 
     @contextmanager
     def _threads(self) -> Iterator[None]:

@@ -217,6 +217,8 @@ def _whole(report: CheckReport, base: str) -> Iterator[Text]:
     else:
         off = f"off by up to {whole.difference:.4g}" if whole.difference else "the same"
         yield plain(f"Result: {off}{', which is rounding' if whole.difference and not whole.differs else ''}.")
+    if whole.hooks_differ:
+        yield plain("What hooks see is not the same.")
     if whole.gradients_differ:
         yield plain("The gradients are others, and nothing is raised.")
     if whole.backward is not None:

@@ -63,7 +63,7 @@ def checked(report: CheckReport) -> str:
         return f"{unsafe} {'is' if len(faults) == 1 else 'are'} not safe: {lines}"
     if whole.out_of_place_backward is False:
         return f"{calls}, and backward raises even with every inplace= off"
-    if whole.forward_error or whole.differs or whole.gradients_differ or whole.backward is False:
+    if whole.forward_error or whole.differs or whole.gradients_differ or whole.hooks_differ or whole.backward is False:
         return f"{calls}, each safe alone, but not all together"
     if report.unseen:
         return f"{calls}, safe as far as they could be seen"

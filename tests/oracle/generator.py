@@ -89,6 +89,7 @@ def network(seed: int) -> tuple[Program, list[Tensor]]:
         program.returned += (names[-1],)
     program.as_mapping = rng.random() < 0.2
     program.last = None
+    forget_outside(program)
     return program, inputs
 
 
@@ -337,13 +338,23 @@ def _write(rng: random.Random, program: Program, names: list[str], values: Value
     def cut(p: Program, v: Values) -> None:
         v[source].relu_()
 
-    def clear(p: Program, v: Values) -> None:
-        v[source].zero_()
-
     def past_autograd(p: Program, v: Values) -> None:
         v[source].data.add_(0.25)
 
-    chosen: Step = rng.choice((add, take, assign, part, out, halve, cut, clear, past_autograd))
+    chosen: Step = rng.choice((add, take, assign, part, out, halve, cut, past_autograd))
+    return chosen
+
+
+def _fill(rng: random.Random, program: Program, names: list[str], values: Values) -> Step:
+    source = _name(rng, names)
+
+    def clear(p: Program, v: Values) -> None:
+        v[source].zero_()
+
+    def masked(p: Program, v: Values) -> None:
+        v[source][v[source].detach() < 0.3] = 0.1
+
+    chosen: Step = rng.choice((clear, masked))
     return chosen
 
 
@@ -357,6 +368,9 @@ def _own(rng: random.Random, program: Program, names: list[str], values: Values)
     def keep(p: Program, v: Values) -> None:
         p.last = v[source]
 
+    def keep_loss(p: Program, v: Values) -> None:
+        p.last = (v[source] * v[source]).sum()
+
     def branch(p: Program, v: Values) -> None:
         v[target] = v[source] * 2 if float(v[source].detach().sum()) > 0 else v[source] * 3
 
@@ -368,6 +382,7 @@ def _own(rng: random.Random, program: Program, names: list[str], values: Values)
         (
             remember,
             keep,
+            keep_loss,
             branch,
             forget,
             forget,
@@ -379,11 +394,65 @@ def _own(rng: random.Random, program: Program, names: list[str], values: Values)
     )
 
 
-_MAKERS: list[Callable[[random.Random, Program, list[str], Values], Step | None]] = (
-    [_activation] * 6
-    + [_dropout] * 2
-    + [_layer] * 3
-    + [_pointwise] * 3
-    + [_view] * 2
-    + [_chunks, _join, _join, _write, _own]
-)
+def _hook(rng: random.Random, program: Program, names: list[str], values: Values) -> Step | None:
+    """Register a hook on one of the parts: it reads what the part was given or gave, or keeps that."""
+    if not len(program.parts):
+        return None
+    seen: list[Tensor] = []
+
+    def reads_given(module: nn.Module, args: Any, output: Any) -> None:
+        seen.append(args[0].detach().clone())
+
+    def reads_before(module: nn.Module, args: Any) -> None:
+        seen.append(args[0].detach().clone())
+
+    def keeps_given(module: nn.Module, args: Any, output: Any) -> None:
+        seen.append(args[0].detach())
+
+    def keeps_result(module: nn.Module, args: Any, output: Any) -> None:
+        seen.append(output)
+
+    def keeps_a_part(module: nn.Module, args: Any, output: Any) -> None:
+        seen.append(output.detach()[:1])
+
+    part = program.parts[rng.randrange(len(program.parts))]
+    hook: Any = rng.choice((reads_given, reads_before, keeps_given, keeps_result, keeps_a_part))
+    hook.seen = seen
+    if hook is reads_before:
+        part.register_forward_pre_hook(hook)
+    else:
+        part.register_forward_hook(hook)
+    return lambda p, v: None
+
+
+def outside(network: nn.Module) -> list[Tensor]:
+    """What the hooks of a network have read and kept."""
+    return [tensor for seen in _seen_by_hooks(network) for tensor in seen]
+
+
+def forget_outside(network: nn.Module) -> None:
+    """Empty what the hooks of a network keep."""
+    for seen in _seen_by_hooks(network):
+        seen.clear()
+
+
+def _seen_by_hooks(network: nn.Module) -> list[list[Tensor]]:
+    hooks = [
+        hook
+        for module in network.modules()
+        for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+    ]
+    return [hook.seen for hook in hooks if hasattr(hook, "seen")]
+
+
+_MAKERS: list[Callable[[random.Random, Program, list[str], Values], Step | None]] = [
+    *[_activation] * 24,
+    *[_dropout] * 8,
+    *[_layer] * 12,
+    *[_pointwise] * 12,
+    *[_view] * 8,
+    *[_join] * 8,
+    *[_chunks, _own, _hook] * 4,
+    *[_write] * 4,
+    *[_fill] * 2,
+]

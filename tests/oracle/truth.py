@@ -20,6 +20,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from oracle.generator import outside
+
 Make = Callable[[], tuple[nn.Module, list[Tensor]]]
 ROUNDED, SAME_INPUT = "rounded", "the input has the same values"
 NAMES = [name for name, f in vars(F).items() if inspect.isfunction(f) and "inplace" in inspect.signature(f).parameters]
@@ -31,6 +33,10 @@ class Run:
 
     refused: str | None = None
     result: list[Any] = field(default_factory=list)
+    outside: list[Any] = field(default_factory=list)
+    """What hooks have read, and what they keep, as it is after the forward."""
+    kept_inputs: list[bool] = field(default_factory=list)
+    """Which of that is the caller's own tensor, whose overwriting is an effect of its own."""
     backward: str | None = None
     """None: it ran, or there was nothing to run."""
     gradients: list[Tensor | None] = field(default_factory=list)
@@ -132,7 +138,7 @@ def apart(make: Make, on: frozenset[int], real: Truth) -> list[str]:
     if run.backward and not base.backward:
         return [f"backward: {run.backward}"]
     copies = _run(make, lambda k, written: k in on, on_copy=True)
-    found = ["result"] if _differ(copies.result, run.result) else []
+    found = ["result"] if _differ(_seen(copies, base), _seen(run, base)) else []
     return found + ["gradients"] * _gradients_differ(copies, run) + ["overwritten input"] * run.overwrote_input
 
 
@@ -141,10 +147,11 @@ def _effects(make: Make, chosen: int, base: Run, stale: int) -> set[str]:
     if run.refused is not None:
         return {"refused"}
     found = set()
-    if _differ(base.result, run.result) or _gradients_differ(base, run):
+    if _differ(*(_seen(each, base) for each in (base, run))) or _gradients_differ(base, run):
         # In place is another kernel; in place on a copy is the same, and touches nobody's memory.
         copy = _run(make, lambda k, written: k == chosen, on_copy=True)
-        found.add("changes-result" if _differ(copy.result, run.result) or _gradients_differ(copy, run) else ROUNDED)
+        wrong = _differ(_seen(copy, base), _seen(run, base)) or _gradients_differ(copy, run)
+        found.add("changes-result" if wrong else ROUNDED)
     if base.backward:
         if _run(make, lambda k, written: k == chosen, count=True).stale > stale:
             found.add("breaks-backward")
@@ -188,6 +195,9 @@ def _run(
         flat = list(_flat(result))
         state = [*network.buffers(), *network.parameters(), *_flat(getattr(network, "last", None))]
         run.result = [t.detach().clone() if isinstance(t, Tensor) else t for t in flat + state]
+        given = {_address(t) for t in inputs}
+        run.kept_inputs = [_address(t) in given for t in outside(network)]
+        run.outside = [t.detach().clone() for t in outside(network)]
         left = [t for t in _flat(getattr(network, "last", None)) if isinstance(t, Tensor) and t.grad_fn is not None]
         loss = [t for t in [*flat, *left] if isinstance(t, Tensor) and t.requires_grad]
         loss = list({id(t): t for t in loss}.values())
@@ -329,6 +339,11 @@ def _flat(value: Any) -> Iterator[Any]:
             yield from _flat(item)
     else:
         yield value
+
+
+def _seen(run: Run, base: Run) -> list[Any]:
+    """The result, and what is seen of it outside, but for what is the caller's with everything out of place."""
+    return run.result + [t for t, given in zip(run.outside, base.kept_inputs, strict=True) if not given]
 
 
 def _differ(a: list[Any], b: list[Any]) -> bool:
