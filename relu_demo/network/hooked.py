@@ -8,11 +8,13 @@ hooks see there, and what has become of what they keep.
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
@@ -22,7 +24,7 @@ from relu_demo.network.state.contents import tensors
 from relu_demo.sanitizer.hooks import code_of, keeping_line, name_of
 from relu_demo.sanitizer.ledger import Followed, Ledger
 from relu_demo.sanitizer.place import Place
-from relu_demo.tensors.storage import is_gone, is_strided, key_of, region_of, weak_ref
+from relu_demo.tensors.storage import Region, is_gone, is_strided, key_of, region_of, weak_ref
 
 Event = Callable[[nn.Module, dict[int, Any], Any], None]
 """Is told of a module, of its hooks that are about to be called, and of what they are given."""
@@ -47,18 +49,18 @@ def has_hooks(module: nn.Module) -> bool:
     return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
-@dataclass(frozen=True)
-class Part:
-    """What a hook keeps of a tensor that it was given: a view of the same storage."""
-
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
-    offset: int
-    """Elements from where the tensor begins."""
-
-    def of(self, tensor: Tensor) -> Tensor:
-        """Return this part of a tensor that was given instead."""
-        return tensor.as_strided(self.shape, self.stride, int(tensor.storage_offset()) + self.offset)
+def _elements_of(kept: Tensor, given: _Given) -> Tensor | None:
+    """Return which elements of what a hook was given it keeps, as numbers; None if it keeps others of the storage."""
+    start = int(kept.storage_offset()) - given.offset
+    regions = [region for region in (region_of(kept), given.region) if region is not None]
+    if start < 0 or len(regions) < 2:
+        return None
+    length = max(region.end for region in regions) // kept.element_size() + 1 - given.offset
+    numbers = torch.full((length,), -1)
+    of_given = torch.arange(math.prod(given.shape)).reshape(given.shape)
+    numbers.as_strided(given.shape, given.stride, 0).copy_(of_given)
+    found = numbers.as_strided(kept.shape, kept.stride(), start).clone()
+    return None if bool((found < 0).any()) else found
 
 
 _OWN_REFERRERS = 2
@@ -73,7 +75,8 @@ class Looks:
     """What hooks look at."""
 
     read: frozenset[Number]
-    kept: dict[Number, list[Part]]
+    kept: dict[Number, list[Tensor]]
+    """Which elements of a tensor, by their numbers in it."""
 
 
 @dataclass
@@ -81,8 +84,11 @@ class _Given:
     number: Number
     storage: StorageWeakRef
     key: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
     offset: int
     dtype: Any
+    region: Region | None
     hooks: set[str]
     followed: Followed
 
@@ -112,13 +118,12 @@ class Hooked:
         """
         read = {given.number for given in self._given if any(at.hook in given.hooks for at in given.followed.readers)}
         alive = [given for given in self._given if not is_gone(given.storage) and not is_known(given.key)]
-        kept: dict[Number, list[Part]] = {}
+        kept: dict[Number, list[Tensor]] = {}
         for tensor in tensors_of({given.key for given in alive}) if alive else ():
             for given in alive:
                 if given.key == key_of(tensor) and given.dtype == tensor.dtype and is_strided(tensor):
-                    offset = int(tensor.storage_offset()) - given.offset
-                    part = Part(tuple(tensor.shape), tuple(tensor.stride()), offset)
-                    kept.setdefault(given.number, []).append(part)
+                    elements = _elements_of(tensor, given)
+                    kept.setdefault(given.number, []).extend([] if elements is None else [elements])
         return Looks(frozenset(read), kept)
 
     def event(self, module: nn.Module, hooks: dict[int, Any], values: Any) -> None:
@@ -143,8 +148,11 @@ class Hooked:
                         (self._events, number),
                         known[0],
                         key,
+                        tuple(tensor.shape),
+                        tuple(tensor.stride()),
                         int(tensor.storage_offset()),
                         tensor.dtype,
+                        region_of(tensor),
                         {name_of(hook) for hook in hooks.values()},
                         self._ledger.follow(tensor, region_of(tensor)),
                     )
@@ -166,7 +174,7 @@ class Seeing:
     seen: Leaves = field(default_factory=list)
     """Copies: of what hooks read, and at last of what they keep."""
     _events: int = 0
-    _kept: list[tuple[Tensor, Part]] = field(default_factory=list)
+    _kept: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
     def event(self, module: nn.Module, hooks: dict[int, Any], values: Any) -> None:
         """Note what the hooks of a module are given."""
@@ -177,13 +185,12 @@ class Seeing:
             number = self._events, i
             if number in self.looks.read:
                 self.seen.append((f"read {number}", tensor.detach().clone()))
-            self._kept += [(tensor.detach(), part) for part in self.looks.kept.get(number, ())]
+            self._kept += [(tensor.detach(), elements) for elements in self.looks.kept.get(number, ())]
 
     def end(self) -> None:
         """Copy what is kept, as the forward has left it."""
-        for i, (tensor, part) in enumerate(self._kept):
-            with suppress(RuntimeError):  # in another memory than in the watched pass, which ends before that part
-                self.seen.append((f"kept {i}", part.of(tensor).clone()))
+        for i, (tensor, elements) in enumerate(self._kept):
+            self.seen.append((f"kept {i}", tensor.reshape(-1)[elements.to(tensor.device)]))
         self._kept.clear()
 
 

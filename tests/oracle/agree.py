@@ -1,4 +1,4 @@
-"""Holds the check against the oracle on the network of one seed. The tests and scripts/check_oracle.py use it."""
+"""Holds the check against the oracle on one network. The tests, scripts/check_oracle.py and check_zoo.py use it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from oracle.generator import network
-from oracle.truth import Truth, apart, truth
+from oracle.truth import Make, Truth, apart, truth
 from relu_demo.api import check
 from relu_demo.errors import NetworkError
 from relu_demo.network.report import Call, CheckReport
@@ -17,22 +17,27 @@ from relu_demo.network.report import Call, CheckReport
 
 def disagreements(seed: int, tally: Counter[str]) -> list[str]:
     """One line for each thing on which check and oracle disagree; what was compared is counted in `tally`."""
-    return [f"seed {seed}: {line}" for line in _disagreements(seed, tally)]
+    return disagreements_on(f"seed {seed}", lambda: network(seed), tally)
 
 
-def _disagreements(seed: int, tally: Counter[str]) -> Iterator[str]:
+def disagreements_on(name: str, make: Make, tally: Counter[str]) -> list[str]:
+    """The same for a network of that name, which `make` makes anew every time, with its inputs."""
+    return [f"{name}: {line}" for line in _disagreements(make, tally)]
+
+
+def _disagreements(make: Make, tally: Counter[str]) -> Iterator[str]:
     try:
-        real = truth(lambda: network(seed))
+        real = truth(make)
     except RuntimeError:
         tally["networks that raise"] += 1
         try:
-            report = _checked(seed)
+            report = _checked(make)
         except NetworkError:
             return
         if report.ok or [write.effect for write in report.writes] != ["refused"]:
             yield "the network raises, and the check names no refused write"
         return
-    report = _checked(seed)
+    report = _checked(make)
     tally["networks"] += 1
     tally["forwards of the check"] += report.forwards
     tally["switches advised on"] += len(report.advice.turn_on)
@@ -46,13 +51,13 @@ def _disagreements(seed: int, tally: Counter[str]) -> Iterator[str]:
         yield from (f"call {k} {call.place.operation}: {line}" for line in wrong)
     yield from _whole(report, real, tally)
     yield from (f"said not to be seen: {unseen}" for unseen in report.unseen)
-    yield from _advised(seed, report, real, tally)
+    yield from _advised(make, report, real, tally)
     for call in report.calls:
         if _unnamed(call, report):
             yield f"call {call.index} {call.place.operation}: backward breaks, and nobody is named who saved what"
 
 
-def _advised(seed: int, report: CheckReport, real: Truth, tally: Counter[str]) -> Iterator[str]:
+def _advised(make: Make, report: CheckReport, real: Truth, tally: Counter[str]) -> Iterator[str]:
     """The advice is followed, by the oracle: then the network does what it does with everything out of place."""
     advice = report.advice
     written = {k for k, on in enumerate(real.written) if on and k not in real.meant}
@@ -68,7 +73,7 @@ def _advised(seed: int, report: CheckReport, real: Truth, tally: Counter[str]) -
     if not advice.verified or not (written - off) | on:
         return
     tally["networks run as advised"] += 1
-    different = apart(lambda: network(seed), frozenset((written - off) | on), real)
+    different = apart(make, frozenset((written - off) | on), real)
     if different:
         yield f"as advised (off {sorted(off)}, on {sorted(on)}), not as out of place: {different}"
 
@@ -86,8 +91,8 @@ def _unnamed(call: Call, report: CheckReport) -> bool:
     )
 
 
-def _checked(seed: int) -> CheckReport:
-    model, inputs = network(seed)
+def _checked(make: Make) -> CheckReport:
+    model, inputs = make()
     torch.manual_seed(1)
     return check(model, *inputs)
 
