@@ -27,11 +27,33 @@ def stamp_path(layer: str) -> str:
     return os.path.join(STAMPS, layer)
 
 
+def this_python() -> str:
+    """Give what tells this Python from another: its version, its kind, and where it is."""
+    return "\n".join(map(str, [sys.implementation.cache_tag, getattr(sys, "abiflags", ""), sys.base_prefix]))
+
+
+def maker() -> str:
+    """Give what `this_python` was for the Python that made the environment; empty where there is none."""
+    try:
+        with open(stamp_path("python"), encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def missing() -> "list[str]":
+    """Give what was installed in the environment and is no longer there."""
+    try:
+        with open(stamp_path("contents"), encoding="utf-8", errors="surrogateescape") as file:
+            return [path for path in file.read().splitlines() if not os.path.lexists(os.path.join(FOLDER, path))]
+    except OSError:
+        return []
+
+
 def stamp_text(layer: str) -> bytes:
-    """Give what the stamp of a layer must be: the Python, the place, and the files that define the layer."""
+    """Give what the stamp of a layer must be: the place, and the files that define the layer."""
     machine = os.uname().machine if hasattr(os, "uname") else os.environ.get("PROCESSOR_ARCHITECTURE", "")
-    where = [sys.implementation.cache_tag, getattr(sys, "abiflags", ""), machine, sys.base_prefix, PROJECT]
-    parts = [os.fsencode("\n".join(map(str, where)))]
+    parts = [os.fsencode("\n".join([machine, PROJECT]))]
     for name in LAYERS[layer]:
         with open(os.path.join(PROJECT, name), "rb") as file:
             parts.append(file.read())

@@ -22,8 +22,10 @@ from _environment import (
     STAMPS,
     clean_environ,
     is_current,
+    maker,
     stamp_path,
     stamp_text,
+    this_python,
 )
 
 UNFINISHED = b"unfinished"
@@ -65,6 +67,7 @@ def install(layers: list[str], lock: int) -> None:
         if not all(map(is_current, layers)):  # another run may have done it meanwhile
             began = time.monotonic()
             _bring_up_to_date(layers, lock)
+            _write_contents()
             _say(f"the environment is ready, after {time.monotonic() - began:.0f} s")
     except KeyboardInterrupt:
         _say("stopped; the next run begins again where that is needed")
@@ -101,10 +104,21 @@ def _bring_up_to_date(layers: list[str], lock: int) -> None:
             _run(command, lock)
         except InstallError as error:
             os.unlink(stamp_path(layer))  # pip has put back what it changed
+            if "No space left" in str(error):
+                advice = "make room on the disk of this folder"
             raise InstallError(f"{error}; {advice} (Details above; the next run tries again.)") from None
         if hasattr(os, "sync"):
             os.sync()  # what the stamp speaks for is on the disk before the stamp is
         _write_stamp(layer, text)
+
+
+def _write_contents() -> None:
+    """Note what is installed, so that a damaged environment is known for one."""
+    said = subprocess.check_output([PYTHON, "-I", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"])
+    folder = os.fsdecode(said).strip()
+    names = sorted(os.path.relpath(os.path.join(folder, name), FOLDER) for name in os.listdir(folder))
+    text = "\n".join(name for name in names if not name.endswith("__pycache__"))
+    _write_stamp("contents", os.fsencode(text))
 
 
 def _is_unfinished(layer: str) -> bool:
@@ -127,6 +141,11 @@ def _write_stamp(layer: str, text: bytes) -> None:
 
 def _make_fresh_folder(lock: int) -> None:
     version = ".".join(map(str, sys.version_info[:3]))
+    if maker() not in ("", this_python()) and os.path.exists(PYTHON) and not any(map(_is_unfinished, LAYERS)):
+        raise InstallError(
+            f"{FOLDER} was made by another Python than this {version} and has to be changed: "
+            "remove it, or run this with that Python"
+        )
     for module in ("venv", "ensurepip"):
         if importlib.util.find_spec(module) is None:
             package = "python{}.{}-venv".format(*sys.version_info)
@@ -140,6 +159,7 @@ def _make_fresh_folder(lock: int) -> None:
     # Python's own path outside of any environment: the one that runs this may be in the folder just removed.
     python = getattr(sys, "_base_executable", None) or sys.executable
     _run([python, "-I", "-m", "venv", "--prompt", "relu-demo", FOLDER], lock)
+    _write_stamp("python", this_python().encode(errors="surrogateescape"))
 
 
 def _remove_old_folder() -> None:

@@ -7,10 +7,11 @@ import os
 import sys
 
 import _lock
-from _environment import FOLDER, PYTHON, clean_environ, is_current
+from _environment import FOLDER, PYTHON, clean_environ, is_current, missing
 
 # Keep the current folder from being imported from; Python 3.10 has only the stronger of the two.
 ISOLATED = "-P" if sys.version_info >= (3, 11) else "-I"
+REMEDY = "remove the folder " + FOLDER + ", and run this again: that makes it anew"
 STATUS_CONTROL_C_EXIT = 0xC000013A
 
 
@@ -32,6 +33,8 @@ def start(layers: list[str], arguments: list[str]) -> None:
             install(layers, lock)
         if os.name != "nt":
             os.set_inheritable(lock, True)  # the program holds the lock for as long as it runs
+    if gone := missing():
+        sys.exit(f"relu-demo: the environment is damaged, it lacks {gone[0]}; {REMEDY}")
     command = [PYTHON, ISOLATED, *arguments]
     if os.name == "nt":
         sys.exit(_run_and_wait(command))

@@ -5,10 +5,15 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 
-from _start import start
+import _python  # noqa: F401 - ends here where Python is too old
+from _environment import FOLDER
+from _start import REMEDY, start
 
 
 def need_torch() -> None:
     """Goes on where PyTorch can be imported. Elsewhere the environment's Python takes over for good."""
-    if find_spec("torch") is None:
-        start(["packages", "project"], sys.argv)
+    if find_spec("torch") is not None:
+        return
+    if sys.prefix == FOLDER:
+        sys.exit(f"relu-demo: PyTorch is gone from the environment; {REMEDY}")
+    start(["packages", "project"], sys.argv)

@@ -55,4 +55,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    from _torch import need_torch
+
+    need_torch()
     sys.exit(main())

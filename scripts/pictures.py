@@ -30,6 +30,9 @@ def make(name: str, folder: Path, python: Sequence[str] = (sys.executable,)) -> 
 
 
 if __name__ == "__main__":
+    from _torch import need_torch
+
+    need_torch()
     FOLDER.mkdir(exist_ok=True)
     for name in PICTURES:
         print(make(name, FOLDER))

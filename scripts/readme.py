@@ -74,4 +74,7 @@ def refreshed(text: str) -> str:
 
 
 if __name__ == "__main__":
+    from _torch import need_torch
+
+    need_torch()
     README.write_text(refreshed(README.read_text(encoding="utf-8")), encoding="utf-8")

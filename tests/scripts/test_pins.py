@@ -14,9 +14,14 @@ from support.pythons import other_pythons, version_of
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
-@pytest.mark.parametrize("script", ["run.py", "test.py"])
+STARTED_BY_HAND = sorted(path.name for path in SCRIPTS.glob("*.py") if not path.name.startswith("_"))
+
+
+@pytest.mark.parametrize("script", STARTED_BY_HAND)
 def test_a_python_that_is_too_old_gets_one_line_and_exit_code_2(script: str) -> None:
-    older = [python for python in other_pythons() if version_of(python) < (3, 10)]
+    # Whoever starts the first two may have any Python; the others have annotations, which came with 3.7.
+    first = (2, 7) if script in ("run.py", "test.py") else (3, 7)
+    older = [python for python in other_pythons() if first <= version_of(python) < (3, 10)]
     if not older:
         pytest.skip("this machine has no Python older than 3.10")
     for python in older:

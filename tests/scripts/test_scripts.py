@@ -423,10 +423,36 @@ def test_a_python_that_cannot_make_environments_says_what_to_install(
     assert not project.venv.exists()
 
 
-def test_another_python_makes_the_environment_anew_with_itself(project: Project) -> None:
+def other_python() -> str:
     here = sys.version_info[:2]
     newer = [python for python in other_pythons() if (3, 10) <= version_of(python) != here]
     if not newer:
         pytest.skip("this machine has no other Python from 3.10 on")
+    return newer[-1]
+
+
+def test_another_python_uses_the_environment_as_it_is(made: Project) -> None:
+    assert said(made.run(python=other_python()))["python"] == list(sys.version_info[:2])
+
+
+def test_what_another_python_made_is_left_alone_when_it_has_to_change(project: Project) -> None:
+    other = other_python()
     project.run()
-    assert said(project.run(python=newer[-1]))["python"] == list(version_of(newer[-1]))
+    project.write("scripts/requirements.txt", "tiny==2.0\n")
+    refused = project.run(python=other)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert len(refused.stderr.splitlines()) == 1
+    assert "was made by another Python" in refused.stderr
+    assert said(project.run())["tiny"] == "2.0"
+
+
+@pytest.mark.parametrize("what", ["tiny.py", "relu_demo.pth"])
+def test_a_damaged_environment_is_told_with_the_remedy(project: Project, what: str) -> None:
+    project.run()
+    next(project.venv.rglob(what)).unlink()
+    damaged = project.run()
+    assert (damaged.returncode, damaged.stdout) == (1, "")
+    assert len(damaged.stderr.splitlines()) == 1
+    assert f"{what}; remove the folder {project.venv}" in damaged.stderr
+    shutil.rmtree(project.venv)
+    assert said(project.run())["tiny"] == "1.0"
