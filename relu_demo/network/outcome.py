@@ -38,8 +38,8 @@ class Outcome:
     """Of a run with one call in place: that rounds as out of place, which was tried; False where nobody knows."""
     changed: float = 0.0
     """How far the call in place has changed its input, if measured."""
-    damage: float = 0.0
-    """Largest change of the input of the call in place, from before the call to after the forward, if measured."""
+    held: dict[int, Tensor] = field(default_factory=dict)
+    """By the index of a call: a copy of its input as the forward has left it, if recorded."""
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,15 @@ class Runs:
     @cached_property
     def out_of_place(self) -> Outcome:
         """Everything out of place: what each other run is compared with."""
-        return self.in_place(frozenset())
+        outside = {call.index for call in self.watched.candidates if call.held_outside}
+        held: dict[int, Tensor] = {}
+
+        def decide(index: int, call: Switched) -> Any:
+            if index in outside:
+                held[index] = call.input.detach()
+            return self._call(index, call, False)
+
+        return self._run(decide, held=held)
 
     @cached_property
     def out_of_place_again(self) -> Outcome:
@@ -122,9 +130,9 @@ class Runs:
         """Run with the calls in `on` (indices) in place, all others out of place. A new run each time."""
         return self._run(lambda index, call: self._call(index, call, index in on))
 
-    def alone(self, index: int, measure_damage: bool) -> Outcome:
-        """Run with one call in place; on demand with `Outcome.changed` and `Outcome.damage` measured."""
-        damaged: list[tuple[Tensor, Tensor]] = []
+    def alone(self, index: int, measure: bool) -> Outcome:
+        """Run with one call in place; on demand with `Outcome.changed` and `Outcome.held` measured."""
+        held: dict[int, Tensor] = {}
         changed: list[float] = []
         alike: list[bool] = []
 
@@ -132,17 +140,22 @@ class Runs:
             if i != index:
                 return self._call(i, call, False)
             alike[:] = [call.rounds_alike()]
-            if not measure_damage:
+            if not measure:
                 return self._call(i, call, True)
             now, before = call.input.detach(), call.input.detach().clone()
-            damaged[:] = [(now, before)]
+            held[i] = now
             result = self._call(i, call, True)
             changed[:] = [leaf_difference(now, before)]
             return result
 
-        outcome = self._run(decide, damaged=damaged)
+        outcome = self._run(decide, held=held)
         outcome.changed, outcome.rounds_alike = sum(changed), any(alike)
         return outcome
+
+    def damage(self, index: int, outcome: Outcome) -> float:
+        """Return how far a run with that call alone leaves its input otherwise than everything out of place does."""
+        base = self.out_of_place.held
+        return leaf_difference(outcome.held[index], base[index]) if index in outcome.held and index in base else 0.0
 
     def on_copies(self, on: frozenset[int]) -> Outcome:
         """Run the calls in `on` in place on copies: with the roundings of in place, and without overwriting."""
@@ -274,13 +287,13 @@ class Runs:
         self,
         decide: Callable[[int, Switched], Any],
         hooks: AbstractContextManager[Any] | None = None,
-        damaged: list[tuple[Tensor, Tensor]] | None = None,
+        held: dict[int, Tensor] | None = None,
     ) -> Outcome:
         """
         Make one real run, forward and backward.
 
-        `decide(index, call)` runs each call that takes `inplace=`. `damaged`: pairs of a tensor and its copy from
-        before, whose largest difference after the forward is `Outcome.damage`.
+        `decide(index, call)` runs each call that takes `inplace=`. `held`: what it has put there by the end of the
+        forward is copied to `Outcome.held` then.
         """
         outcome = Outcome()
         # Nobody announces what this run writes: a write may depend on values, or a hook may write in backward.
@@ -299,7 +312,7 @@ class Runs:
                 seeing.end()
                 outcome.seen_by_hooks = seeing.seen
                 self._note(outcome, result, left)
-                outcome.damage = max((leaf_difference(now, before) for now, before in damaged or ()), default=0.0)
+                outcome.held = {index: tensor.clone() for index, tensor in (held or {}).items()}
                 self._backward(outcome, self._outputs(result, left), list(tensors(inputs)))
             return outcome
         finally:

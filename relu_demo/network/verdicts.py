@@ -59,7 +59,7 @@ class Verdicts:
         if candidate.is_harmless_here:
             return (Effect(OVERWRITES_INPUT, False),) if candidate.on_input else ()
         base = self.runs.out_of_place
-        outcome = self.runs.alone(candidate.index, measure_damage=candidate.held_outside or candidate.on_input)
+        outcome = self.runs.alone(candidate.index, measure=candidate.held_outside or candidate.on_input)
         if outcome.forward_error is not None:
             words = first_line(outcome.forward_error)
             # A backward inside of the forward: a gradient penalty.
@@ -189,9 +189,10 @@ class Verdicts:
             note = None if readers or not candidate.draws_otherwise else _RRELU
             return Effect(CHANGES_RESULT, True, readers or savers, verdict.difference, note=note)
         hooks = _in_hooks(candidate) if verdict.hooks_differ else ()
-        outside = outside if outcome.damage else ()
+        damage = self.runs.damage(candidate.index, outcome)
+        outside = outside if damage else ()
         if verdict.hooks_differ or outside:
-            off = max(outcome.damage if outside else 0.0, verdict.hooks_differ)
+            off = max(damage, verdict.hooks_differ)
             note = _HOOK_KEEPS if candidate.held_by and outside else _HOOK_READS if hooks else None
             return Effect(CHANGES_RESULT, True, hooks + outside or readers, off, note=note, elsewhere=True)
         if verdict.gradients_differ:

@@ -312,15 +312,8 @@ def _join(rng: random.Random, program: Program, names: list[str], values: Values
 
 
 def _write(rng: random.Random, program: Program, names: list[str], values: Values) -> Step:
+    """A write that means to change the tensor."""
     source, other = _name(rng, names), rng.choice(names)
-
-    def add(p: Program, v: Values) -> None:
-        x = v[source]
-        x += v[other]
-        v[source] = x
-
-    def take(p: Program, v: Values) -> None:
-        v[source] = v[source].sub_(v[other])
 
     def assign(p: Program, v: Values) -> None:
         v[source][...] = v[other]
@@ -341,7 +334,38 @@ def _write(rng: random.Random, program: Program, names: list[str], values: Value
     def past_autograd(p: Program, v: Values) -> None:
         v[source].data.add_(0.25)
 
-    chosen: Step = rng.choice((add, take, assign, part, out, halve, cut, past_autograd))
+    chosen: Step = rng.choice((assign, part, out, halve, cut, past_autograd))
+    return chosen
+
+
+def _rebind(rng: random.Random, program: Program, names: list[str], values: Values) -> Step:
+    """A write whose result goes on."""
+    source, other = _name(rng, names), rng.choice(names)
+    target = _new(rng, names, source)
+
+    def add(p: Program, v: Values) -> None:
+        x = v[source]
+        x += v[other]
+        v[source] = x
+
+    def take(p: Program, v: Values) -> None:
+        v[source] = v[source].sub_(v[other])
+
+    def scale(p: Program, v: Values) -> None:
+        x = v[source]
+        x *= v[other]
+        v[source] = x
+
+    def divide(p: Program, v: Values) -> None:
+        v[target] = v[source].div_(v[other].abs() + 1)
+
+    def squash(p: Program, v: Values) -> None:
+        v[target] = v[source].sigmoid_() if v[source].dim() == 4 else v[source].exp_()
+
+    def hide(p: Program, v: Values) -> None:
+        v[target] = v[source].clamp_(-1, 1).masked_fill_(v[other].detach() > 0.5, 0.0)
+
+    chosen: Step = rng.choice((add, take, scale, divide, squash, hide))
     return chosen
 
 
@@ -453,6 +477,6 @@ _MAKERS: list[Callable[[random.Random, Program, list[str], Values], Step | None]
     *[_view] * 8,
     *[_join] * 8,
     *[_chunks, _own, _hook] * 4,
-    *[_write] * 4,
+    *[_write, _rebind] * 4,
     *[_fill] * 2,
 ]

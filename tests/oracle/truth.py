@@ -1,7 +1,7 @@
 """The brute-force truth: everything out of place, then one real run for each call put in place alone.
 
-The calls are those with an `inplace` argument, and each `x += y` and `x.sub_(y)` whose result is used and that is no
-write to what the network holds; the other writes are in place in every run.
+The calls are those with an `inplace` argument, and each write of `METHODS` and `AUGMENTED` whose result is used and
+that is no write to what the network holds; the other writes are in place in every run.
 
 Written without the engine: it puts its own functions in the place of torch.nn.functional's, makes the network anew
 from its seed for every run, runs forward and backward, and looks at what is left afterwards.
@@ -9,10 +9,15 @@ from its seed for every run, runs forward and backward, and looks at what is lef
 
 from __future__ import annotations
 
+import dis
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import CodeType, FrameType
 from typing import Any
 
 import torch
@@ -25,6 +30,12 @@ from oracle.generator import outside
 Make = Callable[[], tuple[nn.Module, list[Tensor]]]
 ROUNDED, SAME_INPUT = "rounded", "the input has the same values"
 NAMES = [name for name, f in vars(F).items() if inspect.isfunction(f) and "inplace" in inspect.signature(f).parameters]
+AUGMENTED = {"__iadd__": "add_", "__isub__": "sub_", "__imul__": "mul_", "__itruediv__": "div_"}
+METHODS = (
+    "add_", "sub_", "mul_", "div_", "relu_", "sigmoid_", "tanh_", "exp_", "sqrt_", "abs_", "neg_", "pow_", "clamp_",
+    "clamp_min_", "clamp_max_", "masked_fill_",
+)  # fmt: skip
+TORCH = str(Path(torch.__file__).parent)
 
 
 @dataclass
@@ -48,9 +59,9 @@ class Run:
     nothing: list[bool] = field(default_factory=list)
     stale: int = 0
     rebinds: list[bool] = field(default_factory=list)
-    """For each call whether it is an `x += y` or `x.sub_(y)`."""
+    """For each call whether it is a write of a method or of an augmented assignment."""
     used: set[int] = field(default_factory=set)
-    """The calls `x += y` whose result something used, and that do not write to what the network holds."""
+    """Those of them whose result something used, and that do not write to what the network holds."""
 
 
 @dataclass
@@ -69,7 +80,7 @@ class Truth:
     same_input: frozenset[int]
     """The calls that overwrite an input with the values that it has."""
     meant: frozenset[int]
-    """The calls `x += y` and `x.sub_(y)` whose result nothing uses."""
+    """The writes of a method or of an augmented assignment whose result nothing uses."""
 
 
 def truth(make: Make) -> Truth:
@@ -180,7 +191,7 @@ def _run(
     always = make.indices if isinstance(make, Meant) else frozenset()
     with (
         _patched(run, in_place, inputs, on_copy),
-        _adding(run, in_place, network, inputs, on_copy, always, watching),
+        _rebinding(run, in_place, network, inputs, on_copy, always, watching),
         hooks,
     ):
         torch.manual_seed(1)
@@ -258,7 +269,7 @@ def _patched(run: Run, in_place: Callable[[int, bool], bool], inputs: list[Tenso
 
 
 @contextmanager
-def _adding(
+def _rebinding(
     run: Run,
     in_place: Callable[[int, bool], bool],
     network: nn.Module,
@@ -267,13 +278,13 @@ def _adding(
     always: frozenset[int],
     watching: Uses | None,
 ) -> Iterator[None]:
-    """Inside the block each `x += y` and each `x.sub_(y)` is a call, too."""
+    """Inside the block each write with a result that its line goes on with is a call, too."""
     held = [*network.parameters(), *network.buffers(), *_flat(getattr(network, "last", None))]
     own = {_address(t) for t in held if isinstance(t, Tensor) and t.numel()}
 
-    subtract = Tensor.sub_
-
-    def write(x: Any, y: Any, function: Callable[[Tensor, Any], Tensor]) -> Any:
+    def write(function: Callable[..., Tensor], caller: FrameType, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        if not _goes_on(caller.f_code, caller.f_lasti):
+            return function(x, *args, **kwargs)
         k = len(run.written)
         run.written.append(True)
         run.rebinds.append(True)
@@ -283,25 +294,40 @@ def _adding(
         run.used |= set() if x.numel() else {k}
         if means or (in_place(k, True) and not on_copy):
             if means or not x.numel() or not _reaches(x, inputs):
-                return function(x, y)
+                return function(x, *args, **kwargs)
             run.overwrote_input = True
             before = x.detach().clone()
-            result = function(x, y)
+            result = function(x, *args, **kwargs)
             run.changed_input |= not _same(x.detach(), before)
             return result
-        result = function(_copied(x), y)
+        result = function(_copied(x), *args, **kwargs)
         if watching is not None:
             watching.results.append((k, result))
         return result
 
-    # mypy takes no assignment to a method.
-    setattr(Tensor, "__iadd__", lambda x, y: write(x, y, Tensor.add_))  # noqa: B010
-    setattr(Tensor, "sub_", lambda x, y: write(x, y, subtract))  # noqa: B010
+    def method(function: Callable[..., Tensor]) -> Callable[..., Any]:
+        return lambda x, *args, **kwargs: write(function, sys._getframe(1), x, *args, **kwargs)
+
+    functions = {name: getattr(Tensor, AUGMENTED.get(name, name)) for name in (*AUGMENTED, *METHODS)}
+    for name, function in functions.items():
+        setattr(Tensor, name, method(function))
     try:
         yield
     finally:
-        for name in ("__iadd__", "sub_"):
+        for name in functions:
             delattr(Tensor, name)  # what is inherited is there again
+
+
+@cache
+def _goes_on(code: CodeType, instruction: int) -> bool:
+    """Whether a line of the network goes on with the result of an instruction: no statement, no `x[i] += y`."""
+    if code.co_filename.startswith(TORCH):
+        return False
+    after = (each.opname for each in dis.get_instructions(code) if each.offset > instruction)
+    return next(name for name in after if name != "SWAP" and not name.startswith("ROT_")) not in (
+        "POP_TOP",
+        "STORE_SUBSCR",
+    )
 
 
 def _copied(tensor: Tensor) -> Tensor:
