@@ -218,6 +218,9 @@ class Suspects(Listener):
             result = call.run(in_place)
         finally:
             self._running = None
+        if isinstance(call, Rebinding) and not in_place:
+            # It ran on a copy: what it saved of its own input is another argument, as in `x *= x`.
+            candidate.saved_before = self.ledger.saved_of(call.input)
         self.candidates.append(candidate)
         self._latest = candidate
         # What autograd has recorded may have another backward in place.
