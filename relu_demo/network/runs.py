@@ -32,7 +32,7 @@ from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.ledger import Ledger, Stale
 from relu_demo.sanitizer.observer import Observer
 from relu_demo.sanitizer.place import Place
-from relu_demo.tensors.storage import key_of
+from relu_demo.tensors.storage import Region, elements_in, key_of, region_of
 
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 _NOBODY = Place("", "")
@@ -48,6 +48,8 @@ class Watched:
     """Where other writes reach an input of the network."""
     past_autograd: dict[Place, list[Place]]
     """Other writes over a saved tensor whose version they do not count, each with who saved it."""
+    lost_views: tuple[Write, ...]
+    """Other writes that make PyTorch refuse a view that the network returns or keeps."""
     conflicts: list[Conflict]
     """Each stale tensor that backward unpacked, with each write that made it so, in the order of the writes."""
     result: Leaves
@@ -97,7 +99,7 @@ class Runs:
     @cached_property
     def out_of_place(self) -> Outcome:
         """Everything out of place: what each other run is compared with."""
-        outside = {call.index for call in self.watched.candidates if call.held_outside}
+        outside = self._held_regions()
         held: dict[int, Tensor] = {}
 
         def decide(index: int, call: Switched) -> Any:
@@ -200,23 +202,30 @@ class Runs:
                 result = self._forward_watched(inputs, suspects)
                 if backward:
                     self.snapshot.before_any_write()
-                    outputs = self._outputs(result, self._left())
                     # An error of another kind may end it; what was stale up to there still counts.
                     with suppress(Exception):
-                        gradients(outputs, self.network)
+                        gradients(self._outputs(result, self._left()), self.network)
             self.meant |= suspects.meant
             suspects.finish(result)
             self._foreign |= {call.index for call in suspects.candidates if call.foreign}
-            held = suspects.held_in_secret(result)
+            held = suspects.held_in_secret()
             values = [(path, self._without_graph(leaf)) for path, leaf in leaves(result)]
             blind = without_a_look(type(self.network).__name__, self.arguments, result, self.snapshot.own)
             missed = (*suspects.missed, *blind)
             del result
-            mark_held(held, suspects.hooked)
-            looks = suspects.hooked.looks(suspects.is_known)
-            over_input = tuple(suspects.over_input)
-            conflicts = _conflicts(suspects.ledger.stale)
-            return Watched(suspects.candidates, over_input, suspects.past_autograd, conflicts, values, looks, missed)
+            own = [value for _, value in values if isinstance(value, Tensor)]
+            mark_held(held, suspects.hooked, own)
+            looks = suspects.hooked.looks(suspects.is_known, own)
+            return Watched(
+                suspects.candidates,
+                tuple(suspects.over_input),
+                suspects.past_autograd,
+                tuple(suspects.lost_views),
+                _conflicts(suspects.ledger.stale),
+                values,
+                looks,
+                missed,
+            )
         finally:
             self.snapshot.restore()
 
@@ -312,11 +321,21 @@ class Runs:
                 seeing.end()
                 outcome.seen_by_hooks = seeing.seen
                 self._note(outcome, result, left)
-                outcome.held = {index: tensor.clone() for index, tensor in (held or {}).items()}
-                self._backward(outcome, self._outputs(result, left), list(tensors(inputs)))
+                outcome.held = {index: self._held_of(index, tensor) for index, tensor in (held or {}).items()}
+                self._backward(outcome, result, left, list(tensors(inputs)))
             return outcome
         finally:
             self.snapshot.restore()
+
+    def _held_regions(self) -> dict[int, tuple[Region, ...]]:
+        return {call.index: call.held_in for call in self.watched.candidates if call.held_outside}
+
+    def _held_of(self, index: int, tensor: Tensor) -> Tensor:
+        """Return a copy of what is held of the input of a call."""
+        regions = self._held_regions().get(index)
+        if not regions or region_of(tensor) in regions:
+            return tensor.clone()
+        return tensor[elements_in(tensor, regions).to(tensor.device)]
 
     def _left(self) -> dict[str, Tensor]:
         """Return the tensors that are in plain attributes of the network now, by name."""
@@ -335,11 +354,13 @@ class Runs:
         found = [t for t in tensors(result) if t.requires_grad] + [t for t in new if t.grad_fn is not None]
         return list({id(tensor): tensor for tensor in found}.values())
 
-    def _backward(self, outcome: Outcome, outputs: list[Tensor], inputs: list[Tensor]) -> None:
-        if not outputs:
-            return
-        self.backwards += 1
+    def _backward(self, outcome: Outcome, result: Any, left: dict[str, Tensor], inputs: list[Tensor]) -> None:
         try:
+            # Of one of several views, whose base was written to, PyTorch refuses to tell its grad_fn.
+            outputs = self._outputs(result, left)
+            if not outputs:
+                return
+            self.backwards += 1
             found = gradients(outputs, self.network)
         except Exception as error:
             outcome.backward, outcome.backward_error = False, _without_frames(error)

@@ -88,6 +88,8 @@ class Candidate:
     """Something outside the network still holds the input's memory after the forward."""
     held_by: tuple[Place, ...] = ()
     """Of that, the hooks that were given it."""
+    held_in: tuple[Region, ...] = ()
+    """Which regions are held; none where only the storage is known to be."""
 
     @property
     def readers(self) -> dict[Place, None]:
@@ -149,6 +151,10 @@ class Suspects(Listener):
         """Where other writes reach an input of the network, in order."""
         self.past_autograd: dict[Place, list[Place]] = {}
         """Other writes over a saved tensor whose version they do not count (`.data`), with who saved it."""
+        self.lost_views: dict[Write, None] = {}
+        """Other writes to a tensor of which the network returns or keeps one of several views: PyTorch refuses that."""
+        self._last_write: dict[int | None, Place] = {}
+        """Of storages with views that PyTorch may refuse."""
         self.missed: dict[Unseen, None] = {}
         """What ran where no mode reaches, in order."""
         self.makers = Makers()
@@ -167,7 +173,6 @@ class Suspects(Listener):
             self._inputs.setdefault(key_of(tensor), []).append(region_of(tensor))
         self._made: dict[int, StorageWeakRef] = {}
         """The storages that operators of this forward have made, by key, which a weak reference keeps theirs."""
-        self._returned: set[int | None] = set()
         self._applied = False
         """Whether an autograd.Function was applied."""
         self._grad = torch.is_grad_enabled()
@@ -279,6 +284,8 @@ class Suspects(Listener):
             overlap(region_of(tensor), region) for region in self._inputs.get(key_of(tensor), ())
         ):
             self.over_input[here.place("write")] = None
+        if self._running is None and self.makers.of(tensor) is not None:
+            self._last_write[key] = here.place("write")
         self.ledger.wrote(tensor, lambda: here.place("write"), self._running)
         self.ledger.read(tensor, lambda: here.place("read"))
 
@@ -319,9 +326,10 @@ class Suspects(Listener):
         for saved, write in self.ledger.past_autograd():
             if write.call is None:
                 self.past_autograd.setdefault(write.place, []).append(saved.place)
+        for tensor in (*tensors(result), *self._attributes.values()):
+            self._note_lost_view(tensor)
         for tensor in tensors(result):
             self._read_later(tensor, "return")
-            self._returned.add(key_of(tensor))
         for name, tensor in self._attributes.items():
             self._read_later(tensor, f"kept as {name}")
         names = {id(buffer): name for name, buffer in network.named_buffers()}
@@ -337,6 +345,16 @@ class Suspects(Listener):
             call.by_values |= foreign and call.bytes > 0 and (call.outlives or call is self._latest)
             call.saved_by = [saved.place for ref in call.saved_before for saved in [ref()] if saved is not None]
 
+    def _note_lost_view(self, view: Tensor) -> None:
+        writer = self._last_write.get(key_of(view))
+        if writer is None:
+            return
+        try:
+            view.grad_fn  # noqa: B018 - is made here, and refused here
+        except RuntimeError:
+            maker = self.makers.of(view)
+            self.lost_views[Write(writer, () if maker is None else (maker,), REFUSED)] = None
+
     def _note_idle_switches(self) -> None:
         """Note each module that is in place and none of whose calls, nor of those below it, was seen."""
         reached = {*(call.place.module for call in self.candidates), *(one.module for one in self.missed)}
@@ -345,21 +363,22 @@ class Suspects(Listener):
                 self.missed[Unseen(path, kind, "its inplace=True reaches no call that was watched")] = None
 
     def is_known(self, key: int | None) -> bool:
-        """Return whether a storage, by its key, is the network's, an input's or the result's."""
-        return key in self._inputs or key in self._returned or self._snapshot.holds(key)
+        """Return whether a storage, by its key, is the network's or an input's."""
+        return key in self._inputs or self._snapshot.holds(key)
 
-    def held_in_secret(self, result: Any) -> list[Candidate]:
+    def held_in_secret(self) -> list[Candidate]:
         """
-        Return the calls whose input's storage is alive though nothing known holds it. Let go of what autograd saved.
+        Return the calls whose input's storage is alive: the result holds it, or something that is not known.
 
-        After this no backward can follow.
+        Those of the network's and of the inputs' storages are left out. Let go of what autograd saved: after this no
+        backward can follow.
         """
         self.ledger.end_of_backward()
         alive = _alive([call for call in self.candidates if call.region and not self._snapshot.holds(call.key)])
         if not alive:
             return []
         attributes = self._attributes.values()
-        known = {*self._inputs, *map(key_of, tensors(result)), *map(key_of, attributes)}
+        known = {*self._inputs, *map(key_of, attributes)}
         return [call for call in alive if call.key not in known]
 
     @contextmanager
@@ -448,23 +467,27 @@ def _is_users_own(function: Any) -> bool:
     return code is not None and is_users(code.co_filename)
 
 
-def mark_held(held: list[Candidate], hooked: Hooked) -> None:
+def mark_held(held: list[Candidate], hooked: Hooked, own: list[Tensor]) -> None:
     """
     Mark the calls whose input something outside the network holds; the result and its graph must be gone by now.
 
-    What only the graph held is left to values: a node of an autograd.Function may keep a tensor that it did not save.
+    `own`: tensors that the check itself holds. What only the graph held is left to values: a node of an
+    autograd.Function may keep a tensor that it did not save.
     """
     beyond = _alive(held)
-    regions: dict[int | None, list[Region | None]] = {}
-    for tensor in tensors_of({call.key for call in beyond}) if beyond else ():
-        regions.setdefault(key_of(tensor), []).append(region_of(tensor))
+    ours = {key_of(tensor) for tensor in own}
+    regions: dict[int | None, dict[Region, None]] = {}
+    for tensor in tensors_of({call.key for call in beyond}, own) if beyond else ():
+        region = region_of(tensor)
+        regions.setdefault(key_of(tensor), {}).update({} if region is None else {region: None})
     for call in held:
-        holders = regions.get(call.key, [])
+        holders = tuple(regions.get(call.key, ()))
         # Where no tensor of Python's is found, compiled code may hold the memory.
-        overlaps = not holders or any(overlap(region, call.region) for region in holders)
+        overlaps = any(overlap(region, call.region) for region in holders) if holders else call.key not in ours
         call.held_outside = call in beyond and overlaps
         call.held_by = hooked.holding(call.key) if call.held_outside else ()
-        call.by_values = True
+        call.held_in = holders if call.held_outside else ()
+        call.by_values |= call.held_outside or call.key not in ours
 
 
 def _alive(calls: list[Candidate]) -> list[Candidate]:

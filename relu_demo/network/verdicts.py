@@ -160,7 +160,9 @@ class Verdicts:
         runs = self.runs
         found = runs.apart(runs.out_of_place, outcome)
         seen = _largest(runs.out_of_place.seen_by_hooks, outcome.seen_by_hooks)
-        if not found.largest and not seen and not gradient_gap(runs.out_of_place, outcome):
+        # Where backward raises with everything out of place, only the run on copies has gradients.
+        lone = runs.out_of_place.backward is False and outcome.backward is True
+        if not (found.largest or seen or lone or gradient_gap(runs.out_of_place, outcome)):
             return Verdict(found.largest, False, False)
         if outcome.rounds_alike and found.largest:
             differs = found.largest > _ABOVE_NOISE * (self._noise.largest or 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,6 +117,20 @@ def overlap(a: Region | None, b: Region | None) -> bool:
         return False
     strides = sorted({s for s, _ in (*a.levels, *b.levels) if s > 0}, reverse=True)
     return not any(_disjoint(a, b, strides, origin) for origin in (0, min(a.start, b.start)))
+
+
+def elements_in(tensor: Tensor, regions: Iterable[Region]) -> Tensor:
+    """Return which elements of a strided tensor are in one of these regions of its storage: bool, of its shape."""
+    item = tensor.element_size()
+    own = region_of(tensor)
+    regions = list(regions)
+    size = max((region.end for region in (own, *regions) if region is not None), default=0)
+    inside = torch.zeros(size, dtype=torch.bool)
+    for region in regions:
+        strides, sizes = zip(*region.levels, strict=True) if region.levels else ((), ())
+        inside.as_strided(sizes, strides, region.start).fill_(True)
+    strides = (*(stride * item for stride in tensor.stride()), 1)
+    return inside.as_strided((*tensor.shape, item), strides, int(tensor.storage_offset()) * item).any(-1)
 
 
 def _disjoint(a: Region, b: Region, strides: list[int], origin: int) -> bool:

@@ -62,7 +62,7 @@ class CheckScreen:
                 yield plain(f"{counted(folded, others)} {'is' if folded == 1 else 'are'} safe{_lists(report, folded)}")
         if report.writes:
             yield from section("Other writes in place that do harm")
-            yield _table([_write(write, report.forwards) for write in report.writes], options.max_width)
+            yield _table([_write(write, report) for write in report.writes], options.max_width)
         if advice:
             yield from section("Advice", *advice)
         if report.unseen:
@@ -144,11 +144,13 @@ def _row(calls: Sequence[Call]) -> Row:
     return Row(verdict, _titled(call.place, lines), sum(each.bytes for each in calls), len(calls))
 
 
-def _write(write: Write, forwards: int) -> Row:
+def _write(write: Write, report: CheckReport) -> Row:
     how = "made so by" if write.effect == REFUSED else "already saved by"
     means = "the gradients are wrong, and nothing is raised" if write.effect == CHANGES_RESULT else MEANS[write.effect]
-    if write.effect == REFUSED and not forwards:
+    if write.effect == REFUSED and not report.forwards:
         means = "PyTorch raises while the network is built"
+    elif write.effect == REFUSED and report.as_written.forward_error is None:
+        means = "PyTorch refuses a view that was made before and is used after"
     lines = [means, *([_by(how, write.saved_by)] if write.saved_by else [])]
     return Row(FAULT, _titled(write.place, lines), 0, 1)
 

@@ -265,3 +265,22 @@ def test_where_the_whole_differs_and_nobody_is_suspect_each_call_is_tried_alone(
     report = check(linear(forward), X)
     assert kinds(only(report)) == ["changes-result"]
     assert "1 of 1 in-place call is not safe" in str(report)
+
+
+class ReturnsAViewOfWhatItWrites(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.linear(x)
+        _, second = h.chunk(2, 1)
+        h.mul_(2)
+        return second
+
+
+def test_a_view_that_is_refused_after_the_forward_names_its_writer_and_its_maker() -> None:
+    report = check(ReturnsAViewOfWhatItWrites(), torch.randn(2, 4))
+    assert not report.ok
+    (write,) = report.writes
+    assert (write.effect, write.place.operation, write.saved_by[0].operation) == ("refused", "mul_", "chunk")

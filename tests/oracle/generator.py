@@ -208,7 +208,9 @@ def _layer(rng: random.Random, program: Program, names: list[str], values: Value
     if tensor.dim() == 2:
         makers.append(lambda: nn.BatchNorm1d(tensor.shape[1]))
     if tensor.dim() == 3:
-        makers += [lambda: nn.Conv1d(tensor.shape[1], tensor.shape[1], 1), lambda: nn.LayerNorm(tensor.shape[-1])]
+        makers.append(lambda: nn.Conv1d(tensor.shape[1], tensor.shape[1], 1))
+        if tensor.shape[-1] > 1:  # of one element it is constant, and its gradient nothing but rounding
+            makers.append(lambda: nn.LayerNorm(tensor.shape[-1]))
     if tensor.dim() == 0:
         return None
     program.parts.append(rng.choice(makers)())

@@ -158,11 +158,13 @@ def _effects(make: Make, chosen: int, base: Run, stale: int) -> set[str]:
     if run.refused is not None:
         return {"refused"}
     found = set()
-    if _differ(*(_seen(each, base) for each in (base, run))) or _gradients_differ(base, run):
+    # Where backward raises with everything out of place, only the run on a copy has gradients.
+    lone = base.backward is not None and run.backward is None
+    if _differ(*(_seen(each, base) for each in (base, run))) or _gradients_differ(base, run) or lone:
         # In place is another kernel; in place on a copy is the same, and touches nobody's memory.
         copy = _run(make, lambda k, written: k == chosen, on_copy=True)
         wrong = _differ(_seen(copy, base), _seen(run, base)) or _gradients_differ(copy, run)
-        found.add("changes-result" if wrong else ROUNDED)
+        found |= {"changes-result"} if wrong else set() if lone else {ROUNDED}
     if base.backward:
         if _run(make, lambda k, written: k == chosen, count=True).stale > stale:
             found.add("breaks-backward")
@@ -190,7 +192,7 @@ def _run(
     watching = Uses(run) if uses else None
     always = make.indices if isinstance(make, Meant) else frozenset()
     with (
-        _patched(run, in_place, inputs, on_copy),
+        _patched(run, in_place, inputs, on_copy, watching),
         _rebinding(run, in_place, network, inputs, on_copy, always, watching),
         hooks,
     ):
@@ -209,22 +211,24 @@ def _run(
         given = {_address(t) for t in inputs}
         run.kept_inputs = [_address(t) in given for t in outside(network)]
         run.outside = [t.detach().clone() for t in outside(network)]
-        left = [t for t in _flat(getattr(network, "last", None)) if isinstance(t, Tensor) and t.grad_fn is not None]
-        loss = [t for t in [*flat, *left] if isinstance(t, Tensor) and t.requires_grad]
-        loss = list({id(t): t for t in loss}.values())
-        if loss:
-            try:
+        try:
+            left = [t for t in _flat(getattr(network, "last", None)) if isinstance(t, Tensor) and t.grad_fn is not None]
+            loss = [t for t in [*flat, *left] if isinstance(t, Tensor) and t.requires_grad]
+            loss = list({id(t): t for t in loss}.values())
+            if loss:
                 parts = [(t.double() * torch.arange(t.numel()).cos().reshape(t.shape)).sum() for t in loss]
                 torch.stack(parts).sum().backward()  # type: ignore[no-untyped-call]
-            except Exception as error:
-                run.backward = str(error)
+        except Exception as error:
+            run.backward = str(error)
     run.gradients = [p.grad if p.is_leaf else None for p in leaves]
     run.stale = stale[0]
     return run
 
 
 @contextmanager
-def _patched(run: Run, in_place: Callable[[int, bool], bool], inputs: list[Tensor], on_copy: bool) -> Iterator[None]:
+def _patched(
+    run: Run, in_place: Callable[[int, bool], bool], inputs: list[Tensor], on_copy: bool, watching: Uses | None
+) -> Iterator[None]:
     originals = {name: getattr(F, name) for name in NAMES}
 
     def replacement(original: Any) -> Any:
@@ -235,6 +239,8 @@ def _patched(run: Run, in_place: Callable[[int, bool], bool], inputs: list[Tenso
             bound.apply_defaults()
             given = dict(bound.arguments)
             written = given["inplace"]
+            if watching is not None:
+                watching.note(given["input"])  # dropout with p=0 runs no operator
             k = len(run.written)
             run.written.append(written)
             run.rebinds.append(False)
