@@ -58,7 +58,10 @@ def _elements_of(kept: Tensor, given: _Given) -> Tensor | None:
     length = max(region.end for region in regions) // kept.element_size() + 1 - given.offset
     numbers = torch.full((length,), -1)
     of_given = torch.arange(math.prod(given.shape)).reshape(given.shape)
-    numbers.as_strided(given.shape, given.stride, 0).copy_(of_given)
+    for dim, stride in enumerate(given.stride):
+        if stride == 0:  # expanded: all of that dimension is one element in memory
+            of_given = of_given.narrow(dim, 0, 1)
+    numbers.as_strided(of_given.shape, given.stride, 0).copy_(of_given)
     found = numbers.as_strided(kept.shape, kept.stride(), start).clone()
     return None if bool((found < 0).any()) else found
 

@@ -153,3 +153,12 @@ def test_another_holder_is_not_called_a_hook() -> None:
     (effect,) = only(report).effects
     assert "held after the forward" in effect.by[0].operation
     assert "the network's result is right; what something outside keeps is wrong" in screen(report)
+
+
+def test_a_hook_that_keeps_an_expanded_tensor_is_no_crash() -> None:
+    kept: list[Tensor] = []
+    network = nn.Sequential(nn.Identity(), nn.Linear(3, 3))
+    network[0].register_forward_hook(lambda module, args, output: kept.append((output * 2)[:1].expand(4, 3)))
+    network[1].register_forward_pre_hook(lambda module, args: (args[0][:1].clone().expand(4, 3),))
+    network[1].register_forward_hook(lambda module, args, output: kept.append(args[0]))
+    assert check(network, torch.randn(2, 3)).ok
