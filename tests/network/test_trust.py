@@ -276,6 +276,7 @@ class ReturnsAViewOfWhatItWrites(nn.Module):
         h = self.linear(x)
         _, second = h.chunk(2, 1)
         h.mul_(2)
+        assert isinstance(second, Tensor)
         return second
 
 
