@@ -16,6 +16,7 @@ from relu_demo.views import file_text, view_named
 if TYPE_CHECKING:
     from relu_demo.views.reports import AnyReport
 
+CLOSED = "the output cannot be written: standard output is closed"
 CLOSED_PIPE = (errno.EPIPE, errno.EINVAL)
 """How Unix and Windows say that nobody reads on."""
 
@@ -23,7 +24,7 @@ CLOSED_PIPE = (errno.EPIPE, errno.EINVAL)
 def deliver(report: AnyReport, view: str, out: TextIO | None) -> None:
     """Show a report on what is standard output. A closed pipe is no fault: its reader has seen enough."""
     if out is None:
-        raise click.ClickException("the output cannot be written: standard output is closed")
+        raise click.ClickException(CLOSED)
     try:
         view_named(view).show(report, out)
         out.flush()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from relu_demo.cli.command import Asked, command
+from relu_demo.cli.output import CLOSED
 from relu_demo.cli.progress import progress_bar
 from relu_demo.errors import Error, lacks_memory, readable, words_of
 from relu_demo.request import Check, Measure, Replay, Watch
@@ -30,7 +31,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         asked = command.main(list(arguments), prog_name="relu-demo", standalone_mode=False)
         if not isinstance(asked, Asked):  # --help and --version ask nothing more
-            return 0
+            return fault(CLOSED) if sys.stdout is None else 0
         if isinstance(asked.request, Check):
             from relu_demo.cli.checking import checked
 

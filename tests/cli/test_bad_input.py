@@ -260,3 +260,12 @@ def test_a_damaged_installation_is_one_line_and_70(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (70, "")
     assert done.stderr == "relu-demo: it cannot start: No module named 'click'; install it again with pip\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell closes it")
+@pytest.mark.parametrize("asked", ["--help", "--version", "--values=3"])
+def test_a_closed_standard_output_is_one_line_and_2(asked: str) -> None:
+    command = ["sh", "-c", 'exec "$0" "$@" >&-', *COLD, "-m", "relu_demo", asked]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, env=command_environment(), check=False)
+    said = "relu-demo: the output cannot be written: standard output is closed\n"
+    assert (done.returncode, done.stderr) == (2, said)
