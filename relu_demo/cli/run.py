@@ -44,6 +44,10 @@ def run(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt, SystemExit, Exception) as error:
         if isinstance(error, SystemExit) and asked is not None:  # a process that the watched program has forked
             raise
+        if (
+            asked is None and sys.stdout is None and isinstance(error, AttributeError)
+        ):  # click 8.1.3 writes --help to it
+            return fault(CLOSED)
         return told(error, traceback=isinstance(asked, Asked) and asked.traceback)
     return finish()
 
