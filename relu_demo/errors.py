@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+CLOSED = "the output cannot be written: standard output is closed"
 NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc")
 """What PyTorch's allocators say where there is no more: Linux's and macOS's, Windows', a GPU's, and C++'s own."""
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from relu_demo.errors import CLOSED
 from relu_demo.views import file_text, view_named
 
 if TYPE_CHECKING:
     from relu_demo.views.reports import AnyReport
 
-CLOSED = "the output cannot be written: standard output is closed"
 CLOSED_PIPE = (errno.EPIPE, errno.EINVAL)
 """How Unix and Windows say that nobody reads on."""
 

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from relu_demo.cli.command import Asked, command
-from relu_demo.cli.output import CLOSED
 from relu_demo.cli.progress import progress_bar
-from relu_demo.errors import Error, lacks_memory, readable, words_of
+from relu_demo.errors import CLOSED, Error, lacks_memory, readable, words_of
 from relu_demo.request import Check, Measure, Replay, Watch
 
 if TYPE_CHECKING:
@@ -44,9 +43,8 @@ def run(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt, SystemExit, Exception) as error:
         if isinstance(error, SystemExit) and asked is not None:  # a process that the watched program has forked
             raise
-        if (
-            asked is None and sys.stdout is None and isinstance(error, AttributeError)
-        ):  # click 8.1.3 writes --help to it
+        # click 8.1.3 writes --help to it all the same.
+        if asked is None and sys.stdout is None and isinstance(error, AttributeError):
             return fault(CLOSED)
         return told(error, traceback=isinstance(asked, Asked) and asked.traceback)
     return finish()

@@ -91,7 +91,7 @@ def _examined(model: nn.Module, runs: Runs, progress: Callable[[int, int], None]
     writes = tuple(Write(place, (), OVERWRITES_INPUT) for place in reversed(lines.values()))
     writes += tuple(Write(at, unique(by), CHANGES_RESULT) for at, by in runs.watched.past_autograd.items())
     if whole.out_of_place_backward is False:
-        writes += (*runs.watched.lost_views, *verdicts.other_writes())
+        writes += verdicts.other_writes()
     advice, conflicts = advise(verdicts, calls, off)
     return CheckReport(
         network=type(model).__name__,
@@ -168,8 +168,6 @@ def _only_refused(network: str, write: Write, words: str) -> CheckReport:
 
 
 def _with_cure(write: Write) -> Write:
-    if write.cure:
-        return write
     saver = write.saved_by[0] if write.saved_by else write.place
     case = Case(saver, write.place, Place("backward", ""), None, is_state=False, earlier_step=False, silent=False)
     return replace(write, cure=cure_of(case))

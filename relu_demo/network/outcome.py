@@ -39,7 +39,7 @@ class Outcome:
     changed: float = 0.0
     """How far the call in place has changed its input, if measured."""
     held: dict[int, Tensor] = field(default_factory=dict)
-    """By the index of a call: a copy of its input as the forward has left it, if recorded."""
+    """By the index of a call: a copy of what is held outside of its input, as the forward has left it, if recorded."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -32,7 +32,7 @@ from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.ledger import Ledger, Stale
 from relu_demo.sanitizer.observer import Observer
 from relu_demo.sanitizer.place import Place
-from relu_demo.tensors.storage import Region, elements_in, key_of, region_of
+from relu_demo.tensors.storage import Region, elements_in, is_strided, key_of
 
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 _NOBODY = Place("", "")
@@ -99,15 +99,7 @@ class Runs:
     @cached_property
     def out_of_place(self) -> Outcome:
         """Everything out of place: what each other run is compared with."""
-        outside = self._held_regions()
-        held: dict[int, Tensor] = {}
-
-        def decide(index: int, call: Switched) -> Any:
-            if index in outside:
-                held[index] = call.input.detach()
-            return self._call(index, call, False)
-
-        return self._run(decide, held=held)
+        return self._run(lambda index, call: self._call(index, call, False), holding=self._held.keys())
 
     @cached_property
     def out_of_place_again(self) -> Outcome:
@@ -132,9 +124,8 @@ class Runs:
         """Run with the calls in `on` (indices) in place, all others out of place. A new run each time."""
         return self._run(lambda index, call: self._call(index, call, index in on))
 
-    def alone(self, index: int, measure: bool) -> Outcome:
-        """Run with one call in place; on demand with `Outcome.changed` and `Outcome.held` measured."""
-        held: dict[int, Tensor] = {}
+    def alone(self, index: int, measure_change: bool) -> Outcome:
+        """Run with one call in place; on demand with `Outcome.changed` measured."""
         changed: list[float] = []
         alike: list[bool] = []
 
@@ -142,20 +133,19 @@ class Runs:
             if i != index:
                 return self._call(i, call, False)
             alike[:] = [call.rounds_alike()]
-            if not measure:
+            if not measure_change:
                 return self._call(i, call, True)
             now, before = call.input.detach(), call.input.detach().clone()
-            held[i] = now
             result = self._call(i, call, True)
             changed[:] = [leaf_difference(now, before)]
             return result
 
-        outcome = self._run(decide, held=held)
+        outcome = self._run(decide, holding={index} & self._held.keys())
         outcome.changed, outcome.rounds_alike = sum(changed), any(alike)
         return outcome
 
     def damage(self, index: int, outcome: Outcome) -> float:
-        """Return how far a run with that call alone leaves its input otherwise than everything out of place does."""
+        """Return how far a run with that call alone leaves what is held of its input otherwise than out of place."""
         base = self.out_of_place.held
         return leaf_difference(outcome.held[index], base[index]) if index in outcome.held and index in base else 0.0
 
@@ -296,22 +286,29 @@ class Runs:
         self,
         decide: Callable[[int, Switched], Any],
         hooks: AbstractContextManager[Any] | None = None,
-        held: dict[int, Tensor] | None = None,
+        holding: Collection[int] = (),
     ) -> Outcome:
         """
         Make one real run, forward and backward.
 
-        `decide(index, call)` runs each call that takes `inplace=`. `held`: what it has put there by the end of the
-        forward is copied to `Outcome.held` then.
+        `decide(index, call)` runs each call that takes `inplace=`. `holding`: the calls of which `Outcome.held` is
+        recorded.
         """
         outcome = Outcome()
+        held: dict[int, Tensor] = {}
+
+        def run(index: int, call: Switched) -> Any:
+            if index in holding:
+                held[index] = call.input.detach()
+            return decide(index, call)
+
         # Nobody announces what this run writes: a write may depend on values, or a hook may write in backward.
         self.snapshot.before_any_write()
         try:
             inputs = self._inputs()
             seeing = Seeing(self.watched.looks)
             told = told_of_modules(seeing.event) if self._has_hooks else nullcontext()
-            with _aside(), hooks or nullcontext(), told, Switch(decide):
+            with _aside(), hooks or nullcontext(), told, Switch(run):
                 try:
                     result = self._forward(inputs)
                 except Exception as error:
@@ -321,19 +318,21 @@ class Runs:
                 seeing.end()
                 outcome.seen_by_hooks = seeing.seen
                 self._note(outcome, result, left)
-                outcome.held = {index: self._held_of(index, tensor) for index, tensor in (held or {}).items()}
+                outcome.held = {index: self._held_of(index, tensor) for index, tensor in held.items()}
                 self._backward(outcome, result, left, list(tensors(inputs)))
             return outcome
         finally:
             self.snapshot.restore()
 
-    def _held_regions(self) -> dict[int, tuple[Region, ...]]:
+    @cached_property
+    def _held(self) -> dict[int, tuple[Region, ...]]:
+        """By index: the regions of its input's storage that something outside holds; none where all may be held."""
         return {call.index: call.held_in for call in self.watched.candidates if call.held_outside}
 
     def _held_of(self, index: int, tensor: Tensor) -> Tensor:
         """Return a copy of what is held of the input of a call."""
-        regions = self._held_regions().get(index)
-        if not regions or region_of(tensor) in regions:
+        regions = self._held[index]
+        if not regions or tensor.device.type == "meta" or not is_strided(tensor):
             return tensor.clone()
         return tensor[elements_in(tensor, regions).to(tensor.device)]
 

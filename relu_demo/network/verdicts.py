@@ -59,7 +59,7 @@ class Verdicts:
         if candidate.is_harmless_here:
             return (Effect(OVERWRITES_INPUT, False),) if candidate.on_input else ()
         base = self.runs.out_of_place
-        outcome = self.runs.alone(candidate.index, measure=candidate.held_outside or candidate.on_input)
+        outcome = self.runs.alone(candidate.index, measure_change=candidate.on_input)
         if outcome.forward_error is not None:
             words = first_line(outcome.forward_error)
             # A backward inside of the forward: a gradient penalty.
@@ -131,7 +131,8 @@ class Verdicts:
         for conflict in self.runs.conflicts(frozenset()):
             if conflict.overwritten_by_call is None or conflict.overwritten_by_call in self.runs.meant:
                 savers.setdefault(conflict.overwritten_by, []).append(conflict.saved_by)
-        return tuple(Write(place, unique(saved_by)) for place, saved_by in savers.items())
+        writes = (Write(place, unique(saved_by)) for place, saved_by in savers.items())
+        return (*self.runs.watched.lost_views, *writes)
 
     def unsteady(self) -> Iterator[Unseen]:
         """Say so if equal runs were seen to differ, though torch draws the same random numbers."""

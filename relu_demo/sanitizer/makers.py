@@ -45,7 +45,8 @@ class Makers:
 
     def __init__(self) -> None:
         self._of: dict[int, tuple[weakref.ref[Tensor], Place]] = {}
-        self._of_storage: dict[int, Place] = {}
+        self._of_storage: dict[int, dict[int, Place]] = {}
+        """Of each storage the tensors that live, by id."""
 
     def remember(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, here: Here) -> Any:
         """Note where a result was made, if it may not be written to. Return the result, which may be an iterator."""
@@ -70,7 +71,8 @@ class Makers:
         if known is not None and known[0]() is tensor:
             return known[1]
         key = key_of(tensor)
-        return None if key is None else self._of_storage.get(key)
+        places = {} if key is None else self._of_storage.get(key, {})
+        return next(reversed(places.values()), None)
 
     def _note(self, result: Any, here: Here) -> None:
         place = here.place("")
@@ -79,14 +81,16 @@ class Makers:
             key = key_of(tensor)
             self._of[number] = weakref.ref(tensor, partial(self._forget, number, key)), place
             if key is not None:
-                self._of_storage[key] = place
+                self._of_storage.setdefault(key, {})[number] = place
 
     def _forget(self, number: int, key: int | None, ref: object) -> None:
         known = self._of.get(number)
         if known is not None and known[0] is ref:
             del self._of[number]
-            if key is not None and self._of_storage.get(key) is known[1]:
-                del self._of_storage[key]
+            alive = {} if key is None else self._of_storage.get(key, {})
+            alive.pop(number, None)
+            if key is not None and not alive:
+                self._of_storage.pop(key, None)
 
 
 def _tensors(result: Any) -> Iterator[Tensor]:

@@ -121,16 +121,28 @@ def overlap(a: Region | None, b: Region | None) -> bool:
 
 def elements_in(tensor: Tensor, regions: Iterable[Region]) -> Tensor:
     """Return which elements of a strided tensor are in one of these regions of its storage: bool, of its shape."""
-    item = tensor.element_size()
     own = region_of(tensor)
-    regions = list(regions)
-    size = max((region.end for region in (own, *regions) if region is not None), default=0)
-    inside = torch.zeros(size, dtype=torch.bool)
-    for region in regions:
+    near = [region for region in regions if overlap(region, own)]
+    if own is None or any(_is_dense(region) and region.start <= own.start and own.end <= region.end for region in near):
+        return torch.ones(tensor.shape, dtype=torch.bool)
+    begin = min(region.start for region in (own, *near))
+    inside = torch.zeros(max(region.end for region in (own, *near)) - begin, dtype=torch.bool)
+    for region in near:
         strides, sizes = zip(*region.levels, strict=True) if region.levels else ((), ())
-        inside.as_strided(sizes, strides, region.start).fill_(True)
+        inside.as_strided(sizes, strides, region.start - begin).fill_(True)
+    item = tensor.element_size()
     strides = (*(stride * item for stride in tensor.stride()), 1)
-    return inside.as_strided((*tensor.shape, item), strides, int(tensor.storage_offset()) * item).any(-1)
+    return inside.as_strided((*tensor.shape, item), strides, own.start - begin).any(-1)
+
+
+def _is_dense(region: Region) -> bool:
+    """Whether a region has every byte from its first to its last."""
+    covered = 1
+    for stride, size in sorted(level for level in region.levels if level[0]):
+        if stride != covered:
+            return False
+        covered *= size
+    return True
 
 
 def _disjoint(a: Region, b: Region, strides: list[int], origin: int) -> bool:

@@ -162,3 +162,61 @@ def test_a_hook_that_keeps_an_expanded_tensor_is_no_crash() -> None:
     network[1].register_forward_pre_hook(lambda module, args: (args[0][:1].clone().expand(4, 3),))
     network[1].register_forward_hook(lambda module, args, output: kept.append(args[0]))
     assert check(network, torch.randn(2, 3)).ok
+
+
+def network_with_a_hook_that_keeps(part: Any) -> Any:
+    """Return a network with a layer and an in-place ReLU, and a hook on the layer that keeps a part of its output."""
+    kept: list[Tensor] = []
+    net = network()
+    net[0].register_forward_hook(lambda module, args, output: kept.append(part(output.detach())))
+    return net
+
+
+def test_a_hook_that_keeps_a_part_which_stays_the_same_is_no_fault() -> None:
+    net = network_with_a_hook_that_keeps(lambda output: output[:1])
+    with torch.no_grad():
+        net[0].bias.copy_(torch.ones(4))
+    x = torch.tensor([[0.0] * 4, [9.0, -9.0, 9.0, -9.0]])  # ReLU changes the second row alone
+    assert (net[0](x)[0] > 0).all()
+    assert (net[0](x)[1] < 0).any()
+    assert check(net, x).ok
+    assert [effect.kind for effect in only(check(net, x.flip(0))).effects] == ["changes-result"]
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_a_part_that_is_kept_of_a_large_storage(device: str) -> None:
+    net = network_with_a_hook_that_keeps(lambda output: output[:, 1::2]).to(device)
+    report = check(net, torch.randn(8, 4, device=device))
+    assert [effect.kind for effect in only(report).effects] == ["changes-result"]
+
+
+def test_a_hook_that_keeps_what_is_overwritten_out_of_place_too_is_no_fault() -> None:
+    def forward(net: Any, x: Tensor) -> Tensor:
+        h = net.fc(x)
+        z = F.relu(h, inplace=True) * 1
+        h.fill_(1.0)
+        return z
+
+    kept: list[Tensor] = []
+    layer = nn.Linear(4, 4)
+    layer.register_forward_hook(lambda module, args, output: kept.append(output.detach()))
+    with torch.no_grad():
+        assert only(check(Net(forward, fc=layer), torch.randn(8, 4))).effects == ()
+
+
+def test_a_hook_is_named_where_the_network_returns_another_part_of_what_it_keeps() -> None:
+    def forward(net: Any, x: Tensor) -> Tensor:
+        h = net.fc(x)
+        first: Tensor = h[:, :2]
+        F.relu(h[:, 2:], inplace=True)
+        return first
+
+    def keep(module: nn.Module, args: Any, output: Tensor) -> None:
+        SEEN["whole"] = output
+
+    layer = nn.Linear(4, 4)
+    layer.register_forward_hook(keep)
+    with torch.no_grad():
+        (effect,) = only(check(Net(forward, fc=layer), torch.randn(8, 4))).effects
+    assert (effect.kind, effect.elsewhere) == ("changes-result", True)
+    assert "keep" in str(effect.by[0].hook)

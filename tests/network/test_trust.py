@@ -274,9 +274,8 @@ class ReturnsAViewOfWhatItWrites(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.linear(x)
-        _, second = h.chunk(2, 1)
+        second: Tensor = h.chunk(2, 1)[1]
         h.mul_(2)
-        assert isinstance(second, Tensor)
         return second
 
 
@@ -285,3 +284,30 @@ def test_a_view_that_is_refused_after_the_forward_names_its_writer_and_its_maker
     assert not report.ok
     (write,) = report.writes
     assert (write.effect, write.place.operation, write.saved_by[0].operation) == ("refused", "mul_", "chunk")
+
+
+def test_a_write_that_multiplies_a_tensor_by_itself_is_no_safe_one_beside_a_refusal() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        y = F.relu(x, inplace=True)  # refused: the input is a leaf that requires grad
+        h = net.a(y)
+        h *= h
+        return h
+
+    report = check(linear(forward), X.clone().requires_grad_())
+    assert [kinds(call) for call in report.calls] == [["refused"], ["breaks-backward"]]
+
+
+def test_wrong_gradients_are_seen_where_backward_raises_with_everything_out_of_place() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.a(x)
+        y = F.hardtanh(h[:, :4], inplace=True)  # out of place it saves what is overwritten below
+        h.mul_(0.5)
+        return y
+
+    network = linear(forward)
+    for parameter in network.parameters():
+        nn.init.zeros_(parameter)  # all values stay zero, and the gradient is halved
+    report = check(network, X)
+    (effect,) = only(report).effects
+    assert (effect.kind, effect.note) == ("changes-result", "the result is the same, its gradients are not")
+    assert report.as_written.gradients_differ

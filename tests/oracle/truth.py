@@ -315,16 +315,17 @@ def _rebinding(
         return lambda x, *args, **kwargs: write(function, sys._getframe(1), x, *args, **kwargs)
 
     functions = {name: getattr(Tensor, AUGMENTED.get(name, name)) for name in (*AUGMENTED, *METHODS)}
-    own_ones = {name: vars(Tensor)[name] for name in functions if name in vars(Tensor)}
+    own_ones = {name: vars(Tensor)[name] for name in functions if name in vars(Tensor)}  # the others are inherited
     for name, function in functions.items():
         setattr(Tensor, name, method(function))
     try:
         yield
     finally:
         for name in functions:
-            delattr(Tensor, name)  # what is inherited is there again
-        for name, function in own_ones.items():
-            setattr(Tensor, name, function)
+            if name in own_ones:
+                setattr(Tensor, name, own_ones[name])
+            else:
+                delattr(Tensor, name)
 
 
 @cache
