@@ -150,7 +150,7 @@ def _write(write: Write, report: CheckReport) -> Row:
     if write.effect == REFUSED and not report.forwards:
         means = "PyTorch raises while the network is built"
     elif write.effect == REFUSED and report.as_written.forward_error is None:
-        means = "PyTorch refuses a view that was made before and is used after"
+        means, how = "PyTorch refuses a view of the tensor that was made before", "view made by"
     lines = [means, *([_by(how, write.saved_by)] if write.saved_by else [])]
     return Row(FAULT, _titled(write.place, lines), 0, 1)
 

@@ -284,6 +284,8 @@ def test_a_view_that_is_refused_after_the_forward_names_its_writer_and_its_maker
     assert not report.ok
     (write,) = report.writes
     assert (write.effect, write.place.operation, write.saved_by[0].operation) == ("refused", "mul_", "chunk")
+    said = " ".join(str(report).split())
+    assert "PyTorch refuses a view of the tensor that was made before view made by chunk" in said
 
 
 def test_a_write_that_multiplies_a_tensor_by_itself_is_no_safe_one_beside_a_refusal() -> None:
