@@ -1,11 +1,14 @@
 """The process: `relu-demo` and `python -m relu_demo` start and end here."""
 
-import io
+from __future__ import annotations
+
 import os
 import sys
-from contextlib import suppress
-from types import FrameType
-from typing import NoReturn
+
+TYPE_CHECKING = False  # what is imported here is imported before anybody answers a Ctrl-C
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import NoReturn
 
 CALLERS = (["<module>"], ["<module>", "_run_code", "_run_module_as_main"])
 """The functions below `main` in a process of its own, from the innermost: of the console script, and of `python -m`."""
@@ -25,12 +28,15 @@ def main() -> NoReturn:
         _prepare()
         code = run(sys.argv[1:])
     except KeyboardInterrupt:
+        print(file=sys.stderr)  # the shell's prompt goes below the terminal's ^C
         code = 130
     except ImportError as error:
         if "--traceback" in sys.argv:
             raise
         print(f"relu-demo: it cannot start: {error}; install it again with pip", file=sys.stderr)
         code = 70
+    from contextlib import suppress
+
     for stream in (sys.stdout, sys.stderr):
         # Closed, full or absent: `run` has said so already where there was something to say.
         with suppress(OSError, ValueError, AttributeError):
@@ -42,6 +48,8 @@ def main() -> NoReturn:
 
 def _prepare() -> None:
     """Set up the streams and the environment for all but a watched program, which has its own."""
+    import io
+
     watches = any(word.partition("=")[0] == "--watch" for word in sys.argv)
     # A name that this locale cannot write is no reason to fail; but what a watched program finds is its own.
     for stream in () if watches else (sys.stdout, sys.stderr):

@@ -1,11 +1,12 @@
 """
 Hold `relu_demo.check` against brute force on published networks, and print the tally.
 
-    python scripts/check_zoo.py torchvision timm
+    python scripts/check_zoo.py torchvision timm transformers monai
     python scripts/check_zoo.py torchvision/resnet50 timm/efficientnet_b0
+    python scripts/check_zoo.py timm --part 3/16        # the third of sixteen parts, to run them side by side
 
-The packages must be installed beside PyTorch. Of a package that is named alone, one network of each family is taken.
-Weights are random. What does not run on a small image is left out, and counted.
+The packages must be installed beside PyTorch. Of a package that is named alone, one small network of each architecture
+is taken. Weights are random. What cannot be built here, or does not run on a small input, is left out and counted.
 """
 
 from __future__ import annotations
@@ -15,12 +16,10 @@ import copy
 import re
 import sys
 import time
+import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -28,74 +27,69 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(ROOT), str(ROOT / "tests")]
 
 from _torch import need_torch  # noqa: E402
+from _zoo import ZOOS, Shape, chosen  # noqa: E402
 
 need_torch()
 
 
-@dataclass(frozen=True)
-class Zoo:
-    """A package of networks: their names, and how one is built."""
+def runnable(model: Any, shapes: tuple[Shape, ...], most_seconds: float) -> Any:
+    """
+    Return an input on which a network runs forward; None if there is none.
 
-    names: Callable[[], list[str]]
-    build: Callable[[str], Any]
-
-
-def _of_torchvision() -> Zoo:
-    models = import_module("torchvision.models")
-    names = [name for name in models.list_models() if "." not in name and "quantized" not in name]
-    return Zoo(lambda: [n for n in names if "rcnn" not in n and "raft" not in n], lambda n: _plain(models.get_model, n))
-
-
-def _of_timm() -> Zoo:
-    timm = import_module("timm")
-    return Zoo(timm.list_models, lambda name: timm.create_model(name, pretrained=False))
-
-
-def _plain(get: Callable[..., Any], name: str) -> Any:
-    try:
-        return get(name, weights=None, weights_backbone=None)
-    except (TypeError, ValueError):
-        return get(name, weights=None)
-
-
-ZOOS = {"torchvision": _of_torchvision, "timm": _of_timm}
-SIDES = (64, 96, 128, 224, 256)
-"""Heights and widths that are tried, until one runs."""
-
-
-def family(name: str) -> str:
-    """Return the letters that a name begins with: `resnet` of `resnet50`."""
-    found = re.match(r"[a-z]+(?:_[a-z]+)?", name)
-    return found.group() if found else name
-
-
-def chosen(given: str) -> Iterator[tuple[str, Zoo, str]]:
-    """Yield each network that an argument names: its whole name, its package, its name there."""
-    package, _, name = given.partition("/")
-    zoo = ZOOS[package]()
-    seen: set[str] = set()
-    for each in [name] if name else zoo.names():
-        if name or family(each) not in seen:
-            seen.add(family(each))
-            yield f"{package}/{each}", zoo, each
-
-
-def runnable(model: Any, most_seconds: float) -> Any:
-    """Return an image on which a network runs forward and backward in that time; None if there is none."""
+    Raises TimeoutError if that takes longer than `most_seconds`.
+    """
     import torch
 
-    for side in SIDES:
-        x = torch.randn(2, 3, side, side)
+    for shape in shapes:
+        x = torch.randint(50, shape) if len(shape) == 2 else torch.randn(shape)
+        begin = time.perf_counter()
         try:
-            begin = time.perf_counter()
-            result = copy.deepcopy(model)(x)
-            if time.perf_counter() - begin > most_seconds:
-                return None
-            del result
-            return x
+            copy.deepcopy(model)(x)
         except Exception:
             continue
+        if time.perf_counter() - begin > most_seconds:
+            raise TimeoutError
+        return x
     return None
+
+
+def compared(whole: str, most_seconds: float, tally: Counter[str]) -> list[str]:
+    """Compare a network, named `package/name`, as built and in evaluation; return a line for each disagreement."""
+    import torch
+    from oracle.agree import disagreements_on
+
+    package, _, name = whole.partition("/")
+    zoo = ZOOS[package]()
+    torch.manual_seed(0)
+    try:
+        model = zoo.build(name)
+    except Exception:
+        tally["networks that cannot be built here"] += 1
+        return []
+    try:
+        x = runnable(model, tuple(zoo.shapes(name)), most_seconds)
+    except TimeoutError:
+        tally["networks that take too long"] += 1
+        return []
+    if x is None:
+        tally["networks that run on no small input"] += 1
+        return []
+    wrong: list[str] = []
+    calls, networks = tally["in-place calls"], tally["networks"]
+    for training in (True, False):
+        make = partial(copy.deepcopy, (model.train(training), [x]))
+        mode = "training" if training else "evaluation"
+        try:
+            wrong += disagreements_on(f"{whole} in {mode}", make, tally)
+        except Exception as error:
+            traceback.print_exc()
+            wrong.append(f"{whole} in {mode}: the check itself raised {type(error).__name__}: {error}")
+    tally["architectures"] += 1
+    tally[f"architectures of {package}"] += 1
+    tally["architectures that call something in place"] += tally["in-place calls"] > calls
+    if tally["networks"] == networks:
+        tally["architectures that raise in both modes"] += 1
+    return wrong
 
 
 def main() -> int:
@@ -104,40 +98,32 @@ def main() -> int:
     parser.add_argument("names", nargs="+", metavar="NAME", help=f"package or package/network, of {', '.join(ZOOS)}")
     parser.add_argument("--seconds", type=float, default=1.0, help="leave out what takes longer for one forward")
     parser.add_argument("--minutes", type=float, default=600.0, help="begin no network after so many")
+    parser.add_argument("--part", default="1/1", metavar="K/N", help="take the K-th of N parts of the names")
     options = parser.parse_args()
     unknown = [name for name in options.names if name.partition("/")[0] not in ZOOS]
     if unknown:
         parser.error(f"{unknown[0]!r} is of no package known here; give one of {', '.join(ZOOS)}")
+    part = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", options.part)
+    if not part or int(part[1]) > int(part[2]):
+        parser.error(f"{options.part!r} is no part; give K/N with K from 1 to N, such as 3/16")
     warnings.simplefilter("ignore")
     import torch
-    from oracle.agree import disagreements_on
 
     torch.set_num_threads(1)
     tally: Counter[str] = Counter()
     wrong: list[str] = []
     begin = time.perf_counter()
-    for whole, zoo, name in (one for given in options.names for one in chosen(given)):
+    names = [name for given in options.names for name in chosen(given)]
+    for name in names[int(part[1]) - 1 :: int(part[2])]:
         if time.perf_counter() - begin > 60 * options.minutes:
-            break
-        torch.manual_seed(0)
-        try:
-            model = zoo.build(name)
-        except Exception:
-            tally["networks that cannot be built here"] += 1
+            tally["networks not begun in time"] += 1
             continue
-        x = runnable(model, options.seconds)
-        if x is None:
-            tally["networks that do not run on a small image, or too long"] += 1
-            continue
-        for mode in ("train", "eval"):
-            make = partial(copy.deepcopy, (model.train(mode == "train"), [x]))
-            found = disagreements_on(f"{whole} {mode}", make, tally)
-            for line in found:
-                print(line, flush=True)
-            wrong += found
-        tally["architectures"] += 1
-    print(f"torch {torch.__version__}, {tally['architectures']} architectures compared, as built and in evaluation")
-    for what, times in tally.most_common():
+        found = compared(name, options.seconds, tally)
+        for line in found:
+            print(line, flush=True)
+        wrong += found
+    print(f"torch {torch.__version__}")
+    for what, times in sorted(tally.items()):
         print(f"{times:10,}  {what}")
     print(f"{len(wrong):10,}  disagreements")
     print(f"{time.perf_counter() - begin:10.0f}  seconds")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from functools import partial
 
 from relu_demo.cli.command import Asked
 from relu_demo.cli.output import deliver, save
@@ -28,7 +27,8 @@ def checked(asked: Asked, request: Check) -> int:
     world, taken = World.now(), _taken()
     World.give_own_lists()
     try:
-        report = scenarios.checked(request, partial(progress_bar, "Checking"))
+        with progress_bar("Checking") as progress:
+            report = scenarios.checked(request, progress)
     except BaseException:
         world.put_attributes()  # the network may have closed or replaced standard error
         raise

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -98,7 +97,8 @@ def answered(asked: Asked, request: Replay | Measure) -> int:
     else:
         from relu_demo.scenarios import answer
 
-        report = answer(request, partial(progress_bar, "Measuring"))
+        with progress_bar("Measuring") as progress:
+            report = answer(request, progress)
     if asked.save:
         save(report, asked.view, asked.save, asked.light)
     else:

@@ -213,6 +213,7 @@ class Suspects(Listener):
 
     def _run_switched(self, call: Switched, here: Here) -> Any:
         candidate = self._candidate(call, here)
+        self.ledger.looked_at(call.input)  # dropout in evaluation runs no operator
         if isinstance(call, Rebinding) and self._snapshot.holds(candidate.key):
             self.meant.add(candidate.index)
         self._running = candidate.index

@@ -183,6 +183,13 @@ def test_a_progress_bar_on_stderr_where_that_is_a_terminal() -> None:
     assert shown.endswith(" \r")
 
 
+@posix
+def test_ctrl_c_takes_the_bar_away() -> None:
+    code, shown, piped = on_a_terminal("--memory", "--depth", "16", stdout=False, interrupt_at="Measuring [##")
+    assert (code, piped) == (130, "")
+    assert shown.endswith("  \r\r\n")
+
+
 @shown
 @pytest.mark.parametrize("columns", slow_but(0, [40, 60, 80, 140]))
 def test_the_screen_fits(demo: Demo, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:

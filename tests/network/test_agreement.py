@@ -7,7 +7,8 @@ from collections import Counter
 
 import pytest
 import torch
-from oracle.agree import disagreements
+from oracle.agree import disagreements, disagreements_on
+from torch import Tensor, nn
 
 HUNDREDS = range(0, 1100, 100)
 """The first of each hundred seeds."""
@@ -50,3 +51,34 @@ def test_seeds_that_were_once_wrong(seed: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert disagreements(seed, Counter()) == []
+
+
+class MovingAverage(nn.Module):
+    """Keeps an average of what it has seen, by a chain of methods that is a statement, and has a fault besides."""
+
+    average: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 3)
+        self.register_buffer("average", torch.zeros(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.linear(x).exp()
+        self.average.data.mul_(0.9).add_(y.detach().mean(0), alpha=0.1)
+        z = y.clone()
+        z.mul_(2).add_(self.average)
+        result: Tensor = y.mul_(2).add_(1) + z
+        return result
+
+
+def test_a_chain_that_is_a_statement_is_no_call() -> None:
+    """Out of place it would lose what it is there for."""
+    tally: Counter[str] = Counter()
+
+    def make() -> tuple[nn.Module, list[Tensor]]:
+        torch.manual_seed(0)
+        return MovingAverage(), [torch.randn(2, 3)]
+
+    assert disagreements_on("average", make, tally) == []
+    assert tally["in-place calls"] == 2

@@ -9,6 +9,7 @@ import pytest
 import torch
 from support.nets import Net
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from relu_demo.api import check
 from relu_demo.network.report import CheckReport
@@ -99,6 +100,19 @@ def test_a_switch_of_the_networks_own_is_a_switch() -> None:
     assert found == ["changes-result"]
     assert report.calls[0].switch == "act"
     assert "Turn off (inplace=False)" in str(report)
+
+
+def test_a_result_that_goes_into_a_dropout_of_evaluation_is_used_though_nothing_runs_there() -> None:
+    class Dropped(Used):
+        def forward(self, x: Tensor) -> Any:
+            y = self.fc(x)
+            z = y.mul_(2)
+            F.dropout(z, training=False)
+            return y
+
+    report, found = one(Dropped())
+    assert found == ["changes-result"]
+    assert report.calls[0].result_used
 
 
 def test_a_safe_one_needs_no_run_of_its_own() -> None:

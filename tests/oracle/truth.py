@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dis
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -35,7 +36,8 @@ METHODS = (
     "add_", "sub_", "mul_", "div_", "relu_", "sigmoid_", "tanh_", "exp_", "sqrt_", "abs_", "neg_", "pow_", "clamp_",
     "clamp_min_", "clamp_max_", "masked_fill_",
 )  # fmt: skip
-TORCH = str(Path(torch.__file__).parent)
+TORCH = str(Path(torch.__file__).parent) + os.sep
+"""The folder of PyTorch, with what ends it: torchvision is another."""
 
 
 @dataclass
@@ -330,14 +332,28 @@ def _rebinding(
 
 @cache
 def _goes_on(code: CodeType, instruction: int) -> bool:
-    """Whether a line of the network goes on with the result of an instruction: no statement, no `x[i] += y`."""
+    """
+    Whether a line of the network goes on with the result of an instruction: no statement, no `x[i] += y`.
+
+    The next in-place method of a chain hands the result on: of `x.mul_(2).add_(1)` as a statement nothing goes on.
+    """
     if code.co_filename.startswith(TORCH):
         return False
-    after = (each.opname for each in dis.get_instructions(code) if each.offset > instruction)
-    return next(name for name in after if name != "SWAP" and not name.startswith("ROT_")) not in (
-        "POP_TOP",
-        "STORE_SUBSCR",
-    )
+    after = [each for each in dis.get_instructions(code) if each.offset > instruction]
+    at = 0
+    while True:
+        while after[at].opname in ("SWAP", "CACHE") or after[at].opname.startswith("ROT_"):
+            at += 1
+        if after[at].opname in ("POP_TOP", "STORE_SUBSCR"):
+            return False
+        if after[at].opname not in ("LOAD_METHOD", "LOAD_ATTR") or not str(after[at].argval).endswith("_"):
+            return True
+        depth = 1  # of the stack, with the result on it; it is that again when the method has returned
+        while True:
+            depth += dis.stack_effect(after[at].opcode, after[at].arg)
+            at += 1
+            if depth == 1 and after[at - 1].opname.startswith("CALL"):
+                break
 
 
 def _copied(tensor: Tensor) -> Tensor:

@@ -53,8 +53,11 @@ def test_what_the_project_requires_takes_what_is_here(name: str) -> None:
     assert required["torch"].contains("1.13.0a0+gitunknown")
 
 
-STARTING = ["run.py", "test.py", *sorted({path.name for path in SCRIPTS.glob("_*.py")} - {"_networks.py"})]
-"""The scripts that run before there is an environment; the networks are for the benchmarks."""
+NETWORKS = {"_networks.py", "_zoo.py"}
+"""What the benchmarks and check_zoo.py run, when there is an environment."""
+
+STARTING = ["run.py", "test.py", *sorted({path.name for path in SCRIPTS.glob("_*.py")} - NETWORKS)]
+"""The scripts that run before there is an environment."""
 
 
 @pytest.mark.parametrize("name", STARTING)

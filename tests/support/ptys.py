@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import time
 
@@ -18,11 +19,17 @@ ESCAPE = "\x1b"
 
 
 def on_a_terminal(
-    *arguments: str, python: list[str] = PYTHON, columns: int = 80, stdout: bool = True, **environment: str
+    *arguments: str,
+    python: list[str] = PYTHON,
+    columns: int = 80,
+    stdout: bool = True,
+    interrupt_at: str = "",
+    **environment: str,
 ) -> tuple[int, str, str]:
     """Runs the command with stderr, and stdout unless told otherwise, on a pseudo-terminal.
 
-    Gives the exit code, what came on the terminal, and what came on stdout where that is a pipe.
+    Presses Ctrl-C when `interrupt_at` has been shown. Gives the exit code, what came on the terminal, and what came on
+    stdout where that is a pipe.
     """
     import fcntl
     import pty
@@ -48,6 +55,9 @@ def on_a_terminal(
                 shown += os.read(leader, 65536)
             except OSError:  # Linux says so that the last process has closed it
                 break
+            if interrupt_at and interrupt_at.encode() in shown:
+                process.send_signal(signal.SIGINT)
+                interrupt_at = ""
         elif process.poll() is not None:
             break
     piped = process.stdout.read() if process.stdout else b""
