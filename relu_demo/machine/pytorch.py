@@ -15,6 +15,9 @@ from typing import TextIO
 
 from relu_demo.errors import LoadError
 
+MADE_BY_SCRIPTS = "relu-demo-stamps"
+"""A folder that is in the environment which the project's scripts make, and in no other."""
+
 FRAMES = "|/-\\"
 """What the spinner shows in turn: ASCII, so that every terminal and code page can."""
 
@@ -38,14 +41,22 @@ def load_torch() -> None:
             import torch  # noqa: F401
     except ModuleNotFoundError as error:
         if error.name != "torch":
-            raise LoadError(f"PyTorch does not load: it needs {error.name}, which is not installed") from error
+            words = f"it needs {error.name}, which is not installed"
+            raise LoadError(f"PyTorch does not load: {words}; {_remedy()}") from error
         raise LoadError("PyTorch is not installed in this Python; give: pip install torch") from error
     except Exception as error:
-        words = str(error).strip().splitlines() or [type(error).__name__]
-        raise LoadError(f"PyTorch does not load: {words[-1]}") from error
+        said_last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        raise LoadError(f"PyTorch does not load: {said_last}; {_remedy()}") from error
     finally:
         gc.freeze()
         gc.enable()
+
+
+def _remedy() -> str:
+    """Say what to do where PyTorch is there and damaged."""
+    if os.path.isdir(os.path.join(sys.prefix, MADE_BY_SCRIPTS)):
+        return f"delete {sys.prefix} and run scripts/run.py, which makes it anew"
+    return "install it again: pip install --force-reinstall torch"
 
 
 @contextmanager

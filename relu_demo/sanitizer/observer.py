@@ -402,8 +402,9 @@ class Operator:
             if argument.alias_info is not None and argument.alias_info.is_write:
                 self.writes |= {i, argument.name}
         self.is_view = any(r.alias_info is not None and not r.alias_info.is_write for r in schema.returns)
-        name = schema.name.split("::")[-1]
-        self.only_shape = name.endswith("_like") or name.startswith(("new_", "sym_")) or name == "is_same_size"
+        namespace, _, name = schema.name.partition("::")
+        if namespace == "aten":  # an operator of another library may be called anything
+            self.only_shape = name.endswith("_like") or name.startswith(("new_", "sym_")) or name == "is_same_size"
 
 
 _operators: dict[int, tuple[Any, Operator]] = {}

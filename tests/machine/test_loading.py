@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
+import venv
 from contextlib import suppress
 from pathlib import Path
 
@@ -115,14 +117,23 @@ def test_without_pytorch_there_is_one_line_that_says_what_to_install(tmp_path: P
     assert done.stderr == "relu-demo: PyTorch is not installed in this Python; give: pip install torch\n"
 
 
-def test_what_is_said_while_pytorch_is_imported_reaches_nobody(tmp_path: Path) -> None:
+@posix
+@pytest.mark.parametrize("made_by_scripts", [True, False])
+def test_what_is_said_while_pytorch_is_imported_reaches_nobody(tmp_path: Path, made_by_scripts: bool) -> None:
     (tmp_path / "torch.py").write_text(
         "import sys, warnings\nwarnings.warn('Failed to initialize NumPy')\n"
         "print('A module that was compiled', file=sys.stderr)\n"
         "raise OSError('libtorch.so: no such file')"
     )
+    prefix = tmp_path / "env"
+    venv.create(prefix, symlinks=True)
+    remedy = "install it again: pip install --force-reinstall torch"
+    if made_by_scripts:
+        (prefix / "relu-demo-stamps").mkdir()
+        remedy = f"delete {prefix} and run scripts/run.py, which makes it anew"
     environment = command_environment()
-    environment["PYTHONPATH"] = f"{tmp_path}{os.pathsep}{environment['PYTHONPATH']}"
-    done = subprocess.run([*COLD, "-m", "relu_demo", "--inplace"], env=environment, capture_output=True, text=True)
+    environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), environment["PYTHONPATH"], *filter(None, sys.path)])
+    command = [str(prefix / "bin" / "python"), "-m", "relu_demo", "--inplace"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr == "relu-demo: PyTorch does not load: libtorch.so: no such file\n"
+    assert done.stderr == f"relu-demo: PyTorch does not load: libtorch.so: no such file; {remedy}\n"

@@ -253,6 +253,29 @@ def test_memory_that_came_from_numpy_counts() -> None:
     assert kinds(only(check(linear(forward), X))) == ["changes-result"]
 
 
+def test_an_operator_of_another_library_reads_whatever_its_name_is() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        y = net.a(x).detach()
+        F.relu(y, inplace=True)
+        return net.a(x) + torch.ops.relu_demo_names.half_like(y)
+
+    library = torch.library.Library("relu_demo_names", "DEF")  # type: ignore[no-untyped-call]
+    library.define("half_like(Tensor a) -> Tensor")  # type: ignore[no-untyped-call]
+    library.impl("half_like", lambda a: a / 2, "CPU")  # type: ignore[no-untyped-call]
+    call = only(check(linear(forward), X))
+    assert kinds(call) == ["changes-result"]
+    assert [place.operation for place in call.readers] == ["half_like"]
+
+
+def test_a_network_that_compares_its_result_with_its_input_by_identity() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        y = net.a(x)
+        h = F.relu(y, inplace=True)
+        return h * (2 if h is y else 3)  # in place returns its input itself
+
+    assert kinds(only(check(linear(forward), X))) == ["changes-result"]
+
+
 def test_where_the_whole_differs_and_nobody_is_suspect_each_call_is_tried_alone() -> None:
     def forward(net: Any, x: Tensor) -> Any:
         y = net.a(x).detach()
