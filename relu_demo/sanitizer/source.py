@@ -85,6 +85,17 @@ def called(call: ast.Call) -> str:
     )
 
 
+def operands(node: ast.AST) -> list[ast.expr]:
+    """Return the expressions that an expression itself reads: `x` and `f(y)` of `x + f(y)`, `a` of `cat([a])`."""
+    parts: list[ast.expr] = []
+    if isinstance(node, ast.Call):
+        parts = [*node.args, *(keyword.value for keyword in node.keywords)]
+        parts += [node.func.value] if isinstance(node.func, ast.Attribute) else []
+    elif isinstance(node, (ast.BinOp, ast.Compare, ast.UnaryOp, ast.Subscript, ast.Attribute, ast.AugAssign)):
+        parts = [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr)]
+    return parts + [item for part in parts if isinstance(part, (ast.List, ast.Tuple)) for item in part.elts]
+
+
 def root(node: ast.AST) -> str | None:
     """Return the variable that an expression starts from: `x` of `x[0].t().mul_(2)`; None if there is none."""
     while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call, ast.Starred)):

@@ -119,6 +119,11 @@ def overlap(a: Region | None, b: Region | None) -> bool:
     return not any(_disjoint(a, b, strides, origin) for origin in (0, min(a.start, b.start)))
 
 
+def apart(a: Region | None, b: Region | None) -> bool:
+    """Return whether two regions of one storage certainly share no byte."""
+    return a is not None and b is not None and not overlap(a, b)
+
+
 def elements_in(tensor: Tensor, regions: Iterable[Region]) -> Tensor:
     """Return which elements of a strided tensor are in one of these regions of its storage: bool, of its shape."""
     own = region_of(tensor)

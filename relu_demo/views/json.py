@@ -94,7 +94,9 @@ def finding(found: Found) -> dict[str, Any]:
         "kind": found.kind,
         "raised_at": site(found.raised_at),
         "saved_by": site(found.saved_by),
-        "overwritten_by": [{**(site(write.site) or {}), "version": write.version} for write in found.overwritten_by],
+        "overwritten_by": [
+            {**(site(write.site) or {}), **properties(write, "version", "elsewhere")} for write in found.overwritten_by
+        ],
         "tensor": properties(found.tensor, "name", "shape", "dtype", "version"),
         "cure": properties(found.cure, "says", "tried", "works"),
         "words": found.words or None,

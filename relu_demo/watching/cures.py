@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from relu_demo.sanitizer.place import Place
-from relu_demo.sanitizer.source import AUGMENTED, SIGNS, calls_in, root, statement_at, statements_at, text_of
+from relu_demo.sanitizer.source import AUGMENTED, SIGNS, called, calls_in, root, statement_at, statements_at, text_of
 from relu_demo.watching.names import loop_around, operation, target_of, went_backward
 from relu_demo.watching.report import GIVING
+
+NEW = {"zero_": "torch.zeros_like({x})", "fill_": "torch.full_like({x}, ...)", "copy_": "torch.clone(...)"}
+"""What makes the tensor that a method in place makes of another, where PyTorch has no such method out of place."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +116,9 @@ def item(case: Case) -> str | None:
     whole, index, value = text_of(target.value), target.slice, text_of(case.statement.value)
     if isinstance(case.statement, ast.AugAssign):
         value = f"{text_of(target)} {SIGNS[type(case.statement.op)]} {value}"
-    if _is_mask(index):
+    if _is_mask(index, case.writer):
         return f"{whole} = torch.where({text_of(index)}, {value}, {whole})"
-    if loop_around(case.writer) is not None and not case.is_state:
+    if not case.is_state and _counts(index, loop_around(case.writer)):
         return f"append to a list and torch.stack() it, in place of {text_of(target)} = ..."
     if case.is_state:
         return _edit(case)
@@ -160,6 +165,9 @@ def method(case: Case) -> str | None:
     x, bare = text_of(target), name[:-1]
     if isinstance(target, ast.Attribute) and target.attr == "data":
         x = text_of(target.value)
+    if not hasattr(Tensor, bare):
+        new = NEW.get(name, "torch.empty_like({x}).{name}(...)").format(x=x, name=name)
+        return f"{x} = {new}, in place of {name}()" if isinstance(case.statement, ast.Expr) else f"{new} there"
     if isinstance(case.statement, ast.Expr) and isinstance(target, (ast.Name, ast.Attribute)):
         return f"{x} = {x}.{bare}(...), in place of {name}()"
     return f"{x}.{bare}(...), in place of {name}()"
@@ -216,12 +224,41 @@ def _function(place: Place) -> str | None:
     return next((s.name for s in reversed(around) if isinstance(s, (ast.FunctionDef, ast.AsyncFunctionDef))), None)
 
 
-def _is_mask(index: ast.expr) -> bool:
-    if isinstance(index, (ast.Compare, ast.BoolOp)) or (
-        isinstance(index, ast.UnaryOp) and isinstance(index.op, ast.Invert)
-    ):
+TELLING = ("bool", "isnan", "isinf", "isfinite", "logical_not", "logical_and", "logical_or", "eq", "ne", "lt", "gt")
+"""Functions and methods whose result is a mask."""
+
+
+def _is_mask(index: ast.expr, place: Place) -> bool:
+    """Whether an index is a mask, by its own form or name or by what the function has assigned to it."""
+    if isinstance(index, ast.Name) and any(_is_mask(value, place) for value in _assigned(index.id, place)):
         return True
+    if isinstance(index, (ast.Compare, ast.BoolOp)):
+        return True
+    if isinstance(index, ast.BinOp) and isinstance(index.op, (ast.BitAnd, ast.BitOr, ast.BitXor)):
+        return True
+    if isinstance(index, ast.UnaryOp):
+        return isinstance(index.op, (ast.Invert, ast.Not))
+    if isinstance(index, ast.Call):
+        return called(index) in TELLING
     return isinstance(index, (ast.Name, ast.Attribute)) and "mask" in text_of(index).lower()
+
+
+def _assigned(name: str, place: Place) -> Iterator[ast.expr]:
+    """Yield the expressions, but other names, that the code around a place assigns to a variable."""
+    for node in (part for scope in statements_at(place.file, place.line)[:-1] for part in ast.walk(scope)):
+        if not isinstance(node, ast.Assign) or isinstance(node.value, ast.Name):
+            continue
+        if any(isinstance(target, ast.Name) and target.id == name for target in node.targets):
+            yield node.value
+
+
+def _counts(index: ast.expr, loop: ast.stmt | None) -> bool:
+    """Whether an index goes on from round to round of a loop, so that each round writes a part of its own."""
+    names = {part.id for part in ast.walk(index) if isinstance(part, ast.Name)}
+    if isinstance(loop, (ast.For, ast.AsyncFor)):
+        return not names.isdisjoint(part.id for part in ast.walk(loop.target) if isinstance(part, ast.Name))
+    steps = (part.target for part in ast.walk(loop) if isinstance(part, ast.AugAssign)) if loop is not None else ()
+    return not names.isdisjoint(target.id for target in steps if isinstance(target, ast.Name))
 
 
 def _calls(statement: ast.stmt | None, name: str) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.source import calls_in, statement_at
-from relu_demo.tensors.storage import shape_of
+from relu_demo.tensors.storage import apart, region_of, shape_of
 from relu_demo.watching.cures import Case, cure_of
 from relu_demo.watching.hooks import Hooked
 from relu_demo.watching.names import overwritten, site
@@ -32,21 +32,26 @@ def _reread(fault: Reread) -> Finding:
     writer, read = fault.overwrite.place, Place("read", "", fault.file, fault.line)
     dtype = str(fault.tensor.dtype).removeprefix("torch.")
     where = site(writer)
-    case = Case(read, writer, read, fault.name, False, False, True)
+    says = cure_of(Case(read, writer, read, fault.name, False, False, True))
+    if fault.keeper is not None:
+        says = f"{says}; or keep a clone()" if fault.keeper.old_value_meant else "keep a clone(), not the tensor itself"
     return Finding(
         SILENT,
         Overwritten(fault.name, shape_of(fault.tensor), dtype),
         site(read),
         None,
         (Write(where, 0),) if where is not None else (),
-        Cure(cure_of(case)),
+        Cure(says),
         why=f"reads {fault.name} after it was overwritten",
     )
 
 
 def _overwriting(fault: Overwriting, watcher: Watcher) -> Finding:
     saver, writers = fault.saved.by.place, [write.place for write in fault.writes]
-    tensor = overwritten(fault.tensor, fault.saved.version, saver.module, watcher.modules, writers)
+    region = region_of(fault.tensor)
+    elsewhere = [apart(write.region, region) for write in fault.writes]
+    version = fault.saved.version
+    tensor = overwritten(fault.tensor, version, saver.module, watcher.modules, writers, any(elsewhere[:1]))
     is_state = any(tensor.name and tensor.name.startswith(f"{name}.") for _, name in watcher.modules.values())
     loud = bool(fault.words)
     first = writers[0] if writers else None
@@ -55,13 +60,13 @@ def _overwriting(fault: Overwriting, watcher: Watcher) -> Finding:
         # One call of an nn.Sequential runs both: its line tells nothing, those of the layers do.
         saver, writers = _own_line(saver, watcher), [_own_line(writer, watcher) for writer in writers]
     saver = _line_that_saves(saver, fault.function)
-    sites = [where for writer in writers for where in [site(writer)] if where is not None]
+    sites = [(site(writer), other) for writer, other in zip(writers, elsewhere, strict=True)]
     return Finding(
         OVERWRITTEN if loud else SILENT,
         tensor,
         site(fault.raised_at),
         site(saver),
-        tuple(Write(where, fault.saved.version + number) for number, where in enumerate(sites, 1)),
+        tuple(Write(where, version + number, other) for number, (where, other) in enumerate(sites, 1) if where),
         Cure(cure_of(case), True if loud and fault.values_kept else None),
         fault.words,
     )

@@ -71,26 +71,38 @@ def _first_of_chain(node: ast.expr) -> ast.expr:
     return node
 
 
-def overwritten(tensor: Tensor, version: int, owner: str, modules: Modules, writers: list[Place]) -> Overwritten:
+def overwritten(
+    tensor: Tensor, version: int, owner: str, modules: Modules, writers: list[Place], elsewhere: bool = False
+) -> Overwritten:
     """
     Return the tensor by the name that the user gives it.
 
     A parameter's or a buffer's path if the tensor shares the storage of one (`owner` is the module that saved it, the
-    first to be asked); else the variable that the first write names; else none.
+    first to be asked); else the variable that the first write names; else none. `elsewhere`: that write was to another
+    part of the same memory.
     """
     dtype = str(tensor.dtype).removeprefix("torch.")
     for name, state in _state(owner, modules):
         if key_of(state) == key_of(tensor):
             return Overwritten(name, tuple(state.shape), dtype, version)
     shape, note = shape_of(tensor), ""
+    part = tensor._base is not None and tensor._base.numel() != tensor.numel()
     variable: str | None = None
     for place in writers[:1]:
         target = target_of(statement_at(place.file, place.line), place.operation)
         if target is not None and root(target) is not None:
-            variable = text_of(target)
-    if tensor._base is not None and tensor._base.numel() != tensor.numel():
-        note = f"a view of a tensor of shape {list(tensor._base.shape)}"
+            variable = text_of(target if part and not elsewhere else _whole(target))
+    if part and tensor._base is not None:
+        whole = variable if variable and elsewhere else "a tensor of shape"
+        note = f"a view of {whole} {list(tensor._base.shape)}"
     return Overwritten(variable, shape, dtype, version, note)
+
+
+def _whole(node: ast.expr) -> ast.expr:
+    """`h` of `h[done]`."""
+    while isinstance(node, ast.Subscript):
+        node = node.value
+    return node
 
 
 def _state(owner: str, modules: Modules) -> Iterator[tuple[str, Tensor]]:

@@ -3,9 +3,8 @@ The silent fault of a forward: a variable is read again after a write in place t
 
 PyTorch cannot know which value was meant, and often it is the new one (`x = relu(x)`, `x.mul_(2)` as a statement). A
 read counts as a fault where the source tells: the result of the write was used under another name, or went on as a part
-of an expression, and then the old name is read, not assigned anew. A list that keeps a tensor with a graph is read as
-a whole, and meant to have the old value, unless the write itself goes through the list. And the values must really be
-others.
+of an expression, and then the old name is read, not assigned anew. For what a list or a dictionary keeps see `kept`.
+And the values must really be others.
 """
 
 from __future__ import annotations
@@ -22,14 +21,12 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from relu_demo.sanitizer.frames import user_frames
 from relu_demo.sanitizer.observer import Here
 from relu_demo.sanitizer.place import Place
-from relu_demo.sanitizer.source import MEANT, expression_at, statement_at, statements_at
+from relu_demo.sanitizer.source import MEANT, expression_at, operands, statement_at, statements_at
 from relu_demo.tensors.storage import Region, is_gone, key_of, overlap, region_of, weak_ref
+from relu_demo.watching.kept import Keeper, keepers_of, kept_read
 
 MOST = 64
 """Writes whose later reads are looked for at a time; the oldest is dropped first."""
-
-LONGEST = 256
-"""Items of a list that is looked through for a tensor."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +37,11 @@ class Held:
     tensor: weakref.ref[Tensor]
     line: int
     """The line at which the frame stood."""
-    in_list: bool = False
-    """Whether the variable is a list that has the tensor."""
 
 
 @dataclass(frozen=True)
 class Overwrite:
-    """A write in place to a tensor that a variable still holds."""
+    """A write in place to a tensor that a variable, a list or a dictionary still holds."""
 
     place: Place
     storage: StorageWeakRef
@@ -54,17 +49,20 @@ class Overwrite:
     written: weakref.ref[Tensor]
     before: Tensor
     held: dict[CodeType, tuple[Held, ...]]
+    keepers: tuple[Keeper, ...]
 
 
 @dataclass(frozen=True)
 class Reread:
-    """A read of such a variable."""
+    """A read of what holds it."""
 
     overwrite: Overwrite
     tensor: Tensor
     name: str
     file: str
     line: int
+    keeper: Keeper | None = None
+    """The list or dictionary that it is read from; None for a variable."""
 
 
 class Reads:
@@ -79,18 +77,19 @@ class Reads:
         return bool(self._of)
 
     def wrote(self, tensor: Tensor, here: Here, place: Place) -> None:
-        """Remember a write that is about to happen, if a variable will hold the tensor on."""
-        function = getattr(here.function, "__name__", "")
-        if function in MEANT or here.stand.outputs is not None or here.stand.optimizer:
+        """Remember a write that is about to happen, if something will hold the tensor on."""
+        if here.stand.outputs is not None or here.stand.optimizer:
             return
-        held = dict(_holders(tensor))
+        meant = getattr(here.function, "__name__", "") in MEANT
+        held = {} if meant else dict(_holders(tensor))
+        keepers = keepers_of(tensor, meant)
         key = key_of(tensor)
-        if not held or key is None:
+        if not (held or keepers) or key is None:
             return
         if sum(map(len, self._of.values())) >= MOST:
             self._of.pop(next(iter(self._of)))
         overwrite = Overwrite(
-            place, weak_ref(tensor), region_of(tensor), weakref.ref(tensor), tensor.detach().clone(), held
+            place, weak_ref(tensor), region_of(tensor), weakref.ref(tensor), tensor.detach().clone(), held, keepers
         )
         self._of.setdefault(key, []).append(overwrite)
 
@@ -107,9 +106,9 @@ class Reads:
         for overwrite in list(known):
             if not overlap(region, overwrite.region):
                 continue
-            found = _reread(overwrite)
+            found = _reread(overwrite, tensor)
             if found is not None:
-                known.remove(overwrite)
+                known[:] = [other for other in known if other.place != overwrite.place]
                 if not known:
                     del self._of[key]
                 return found
@@ -125,59 +124,29 @@ def _holders(tensor: Tensor) -> Iterator[tuple[CodeType, tuple[Held, ...]]]:
         meant = isinstance(statement, ast.Expr) and (innermost or not user.called_module)
         meant = meant or statement is None or isinstance(statement, ast.AugAssign)
         innermost = False
-        names = []
-        for name, value in frame.f_locals.items():
-            if value is tensor and not meant:
-                names.append(Held(name, weakref.ref(value), frame.f_lineno))
-            elif isinstance(value, list) and tensor.grad_fn is not None and _keeps(value, tensor):
-                through = statement is not None and any(name in _names_in(s) for s in _headers(frame))
-                if not through:
-                    names.append(Held(name, weakref.ref(tensor), frame.f_lineno, in_list=True))
+        if meant:
+            continue
+        names = [name for name, value in frame.f_locals.items() if value is tensor]
         if names:
-            yield frame.f_code, tuple(names)
+            yield frame.f_code, tuple(Held(name, weakref.ref(tensor), frame.f_lineno) for name in names)
 
 
-def _reread(overwrite: Overwrite) -> Reread | None:
+def _reread(overwrite: Overwrite, tensor: Tensor) -> Reread | None:
     for user in user_frames():
         frame = user.frame
         for held in overwrite.held.get(frame.f_code, ()):
             value = frame.f_locals.get(held.name)
-            if held.in_list:
-                tensor = held.tensor()
-                if tensor is not None and isinstance(value, list) and _keeps(value, tensor) and _takes(frame, held):
-                    return Reread(overwrite, tensor, held.name, frame.f_code.co_filename, frame.f_lineno)
-            elif isinstance(value, Tensor) and value is held.tensor() and _reads(frame, held):
+            if isinstance(value, Tensor) and value is held.tensor() and _reads(frame, held):
                 return Reread(overwrite, value, held.name, frame.f_code.co_filename, frame.f_lineno)
-    return None
-
-
-def _keeps(values: list[object], tensor: Tensor) -> bool:
-    return len(values) <= LONGEST and any(value is tensor for value in values)
-
-
-def _headers(frame: FrameType) -> Iterator[ast.AST]:
-    """Yield the running statement, and what each loop around it iterates over."""
-    around = statements_at(frame.f_code.co_filename, frame.f_lineno)
-    yield from around[-1:]
-    yield from (s.iter for s in around[:-1] if isinstance(s, (ast.For, ast.AsyncFor)))
-
-
-def _names_in(node: ast.AST) -> set[str]:
-    """Return the variables that a statement or an expression names."""
-    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
-
-
-def _takes(frame: FrameType, held: Held) -> bool:
-    """Whether the frame's running call takes the list as it is: `torch.stack(states)`."""
-    node = expression_at(frame.f_code, frame.f_lasti)
-    return isinstance(node, ast.Call) and held.name in _operands(node)
+    kept = kept_read(tensor, overwrite.keepers)
+    return None if kept is None else Reread(overwrite, tensor, *kept)
 
 
 def _reads(frame: FrameType, held: Held) -> bool:
     """Whether the frame's running expression reads the variable, and nothing has assigned it since."""
     file = frame.f_code.co_filename
     node = expression_at(frame.f_code, frame.f_lasti)
-    if node is None or held.name not in _operands(node) or frame.f_lineno < held.line:
+    if node is None or held.name not in _named(node) or frame.f_lineno < held.line:
         return False
     then, now = statement_at(file, held.line), statement_at(file, frame.f_lineno)
     if then is None or now is None or then is now:
@@ -192,13 +161,6 @@ def _reads(frame: FrameType, held: Held) -> bool:
     )
 
 
-def _operands(node: ast.AST) -> set[str]:
+def _named(node: ast.AST) -> set[str]:
     """Return the variables that an expression itself reads, not one inside it: `x` of `x + f(y)` and of `g(x)`."""
-    parts: list[ast.AST] = []
-    if isinstance(node, ast.Call):
-        parts = [*node.args, *(keyword.value for keyword in node.keywords)]
-        parts += [node.func.value] if isinstance(node.func, ast.Attribute) else []
-    elif isinstance(node, (ast.BinOp, ast.Compare, ast.UnaryOp, ast.Subscript, ast.Attribute, ast.AugAssign)):
-        parts = [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr)]
-    items = [item for part in parts if isinstance(part, (ast.List, ast.Tuple)) for item in part.elts]
-    return {part.id for part in (*parts, *items) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)}
+    return {part.id for part in operands(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)}

@@ -33,6 +33,8 @@ class Write:
 
     site: Site
     version: int
+    elsewhere: bool = False
+    """Whether it wrote to another part of the same memory: one version counter counts both."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,17 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from relu_demo.watching.report import GIVING, OVERWRITTEN, REFUSED, SILENT, Finding, Overwritten, Site, WatchReport
+from relu_demo.watching.report import (
+    GIVING,
+    OVERWRITTEN,
+    REFUSED,
+    SILENT,
+    Finding,
+    Overwritten,
+    Site,
+    WatchReport,
+    Write,
+)
 
 FEW = 3
 """Writes that are told of one tensor; of the others their number."""
@@ -36,6 +46,23 @@ def headline(finding: Finding) -> str:
     return f"{_where(at)}  {at.source if at else 'a backward'} computes wrong gradients, and PyTorch says nothing"
 
 
+def _one_a_line(writes: Iterable[Write]) -> list[Write]:
+    """Return the last of each run of writes by one operation at one line: `x[i] += y` adds, and then assigns."""
+    found: list[Write] = []
+    for write in writes:
+        if found and found[-1].site == write.site and found[-1].elsewhere == write.elsewhere:
+            found.pop()
+        found.append(write)
+    return found
+
+
+def remark(finding: Finding) -> str:
+    """Return a finding that may be meant in one sentence, with its lines."""
+    writes = ", ".join(dict.fromkeys(_where(write.site) for write in finding.overwritten_by))
+    name, at, saved = finding.tensor.name or "a tensor", finding.raised_at, _where(finding.saved_by)
+    return f"{writes} writes {name} past autograd, and {_where(at)} uses it for gradients of {saved}"
+
+
 def lines_of(finding: Finding, others: Sequence[Finding] = ()) -> Iterator[Told]:
     """Return the lines of a finding. `others` were saved at the same line and overwritten by the same ones."""
     what = _tensor(finding.tensor)
@@ -49,19 +76,17 @@ def lines_of(finding: Finding, others: Sequence[Finding] = ()) -> Iterator[Told]
             label, did = "kept", f"kept {what}"
         yield Told(label, _where(saved), saved.source, f"{_who(saved)} {did}{more}")
     name = finding.tensor.name or "it"
-    for write in finding.overwritten_by[:FEW]:
-        did = (
-            f"wrote {name} in place, version {write.version}"
-            if finding.kind == OVERWRITTEN
-            else f"wrote {name} in place"
-        )
+    writes = _one_a_line(finding.overwritten_by)
+    for write in writes[:FEW]:
+        did = f"wrote {name} in place" if not write.elsewhere else "wrote another part of that memory"
+        did += f", version {write.version}" if finding.kind == OVERWRITTEN else ""
         if finding.kind == SILENT and not finding.why:
             did = f"wrote {name} past autograd: the version counter stayed at {finding.tensor.version}"
             if write.site.operation in GIVING:
                 did = f"gave the memory of {name} away, and it was written to there"
         yield Told("overwritten", _where(write.site), write.site.source, f"{_who(write.site)} {did}")
-    if len(finding.overwritten_by) > FEW:
-        yield Told("", "", "", f"and {len(finding.overwritten_by) - FEW:,} more writes")
+    if len(writes) > FEW:
+        yield Told("", "", "", f"and {len(writes) - FEW:,} more writes")
     tried = {True: " (tried: backward runs)", False: " (tried: it does not run so)", None: ""}[finding.cure.works]
     if finding.kind == REFUSED and finding.cure.works:
         tried = " (tried: runs out of place)"

@@ -25,7 +25,7 @@ from relu_demo.sanitizer.frames import is_ours
 from relu_demo.watching.error import InplaceError, SilentInplaceWarning
 from relu_demo.watching.findings import findings_of
 from relu_demo.watching.report import SILENT, Finding, Unwatched, WatchReport
-from relu_demo.watching.told import headline, text_of_findings
+from relu_demo.watching.told import remark, text_of_findings
 from relu_demo.watching.watcher import Fault, Watcher
 from relu_demo.watching.words import ready
 
@@ -104,7 +104,7 @@ class Watch:
                 return None
             return InplaceError(findings, text_of_findings(findings))
         intended = [f for f in findings if _is_meant(f)]
-        self.remarks += [headline(f) for f in intended]
+        self.remarks += map(remark, intended)
         for finding in findings:
             if finding not in intended:
                 self.findings.append(finding)
@@ -135,10 +135,16 @@ def steps_counted(watcher: Watcher) -> Iterator[None]:
 
 
 def _is_meant(finding: Finding) -> bool:
-    """Whether a module edits its own parameter past autograd in its forward: it says so by `.data`, and means it."""
-    saver, writers = finding.saved_by, finding.overwritten_by
+    """
+    Whether a module edits its own parameter past autograd in a later forward than the one that saved it.
+
+    A power iteration (spectral norm by `.data`) does so before it uses the parameter, and means it.
+    """
+    saver, writers = finding.saved_by, [write.site for write in finding.overwritten_by]
     owner = (finding.tensor.name or "").rpartition(".")[0]
-    return bool(owner and saver and all(write.site.module == owner == saver.module for write in writers))
+    if not owner or saver is None or not writers:
+        return False
+    return all(w.module == owner == saver.module and (w.file, w.line) < (saver.file, saver.line) for w in writers)
 
 
 def _hide_our_frames(traceback: TracebackType | None) -> None:

@@ -25,7 +25,7 @@ from relu_demo.sanitizer.makers import Makers
 from relu_demo.sanitizer.observer import Here, Listener, Observer
 from relu_demo.sanitizer.place import Place
 from relu_demo.tensors.graph import graph
-from relu_demo.tensors.storage import is_gone, key_of, overlap, region_of, weak_ref
+from relu_demo.tensors.storage import apart, is_gone, key_of, overlap, region_of, weak_ref
 from relu_demo.watching.hooks import Hooked, Hooks
 from relu_demo.watching.reads import Reads, Reread
 from relu_demo.watching.refusals import HOOK, Refusal, refusal_in, runs_out_of_place
@@ -47,7 +47,7 @@ class Overwriting:
     words: str
     """PyTorch's own; empty where it says nothing."""
     values_kept: bool
-    """Whether the backward could go on with the values that were saved."""
+    """Whether the backward could go on with the values that were saved: copied, or in a part that no write reached."""
     function: type | None
     """The custom autograd.Function that saved it; None if it was none."""
     earlier_step: bool
@@ -281,6 +281,8 @@ class Watcher(Listener):
         if saved not in self._met:
             self._met.add(saved)
             backward.faults.append(fault)
+        if before is None and fault.values_kept:
+            return tensor
         if before is None:
             del self._running[task]
             self._raise(tuple(backward.faults), RuntimeError(fault.words))
@@ -306,6 +308,7 @@ class Watcher(Listener):
         file, line = stand.backward or (stand.file, stand.line)
         began = self._went_backward.get(stand.backward, (-1, -1))
         words = overwritten_words(tensor, saved, saved.version) if loud else ""
+        region = region_of(tensor)
         writes = self.ledger.writes_since(saved)
         giver = self._giver(tensor)
         if not writes and giver is not None:
@@ -316,7 +319,7 @@ class Watcher(Listener):
             writes,
             Place("backward", "", file, line),
             words,
-            saved in self._before,
+            saved in self._before or (bool(writes) and all(apart(write.region, region) for write in writes)),
             getattr(_running_node(), "_forward_cls", None),
             began[1] > saved.by.number,
         )

@@ -31,7 +31,10 @@ from oracle.generator import outside
 Make = Callable[[], tuple[nn.Module, list[Tensor]]]
 ROUNDED, SAME_INPUT = "rounded", "the input has the same values"
 NAMES = [name for name, f in vars(F).items() if inspect.isfunction(f) and "inplace" in inspect.signature(f).parameters]
-AUGMENTED = {"__iadd__": "add_", "__isub__": "sub_", "__imul__": "mul_", "__itruediv__": "div_"}
+AUGMENTED = {
+    "__iadd__": "add_", "__isub__": "sub_", "__imul__": "mul_", "__itruediv__": "div_",
+    "__ifloordiv__": "floor_divide_",
+}  # fmt: skip
 METHODS = (
     "add_", "sub_", "mul_", "div_", "relu_", "sigmoid_", "tanh_", "exp_", "sqrt_", "abs_", "neg_", "pow_", "clamp_",
     "clamp_min_", "clamp_max_", "masked_fill_",
@@ -389,8 +392,17 @@ def _flat(value: Any) -> Iterator[Any]:
     if isinstance(value, (list, tuple)) and not isinstance(value, torch.Size):
         for item in value:
             yield from _flat(item)
+    elif _is_plain(value):
+        yield type(value).__name__  # a cache of keys and values, say: two runs make two that are not equal
+        yield from _flat(vars(value))
     else:
         yield value
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is an object that compares by identity, and is what its attributes are."""
+    compares = any("__eq__" in vars(kind) for kind in type(value).__mro__[:-1])
+    return hasattr(value, "__dict__") and not compares and not callable(value)
 
 
 def _seen(run: Run, base: Run) -> list[Any]:

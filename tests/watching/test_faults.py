@@ -101,6 +101,32 @@ def test_a_cure_is_called_tried_only_where_a_backward_or_the_write_itself_was_ru
             assert finding.cure.works is None
 
 
+CURES = {
+    "actor_critic": "compute actor_loss after opt_critic.step(), or call opt_critic.step() after actor_loss.backward()",
+    "coupling_layer": "write to a copy: x = x.clone() before that line",
+    "features_of_layers": "inplace=False for ",
+    "replay_memory": "keep a clone(), not the tensor itself",
+    "reset_of_state": "state = torch.where(done, 0, state)",
+    "second_derivative": "hidden = torch.zeros_like(hidden), in place of zero_()",
+    "slots_of_state": "append to a list and torch.stack() it, in place of state[layer] = ...",
+}
+"""What is advised of some of them."""
+
+
+@pytest.mark.parametrize("name", CURES)
+def test_the_cure_is_code_that_pytorch_has(name: str) -> None:
+    report, _ = watched(next(path for path in CASES if path.stem == name), fixed=False)
+    assert report.findings
+    assert all(finding.cure.says.startswith(CURES[name]) for finding in report.findings)
+
+
+def test_a_write_to_another_part_of_the_memory_is_told_so() -> None:
+    report, _ = watched(next(path for path in CASES if path.stem == "coupling_layer"), fixed=False)
+    said = " ".join(str(report).split())
+    assert "linear in Linear saved x [3, 2] (a view of x [3, 4]), version 0" in said
+    assert "wrote another part of that memory, version 1" in said
+
+
 def test_gradients_are_what_they_were_when_the_backward_met_the_fault() -> None:
     linear = torch.nn.Linear(2, 2)
     linear(torch.ones(1, 2)).sum().backward()
