@@ -96,6 +96,15 @@ def operands(node: ast.AST) -> list[ast.expr]:
     return parts + [item for part in parts if isinstance(part, (ast.List, ast.Tuple)) for item in part.elts]
 
 
+def assigned(name: str, file: str | None, line: int | None) -> Iterator[ast.expr]:
+    """Yield the expressions, but other names, that the code around a line assigns to a variable."""
+    for node in (part for scope in statements_at(file, line)[:-1] for part in ast.walk(scope)):
+        if not isinstance(node, ast.Assign) or isinstance(node.value, ast.Name):
+            continue
+        if any(isinstance(target, ast.Name) and target.id == name for target in node.targets):
+            yield node.value
+
+
 def root(node: ast.AST) -> str | None:
     """Return the variable that an expression starts from: `x` of `x[0].t().mul_(2)`; None if there is none."""
     while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call, ast.Starred)):

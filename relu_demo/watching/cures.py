@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from relu_demo.sanitizer.place import Place
-from relu_demo.sanitizer.source import AUGMENTED, SIGNS, called, calls_in, root, statement_at, statements_at, text_of
+from relu_demo.sanitizer.source import (
+    AUGMENTED,
+    SIGNS,
+    assigned,
+    called,
+    calls_in,
+    root,
+    statement_at,
+    statements_at,
+    text_of,
+)
 from relu_demo.watching.names import loop_around, operation, target_of, went_backward
 from relu_demo.watching.report import GIVING
 
@@ -230,7 +240,9 @@ TELLING = ("bool", "isnan", "isinf", "isfinite", "logical_not", "logical_and", "
 
 def _is_mask(index: ast.expr, place: Place) -> bool:
     """Whether an index is a mask, by its own form or name or by what the function has assigned to it."""
-    if isinstance(index, ast.Name) and any(_is_mask(value, place) for value in _assigned(index.id, place)):
+    if isinstance(index, ast.Name) and any(
+        _is_mask(value, place) for value in assigned(index.id, place.file, place.line)
+    ):
         return True
     if isinstance(index, (ast.Compare, ast.BoolOp)):
         return True
@@ -241,15 +253,6 @@ def _is_mask(index: ast.expr, place: Place) -> bool:
     if isinstance(index, ast.Call):
         return called(index) in TELLING
     return isinstance(index, (ast.Name, ast.Attribute)) and "mask" in text_of(index).lower()
-
-
-def _assigned(name: str, place: Place) -> Iterator[ast.expr]:
-    """Yield the expressions, but other names, that the code around a place assigns to a variable."""
-    for node in (part for scope in statements_at(place.file, place.line)[:-1] for part in ast.walk(scope)):
-        if not isinstance(node, ast.Assign) or isinstance(node.value, ast.Name):
-            continue
-        if any(isinstance(target, ast.Name) and target.id == name for target in node.targets):
-            yield node.value
 
 
 def _counts(index: ast.expr, loop: ast.stmt | None) -> bool:

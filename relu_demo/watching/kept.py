@@ -14,13 +14,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import FrameType
 from typing import Any
 
 from torch import Tensor, nn
 
 from relu_demo.sanitizer.frames import user_frames
-from relu_demo.sanitizer.source import expression_at, operands, statements_at, text_of
+from relu_demo.sanitizer.source import assigned, expression_at, operands, statements_at, text_of
 
 LONGEST = 256
 """Items of a list or a dictionary that is looked through for a tensor."""
@@ -49,12 +50,11 @@ def keepers_of(tensor: Tensor, meant: bool) -> tuple[Keeper, ...]:
     found: dict[int, Keeper] = {}
     through: set[int] = set()
     for user in user_frames():
-        named = {part for node in _headers(user.frame) for part in _names_in(node)}
         for name, container in _containers(user.frame.f_locals):
             slots = _slots(container, tensor)
             if not slots:
                 continue
-            if name in named:
+            if name in _leading_to(user.frame.f_code.co_filename, user.frame.f_lineno):
                 through.add(id(container))
             found[id(container)] = Keeper(id(container), slots, tensor.grad_fn is not None and not meant)
     return tuple(keeper for at, keeper in found.items() if at not in through)
@@ -179,11 +179,19 @@ def _index(node: ast.expr, frame: FrameType) -> object:
         return _value(node, frame)
 
 
-def _headers(frame: FrameType) -> Iterator[ast.AST]:
-    """Yield the running statement, and what each loop around it iterates over."""
-    around = statements_at(frame.f_code.co_filename, frame.f_lineno)
-    yield from around[-1:]
-    yield from (s.iter for s in around[:-1] if isinstance(s, (ast.For, ast.AsyncFor)))
+@lru_cache(maxsize=1024)
+def _leading_to(file: str, line: int) -> frozenset[str]:
+    """
+    Return the names that a statement is about: its own, and those that have given it its variables.
+
+    Of `for x in xs: x += 1` and of `x = xs[0]` before `x += 1` that is `xs`, too.
+    """
+    around = statements_at(file, line)
+    loops = (s.iter for s in around[:-1] if isinstance(s, (ast.For, ast.AsyncFor)))
+    names = {name for node in (*around[-1:], *loops) for name in _names_in(node)}
+    for value in (value for name in tuple(names) for value in assigned(name, file, line)):
+        names |= {name for part in ast.walk(value) if isinstance(part, ast.Subscript) for name in _names_in(part)}
+    return frozenset(names)
 
 
 def _names_in(node: ast.AST) -> set[str]:
