@@ -178,9 +178,10 @@ def method(case: Case) -> str | None:
     if not hasattr(Tensor, bare):
         new = NEW.get(name, "torch.empty_like({x}).{name}(...)").format(x=x, name=name)
         return f"{x} = {new}, in place of {name}()" if isinstance(case.statement, ast.Expr) else f"{new} there"
+    instead = f"{x}.{bare}({_arguments(case.statement, name)}), in place of {name}()"
     if isinstance(case.statement, ast.Expr) and isinstance(target, (ast.Name, ast.Attribute)):
-        return f"{x} = {x}.{bare}(...), in place of {name}()"
-    return f"{x}.{bare}(...), in place of {name}()"
+        return f"{x} = {instead}"
+    return instead
 
 
 def copy(case: Case) -> str | None:
@@ -193,6 +194,14 @@ PATTERNS: tuple[Pattern, ...] = (
     helper, method, copy,
 )  # fmt: skip
 """In the order in which they are tried."""
+
+
+def _arguments(statement: ast.stmt, name: str) -> str:
+    """Return the arguments of the only call of a method in a statement, or an ellipsis."""
+    calls = list(calls_in(statement, name))
+    if len(calls) != 1 or not isinstance(calls[0].func, ast.Attribute):
+        return "..."
+    return ", ".join(text_of(part) for part in (*calls[0].args, *calls[0].keywords))
 
 
 def _edit(case: Case) -> str:

@@ -79,7 +79,7 @@ CUSTOM = Refusal(
 )
 VMAP = Refusal(
     "vmap",
-    "vmap: inplace arithmetic",
+    "(self, *extra_args) is not possible because there exists a Tensor `other` in extra_args",
     "has no batch dimension of vmap, and what is written has one",
     "compute a new tensor",
 )
@@ -96,7 +96,15 @@ REFUSALS = (LEAF_VIEW, LEAF, SEVERAL, EXPANDED, INFERENCE, NO_GRAD, HOOK, CUSTOM
 def refusal_in(error: RuntimeError) -> Refusal | None:
     """Return why PyTorch refused a write; None for every other error."""
     words = words_of(error)
+    if "doesn't match the broadcast shape" in words and _in_vmap():  # so it is worded for add_ and sub_
+        return VMAP
     return next((refusal for refusal in REFUSALS if refusal.words in words), None)
+
+
+def _in_vmap() -> bool:
+    """Whether a transform of torch.func runs: this PyTorch tells of no other way than by a private name."""
+    stack = getattr(torch._C, "_functorch", None)
+    return stack is not None and stack.peek_interpreter_stack() is not None
 
 
 OPERATORS = {
