@@ -66,7 +66,10 @@ def given_to_numpy(case: Case) -> str | None:
     assert case.writer is not None
     if case.writer.operation not in GIVING:
         return None
-    return "clone() it before numpy(): the array and the tensor are one memory"
+    name = case.tensor or "it"
+    if case.writer.operation == "numpy":
+        return f"{name}.detach().clone().numpy(): without clone() the array and the tensor are one memory"
+    return f"give {name}.detach().clone() there: what is made and the tensor are one memory"
 
 
 def graph_kept(case: Case) -> str | None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.source import AUGMENTED, calls_in, line_of, root, statement_at, statements_at, text_of
 from relu_demo.tensors.storage import key_of, shape_of
-from relu_demo.watching.report import Overwritten, Site
+from relu_demo.watching.report import GIVING, Overwritten, Site
 
 Modules = Mapping[int, tuple["weakref.ref[nn.Module]", str]]
 
@@ -57,10 +57,15 @@ def target_of(statement: ast.stmt | None, operation: str) -> ast.expr | None:
         return next((target for target in statement.targets if isinstance(target, ast.Subscript)), None)
     if statement is not None:
         for call in calls_in(statement, operation):
+            if isinstance(call.func, ast.Attribute) and operation in GIVING:
+                return _aliased(call.func.value)
             if isinstance(call.func, ast.Attribute) and operation.endswith("_"):
                 return _first_of_chain(call.func.value)
             if call.args:
                 return call.args[0]
+        if operation in GIVING:  # Python's own name of what torch.from_dlpack(y) and numpy.asarray(y) ask for
+            given = (call.args[0] for call in ast.walk(statement) if isinstance(call, ast.Call) and call.args)
+            return next(map(_aliased, given), None)
     return None
 
 
@@ -69,6 +74,13 @@ def _first_of_chain(node: ast.expr) -> ast.expr:
     while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr.endswith("_"):
         node = node.func.value
     return node
+
+
+def _aliased(node: ast.expr) -> ast.expr:
+    """`y` of `y.detach()` and of `y.data`, which have the same memory."""
+    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("detach", "cpu"):
+        node = node.func.value
+    return node.value if isinstance(node, ast.Attribute) and node.attr == "data" else node
 
 
 def overwritten(

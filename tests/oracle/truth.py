@@ -38,7 +38,7 @@ AUGMENTED = {
 METHODS = (
     "add_", "sub_", "mul_", "div_", "relu_", "sigmoid_", "tanh_", "exp_", "sqrt_", "abs_", "neg_", "pow_", "clamp_",
     "clamp_min_", "clamp_max_", "masked_fill_", "scatter_", "scatter_add_", "index_add_", "index_copy_", "index_fill_",
-    "floor_divide_", "remainder_", "lerp_", "addcmul_", "addcdiv_", "log_", "rsqrt_", "sin_", "cos_", "round_", "floor_",
+    "floor_divide_", "remainder_", "lerp_", "addcmul_", "addcdiv_", "log_", "rsqrt_", "sin_", "cos_", "round_",
 )  # fmt: skip
 TORCH = str(Path(torch.__file__).parent) + os.sep
 """The folder of PyTorch, with what ends it: torchvision is another."""

@@ -108,6 +108,7 @@ CURES = {
     "replay_memory": "keep a clone(), not the tensor itself",
     "reset_of_state": "state = torch.where(done, 0, state)",
     "second_derivative": "hidden = torch.zeros_like(hidden), in place of zero_()",
+    "shared_scores": "give given.detach().clone() there",
     "slots_of_state": "append to a list and torch.stack() it, in place of state[layer] = ...",
 }
 """What is advised of some of them."""
