@@ -119,7 +119,8 @@ def refused_in_building(network: str, error: BaseException) -> CheckReport | Non
         return None
     lines = [line for frame, line in walk_tb(error.__traceback__) if is_users(frame.f_code.co_filename)]
     file = frames[-1].f_code.co_filename
-    write = Write(Place(_written_as(file, lines[-1]), "", file, lines[-1]), (), REFUSED, refusal.cure)
+    place = Place(_written_as(file, lines[-1]), "", file, lines[-1])
+    write = Write(place, (), REFUSED, refusal.cure, f"the tensor {refusal.because}")
     return _only_refused(network, write, first_line(error))
 
 

@@ -85,6 +85,8 @@ class Write:
     """
     cure: str = ""
     """What to write instead."""
+    why: str = ""
+    """Of a refused write, what PyTorch refuses: `bn.num_batches_tracked was made under torch.inference_mode()`."""
 
 
 @dataclass(frozen=True)

@@ -160,8 +160,8 @@ class Suspects(Listener):
         self.makers = Makers()
         self.hooked = Hooked(self.path_of, self.ledger)
         self._layers = layers
-        self._raised: tuple[Place, Place | None] | None = None
-        """The first function of torch that raised, and what made the tensor that it was given."""
+        self._raised: tuple[Place, Place | None, str] | None = None
+        """The first function of torch that raised, what made the tensor that it was given, and that tensor's name."""
         self._network = network
         self._snapshot = snapshot
         self._in_place = in_place
@@ -199,7 +199,8 @@ class Suspects(Listener):
         except RuntimeError:
             if self._raised is None:
                 given = next((value for value in args if isinstance(value, Tensor)), None)
-                self._raised = here.place(""), None if given is None else self.makers.of(given)
+                maker = None if given is None else self.makers.of(given)
+                self._raised = here.place(""), maker, self._name_of(given)
             raise
         return self.makers.remember(function, args, kwargs, result, here)
 
@@ -208,8 +209,14 @@ class Suspects(Listener):
         refusal = refusal_in(error) if isinstance(error, RuntimeError) else None
         if self._raised is None or (refusal is None and OVERWRITTEN not in words_of(error)):
             return None
-        place, maker = self._raised
-        return Write(place, () if maker is None else (maker,), REFUSED, "" if refusal is None else refusal.cure)
+        place, maker, name = self._raised
+        why, cure = ("", "") if refusal is None else (f"{name} {refusal.because}", refusal.cure)
+        return Write(place, () if maker is None else (maker,), REFUSED, cure, why)
+
+    def _name_of(self, tensor: Tensor | None) -> str:
+        """Return the path of a parameter or buffer of the network; of another tensor that it is one."""
+        state = (*self._network.named_parameters(), *self._network.named_buffers())
+        return next((path for path, one in state if one is tensor), "the tensor")
 
     def _run_switched(self, call: Switched, here: Here) -> Any:
         candidate = self._candidate(call, here)

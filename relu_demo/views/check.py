@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 
 from rich.console import Console, ConsoleOptions, Group, RenderResult
@@ -15,6 +15,7 @@ from rich.text import Text
 from relu_demo.claims.report import counted
 from relu_demo.network.report import CHANGES_RESULT, OVERWRITTEN, REFUSED, Call, CheckReport, Effect, Write
 from relu_demo.sanitizer.place import Place
+from relu_demo.views.changes import listed
 from relu_demo.views.parts import NARROW, header, plain, section
 from relu_demo.views.quiet import checked, line, named
 
@@ -151,6 +152,7 @@ def _write(write: Write, report: CheckReport) -> Row:
         means = "PyTorch raises while the network is built"
     elif write.effect == REFUSED and report.as_written.forward_error is None:
         means, how = "PyTorch refuses a view of the tensor that was made before", "view made by"
+    means += f": {write.why}" if write.why else ""
     lines = [means, *([_by(how, write.saved_by)] if write.saved_by else [])]
     return Row(FAULT, _titled(write.place, lines), 0, 1)
 
@@ -237,8 +239,13 @@ def _whole(report: CheckReport, base: str) -> Iterator[Text]:
 def _advice(report: CheckReport) -> Iterator[Text]:
     advice = report.advice
     rows = {call.index: call for call in (*report.calls, *report.off)}
+    alike: dict[tuple[Place, str], list[str]] = {}
     for write in report.writes:
-        yield plain(f"{_place(write.place)}: {write.cure}")
+        operations = alike.setdefault((replace(write.place, operation=""), write.cure), [])
+        name = _operation(write.place.operation)
+        operations += [name] if name not in operations else []
+    for (place, cure), operations in alike.items():
+        yield plain(f"{_place(replace(place, operation=listed(operations)))}: {cure}")
     off, on = ([rows[index] for index in indices] for indices in (advice.turn_off, advice.turn_on))
     shared = _shared(off)
     dropped = [call for call in off if not call.result_used and call.readers]
@@ -305,8 +312,12 @@ def _by(how: str, places: Sequence[Place]) -> str:
     return f"{how} {text}{f' and {more:,} more' if more > 0 else ''}"
 
 
+def _operation(name: str) -> str:
+    return "x[...] =" if name == "__setitem__" else name
+
+
 def _place(place: Place) -> str:
-    operation = "x[...] =" if place.operation == "__setitem__" else place.operation
+    operation = _operation(place.operation)
     text = f"{operation} in {place.module}" if place.module else operation
     if place.hook is not None:
         text = f"{operation} in hook {place.hook} of {place.module or 'the network'}"

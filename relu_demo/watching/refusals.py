@@ -57,7 +57,7 @@ INFERENCE = Refusal(
     "inference",
     "Inplace update to inference tensor outside InferenceMode is not allowed",
     "was made under torch.inference_mode()",
-    "move the line into the block",
+    "move the line into the inference_mode block, or write to a clone() that is made outside of it",
 )
 NO_GRAD = Refusal(
     "no_grad",

@@ -184,3 +184,37 @@ def test_a_write_past_autograd_is_listed_with_who_saved() -> None:
     assert not report.ok
     assert "the gradients are wrong, and nothing is raised" in str(report)
     assert write.cure
+
+
+class Counting(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.inference_mode():
+            self.bn = nn.BatchNorm1d(4)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.bn(x)
+
+
+def test_what_pytorch_refuses_is_told_by_the_tensors_own_name() -> None:
+    report = check(Counting(), torch.randn(3, 4))
+    (write,) = report.writes
+    assert (write.effect, write.why) == ("refused", "bn.num_batches_tracked was made under torch.inference_mode()")
+    assert f"PyTorch raises in the forward: {write.why}" in " ".join(str(report).split())
+
+
+def scaled(picture: Tensor) -> None:
+    picture.mul_(255).add_(0.5).clamp_(0, 255)
+
+
+class Saving(Used):
+    def forward(self, x: Tensor) -> Any:
+        y = self.fc(x).sigmoid()
+        scaled(y.detach())
+        return y
+
+
+def test_one_advice_for_several_writes_of_a_line() -> None:
+    said = " ".join(str(check(Saving(), torch.randn(3, 4))).split())
+    assert said.count("give scaled() a clone()") == 1
+    assert "mul_, add_ and clamp_ (" in said
