@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import subprocess
@@ -16,9 +15,10 @@ from support.processes import COLD, PYTHON, command_environment, warm_server
 from support.tiers import ALL
 
 from relu_demo.cli.run import run
+from relu_demo.machine.pytorch import load_torch
 
 torch.set_num_threads(1)  # the tensors are small: on a busy machine several threads only wait for one another
-gc.freeze()  # as the command does: the check collects garbage, and what importing torch left is none
+load_torch()  # as the command does: the check collects garbage, and what importing torch left is none
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # So a shell starts what runs in its background, and every process started from here would be deaf to Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -38,7 +38,9 @@ def load_torch() -> None:
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore")
-            import torch  # noqa: F401
+            import torch
+
+            torch.device("cpu")  # PyTorch 1.13 looks for NumPy only here, and warns where there is none
     except ModuleNotFoundError as error:
         if error.name != "torch":
             words = f"it needs {error.name}, which is not installed"

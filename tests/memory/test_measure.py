@@ -64,6 +64,8 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 MEASURE = """
+from relu_demo.machine.pytorch import load_torch
+load_torch()
 from relu_demo.memory.measure import measure
 from relu_demo.request import Measure
 found = [dataclasses.asdict(each) for each in measure(Measure((2, 16, 24, 24), depth=3))]
@@ -263,6 +265,8 @@ print(listen(forward, "cpu")[0].live, gc.isenabled())
 def test_stderr_works_between_situations() -> None:
     run = python(
         """
+from relu_demo.machine.pytorch import load_torch
+load_torch()
 from relu_demo.memory.measure import measure
 from relu_demo.request import Measure
 measure(Measure((1, 2, 4, 4), depth=1), lambda done, of: os.write(2, b"%d/%d " % (done, of)))
