@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ def stepping_aside(unwatched: Unwatched) -> Iterator[None]:
     """Inside the block, have the watch step aside where PyTorch does not bear it."""
     with ExitStack() as stack:
         stack.enter_context(uncompiled())
+        stack.enter_context(_hooks_noted())
         aside = _Aside(unwatched, stack)
         for owner, name, wrap in (
             (torch.jit, "trace", aside.traced),
@@ -107,8 +109,7 @@ def without_hooks() -> Iterator[None]:
     """Inside the block, have no default hooks on saved tensors."""
     hooks = torch._C._autograd
     taken: list[Any] = []
-    top = getattr(hooks, "_top_saved_tensors_default_hooks", None)
-    while top is not None and (pair := top(True)) is not None:
+    while (pair := _top_hooks()) is not None:
         taken.append(pair)
         hooks._pop_saved_tensors_default_hooks()
     try:
@@ -116,6 +117,45 @@ def without_hooks() -> Iterator[None]:
     finally:
         for pair in reversed(taken):
             hooks._push_saved_tensors_default_hooks(*pair)
+
+
+_noted = threading.local()
+"""`.pairs`: the default hooks on saved tensors that this thread has entered, where PyTorch does not tell them."""
+
+
+def _top_hooks() -> Any:
+    top = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
+    if top is not None:
+        return top(True)
+    pairs = getattr(_noted, "pairs", [])
+    return pairs[-1] if pairs else None
+
+
+@contextmanager
+def _hooks_noted() -> Iterator[None]:
+    """Inside the block, note which hooks on saved tensors are entered: PyTorch 2.4 and older do not tell them."""
+    hooks = torch._C._autograd
+    push, pop = hooks._push_saved_tensors_default_hooks, hooks._pop_saved_tensors_default_hooks
+    if hasattr(hooks, "_top_saved_tensors_default_hooks") or hasattr(push, "__wrapped__"):
+        yield
+        return
+
+    @functools.wraps(push)
+    def noted_push(*pair: Any) -> None:
+        push(*pair)
+        _noted.__dict__.setdefault("pairs", []).append(pair)
+
+    @functools.wraps(pop)
+    def noted_pop() -> None:
+        pop()
+        if getattr(_noted, "pairs", []):
+            _noted.pairs.pop()
+
+    hooks._push_saved_tensors_default_hooks, hooks._pop_saved_tensors_default_hooks = noted_push, noted_pop
+    try:
+        yield
+    finally:
+        hooks._push_saved_tensors_default_hooks, hooks._pop_saved_tensors_default_hooks = push, pop
 
 
 @contextmanager

@@ -360,7 +360,7 @@ def _counted(func: Any, operator: Operator, args: tuple[Any, ...], kwargs: dict[
     result = func(*args, **kwargs)
     for tensor, version in written:
         if tensor._version == version:
-            torch._C._increment_version([tensor])
+            torch.autograd.graph.increment_version(tensor)
     return result
 
 
@@ -394,7 +394,9 @@ class Operator:
         """Whether its result shares the memory of an argument that it does not write to."""
         self.only_shape = False
         """Whether it reads no element of its arguments."""
-        self.counts_no_version = self.name.startswith("_foreach_") and hasattr(torch._C, "_increment_version")
+        self.counts_no_version = self.name.startswith("_foreach_") and hasattr(
+            torch.autograd.graph, "increment_version"
+        )
         """Whether its writes raise no version counter below a dispatch mode: without one they do (PyTorch 2.13)."""
         if schema is None:
             return

@@ -32,7 +32,8 @@ def overwritten_words(tensor: Tensor, saved: Any, version: int) -> str:
     # A result that was saved has no grad_fn here, or already that of the write.
     # Of a backward's own backward (SigmoidBackwardBackward0) what is called a result is an argument.
     own = "BackwardBackward" not in type(running).__name__
-    node = running if own and any(_RESULTS.search(name) for name in saved_as(running, saved)) else tensor.grad_fn
+    names = list(saved_as(running, saved))
+    node = running if own and names and all(map(_RESULTS.search, names)) else tensor.grad_fn
     sample = _sample()
     of = f", which is output {tensor.output_nr} of {_named_as(type(node).__name__, sample)}," if node else ""
     kind = f"[{_type(tensor)} [{', '.join(map(str, tensor.shape))}]]"
@@ -48,12 +49,17 @@ def _type(tensor: Tensor) -> str:
 
 
 def saved_as(node: Any, saved: Any) -> Iterator[str]:
-    """Yield the names by which a node of the graph has saved something: `self`, `result`, `weight`."""
+    """
+    Yield the names by which a node of the graph has saved something: `self`, `result`, `weight`.
+
+    PyTorch 2.5 and older do not tell which of them it is: then it is all names of the node.
+    """
     for attribute in dir(node):
         if attribute.startswith("_raw_saved_"):
             with suppress(RuntimeError, AttributeError):
                 raw = getattr(node, attribute)
-                if any(each.data is saved for each in (raw if isinstance(raw, (list, tuple)) else [raw])):
+                kept = raw if isinstance(raw, (list, tuple)) else [raw]
+                if any(getattr(each, "data", saved) is saved for each in kept):
                     yield attribute.removeprefix("_raw_saved_")
 
 
