@@ -30,6 +30,7 @@ def stepping_aside(unwatched: Unwatched) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(uncompiled())
         stack.enter_context(_hooks_noted())
+        stack.enter_context(_subclasses_made())
         aside = _Aside(unwatched, stack)
         for owner, name, wrap in (
             (torch.jit, "trace", aside.traced),
@@ -133,8 +134,8 @@ def _top_hooks() -> Any:
 
 @contextmanager
 def _hooks_noted() -> Iterator[None]:
-    """Inside the block, note which hooks on saved tensors are entered: PyTorch 2.4 and older do not tell them."""
-    hooks = torch._C._autograd
+    """Inside the block, note which hooks on saved tensors are entered: PyTorch 2.6 and older do not tell them."""
+    hooks: Any = torch._C._autograd
     push, pop = hooks._push_saved_tensors_default_hooks, hooks._pop_saved_tensors_default_hooks
     if hasattr(hooks, "_top_saved_tensors_default_hooks") or hasattr(push, "__wrapped__"):
         yield
@@ -156,6 +157,31 @@ def _hooks_noted() -> Iterator[None]:
         yield
     finally:
         hooks._push_saved_tensors_default_hooks, hooks._pop_saved_tensors_default_hooks = push, pop
+
+
+@contextmanager
+def _subclasses_made() -> Iterator[None]:
+    """
+    Inside the block, have `as_subclass` run outside of dispatch modes.
+
+    PyTorch 2.5 and older cannot give a class to what a mode returned: "the raw Tensor object is already associated".
+    """
+    # a TorchVersion compares numbers, not letters
+    if torch.__version__ >= "2.6" or "as_subclass" in vars(torch.Tensor):
+        yield
+        return
+    original: Any = torch.Tensor.as_subclass
+
+    @functools.wraps(original)
+    def as_subclass(tensor: torch.Tensor, cls: Any) -> Any:
+        with _python_dispatch._disable_current_modes():
+            return original(tensor, cls)
+
+    setattr(torch.Tensor, "as_subclass", as_subclass)  # noqa: B010 - it is a method
+    try:
+        yield
+    finally:
+        delattr(torch.Tensor, "as_subclass")
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import graph as autograd_graph
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
@@ -360,7 +361,7 @@ def _counted(func: Any, operator: Operator, args: tuple[Any, ...], kwargs: dict[
     result = func(*args, **kwargs)
     for tensor, version in written:
         if tensor._version == version:
-            torch.autograd.graph.increment_version(tensor)
+            autograd_graph.increment_version(tensor)
     return result
 
 

@@ -52,7 +52,7 @@ def saved_as(node: Any, saved: Any) -> Iterator[str]:
     """
     Yield the names by which a node of the graph has saved something: `self`, `result`, `weight`.
 
-    PyTorch 2.5 and older do not tell which of them it is: then it is all names of the node.
+    PyTorch 2.6 and older do not tell which of them it is: then it is all names of the node.
     """
     for attribute in dir(node):
         if attribute.startswith("_raw_saved_"):
