@@ -26,13 +26,14 @@ def main() -> int:
     from oracle.agree import disagreements
 
     torch.set_num_threads(1)
-    gc.freeze()  # the check collects garbage, and what importing torch left is none
     tally: Counter[str] = Counter()
     wrong: list[str] = []
     start = time.perf_counter()
     # Some seeds give a network that raises, whatever its switches: there is nothing to compare. More than half do not.
     for seed in range(options.first, options.first + 2 * options.count + 10):
         before = tally["networks"]
+        if seed % 100 == 0:
+            gc.freeze()  # the check collects garbage, and what PyTorch imports, some of it late, is none
         try:
             found = disagreements(seed, tally)
         except Exception as error:

@@ -49,7 +49,7 @@ def _cure(name: str, statement: ast.stmt, node: ast.AST | None) -> str | None:
         y = f"({y})" if isinstance(statement.value, (ast.BinOp, ast.IfExp, ast.Compare)) else y
         return f"{x} = {x} {SIGNS[type(statement.op)]} {y}"
     if not isinstance(node, ast.Call) or called(node) != name:
-        # Before Python 3.11 nobody tells which call of the line it is: the first of that name.
+        # Where nobody can tell which call of the line it is: the first of that name.
         node = next((n for n in ast.walk(statement) if isinstance(n, ast.Call) and called(n) == name), None)
     if node is None or name.startswith("_") or (isinstance(statement, ast.Expr) and node in _chain(statement.value)):
         return None

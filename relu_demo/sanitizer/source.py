@@ -9,6 +9,8 @@ from functools import lru_cache
 from itertools import islice
 from types import CodeType
 
+from relu_demo.sanitizer.instructions import node_at
+
 SIGNS = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**",
     ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^", ast.LShift: "<<", ast.RShift: ">>", ast.MatMult: "@",
@@ -133,23 +135,26 @@ def _holds(node: ast.stmt, line: int) -> bool:
     return bool(first <= line <= (node.end_lineno or node.lineno))
 
 
-@lru_cache(maxsize=4096)
 def expression_at(code: CodeType, instruction: int) -> ast.AST | None:
     """
     Return the expression or statement that an instruction of the user's code evaluates; None where nobody can tell.
 
     Python tells its exact place from 3.11 on (`code.co_positions`). `instruction` is a frame's `f_lasti`, in bytes.
     """
+    return _evaluated(code, code.co_filename, instruction)
+
+
+@lru_cache(maxsize=4096)
+def _evaluated(code: CodeType, file: str, instruction: int) -> ast.AST | None:
+    # Python holds code of two files for equal, so that the file has to be named too.
+    tree = parsed(file)
     positions = getattr(code, "co_positions", None)
-    tree = parsed(code.co_filename)
-    if positions is None or tree is None:
-        return None
+    if tree is None or positions is None:
+        return None if tree is None else node_at(code, instruction, tree)
     where = next(islice(positions(), instruction // 2, None), None)
-    if where is None or None in where:
-        return None
-    first, last, start, end = where
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.expr, ast.stmt)) and (node.lineno, node.end_lineno) == (first, last):  # noqa: SIM102
-            if (node.col_offset, node.end_col_offset) == (start, end):
-                return node
+    nodes = (node for node in ast.walk(tree) if isinstance(node, (ast.expr, ast.stmt)))
+    for node in nodes if where is not None and None not in where else ():
+        place = node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
+        if place == where and not isinstance(node, ast.Expr):  # a statement that is a call has the place of the call
+            return node
     return None

@@ -187,4 +187,6 @@ def _is_frames(holder: Any) -> bool:
     """Whether a container is only on its way: the arguments of a running call, or a frame's variables."""
     if isinstance(holder, dict) and "__builtins__" in holder:
         return False
-    return isinstance(holder, tuple) or any(isinstance(one, FrameType) for one in gc.get_referrers(holder))
+    if isinstance(holder, tuple):
+        return True
+    return any(isinstance(one, FrameType) and one.f_locals is holder for one in gc.get_referrers(holder))
