@@ -19,8 +19,8 @@ from relu_demo.cli.run import run
 from relu_demo.session.lines import Line, Part, Session
 from relu_demo.session.sessions import SESSIONS
 
-CONVOLVING = ", ".join(["bfloat16", *["float16"] * (torch.__version__ >= "2"), "float32", "float64"])
-"""On a CPU; PyTorch 1.13 has no convolution in float16 there."""
+CONVOLVING = ", ".join(["bfloat16", *["float16"] * (torch.__version__ >= "2.2"), "float32", "float64"])
+"""On a CPU; PyTorch 2.1 and older have no convolution in float16 there."""
 
 BAD = {
     "two scenarios": (["--compare", "--inplace"], "--compare and --inplace are two scenarios; give one of them"),

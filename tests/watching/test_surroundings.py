@@ -218,6 +218,10 @@ def test_both_lines_are_named(name: str) -> None:
 def test_a_fused_optimizer_counts_no_version_and_its_wrong_gradients_are_told(
     optimizer: type[torch.optim.Optimizer],
 ) -> None:
+    try:
+        optimizer([nn.Parameter(torch.ones(1))], lr=0.1, fused=True)  # type: ignore[call-arg]
+    except (TypeError, RuntimeError) as error:
+        pytest.skip(f"this PyTorch has no fused {optimizer.__name__} on the CPU: {error}")
     step = stepping(optimizer, lr=0.1, fused=True)
     assert not same(step(True), step(False))
     with pytest.warns(relu_demo.SilentInplaceWarning, match="wrong gradients"), relu_demo.watch() as watch:
