@@ -113,16 +113,16 @@ class Hooked:
         ref, places = self._holders.get(-1 if key is None else key, (None, {}))
         return () if ref is None or is_gone(ref) else tuple(places)
 
-    def looks(self, is_known: Callable[[int | None], bool], own: list[Tensor]) -> Looks:
+    def looks(self, is_known: Callable[[int | None], bool]) -> Looks:
         """
         Return what hooks have read, and what they keep; the result and its graph must be gone by now.
 
-        `is_known`: whether a storage, by its key, is the network's or an input's. `own`: tensors that the check holds.
+        `is_known`: whether a storage, by its key, is the network's or an input's.
         """
         read = {given.number for given in self._given if any(at.hook in given.hooks for at in given.followed.readers)}
         alive = [given for given in self._given if not is_gone(given.storage) and not is_known(given.key)]
         kept: dict[Number, list[Tensor]] = {}
-        for tensor in tensors_of({given.key for given in alive}, own) if alive else ():
+        for tensor in tensors_of({given.key for given in alive}) if alive else ():
             for given in alive:
                 if given.key == key_of(tensor) and given.dtype == tensor.dtype and is_strided(tensor):
                     elements = _elements_of(tensor, given)
@@ -197,12 +197,11 @@ class Seeing:
         self._kept.clear()
 
 
-def tensors_of(keys: Iterable[int | None], own: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Yield each tensor that Python knows and that has one of these storages, but for those in `own`."""
-    ours = {id(tensor) for tensor in own}
+def tensors_of(keys: Iterable[int | None]) -> Iterator[Tensor]:
+    """Yield each tensor that Python knows and that has one of these storages."""
     found = [thing for thing in gc.get_objects() if issubclass(type(thing), Tensor) and key_of(thing) in keys]
     bases = {id(tensor._base) for tensor in found if tensor._base is not None}
     for tensor in found:
         # A view keeps its base alive, and that is in nobody's hands; the list and this frame refer to each.
-        if id(tensor) not in ours and (id(tensor) not in bases or len(gc.get_referrers(tensor)) > _OWN_REFERRERS):
+        if id(tensor) not in bases or len(gc.get_referrers(tensor)) > _OWN_REFERRERS:
             yield tensor

@@ -17,7 +17,7 @@ from relu_demo.errors import BadInput, NetworkError, first_line
 from relu_demo.network.gradients import digest_gradients, gradients
 from relu_demo.network.hooked import Looks, Seeing, has_hooks, told_of_modules
 from relu_demo.network.meter import Meter
-from relu_demo.network.outcome import Difference, Leaves, Outcome, difference, leaf_difference
+from relu_demo.network.outcome import Difference, Outcome, difference, leaf_difference
 from relu_demo.network.report import Conflict, Memory, Unseen, Write
 from relu_demo.network.state.contents import leaves, tensors
 from relu_demo.network.state.copies import copy_inputs
@@ -52,7 +52,8 @@ class Watched:
     """Other writes that make PyTorch refuse a view that the network returns or keeps."""
     conflicts: list[Conflict]
     """Each stale tensor that backward unpacked, with each write that made it so, in the order of the writes."""
-    result: Leaves
+    outcome: Outcome
+    """Its result, and what it has left in the network; nothing of a backward."""
     looks: Looks
     """What hooks look at."""
     missed: tuple[Unseen, ...]
@@ -199,31 +200,25 @@ class Runs:
             suspects.finish(result)
             self._foreign |= {call.index for call in suspects.candidates if call.foreign}
             held = suspects.held_in_secret()
-            values = [(path, self._without_graph(leaf)) for path, leaf in leaves(result)]
+            outcome = Outcome()
+            self._note(outcome, result, self._left())
             blind = without_a_look(type(self.network).__name__, self.arguments, result, self.snapshot.own)
             missed = (*suspects.missed, *blind)
             del result
-            own = [value for _, value in values if isinstance(value, Tensor)]
-            mark_held(held, suspects.hooked, own)
-            looks = suspects.hooked.looks(suspects.is_known, own)
+            mark_held(held, suspects.hooked)
+            looks = suspects.hooked.looks(suspects.is_known)
             return Watched(
                 suspects.candidates,
                 tuple(suspects.over_input),
                 suspects.past_autograd,
                 tuple(suspects.lost_views),
                 _conflicts(suspects.ledger.stale),
-                values,
+                outcome,
                 looks,
                 missed,
             )
         finally:
             self.snapshot.restore()
-
-    def _without_graph(self, leaf: Any) -> Any:
-        """Return a leaf of the result, without its graph; a copy of what will be put back."""
-        if not isinstance(leaf, Tensor):
-            return leaf
-        return leaf.detach().clone() if self.snapshot.holds(key_of(leaf)) else leaf.detach()
 
     def apart(self, a: Outcome, b: Outcome) -> Difference:
         """Return the difference of two runs' results, and of what the network keeps for its next forward."""

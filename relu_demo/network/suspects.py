@@ -27,7 +27,7 @@ from relu_demo.sanitizer.ledger import Followed, Ledger, Saved
 from relu_demo.sanitizer.makers import Makers
 from relu_demo.sanitizer.observer import Here, Listener, Operator
 from relu_demo.sanitizer.place import Place
-from relu_demo.tensors.graph import graph
+from relu_demo.tensors.graph import graph, is_leaf
 from relu_demo.tensors.storage import Region, is_gone, key_of, overlap, overlaps_itself, region_of, shape_of, weak_ref
 from relu_demo.watching.refusals import refusal_in
 
@@ -475,27 +475,25 @@ def _is_users_own(function: Any) -> bool:
     return code is not None and is_users(code.co_filename)
 
 
-def mark_held(held: list[Candidate], hooked: Hooked, own: list[Tensor]) -> None:
+def mark_held(held: list[Candidate], hooked: Hooked) -> None:
     """
     Mark the calls whose input something outside the network holds; the result and its graph must be gone by now.
 
-    `own`: tensors that the check itself holds. What only the graph held is left to values: a node of an
-    autograd.Function may keep a tensor that it did not save.
+    What only the graph held is left to values: a node of an autograd.Function may keep a tensor that it did not save.
     """
     beyond = _alive(held)
-    ours = {key_of(tensor) for tensor in own}
     regions: dict[int | None, dict[Region, None]] = {}
-    for tensor in tensors_of({call.key for call in beyond}, own) if beyond else ():
+    for tensor in tensors_of({call.key for call in beyond}) if beyond else ():
         region = region_of(tensor)
         regions.setdefault(key_of(tensor), {}).update({} if region is None else {region: None})
     for call in held:
         holders = tuple(regions.get(call.key, ()))
         # Where no tensor of Python's is found, compiled code may hold the memory.
-        overlaps = any(overlap(region, call.region) for region in holders) if holders else call.key not in ours
+        overlaps = not holders or any(overlap(region, call.region) for region in holders)
         call.held_outside = call in beyond and overlaps
         call.held_by = hooked.holding(call.key) if call.held_outside else ()
         call.held_in = holders if call.held_outside else ()
-        call.by_values |= call.held_outside or call.key not in ours
+        call.by_values = True
 
 
 def _alive(calls: list[Candidate]) -> list[Candidate]:
@@ -512,7 +510,7 @@ def _may_be_refused(call: Switched, grad: bool) -> bool:
         return True
     if not grad:
         return False
-    if (tensor.is_leaf and tensor.requires_grad) or call.slope_below_zero:
+    if (tensor.requires_grad and is_leaf(tensor)) or call.slope_below_zero:
         return True
     return tensor._is_view() and not _is_ordinary_view(tensor)
 
@@ -521,7 +519,7 @@ def _is_ordinary_view(view: Tensor) -> bool:
     # PyTorch 1.13 does not tell; there every view is doubtful.
     ask = getattr(torch._C._autograd, "_get_creation_meta", None)
     base = view._base
-    if ask is None or base is None or (base.is_leaf and base.requires_grad):
+    if ask is None or base is None or (base.requires_grad and is_leaf(base)):
         return False
     if ask(view) != torch._C._autograd.CreationMeta.DEFAULT:
         return False

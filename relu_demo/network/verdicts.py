@@ -216,16 +216,17 @@ class Verdicts:
 
     def _breaks_backward(self, on: frozenset[int], base: Outcome, outcome: Outcome) -> bool:
         if base.backward is not False:
-            return base.backward is True and outcome.backward is False
+            return outcome.backward is False
         # Backward is broken anyway. Then the calls break it if they make more saved tensors stale.
         stale = self.runs.stale_out_of_place
         return self.runs.stale(on) > stale
 
     def _plainly_good(self, outcome: Outcome) -> bool:
-        """Return whether there was no suspect, and the result is that of the watched pass: no further run is needed."""
-        if self.runs.was_made("out_of_place") or outcome.backward is False:
+        """Return whether there was no suspect, and a run gave what the watched pass did: no further run is needed."""
+        watched = self.runs.watched
+        if self.runs.was_made("out_of_place") or outcome.backward is False or watched.looks.read or watched.looks.kept:
             return False
-        return difference(self.runs.watched.result, outcome.result).largest == 0
+        return self.runs.apart(watched.outcome, outcome).largest == 0
 
 
 def suspicions(candidate: Candidate) -> tuple[Effect, ...]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from relu_demo.sanitizer.observer import Here
 from relu_demo.sanitizer.place import Place
+from relu_demo.tensors.graph import is_leaf
 from relu_demo.tensors.storage import key_of
 
 _SEVERAL = {
@@ -60,7 +61,11 @@ class Makers:
             return iter(items)
         if kind == "views" and not torch.is_inference_mode_enabled():
             base = args[0] if args else None
-            if not isinstance(base, Tensor) or not base.requires_grad or (torch.is_grad_enabled() and not base.is_leaf):
+            if (
+                not isinstance(base, Tensor)
+                or not base.requires_grad
+                or (torch.is_grad_enabled() and not is_leaf(base))
+            ):
                 return result
         self._note(result, here)
         return result

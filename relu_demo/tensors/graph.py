@@ -9,13 +9,28 @@ from typing import Any
 from torch import Tensor
 
 
+def grad_fn_of(tensor: Tensor) -> Any:
+    """
+    Return a tensor's node of autograd's graph: None of a leaf, and of a view that is lost.
+
+    PyTorch refuses to tell the `grad_fn` of a view, and so whether it is a leaf, once its base was written to as it
+    may not be: of one of several views (`chunk`), and of one made under `no_grad`.
+    """
+    with suppress(RuntimeError):
+        return tensor.grad_fn
+    return None
+
+
+def is_leaf(tensor: Tensor) -> bool:
+    """Return whether a tensor is a leaf; a view that is lost is none."""
+    with suppress(RuntimeError):
+        return tensor.is_leaf
+    return False
+
+
 def graph(outputs: Iterable[Tensor]) -> Iterator[Any]:
     """Yield each node of autograd's graph behind the outputs, once."""
-    waiting: list[Any] = []
-    for output in outputs:
-        # PyTorch refuses to give the grad_fn of one of several views once its base was written to.
-        with suppress(RuntimeError):
-            waiting.append(output.grad_fn)
+    waiting = [grad_fn_of(output) for output in outputs]
     seen: set[Any] = set()
     while waiting:
         node = waiting.pop()

@@ -24,7 +24,7 @@ from relu_demo.sanitizer.ledger import Ledger, Saved, Write
 from relu_demo.sanitizer.makers import Makers
 from relu_demo.sanitizer.observer import Here, Listener, Observer
 from relu_demo.sanitizer.place import Place
-from relu_demo.tensors.graph import graph
+from relu_demo.tensors.graph import graph, is_leaf
 from relu_demo.tensors.storage import apart, is_gone, key_of, overlap, region_of, weak_ref
 from relu_demo.watching.hooks import Hooked, Hooks
 from relu_demo.watching.reads import Reads, Reread
@@ -203,7 +203,7 @@ class Watcher(Listener):
         self.ledger.wrote(tensor, lambda: self._place(here.stand, here.place("write")))
 
     def _look_for_old_names(self, tensor: Tensor, here: Here) -> None:
-        if here.function is None or self.stepping or (tensor.is_leaf and tensor.requires_grad):
+        if here.function is None or self.stepping or (tensor.requires_grad and is_leaf(tensor)):
             return
         self.reads.wrote(tensor, here, here.place("write"))
 

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from relu_demo.tensors.graph import grad_fn_of
+
 BEGINNING = "one of the variables needed for gradient computation has been modified by an inplace operation"
 """How they begin in every version of PyTorch."""
 
@@ -33,7 +35,7 @@ def overwritten_words(tensor: Tensor, saved: Any, version: int) -> str:
     # Of a backward's own backward (SigmoidBackwardBackward0) what is called a result is an argument.
     own = "BackwardBackward" not in type(running).__name__
     names = list(saved_as(running, saved))
-    node = running if own and names and all(map(_RESULTS.search, names)) else tensor.grad_fn
+    node = running if own and names and all(map(_RESULTS.search, names)) else grad_fn_of(tensor)
     sample = _sample()
     of = f", which is output {tensor.output_nr} of {_named_as(type(node).__name__, sample)}," if node else ""
     kind = f"[{_type(tensor)} [{', '.join(map(str, tensor.shape))}]]"

@@ -843,3 +843,59 @@ def test_an_input_of_a_class_derived_from_tensor_stays_of_it() -> None:
 
     network = Net(forward, fc=nn.Linear(4, 4), act=nn.ReLU(inplace=True))
     assert check(network, torch.eye(4).as_subclass(Tagged)[1:]).ok
+
+
+def lost_view(x: Tensor) -> Tensor:
+    """A view whose `grad_fn` PyTorch refuses to tell: it was made under no_grad, and its base was written to."""
+    with torch.no_grad():
+        view = x.view_as(x)
+    x.mul_(2)
+    return view
+
+
+def test_a_view_that_autograd_has_lost_can_be_detached_as_without_a_check() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        return net.act(net.fc(x)) + lost_view(net.fc(x) * 1).detach()
+
+    assert check(Net(forward, fc=nn.Linear(4, 4), act=nn.ReLU(inplace=True)), torch.randn(2, 4)).ok
+
+
+def test_calls_that_together_change_nothing_but_a_buffer_are_found() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        zeros = torch.zeros_like(x)
+        first = net.act(zeros)
+        net.last(net.middle(zeros))
+        net.mean.copy_(first.mean())
+        return x * 2
+
+    network = Net(forward, act=nn.ReLU(True), middle=nn.ReLU6(True), last=nn.Hardsigmoid(True))
+    network.register_buffer("mean", torch.zeros(()))
+    report = check(network, torch.randn(2, 4))
+    assert report.as_written.differs
+    assert not report.ok
+
+
+def test_advice_counts_what_a_hook_keeps() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        ones = torch.ones_like(x)
+        net.act(ones)
+        return net.last(net.again(ones))  # out of place, and over what the hook keeps if it were not
+
+    kept = []
+    act = nn.ReLU(inplace=True)
+    act.register_forward_hook(lambda module, args, output: kept.append(output))
+    report = check(Net(forward, act=act, again=nn.ReLU(inplace=True), last=nn.Hardswish()), torch.randn(64, 4))
+    assert report.ok
+    assert report.advice.turn_on == ()
+
+
+def test_a_backward_that_only_the_write_makes_necessary_is_broken_by_it() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        scale = net.fc(x)  # saves x
+        y = x.unsqueeze(0)
+        z = y.div_(scale.abs() + 1)
+        z.sum()
+        return y, x
+
+    (call,) = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(4)).calls
+    assert "breaks-backward" in {effect.kind for effect in call.effects}

@@ -131,6 +131,34 @@ def test_the_callers_graph_still_runs_backward() -> None:
     assert leaf.grad is not None
 
 
+@pytest.mark.parametrize(
+    "resize",
+    [
+        lambda table: torch.ones(2, 6, out=table),
+        lambda table: torch.ones(7, 6, out=table),
+        lambda table: table.resize_(0),
+        lambda table: table.t_(),
+        lambda table: table.set_(torch.zeros(3)),
+    ],
+    ids=["smaller", "larger", "empty", "transposed", "of another storage"],
+)
+def test_a_buffer_that_the_forward_resizes_has_its_shape_and_values_again(resize: Any) -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        resize(net.table)
+        return net.act(net.fc(x))
+
+    torch.manual_seed(0)
+    network = Net(forward, fc=nn.Linear(4, 4), act=nn.ReLU(inplace=True))
+    network.register_buffer("table", torch.randn(4, 6))
+    table = network.get_buffer("table")
+    before = table.clone()
+    check(network, torch.randn(2, 4))
+    assert network.get_buffer("table") is table
+    assert table.shape == (4, 6)
+    assert table.stride() == (6, 1)
+    assert torch.equal(table, before)
+
+
 def test_an_optimizer_in_backward_takes_no_step() -> None:
     network = nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True))
     weight = network.get_parameter("0.weight")

@@ -324,6 +324,8 @@ def _write(rng: random.Random, program: Program, names: list[str], values: Value
         v[source][..., :1] = 0.5
 
     def out(p: Program, v: Values) -> None:
+        if v[other].shape != v[source].shape:
+            raise ValueError("it would resize the tensor, below autograd")
         with torch.no_grad():
             torch.add(v[other], 1, out=v[source])
 

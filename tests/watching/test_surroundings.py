@@ -417,3 +417,19 @@ def test_silent_faults_are_errors_where_warnings_are() -> None:
         warnings.simplefilter("error", relu_demo.SilentInplaceWarning)
         y = x.sigmoid()
         y.data.mul_(2)
+
+
+def test_a_view_that_autograd_has_lost_may_be_used_as_without_a_watch() -> None:
+    def step() -> Tensor:
+        x = leaf() * 1
+        with torch.no_grad():
+            view = x.view_as(x)
+        x.mul_(2)
+        with torch.no_grad():
+            view.add_(1)
+        return view.detach()
+
+    plainly = step()
+    with relu_demo.watch() as watch:
+        assert same(plainly, step())
+    assert watch.report.ok

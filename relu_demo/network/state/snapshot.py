@@ -15,7 +15,7 @@ from relu_demo.network.state.copies import not_copied
 from relu_demo.network.state.holders import Holders, attribute_tensors
 from relu_demo.network.state.items import Looked
 from relu_demo.network.state.moving import PutBack
-from relu_demo.tensors.storage import key_of, storage_of
+from relu_demo.tensors.storage import is_strided, key_of, storage_of
 
 
 class Snapshot:
@@ -102,7 +102,10 @@ class Snapshot:
         for state in self._state:
             state.restore()
         for key, values in self._values.items():
-            storage_of(self._by_key[key]).copy_(values)
+            storage = storage_of(self._by_key[key])
+            if storage.size() != values.size():
+                storage.resize_(values.size())
+            storage.copy_(values)
         for state in self._state:
             if state.key not in self._values and state.alias.device.type != "meta" and state.is_overwritten():
                 raise RuntimeError("a parameter was written to in one pass and not in another; its old values are lost")
@@ -149,7 +152,7 @@ class _State:
         return _version(self.tensor) != self.version
 
     def restore(self) -> None:
-        if key_of(self.tensor) != self.key:
+        if key_of(self.tensor) != self.key or _extent(self.tensor) != _extent(self.alias):
             self.tensor.data = self.alias
         if self.is_leaf and not self.tensor.is_leaf:
             # Something that requires grad was added to a buffer: it has a grad_fn now.
@@ -159,6 +162,11 @@ class _State:
                 self.tensor.requires_grad_(self.requires_grad)
             if self.tensor.grad is not self.grad:
                 self.tensor.grad = self.grad
+
+
+def _extent(tensor: Tensor) -> tuple[object, ...]:
+    """Return what `resize_`, or `out=` of another shape, changes."""
+    return (tensor.shape, tensor.stride(), tensor.storage_offset()) if is_strided(tensor) else (tensor.shape,)
 
 
 def _version(tensor: Tensor) -> int:
