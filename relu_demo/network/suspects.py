@@ -27,7 +27,7 @@ from relu_demo.sanitizer.ledger import Followed, Ledger, Saved
 from relu_demo.sanitizer.makers import Makers
 from relu_demo.sanitizer.observer import Here, Listener, Operator
 from relu_demo.sanitizer.place import Place
-from relu_demo.tensors.graph import graph, is_leaf
+from relu_demo.tensors.graph import graph, is_leaf, is_lost
 from relu_demo.tensors.storage import Region, is_gone, key_of, overlap, overlaps_itself, region_of, shape_of, weak_ref
 from relu_demo.watching.refusals import refusal_in
 
@@ -357,9 +357,7 @@ class Suspects(Listener):
         writer = self._last_write.get(key_of(view))
         if writer is None:
             return
-        try:
-            view.grad_fn  # noqa: B018 - is made here, and refused here
-        except RuntimeError:
+        if is_lost(view):
             maker = self.makers.of(view)
             self.lost_views[Write(writer, () if maker is None else (maker,), REFUSED)] = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import Any
 
@@ -48,6 +48,8 @@ class Makers:
         self._of: dict[int, tuple[weakref.ref[Tensor], Place]] = {}
         self._of_storage: dict[int, dict[int, Place]] = {}
         """Of each storage the tensors that live, by id."""
+        self._writes: dict[int, dict[Place, None]] = {}
+        """Of each such storage who wrote to it since, in order."""
 
     def remember(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, here: Here) -> Any:
         """Note where a result was made, if it may not be written to. Return the result, which may be an iterator."""
@@ -79,6 +81,16 @@ class Makers:
         places = {} if key is None else self._of_storage.get(key, {})
         return next(reversed(places.values()), None)
 
+    def wrote(self, tensor: Tensor, place: Callable[[], Place]) -> None:
+        """Note a write, if it is to the memory of a tensor whose maker is known: it may give up that one."""
+        key = key_of(tensor) if self._of_storage else None
+        if key is not None and key in self._of_storage:
+            self._writes.setdefault(key, {})[place()] = None
+
+    def writes(self, tensor: Tensor) -> tuple[Place, ...]:
+        """Return who has written to the tensor's memory since it, or another of that memory, was made."""
+        return tuple(self._writes.get(key_of(tensor) or 0, ()))
+
     def _note(self, result: Any, here: Here) -> None:
         place = here.place("")
         for tensor in _tensors(result):
@@ -96,6 +108,7 @@ class Makers:
             alive.pop(number, None)
             if key is not None and not alive:
                 self._of_storage.pop(key, None)
+                self._writes.pop(key, None)
 
 
 def _tensors(result: Any) -> Iterator[Tensor]:

@@ -21,6 +21,15 @@ def grad_fn_of(tensor: Tensor) -> Any:
     return None
 
 
+def is_lost(tensor: Tensor) -> bool:
+    """Return whether a tensor is a view of which PyTorch refuses to tell the `grad_fn`."""
+    try:
+        tensor.grad_fn  # noqa: B018 - is made here, and refused here
+    except RuntimeError:
+        return True
+    return False
+
+
 def is_leaf(tensor: Tensor) -> bool:
     """Return whether a tensor is a leaf; a view that is lost is none."""
     with suppress(RuntimeError):

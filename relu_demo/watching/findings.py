@@ -9,8 +9,9 @@ from relu_demo.sanitizer.source import calls_in, statement_at
 from relu_demo.tensors.storage import apart, region_of, shape_of
 from relu_demo.watching.cures import Case, cure_of
 from relu_demo.watching.hooks import Hooked
-from relu_demo.watching.names import overwritten, site
+from relu_demo.watching.names import overwritten, site, variable_of
 from relu_demo.watching.reads import Reread
+from relu_demo.watching.refusals import LOST, SLOPE
 from relu_demo.watching.report import OVERWRITTEN, REFUSED, SILENT, Cure, Finding, Overwritten, Write
 from relu_demo.watching.watcher import Fault, Overwriting, Refused, Watcher
 
@@ -88,17 +89,21 @@ def _hooked(fault: Hooked) -> Finding:
 
 
 def _refused(fault: Refused, watcher: Watcher) -> Finding:
-    at = fault.raised_at
+    at, made_by, says = fault.raised_at, fault.made_by, fault.refusal.cure
     tensor = overwritten(fault.tensor, 0, at.module, watcher.modules, [at])
-    says = fault.refusal.cure
-    if fault.runs_out_of_place:
-        says = f"{cure_of(Case(at, at, at, tensor.name, False, False, False))}; or {says}"
+    writer = at if fault.runs_out_of_place else None
+    if fault.refusal is LOST:
+        tensor, writer = replace(tensor, name=variable_of(fault.tensor)), next(iter(fault.writes), None)
+    elif fault.refusal is SLOPE and made_by is not None:
+        writer, made_by = made_by, _own_line(made_by, watcher)
+    if writer is not None:
+        says = f"{cure_of(Case(writer, writer, at, tensor.name, False, False, False))}; or {says}"
     return Finding(
         REFUSED,
         tensor,
         site(at),
-        site(fault.made_by),
-        (),
+        site(made_by),
+        tuple(Write(where, 0) for place in fault.writes for where in [site(place)] if where is not None),
         Cure(says, fault.runs_out_of_place),
         fault.words,
         fault.refusal.because,

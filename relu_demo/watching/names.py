@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor, nn
 
+from relu_demo.sanitizer.frames import user_frames
 from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.source import AUGMENTED, calls_in, line_of, root, statement_at, statements_at, text_of
 from relu_demo.tensors.storage import key_of, shape_of
@@ -108,6 +109,13 @@ def overwritten(
         whole = variable if variable and elsewhere else "a tensor of shape"
         note = f"a view of {whole} {list(tensor._base.shape)}"
     return Overwritten(variable, shape, dtype, version, note)
+
+
+def variable_of(tensor: Tensor) -> str | None:
+    """Return the variable of the running function of the user's that is the tensor; None if none is."""
+    frame = next((user.frame for user in user_frames()), None)
+    held = frame.f_locals.items() if frame is not None else ()
+    return next((name for name, value in held if value is tensor), None)
 
 
 def _whole(node: ast.expr) -> ast.expr:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from relu_demo.errors import words_of
+from relu_demo.tensors.graph import is_lost
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,31 @@ class Refusal:
     """What made the write forbidden, as the rest of a sentence that begins with the tensor."""
     cure: str
 
-    def written_to(self, function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
-        """Return the tensor that the refused function was to write to: its `out`, or its first tensor."""
-        tensors = [value for value in (kwargs.get("out"), *args, *kwargs.values()) if isinstance(value, Tensor)]
-        return tensors[0]
+    def tensor_of(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
+        """
+        Return the tensor that a refused function was to write to: its `out`, or its first; of lost views the lost one.
+
+        None if it has no tensor.
+        """
+        given = (kwargs.get("out"), *args, *kwargs.values())
+        flat = [each for value in given for each in (value if isinstance(value, (list, tuple)) else (value,))]
+        tensors = [value for value in flat if isinstance(value, Tensor)]
+        lost = [tensor for tensor in tensors if is_lost(tensor)] if self is LOST else []
+        return next(iter(lost + tensors), None)
 
 
+LOST = Refusal(
+    "lost",
+    "its base or another view of its base has been modified inplace",
+    "is a view that PyTorch gave up when its memory was written to through another tensor",
+    "make the view after the write",
+)
+SLOPE = Refusal(
+    "slope",
+    "backward calculation is triggered with a negative slope",
+    "was overwritten in place by an activation with a slope below zero, which cannot be undone",
+    "give it a slope above zero",
+)
 LEAF = Refusal(
     "leaf",
     "a leaf Variable that requires grad is being used in an in-place operation",
@@ -89,7 +109,7 @@ OUT = Refusal(
     "is given as out=, and an argument requires grad",
     "leave out= away, or compute under torch.no_grad()",
 )
-REFUSALS = (LEAF_VIEW, LEAF, SEVERAL, EXPANDED, INFERENCE, NO_GRAD, HOOK, CUSTOM, VMAP, OUT)
+REFUSALS = (LOST, SLOPE, LEAF_VIEW, LEAF, SEVERAL, EXPANDED, INFERENCE, NO_GRAD, HOOK, CUSTOM, VMAP, OUT)
 """Every reason that is known, in the order in which PyTorch's words are looked through."""
 
 

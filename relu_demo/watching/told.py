@@ -75,16 +75,9 @@ def lines_of(finding: Finding, others: Sequence[Finding] = ()) -> Iterator[Told]
         elif finding.why:
             label, did = "kept", f"kept {what}"
         yield Told(label, _where(saved), saved.source, f"{_who(saved)} {did}{more}")
-    name = finding.tensor.name or "it"
     writes = _one_a_line(finding.overwritten_by)
     for write in writes[:FEW]:
-        did = f"wrote {name} in place" if not write.elsewhere else "wrote another part of that memory"
-        did += f", version {write.version}" if finding.kind == OVERWRITTEN else ""
-        if finding.kind == SILENT and not finding.why:
-            did = f"wrote {name} past autograd: the version counter stayed at {finding.tensor.version}"
-            if write.site.operation in GIVING:
-                did = f"gave the memory of {name} away, and it was written to there"
-        yield Told("overwritten", _where(write.site), write.site.source, f"{_who(write.site)} {did}")
+        yield Told("overwritten", _where(write.site), write.site.source, f"{_who(write.site)} {_did(write, finding)}")
     if len(writes) > FEW:
         yield Told("", "", "", f"and {len(writes) - FEW:,} more writes")
     tried = {True: " (tried: backward runs)", False: " (tried: it does not run so)", None: ""}[finding.cure.works]
@@ -94,6 +87,18 @@ def lines_of(finding: Finding, others: Sequence[Finding] = ()) -> Iterator[Told]
     if finding.words:
         said = finding.words.partition(" Hint: ")[0].strip().splitlines()
         yield Told("PyTorch", "", "", said[0] if said else "")
+
+
+def _did(write: Write, finding: Finding) -> str:
+    name = finding.tensor.name or "it"
+    if finding.kind == REFUSED:
+        return "wrote that memory in place"
+    if finding.kind == SILENT and not finding.why:
+        if write.site.operation in GIVING:
+            return f"gave the memory of {name} away, and it was written to there"
+        return f"wrote {name} past autograd: the version counter stayed at {finding.tensor.version}"
+    did = f"wrote {name} in place" if not write.elsewhere else "wrote another part of that memory"
+    return did + (f", version {write.version}" if finding.kind == OVERWRITTEN else "")
 
 
 def seen_in_words(report: WatchReport) -> str:

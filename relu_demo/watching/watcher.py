@@ -28,7 +28,7 @@ from relu_demo.tensors.graph import graph, is_leaf
 from relu_demo.tensors.storage import apart, is_gone, key_of, overlap, region_of, weak_ref
 from relu_demo.watching.hooks import Hooked, Hooks
 from relu_demo.watching.reads import Reads, Reread
-from relu_demo.watching.refusals import HOOK, Refusal, refusal_in, runs_out_of_place
+from relu_demo.watching.refusals import HOOK, LOST, SLOPE, Refusal, refusal_in, runs_out_of_place
 from relu_demo.watching.report import GIVING
 from relu_demo.watching.words import overwritten_words
 
@@ -64,6 +64,8 @@ class Refused:
     made_by: Place | None
     words: str
     runs_out_of_place: bool | None
+    writes: tuple[Place, ...] = ()
+    """Of a view that PyTorch has given up, the writes to its memory."""
 
 
 Fault = Overwriting | Refused | Reread | Hooked
@@ -114,6 +116,8 @@ class Watcher(Listener):
         self._met: weakref.WeakSet[Saved] = weakref.WeakSet()
         self._running: dict[int, Backward] = {}
         self._task = -1
+        self._unpacked: Callable[[], Saved | None] = lambda: None
+        """The saved tensor that a backward has asked for last."""
         self.stepping = 0
         """How many optimizers' steps run, one in another."""
         self._went_backward: dict[tuple[str, int] | None, tuple[int, int]] = {}
@@ -192,6 +196,7 @@ class Watcher(Listener):
         self.seen.writes += 1
         self._look_for_old_names(tensor, here)
         self.hooks.wrote(tensor, lambda: here.place("write"))
+        self.makers.wrote(tensor, lambda: self._place(here.stand, here.place("write")))
         living = self.ledger.saved_of(tensor)
         if not living:
             return
@@ -234,20 +239,35 @@ class Watcher(Listener):
 
     def run(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], here: Here) -> Any:
         """Run a function of torch; note what makes a tensor that must not be written to, and a refused write."""
+        running = tuple(self._running)
         try:
             result = function(*args, **kwargs)
-        except RuntimeError as error:
-            refusal = refusal_in(error)
-            if refusal is None:
-                raise
-            tensor = refusal.written_to(function, args, kwargs)
-            place = self._place(here.stand, here.place(""))
-            made_by = self.hooks.registered(tensor) if refusal is HOOK else self.makers.of(tensor)
-            again = runs_out_of_place(function, args, kwargs)
-            fault = Refused(refusal, tensor, place, made_by, words_of(error), again)
-            self._raise((fault,), error)
+        except Exception as error:
+            for task in [task for task in self._running if task not in running]:
+                self._end(task)  # something else has ended that backward, which PyTorch would have ended before
+            fault = self._refused(error, function, args, kwargs, here) if isinstance(error, RuntimeError) else None
+            if fault is not None:
+                self._raise((fault,), error)
             raise
         return self.makers.remember(function, args, kwargs, result, here)
+
+    def _refused(
+        self, error: RuntimeError, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], here: Here
+    ) -> Refused | None:
+        refusal = refusal_in(error)
+        tensor = None if refusal is None else refusal.tensor_of(args, kwargs)
+        if refusal is None or tensor is None:
+            return None
+        place, words = self._place(here.stand, here.place("")), words_of(error)
+        if refusal is SLOPE:
+            saved = self._unpacked()  # by the node that has raised
+            if saved is None or saved.tensor is None:
+                return None
+            return Refused(refusal, saved.tensor, place, saved.place, words, None)
+        made_by = self.hooks.registered(tensor) if refusal is HOOK else self.makers.of(tensor)
+        if refusal is LOST:
+            return Refused(refusal, tensor, place, made_by, words, None, self.makers.writes(tensor))
+        return Refused(refusal, tensor, place, made_by, words, runs_out_of_place(function, args, kwargs))
 
     def unpacked(self, saved: Saved) -> Tensor:
         """Return a saved tensor to a backward: where it was overwritten, the values that were saved."""
@@ -255,12 +275,16 @@ class Watcher(Listener):
         if task != self._task and task >= 0:
             self._begin(task)
         tensor = self.ledger.unpacked(saved)
+        self._unpacked = weakref.ref(saved)
         before = self._before.get(saved)
         if saved.is_stale:
             return self._met_stale(task, saved, tensor, before)
         if before is not None and saved not in self._met and not same_bits(before, tensor):
             self._met.add(saved)
-            self._raise((self._overwriting(saved, tensor, loud=False),), None)
+            fault = self._overwriting(saved, tensor, loud=False)
+            # What only the function itself writes that has saved it, it fills: the noise of rrelu.
+            if not fault.writes or any(write.place != saved.place for write in fault.writes):
+                self._raise((fault,), None)
         return tensor
 
     def _begin(self, task: int) -> None:

@@ -11,8 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from relu_demo.tensors.graph import grad_fn_of
-
 BEGINNING = "one of the variables needed for gradient computation has been modified by an inplace operation"
 """How they begin in every version of PyTorch."""
 
@@ -30,17 +28,38 @@ def overwritten_words(tensor: Tensor, saved: Any, version: int) -> str:
     `tensor` is the saved tensor as it is now, `saved` what the graph holds in its place, `version` the version counter
     when it was saved. Names and hint are worded as this PyTorch does, read from a fault of two elements.
     """
-    running = getattr(torch._C, "_current_autograd_node", lambda: None)()
-    # A result that was saved has no grad_fn here, or already that of the write.
-    # Of a backward's own backward (SigmoidBackwardBackward0) what is called a result is an argument.
-    own = "BackwardBackward" not in type(running).__name__
-    names = list(saved_as(running, saved))
-    node = running if own and names and all(map(_RESULTS.search, names)) else grad_fn_of(tensor)
+    try:
+        node = _saved_its_result(saved) or tensor.grad_fn
+    except RuntimeError as error:  # a view that is lost: PyTorch asks for its grad_fn before it compares versions
+        return str(error)
     sample = _sample()
-    of = f", which is output {tensor.output_nr} of {_named_as(type(node).__name__, sample)}," if node else ""
+    of = f", which is output {tensor.output_nr} of {_named_as(node.name(), sample)}," if node else ""
     kind = f"[{_type(tensor)} [{', '.join(map(str, tensor.shape))}]]"
     versions = f"is at version {tensor._version}; expected version {version} instead."
     return f"{BEGINNING}: {kind}{of} {versions}{sample.partition(' instead.')[2]}"
+
+
+def _saved_its_result(saved: Any) -> Any:
+    """Return the running node if what it saved is its result, which has no grad_fn, or already that of the write."""
+    running = getattr(torch._C, "_current_autograd_node", lambda: None)()
+    if type(running).__name__ == "CopySlices":  # of a write in place to a view; the node that saved is in it, unseen
+        running = _node_in_place(saved.by.place.operation)
+        names = [name for name in dir(running) if _RESULTS.search(name)]
+    else:
+        names = list(saved_as(running, saved))
+    # Of a backward's own backward (SigmoidBackwardBackward0) what is called a result is an argument.
+    own = "BackwardBackward" not in type(running).__name__
+    return running if own and names and all(map(_RESULTS.search, names)) else None
+
+
+@cache
+def _node_in_place(operation: str) -> Any:
+    """Return a node such as a function makes in place; None of one that takes more than one tensor."""
+    name = operation.strip("_") + "_"
+    function: Any = getattr(torch, name, None) or getattr(torch.nn.functional, name, None)
+    with torch.enable_grad(), suppress(Exception):
+        return function(torch.ones(2, requires_grad=True).clone()).grad_fn
+    return None
 
 
 def _type(tensor: Tensor) -> str:

@@ -53,9 +53,11 @@ def named(report: WatchReport) -> dict[str, set[int]]:
     lines: dict[str, set[int]] = {"SAVES": set(), "WRITES": set(), "RAISES": set()}
     for finding in report.findings:
         at, by = finding.raised_at, finding.saved_by
+        assert at is not None
         lines["SAVES"] |= {by.line} if by else set()
         lines["WRITES"] |= {write.site.line for write in finding.overwritten_by}
-        lines["WRITES" if finding.kind == REFUSED else "RAISES"] |= {at.line} if at else set()
+        at_the_write = finding.kind == REFUSED and not finding.overwritten_by and "backward" not in at.operation
+        lines["WRITES" if at_the_write else "RAISES"] |= {at.line}
     return lines
 
 
@@ -114,6 +116,8 @@ CURES = {
     "actor_critic": "compute actor_loss after opt_critic.step(), or call opt_critic.step() after actor_loss.backward()",
     "coupling_layer": "write to a copy: x = x.clone() before that line",
     "features_of_layers": "inplace=False for ",
+    "halves_of_a_sum": "total = total.add(bias), in place of add_(); or make the view after the write",
+    "negative_slope": "inplace=False for Sequential.1; or give it a slope above zero",
     "replay_memory": "keep a clone(), not the tensor itself",
     "reset_of_state": "state = torch.where(done, 0, state)",
     "second_derivative": "hidden = torch.zeros_like(hidden), in place of zero_()",

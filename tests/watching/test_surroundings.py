@@ -433,3 +433,27 @@ def test_a_view_that_autograd_has_lost_may_be_used_as_without_a_watch() -> None:
     with relu_demo.watch() as watch:
         assert same(plainly, step())
     assert watch.report.ok
+
+
+def test_a_hook_that_raises_later_in_that_backward_hides_no_fault() -> None:
+    def stop(gradient: Tensor) -> None:
+        raise ValueError("a hook that PyTorch would not have come to")
+
+    def step(x: Tensor) -> None:
+        y = x.sigmoid()
+        x.register_hook(stop)  # type: ignore[no-untyped-call]
+        y.mul_(2)
+        y.sum().backward()  # type: ignore[no-untyped-call]
+
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        step(leaf())
+    with pytest.raises(relu_demo.InplaceError), relu_demo.watch() as watch:
+        step(leaf())
+    assert [finding.kind for finding in watch.report.findings] == ["overwritten"]
+
+
+def test_the_noise_that_rrelu_fills_itself_is_no_fault() -> None:
+    with relu_demo.watch() as watch:
+        net = nn.Sequential(nn.Linear(4, 4), nn.RReLU(inplace=True), nn.Linear(4, 4), nn.RReLU())
+        net(torch.randn(8, 4)).sum().backward()
+    assert watch.report.ok
