@@ -1,4 +1,4 @@
-"""Hold `relu_demo.check` against brute force on random networks, and print the tally."""
+"""Hold `relu_demo.check` to brute force on random networks, or `relu_demo.watch` to PyTorch itself; print the tally."""
 
 from __future__ import annotations
 
@@ -20,39 +20,42 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument("--count", type=int, default=20_000, help="number of networks to compare")
+    parser.add_argument("--watch", action="store_true", help="hold the watch to PyTorch, and not the check")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     import torch
     from oracle.agree import disagreements
+    from oracle.watched import watch_disagreements
 
+    compare, what = (watch_disagreements, "programs") if options.watch else (disagreements, "networks")
     torch.set_num_threads(1)
     tally: Counter[str] = Counter()
     wrong: list[str] = []
     start = time.perf_counter()
     # Some seeds give a network that raises, whatever its switches: there is nothing to compare. More than half do not.
     for seed in range(options.first, options.first + 2 * options.count + 10):
-        before = tally["networks"]
+        before = tally[what]
         if seed % 100 == 0:
             gc.freeze()  # the check collects garbage, and what PyTorch imports, some of it late, is none
         try:
-            found = disagreements(seed, tally)
+            found = compare(seed, tally)
         except Exception as error:
             traceback.print_exc()
             found = [f"seed {seed}: the check itself raised {type(error).__name__}: {error}"]
         for line in found:
             print(line, flush=True)
         wrong += found
-        done = tally["networks"]
+        done = tally[what]
         if done > before and done % 1000 == 0:
-            print(f"{done:,} networks, {tally['in-place calls']:,} calls, {len(wrong)} disagreements", flush=True)
+            print(f"{done:,} {what}, {len(wrong)} disagreements", flush=True)
         if done >= options.count:
             break
-    print(f"torch {torch.__version__}, seeds {options.first} to {seed}: {tally['networks']:,} networks compared")
-    for what, times in tally.most_common():
-        print(f"{times:10,}  {what}")
+    print(f"torch {torch.__version__}, seeds {options.first} to {seed}: {tally[what]:,} {what} compared")
+    for counted, times in tally.most_common():
+        print(f"{times:10,}  {counted}")
     print(f"{len(wrong):10,}  disagreements")
     print(f"{time.perf_counter() - start:10.0f}  seconds")
-    return 1 if wrong or tally["networks"] < options.count else 0
+    return 1 if wrong or tally[what] < options.count else 0
 
 
 if __name__ == "__main__":

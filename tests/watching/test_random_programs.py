@@ -1,0 +1,36 @@
+"""The watch agrees with PyTorch itself on random programs: the same numbers, the same words, and both lines."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import torch
+from oracle.watched import watch_disagreements
+
+pytestmark = pytest.mark.skipif(not hasattr(torch._C, "_current_graph_task_id"), reason="watching takes PyTorch 2.1")
+
+ONCE_WRONG = [53, 62, 102, 144, 459, 793, 847, 890, 924, 1677, 1891, 2798]
+"""Seeds on which an earlier version of the watch was wrong."""
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> object:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("first", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(100, 1000, 100))])
+def test_random_programs(first: int) -> None:
+    tally: Counter[str] = Counter()
+    assert [line for seed in range(first, first + 100) for line in watch_disagreements(seed, tally)] == []
+    assert tally["programs that run"] > 30
+    assert tally["programs that raise in backward"] > 3
+    assert tally["programs that PyTorch refuses"] > 10
+
+
+@pytest.mark.parametrize("seed", ONCE_WRONG)
+def test_seeds_that_were_once_wrong(seed: int) -> None:
+    assert watch_disagreements(seed, Counter()) == []
