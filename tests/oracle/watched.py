@@ -137,10 +137,10 @@ def _unsteady(words: str) -> str:
     """
     Words without what depends on how PyTorch runs, and not on the program.
 
-    Under a mode a linear layer adds its bias out of place: a version less. Of a view that was written to twice PyTorch
-    names the node of the first write if that is still alive.
+    Under a mode a linear layer adds its bias out of place, a version less, and `reshape` makes another node. Of a view
+    that was written to twice PyTorch names the node of the first write if that is still alive.
     """
-    words = words.partition(" Hint:")[0].rstrip(".")
+    words = words.partition(" Hint:")[0].rstrip(".").replace(" of ReshapeAlias", " of View")
     return re.sub(r"output 0 of [\w:]+, is at version \d+; expected version \d+", "output 0 of ..., is at", words)
 
 
