@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from oracle.generator import network
-from oracle.truth import Make, Truth, apart, truth
+from oracle.truth import Make, Truth, apart, same, truth
 from relu_demo.api import check
 from relu_demo.errors import NetworkError
 from relu_demo.network.report import Call, CheckReport
@@ -31,13 +32,15 @@ def _disagreements(make: Make, tally: Counter[str]) -> Iterator[str]:
     except RuntimeError:
         tally["networks that raise"] += 1
         try:
-            report = _checked(make)
+            report, _ = _checked(make)
         except NetworkError:
             return
         if report.ok or [write.effect for write in report.writes] != ["refused"]:
             yield "the network raises, and the check names no refused write"
         return
-    report = _checked(make)
+    report, changed = _checked(make)
+    if changed:
+        yield f"the check has changed {changed}"
     tally["networks"] += 1
     tally["forwards of the check"] += report.forwards
     tally["switches advised on"] += len(report.advice.turn_on)
@@ -91,10 +94,28 @@ def _unnamed(call: Call, report: CheckReport) -> bool:
     )
 
 
-def _checked(make: Make) -> CheckReport:
+def _checked(make: Make) -> tuple[CheckReport, list[str]]:
+    """The report, and the names of what is not as it was before the check."""
     model, inputs = make()
     torch.manual_seed(1)
-    return check(model, *inputs)
+    before = _state(model, inputs)
+    report = check(model, *inputs)
+    after = _state(model, inputs)
+    return report, [name for name in before if not _same_state(before[name], after[name])]
+
+
+def _state(model: nn.Module, inputs: list[Tensor]) -> dict[str, tuple[Any, ...]]:
+    named = [*model.named_parameters(), *model.named_buffers(), *((f"input {i}", x) for i, x in enumerate(inputs))]
+    found: dict[str, tuple[Any, ...]] = {"random numbers": (torch.get_rng_state(),)}
+    for name, tensor in named:
+        place = id(tensor), tensor.data_ptr(), tensor.stride(), tensor.requires_grad, tensor.is_leaf
+        found[name] = tensor.detach().clone(), tensor.grad if tensor.is_leaf else None, *place
+    return found
+
+
+def _same_state(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+    others = zip(a[1:], b[1:], strict=True)
+    return same(a[0], b[0]) and all(x is y or (not isinstance(x, Tensor) and x == y) for x, y in others)
 
 
 def _call(call: Call, written: bool, truly: set[str], same_input: bool, tally: Counter[str]) -> Iterator[str]:

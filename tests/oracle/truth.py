@@ -135,7 +135,7 @@ class Uses(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def note(self, value: Any) -> None:
         """The calls whose result shares memory with a tensor in the value are used."""
-        for tensor in _flat(value):
+        for tensor in leaves_of(value):
             if isinstance(tensor, Tensor):
                 address = _address(tensor)
                 self.run.used |= {k for k, r in self.results if _address(r) == address}
@@ -211,14 +211,16 @@ def _run(
             return run
         if watching is not None:
             watching.note([result, getattr(network, "last", None)])
-        flat = list(_flat(result))
-        state = [*network.buffers(), *network.parameters(), *_flat(getattr(network, "last", None))]
+        flat = list(leaves_of(result))
+        state = [*network.buffers(), *network.parameters(), *leaves_of(getattr(network, "last", None))]
         run.result = [t.detach().clone() if isinstance(t, Tensor) else t for t in flat + state]
         given = {_address(t) for t in inputs}
         run.kept_inputs = [_address(t) in given for t in outside(network)]
         run.outside = [t.detach().clone() for t in outside(network)]
         try:
-            left = [t for t in _flat(getattr(network, "last", None)) if isinstance(t, Tensor) and t.grad_fn is not None]
+            left = [
+                t for t in leaves_of(getattr(network, "last", None)) if isinstance(t, Tensor) and t.grad_fn is not None
+            ]
             loss = [t for t in [*flat, *left] if isinstance(t, Tensor) and t.requires_grad]
             loss = list({id(t): t for t in loss}.values())
             if loss:
@@ -265,7 +267,7 @@ def _patched(
                 run.overwrote_input = True
                 before = given["input"].detach().clone()
                 result = original(**given)
-                run.changed_input |= not _same(given["input"].detach(), before)
+                run.changed_input |= not same(given["input"].detach(), before)
                 return result
             return original(**given)
 
@@ -291,7 +293,7 @@ def _rebinding(
     watching: Uses | None,
 ) -> Iterator[None]:
     """Inside the block each write with a result that its line goes on with is a call, too."""
-    held = [*network.parameters(), *network.buffers(), *_flat(getattr(network, "last", None))]
+    held = [*network.parameters(), *network.buffers(), *leaves_of(getattr(network, "last", None))]
     own = {_address(t) for t in held if isinstance(t, Tensor) and t.numel()}
 
     def write(function: Callable[..., Tensor], caller: FrameType, x: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -310,7 +312,7 @@ def _rebinding(
             run.overwrote_input = True
             before = x.detach().clone()
             result = function(x, *args, **kwargs)
-            run.changed_input |= not _same(x.detach(), before)
+            run.changed_input |= not same(x.detach(), before)
             return result
         result = function(_copied(x), *args, **kwargs)
         if watching is not None:
@@ -387,15 +389,16 @@ def _bytes(tensor: Tensor) -> set[int]:
     return set((index.reshape(-1) * tensor.element_size() + tensor.data_ptr()).tolist())
 
 
-def _flat(value: Any) -> Iterator[Any]:
+def leaves_of(value: Any) -> Iterator[Any]:
+    """Yield what is in containers and in plain objects, in order."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, (list, tuple)) and not isinstance(value, torch.Size):
         for item in value:
-            yield from _flat(item)
+            yield from leaves_of(item)
     elif _is_plain(value):
         yield type(value).__name__  # a cache of keys and values, say: two runs make two that are not equal
-        yield from _flat(vars(value))
+        yield from leaves_of(vars(value))
     else:
         yield value
 
@@ -412,7 +415,7 @@ def _seen(run: Run, base: Run) -> list[Any]:
 
 
 def _differ(a: list[Any], b: list[Any]) -> bool:
-    return len(a) != len(b) or any(not _same(x, y) for x, y in zip(a, b, strict=True))
+    return len(a) != len(b) or any(not same(x, y) for x, y in zip(a, b, strict=True))
 
 
 def _gradients_differ(a: Run, b: Run) -> bool:
@@ -425,7 +428,8 @@ def _gradients_differ(a: Run, b: Run) -> bool:
     return any(not bool((gap.nan_to_num(torch.inf) <= 2e-6 * largest).all()) for gap in apart)
 
 
-def _same(x: Any, y: Any) -> bool:
+def same(x: Any, y: Any) -> bool:
+    """Whether two leaves are one value: a tensor bit for bit, but for the kind of a NaN."""
     if isinstance(x, Tensor):
         return x.shape == y.shape and x.dtype == y.dtype and bool(((x == y) | ((x != x) & (y != y))).all())
     return bool(x == y)

@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 
 import relu_demo
 from oracle.generator import Program, network
-from oracle.truth import _flat, _same
+from oracle.truth import leaves_of, same
 from relu_demo.watching.report import OVERWRITTEN, SILENT, Finding
 
 LOUD = "has been modified by an inplace operation"
@@ -97,8 +97,8 @@ def _ran(made: tuple[Program, list[Tensor]]) -> Ran:
     program, inputs = made
     try:
         torch.manual_seed(1)
-        left = list(_flat(program(*inputs)))
-        outputs = {id(t): t for t in (*left, *_flat(program.last)) if isinstance(t, Tensor) and t.requires_grad}
+        left = list(leaves_of(program(*inputs)))
+        outputs = {id(t): t for t in (*left, *leaves_of(program.last)) if isinstance(t, Tensor) and t.requires_grad}
         if outputs:
             parts = [(t.double() * torch.arange(t.numel()).cos().reshape(t.shape)).sum() for t in outputs.values()]
             torch.stack(parts).sum().backward()  # type: ignore[no-untyped-call]
@@ -146,7 +146,7 @@ def _unsteady(words: str) -> str:
 
 def _are_same(a: list[Any], b: list[Any]) -> bool:
     both = list(zip(a, b, strict=False)) if len(a) == len(b) else [(None, a)]
-    return all(x is y if x is None or y is None else _same(x, y) for x, y in both)
+    return all(x is y if x is None or y is None else same(x, y) for x, y in both)
 
 
 def _near(a: Any, b: Any) -> bool:
