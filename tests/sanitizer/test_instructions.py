@@ -41,6 +41,13 @@ part.method(x)
 """
 
 
+NOWHERE = "not found"
+
+
+def text(node: ast.AST | None) -> str:
+    return NOWHERE if node is None else ast.unparse(node)
+
+
 class Probe:
     """Notes for each operation on it which node of the source its caller evaluates, in both ways."""
 
@@ -52,7 +59,7 @@ class Probe:
         tree = parsed(caller.f_code.co_filename)
         assert tree is not None
         both = node_at(caller.f_code, caller.f_lasti, tree), expression_at(caller.f_code, caller.f_lasti)
-        self.seen.append((ast.unparse(both[0] or ast.Pass()), ast.unparse(both[1] or ast.Pass())))
+        self.seen.append((text(both[0]), text(both[1])))
         return self
 
     __mul__ = __add__ = __matmul__ = __iadd__ = __gt__ = __getitem__ = __call__ = method
@@ -68,7 +75,11 @@ def test_each_operation_is_found_in_the_line_that_runs(tmp_path: Path) -> None:
     spec.loader.exec_module(module)
     probe = Probe()
     module.run(probe, probe)
-    assert probe.seen == [(text, text) for text in EVALUATED.split("\n")[1:-1]]
+    wanted = EVALUATED.split("\n")[1:-1]
+    assert [told for _, told in probe.seen] == wanted
+    # From Python 3.13 on the instructions themselves depend on lines: two that load variables of one line are one.
+    none_allowed = {NOWHERE} if sys.version_info >= (3, 13) else set()
+    assert all(again in {told} | none_allowed for again, told in probe.seen)
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 does not tell the place of an instruction")
