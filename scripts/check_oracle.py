@@ -1,10 +1,15 @@
-"""Hold `relu_demo.check` to brute force on random networks, or `relu_demo.watch` to PyTorch itself; print the tally."""
+"""
+Hold `relu_demo.check` to brute force on random networks, and print the tally.
+
+With `--watch` hold `relu_demo.watch` to PyTorch itself: on random programs, and on as many random training loops.
+"""
 
 from __future__ import annotations
 
 import argparse
 import gc
 import sys
+import tempfile
 import time
 import traceback
 import warnings
@@ -20,14 +25,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument("--count", type=int, default=20_000, help="number of networks to compare")
-    parser.add_argument("--watch", action="store_true", help="hold the watch to PyTorch, and not the check")
+    parser.add_argument("--watch", action="store_true", help="hold the watch to PyTorch, not the check")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     import torch
     from oracle.agree import disagreements
+    from oracle.loops import loop_disagreements
     from oracle.watched import watch_disagreements
 
-    compare, what = (watch_disagreements, "programs") if options.watch else (disagreements, "networks")
+    def watched(seed: int, tally: Counter[str]) -> list[str]:
+        return watch_disagreements(seed, tally) + loop_disagreements(seed, Path(folder.name), tally)
+
+    folder = tempfile.TemporaryDirectory()
+    compare, what = (watched, "programs") if options.watch else (disagreements, "networks")
     torch.set_num_threads(1)
     tally: Counter[str] = Counter()
     wrong: list[str] = []

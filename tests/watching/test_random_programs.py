@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
+from oracle.loops import loop_disagreements
 from oracle.watched import watch_disagreements
 
 pytestmark = pytest.mark.skipif(not hasattr(torch._C, "_current_graph_task_id"), reason="watching takes PyTorch 2.1")
@@ -34,3 +36,12 @@ def test_random_programs(first: int) -> None:
 @pytest.mark.parametrize("seed", ONCE_WRONG)
 def test_seeds_that_were_once_wrong(seed: int) -> None:
     assert watch_disagreements(seed, Counter()) == []
+
+
+@pytest.mark.parametrize("first", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(60, 600, 60))])
+def test_the_lines_of_random_loops(first: int, tmp_path: Path) -> None:
+    tally: Counter[str] = Counter()
+    assert [line for seed in range(first, first + 60) for line in loop_disagreements(seed, tmp_path, tally)] == []
+    assert tally["loops that run"] > 20
+    assert tally["loops that raise in backward"] > 5
+    assert tally["  stale tensors, by their lines"] > 5

@@ -1,0 +1,246 @@
+"""
+Random training loops as source, and brute force that names the lines of their loud faults.
+
+Each loop has layers, optimizers, hidden states, writes in place of every kind and several backwards. Brute force runs
+it under its own hooks, which let every backward go on, and looks at the version counters of all saved tensors after
+each line: so it knows for each stale tensor the line that saved it and the lines that wrote to it.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+
+import relu_demo
+from relu_demo.watching.report import OVERWRITTEN, SILENT, Finding
+
+BEGINNING = """\
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def run():
+    torch.manual_seed(0)
+    one, two, norm = nn.Linear(4, 4), nn.Linear(4, 4), nn.BatchNorm1d(4)
+    opt_one = torch.optim.SGD(one.parameters(), lr=0.1, momentum=0.9)
+    opt_two = torch.optim.Adam(two.parameters(), lr=0.1)
+    h, kept = torch.zeros(4, 4), []
+    for step in range(2):
+        a, b, c = torch.randn(4, 4), one(torch.randn(4, 4)), two(torch.randn(4, 4))
+        loss = c.sum()
+"""
+END = """\
+        (loss + c.sum()).backward(retain_graph=True)
+    return [*(p.grad for p in (*one.parameters(), *two.parameters())), a, b, c, h]
+"""
+COMPUTES = """\
+{x} = one({y})
+{x} = two({y})
+{x} = norm({y})
+{x} = torch.sigmoid({y})
+{x} = torch.tanh({y})
+{x} = {y}.exp().clamp(max=3)
+{x} = {y}.sqrt().nan_to_num() + 1
+{x} = {y}.softmax(-1)
+{x} = F.relu({y})
+{x} = F.dropout({y}, 0.5)
+{x} = F.layer_norm({y}, (4,))
+{x} = {y} + {z}
+{x} = {y} * {z}
+{x} = {y} / ({z}.abs() + 1)
+{x} = {y} @ {z}
+{x} = {y}.t()
+{x} = {y}.detach()
+{x} = torch.where({x} > 0, {y}, {z})
+kept.append({x})
+{x} = torch.stack(kept).sum(0) if kept else {y}
+""".splitlines()
+WRITES = """\
+{x}.mul_(2)
+{x} += {y}
+{x} *= {y}
+{x}[0] = 0
+{x}[:, 1] += 1
+{x}[{y}.detach() > 1] = 0.5
+for i in range(4): {x}[i] = {x}[i] * 2
+{x}.clamp_(min=0)
+{x}.zero_()
+{x}.copy_({y})
+{x}.detach().add_(1)
+{x} = {y}.sub_({z})
+{x} = {y}.add_(1).mul_(0.5)
+F.relu({x}, inplace=True)
+{x} = F.elu({y}, inplace=True)
+with torch.no_grad(): {x}.add_(1)
+with torch.no_grad(): one.weight.mul_(0.9)
+norm.running_mean.add_({x}.detach().mean(0))
+""".splitlines()
+TRAINS = """\
+opt_one.step()
+opt_two.step()
+opt_one.zero_grad()
+nn.utils.clip_grad_norm_(one.parameters(), 1.0)
+loss = {x}.pow(2).mean()
+loss = loss + {x}.sum()
+loss += {x}.abs().mean()
+loss.backward(retain_graph=True)
+torch.autograd.grad(loss, [*one.parameters(), *two.parameters()], retain_graph=True, allow_unused=True)
+""".splitlines()
+LOUD = "has been modified by an inplace operation"
+
+Lines = tuple[int, tuple[int, ...]]
+"""The line that saved a tensor, and those that wrote to it since."""
+
+
+def source(seed: int) -> str:
+    """The program of a seed."""
+    rng = random.Random(seed)
+    lines = []
+    for _ in range(rng.randint(6, 16)):
+        (kind,) = rng.choices((COMPUTES, WRITES, TRAINS), (9, 5, 6))
+        x, y, z = rng.choices("abch", k=3)
+        lines.append(f"        {rng.choice(kind).format(x=x, y=y, z=z)}\n")
+    return BEGINNING + "".join(lines) + END
+
+
+def loop_disagreements(seed: int, folder: Path, tally: Counter[str]) -> list[str]:
+    """
+    One line for each thing on which the watch and brute force disagree about a loop; what was compared is counted.
+
+    `folder` is where the loop's source is written: the watch reads it there.
+    """
+    run, path = _loaded(seed, folder)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return [f"loop {seed}: {line}" for line in _disagreements(run, path, tally)]
+    finally:
+        path.unlink()
+
+
+def _loaded(seed: int, folder: Path) -> tuple[Callable[[], list[Tensor | None]], Path]:
+    path, variables = folder / f"loop_{seed}.py", dict[str, Any]()
+    path.write_text(source(seed), encoding="utf-8")
+    exec(compile(source(seed), str(path), "exec"), variables)
+    return variables["run"], path
+
+
+def _disagreements(run: Callable[[], list[Tensor | None]], path: Path, tally: Counter[str]) -> Iterator[str]:
+    plain, error, _ = _outcome(run)
+    watched, told, findings = _outcome(run, watch=True)
+    tally["loops"] += 1
+    if error is None and told is None:
+        tally["loops that run"] += 1
+        if not all(map(_same, plain, watched)):
+            yield "the numbers are others"
+        yield from (f"{found.kind}, and PyTorch raises nothing" for found in findings if found.kind != SILENT)
+    elif error is None or told is None or str(error)[:60] not in str(told):
+        yield f"plainly {error!r}, watched {told!r}"
+    elif LOUD in str(error):
+        tally["loops that raise in backward"] += 1
+        loud = [found for found in findings if found.kind == OVERWRITTEN]
+        truly, named = _truth(run, path), {_lines_of(found) for found in loud}
+        tally["  stale tensors, by their lines"] += len(truly)
+        if truly != named:
+            yield f"the lines are {sorted(truly)}, told {sorted(named)}"
+        if not all(found.cure.works for found in loud):
+            yield "a cure was not tried"
+
+
+def _outcome(
+    run: Callable[[], list[Tensor | None]], watch: bool = False
+) -> tuple[list[Tensor | None], Exception | None, list[Finding]]:
+    watching = relu_demo.watch()
+    try:
+        if not watch:
+            return run(), None, []
+        with watching:
+            numbers = run()
+    except Exception as error:
+        return [], error, list(watching.findings)
+    return numbers, None, list(watching.findings)
+
+
+def _lines_of(finding: Finding) -> Lines:
+    assert finding.saved_by is not None
+    return _without_its_own(finding.saved_by.line, [write.site.line for write in finding.overwritten_by])
+
+
+def _without_its_own(saver: int, writers: list[int]) -> Lines:
+    """The lines, each once; that of the saver itself (`x *= x`) only where there is no other."""
+    found = dict.fromkeys(writers)
+    return saver, tuple(line for line in found if line != saver) or tuple(found)
+
+
+class _Stop(Exception):
+    """A backward has asked for a stale tensor."""
+
+
+@dataclass
+class _Trace:
+    """What brute force sees of one run: after each line the version counter of every saved tensor."""
+
+    path: str
+    line: int = 0
+    versions: dict[int, int] = field(default_factory=dict)
+    writers: dict[int, list[int]] = field(default_factory=dict)
+    """By `id` of a saved tensor: the line of each write to it."""
+    saved: list[Tensor] = field(default_factory=list)
+    stale: list[tuple[Tensor, int, int]] = field(default_factory=list)
+    """The stale tensors that backward has asked for, with the line that saved each, and the writes before that."""
+
+    def pack(self, tensor: Tensor) -> tuple[Tensor, int, int, int]:
+        if id(tensor) not in self.versions:
+            self.saved.append(tensor)
+            self.versions[id(tensor)], self.writers[id(tensor)] = tensor._version, []
+        return tensor, tensor._version, self.line, len(self.writers[id(tensor)])
+
+    def unpack(self, packed: tuple[Tensor, int, int, int]) -> Tensor:
+        tensor, version, line, before = packed
+        if tensor._version != version:
+            self.stale.append((tensor, line, before))
+        return tensor
+
+    def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
+        if frame.f_code.co_filename != self.path:
+            return None
+        for tensor in self.saved:
+            if tensor._version != self.versions[id(tensor)]:
+                self.versions[id(tensor)] = tensor._version
+                self.writers[id(tensor)].append(self.line)
+        if self.stale:
+            raise _Stop  # PyTorch would have raised in that line
+        self.line = frame.f_lineno
+        return self
+
+
+def _truth(run: Callable[[], list[Tensor | None]], path: Path) -> set[Lines]:
+    trace = _Trace(str(path))
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with saved_tensors_hooks(trace.pack, trace.unpack):
+            run()
+    except _Stop:
+        pass
+    finally:
+        sys.settrace(before)
+    return {_without_its_own(line, trace.writers[id(tensor)][n:]) for tensor, line, n in trace.stale}
+
+
+def _same(a: Tensor | None, b: Tensor | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return torch.equal(a.nan_to_num(), b.nan_to_num())
