@@ -184,7 +184,7 @@ def _without_its_own(saver: int, writers: list[int]) -> Lines:
     return saver, tuple(line for line in found if line != saver) or tuple(found)
 
 
-class _Stop(Exception):
+class _StaleError(Exception):
     """A backward has asked for a stale tensor."""
 
 
@@ -221,7 +221,7 @@ class _Trace:
                 self.versions[id(tensor)] = tensor._version
                 self.writers[id(tensor)].append(self.line)
         if self.stale:
-            raise _Stop  # PyTorch would have raised in that line
+            raise _StaleError  # PyTorch would have raised in that line
         self.line = frame.f_lineno
         return self
 
@@ -233,7 +233,7 @@ def _truth(run: Callable[[], list[Tensor | None]], path: Path) -> set[Lines]:
     try:
         with saved_tensors_hooks(trace.pack, trace.unpack):
             run()
-    except _Stop:
+    except _StaleError:
         pass
     finally:
         sys.settrace(before)
