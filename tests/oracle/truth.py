@@ -363,7 +363,8 @@ def _goes_on(code: CodeType, instruction: int) -> bool:
 
 
 def _copied(tensor: Tensor) -> Tensor:
-    if any(stride == 0 and size > 1 for size, stride in zip(tensor.shape, tensor.stride(), strict=True)):
+    expanded = any(stride == 0 and size > 1 for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    if expanded or not tensor.numel():
         return tensor.clone()
     length = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
     offset = tensor.storage_offset()
