@@ -17,14 +17,6 @@ ONCE_WRONG += [406573, 406822, 409707, 412557, 415395, 420073, 522968]
 """Seeds on which an earlier version of the check was wrong, or the brute force that it is held against."""
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> object:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def test_a_few_random_networks() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

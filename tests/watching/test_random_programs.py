@@ -16,14 +16,6 @@ ONCE_WRONG = [53, 62, 102, 144, 459, 793, 847, 890, 924, 1677, 1891, 2798, 11006
 """Seeds on which an earlier version of the watch was wrong."""
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> object:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("first", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(100, 1000, 100))])
 def test_random_programs(first: int) -> None:
     tally: Counter[str] = Counter()
