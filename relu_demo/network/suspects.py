@@ -27,7 +27,7 @@ from relu_demo.sanitizer.ledger import Followed, Ledger, Saved
 from relu_demo.sanitizer.makers import Makers
 from relu_demo.sanitizer.observer import Here, Listener, Operator
 from relu_demo.sanitizer.place import Place
-from relu_demo.tensors.graph import graph, is_leaf, is_lost
+from relu_demo.tensors.graph import grad_fn_of, graph, is_lost
 from relu_demo.tensors.storage import Region, is_gone, key_of, overlap, overlaps_itself, region_of, shape_of, weak_ref
 from relu_demo.watching.refusals import refusal_in
 
@@ -508,7 +508,7 @@ def _may_be_refused(call: Switched, grad: bool) -> bool:
         return True
     if not grad:
         return False
-    if (tensor.requires_grad and is_leaf(tensor)) or call.slope_below_zero:
+    if (tensor.requires_grad and grad_fn_of(tensor) is None) or call.slope_below_zero:
         return True
     return tensor._is_view() and not _is_ordinary_view(tensor)
 
@@ -517,7 +517,7 @@ def _is_ordinary_view(view: Tensor) -> bool:
     # PyTorch 1.13 does not tell; there every view is doubtful.
     ask = getattr(torch._C._autograd, "_get_creation_meta", None)
     base = view._base
-    if ask is None or base is None or (base.requires_grad and is_leaf(base)):
+    if ask is None or base is None or (base.requires_grad and grad_fn_of(base) is None):
         return False
     if ask(view) != torch._C._autograd.CreationMeta.DEFAULT:
         return False

@@ -31,10 +31,13 @@ def is_lost(tensor: Tensor) -> bool:
 
 
 def is_leaf(tensor: Tensor) -> bool:
-    """Return whether a tensor is a leaf; a view that is lost is none."""
-    with suppress(RuntimeError):
-        return tensor.is_leaf
-    return False
+    """
+    Return whether a tensor is a leaf, without changing that; a view is taken for none.
+
+    To ask a view would make its `grad_fn` anew where its base was written to, and PyTorch would then allow a write to
+    it that it refuses before.
+    """
+    return not tensor._is_view() and tensor.is_leaf
 
 
 def graph(outputs: Iterable[Tensor]) -> Iterator[Any]:

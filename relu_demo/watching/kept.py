@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from relu_demo.sanitizer.frames import user_frames
 from relu_demo.sanitizer.source import assigned, expression_at, operands, statements_at, text_of
-from relu_demo.tensors.graph import grad_fn_of
+from relu_demo.tensors.graph import is_leaf
 
 LONGEST = 256
 """Items of a list or a dictionary that is looked through for a tensor."""
@@ -57,7 +57,9 @@ def keepers_of(tensor: Tensor, meant: bool) -> tuple[Keeper, ...]:
                 continue
             if name in _leading_to(user.frame.f_code.co_filename, user.frame.f_lineno):
                 through.add(id(container))
-            found[id(container)] = Keeper(id(container), slots, grad_fn_of(tensor) is not None and not meant)
+            found[id(container)] = Keeper(
+                id(container), slots, tensor.requires_grad and not is_leaf(tensor) and not meant
+            )
     return tuple(keeper for at, keeper in found.items() if at not in through)
 
 
