@@ -112,7 +112,9 @@ class Candidate:
         """Return whether no run is needed, though it is suspect: nobody can tell in place from not, with this input."""
         # In place the result is the input itself: who writes to one later writes to both.
         written = self.input.overwritten or (self.result is not None and self.result.overwritten)
-        return self.unchanged and not (written or self.saved_before or self.doubtful or self.again)
+        # A write of the same values, too, makes autograd give up some views of that memory.
+        touched = written or self.saved_before or self.made_by is not None
+        return self.unchanged and not (touched or self.doubtful or self.again)
 
     @property
     def is_again_alone(self) -> bool:
