@@ -121,7 +121,7 @@ def source(seed: int) -> str:
     rng = random.Random(seed)
     lines = []
     for _ in range(rng.randint(6, 16)):
-        (kind,) = rng.choices((COMPUTES, WRITES + PAST_AUTOGRAD * (seed % 2), TRAINS), (9, 5, 6))
+        (kind,) = rng.choices((COMPUTES, WRITES + PAST_AUTOGRAD * 4 * (seed % 2), TRAINS), (9, 5, 6))
         x, y, z = rng.choices("abch", k=3)
         lines.append(f"        {rng.choice(kind).format(x=x, y=y, z=z)}\n")
     return BEGINNING + "".join(lines) + END
