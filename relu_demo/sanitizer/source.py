@@ -114,6 +114,14 @@ def root(node: ast.AST) -> str | None:
     return node.id if isinstance(node, ast.Name) else None
 
 
+@lru_cache(maxsize=64)
+def imported(file: str | None) -> frozenset[str]:
+    """Return the names that a file's imports bind: `F` of `import torch.nn.functional as F`."""
+    tree = parsed(file) if file else None
+    found = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))] if tree else []
+    return frozenset(alias.asname or alias.name.partition(".")[0] for node in found for alias in node.names)
+
+
 def text_of(node: ast.AST) -> str:
     """Return the source of a node in one line, as `ast.unparse` gives it, cut in the middle where it is long."""
     text = " ".join(ast.unparse(node).split())

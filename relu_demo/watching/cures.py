@@ -20,7 +20,7 @@ from relu_demo.sanitizer.source import (
     statements_at,
     text_of,
 )
-from relu_demo.watching.names import loop_around, operation, target_of, went_backward
+from relu_demo.watching.names import is_function, loop_around, operation, target_of, went_backward
 from relu_demo.watching.report import GIVING
 
 NEW = {"zero_": "torch.zeros_like({x})", "fill_": "torch.full_like({x}, ...)", "copy_": "torch.clone(...)"}
@@ -39,6 +39,8 @@ class Case:
     """Whether the tensor is a parameter or a buffer of a module."""
     earlier_step: bool
     silent: bool
+    mask_lacks: int = 0
+    """How many dimensions fewer than the tensor a mask has that it is written to with."""
 
     @property
     def statement(self) -> ast.stmt | None:
@@ -105,7 +107,11 @@ def given_out(case: Case) -> str | None:
     """`torch.add(x, y, out=z)`."""
     assert case.writer is not None
     for call in calls_in(case.statement, case.writer.operation) if case.statement is not None else ():
-        if any(keyword.arg == "out" for keyword in call.keywords):
+        given = [keyword.value for keyword in call.keywords if keyword.arg == "out"]
+        if given and isinstance(case.statement, ast.Expr) and isinstance(given[0], (ast.Name, ast.Attribute)):
+            others = [keyword for keyword in call.keywords if keyword.arg != "out"]
+            return f"{text_of(given[0])} = {text_of(ast.Call(call.func, call.args, others))}, without out="
+        if given:
             return "leave out= away in that call, or give it a tensor that nothing has saved"
     return None
 
@@ -117,20 +123,32 @@ def switch(case: Case) -> str | None:
     if name.endswith("_") or name in ("step", "backward", "write") or _statement_writes(case.statement, name):
         return None
     where = f"for {case.writer.module}" if case.writer.module and not _calls(case.statement, name) else "in that call"
-    return f"inplace=False {where}"
+    return f"inplace=False {where}{_use_of(case, name)}"
+
+
+def _use_of(case: Case, name: str) -> str:
+    """`F.relu(x, inplace=True)` as a statement: the result that is dropped is needed then."""
+    assert case.writer is not None
+    call = case.statement.value if isinstance(case.statement, ast.Expr) else None
+    if not isinstance(call, ast.Call) or called(call) not in (name, case.writer.module.rpartition(".")[2]):
+        return ""
+    if not call.args or not isinstance(call.args[0], (ast.Name, ast.Attribute)):
+        return ", and use its result"
+    return f", and use its result: {text_of(call.args[0])} = {text_of(call.func)}(...)"
 
 
 def item(case: Case) -> str | None:
     """`x[i] = y`, `x[i] += y`."""
     assert case.writer is not None
-    target = target_of(case.statement, case.writer.operation)
+    target = target_of(case.writer)
     if not isinstance(target, ast.Subscript) or not isinstance(case.statement, (ast.Assign, ast.AugAssign)):
         return None
-    whole, index, value = text_of(target.value), target.slice, text_of(case.statement.value)
-    if isinstance(case.statement, ast.AugAssign):
-        value = f"{text_of(target)} {SIGNS[type(case.statement.op)]} {value}"
-    if _is_mask(index, case.writer):
-        return f"{whole} = torch.where({text_of(index)}, {value}, {whole})"
+    whole, index = text_of(target.value), target.slice
+    value = _of_all_elements(case.statement.value, index) if _is_mask(index, case.writer) else None
+    if value is not None:
+        if isinstance(case.statement, ast.AugAssign):
+            value = f"{whole} {SIGNS[type(case.statement.op)]} {value}"
+        return f"{whole} = torch.where({_widened(index, case.mask_lacks)}, {value}, {whole})"
     if not case.is_state and _counts(index, loop_around(case.writer)):
         return f"append to a list and torch.stack() it, in place of {text_of(target)} = ..."
     if case.is_state:
@@ -172,7 +190,7 @@ def method(case: Case) -> str | None:
     name = case.writer.operation
     if not name.endswith("_") or name.startswith("_"):
         return None
-    target = target_of(case.statement, name)
+    target = target_of(case.writer)
     if target is None or case.statement is None:
         return f"{name[:-1]}() in place of {name}()"
     x, bare = text_of(target), name[:-1]
@@ -181,10 +199,17 @@ def method(case: Case) -> str | None:
     if not hasattr(Tensor, bare):
         new = NEW.get(name, "torch.empty_like({x}).{name}(...)").format(x=x, name=name)
         return f"{x} = {new}, in place of {name}()" if isinstance(case.statement, ast.Expr) else f"{new} there"
-    instead = f"{x}.{bare}({_arguments(case.statement, name)}), in place of {name}()"
-    if isinstance(case.statement, ast.Expr) and isinstance(target, (ast.Name, ast.Attribute)):
-        return f"{x} = {instead}"
-    return instead
+    call = next(calls_in(case.statement, name), None)
+    if call is not None and is_function(call, case.writer):
+        instead = f"{text_of(call).replace(f'{name}(', f'{bare}(', 1)}, in place of {name}()"
+    else:
+        instead = f"{x}.{bare}({_arguments(case.statement, name)}), in place of {name}()"
+    if not isinstance(case.statement, ast.Expr):
+        return instead
+    variable = _variable(target)
+    if isinstance(target, (ast.Name, ast.Attribute)) or variable is None:
+        return f"{x} = {instead}" if isinstance(target, (ast.Name, ast.Attribute)) else instead
+    return f"write to a copy: {variable} = {variable}.clone() before that line"
 
 
 def copy(case: Case) -> str | None:
@@ -197,6 +222,35 @@ PATTERNS: tuple[Pattern, ...] = (
     helper, method, copy,
 )  # fmt: skip
 """In the order in which they are tried."""
+
+
+def _of_all_elements(value: ast.expr, index: ast.expr) -> str | None:
+    """Return what `torch.where` takes for what a mask assigns: a number, `y` of `x[mask] = y[mask]`; None of others."""
+    number = value.operand if isinstance(value, ast.UnaryOp) else value
+    if isinstance(number, ast.Constant) or (isinstance(number, ast.Call) and called(number) == "float"):
+        return text_of(value)
+    same = isinstance(value, ast.Subscript) and ast.dump(value.slice) == ast.dump(index)
+    return text_of(value.value) if isinstance(value, ast.Subscript) and same else None
+
+
+def _widened(mask: ast.expr, lacks: int) -> str:
+    """Return a mask of as many dimensions as what it picks from: `done[..., None]` of the rows of a matrix."""
+    text = text_of(mask)
+    if not lacks:
+        return text
+    text = text if isinstance(mask, (ast.Name, ast.Attribute, ast.Call, ast.Subscript)) else f"({text})"
+    return f"{text}[..., {', '.join(['None'] * lacks)}]"
+
+
+def _variable(node: ast.expr) -> str | None:
+    """Return the variable or attribute whose memory an expression is: `h` of `h[0].detach()` and of `h.data`."""
+    while True:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            node = node.func.value
+        elif isinstance(node, ast.Subscript) or (isinstance(node, ast.Attribute) and node.attr in ("data", "T", "mT")):
+            node = node.value
+        else:
+            return text_of(node) if isinstance(node, (ast.Name, ast.Attribute)) else None
 
 
 def _arguments(statement: ast.stmt, name: str) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import replace
 
 from relu_demo.sanitizer.place import Place
-from relu_demo.sanitizer.source import calls_in, statement_at
-from relu_demo.tensors.storage import apart, region_of, shape_of
+from relu_demo.sanitizer.source import calls_in, statement_at, statements_at
+from relu_demo.tensors.storage import apart, overlaps_itself, region_of, shape_of
 from relu_demo.watching.cures import Case, cure_of
 from relu_demo.watching.hooks import Hooked
 from relu_demo.watching.names import overwritten, site, variable_of
 from relu_demo.watching.reads import Reread
-from relu_demo.watching.refusals import LOST, SLOPE
+from relu_demo.watching.refusals import EXPANDED, LEAF_VIEW, LOST, SEVERAL, SLOPE
 from relu_demo.watching.report import OVERWRITTEN, REFUSED, SILENT, Cure, Finding, Overwritten, Write
 from relu_demo.watching.watcher import Fault, Overwriting, Refused, Watcher
 
@@ -56,7 +57,8 @@ def _overwriting(fault: Overwriting, watcher: Watcher) -> Finding:
     is_state = any(tensor.name and tensor.name.startswith(f"{name}.") for _, name in watcher.modules.values())
     loud = bool(fault.words)
     first = writers[0] if writers else None
-    case = Case(saver, first, fault.raised_at, tensor.name, is_state, fault.earlier_step, not loud)
+    lacks = watcher.mask_lacks.get((first.file, first.line), 0) if first is not None else 0
+    case = Case(saver, first, fault.raised_at, tensor.name, is_state, fault.earlier_step, not loud, lacks)
     if first is not None and (first.file, first.line) == (saver.file, saver.line):
         # One call of an nn.Sequential runs both: its line tells nothing, those of the layers do.
         saver, writers = _own_line(saver, watcher), [_own_line(writer, watcher) for writer in writers]
@@ -96,8 +98,15 @@ def _refused(fault: Refused, watcher: Watcher) -> Finding:
         tensor, writer = replace(tensor, name=variable_of(fault.tensor)), next(iter(fault.writes), None)
     elif fault.refusal is SLOPE and made_by is not None:
         writer, made_by = made_by, _own_line(made_by, watcher)
+    if fault.refusal is LEAF_VIEW and overlaps_itself(fault.tensor):
+        says = EXPANDED.cure
+    iterates = fault.refusal is SEVERAL and made_by is not None and _iterates(made_by)
+    if fault.refusal is SEVERAL and not iterates:
+        says = "clone() the view first"
     if writer is not None:
-        says = f"{cure_of(Case(writer, writer, at, tensor.name, False, False, False))}; or {says}"
+        found = cure_of(Case(writer, writer, at, tensor.name, False, False, False))
+        # What is assigned to the variable of a loop is in none of the items.
+        says = f"{says}; or {found}" if iterates else f"{found}; or {says}"
     return Finding(
         REFUSED,
         tensor,
@@ -108,6 +117,12 @@ def _refused(fault: Refused, watcher: Watcher) -> Finding:
         fault.words,
         fault.refusal.because,
     )
+
+
+def _iterates(place: Place) -> bool:
+    """Whether a `for` statement begins at a place."""
+    around = statements_at(place.file, place.line)
+    return any(isinstance(part, (ast.For, ast.AsyncFor)) and part.lineno == place.line for part in around)
 
 
 def _own_line(place: Place, watcher: Watcher) -> Place:

@@ -12,6 +12,7 @@ often kept to be seen changing: there only a keeper that has one tensor twice, a
 from __future__ import annotations
 
 import ast
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -81,7 +82,7 @@ def kept_read(tensor: Tensor, keepers: tuple[Keeper, ...]) -> tuple[str, str, in
     return None
 
 
-Container = list[Any] | dict[Any, Any]
+Container = list[Any] | deque[Any] | dict[Any, Any]
 Read = tuple[Container, frozenset[object] | None]
 """A container, and where it is read: None for the whole of it."""
 
@@ -91,11 +92,11 @@ def _containers(variables: Mapping[str, object]) -> Iterator[tuple[str, Containe
     for name, value in variables.items():
         if name.startswith("__"):
             continue
-        if isinstance(value, (list, dict)):
+        if isinstance(value, (list, deque, dict)):
             yield name, value
         elif name == "self" or isinstance(value, nn.Module):
             for attribute, held in getattr(value, "__dict__", {}).items():
-                if isinstance(held, (list, dict)) and attribute not in _OF_EVERY_MODULE:
+                if isinstance(held, (list, deque, dict)) and attribute not in _OF_EVERY_MODULE:
                     yield attribute, held
 
 
@@ -104,7 +105,13 @@ def _slots(container: Container, tensor: Tensor) -> frozenset[object]:
     if len(container) > LONGEST:
         return frozenset()
     items = container.items() if isinstance(container, dict) else enumerate(container)
-    return frozenset(slot for slot, value in items if value is tensor)
+    return frozenset(slot for slot, value in items if value is tensor or _is_in(value, tensor))
+
+
+def _is_in(value: object, tensor: Tensor) -> bool:
+    """Whether an item is a tuple or a dictionary with the tensor: `(state, reward)`."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else ()
+    return any(part is tensor for part in parts)
 
 
 def _reads(part: ast.expr, tensor: Tensor, frame: FrameType) -> Iterator[Read]:
@@ -114,10 +121,13 @@ def _reads(part: ast.expr, tensor: Tensor, frame: FrameType) -> Iterator[Read]:
         yield whole, None
     elif isinstance(part, ast.Subscript):
         container, index = _container(part.value, frame), _index(part.slice, frame)
-        if isinstance(container, list) and isinstance(index, int):
+        if isinstance(container, (list, deque)) and isinstance(index, int):
             index %= max(len(container), 1)
         if container is not None and isinstance(index, (int, str)):
             yield container, frozenset((index,))
+    elif isinstance(part, (ast.ListComp, ast.GeneratorExp)):
+        for each in part.generators:
+            yield from () if each.ifs else ((container, None) for container in _all_in(each.iter, frame))
     elif isinstance(part, ast.Name) and frame.f_locals.get(part.id) is tensor:
         yield from ((container, None) for container in _iterated(part.id, frame))
 
@@ -162,7 +172,7 @@ def _container(node: ast.expr, frame: FrameType) -> Container | None:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("values", "items"):
         return _container(node.func.value, frame)
     value = _value(node, frame)
-    return value if isinstance(value, (list, dict)) else None
+    return value if isinstance(value, (list, deque, dict)) else None
 
 
 def _value(node: ast.expr, frame: FrameType) -> object:

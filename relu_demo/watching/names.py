@@ -10,7 +10,16 @@ from torch import Tensor, nn
 
 from relu_demo.sanitizer.frames import user_frames
 from relu_demo.sanitizer.place import Place
-from relu_demo.sanitizer.source import AUGMENTED, calls_in, line_of, root, statement_at, statements_at, text_of
+from relu_demo.sanitizer.source import (
+    AUGMENTED,
+    calls_in,
+    imported,
+    line_of,
+    root,
+    statement_at,
+    statements_at,
+    text_of,
+)
 from relu_demo.tensors.storage import key_of, shape_of
 from relu_demo.watching.report import GIVING, Overwritten, Site
 
@@ -50,24 +59,31 @@ def went_backward(file: str, line: int) -> str:
     return "backward()"
 
 
-def target_of(statement: ast.stmt | None, operation: str) -> ast.expr | None:
-    """Return the expression that a statement writes to: `x` of `x += y`, `h[i]` of `h[i] = y`, `x` of `x.mul_(2)`."""
+def target_of(place: Place) -> ast.expr | None:
+    """Return the expression that a line writes to: `x` of `x += y`, `x.mul_(2)`, `F.relu_(x)`; `h[i]` of `h[i] = y`."""
+    statement, operation = statement_at(place.file, place.line), place.operation
     if isinstance(statement, ast.AugAssign):
         return statement.target
     if isinstance(statement, ast.Assign) and operation == "__setitem__":
         return next((target for target in statement.targets if isinstance(target, ast.Subscript)), None)
     if statement is not None:
         for call in calls_in(statement, operation):
-            if isinstance(call.func, ast.Attribute) and operation in GIVING:
-                return _aliased(call.func.value)
-            if isinstance(call.func, ast.Attribute) and operation.endswith("_"):
-                return _first_of_chain(call.func.value)
+            if isinstance(call.func, ast.Attribute) and not is_function(call, place):
+                if operation in GIVING:
+                    return _aliased(call.func.value)
+                if operation.endswith("_"):
+                    return _first_of_chain(call.func.value)
             if call.args:
                 return call.args[0]
         if operation in GIVING:  # Python's own name of what torch.from_dlpack(y) and numpy.asarray(y) ask for
             given = (call.args[0] for call in ast.walk(statement) if isinstance(call, ast.Call) and call.args)
             return next(map(_aliased, given), None)
     return None
+
+
+def is_function(call: ast.Call, place: Place) -> bool:
+    """Return whether a call is of a module's function, `F.relu_(x)`, and not of a method, `x.relu_()`."""
+    return isinstance(call.func, ast.Name) or root(call.func) in imported(place.file)
 
 
 def _first_of_chain(node: ast.expr) -> ast.expr:
@@ -102,7 +118,7 @@ def overwritten(
     part = tensor._base is not None and tensor._base.numel() != tensor.numel()
     variable: str | None = None
     for place in writers[:1]:
-        target = target_of(statement_at(place.file, place.line), place.operation)
+        target = target_of(place)
         if target is not None and root(target) is not None:
             variable = text_of(target if part and not elsewhere else _whole(target))
     if part and tensor._base is not None:

@@ -120,7 +120,8 @@ def _holders(tensor: Tensor) -> Iterator[tuple[CodeType, tuple[Held, ...]]]:
     innermost = True
     for user in user_frames():
         frame = user.frame
-        statement = statement_at(frame.f_code.co_filename, frame.f_lineno)
+        running = expression_at(frame.f_code, frame.f_lasti)
+        statement = statement_at(frame.f_code.co_filename, frame.f_lineno, running)
         meant = isinstance(statement, ast.Expr) and (innermost or not user.called_module)
         meant = meant or statement is None or isinstance(statement, ast.AugAssign)
         innermost = False

@@ -116,6 +116,8 @@ class Watcher(Listener):
         self._met: weakref.WeakSet[Saved] = weakref.WeakSet()
         self._running: dict[int, Backward] = {}
         self._task = -1
+        self.mask_lacks: dict[tuple[str | None, int | None], int] = {}
+        """For each line that writes with a mask, how many dimensions fewer than the tensor that has."""
         self._unpacked: Callable[[], Saved | None] = lambda: None
         """The saved tensor that a backward has asked for last."""
         self.stepping = 0
@@ -240,6 +242,9 @@ class Watcher(Listener):
     def run(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], here: Here) -> Any:
         """Run a function of torch; note what makes a tensor that must not be written to, and a refused write."""
         running = tuple(self._running)
+        if function is Tensor.__setitem__ and isinstance(args[1], Tensor) and args[1].dtype == torch.bool:
+            place = here.place("")
+            self.mask_lacks[place.file, place.line] = args[0].dim() - args[1].dim()
         try:
             result = function(*args, **kwargs)
         except Exception as error:

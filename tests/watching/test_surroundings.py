@@ -457,3 +457,11 @@ def test_the_noise_that_rrelu_fills_itself_is_no_fault() -> None:
         net = nn.Sequential(nn.Linear(4, 4), nn.RReLU(inplace=True), nn.Linear(4, 4), nn.RReLU())
         net(torch.randn(8, 4)).sum().backward()
     assert watch.report.ok
+
+
+def test_of_two_statements_in_a_line_the_one_that_writes_counts() -> None:
+    with relu_demo.watch() as watch:
+        momentum = torch.zeros(2)
+        momentum.mul_(0.9).add_(1.0); step = momentum / 2  # noqa: E702  # fmt: skip
+        assert step.sum() == 1
+    assert watch.report.ok
