@@ -119,7 +119,7 @@ CURES = {
     "features_of_layers": "inplace=False for ",
     "function_as_statement": "y = F.relu(y), in place of relu_()",
     "gate_of_chunks": "value.mul(gate.sigmoid()), in place of mul_(); or clone() the view first",
-    "given_out": "noise = torch.randn(4), without out=",
+    "scale_given_out": "scale = torch.mul(scale, 0.9), without out=",
     "halves_of_a_sum": "total = total.add(bias), in place of add_(); or make the view after the write",
     "negative_slope": "inplace=False for Sequential.1; or give it a slope above zero",
     "replay_memory": "keep a clone(), not the tensor itself",
