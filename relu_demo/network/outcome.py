@@ -62,7 +62,7 @@ def difference(a: Leaves, b: Leaves) -> Difference:
     for (_, x), (_, y) in zip(a, b, strict=True):
         apart = leaf_difference(x, y)
         largest = max(largest, apart)
-        beyond = beyond or apart > _rounding(x)
+        beyond = beyond or (apart > 0 and apart > _rounding(x))
     return Difference(largest, beyond)
 
 
@@ -88,7 +88,7 @@ def _tensor_difference(a: Tensor, b: Tensor) -> float:
     a, b = dense(a), dense(b)
     if a.shape != b.shape:
         return math.inf
-    if a.device.type == "meta":
+    if a.device.type == "meta" or torch.equal(a, b):  # at once, and without another tensor of that size
         return 0.0
     other = (a != b) & ~((a != a) & (b != b))
     if not bool(other.any()):

@@ -60,6 +60,7 @@ def statements_at(file: str | None, line: int | None) -> tuple[ast.stmt, ...]:
     return tuple(sorted(found, key=lambda node: (node.lineno, node.col_offset, -(node.end_lineno or node.lineno))))
 
 
+@lru_cache(maxsize=4096)
 def statement_at(file: str | None, line: int | None, part: ast.AST | None = None) -> ast.stmt | None:
     """
     Return the innermost statement that a line is part of; None where the source cannot be read.
