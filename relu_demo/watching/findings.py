@@ -41,7 +41,7 @@ def _reread(fault: Reread) -> Finding:
         SILENT,
         Overwritten(fault.name, shape_of(fault.tensor), dtype),
         site(read),
-        None,
+        site(fault.keeper.filled_at) if fault.keeper is not None else None,
         (Write(where, 0),) if where is not None else (),
         Cure(says),
         why=f"reads {fault.name} after it was overwritten",

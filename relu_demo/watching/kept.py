@@ -16,13 +16,14 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 from torch import Tensor, nn
 
 from relu_demo.sanitizer.frames import user_frames
-from relu_demo.sanitizer.source import assigned, expression_at, operands, statements_at, text_of
+from relu_demo.sanitizer.place import Place
+from relu_demo.sanitizer.source import assigned, expression_at, operands, parsed, statements_at, text_of
 from relu_demo.tensors.graph import is_leaf
 
 LONGEST = 256
@@ -41,6 +42,18 @@ class Keeper:
     """The indices or the keys at which it had the tensor."""
     old_value_meant: bool
     """Whether one such slot is enough to tell that the old value was meant."""
+    name: str
+    """The variable or the attribute that it is, in a function of this code."""
+    code: CodeType
+
+    @property
+    def filled_at(self) -> Place | None:
+        """Return the line that fills it, `states.append(state)` or `last[i] = state`; None if none does."""
+        tree = parsed(self.code.co_filename)
+        found = list(_filling(tree, self.name)) if tree is not None else []
+        # Of two that have the name, the one in the same function, or behind its beginning.
+        found.sort(key=lambda pair: (pair[1] < self.code.co_firstlineno, pair[1]))
+        return Place(found[0][0], "", self.code.co_filename, found[0][1]) if found else None
 
 
 def keepers_of(tensor: Tensor, meant: bool) -> tuple[Keeper, ...]:
@@ -58,9 +71,8 @@ def keepers_of(tensor: Tensor, meant: bool) -> tuple[Keeper, ...]:
                 continue
             if name in _leading_to(user.frame.f_code.co_filename, user.frame.f_lineno):
                 through.add(id(container))
-            found[id(container)] = Keeper(
-                id(container), slots, tensor.requires_grad and not is_leaf(tensor) and not meant
-            )
+            meant_old = tensor.requires_grad and not is_leaf(tensor) and not meant
+            found[id(container)] = Keeper(id(container), slots, meant_old, name, user.frame.f_code)
     return tuple(keeper for at, keeper in found.items() if at not in through)
 
 
@@ -80,6 +92,25 @@ def kept_read(tensor: Tensor, keepers: tuple[Keeper, ...]) -> tuple[str, str, in
             if keeper.old_value_meant or len(now) > 1:
                 return text_of(part), frame.f_code.co_filename, frame.f_lineno, keeper
     return None
+
+
+_FILLING = ("append", "appendleft", "insert", "extend", "setdefault", "put")
+"""Methods that put something into a container."""
+
+
+def _filling(tree: ast.Module, name: str) -> Iterator[tuple[str, int]]:
+    """Yield the operation and the line of each statement that puts something into a container of that name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _FILLING:
+            if _last_name(node.func.value) == name:
+                yield node.func.attr, node.lineno
+        elif isinstance(node, ast.Assign):
+            into = [target.value for target in node.targets if isinstance(target, ast.Subscript)]
+            yield from (("__setitem__", node.lineno) for value in into if _last_name(value) == name)
+
+
+def _last_name(node: ast.expr) -> str | None:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else None
 
 
 Container = list[Any] | deque[Any] | dict[Any, Any]

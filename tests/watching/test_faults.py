@@ -17,7 +17,7 @@ from relu_demo.watching.report import OVERWRITTEN, REFUSED, WatchReport
 pytestmark = pytest.mark.skipif(not hasattr(torch._C, "_current_graph_task_id"), reason="watching takes PyTorch 2.1")
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.py"))
-"""Each has a `scenario`, and comments where it SAVES (or what made a write forbidden), WRITES and RAISES (or reads)."""
+"""Each has a `scenario`, and comments where it SAVES (keeps, makes a write forbidden), WRITES, RAISES (reads)."""
 
 INDEXING = ("embedding_row", "slots_of_state")
 """Those whose lines are known by `x[i]`, which PyTorch 2.3 and older tell no TorchFunctionMode of."""

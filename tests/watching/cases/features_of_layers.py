@@ -8,7 +8,7 @@ def features(layers: nn.Sequential, x: Tensor) -> list[Tensor]:
     found = []
     for layer in layers:
         x = layer(x)  # WRITES
-        found.append(x)
+        found.append(x)  # SAVES
     return found
 
 

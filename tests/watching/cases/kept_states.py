@@ -7,7 +7,7 @@ def scenario(fixed: bool = False) -> None:
     w = torch.ones(3, requires_grad=True)
     state, states = w * 1, []
     for _ in range(2):
-        states.append(state)
+        states.append(state)  # SAVES
         if fixed:
             state = state + 1
         else:

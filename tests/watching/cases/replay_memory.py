@@ -11,5 +11,5 @@ def scenario(fixed: bool = False) -> None:
     memory = []
     for frame in torch.rand(4, 3):
         seen.copy_(frame)  # WRITES
-        memory.append(seen.clone() if fixed else seen)
+        memory.append(seen.clone() if fixed else seen)  # SAVES
     net(torch.stack(memory)).sum().backward()  # RAISES

@@ -10,5 +10,5 @@ def scenario(fixed: bool = False) -> None:
     frame, frames = torch.zeros(2, 2), deque(maxlen=3)
     for _ in range(3):
         frame.uniform_()  # WRITES
-        frames.append(frame.clone() if fixed else frame)
+        frames.append(frame.clone() if fixed else frame)  # SAVES
     torch.stack(tuple(frames)).mean()  # RAISES
