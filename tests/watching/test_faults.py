@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not hasattr(torch._C, "_current_graph_task_id"),
 CASES = sorted((Path(__file__).parent / "cases").glob("*.py"))
 """Each has a `scenario`, and comments where it SAVES (keeps, makes a write forbidden), WRITES, RAISES (reads)."""
 
-INDEXING = ("embedding_row", "slots_of_state")
+INDEXING = ("embedding_row", "slots_of_state", "view_without_grad")
 """Those whose lines are known by `x[i]`, which PyTorch 2.3 and older tell no TorchFunctionMode of."""
 
 
