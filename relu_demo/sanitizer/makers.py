@@ -27,8 +27,9 @@ _SEVERAL = {
     "unsafe_split",
 }
 _EXPANDING = {"expand", "expand_as", "broadcast_to", "broadcast_tensors", "meshgrid", "cartesian_prod"}
-_VIEWING = {"__getitem__", "select", "narrow", "view", "view_as", "reshape", "t", "transpose", "permute", "squeeze"}
-_VIEWING |= {"unsqueeze", "flatten", "diagonal", "movedim", "detach", "unfold", "as_strided", "swapaxes", "unflatten"}
+VIEWING = {"__getitem__", "select", "narrow", "view", "view_as", "reshape", "t", "transpose", "permute", "squeeze"}
+VIEWING |= {"unsqueeze", "flatten", "diagonal", "movedim", "detach", "unfold", "as_strided", "swapaxes", "unflatten"}
+"""Functions and methods that give a view of their tensor."""
 _LEAVES = {"requires_grad_", "__set__"}
 
 
@@ -38,7 +39,7 @@ def _kind(function: Any) -> str | None:
     name = getattr(function, "__name__", "")
     if name in _SEVERAL or name in _EXPANDING or name in _LEAVES:
         return "forbids"
-    return {"__iter__": "iterates"}.get(name, "views" if name in _VIEWING else None)
+    return {"__iter__": "iterates"}.get(name, "views" if name in VIEWING else None)
 
 
 class Makers:

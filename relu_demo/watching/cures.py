@@ -20,7 +20,7 @@ from relu_demo.sanitizer.source import (
     statements_at,
     text_of,
 )
-from relu_demo.watching.names import is_function, loop_around, operation, target_of, went_backward
+from relu_demo.watching.names import aliased, is_function, loop_around, operation, target_of, went_backward
 from relu_demo.watching.report import GIVING
 
 NEW = {"zero_": "torch.zeros_like({x})", "fill_": "torch.full_like({x}, ...)", "copy_": "torch.clone(...)"}
@@ -204,12 +204,13 @@ def method(case: Case) -> str | None:
         instead = f"{text_of(call).replace(f'{name}(', f'{bare}(', 1)}, in place of {name}()"
     else:
         instead = f"{x}.{bare}({_arguments(case.statement, name)}), in place of {name}()"
-    if not isinstance(case.statement, ast.Expr):
-        return instead
-    variable = _variable(target)
-    if isinstance(target, (ast.Name, ast.Attribute)) or variable is None:
-        return f"{x} = {instead}" if isinstance(target, (ast.Name, ast.Attribute)) else instead
-    return f"write to a copy: {variable} = {variable}.clone() before that line"
+    if isinstance(case.statement, ast.Expr):
+        if isinstance(target, (ast.Name, ast.Attribute)):
+            return f"{x} = {instead}"
+        owner = aliased(target)
+        if isinstance(owner, (ast.Name, ast.Attribute)):
+            return f"write to a copy: {text_of(owner)} = {text_of(owner)}.clone() before that line"
+    return instead
 
 
 def copy(case: Case) -> str | None:
@@ -240,17 +241,6 @@ def _widened(mask: ast.expr, lacks: int) -> str:
         return text
     text = text if isinstance(mask, (ast.Name, ast.Attribute, ast.Call, ast.Subscript)) else f"({text})"
     return f"{text}[..., {', '.join(['None'] * lacks)}]"
-
-
-def _variable(node: ast.expr) -> str | None:
-    """Return the variable or attribute whose memory an expression is: `h` of `h[0].detach()` and of `h.data`."""
-    while True:
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            node = node.func.value
-        elif isinstance(node, ast.Subscript) or (isinstance(node, ast.Attribute) and node.attr in ("data", "T", "mT")):
-            node = node.value
-        else:
-            return text_of(node) if isinstance(node, (ast.Name, ast.Attribute)) else None
 
 
 def _arguments(statement: ast.stmt, name: str) -> str:

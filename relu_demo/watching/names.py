@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from torch import Tensor, nn
 
 from relu_demo.sanitizer.frames import user_frames
+from relu_demo.sanitizer.makers import VIEWING
 from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.source import (
     AUGMENTED,
@@ -70,14 +71,14 @@ def target_of(place: Place) -> ast.expr | None:
         for call in calls_in(statement, operation):
             if isinstance(call.func, ast.Attribute) and not is_function(call, place):
                 if operation in GIVING:
-                    return _aliased(call.func.value)
+                    return aliased(call.func.value)
                 if operation.endswith("_"):
                     return _first_of_chain(call.func.value)
             if call.args:
                 return call.args[0]
         if operation in GIVING:  # Python's own name of what torch.from_dlpack(y) and numpy.asarray(y) ask for
             given = (call.args[0] for call in ast.walk(statement) if isinstance(call, ast.Call) and call.args)
-            return next(map(_aliased, given), None)
+            return next(map(aliased, given), None)
     return None
 
 
@@ -93,11 +94,15 @@ def _first_of_chain(node: ast.expr) -> ast.expr:
     return node
 
 
-def _aliased(node: ast.expr) -> ast.expr:
-    """`y` of `y.detach()` and of `y.data`, which have the same memory."""
-    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("detach", "cpu"):
-        node = node.func.value
-    return node.value if isinstance(node, ast.Attribute) and node.attr == "data" else node
+def aliased(node: ast.expr) -> ast.expr:
+    """Return the expression whose memory another has: `h` of `h[0].detach()`, of `h.view(-1)` and of `h.data`."""
+    while True:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in {*VIEWING, "cpu"}:
+            node = node.func.value
+        elif isinstance(node, ast.Subscript) or (isinstance(node, ast.Attribute) and node.attr in ("data", "T", "mT")):
+            node = node.value
+        else:
+            return node
 
 
 def overwritten(

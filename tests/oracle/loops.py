@@ -18,11 +18,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 import relu_demo
+from oracle.truth import same
 from relu_demo.watching.report import OVERWRITTEN, SILENT, Finding
 
 BEGINNING = """\
@@ -157,7 +157,7 @@ def _disagreements(
     tally["loops"] += 1
     if error is None and told is None:
         tally["loops that run"] += 1
-        if not all(map(_same, plain, watched)):
+        if not all(map(same, plain, watched)):
             yield "the numbers are others"
         yield from (f"{found.kind}, and PyTorch raises nothing" for found in findings if found.kind != SILENT)
         silent = {found.saved_by.line for found in findings if found.saved_by is not None and not found.why}
@@ -237,7 +237,7 @@ class _Trace:
         tensor, version, line, before, values = packed
         if tensor._version != version:
             self.stale.append((tensor, line, before))
-        elif not _same(tensor.detach(), values) and (tensor.dim() > 1 or tensor.requires_grad):
+        elif not same(tensor.detach(), values) and (tensor.dim() > 1 or tensor.requires_grad):
             self.silent.add(line)  # a norm fills its own statistics, of one dimension
         return tensor
 
@@ -265,9 +265,3 @@ def _traced(run: Callable[[], list[Tensor | None]], path: Path) -> _Trace:
     finally:
         sys.settrace(before)
     return trace
-
-
-def _same(a: Tensor | None, b: Tensor | None) -> bool:
-    if a is None or b is None:
-        return a is b
-    return torch.equal(a.nan_to_num(), b.nan_to_num())

@@ -431,6 +431,6 @@ def _gradients_differ(a: Run, b: Run) -> bool:
 
 def same(x: Any, y: Any) -> bool:
     """Whether two leaves are one value: a tensor bit for bit, but for the kind of a NaN."""
-    if isinstance(x, Tensor):
-        return x.shape == y.shape and x.dtype == y.dtype and bool(((x == y) | ((x != x) & (y != y))).all())
-    return bool(x == y)
+    if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
+        return x is y or bool(not isinstance(x, Tensor) and not isinstance(y, Tensor) and x == y)
+    return x.shape == y.shape and x.dtype == y.dtype and bool(((x == y) | ((x != x) & (y != y))).all())

@@ -54,7 +54,7 @@ def _disagreements(seed: int, tally: Counter[str]) -> Iterator[str]:
         yield from _errors(plain.error, watched, tally)
     else:
         tally["programs that run"] += 1
-        if not _are_same(plain.numbers, watched.numbers):
+        if len(plain.numbers) != len(watched.numbers) or not all(map(same, plain.numbers, watched.numbers)):
             yield "the numbers are others"
         yield from (f"{found.kind}, and PyTorch raises nothing" for found in watched.findings if found.kind != SILENT)
         yield from _silent(seed, plain, watched, tally)
@@ -142,11 +142,6 @@ def _unsteady(words: str) -> str:
     """
     words = words.partition(" Hint:")[0].rstrip(".").replace(" of ReshapeAlias", " of View")
     return re.sub(r"output 0 of [\w:]+, is at version \d+; expected version \d+", "output 0 of ..., is at", words)
-
-
-def _are_same(a: list[Any], b: list[Any]) -> bool:
-    both = list(zip(a, b, strict=False)) if len(a) == len(b) else [(None, a)]
-    return all(x is y if x is None or y is None else same(x, y) for x, y in both)
 
 
 def _near(a: Any, b: Any) -> bool:

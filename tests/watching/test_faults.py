@@ -127,6 +127,7 @@ CURES = {
     "reset_of_state": "state = torch.where(done[..., None], 0, state)",
     "second_derivative": "hidden = torch.zeros_like(hidden), in place of zero_()",
     "shared_scores": "give given.detach().clone() there",
+    "write_through_an_alias": "write to a copy: h = h.clone() before that line",
     "slots_of_state": "append to a list and torch.stack() it, in place of state[layer] = ...",
 }
 """What is advised of some of them."""
