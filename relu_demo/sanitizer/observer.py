@@ -25,7 +25,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import graph as autograd_graph
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
@@ -361,7 +360,7 @@ def _counted(func: Any, operator: Operator, args: tuple[Any, ...], kwargs: dict[
     result = func(*args, **kwargs)
     for tensor, version in written:
         if tensor._version == version:
-            autograd_graph.increment_version(tensor)
+            torch.autograd.graph.increment_version(tensor)
     return result
 
 
@@ -382,6 +381,9 @@ def _tensors_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple
                     yield name, item
 
 
+_CAN_COUNT = hasattr(torch.autograd.graph, "increment_version")
+
+
 class Operator:
     """What an operator does to its arguments, from its schema (torch/library: `Tensor(a!)` is written to)."""
 
@@ -395,9 +397,7 @@ class Operator:
         """Whether its result shares the memory of an argument that it does not write to."""
         self.only_shape = False
         """Whether it reads no element of its arguments."""
-        self.counts_no_version = self.name.startswith("_foreach_") and hasattr(
-            torch.autograd.graph, "increment_version"
-        )
+        self.counts_no_version = self.name.startswith("_foreach_") and _CAN_COUNT
         """Whether its writes raise no version counter below a dispatch mode: without one they do (PyTorch 2.13)."""
         if schema is None:
             return

@@ -157,9 +157,11 @@ def expression_at(code: CodeType, instruction: int) -> ast.AST | None:
 def _evaluated(code: CodeType, file: str, instruction: int) -> ast.AST | None:
     # Python holds code of two files for equal, so that the file has to be named too.
     tree = parsed(file)
+    if tree is None:
+        return None
     positions = getattr(code, "co_positions", None)
-    if tree is None or positions is None:
-        return None if tree is None else node_at(code, instruction, tree)
+    if positions is None:
+        return node_at(code, instruction, tree)
     where = next(islice(positions(), instruction // 2, None), None)
     nodes = (node for node in ast.walk(tree) if isinstance(node, (ast.expr, ast.stmt)))
     for node in nodes if where is not None and None not in where else ():
