@@ -91,32 +91,34 @@ def _hooked(fault: Hooked) -> Finding:
 
 
 def _refused(fault: Refused, watcher: Watcher) -> Finding:
-    at, made_by, says = fault.raised_at, fault.made_by, fault.refusal.cure
+    at, made_by = fault.raised_at, fault.made_by
     tensor = overwritten(fault.tensor, 0, at.module, watcher.modules, [at])
-    writer = at if fault.runs_out_of_place else None
-    if fault.refusal is LOST:
-        tensor, writer = replace(tensor, name=variable_of(fault.tensor)), next(iter(fault.writes), None)
-    elif fault.refusal is SLOPE and made_by is not None:
-        writer, made_by = made_by, _own_line(made_by, watcher)
-    if fault.refusal is LEAF_VIEW and overlaps_itself(fault.tensor):
-        says = EXPANDED.cure
-    iterates = fault.refusal is SEVERAL and made_by is not None and _iterates(made_by)
-    if fault.refusal is SEVERAL and not iterates:
-        says = "clone() the view first"
-    if writer is not None:
-        found = cure_of(Case(writer, writer, at, tensor.name, False, False, False))
-        # What is assigned to the variable of a loop is in none of the items.
-        says = f"{says}; or {found}" if iterates else f"{found}; or {says}"
+    if fault.refusal is LOST:  # the line reads it, and writes to another
+        tensor = replace(tensor, name=variable_of(fault.tensor))
+    writer = fault.to_be_cured
+    found = cure_of(Case(writer, writer, at, tensor.name, False, False, False)) if writer is not None else ""
+    if fault.refusal is SLOPE and made_by is not None:
+        made_by = _own_line(made_by, watcher)
     return Finding(
         REFUSED,
         tensor,
         site(at),
         site(made_by),
         tuple(Write(where, 0) for place in fault.writes for where in [site(place)] if where is not None),
-        Cure(says, fault.runs_out_of_place),
+        Cure("; or ".join(filter(None, _in_order(fault, found))), fault.runs_out_of_place),
         fault.words,
         fault.refusal.because,
     )
+
+
+def _in_order(fault: Refused, found: str) -> tuple[str, str]:
+    """Return the cure that was found for the write, and that of the refusal; what helps first."""
+    if fault.refusal is SEVERAL and fault.made_by is not None and _iterates(fault.made_by):
+        # What is assigned to the variable of a loop is in none of the items.
+        return fault.refusal.cure, found
+    if fault.refusal is SEVERAL:
+        return found, "clone() the view first"
+    return found, (EXPANDED if fault.refusal is LEAF_VIEW and overlaps_itself(fault.tensor) else fault.refusal).cure
 
 
 def _iterates(place: Place) -> bool:

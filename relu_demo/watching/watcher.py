@@ -67,6 +67,13 @@ class Refused:
     writes: tuple[Place, ...] = ()
     """Of a view that PyTorch has given up, the writes to its memory."""
 
+    @property
+    def to_be_cured(self) -> Place | None:
+        """Return the write that can be made out of place; None where that does not run, or none is known."""
+        if self.refusal in (LOST, SLOPE):
+            return next(iter(self.writes), self.made_by if self.refusal is SLOPE else None)
+        return self.raised_at if self.runs_out_of_place else None
+
 
 Fault = Overwriting | Refused | Reread | Hooked
 
