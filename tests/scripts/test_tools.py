@@ -1,4 +1,4 @@
-"""The scripts for who has the packages or the room: other versions, and published networks, here two of our own."""
+"""The scripts for who has the packages, the room or the time: other versions, published networks, random programs."""
 
 from __future__ import annotations
 
@@ -20,6 +20,15 @@ def test_versions_names_a_python_that_is_not_here() -> None:
     done = run("versions.py", "torch==2.4.1", "--python", "3.99")
     assert done.returncode == 2
     assert "there is no Python 3.99 here; give one that is, such as --python 3." in done.stderr
+
+
+@pytest.mark.slow
+def test_the_watch_is_held_to_pytorch_itself() -> None:
+    done = run("check_oracle.py", "--watch", "--count", "20")
+    assert re.search(r"^ +20  programs$", done.stdout, re.MULTILINE), done
+    assert re.search(r"^ +20  loops$", done.stdout, re.MULTILINE)
+    assert re.search(r"^ +0  disagreements$", done.stdout, re.MULTILINE)
+    assert done.returncode == 0
 
 
 TIMM = """
