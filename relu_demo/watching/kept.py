@@ -1,6 +1,7 @@
 """
-The lists, deques and dictionaries that keep a tensor, alone or in a tuple or dictionary, while it is overwritten, and
-the expression that reads it there later.
+The lists, deques and dictionaries that keep a tensor while it is overwritten, and the expression that reads it later.
+
+An item may be the tensor itself, or a tuple or a dictionary with it.
 
     keepers = keepers_of(tensor, meant=False)        # just before the write
     found = kept_read(tensor, keepers)               # at a later read: what is read, and the keeper
