@@ -92,7 +92,9 @@ def kept_read(tensor: Tensor, keepers: tuple[Keeper, ...]) -> tuple[str, str, in
             if keeper is None or not keeper.slots & now & (now if slots is None else slots):
                 continue
             if keeper.old_value_meant or len(now) > 1:
-                return text_of(part), frame.f_code.co_filename, frame.f_lineno, keeper
+                # Of `[state for state, _ in buffer]` what is read is the buffer.
+                read = keeper.name if isinstance(part, (ast.ListComp, ast.GeneratorExp)) else text_of(part)
+                return read, frame.f_code.co_filename, frame.f_lineno, keeper
     return None
 
 

@@ -73,7 +73,7 @@ def lines_of(finding: Finding, others: Sequence[Finding] = ()) -> Iterator[Told]
         if finding.kind == REFUSED:
             label, did = "made", "made it so"
         elif finding.why:
-            label, did = "kept", f"kept {what}"
+            label, did = "kept", f"kept {what}" if saved.module else "put it there"  # a hook, or a list
         yield Told(label, _where(saved), saved.source, f"{_who(saved)} {did}{more}")
     writes = _one_a_line(finding.overwritten_by)
     for write in writes[:FEW]:
