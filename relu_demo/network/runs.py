@@ -201,7 +201,7 @@ class Runs:
             self._foreign |= {call.index for call in suspects.candidates if call.foreign}
             held = suspects.held_in_secret()
             outcome = Outcome()
-            self._note(outcome, result, self._left())
+            self._note(outcome, result, suspects.attributes)
             blind = without_a_look(type(self.network).__name__, self.arguments, result, self.snapshot.own)
             missed = (*suspects.missed, *blind)
             del result

@@ -167,7 +167,7 @@ class Suspects(Listener):
         self._network = network
         self._snapshot = snapshot
         self._in_place = in_place
-        self._attributes: dict[str, Tensor] = {}
+        self.attributes: dict[str, Tensor] = {}
         """What the network keeps in plain attributes when the forward has ended."""
         self._paths = {id(module): path for path, module in network.named_modules()}
         self._inputs: dict[int | None, list[Region | None]] = {}
@@ -332,15 +332,15 @@ class Suspects(Listener):
         """After the forward: note what is returned, what the network keeps, and what autograd still has saved."""
         network = self._network
         self._note_idle_switches()
-        self._attributes = attribute_tensors(network, self._snapshot.looked)
+        self.attributes = attribute_tensors(network, self._snapshot.looked)
         for saved, write in self.ledger.past_autograd():
             if write.call is None:
                 self.past_autograd.setdefault(write.place, []).append(saved.place)
-        for tensor in (*tensors(result), *self._attributes.values()):
+        for tensor in (*tensors(result), *self.attributes.values()):
             self._note_lost_view(tensor)
         for tensor in tensors(result):
             self._read_later(tensor, "return")
-        for name, tensor in self._attributes.items():
+        for name, tensor in self.attributes.items():
             self._read_later(tensor, f"kept as {name}")
         names = {id(buffer): name for name, buffer in network.named_buffers()}
         names.update({id(parameter): name for name, parameter in network.named_parameters()})
@@ -385,7 +385,7 @@ class Suspects(Listener):
         alive = _alive([call for call in self.candidates if call.region and not self._snapshot.holds(call.key)])
         if not alive:
             return []
-        attributes = self._attributes.values()
+        attributes = self.attributes.values()
         known = {*self._inputs, *map(key_of, attributes)}
         return [call for call in alive if call.key not in known]
 
