@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -26,7 +27,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
-    """Draws the same random numbers in each test, whichever tests ran before it."""
+    """Draws the same random numbers in each test, whichever tests ran before it, and the same `--seed`."""
+    random.seed(0)
     torch.manual_seed(0)
 
 

@@ -56,6 +56,18 @@ def test_a_check_of_what_is_safe(demo: Demo, tmp_path: Path) -> None:
     assert demo("--check", f"{tmp_path / 'safe.py'}:none", "--shape", "2,4", "-q").out.endswith(": no in-place calls\n")
 
 
+def test_a_check_whose_input_cannot_show_a_fault_says_that_its_answer_is_for_this_input(
+    demo: Demo, tmp_path: Path
+) -> None:
+    file = tmp_path / "skip.py"
+    file.write_text("from torch.nn.functional import relu\ndef skip(x):\n    y = x * 1\n    return relu(y, True) + y\n")
+    positive = demo("--check", f"{file}:skip", "--shape", "2,4:0.5..1.0", "-q")
+    assert positive.code == 0
+    assert positive.out.endswith(": 1 in-place call, all safe with this input\n")
+    both = demo("--check", f"{file}:skip", "--shape", "2,4", "--seed", "1", "-q")
+    assert both.code == 1
+
+
 @pytest.mark.parametrize(
     ("verdicts", "code", "says"),
     [
