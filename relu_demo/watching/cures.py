@@ -91,7 +91,17 @@ def optimizer_step(case: Case) -> str | None:
         return None
     step, backward = operation(case.writer), _backward(case)
     loss = backward.partition(".backward")[0] if ".backward" in backward else "that loss"
-    return f"compute {loss} after {step}, or call {step} after {backward}"
+    return f"compute {loss} after {step}, or call {step} after {backward}{_begin_of(loss, case)}"
+
+
+def _begin_of(loss: str, case: Case) -> str:
+    """Say where the statements begin that compute a loss, if they are several: all of them have to run again."""
+    saver, backward = case.saver, case.backward
+    statement = statement_at(saver.file, saver.line)
+    if statement is None or saver.file != backward.file or _function(saver) != _function(backward):
+        return ""
+    binds = {part.id for part in ast.walk(statement) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+    return f"; {loss} is computed from line {statement.lineno} on" if loss.isidentifier() and loss not in binds else ""
 
 
 def custom_backward(case: Case) -> str | None:
