@@ -13,8 +13,8 @@ from relu_demo.sanitizer.frames import calling_frame
 from relu_demo.sanitizer.source import AUGMENTED, MEANT, SIGNS, called, expression_at, statement_at, text_of
 
 _SHAPED = {"t_", "squeeze_", "unsqueeze_", "transpose_", "swapaxes_", "swapdims_", "as_strided_", "rename_"}
-_NEVER = MEANT | _SHAPED
-"""Nobody uses the old values after these, or they write no values."""
+_NEVER = MEANT | _SHAPED | {"__get__", "__set__"}
+"""Nobody uses the old values after these, or they write no values. The last two are attributes: `x.shape`, `x.data`."""
 
 
 def rebinds(function: Any, args: tuple[Any, ...]) -> str | None:

@@ -365,9 +365,10 @@ class Suspects(Listener):
 
     def _note_idle_switches(self) -> None:
         """Note each module that is in place and none of whose calls, nor of those below it, was seen."""
-        reached = {*(call.place.module for call in self.candidates), *(one.module for one in self.missed)}
+        seen = {*(call.place.module for call in self.candidates), *(one.module for one in self.missed)}
+        reached = {above for path in seen for above in _with_those_above(path)}
         for path, kind in self.hooked.switched_on.items():
-            if path and not any(module == path or module.startswith(f"{path}.") for module in reached):
+            if path and path not in reached:
                 self.missed[Unseen(path, kind, "its inplace=True reaches no call that was watched")] = None
 
     def is_known(self, key: int | None) -> bool:
@@ -467,6 +468,13 @@ class Suspects(Listener):
             or self._snapshot.holds(found.key)
             or _may_be_refused(call, grad)
         )
+
+
+def _with_those_above(module: str) -> Iterator[str]:
+    """Yield the path of a module, and of each that it is in: `a.b.c`, `a.b`, `a`."""
+    while module:
+        yield module
+        module = module.rpartition(".")[0]
 
 
 def _is_users_own(function: Any) -> bool:
