@@ -12,6 +12,9 @@ from relu_demo.network.outcome import Outcome, leaf_difference
 from relu_demo.tensors.graph import graph
 from relu_demo.tensors.storage import dense
 
+Gradients = list[tuple[Tensor, Tensor | None]]
+"""Leaves, each with its gradient."""
+
 SUMMED_OTHERWISE = 16.0
 """
 The gap of two runs' gradients, in roundings, that the order of summation explains.
@@ -23,7 +26,7 @@ _PART = 1 << 18
 """Elements of a gradient that are added up at a time."""
 
 
-def gradients(outputs: list[Tensor], network: nn.Module) -> list[tuple[Tensor, Tensor | None]]:
+def gradients(outputs: list[Tensor], network: nn.Module) -> Gradients:
     """
     Run backward from the outputs, and return each leaf that they depend on with its gradient.
 
@@ -47,9 +50,7 @@ def gradients(outputs: list[Tensor], network: nn.Module) -> list[tuple[Tensor, T
             leaf.grad = grad
 
 
-def digest_gradients(
-    outcome: Outcome, found: Iterable[tuple[Tensor, Tensor | None]], numbered: Iterable[Tensor]
-) -> None:
+def digest_gradients(outcome: Outcome, found: Gradients, numbered: Iterable[Tensor]) -> None:
     """Note the digests of the gradients of the tensors in `numbered`, by their positions there. A digest is small."""
     order = {id(tensor): i for i, tensor in enumerate(numbered)}
     for leaf, grad in found:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from relu_demo.errors import BadInput, NetworkError, first_line
-from relu_demo.network.gradients import digest_gradients, gradients
+from relu_demo.network.gradients import Gradients, digest_gradients, gradients
 from relu_demo.network.hooked import Looks, Seeing, has_hooks, told_of_modules
 from relu_demo.network.meter import Meter
 from relu_demo.network.outcome import Difference, Outcome, difference, leaf_difference
@@ -303,9 +303,12 @@ class Runs:
             inputs = self._inputs()
             seeing = Seeing(self.watched.looks)
             told = told_of_modules(seeing.event) if self._has_hooks else nullcontext()
-            with _aside(), hooks or nullcontext(), told, Switch(run):
+            # The mode is on for the network alone: each attribute of a tensor that is asked for would go through it.
+            switch = Switch(run)
+            with _aside(), hooks or nullcontext(), told:
                 try:
-                    result = self._forward(inputs)
+                    with switch:
+                        result = self._forward(inputs)
                 except Exception as error:
                     outcome.forward_error = _without_frames(error)
                     return outcome
@@ -314,7 +317,9 @@ class Runs:
                 outcome.seen_by_hooks = seeing.seen
                 self._note(outcome, result, left)
                 outcome.held = {index: self._held_of(index, tensor) for index, tensor in held.items()}
-                self._backward(outcome, result, left, list(tensors(inputs)))
+                with switch:  # a checkpoint makes calls again
+                    found = self._backward(outcome, result, left)
+                digest_gradients(outcome, found, [*self.snapshot.parameters, *tensors(inputs)])
             return outcome
         finally:
             self.snapshot.restore()
@@ -348,19 +353,20 @@ class Runs:
         found = [t for t in tensors(result) if t.requires_grad] + [t for t in new if t.grad_fn is not None]
         return list({id(tensor): tensor for tensor in found}.values())
 
-    def _backward(self, outcome: Outcome, result: Any, left: dict[str, Tensor], inputs: list[Tensor]) -> None:
+    def _backward(self, outcome: Outcome, result: Any, left: dict[str, Tensor]) -> Gradients:
+        """Run backward, note whether that went well, and return the gradients."""
         try:
             # Of one of several views, whose base was written to, PyTorch refuses to tell its grad_fn.
             outputs = self._outputs(result, left)
             if not outputs:
-                return
+                return []
             self.backwards += 1
             found = gradients(outputs, self.network)
         except Exception as error:
             outcome.backward, outcome.backward_error = False, _without_frames(error)
-            return
+            return []
         outcome.backward = True
-        digest_gradients(outcome, found, [*self.snapshot.parameters, *inputs])
+        return found
 
 
 def _aside() -> AbstractContextManager[None]:

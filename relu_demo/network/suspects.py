@@ -342,10 +342,9 @@ class Suspects(Listener):
             self._read_later(tensor, "return")
         for name, tensor in self.attributes.items():
             self._read_later(tensor, f"kept as {name}")
-        names = {id(buffer): name for name, buffer in network.named_buffers()}
-        names.update({id(parameter): name for name, parameter in network.named_parameters()})
-        for tensor in (*network.buffers(), *network.parameters()):
-            self._read_later(tensor, f"kept as {names[id(tensor)]}")
+        kept = {id(tensor): (name, tensor) for name, tensor in (*network.named_buffers(), *network.named_parameters())}
+        for name, tensor in kept.values():
+            self._read_later(tensor, f"kept as {name}")
         foreign = not self._applied and any(isinstance(n, torch._C._FunctionBase) for n in graph(tensors(result)))
         for call in self.candidates:
             # In place, elu and its like save their result, and a later write overwrites it.
