@@ -3,37 +3,55 @@
 from __future__ import annotations
 
 import ast
+import dis
 from functools import lru_cache
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 
 from torch import Tensor
 
 from relu_demo.sanitizer.frames import calling_frame
-from relu_demo.sanitizer.source import AUGMENTED, MEANT, SIGNS, called, expression_at, statement_at, text_of
+from relu_demo.sanitizer.source import (
+    AUGMENTED,
+    MEANT,
+    assigned_anew,
+    called,
+    expression_at,
+    is_out_of_place,
+    out_of_place,
+    parsed,
+    statement_at,
+    value_of,
+)
 
 _SHAPED = {"t_", "squeeze_", "unsqueeze_", "transpose_", "swapaxes_", "swapdims_", "as_strided_", "rename_"}
 _NEVER = MEANT | _SHAPED | {"__get__", "__set__"}
 """Nobody uses the old values after these, or they write no values. The last two are attributes: `x.shape`, `x.data`."""
+_INITIAL = "torch.nn.init"
 
 
-def rebinds(function: Any, args: tuple[Any, ...]) -> str | None:
+def rebinds(function: Any, written: Any) -> str | None:
     """
     Return how the running line says the same out of place, if the function writes in place and its result is used.
 
-    None for every other function; for a statement that is nothing but the write (`x.mul_(2)`, `x[i] += y`), which is
-    meant to change the tensor; and where the line is not the user's, or cannot be read.
+    `written` is the tensor. None for every other function; for a statement that is nothing but the write
+    (`x.mul_(2)`, `x[i] += y` of a tensor), which is meant to change the tensor; and where the line is not the user's.
     """
-    name = str(getattr(function, "__name__", ""))
-    if not name.endswith("_") or name in _NEVER or not args or not isinstance(args[0], Tensor):
+    name = str(getattr(function, "__name__", "")).partition(".")[0]
+    if not name.endswith("_") or name in _NEVER or not isinstance(written, Tensor):
         return None
     frame = calling_frame()
-    return None if frame is None else _said(name, frame.f_code, frame.f_code.co_filename, frame.f_lineno, frame.f_lasti)
+    if frame is None or getattr(function, "__module__", "") == _INITIAL:
+        return None
+    return _said(name, frame.f_code, frame.f_code.co_filename, frame.f_lineno, frame.f_lasti) or _of_item(name, frame)
 
 
 @lru_cache(maxsize=4096)
 def _said(name: str, code: CodeType, file: str, line: int, instruction: int) -> str | None:
     # Python holds code of two files for equal, so that the file has to be named too.
+    if parsed(file) is None:
+        new = f"{name[:-1]}() in place of {name}()" if is_out_of_place(name[:-1]) else f"clone() before {name}()"
+        return None if _is_dropped(code, instruction) else new
     node = expression_at(code, instruction)
     statement = statement_at(file, line, node)
     return None if statement is None else _cure(name, statement, node)
@@ -41,19 +59,39 @@ def _said(name: str, code: CodeType, file: str, line: int, instruction: int) -> 
 
 def _cure(name: str, statement: ast.stmt, node: ast.AST | None) -> str | None:
     if isinstance(statement, ast.AugAssign) and node in (None, statement):
-        # PyTorch calls `x += y` by the name of the method, add_.
-        named = name.strip("_") in AUGMENTED.get(type(statement.op), ())
-        if not named or not isinstance(statement.target, (ast.Name, ast.Attribute)):
-            return None
-        x, y = text_of(statement.target), text_of(statement.value)
-        y = f"({y})" if isinstance(statement.value, (ast.BinOp, ast.IfExp, ast.Compare)) else y
-        return f"{x} = {x} {SIGNS[type(statement.op)]} {y}"
-    if not isinstance(node, ast.Call) or called(node) != name:
+        named = _is_sign_of(name, statement)
+        return assigned_anew(statement) if named and isinstance(statement.target, (ast.Name, ast.Attribute)) else None
+    call = node
+    if not isinstance(call, ast.Call):
         # Where nobody can tell which call of the line it is: the first of that name.
-        node = next((n for n in ast.walk(statement) if isinstance(n, ast.Call) and called(n) == name), None)
-    if node is None or name.startswith("_") or (isinstance(statement, ast.Expr) and node in _chain(statement.value)):
+        call = next((n for n in ast.walk(statement) if isinstance(n, ast.Call) and called(n) == name), None)
+    if name.startswith("_") or (isinstance(statement, ast.Expr) and (call is None or call in _chain(statement.value))):
         return None
-    return text_of(node).replace(f"{name}(", f"{name[:-1]}(")
+    if call is not None:
+        return out_of_place(call, name)
+    return None if node is None else f"clone() what {name}() writes to"  # `a, b = map(torch.relu_, [x, y])`
+
+
+def _of_item(name: str, frame: FrameType) -> str | None:
+    """Return how `features[i] += y` is written out of place, where `features` is a list or dictionary of tensors."""
+    file, line = frame.f_code.co_filename, frame.f_lineno
+    statement = statement_at(file, line, expression_at(frame.f_code, frame.f_lasti))
+    if not isinstance(statement, ast.AugAssign) or not isinstance(statement.target, ast.Subscript):
+        return None
+    container = value_of(statement.target.value, frame)
+    is_plain = isinstance(container, (list, dict)) and _is_sign_of(name, statement)
+    return assigned_anew(statement) if is_plain else None
+
+
+def _is_sign_of(name: str, statement: ast.AugAssign) -> bool:
+    """Whether a function is that of an augmented assignment: PyTorch calls `x += y` by the name of the method, add_."""
+    return name.strip("_") in AUGMENTED.get(type(statement.op), ())
+
+
+def _is_dropped(code: CodeType, instruction: int) -> bool:
+    """Whether code without a source drops what an instruction gives, or puts it into an item: `x[i] += y`."""
+    after = (each.opname for each in dis.get_instructions(code) if each.offset > instruction and each.opname != "CACHE")
+    return next(after, "").startswith(("POP_TOP", "STORE_SUBSCR", "SWAP", "ROT_"))
 
 
 def _chain(expression: ast.expr) -> list[ast.AST]:

@@ -35,6 +35,10 @@ _ALIGNED = 64
 """Elements. So many of any dtype are a multiple of 64 bytes, to which the beginning of a storage is aligned."""
 
 
+_WRITTEN = ("input", "self")
+"""The names of the argument that a function in place writes to: `torch.clamp_(input=x, min=0)`."""
+
+
 class Switched:
     """One call of such an operation, before it runs: its arguments, and how it can be run."""
 
@@ -173,8 +177,10 @@ def switched(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sw
     """Return the call, if it can run in place or out of place; None for all others."""
     if function in SWITCHED:
         return Switched(function, args, kwargs)
-    cure = rebinds(function, args)
-    return None if cure is None else Rebinding(function, args, kwargs, cure)
+    rest = kwargs if args else {name: value for name, value in kwargs.items() if name not in _WRITTEN}
+    written = args[0] if args else next((kwargs[name] for name in _WRITTEN if name in kwargs), None)
+    cure = rebinds(function, written)
+    return None if cure is None else Rebinding(function, (written, *args[1:]), rest, cure)
 
 
 def _are_one(a: Any, b: Any) -> bool:

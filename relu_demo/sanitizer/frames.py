@@ -24,7 +24,11 @@ _INSTALLED = {"site-packages", "dist-packages"}
 _CHECKPOINT = os.path.join(_TORCH, "utils", "checkpoint.py")
 # PyTorch 1.13 calls a mode from there.
 _OVERRIDES = os.path.join(_TORCH, "overrides.py")
+_OPERATORS = os.path.join(_TORCH, "_ops.py")
 _CALL = nn.Module._call_impl.__code__
+_PASSING_ON = (_OURS, _OVERRIDES, _OPERATORS)
+# Of `x **= 2`, which is Python around a method.
+_WRAPPERS = {getattr(torch.Tensor.__ipow__, "__code__", None)}
 # Before PyTorch 2.0 `apply` is not Python, and has no frame.
 _OPTIMIZER = os.path.join(_TORCH, "optim", "optimizer.py")
 _AUTOGRAD = os.path.join(_TORCH, "autograd") + os.sep
@@ -172,7 +176,7 @@ def _note_for(code: CodeType) -> Note | None:
 def calling_frame() -> FrameType | None:
     """Return the frame that called the running function of torch; None if that is not the user's code."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith((_OURS, _OVERRIDES)):
+    while frame is not None and (frame.f_code in _WRAPPERS or frame.f_code.co_filename.startswith(_PASSING_ON)):
         frame = frame.f_back
     return frame if frame is not None and is_users(frame.f_code.co_filename) else None
 

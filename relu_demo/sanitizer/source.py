@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+import copy
 import linecache
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
-from types import CodeType
+from types import CodeType, FrameType
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - as every PyTorch user writes it
 
 from relu_demo.sanitizer.instructions import node_at
 
@@ -106,6 +110,53 @@ def assigned(name: str, file: str | None, line: int | None) -> Iterator[ast.expr
             continue
         if any(isinstance(target, ast.Name) and target.id == name for target in node.targets):
             yield node.value
+
+
+def assigned_anew(statement: ast.AugAssign) -> str:
+    """Return how an augmented assignment is written out of place: `x = x + y` for `x += y`."""
+    x = copy.deepcopy(statement.target)
+    vars(x)["ctx"] = ast.Load()
+    return f"{text_of(statement.target)} = {text_of(ast.BinOp(x, statement.op, statement.value))}"
+
+
+def out_of_place(call: ast.Call, name: str) -> str:
+    """
+    Return how a call of a method or function that writes in place is written out of place.
+
+    `x.mul(2)` for `x.mul_(2)`; `x.clone().fill_diagonal_(0)`, for which PyTorch has no such method; and a clone as
+    the first argument of a call by another name: `self.act(y.clone())`.
+    """
+    new, bare = copy.deepcopy(call), name[:-1]
+    function = new.func
+    if called(call) != name:
+        if len(new.args) != 1 or called(call).startswith("__"):
+            return f"clone() what {text_of(function)}() writes to"
+        new.args[0] = _cloned(new.args[0])
+    elif isinstance(function, ast.Name):
+        function.id = bare
+    elif isinstance(function, ast.Attribute) and is_out_of_place(bare):
+        function.attr = bare
+    elif isinstance(function, ast.Attribute):
+        function.value = _cloned(function.value)
+    return text_of(new)
+
+
+def is_out_of_place(name: str) -> bool:
+    """Return whether PyTorch has a method or a function of that name."""
+    return any(hasattr(owner, name) for owner in (torch.Tensor, torch, F))
+
+
+def _cloned(node: ast.expr) -> ast.expr:
+    return ast.Call(ast.Attribute(node, "clone", ast.Load()), [], [])
+
+
+def value_of(node: ast.AST, frame: FrameType) -> object:
+    """Return the value of a variable, or of an attribute of one, without running anything; None of all else."""
+    if isinstance(node, ast.Name):
+        return frame.f_locals.get(node.id, frame.f_globals.get(node.id))
+    if isinstance(node, ast.Attribute):
+        return getattr(value_of(node.value, frame), "__dict__", {}).get(node.attr)
+    return None
 
 
 def root(node: ast.AST) -> str | None:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from relu_demo.sanitizer.frames import user_frames
 from relu_demo.sanitizer.place import Place
-from relu_demo.sanitizer.source import assigned, expression_at, operands, parsed, statements_at, text_of
+from relu_demo.sanitizer.source import assigned, expression_at, operands, parsed, statements_at, text_of, value_of
 from relu_demo.tensors.graph import is_leaf
 
 LONGEST = 256
@@ -206,17 +206,8 @@ def _container(node: ast.expr, frame: FrameType) -> Container | None:
         return _container(node.args[0], frame) if len(node.args) == 1 else None
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("values", "items"):
         return _container(node.func.value, frame)
-    value = _value(node, frame)
+    value = value_of(node, frame)
     return value if isinstance(value, (list, deque, dict)) else None
-
-
-def _value(node: ast.expr, frame: FrameType) -> object:
-    """Return the value of a variable or of an object's attribute, without running anything; None of all else."""
-    if isinstance(node, ast.Name):
-        return frame.f_locals.get(node.id, frame.f_globals.get(node.id))
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-        return getattr(_value(node.value, frame), "__dict__", {}).get(node.attr)
-    return None
 
 
 def _index(node: ast.expr, frame: FrameType) -> object:
@@ -224,7 +215,7 @@ def _index(node: ast.expr, frame: FrameType) -> object:
     try:
         return ast.literal_eval(node)
     except ValueError:
-        return _value(node, frame)
+        return value_of(node, frame)
 
 
 @lru_cache(maxsize=1024)

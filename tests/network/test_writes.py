@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,46 @@ def test_a_write_whose_result_is_used_is_tried_out_of_place(network: nn.Module, 
     assert report.advice.verified
     assert cure in str(report)
     assert "tried: the same result as out of place" in str(report)
+
+
+WAYS = [
+    ("h = net.act(y)", "net.act(y.clone())"),
+    ("h = operator.iadd(y, 1)", "clone() what operator.iadd() writes to"),
+    ("h = functools.reduce(operator.imul, [y, x])", "clone() what functools.reduce() writes to"),
+    ("h = y.__iadd__(1)", "clone() what y.__iadd__() writes to"),
+    ("h = {'relu': torch.relu_}['relu'](y)", "{'relu': torch.relu_}['relu'](y.clone())"),
+    ("h, = map(torch.relu_, [y])", "clone() what relu_() writes to"),
+    ("h = torch.clamp_(input=y, min=0)", "torch.clamp(input=y, min=0)"),
+    ("h = torch.ops.aten.relu_(y)", "torch.ops.aten.relu(y)"),
+    ("h = F.leaky_relu_(y)", "F.leaky_relu(y)"),
+    ("h = y.clone().mul_(1) * 0 + y.fill_diagonal_(9)", "y.clone().fill_diagonal_(9)"),
+    ("h = y; h **= 2", "h = h ** 2"),
+    ("h = y; h += x if net.training else 2.0", "h = h + (x if net.training else 2.0)"),
+    ("h = [y]; h[0] += x; h = h[0]", "h[0] = h[0] + x"),
+    ("h = {'y': y}; h['y'] += x; h = h['y']", "h['y'] = h['y'] + x"),
+]
+
+
+@pytest.mark.parametrize(("line", "cure"), WAYS, ids=[line for line, _ in WAYS])
+def test_a_write_is_a_call_however_it_is_written(line: str, cure: str, tmp_path: Path) -> None:
+    source = f"def forward(net, x):\n    y = net.fc(x)\n    {line}\n    return h + y\n"
+    (tmp_path / "forward.py").write_text(source)
+    names = {"torch": torch, "F": F, "operator": operator, "functools": functools}
+    exec(compile(source, str(tmp_path / "forward.py"), "exec"), names)
+    network = Net(names["forward"], fc=nn.Linear(4, 4))  # type: ignore[arg-type]
+    network.__dict__["act"] = torch.relu_
+    report = check(network, torch.randn(4, 4))
+    call = report.calls[-1]
+    assert [effect.kind for effect in call.effects] == ["changes-result"]
+    assert call.cure == cure
+
+
+def test_a_write_without_a_source_is_a_call_too() -> None:
+    names: dict[str, Any] = {"torch": torch}
+    exec("def forward(net, x):\n    y = net.fc(x)\n    h = y\n    h += 1\n    y.mul_(2)\n    return h + y\n", names)
+    report, found = one(Net(names["forward"], fc=nn.Linear(4, 4)))
+    assert found == ["changes-result"]
+    assert report.calls[0].cure == "add() in place of add_()"
 
 
 def test_a_switch_of_the_networks_own_is_a_switch() -> None:
