@@ -15,6 +15,21 @@ Leaves = list[tuple[str, Any]]
 """Tensors, numbers and strings, each with its path in the value that holds it."""
 
 
+@dataclass(frozen=True)
+class Digest:
+    """What is kept of a gradient, which is as large as its tensor: sums of its elements, in float64."""
+
+    total: float
+    size: float
+    """Of the absolute values."""
+    uneven: float
+    """Of the elements with weights that differ, so that the same elements in another order have another sum."""
+    not_finite: float
+    """The same of a code for each NaN and infinity, which the other sums leave out."""
+    eps: float
+    """The relative rounding of its dtype."""
+
+
 @dataclass
 class Outcome:
     """What one run gave. Its tensors are detached: the graph is gone."""
@@ -30,10 +45,8 @@ class Outcome:
     backward: bool | None = None
     """Whether it ran; None if nothing requires grad."""
     backward_error: BaseException | None = None
-    gradients: dict[int, tuple[float, float]] = field(default_factory=dict)
-    """Of each parameter and input, by number: the sum of its gradient, and of the absolute values."""
-    precision: float = 0.0
-    """The relative rounding of the gradients: the largest `eps` of their dtypes."""
+    gradients: dict[int, Digest] = field(default_factory=dict)
+    """Of each parameter and input, by number: the digest of its gradient."""
     rounds_alike: bool = False
     """Of a run with one call in place: that rounds as out of place, which was tried; False where nobody knows."""
     changed: float = 0.0

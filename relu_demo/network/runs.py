@@ -32,6 +32,7 @@ from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.ledger import Ledger, Stale
 from relu_demo.sanitizer.observer import Observer
 from relu_demo.sanitizer.place import Place
+from relu_demo.tensors.graph import next_number
 from relu_demo.tensors.storage import Region, elements_in, is_strided, key_of
 
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]
@@ -85,6 +86,8 @@ class Runs:
         self.refused_words = ""
         self.forwards = 0
         self.backwards = 0
+        self._since = 0.0
+        """The number above which nodes of autograd's graph are the last forward's."""
 
     @cached_property
     def watched(self) -> Watched:
@@ -195,7 +198,7 @@ class Runs:
                     self.snapshot.before_any_write()
                     # An error of another kind may end it; what was stale up to there still counts.
                     with suppress(Exception):
-                        gradients(self._outputs(result, self._left()), self.network)
+                        gradients(self._outputs(result, self._left()), self.network, self._since)
             self.meant |= suspects.meant
             suspects.finish(result)
             self._foreign |= {call.index for call in suspects.candidates if call.foreign}
@@ -228,6 +231,7 @@ class Runs:
         return difference(a.result + a.attributes + states[0], b.result + b.attributes + states[1])
 
     def _inputs(self) -> Inputs:
+        self._since = next_number()
         copied: Inputs = copy_inputs(self.arguments, self.snapshot.own, self.snapshot.holds)
         return copied
 
@@ -361,7 +365,7 @@ class Runs:
             if not outputs:
                 return []
             self.backwards += 1
-            found = gradients(outputs, self.network)
+            found = gradients(outputs, self.network, self._since)
         except Exception as error:
             outcome.backward, outcome.backward_error = False, _without_frames(error)
             return []

@@ -35,6 +35,10 @@ _ITEM = {"copy_", "fill_", "index_put_", "_index_put_impl_"}
 """What `x[...] = y` becomes, of which PyTorch 1.13 tells no mode. None of them has a switch."""
 
 
+_OF_GRAPH = {Tensor.register_hook, Tensor.retain_grad, getattr(Tensor.grad_fn, "__get__")}  # noqa: B009 - mypy
+"""What asks for a tensor's node in autograd's graph, or changes it."""
+
+
 @dataclass
 class Candidate:
     """One call that can be in place, and what would be hurt if it were. Holds no tensor."""
@@ -175,6 +179,8 @@ class Suspects(Listener):
             self._inputs.setdefault(key_of(tensor), []).append(region_of(tensor))
         self._made: dict[int, StorageWeakRef] = {}
         """The storages that operators of this forward have made, by key, which a weak reference keeps theirs."""
+        self._graph_used: set[int | None] = set()
+        """The storages, by key, of tensors whose hooks or node of the graph the forward has to do with."""
         self._applied = False
         """Whether an autograd.Function was applied."""
         self._grad = torch.is_grad_enabled()
@@ -196,6 +202,8 @@ class Suspects(Listener):
     def run(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], here: Here) -> Any:
         """Run a function; one that takes `inplace=` in place or out of place, as this pass wants it."""
         call = switched(function, args, kwargs)
+        if function in _OF_GRAPH and args:
+            self._note_graph_used(args[0])
         try:
             result = function(*args, **kwargs) if call is None else self._run_switched(call, here)
         except RuntimeError:
@@ -205,6 +213,13 @@ class Suspects(Listener):
                 self._raised = here.place(""), maker, self._name_of(given)
             raise
         return self.makers.remember(function, args, kwargs, result, here)
+
+    def _note_graph_used(self, tensor: Tensor) -> None:
+        """Note that a hook was registered on a tensor, or its node asked for: in place, those are of the result."""
+        key = key_of(tensor)
+        self._graph_used.add(key)
+        for call in self.candidates:
+            call.doubtful |= call.key == key and call.bytes > 0
 
     def refused_write(self, error: BaseException) -> Write | None:
         """Return the write because of which the forward has raised, if PyTorch's words say that it was one."""
@@ -465,6 +480,9 @@ class Suspects(Listener):
             or found.draws_otherwise
             or found.key in self._inputs
             or self._snapshot.holds(found.key)
+            # In place, the result is the input, which has a graph.
+            or (not grad and call.input.requires_grad)
+            or found.key in self._graph_used
             or _may_be_refused(call, grad)
         )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -50,6 +52,21 @@ def graph(outputs: Iterable[Tensor]) -> Iterator[Any]:
             seen.add(node)
             yield node
             waiting.extend(following for following, _ in node.next_functions)
+
+
+def number_of(node: Any) -> float:
+    """
+    Return when a node was made: each of a thread has a higher number than the one before.
+
+    Infinity for the node of a leaf, which is of no time, and before PyTorch 2.1, which tells no numbers.
+    """
+    return float(node._sequence_nr()) if hasattr(node, "_sequence_nr") else math.inf
+
+
+def next_number() -> float:
+    """Return a number above that of each node that this thread has made; infinity before PyTorch 2.1."""
+    with torch.enable_grad():
+        return number_of(torch.ones((), requires_grad=True, device="cpu").neg().grad_fn)
 
 
 def saved_by(grad_fn: Any) -> Iterator[Tensor]:
