@@ -40,7 +40,8 @@ from relu_demo.sanitizer.frames import is_users
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.source import SIGNS, called, statement_at
-from relu_demo.watching.cures import Case, cure_of
+from relu_demo.watching.case import Case
+from relu_demo.watching.cures import cure_of
 from relu_demo.watching.refusals import refusal_in
 
 _AGAIN = "it runs again in backward (torch.utils.checkpoint), where the check cannot put it out of place"

@@ -98,6 +98,9 @@ class Listener:
     def asked_shape(self, tensor: Tensor, here: Here) -> None:
         """An operator takes nothing but the shape, dtype or device of the tensor (`zeros_like`)."""
 
+    def failed(self, error: RuntimeError, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """An operator has raised."""
+
     def exposed(self, tensor: Tensor, here: Here) -> None:
         """The tensor's memory is about to be given to code that no mode sees (`numpy()`, `data_ptr()`)."""
 
@@ -326,7 +329,11 @@ class _Operators(_Dispatch):  # type: ignore[no-untyped-call]
             observer.quiet = before
         if operator.counts_no_version:
             return _counted(func, operator, args, kwargs)
-        result = func(*args, **kwargs)
+        try:
+            result = func(*args, **kwargs)
+        except RuntimeError as error:
+            observer.listener.failed(error, args, kwargs)
+            raise
         views = operator.is_view and observer.listener.reads_wanted
         if views or observer.listener.results_wanted:
             before, observer.quiet = observer.quiet, True

@@ -77,6 +77,14 @@ def statement_at(file: str | None, line: int | None, part: ast.AST | None = None
     return found[-1] if found else None
 
 
+def arguments_at(file: str | None, line: int | None) -> frozenset[str]:
+    """Return the names of the arguments of the function that a line is part of; none at the top of a file."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    innermost = next((each for each in reversed(statements_at(file, line)) if isinstance(each, kinds)), None)
+    parts = ast.walk(innermost.args) if innermost is not None else ()
+    return frozenset(part.arg for part in parts if isinstance(part, ast.arg))
+
+
 def calls_in(node: ast.AST, name: str) -> Iterator[ast.Call]:
     """Yield the calls of a function or method of that name: `opt.step()` for `step`."""
     for part in ast.walk(node):

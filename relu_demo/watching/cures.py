@@ -4,49 +4,32 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
 from torch import Tensor
 
 from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.source import (
     AUGMENTED,
-    SIGNS,
-    assigned,
+    MEANT,
+    arguments_at,
+    assigned_anew,
     called,
     calls_in,
+    is_out_of_place,
+    out_of_place,
     root,
     statement_at,
     statements_at,
     text_of,
 )
-from relu_demo.watching.names import aliased, is_function, loop_around, operation, target_of, went_backward
-from relu_demo.watching.report import GIVING
+from relu_demo.watching.case import Case, backward_of, besides, edit, function_of, is_of_round_before, loss_of
+from relu_demo.watching.items import item
+from relu_demo.watching.names import aliased, is_function, operation, target_of
+from relu_demo.watching.report import GIVING, NEW_DATA
 
 NEW = {"zero_": "torch.zeros_like({x})", "fill_": "torch.full_like({x}, ...)", "copy_": "torch.clone(...)"}
 """What makes the tensor that a method in place makes of another, where PyTorch has no such method out of place."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """What a cure is chosen by: the saver, the first writer, the backward, and the tensor's name."""
-
-    saver: Place
-    writer: Place | None
-    backward: Place
-    tensor: str | None
-    is_state: bool
-    """Whether the tensor is a parameter or a buffer of a module."""
-    earlier_step: bool
-    silent: bool
-    mask_lacks: int = 0
-    """How many dimensions fewer than the tensor a mask has that it is written to with."""
-
-    @property
-    def statement(self) -> ast.stmt | None:
-        """The writer's statement."""
-        return None if self.writer is None else statement_at(self.writer.file, self.writer.line)
-
 
 Pattern = Callable[[Case], str | None]
 
@@ -74,6 +57,11 @@ def given_to_numpy(case: Case) -> str | None:
     return f"give {name}.detach().clone() there: what is made and the tensor are one memory"
 
 
+def new_data(case: Case) -> str | None:
+    """`w.data = x`."""
+    return edit(case) if case.writer is not None and case.writer.operation == NEW_DATA else None
+
+
 def graph_kept(case: Case) -> str | None:
     """The backward goes on into the graph of an earlier step."""
     if not case.earlier_step:
@@ -89,19 +77,28 @@ def optimizer_step(case: Case) -> str | None:
     assert case.writer is not None
     if case.writer.operation != "step":
         return None
-    step, backward = operation(case.writer), _backward(case)
-    loss = backward.partition(".backward")[0] if ".backward" in backward else "that loss"
-    return f"compute {loss} after {step}, or call {step} after {backward}{_begin_of(loss, case)}"
+    step, backward = operation(case.writer), backward_of(case)
+    closure = function_of(case.backward)
+    if closure is not None and f"({closure})" in step:
+        return f"compute {loss_of(case)} inside of {closure}(), which {step} calls again and again"
+    loss = loss_of(case)
+    if is_of_round_before(case):
+        return f"compute {loss} again after each {step}, or call {step} after the last {backward}"
+    also = _begin_of(loss, case)
+    return f"compute {loss} after {step}, or call {step} after {backward}; {also}"
 
 
 def _begin_of(loss: str, case: Case) -> str:
     """Say where the statements begin that compute a loss, if they are several: all of them have to run again."""
     saver, backward = case.saver, case.backward
     statement = statement_at(saver.file, saver.line)
-    if statement is None or saver.file != backward.file or _function(saver) != _function(backward):
-        return ""
+    adds = "its backward adds to the gradients of that step"
+    if statement is None or saver.file != backward.file or function_of(saver) != function_of(backward):
+        return adds
     binds = {part.id for part in ast.walk(statement) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
-    return f"; {loss} is computed from line {statement.lineno} on" if loss.isidentifier() and loss not in binds else ""
+    if not loss.isidentifier() or loss in binds:
+        return adds
+    return f"{loss} is computed from line {statement.lineno} on, and {adds}"
 
 
 def custom_backward(case: Case) -> str | None:
@@ -147,25 +144,6 @@ def _use_of(case: Case, name: str) -> str:
     return f", and use its result: {text_of(call.args[0])} = {text_of(call.func)}(...)"
 
 
-def item(case: Case) -> str | None:
-    """`x[i] = y`, `x[i] += y`."""
-    assert case.writer is not None
-    target = target_of(case.writer)
-    if not isinstance(target, ast.Subscript) or not isinstance(case.statement, (ast.Assign, ast.AugAssign)):
-        return None
-    whole, index = text_of(target.value), target.slice
-    value = _of_all_elements(case.statement.value, index) if _is_mask(index, case.writer) else None
-    if value is not None:
-        if isinstance(case.statement, ast.AugAssign):
-            value = f"{whole} {SIGNS[type(case.statement.op)]} {value}"
-        return f"{whole} = torch.where({_widened(index, case.mask_lacks)}, {value}, {whole})"
-    if not case.is_state and _counts(index, loop_around(case.writer)):
-        return f"append to a list and torch.stack() it, in place of {text_of(target)} = ..."
-    if case.is_state:
-        return _edit(case)
-    return f"write to a copy: {whole} = {whole}.clone() before that line"
-
-
 def augmented(case: Case) -> str | None:
     """`x += y`."""
     statement = case.statement
@@ -174,24 +152,34 @@ def augmented(case: Case) -> str | None:
     assert case.writer is not None
     if case.writer.operation.strip("_") not in AUGMENTED.get(type(statement.op), ()):
         return None
-    x = text_of(statement.target)
-    value = text_of(statement.value)
-    value = f"({value})" if isinstance(statement.value, (ast.BinOp, ast.IfExp, ast.Compare)) else value
-    return f"{x} = {x} {SIGNS[type(statement.op)]} {value}"
+    target = statement.target
+    if isinstance(target, ast.Attribute) and target.attr == "data" and case.through_data:
+        # What is assigned to `.data` is as silent as what is written there.
+        return edit(replace(case, tensor=text_of(target.value)))
+    anew = assigned_anew(statement)
+    if case.is_parameter and isinstance(target, ast.Attribute):  # which takes no other tensor
+        return f"new = {anew.partition(' = ')[2]}, and go on with new"
+    return anew + besides(case, target)
 
 
 def state(case: Case) -> str | None:
     """A write to a parameter or buffer by hand, or by a forward."""
-    return _edit(case) if case.is_state else None
+    is_state = case.is_state or (case.is_parameter and case.writer != case.backward)  # the write itself is not refused
+    return edit(case) if is_state else None
 
 
 def helper(case: Case) -> str | None:
     """A function besides the network, between forward and backward, writes to what it is given."""
     assert case.writer is not None
-    inner = _function(case.writer)
-    if case.writer.module or inner is None or inner in (_function(case.saver), _function(case.backward)):
+    inner, target = function_of(case.writer), target_of(case.writer)
+    if case.writer.module or inner is None or inner in (function_of(case.saver), function_of(case.backward)):
         return None
-    return f"give {inner}() a clone(), or call it after {_backward(case)}"
+    owner = None if target is None else aliased(target)
+    arguments = arguments_at(case.writer.file, case.writer.line) - {"self"}
+    if not isinstance(owner, ast.Name) or owner.id not in arguments:
+        return None
+    later = "" if case.saver.operation == "read" else f", or call it after {backward_of(case)}"
+    return f"give {inner}() a clone(){later}"
 
 
 def method(case: Case) -> str | None:
@@ -200,26 +188,26 @@ def method(case: Case) -> str | None:
     name = case.writer.operation
     if not name.endswith("_") or name.startswith("_"):
         return None
-    target = target_of(case.writer)
+    target, bare = target_of(case.writer), name[:-1]
     if target is None or case.statement is None:
-        return f"{name[:-1]}() in place of {name}()"
-    x, bare = text_of(target), name[:-1]
-    if isinstance(target, ast.Attribute) and target.attr == "data":
-        x = text_of(target.value)
-    if not hasattr(Tensor, bare):
-        new = NEW.get(name, "torch.empty_like({x}).{name}(...)").format(x=x, name=name)
-        return f"{x} = {new}, in place of {name}()" if isinstance(case.statement, ast.Expr) else f"{new} there"
+        return f"{bare}() in place of {name}()" if is_out_of_place(bare) else None
+    x = text_of(target)
+    if isinstance(target, ast.Attribute) and target.attr == "data" and case.through_data:
+        x, target = text_of(target.value), target.value
+    is_statement, given = isinstance(case.statement, ast.Expr), _arguments(case.statement, name)
     call = next(calls_in(case.statement, name), None)
-    if call is not None and is_function(call, case.writer):
-        instead = f"{text_of(call).replace(f'{name}(', f'{bare}(', 1)}, in place of {name}()"
-    else:
-        instead = f"{x}.{bare}({_arguments(case.statement, name)}), in place of {name}()"
-    if isinstance(case.statement, ast.Expr):
-        if isinstance(target, (ast.Name, ast.Attribute)):
-            return f"{x} = {instead}"
-        owner = aliased(target)
-        if isinstance(owner, (ast.Name, ast.Attribute)):
-            return f"write to a copy: {text_of(owner)} = {text_of(owner)}.clone() before that line"
+    of_function = call is not None and is_function(call, case.writer)
+    if not (hasattr(Tensor, bare) or of_function):
+        old = f"{x}.clone().{name}({given})"
+        new = NEW.get(name, "torch.empty_like({x}).{name}(...)").format(x=x, name=name) if name in MEANT else old
+        return f"{x} = {new}{besides(case, target)}, in place of {name}()" if is_statement else f"{new} there"
+    new = out_of_place(call, name) if call is not None and of_function else f"{x}.{bare}({given})"
+    instead = f"{new}, in place of {name}()"
+    if is_statement and isinstance(target, (ast.Name, ast.Attribute)):
+        return f"{x} = {new}{besides(case, target)}, in place of {name}()"
+    owner = aliased(target)
+    if is_statement and isinstance(owner, (ast.Name, ast.Attribute)):
+        return f"write to a copy: {text_of(owner)} = {text_of(owner)}.clone() before that line{besides(case, owner)}"
     return instead
 
 
@@ -229,28 +217,10 @@ def copy(case: Case) -> str | None:
 
 
 PATTERNS: tuple[Pattern, ...] = (
-    not_watched, given_to_numpy, graph_kept, optimizer_step, custom_backward, item, augmented, state, given_out, switch,
-    helper, method, copy,
+    not_watched, given_to_numpy, new_data, graph_kept, optimizer_step, custom_backward, item, augmented, state,
+    given_out, switch, helper, method, copy,
 )  # fmt: skip
 """In the order in which they are tried."""
-
-
-def _of_all_elements(value: ast.expr, index: ast.expr) -> str | None:
-    """Return what `torch.where` takes for what a mask assigns: a number, `y` of `x[mask] = y[mask]`; None of others."""
-    number = value.operand if isinstance(value, ast.UnaryOp) else value
-    if isinstance(number, ast.Constant) or (isinstance(number, ast.Call) and called(number) == "float"):
-        return text_of(value)
-    same = isinstance(value, ast.Subscript) and ast.dump(value.slice) == ast.dump(index)
-    return text_of(value.value) if isinstance(value, ast.Subscript) and same else None
-
-
-def _widened(mask: ast.expr, lacks: int) -> str:
-    """Return a mask of as many dimensions as what it picks from: `done[..., None]` of the rows of a matrix."""
-    text = text_of(mask)
-    if not lacks:
-        return text
-    text = text if isinstance(mask, (ast.Name, ast.Attribute, ast.Call, ast.Subscript)) else f"({text})"
-    return f"{text}[..., {', '.join(['None'] * lacks)}]"
 
 
 def _arguments(statement: ast.stmt, name: str) -> str:
@@ -259,16 +229,6 @@ def _arguments(statement: ast.stmt, name: str) -> str:
     if len(calls) != 1 or not isinstance(calls[0].func, ast.Attribute):
         return "..."
     return ", ".join(text_of(part) for part in (*calls[0].args, *calls[0].keywords))
-
-
-def _edit(case: Case) -> str:
-    return f"write to {case.tensor or 'it'} after {_backward(case)}, or clone() it where it is read"
-
-
-def _backward(case: Case) -> str:
-    if case.backward.file is None or case.backward.line is None:
-        return "the backward"
-    return went_backward(case.backward.file, case.backward.line)
 
 
 def _accumulated(backward: Place) -> str | None:
@@ -292,42 +252,6 @@ def _adds_to(node: ast.AST, name: str | None) -> bool:
         return False
     targets = {target.id for target in node.targets if isinstance(target, ast.Name)}
     return name in targets and any(isinstance(part, ast.Name) and part.id == name for part in ast.walk(node.value))
-
-
-def _function(place: Place) -> str | None:
-    """Return the name of the function that a place stands in; None at the top of a file."""
-    around = statements_at(place.file, place.line)
-    return next((s.name for s in reversed(around) if isinstance(s, (ast.FunctionDef, ast.AsyncFunctionDef))), None)
-
-
-TELLING = ("bool", "isnan", "isinf", "isfinite", "logical_not", "logical_and", "logical_or", "eq", "ne", "lt", "gt")
-"""Functions and methods whose result is a mask."""
-
-
-def _is_mask(index: ast.expr, place: Place) -> bool:
-    """Whether an index is a mask, by its own form or name or by what the function has assigned to it."""
-    if isinstance(index, ast.Name) and any(
-        _is_mask(value, place) for value in assigned(index.id, place.file, place.line)
-    ):
-        return True
-    if isinstance(index, (ast.Compare, ast.BoolOp)):
-        return True
-    if isinstance(index, ast.BinOp) and isinstance(index.op, (ast.BitAnd, ast.BitOr, ast.BitXor)):
-        return True
-    if isinstance(index, ast.UnaryOp):
-        return isinstance(index.op, (ast.Invert, ast.Not))
-    if isinstance(index, ast.Call):
-        return called(index) in TELLING
-    return isinstance(index, (ast.Name, ast.Attribute)) and "mask" in text_of(index).lower()
-
-
-def _counts(index: ast.expr, loop: ast.stmt | None) -> bool:
-    """Whether an index goes on from round to round of a loop, so that each round writes a part of its own."""
-    names = {part.id for part in ast.walk(index) if isinstance(part, ast.Name)}
-    if isinstance(loop, (ast.For, ast.AsyncFor)):
-        return not names.isdisjoint(part.id for part in ast.walk(loop.target) if isinstance(part, ast.Name))
-    steps = (part.target for part in ast.walk(loop) if isinstance(part, ast.AugAssign)) if loop is not None else ()
-    return not names.isdisjoint(target.id for target in steps if isinstance(target, ast.Name))
 
 
 def _calls(statement: ast.stmt | None, name: str) -> bool:

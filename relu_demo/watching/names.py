@@ -22,7 +22,7 @@ from relu_demo.sanitizer.source import (
     text_of,
 )
 from relu_demo.tensors.storage import key_of, shape_of
-from relu_demo.watching.report import GIVING, Overwritten, Site
+from relu_demo.watching.report import GIVING, NEW_DATA, Overwritten, Site
 
 Modules = Mapping[int, tuple["weakref.ref[nn.Module]", str]]
 
@@ -43,7 +43,7 @@ def operation(place: Place) -> str:
     if isinstance(statement, ast.AugAssign):
         if bare in AUGMENTED.get(type(statement.op), ()) or bare == "setitem":
             return text_of(statement)
-    elif bare == "setitem" and isinstance(statement, ast.Assign):
+    elif (bare == "setitem" or place.operation == NEW_DATA) and isinstance(statement, ast.Assign):
         return text_of(statement)
     if place.operation in ("step", "backward"):
         for call in calls_in(statement, place.operation):
@@ -67,19 +67,27 @@ def target_of(place: Place) -> ast.expr | None:
         return statement.target
     if isinstance(statement, ast.Assign) and operation == "__setitem__":
         return next((target for target in statement.targets if isinstance(target, ast.Subscript)), None)
-    if statement is not None:
-        for call in calls_in(statement, operation):
-            if isinstance(call.func, ast.Attribute) and not is_function(call, place):
-                if operation in GIVING:
-                    return aliased(call.func.value)
-                if operation.endswith("_"):
-                    return _first_of_chain(call.func.value)
-            if call.args:
-                return call.args[0]
-        if operation in GIVING:  # Python's own name of what torch.from_dlpack(y) and numpy.asarray(y) ask for
-            given = (call.args[0] for call in ast.walk(statement) if isinstance(call, ast.Call) and call.args)
-            return next(map(aliased, given), None)
+    for call in calls_in(statement, operation) if statement is not None else ():
+        target = _target_of_call(call, place)
+        if target is not None:
+            return target
+    if statement is not None and operation in GIVING:
+        # Python's own name of what torch.from_dlpack(y) and numpy.asarray(y) ask for.
+        first = (call.args[0] for call in ast.walk(statement) if isinstance(call, ast.Call) and call.args)
+        return next(map(aliased, first), None)
     return None
+
+
+def _target_of_call(call: ast.Call, place: Place) -> ast.expr | None:
+    given = next((keyword.value for keyword in call.keywords if keyword.arg == "out"), None)
+    if given is not None:
+        return given
+    if isinstance(call.func, ast.Attribute) and not is_function(call, place):
+        if place.operation in GIVING:
+            return aliased(call.func.value)
+        if place.operation.endswith("_"):
+            return _first_of_chain(call.func.value)
+    return call.args[0] if call.args else None
 
 
 def is_function(call: ast.Call, place: Place) -> bool:
@@ -106,14 +114,20 @@ def aliased(node: ast.expr) -> ast.expr:
 
 
 def overwritten(
-    tensor: Tensor, version: int, owner: str, modules: Modules, writers: list[Place], elsewhere: bool = False
+    tensor: Tensor,
+    version: int,
+    owner: str,
+    modules: Modules,
+    writers: list[Place],
+    elsewhere: bool = False,
+    item: bool = False,
 ) -> Overwritten:
     """
     Return the tensor by the name that the user gives it.
 
     A parameter's or a buffer's path if the tensor shares the storage of one (`owner` is the module that saved it, the
     first to be asked); else the variable that the first write names; else none. `elsewhere`: that write was to another
-    part of the same memory.
+    part of the same memory. `item`: it is an item of a list or of a dictionary.
     """
     dtype = str(tensor.dtype).removeprefix("torch.")
     for name, state in _state(owner, modules):
@@ -125,7 +139,7 @@ def overwritten(
     for place in writers[:1]:
         target = target_of(place)
         if target is not None and root(target) is not None:
-            variable = text_of(target if part and not elsewhere else _whole(target))
+            variable = text_of(target if item or (part and not elsewhere) else _whole(target))
     if part and tensor._base is not None:
         whole = variable if variable and elsewhere else "a tensor of shape"
         note = f"a view of {whole} {list(tensor._base.shape)}"

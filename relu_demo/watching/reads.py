@@ -82,7 +82,7 @@ class Reads:
             return
         meant = getattr(here.function, "__name__", "") in MEANT
         held = {} if meant else dict(_holders(tensor))
-        keepers = keepers_of(tensor, meant)
+        keepers = keepers_of(tensor, meant or _is_statement())
         key = key_of(tensor)
         if not (held or keepers) or key is None:
             return
@@ -113,6 +113,15 @@ class Reads:
                     del self._of[key]
                 return found
         return None
+
+
+def _is_statement() -> bool:
+    """Whether the user's running line is a statement for the write alone: `x.mul_(2)`."""
+    frame = next((user.frame for user in user_frames()), None)
+    if frame is None:
+        return False
+    running = expression_at(frame.f_code, frame.f_lasti)
+    return isinstance(statement_at(frame.f_code.co_filename, frame.f_lineno, running), ast.Expr)
 
 
 def _holders(tensor: Tensor) -> Iterator[tuple[CodeType, tuple[Held, ...]]]:

@@ -73,6 +73,12 @@ EXPANDED = Refusal(
     "was expanded: several of its elements are one in memory",
     "clone() it after the expansion",
 )
+OVERLAP = Refusal(
+    "overlap",
+    "some elements of the input tensor and the written-to tensor refer to a single memory location",
+    "has the memory of what is written to it: a later element would be read when it is overwritten",
+    "clone() what is written there",
+)
 INFERENCE = Refusal(
     "inference",
     "Inplace update to inference tensor outside InferenceMode is not allowed",
@@ -109,7 +115,7 @@ OUT = Refusal(
     "is given as out=, and an argument requires grad",
     "leave out= away, or compute under torch.no_grad()",
 )
-REFUSALS = (LOST, SLOPE, LEAF_VIEW, LEAF, SEVERAL, EXPANDED, INFERENCE, NO_GRAD, HOOK, CUSTOM, VMAP, OUT)
+REFUSALS = (LOST, SLOPE, LEAF_VIEW, LEAF, SEVERAL, EXPANDED, OVERLAP, INFERENCE, NO_GRAD, HOOK, CUSTOM, VMAP, OUT)
 """Every reason that is known, in the order in which PyTorch's words are looked through."""
 
 

@@ -12,6 +12,9 @@ OVERWRITTEN, REFUSED, SILENT = "overwritten", "refused", "silent"
 GIVING = ("numpy", "__array__", "__dlpack__")
 """Methods of a tensor that give its memory to NumPy and its like; a write there is named by the line of this call."""
 
+NEW_DATA = "data ="
+"""The operation of `w.data = x`, which gives a tensor other memory."""
+
 
 @dataclass(frozen=True)
 class Site:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -28,8 +28,8 @@ from relu_demo.tensors.graph import graph, is_leaf
 from relu_demo.tensors.storage import apart, is_gone, key_of, overlap, region_of, weak_ref
 from relu_demo.watching.hooks import Hooked, Hooks
 from relu_demo.watching.reads import Reads, Reread
-from relu_demo.watching.refusals import HOOK, LOST, SLOPE, Refusal, refusal_in, runs_out_of_place
-from relu_demo.watching.report import GIVING
+from relu_demo.watching.refusals import HOOK, LOST, OVERLAP, SLOPE, Refusal, refusal_in, runs_out_of_place
+from relu_demo.watching.report import GIVING, NEW_DATA
 from relu_demo.watching.words import overwritten_words
 
 MOST_COPIED = 2**28
@@ -72,8 +72,10 @@ class Refused:
         """Return the write that can be made out of place; None where that does not run, or none is known."""
         if self.refusal in (LOST, SLOPE):
             return next(iter(self.writes), self.made_by if self.refusal is SLOPE else None)
-        return self.raised_at if self.runs_out_of_place else None
+        return self.raised_at if self.runs_out_of_place and self.refusal is not OVERLAP else None
 
+
+_DATA, _NEW_DATA = (getattr(Tensor.data, name) for name in ("__get__", "__set__"))
 
 Fault = Overwriting | Refused | Reread | Hooked
 
@@ -95,6 +97,20 @@ class Seen:
     saved: int = 0
     writes: int = 0
     unwatched: dict[tuple[str, str], None] = field(default_factory=dict)
+
+
+@dataclass
+class Lines:
+    """What lines, by file and number, were seen to do that their source does not tell."""
+
+    writing_parts: dict[tuple[str | None, int | None], int | None] = field(default_factory=dict)
+    """
+    Those that write to a part of a tensor, `x[i] = y`.
+
+    Where `i` is a mask, how many dimensions fewer than the tensor it has; else None.
+    """
+    asking_data: set[tuple[str | None, int | None]] = field(default_factory=set)
+    """Those that ask a tensor for `.data`."""
 
 
 class Watcher(Listener):
@@ -123,10 +139,11 @@ class Watcher(Listener):
         self._met: weakref.WeakSet[Saved] = weakref.WeakSet()
         self._running: dict[int, Backward] = {}
         self._task = -1
-        self.mask_lacks: dict[tuple[str | None, int | None], int] = {}
-        """For each line that writes with a mask, how many dimensions fewer than the tensor that has."""
+        self.lines = Lines()
         self._unpacked: Callable[[], Saved | None] = lambda: None
         """The saved tensor that a backward has asked for last."""
+        self._last_saved: dict[Place, int] = {}
+        """For each place that saves, the number of what it saved last."""
         self.stepping = 0
         """How many optimizers' steps run, one in another."""
         self._went_backward: dict[tuple[str, int] | None, tuple[int, int]] = {}
@@ -166,6 +183,7 @@ class Watcher(Listener):
         if place.operation == "checkpoint":
             self.unwatched("torch.utils.checkpoint", "what it runs again in backward is not watched")
         saved = self.ledger.saved(tensor, place)
+        self._last_saved[place] = saved.number
         if self._giver(tensor) is not None:
             self._keep(saved)
         return saved
@@ -249,9 +267,16 @@ class Watcher(Listener):
     def run(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], here: Here) -> Any:
         """Run a function of torch; note what makes a tensor that must not be written to, and a refused write."""
         running = tuple(self._running)
-        if function is Tensor.__setitem__ and isinstance(args[1], Tensor) and args[1].dtype == torch.bool:
+        if function is Tensor.__setitem__:
+            place, index = here.place(""), args[1]
+            is_mask = isinstance(index, Tensor) and index.dtype == torch.bool
+            lacks = args[0].dim() - index.dim() if is_mask else None
+            self.lines.writing_parts[place.file, place.line] = lacks
+        elif function == _NEW_DATA:
+            self._note_new_data(args[0], here)
+        elif function == _DATA:
             place = here.place("")
-            self.mask_lacks[place.file, place.line] = args[0].dim() - args[1].dim()
+            self.lines.asking_data.add((place.file, place.line))
         try:
             result = function(*args, **kwargs)
         except Exception as error:
@@ -262,6 +287,27 @@ class Watcher(Listener):
                 self._raise((fault,), error)
             raise
         return self.makers.remember(function, args, kwargs, result, here)
+
+    def _note_new_data(self, tensor: Tensor, here: Here) -> None:
+        """Note that a tensor is given other memory: where it was saved itself, backward finds other values."""
+        found = [saved for ref in self.ledger.saved_of(tensor) for saved in [ref()] if saved is not None]
+        itself = [saved for saved in found if saved.tensor is tensor]
+        for saved in itself:
+            self._keep(saved)
+        if itself:
+            self.ledger.wrote(tensor, lambda: replace(here.place(""), operation=NEW_DATA))
+
+    def failed(self, error: RuntimeError, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Report a write that PyTorch refuses to an optimizer's step, which is over with that."""
+        if not self.stepping:
+            return
+        self.stepping = 0
+        refusal = refusal_in(error)
+        tensor = None if refusal is None else refusal.tensor_of(args, kwargs)
+        if refusal is not None and tensor is not None:
+            stand = self.observer.stand(None)
+            place = self._place(stand, self.observer.place(stand, "step"))
+            self._raise((Refused(refusal, tensor, place, self.makers.of(tensor), words_of(error), None),), error)
 
     def _refused(
         self, error: RuntimeError, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], here: Here
@@ -357,7 +403,8 @@ class Watcher(Listener):
             words,
             saved in self._before or (bool(writes) and all(apart(write.region, region) for write in writes)),
             getattr(_running_node(), "_forward_cls", None),
-            began[1] > saved.by.number,
+            # Else one forward is gone backward through again and again.
+            self._last_saved.get(saved.place, 0) > began[1] >= saved.number,
         )
 
     def _raise(self, faults: tuple[Fault, ...], instead_of: Exception | None) -> None:
@@ -382,6 +429,8 @@ def leaves_of(stand: Stand) -> list[tuple[Tensor, Tensor | None, Tensor | None]]
 
 
 def same_bits(a: Tensor, b: Tensor) -> bool:
-    """Return whether two tensors of one shape have the same values; two NaNs are the same."""
+    """Return whether two tensors have the same shape and the same values; two NaNs are the same."""
+    if a.shape != b.shape:
+        return False
     with torch.no_grad():
         return bool(((a == b) | ((a != a) & (b != b))).all())

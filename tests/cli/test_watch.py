@@ -78,7 +78,8 @@ def test_both_lines_the_cure_and_pytorchs_words_stand_above_the_programs_own_tra
     assert "overwritten  train.py:20  opt_d.step()" in told
     assert "Adam wrote D.2.weight in place, version 2" in told
     cure = "compute g_loss after opt_d.step(), or call opt_d.step() after g_loss.backward()"
-    assert f"cure {cure}; g_loss is computed from line 17 on (tried: backward runs)" in " ".join(told.split())
+    also = "g_loss is computed from line 17 on, and its backward adds to the gradients of that step"
+    assert f"cure {cure}; {also} (tried: backward runs)" in " ".join(told.split())
     assert "1 fault found" in told
     plain = plainly(folder, "train.py", "--epochs", "1")
     assert traceback == plain.stderr.partition("Traceback (most recent call last):\n")[2]

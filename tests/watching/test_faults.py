@@ -114,7 +114,7 @@ def test_a_cure_is_called_tried_only_where_a_backward_or_the_write_itself_was_ru
 
 CURES = {
     "actor_critic": "compute actor_loss after opt_critic.step(), or call opt_critic.step() after actor_loss.backward()",
-    "coupling_layer": "write to a copy: x = x.clone() before that line",
+    "coupling_layer": "write to a copy: new = x.clone(), then new[:, 2:] = ..., and go on with new",
     "dropout_as_statement": "inplace=False in that call, and use its result: weights = F.dropout(...)",
     "features_of_layers": "inplace=False for ",
     "function_as_statement": "y = F.relu(y), in place of relu_()",
