@@ -313,7 +313,7 @@ class Runs:
                 try:
                     with switch:
                         result = self._forward(inputs)
-                except Exception as error:
+                except (Exception, SystemExit) as error:
                     outcome.forward_error = _without_frames(error)
                     return outcome
                 left = self._left()

@@ -31,9 +31,8 @@ from relu_demo.tensors.graph import grad_fn_of, graph, is_lost
 from relu_demo.tensors.storage import Region, is_gone, key_of, overlap, overlaps_itself, region_of, shape_of, weak_ref
 from relu_demo.watching.refusals import refusal_in
 
-_ITEM = {"copy_", "fill_", "index_put_", "_index_put_impl_"}
-"""What `x[...] = y` becomes, of which PyTorch 1.13 tells no mode. None of them has a switch."""
-
+_UNTOLD = {"copy_", "fill_", "index_put_", "_index_put_impl_", "set_"}
+"""What `x[...] = y` becomes, of which PyTorch 1.13 tells no mode, and `x.set_(y)`, of which none does."""
 
 _OF_GRAPH = {Tensor.register_hook, Tensor.retain_grad, getattr(Tensor.grad_fn, "__get__")}  # noqa: B009 - mypy
 """What asks for a tensor's node in autograd's graph, or changes it."""
@@ -279,7 +278,7 @@ class Suspects(Listener):
         if operator.writes and self._running is None and _is_users_own(here.function):
             why = f"{name} writes in place inside a function with __torch_function__: its calls are not listed"
             self.missed[Unseen(here.place(name).module, operation_name(here.function), why)] = None
-        if operator.writes and here.function is None and name not in _ITEM:
+        if operator.writes and here.function is None and name not in _UNTOLD:
             why = f"{name} writes in place in compiled code (TorchScript, an extension): its calls are not listed"
             self.missed[Unseen(here.place(name).module, "compiled code", why)] = None
 

@@ -58,7 +58,7 @@ class Verdicts:
         """Run the network with this call alone in place, and return what that does."""
         if candidate.is_harmless_here:
             return (Effect(OVERWRITES_INPUT, False),) if candidate.on_input else ()
-        base = self.runs.out_of_place
+        base = self._base()
         outcome = self.runs.alone(candidate.index, measure_change=candidate.on_input)
         if outcome.forward_error is not None:
             words = first_line(outcome.forward_error)
@@ -72,6 +72,14 @@ class Verdicts:
             Effect(OVERWRITES_INPUT, outcome.changed > 0) if candidate.on_input else None,
         ]
         return tuple(effect for effect in found if effect is not None)
+
+    def _base(self) -> Outcome:
+        """Return the run with everything out of place. Raise NetworkError if that raises: under watch it did not."""
+        base = self.runs.out_of_place
+        if base.forward_error is not None:
+            whose = "the network's forward ran once, and then, from the same state and input,"
+            raise NetworkError(said_by(base.forward_error, whose)) from base.forward_error
+        return base
 
     def of(self, outcome: Outcome, on: frozenset[int]) -> Verdict:
         """Return the verdict on a run with the calls in `on` in place: its result, state and gradients."""
@@ -102,6 +110,7 @@ class Verdicts:
         """Return what the network does with each call as its own switch says."""
         outcome = self.runs.as_written
         if outcome.forward_error is not None:
+            self._base()
             words = first_line(outcome.forward_error)
             return AsWritten(None, False, words, None, None, self.runs.out_of_place.backward)
         if self._plainly_good(outcome):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -336,3 +337,36 @@ def test_wrong_gradients_are_seen_where_backward_raises_with_everything_out_of_p
     (effect,) = only(report).effects
     assert (effect.kind, effect.note) == ("changes-result", "the result is the same, its gradients are not")
     assert report.as_written.gradients_differ
+
+
+def test_a_network_that_runs_only_once_is_said_to_and_no_call_is_blamed() -> None:
+    numbers = iter([1.0])
+
+    def forward(net: Any, x: Tensor) -> Any:
+        y = net.fc(x)
+        return F.relu(y, inplace=True) * next(numbers) + y
+
+    with pytest.raises(NetworkError, match="ran once, and then, from the same state and input, raised StopIteration"):
+        check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(2, 4))
+
+
+def test_a_network_that_exits_only_in_place_is_not_safe() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        y = net.fc(x)
+        h = F.relu(y, inplace=True)
+        if bool((y >= 0).all()):
+            sys.exit(0)
+        return h
+
+    torch.manual_seed(0)
+    report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(2, 4))
+    assert [(effect.kind, effect.words) for effect in report.calls[0].effects] == [("refused", "0")]
+
+
+def test_what_pythons_own_set_does_is_no_compiled_code() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        y = F.relu(net.fc(x), inplace=True)
+        return y + torch.empty(0).set_(y.detach())
+
+    report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(2, 4))
+    assert (report.ok, report.unseen) == (True, ())
