@@ -91,7 +91,7 @@ def lines_of(finding: Finding, others: Sequence[Finding] = ()) -> Iterator[Told]
 
 def _did(write: Write, finding: Finding) -> str:
     name = finding.tensor.name or "it"
-    if finding.kind == REFUSED:
+    if finding.kind == REFUSED or finding.why:  # there it may have another name
         return "wrote that memory in place"
     if finding.kind == SILENT and not finding.why:
         if write.site.operation in GIVING:
