@@ -17,16 +17,23 @@ from relu_demo.sanitizer.source import (
     assigned_anew,
     called,
     expression_at,
+    imported,
     is_out_of_place,
     out_of_place,
     parsed,
+    root,
     statement_at,
+    text_of,
     value_of,
 )
 
-_SHAPED = {"t_", "squeeze_", "unsqueeze_", "transpose_", "swapaxes_", "swapdims_", "as_strided_", "rename_"}
-_NEVER = MEANT | _SHAPED | {"__get__", "__set__"}
-"""Nobody uses the old values after these, or they write no values. The last two are attributes: `x.shape`, `x.data`."""
+_NO_VALUES = {
+    "t_", "squeeze_", "unsqueeze_", "transpose_", "swapaxes_", "swapdims_", "as_strided_", "rename_", "set_", "resize_",
+    "resize_as_", "requires_grad_", "detach_", "share_memory_",
+}  # fmt: skip
+"""These change a shape, a graph or a storage."""
+_NEVER = _NO_VALUES | {"__get__", "__set__", "__setitem__"}
+"""The first two are attributes, `x.shape` and `x.data`; the last is a statement, `x[i] = y`."""
 _INITIAL = "torch.nn.init"
 
 
@@ -54,10 +61,10 @@ def _said(name: str, code: CodeType, file: str, line: int, instruction: int) -> 
         return None if _is_dropped(code, instruction) else new
     node = expression_at(code, instruction)
     statement = statement_at(file, line, node)
-    return None if statement is None else _cure(name, statement, node)
+    return None if statement is None else _cure(name, statement, node, imported(file))
 
 
-def _cure(name: str, statement: ast.stmt, node: ast.AST | None) -> str | None:
+def _cure(name: str, statement: ast.stmt, node: ast.AST | None, modules: frozenset[str]) -> str | None:
     if isinstance(statement, ast.AugAssign) and node in (None, statement):
         named = _is_sign_of(name, statement)
         return assigned_anew(statement) if named and isinstance(statement.target, (ast.Name, ast.Attribute)) else None
@@ -67,9 +74,23 @@ def _cure(name: str, statement: ast.stmt, node: ast.AST | None) -> str | None:
         call = next((n for n in ast.walk(statement) if isinstance(n, ast.Call) and called(n) == name), None)
     if name.startswith("_") or (isinstance(statement, ast.Expr) and (call is None or call in _chain(statement.value))):
         return None
+    if name in MEANT:
+        return None if call is None else _filled(call, name, modules)
     if call is not None:
         return out_of_place(call, name)
     return None if node is None else f"clone() what {name}() writes to"  # `a, b = map(torch.relu_, [x, y])`
+
+
+def _filled(call: ast.Call, name: str, modules: frozenset[str]) -> str | None:
+    """
+    Return how a variable is filled out of place.
+
+    None of a new tensor, `torch.empty(3).normal_()`: nobody has its old values.
+    """
+    function = call.func
+    if not isinstance(function, ast.Attribute) or not isinstance(function.value, (ast.Name, ast.Attribute)):
+        return None
+    return None if root(function) in modules else f"{text_of(function.value)}.clone().{name}(...)"
 
 
 def _of_item(name: str, frame: FrameType) -> str | None:

@@ -110,6 +110,8 @@ WAYS = [
     ("h = y.clone().mul_(1) * 0 + y.fill_diagonal_(9)", "y.clone().fill_diagonal_(9)"),
     ("h = y; h **= 2", "h = h ** 2"),
     ("h = y; h += x if net.training else 2.0", "h = h + (x if net.training else 2.0)"),
+    ("h = y.bernoulli_(0.5)", "y.clone().bernoulli_(...)"),
+    ("h = y.zero_()", "y.clone().zero_(...)"),
     ("h = [y]; h[0] += x; h = h[0]", "h[0] = h[0] + x"),
     ("h = {'y': y}; h['y'] += x; h = h['y']", "h['y'] = h['y'] + x"),
 ]
@@ -127,6 +129,14 @@ def test_a_write_is_a_call_however_it_is_written(line: str, cure: str, tmp_path:
     call = report.calls[-1]
     assert [effect.kind for effect in call.effects] == ["changes-result"]
     assert call.cure == cure
+
+
+def test_what_fills_a_new_tensor_is_no_call() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        noise = torch.empty_like(x).normal_()
+        return net.fc(x) + noise
+
+    assert check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(4, 4)).calls == ()
 
 
 def test_a_write_without_a_source_is_a_call_too() -> None:
