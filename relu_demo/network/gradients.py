@@ -67,11 +67,11 @@ def digest_gradients(outcome: Outcome, found: Gradients, numbered: Iterable[Tens
 
 def gradient_gap(a: Outcome, b: Outcome) -> float:
     """
-    Return how far the gradients of two runs are apart, each in its own roundings; 0 where a backward is missing.
+    Return how far the gradients of two runs are apart, each in its own roundings; 0 where a backward has raised.
 
     A gap up to `SUMMED_OTHERWISE` comes from the order in which autograd sums, which a view in place changes.
     """
-    if not a.backward or not b.backward:
+    if a.backward is False or b.backward is False:
         return 0.0
     both = [(a.gradients.get(i, _NONE), b.gradients.get(i, _NONE)) for i in {*a.gradients, *b.gradients}]
     return max((_gap(x, y) for x, y in both), default=0.0)

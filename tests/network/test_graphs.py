@@ -26,6 +26,12 @@ def frozen(net: Any, x: Tensor) -> Any:
     return net.out(h)
 
 
+def frozen_to_the_end(net: Any, x: Tensor) -> Any:
+    y = net.fc(x)
+    with torch.no_grad():
+        return F.relu(y, inplace=True)
+
+
 def clipped(net: Any, x: Tensor) -> Any:
     y = net.fc(x)
     h = F.leaky_relu(y, 0.1, inplace=True)
@@ -40,7 +46,7 @@ def clipped_at_its_node(net: Any, x: Tensor) -> Any:
     return net.out(h)
 
 
-@pytest.mark.parametrize("forward", [frozen, clipped, clipped_at_its_node])
+@pytest.mark.parametrize("forward", [frozen, frozen_to_the_end, clipped, clipped_at_its_node])
 def test_where_in_place_the_gradient_takes_another_way_it_is_a_fault(forward: Callable[..., Any]) -> None:
     report = check(linear(forward), torch.randn(3, 4))
     (effect,) = report.calls[0].effects

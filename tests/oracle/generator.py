@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import random
 from collections.abc import Callable
 from typing import Any
@@ -83,6 +85,8 @@ def network(seed: int) -> tuple[Program, list[Tensor]]:
     if not rng.randrange(12):
         for parameter in program.parameters():
             parameter.requires_grad_(False)
+    if seed >= ODD:
+        _make_odd(random.Random(seed), program)
     names = list(values)
     program.returned = tuple(rng.sample(names, rng.randint(1, min(3, len(names)))))
     if rng.random() < 0.8 and names[-1] not in program.returned:
@@ -483,4 +487,65 @@ _MAKERS: list[Callable[[random.Random, Program, list[str], Values], Step | None]
     *[_chunks, _own, _hook] * 4,
     *[_write, _rebind] * 4,
     *[_fill] * 2,
+]
+
+
+ODD = 1_000_000
+"""From this seed on networks have odd steps besides: under no_grad, with tensor hooks, and writes by other names."""
+
+
+def _make_odd(rng: random.Random, program: Program) -> None:
+    for _ in range(rng.randint(1, 3)):
+        at = rng.randrange(len(program.steps))
+        if rng.random() < 0.3:
+            program.steps[at] = _without_grad(program.steps[at])
+        else:
+            step: Callable[[Tensor], Any] = rng.choice(_ODD)
+            program.steps.insert(at + 1, _on_one(step, rng.randrange(100), rng.random() < 0.5))
+
+
+def _without_grad(step: Step) -> Step:
+    def run(p: Program, v: Values) -> None:
+        with torch.no_grad():
+            step(p, v)
+
+    return run
+
+
+def _on_one(step: Callable[[Tensor], Any], which: int, keeps_old: bool) -> Step:
+    """Run a step on one of the values that are no inputs; its result is another, or takes its place."""
+
+    def run(p: Program, v: Values) -> None:
+        names = [name for name, value in v.items() if isinstance(value, Tensor) and name[0] != "x"]
+        names = [name for name in names if v[name].is_floating_point()]
+        if names and (name := names[which % len(names)]) and v[name] is not p.weight and v[name] is not p.memory:
+            v[f"odd{len(v)}" if keeps_old else name] = step(v[name])
+
+    return run
+
+
+def _hooked(x: Tensor) -> Tensor:
+    if x.requires_grad and not x._is_view():  # PyTorch 2.13 crashes where the view is one that it has given up
+        x.register_hook(lambda gradient: None if gradient is None else gradient * gradient + 1)  # type: ignore[no-untyped-call]
+    return x
+
+
+def _by_another_name(x: Tensor) -> Any:
+    write = x.abs_
+    return write()
+
+
+def _raised(x: Tensor) -> Any:
+    x **= 2
+    return x
+
+
+_ODD = [
+    _hooked,
+    _by_another_name,
+    _raised,
+    lambda x: operator.iadd(x, 0.5),  # type: ignore[no-untyped-call]
+    lambda x: functools.reduce(operator.imul, [x, 0.5, 2.0]),
+    lambda x: Tensor.clamp_(x, -0.5, 0.5),
+    lambda x: next(map(Tensor.sin_, [x])),
 ]

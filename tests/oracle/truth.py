@@ -33,7 +33,7 @@ ROUNDED, SAME_INPUT = "rounded", "the input has the same values"
 NAMES = [name for name, f in vars(F).items() if inspect.isfunction(f) and "inplace" in inspect.signature(f).parameters]
 AUGMENTED = {
     "__iadd__": "add_", "__isub__": "sub_", "__imul__": "mul_", "__itruediv__": "div_",
-    "__ifloordiv__": "floor_divide_",
+    "__ifloordiv__": "floor_divide_", "__ipow__": "pow_",
 }  # fmt: skip
 METHODS = (
     "add_", "sub_", "mul_", "div_", "relu_", "sigmoid_", "tanh_", "exp_", "sqrt_", "abs_", "neg_", "pow_", "clamp_",
@@ -366,8 +366,10 @@ def _copied(tensor: Tensor) -> Tensor:
     expanded = any(stride == 0 and size > 1 for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
     if expanded or not tensor.numel():
         return tensor.clone()
+    offset, same = tensor.storage_offset(), tensor.clone()
+    if not offset and same.stride() == tensor.stride():
+        return same  # what is written out of place is no view, whose hooks a later write treats otherwise
     length = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
-    offset = tensor.storage_offset()
     return tensor.new_empty(offset + length).as_strided(tensor.shape, tensor.stride(), offset).copy_(tensor)
 
 
