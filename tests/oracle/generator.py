@@ -525,7 +525,11 @@ def _on_one(step: Callable[[Tensor], Any], which: int, keeps_old: bool) -> Step:
 
 
 def _hooked(x: Tensor) -> Tensor:
-    if x.requires_grad and not x._is_view():  # PyTorch 2.13 crashes where the view is one that it has given up
+    try:
+        recorded = x.grad_fn is not None
+    except RuntimeError:  # a view that PyTorch has given up: to register a hook on it crashes PyTorch 2.13
+        return x
+    if recorded:
         x.register_hook(lambda gradient: None if gradient is None else gradient * gradient + 1)  # type: ignore[no-untyped-call]
     return x
 
