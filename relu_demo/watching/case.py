@@ -69,7 +69,8 @@ def edit(case: Case) -> str:
     """Return what to do about a write to a parameter or a buffer."""
     if is_of_round_before(case):
         return f"compute {loss_of(case)} again after that write"
-    return f"write to {case.tensor or 'it'} after {backward_of(case)}, or clone() it where it is read"
+    again = "" if case.writer is None or case.writer.module else f"compute {loss_of(case)} after that write, or "
+    return f"{again}write to {case.tensor or 'it'} after {backward_of(case)}, or clone() it where it is read"
 
 
 def besides(case: Case, node: ast.expr) -> str:

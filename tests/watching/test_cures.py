@@ -139,11 +139,11 @@ CURES = {
     ),
     "an augmented assignment to data": (
         "z = w.square().sum()\nw.data -= 1\nz.backward()",
-        "write to w after z.backward(), or clone() it where it is read",
+        "compute z after that write, or write to w after z.backward(), or clone() it where it is read",
     ),
     "other data for a parameter": (
         "z = net[2].weight.square().sum()\nnet[2].weight.data = torch.ones(1, 4)\nnet(y)\nz.backward()",
-        "write to Sequential.2.weight after z.backward(), or clone() it where it is read",
+        "compute z after that write, or write to Sequential.2.weight after z.backward(), or clone() it where it is read",
     ),
     "a parameter in an attribute": (
         "net[0].weight += 1",
