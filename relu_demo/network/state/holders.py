@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
-from types import FunctionType, MethodType
+from types import MethodType
 from typing import Any
 
 import torch
@@ -98,7 +98,9 @@ class Holders:
         self._marks: list[tuple[Any, object]] = []
         self._broken: list[tuple[Any, Exception]] = []
         self._lent: list[tuple[dict[str, Any], str, Any]] = []
-        self._classes: dict[type, dict[str, Any]] = {}
+        self._kinds: list[tuple[Any, type]] = []
+        self._classes: dict[type, dict[str, Any] | None] = {}
+        """The attributes of each class; None of one that is not recorded."""
         self._followed: dict[type, bool] = {}
         for root, entered in ((network, self.own), (arguments, self.own.copy())):
             for _ in walk(root, parts=partial(self._record, entered), entered=entered):
@@ -126,6 +128,7 @@ class Holders:
             return [("", item) for item in values_of(items) if self._is_followed(type(item))]
         if isinstance(value, nn.Module):
             self.modules.append(value)
+            self._kinds.append((value, kind))
             self._record_classes(kind)
             return self._record_module(value.__dict__, entered)
         if isinstance(value, CONTAINERS):
@@ -168,6 +171,7 @@ class Holders:
             self._slots.append((value, slots_of(value)))
         own = getattr(value, "__dict__", None)
         if isinstance(own, dict):
+            self._kinds.append((value, type(value)))
             self._record_items(own)
 
     def _record_classes(self, kind: type) -> None:
@@ -175,9 +179,8 @@ class Holders:
         for each in kind.__mro__:
             if each in self._classes:
                 continue
-            data = _data_of(each) if _is_users_class(each) else {}
-            self._classes[each] = data
-            for item in data.values():
+            self._classes[each] = _data_of(each) if _is_users_class(each) or _is_made_for_one(each) else None
+            for item in (self._classes[each] or {}).values():
                 if type(item) in CONTAINERS:
                     self._record_items(item)
                 elif isinstance(item, Tensor):
@@ -200,6 +203,7 @@ class Holders:
 
     def restore(self) -> None:
         """Put into each holder what was in it."""
+        _restore_kinds(self._kinds)  # first, for the class says what the attributes are
         for container in self._empty:
             if container:
                 clear(container)
@@ -211,7 +215,7 @@ class Holders:
         for value, before in self._slots:
             _restore_slots(value, before)
         for kind, data in self._classes.items():
-            if _is_users_class(kind):
+            if data is not None:
                 _restore_class(kind, data)
         for put_back in self._moving:
             with suppress(Exception):  # closed since, or a list that has become shorter
@@ -242,14 +246,24 @@ def _is_users_class(kind: type) -> bool:
     return is_users(file) if file else kind.__module__ == "__main__"
 
 
+def _restore_kinds(kinds: list[tuple[Any, type]]) -> None:
+    for value, kind in kinds:
+        if type(value) is not kind:
+            with suppress(TypeError):  # a class may refuse
+                object.__setattr__(value, "__class__", kind)
+
+
+def _is_made_for_one(kind: type) -> bool:
+    """Whether a class was made while the program ran, as PyTorch makes one for each parametrized module."""
+    made_in = sys.modules.get(kind.__module__)
+    return (
+        made_in is not None and "<" not in kind.__qualname__ and not hasattr(made_in, kind.__qualname__.split(".")[0])
+    )
+
+
 def _data_of(kind: type) -> dict[str, Any]:
-    """Return the attributes of a class that are values: no functions, no properties, nothing of Python's own."""
-    return {
-        name: item
-        for name, item in vars(kind).items()
-        if not (name.startswith("__") or name == "_abc_impl" or isinstance(item, FunctionType))
-        and not hasattr(type(item), "__get__")
-    }
+    """Return the attributes of a class, without those that are Python's own."""
+    return {name: item for name, item in vars(kind).items() if not (name.startswith("__") or name == "_abc_impl")}
 
 
 def _restore_slots(value: Any, before: dict[str, Any]) -> None:
