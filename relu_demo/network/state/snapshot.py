@@ -15,7 +15,9 @@ from relu_demo.network.state.copies import not_copied
 from relu_demo.network.state.holders import Holders, attribute_tensors
 from relu_demo.network.state.items import Looked
 from relu_demo.network.state.moving import PutBack
-from relu_demo.tensors.storage import is_strided, key_of, storage_of
+from relu_demo.network.state.recorded import Recorded, restore_versions, version_of, with_inner
+from relu_demo.tensors.graph import is_leaf
+from relu_demo.tensors.storage import key_of, storage_of
 
 
 class Snapshot:
@@ -35,19 +37,29 @@ class Snapshot:
 
     def __init__(self, network: nn.Module, arguments: Any = ()) -> None:
         self.looked = Looked()
+        self._network = network
         self._holders = Holders(network, arguments, self.looked)
         self.parameters = [p for module in self._holders.modules for p in module.parameters(recurse=False)]
         """The parameters of the network, those of modules in plain lists and objects too."""
         buffers = [buffer for module in self._holders.modules for buffer in module.buffers(recurse=False)]
         self.attributes = attribute_tensors(network, self.looked)
         """The tensors in plain attributes of the network's modules, by name, as they were."""
-        tensors = [*self.parameters, *buffers, *self.attributes.values(), *self._holders.class_tensors]
-        grads = [tensor.grad for tensor in tensors if tensor.is_leaf and tensor.grad is not None]
-        state = {id(tensor): tensor for tensor in (*tensors, *grads, *not_copied(arguments))}
-        self._state = [_State(tensor) for tensor in state.values()]
+        found = [*self.parameters, *buffers, *self.attributes.values(), *self._holders.class_tensors]
+        found = [*with_inner([*found, *not_copied(arguments)])]
+        grads = [tensor.grad for tensor in found if is_leaf(tensor) and tensor.grad is not None]
+        self._state = [Recorded(tensor) for tensor in with_inner([*found, *grads])]
         self._by_key: dict[int, Tensor] = {state.key: state.alias for state in self._state if state.key is not None}
         self._values: dict[int, Any] = {}
         """A copy of each storage, by its key, as it was before the first write."""
+        self._without_bytes: set[int] = set()
+        """The storages, by their keys, that cannot be copied: of a tensor that wraps others."""
+        self._adopted: list[tuple[Tensor, int]] = []
+        """Tensors outside the network, each with its version before the first write."""
+        for state in self._state:
+            # Nobody announces a write to one that has no storage of its own.
+            for tensor in state.inner:
+                self.adopt(tensor)
+                self.before_write(key_of(tensor))
         for buffer in buffers:
             self.before_write(key_of(buffer))
         self._random: list[PutBack] = [*_random_states(), *self._holders.random]
@@ -77,14 +89,18 @@ class Snapshot:
         """Copy the storage with this key, if it belongs to the network's state and has not been copied yet."""
         if key is not None and key in self._by_key and key not in self._values:
             alias = self._by_key[key]
-            if alias.device.type != "meta":
-                self._values[key] = storage_of(alias).clone()
+            if alias.device.type != "meta" and key not in self._without_bytes:
+                try:
+                    self._values[key] = storage_of(alias).clone()
+                except (RuntimeError, NotImplementedError):
+                    self._without_bytes.add(key)
 
     def adopt(self, tensor: Tensor) -> None:
         """Copy a storage that is neither the network's nor the arguments', before the first write: a global's."""
         key = key_of(tensor)
         if key is not None and key not in self._by_key:
             self._by_key[key] = tensor.detach()
+            self._adopted.append((self._by_key[key], version_of(tensor)))
             self.before_write(key)
 
     def before_any_write(self) -> None:
@@ -94,7 +110,11 @@ class Snapshot:
 
     def overwritten(self) -> dict[int, Tensor]:
         """Return the tensors that a forward may have overwritten, as they are now, by their number in the state."""
-        return {i: state.tensor for i, state in enumerate(self._state) if state.key in self._values}
+        return {
+            i: state.tensor
+            for i, state in enumerate(self._state)
+            if state.key in self._values or state.inner or state.values is not None
+        }
 
     def restore(self) -> None:
         """Put everything back. Raise RuntimeError if a tensor was overwritten that was not copied before."""
@@ -107,8 +127,10 @@ class Snapshot:
                 storage.resize_(values.size())
             storage.copy_(values)
         for state in self._state:
-            if state.key not in self._values and state.alias.device.type != "meta" and state.is_overwritten():
+            if self._is_lost(state):
                 raise RuntimeError("a parameter was written to in one pass and not in another; its old values are lost")
+        restore_versions([*((state.tensor, state.first_version) for state in self._state), *self._adopted])
+        for state in self._state:
             state.mark()
         self.restore_random()
         self.restore_modes()
@@ -117,7 +139,18 @@ class Snapshot:
 
     def unrestored(self) -> list[tuple[str, str, str]]:
         """Return what could not be put back: of each object its name in the network, its class, and why."""
-        return self._holders.unrestored()
+        names = {id(tensor): name for name, tensor in self.attributes.items()}
+        for path, module in self._network.named_modules():
+            own = {**module._parameters, **module._buffers}
+            names.update({id(t): f"{path}.{name}".lstrip(".") for name, t in own.items() if t is not None})
+        lost = [(state.tensor, why) for state in self._state if (why := state.unrestored()) is not None]
+        tensors = [(names.get(id(tensor), ""), type(tensor).__name__, why) for tensor, why in lost]
+        return [*self._holders.unrestored(), *tensors]
+
+    def _is_lost(self, state: Recorded) -> bool:
+        if state.key is None or state.inner or state.key in self._values or state.key in self._without_bytes:
+            return False
+        return state.alias.device.type != "meta" and state.is_overwritten()
 
     def restore_modes(self) -> None:
         """Put PyTorch's grad mode and default dtype back."""
@@ -130,47 +163,6 @@ class Snapshot:
         """Put the random generators back, so that every pass draws the same numbers."""
         for put_back in self._random:
             put_back()
-
-
-class _State:
-    """What is recorded of one tensor, with an alias that still has its storage if `.data` is given another."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor
-        self.alias = tensor.detach()
-        self.key = key_of(tensor)
-        self.is_leaf = tensor.is_leaf
-        self.requires_grad = tensor.requires_grad
-        self.grad = tensor.grad if tensor.is_leaf else None
-        self.mark()
-
-    def mark(self) -> None:
-        """Remember the version counter, which every write raises."""
-        self.version = _version(self.tensor)
-
-    def is_overwritten(self) -> bool:
-        return _version(self.tensor) != self.version
-
-    def restore(self) -> None:
-        if key_of(self.tensor) != self.key or _extent(self.tensor) != _extent(self.alias):
-            self.tensor.data = self.alias
-        if self.is_leaf and not self.tensor.is_leaf:
-            # Something that requires grad was added to a buffer: it has a grad_fn now.
-            self.tensor.detach_()
-        if self.is_leaf:
-            if self.tensor.requires_grad != self.requires_grad:
-                self.tensor.requires_grad_(self.requires_grad)
-            if self.tensor.grad is not self.grad:
-                self.tensor.grad = self.grad
-
-
-def _extent(tensor: Tensor) -> tuple[object, ...]:
-    """Return what `resize_`, or `out=` of another shape, changes."""
-    return (tensor.shape, tensor.stride(), tensor.storage_offset()) if is_strided(tensor) else (tensor.shape,)
-
-
-def _version(tensor: Tensor) -> int:
-    return -1 if tensor.is_inference() else int(tensor._version)
 
 
 def _random_states() -> Iterator[PutBack]:
