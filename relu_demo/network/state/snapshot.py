@@ -123,8 +123,8 @@ class Snapshot:
             state.restore()
         for key, values in self._values.items():
             storage = storage_of(self._by_key[key])
-            if storage.size() != values.size():
-                storage.resize_(values.size())
+            if storage.nbytes() != values.nbytes():
+                storage.resize_(values.nbytes())
             storage.copy_(values)
         for state in self._state:
             if self._is_lost(state):

@@ -1,0 +1,328 @@
+"""A check puts back what a forward does to classes, tensors of every kind, functions and Python's own objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from support.nets import Net
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from relu_demo.api import check
+from relu_demo.network.outcome import leaf_difference
+from relu_demo.tensors.storage import storage_of
+
+
+class Symmetric(nn.Module):
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight.triu() + weight.triu(1).T
+
+
+def net(forward: Callable[[Any, Tensor], Any]) -> Any:
+    """Return a network of one layer and one ReLU in place, whose forward that is."""
+    torch.manual_seed(0)
+    return Net(forward, fc=nn.Linear(4, 4), act=nn.ReLU(inplace=True))
+
+
+def given() -> Tensor:
+    return torch.linspace(-1, 1, 12).view(3, 4)
+
+
+def test_a_module_that_is_parametrized_in_its_forward_is_plain_again() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        if not parametrize.is_parametrized(net.fc):
+            parametrize.register_parametrization(net.fc, "weight", Symmetric())
+        return net.act(net.fc(x))
+
+    model = net(forward)
+    weight = model.fc.weight
+    report = check(model, given())
+    assert [call.effects for call in report.calls] == [()]
+    assert report.as_written.forward_error is None
+    assert type(model.fc) is nn.Linear
+    assert model.fc.weight is weight
+
+
+def test_a_module_whose_parametrization_the_forward_removes_has_it_again() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        if parametrize.is_parametrized(net.fc):
+            parametrize.remove_parametrizations(net.fc, "weight")
+        return net.act(net.fc(x))
+
+    model = net(forward)
+    parametrize.register_parametrization(model.fc, "weight", Symmetric())
+    before = model.fc.weight.detach().clone()
+    report = check(model, given())
+    assert [call.effects for call in report.calls] == [()]
+    assert report.as_written.forward_error is None
+    assert parametrize.is_parametrized(model.fc, "weight")
+    assert torch.equal(model.fc.weight, before)
+
+
+class Built(nn.Module):
+    def forward(self, x: Tensor) -> Any:
+        return F.relu(self.fc(x), inplace=True)
+
+
+class Unbuilt(Built):
+    fc: Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = None
+        self.phase: Any = Early()
+
+    def forward(self, x: Tensor) -> Any:
+        self.fc = nn.Linear(4, 4)
+        self.__class__ = Built  # type: ignore[assignment]
+        self.phase.__class__ = Late
+        return super(Unbuilt, self).forward(x) if isinstance(self, Unbuilt) else Built.forward(self, x)
+
+
+class Early:
+    steps = 0
+
+
+class Late(Early):
+    steps = 1
+
+
+def test_a_module_and_an_object_that_take_another_class_are_of_their_own_again() -> None:
+    model = Unbuilt()
+    report = check(nn.Sequential(model), given())
+    assert report.ok
+    assert report.as_written.forward_error is None
+    assert (type(model), model.fc, type(model.phase)) == (Unbuilt, None, Early)
+
+
+def test_an_attribute_whose_storage_the_forward_frees_has_no_values_to_compare() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        net.kept = net.fc(x).detach()
+        y = net.act(net.fc(x) + net.kept.sum())
+        storage_of(net.kept).resize_(0)
+        return y
+
+    assert check(net(forward), given()).ok
+
+
+def test_a_parameter_whose_storage_the_forward_frees_has_its_values_again() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        y = net.act(F.linear(x, net.fc.weight.clone(), net.fc.bias))
+        storage_of(net.fc.weight).resize_(0)
+        return y
+
+    model = net(forward)
+    before = model.fc.weight.detach().clone()
+    assert check(model, given()).ok
+    assert torch.equal(model.fc.weight, before)
+
+
+def quantized(values: Tensor) -> Tensor:
+    return torch.quantize_per_tensor(values, 0.1, 0, torch.qint8)
+
+
+def nested(values: Tensor) -> Tensor:
+    make = torch.nested.nested_tensor if hasattr(torch, "nested") else torch.nested_tensor
+    return make([values, values[:2]])  # type: ignore[no-any-return]
+
+
+def jagged(values: Tensor) -> Tensor:
+    return torch.nested.nested_tensor([values, values[:2]], layout=torch.jagged)
+
+
+def wrapped(values: Tensor) -> Tensor:
+    from torch.testing._internal.two_tensor import TwoTensor
+
+    return TwoTensor(values.clone(), values.clone())  # type: ignore[no-untyped-call]
+
+
+def flat(tensor: Tensor) -> list[float]:
+    if tensor.is_nested:
+        return [float(number) for part in tensor.unbind() for number in part.flatten()]
+    if type(tensor).__name__ == "TwoTensor":
+        return [float(number) for part in (tensor.a, tensor.b) for number in part.flatten()]  # type: ignore[attr-defined]
+    full = tensor.dequantize() if tensor.is_quantized else tensor.to_dense() if tensor.layout != torch.strided else tensor
+    return [float(number) for number in full.flatten()]
+
+
+KINDS: dict[str, Callable[[Tensor], Tensor]] = {
+    "coo": lambda values: values.to_sparse().coalesce(),
+    "csr": lambda values: values.to_sparse_csr(),
+    "csc": lambda values: values.to_sparse_csc(),
+    "mkldnn": lambda values: values.to_mkldnn(),
+    "nested": nested,
+    "jagged": jagged,
+    "quantized": quantized,
+    "wrapped": wrapped,
+}
+
+
+def made(kind: str) -> Tensor:
+    try:
+        return KINDS[kind](torch.eye(4))
+    except (AttributeError, ImportError, RuntimeError) as error:
+        pytest.skip(f"this PyTorch has none: {error}")
+
+
+def write(tensor: Tensor) -> None:
+    with torch.no_grad():
+        if tensor.layout in (torch.sparse_csr, getattr(torch, "sparse_csc", None)):
+            tensor.values().mul_(3)
+        elif tensor.is_quantized:
+            tensor.copy_(quantized(torch.full((4, 4), 0.7)))
+        else:
+            tensor.mul_(tensor if tensor.is_mkldnn else 3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("registered", [True, False])
+def test_a_tensor_of_another_kind_that_the_forward_writes_to_is_as_before(kind: str, registered: bool) -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        write(net.table)
+        return net.act(net.fc(x))
+
+    model, table = net(forward), made(kind)
+    if kind == "mkldnn":
+        table = torch.full((4, 4), 2.0).to_mkldnn()
+    if registered:
+        model.register_buffer("table", table)
+    else:
+        model.table = table
+    before = flat(table)
+    assert check(model, given()).ok
+    assert model.table is table
+    assert flat(table) == before
+    write(table)
+    assert flat(table) != before
+
+
+def test_a_sparse_gradient_that_the_forward_scales_is_as_before() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        net.table.weight.grad.mul_(0.5)
+        return net.act(net.fc(x + net.table(torch.tensor([1]))))
+
+    model = net(forward)
+    model.table = nn.Embedding(3, 4, sparse=True)
+    model.table(torch.tensor([1, 2])).sum().backward()
+    grad = model.table.weight.grad
+    assert check(model, given()).ok
+    assert model.table.weight.grad is grad
+    assert torch.equal(grad.to_dense(), torch.tensor([0.0, 1, 1]).view(3, 1).expand(3, 4))
+
+
+def half_complex(values: Tensor) -> Tensor:
+    return values.to(torch.complex32)
+
+
+def bits(values: Tensor) -> Tensor:
+    return values.to(torch.int8).view(torch.bits8)
+
+
+def masked(values: Tensor) -> Tensor:
+    from torch.masked import masked_tensor
+
+    return masked_tensor(values, torch.ones_like(values) > 0)
+
+
+OF_RESULTS = {**KINDS, "complex32": half_complex, "bits": bits, "masked": masked}
+
+
+@pytest.mark.parametrize("kind", OF_RESULTS)
+def test_a_call_that_changes_a_result_of_another_kind_is_a_fault(kind: str) -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        y = net.fc(x) * 10
+        net.act(y)
+        return OF_RESULTS[kind](y.detach())
+
+    try:
+        OF_RESULTS[kind](torch.ones(3, 4))
+    except (AttributeError, ImportError, RuntimeError) as error:
+        pytest.skip(f"this PyTorch has none: {error}")
+    (call,) = check(net(forward), given()).calls
+    assert [effect.kind for effect in call.effects] == ["changes-result"]
+
+
+@pytest.mark.parametrize("kind", OF_RESULTS)
+def test_equal_tensors_of_another_kind_are_not_apart(kind: str) -> None:
+    values = torch.tensor([[2.0, -3.0], [0.0, 5.0], [1.0, 1.0], [4.0, 4.0]])
+    try:
+        one, two, other = (OF_RESULTS[kind](each) for each in (values, values.clone(), values + 1))
+    except (AttributeError, ImportError, RuntimeError) as error:
+        pytest.skip(f"this PyTorch has none: {error}")
+    assert leaf_difference(one, two) == 0
+    assert leaf_difference(one, other) > 0
+
+
+def test_attributes_and_hooks_of_parameters_and_buffers_are_put_back() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        net.fc.weight.calls += 1
+        net.fc.weight.seen.append(x)
+        net.fc.weight.mask.mul_(2)
+        net.table.new = "attribute"
+        net.fc.weight.register_hook(lambda grad: grad * 2)
+        net.fc.bias.register_hook(lambda grad: grad * 2)
+        if hasattr(net.fc.bias, "register_post_accumulate_grad_hook"):
+            net.fc.bias.register_post_accumulate_grad_hook(lambda parameter: None)
+        return net.act(net.fc(x) * net.table)
+
+    model = net(forward)
+    model.register_buffer("table", torch.ones(4))
+    weight, hook = model.fc.weight, model.fc.weight.register_hook(lambda grad: None)
+    weight.calls, weight.seen, weight.mask = 0, [], torch.ones(4)
+    check(model, given())
+    assert (weight.calls, weight.seen, weight.mask.tolist()) == (0, [], [1, 1, 1, 1])
+    assert not hasattr(model.table, "new")
+    assert list(weight._backward_hooks) == [hook.id]
+    assert not model.fc.bias._backward_hooks
+    assert not getattr(model.fc.bias, "_post_accumulate_grad_hooks", None)
+
+
+def test_a_graph_that_has_saved_a_buffer_still_goes_backward() -> None:
+    if not hasattr(torch._C._autograd, "_unsafe_set_version_counter"):
+        pytest.skip("this PyTorch cannot set a version counter")
+
+    def forward(net: Any, x: Tensor) -> Any:
+        net.mean.mul_(0.9)
+        return net.act(net.fc(x) + net.mean)
+
+    model = net(forward)
+    model.register_buffer("mean", torch.ones(4))
+    loss = (model.fc(given()) * model.mean).sum()
+    assert check(model, given()).ok
+    assert model.mean._version == 0
+    loss.backward()
+    assert torch.equal(model.fc.bias.grad, torch.full((4,), 3.0))
+
+
+def test_a_detached_state_and_one_with_another_graph_are_named() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        net.hidden.detach_()
+        net.total *= 0.5
+        return net.act(net.fc(x) + net.hidden + net.total)
+
+    model = net(forward)
+    model.hidden, model.total = model.fc(given()), model.fc(given())
+    values = model.hidden.detach().clone()
+    report = check(model, given())
+    assert {(each.name, each.why) for each in report.unrestored} == {
+        ("hidden", "it does not require grad any more"),
+        ("total", "its grad_fn is another now"),
+    }
+    assert torch.equal(model.hidden, values)
+    assert torch.equal(model.total, values)
+
+
+def test_a_buffer_that_takes_another_dtype_has_its_own_again() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        net.table.data = net.table.data.view(torch.float32)
+        return net.act(net.fc(x))
+
+    model = net(forward)
+    model.register_buffer("table", torch.arange(4, dtype=torch.int32))
+    check(model, given())
+    assert model.table.dtype == torch.int32
+    assert model.table.tolist() == [0, 1, 2, 3]
