@@ -80,7 +80,7 @@ class Unbuilt(Built):
         self.fc = nn.Linear(4, 4)
         self.__class__ = Built  # type: ignore[assignment]
         self.phase.__class__ = Late
-        return super(Unbuilt, self).forward(x) if isinstance(self, Unbuilt) else Built.forward(self, x)
+        return super().forward(x) if isinstance(self, Unbuilt) else Built.forward(self, x)
 
 
 class Early:
@@ -145,7 +145,9 @@ def flat(tensor: Tensor) -> list[float]:
         return [float(number) for part in tensor.unbind() for number in part.flatten()]
     if type(tensor).__name__ == "TwoTensor":
         return [float(number) for part in (tensor.a, tensor.b) for number in part.flatten()]  # type: ignore[attr-defined]
-    full = tensor.dequantize() if tensor.is_quantized else tensor.to_dense() if tensor.layout != torch.strided else tensor
+    full = (
+        tensor.dequantize() if tensor.is_quantized else tensor.to_dense() if tensor.layout != torch.strided else tensor
+    )
     return [float(number) for number in full.flatten()]
 
 
@@ -262,7 +264,7 @@ def test_attributes_and_hooks_of_parameters_and_buffers_are_put_back() -> None:
         net.fc.weight.calls += 1
         net.fc.weight.seen.append(x)
         net.fc.weight.mask.mul_(2)
-        net.table.new = "attribute"
+        net.table.extra = "attribute"
         net.fc.weight.register_hook(lambda grad: grad * 2)
         net.fc.bias.register_hook(lambda grad: grad * 2)
         if hasattr(net.fc.bias, "register_post_accumulate_grad_hook"):
@@ -275,7 +277,7 @@ def test_attributes_and_hooks_of_parameters_and_buffers_are_put_back() -> None:
     weight.calls, weight.seen, weight.mask = 0, [], torch.ones(4)
     check(model, given())
     assert (weight.calls, weight.seen, weight.mask.tolist()) == (0, [], [1, 1, 1, 1])
-    assert not hasattr(model.table, "new")
+    assert not hasattr(model.table, "extra")
     assert list(weight._backward_hooks) == [hook.id]
     assert not model.fc.bias._backward_hooks
     assert not getattr(model.fc.bias, "_post_accumulate_grad_hooks", None)

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from contextlib import suppress
-from functools import partial
-from types import MethodType
+from functools import cache
+from types import FunctionType, MethodType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from relu_demo.network.state.classes import (
+    data_of,
+    functions_of,
+    is_recorded,
+    restore_class,
+    restore_kinds,
+    restore_slots,
+)
 from relu_demo.network.state.contents import ENDS, Parts, contents, slots, slots_of, walk
+from relu_demo.network.state.functions import Cells, cells_of, held_by, restore_cells
 from relu_demo.network.state.items import (
     CONTAINERS,
+    PLAIN,
     Looked,
+    Pair,
+    changed,
     clear,
     has_items,
     holds_no_tensor,
@@ -23,41 +34,93 @@ from relu_demo.network.state.items import (
     refill,
     values_of,
 )
-from relu_demo.network.state.moving import LENT, PutBack, copy_of, is_random, mark, putting_back
-from relu_demo.sanitizer.frames import is_users
+from relu_demo.network.state.moving import LENT, PutBack, copy_of, hides_state, is_random, mark, putting_back
 
 _OF_EVERY_MODULE = frozenset(nn.Module().__dict__)
 _PLAIN = {bool, int, float, str, type(None)}
 _ALIVE = (
-    *("_thread.", "asyncio.", "concurrent.", "logging.", "multiprocessing.", "queue.", "socket.", "threading."),
+    *("_thread.", "asyncio.", "concurrent.", "logging.", "multiprocessing.", "socket.", "threading."),
     *("weakref.", "_weakref.", "torch._dynamo.", "torch._inductor."),
 )
 """Parts of Python and PyTorch whose objects change on their own, in threads or with what has been compiled."""
+_MANY = 64
+"""Containers and objects from which on a walk through them is not made again for nothing."""
 
 
-def attribute_tensors(network: nn.Module, looked: Looked | None = None) -> dict[str, Tensor]:
+def attribute_tensors(network: nn.Module, looked: Looked | None = None, keep: bool = False) -> dict[str, Tensor]:
     """
     Return the tensors in plain attributes of the network's modules, by name: what a forward may leave for later.
 
     A module in such an attribute (a plain list of them, which PyTorch does not look into) counts as one of the
-    network's, its buffers as such tensors. `looked`: knows where none are.
+    network's, its buffers as such tensors. `looked`: knows where none are. `keep`: it is told what is where, too.
     """
-    found = {}
-    plain = holds_no_tensor if looked is None else looked.holds_no_tensor
+    found: dict[str, Tensor] = {}
+    looked = looked or Looked()
     modules = [*network.named_modules()]
     known = {id(module) for _, module in modules}
     for path, module in modules:
         for name, value in _plain_attributes(path, module):
-            i = 0
-            for place, end, _ in walk(value, name, parts=lambda value: None if plain(value) else contents(value)):
-                if isinstance(end, Tensor):
-                    found[f"{name}[{i}]" if i else name] = end
-                    i += 1
-                elif isinstance(end, nn.Module) and id(end) not in known:
-                    modules += (more := [*end.named_modules(prefix=place)])
-                    known |= {id(hidden) for _, hidden in more}
-                    found.update(end.named_buffers(prefix=place))
+            kept = looked.found_in(value)
+            if kept is not None:
+                found.update((name + place, tensor) for place, tensor in kept)
+                continue
+            tensors, hidden = _tensors_in(value, looked, keep)
+            found.update((name + place, tensor) for place, tensor in tensors)
+            for place, end in hidden:
+                if id(end) not in known:
+                    modules += (more := [*end.named_modules(prefix=name + place)])
+                    known |= {id(each) for _, each in more}
+                    found.update(end.named_buffers(prefix=name + place))
     return found
+
+
+def _tensors_in(value: Any, looked: Looked, keep: bool) -> tuple[list[tuple[str, Tensor]], list[tuple[str, nn.Module]]]:
+    """Return the tensors and the modules in an attribute, each with what goes after the attribute's name."""
+    tensors: list[tuple[str, Tensor]] = []
+    hidden: list[tuple[str, nn.Module]] = []
+    passed: list[Any] = []
+
+    def parts(value: Any) -> Parts | None:
+        if keep:
+            passed.append(value)
+        return None if looked.holds_no_tensor(value) else contents(value)
+
+    for place, end, _ in walk(value, parts=parts):
+        if isinstance(end, Tensor):
+            tensors.append((f"[{len(tensors)}]" if tensors else "", end))
+        elif isinstance(end, nn.Module):
+            hidden.append((place, end))
+    if len(passed) > _MANY and not hidden:
+        _keep(looked, value, passed, tensors)
+    return tensors, hidden
+
+
+def _keep(looked: Looked, value: Any, passed: list[Any], tensors: list[tuple[str, Tensor]]) -> None:
+    """Have it remembered what is in an attribute, if all that a walk passed there tells whether it has changed."""
+    holders = []
+    for each in passed:
+        kind = type(each)
+        if kind in CONTAINERS:
+            holders.append(each)
+        elif _is_plain_object(kind):
+            holders.append(each.__dict__)
+        elif kind not in (tuple, frozenset) and not issubclass(kind, ENDS):
+            return
+    full = [(each, items_of(each)) for each in holders if each]
+    looked.keep(value, [each for each in holders if not each], full, tensors)
+
+
+@cache
+def _is_plain_object(kind: type) -> bool:
+    """Whether all that an object of this class holds is in its `__dict__`."""
+    if (
+        not kind.__dictoffset__
+        or kind.__getattribute__ is not object.__getattribute__
+        or slots(kind)
+        or hides_state(kind)
+    ):
+        return False
+    return not issubclass(kind, (*ENDS, *CONTAINERS, tuple, Mapping, Set, Iterator, FunctionType))
 
 
 def _plain_attributes(path: str, module: nn.Module) -> Iterator[tuple[str, Any]]:
@@ -91,7 +154,10 @@ class Holders:
         self._network = network
         self._looked = looked
         self._empty: list[Any] = []
-        self._full: list[tuple[Any, dict[Any, Any] | list[Any]]] = []
+        self._full: list[Pair] = []
+        self._of_subclasses: list[Pair] = []
+        self._cells: Cells = []
+        self._methods: list[FunctionType] = []
         self._plain: list[Any] = []
         self._slots: list[tuple[Any, dict[str, Any]]] = []
         self._moving: list[PutBack] = []
@@ -103,12 +169,50 @@ class Holders:
         """The attributes of each class; None of one that is not recorded."""
         self._followed: dict[type, bool] = {}
         for root, entered in ((network, self.own), (arguments, self.own.copy())):
-            for _ in walk(root, parts=partial(self._record, entered), entered=entered):
-                pass
+            self._in_function = False
+            self._functions: list[FunctionType] = []
+            self._follow([root], entered)
+            self._in_function = True
+            self._follow_functions(entered)
 
-    def _record(self, entered: dict[int, Any], value: Any) -> Parts | None:
+    def follow(self, values: list[Any]) -> None:
+        """Record what can be reached from these values of the network's, too."""
+        self._follow(values, self.own)
+        self._follow_functions(self.own)
+
+    def _follow(self, values: list[Any], entered: dict[int, Any]) -> None:
+        waiting = values[::-1]
+        while waiting:
+            value = waiting.pop()
+            if id(value) not in entered:
+                inside = self._record(entered, value)
+                if inside is not None:
+                    entered[id(value)] = value
+                    waiting += inside[::-1]
+
+    def _follow_functions(self, entered: dict[int, Any]) -> None:
+        """
+        Record what functions hold, and the methods of classes.
+
+        A module that only these hold is no part of the network: its state is recorded, and it counts nowhere else.
+        """
+        while self._functions or self._methods:
+            with_globals = bool(self._functions)
+            function = (self._functions or self._methods).pop()
+            if id(function) in entered:
+                continue
+            entered[id(function)] = function
+            self._cells += cells_of(function)
+            self._record_items(function.__dict__)
+            self._follow(held_by(function, with_globals), entered)
+
+    def _record(self, entered: dict[int, Any], value: Any) -> list[Any] | None:
         """Record what a holder holds, and return it for the walk to go on with; None for what is no holder."""
-        if not self._is_followed(kind := type(value)):
+        kind = type(value)
+        if kind is FunctionType:
+            self._functions.append(value)
+            return None
+        if not self._is_followed(kind):
             return None
         try:
             return self._recorded(entered, value, kind)
@@ -116,8 +220,13 @@ class Holders:
             self._broken.append((value, error))
             return None
 
-    def _recorded(self, entered: dict[int, Any], value: Any, kind: type) -> Parts:
-        # Nobody asks for paths here.
+    def _recorded(self, entered: dict[int, Any], value: Any, kind: type) -> list[Any]:
+        if _is_plain_object(kind):
+            if kind not in self._classes:
+                self._record_classes(kind)
+            self._kinds.append((value, kind))
+            items = self._record_items(value.__dict__)
+            return [item for item in values_of(items) if type(item) not in PLAIN]
         if kind in CONTAINERS:
             if self._looked.remembers(value):
                 self._plain.append(value)
@@ -125,9 +234,10 @@ class Holders:
             items = self._record_items(value)
             if holds_no_tensor(value):
                 return []
-            return [("", item) for item in values_of(items) if self._is_followed(type(item))]
+            return [item for item in values_of(items) if self._is_followed(type(item))]
         if isinstance(value, nn.Module):
-            self.modules.append(value)
+            if not self._in_function:
+                self.modules.append(value)
             self._kinds.append((value, kind))
             self._record_classes(kind)
             return self._record_module(value.__dict__, entered)
@@ -135,9 +245,9 @@ class Holders:
             self._record_items(value)
         if not isinstance(value, MethodType):  # its attributes are those of its function
             self._record_object(value)
-        return contents(value) or []
+        return [item for _, item in contents(value) or []]
 
-    def _record_module(self, attributes: dict[str, Any], entered: dict[int, Any]) -> Parts:
+    def _record_module(self, attributes: dict[str, Any], entered: dict[int, Any]) -> list[Any]:
         parts = []
         self._record_items(attributes)
         self._lent += [(attributes, name, item) for name, item in attributes.items() if type(item) in LENT]
@@ -147,13 +257,13 @@ class Holders:
                 entered[id(item)] = item
                 self._empty.append(item)
             elif not _is_plain(item):
-                parts.append(("", item))
+                parts.append(item)
         return parts
 
     def _record_items(self, container: Any) -> dict[Any, Any] | list[Any]:
         items = items_of(container)
         if items:
-            self._full.append((container, items))
+            (self._full if type(container) in CONTAINERS else self._of_subclasses).append((container, items))
         else:
             self._empty.append(container)
         return items
@@ -179,7 +289,8 @@ class Holders:
         for each in kind.__mro__:
             if each in self._classes:
                 continue
-            self._classes[each] = _data_of(each) if _is_users_class(each) or _is_made_for_one(each) else None
+            self._classes[each] = data_of(each) if is_recorded(each) else None
+            self._methods += functions_of(each) if self._classes[each] else []
             for item in (self._classes[each] or {}).values():
                 if type(item) in CONTAINERS:
                     self._record_items(item)
@@ -203,23 +314,29 @@ class Holders:
 
     def restore(self) -> None:
         """Put into each holder what was in it."""
-        _restore_kinds(self._kinds)  # first, for the class says what the attributes are
-        for container in self._empty:
-            if container:
-                clear(container)
-        for container, items in self._full:
-            if not has_items(container, items):
-                refill(container, items)
+        restore_kinds(self._kinds)  # first, for the class says what the attributes are
+        self._restore_items()
+        restore_cells(self._cells)
         for container in self._plain:
             self._looked.restore(container)
         for value, before in self._slots:
-            _restore_slots(value, before)
+            restore_slots(value, before)
         for kind, data in self._classes.items():
             if data is not None:
-                _restore_class(kind, data)
+                restore_class(kind, data)
         for put_back in self._moving:
             with suppress(Exception):  # closed since, or a list that has become shorter
                 put_back()
+
+    def _restore_items(self) -> None:
+        for container in self._empty:
+            if container:
+                clear(container)
+        for container, items in changed(self._full):
+            refill(container, items)
+        for container, items in self._of_subclasses:
+            if not has_items(container, items):
+                refill(container, items)
 
     def unrestored(self) -> list[tuple[str, str, str]]:
         """Return what could not be put back: of each object its name in the network, its class, and why."""
@@ -237,56 +354,7 @@ class Holders:
         return ""
 
 
-def _is_users_class(kind: type) -> bool:
-    """Whether a class is not PyTorch's and not Python's. One made in a notebook has no file."""
-    module = sys.modules.get(kind.__module__)
-    if kind.__module__ == "builtins" or kind.__module__.split(".")[0] == "torch":
-        return False
-    file = getattr(module, "__file__", None)
-    return is_users(file) if file else kind.__module__ == "__main__"
-
-
-def _restore_kinds(kinds: list[tuple[Any, type]]) -> None:
-    for value, kind in kinds:
-        if type(value) is not kind:
-            with suppress(TypeError):  # a class may refuse
-                object.__setattr__(value, "__class__", kind)
-
-
-def _is_made_for_one(kind: type) -> bool:
-    """Whether a class was made while the program ran, as PyTorch makes one for each parametrized module."""
-    made_in = sys.modules.get(kind.__module__)
-    return (
-        made_in is not None and "<" not in kind.__qualname__ and not hasattr(made_in, kind.__qualname__.split(".")[0])
-    )
-
-
-def _data_of(kind: type) -> dict[str, Any]:
-    """Return the attributes of a class, without those that are Python's own."""
-    return {name: item for name, item in vars(kind).items() if not (name.startswith("__") or name == "_abc_impl")}
-
-
-def _restore_slots(value: Any, before: dict[str, Any]) -> None:
-    after = slots_of(value)
-    for name in after.keys() - before.keys():
-        object.__delattr__(value, name)
-    for name, item in before.items():
-        if name not in after or after[name] is not item:
-            object.__setattr__(value, name, item)
-
-
-def _restore_class(kind: type, data: dict[str, Any]) -> None:
-    now = _data_of(kind)
-    for name in now.keys() - data.keys():
-        with suppress(Exception):  # a class may refuse
-            delattr(kind, name)
-    for name, item in data.items():
-        if name not in now or now[name] is not item:
-            with suppress(Exception):
-                setattr(kind, name, item)
-
-
 def _is_followed(kind: type) -> bool:
-    if issubclass(kind, (*CONTAINERS, nn.Module, torch.Generator)):
+    if issubclass(kind, (*CONTAINERS, nn.Module, torch.Generator, FunctionType)):
         return True
     return not issubclass(kind, ENDS) and not any(f"{k.__module__}.".startswith(_ALIVE) for k in kind.__mro__)

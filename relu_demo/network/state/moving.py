@@ -26,6 +26,11 @@ _AT_A_PLACE: tuple[type, ...] = (type(iter([])), type(iter(())), type(iter(range
 """Iterators that tell at which item they are, and can be set to another."""
 
 
+def hides_state(kind: type) -> bool:
+    """Return whether objects of a class have a state that their attributes do not show."""
+    return issubclass(kind, (torch.Generator, random.Random, io.IOBase))
+
+
 def putting_back(value: Any) -> PutBack | None:
     """Return what puts an object's inner state back to what it is now; None for one that has none, or hides it."""
     if isinstance(value, torch.Generator):

@@ -39,6 +39,12 @@ class Recorded:
         self.attributes = tensor.__dict__.copy()
         self.version = self.first_version = version_of(tensor)
 
+    @property
+    def held(self) -> list[Any]:
+        """Return what is in its attributes and hooks."""
+        hooks = [hook for inside in self.in_hooks for hook in (inside or {}).values()]
+        return [*self.attributes.values(), *hooks]
+
     def mark(self) -> None:
         """Remember the version counter, which every write raises."""
         self.version = version_of(self.tensor)

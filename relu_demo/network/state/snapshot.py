@@ -42,12 +42,13 @@ class Snapshot:
         self.parameters = [p for module in self._holders.modules for p in module.parameters(recurse=False)]
         """The parameters of the network, those of modules in plain lists and objects too."""
         buffers = [buffer for module in self._holders.modules for buffer in module.buffers(recurse=False)]
-        self.attributes = attribute_tensors(network, self.looked)
+        self.attributes = attribute_tensors(network, self.looked, keep=True)
         """The tensors in plain attributes of the network's modules, by name, as they were."""
         found = [*self.parameters, *buffers, *self.attributes.values(), *self._holders.class_tensors]
         found = [*with_inner([*found, *not_copied(arguments)])]
         grads = [tensor.grad for tensor in found if is_leaf(tensor) and tensor.grad is not None]
         self._state = [Recorded(tensor) for tensor in with_inner([*found, *grads])]
+        self._holders.follow([held for state in self._state for held in state.held])
         self._by_key: dict[int, Tensor] = {state.key: state.alias for state in self._state if state.key is not None}
         self._values: dict[int, Any] = {}
         """A copy of each storage, by its key, as it was before the first write."""
