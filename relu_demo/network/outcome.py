@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import torch
@@ -57,10 +58,11 @@ def difference(a: Leaves, b: Leaves) -> Difference:
     """Return the difference of two results, leaf by leaf."""
     if [path for path, _ in a] != [path for path, _ in b]:
         return Difference(math.inf, True)
-    if any(isinstance(leaf, Tensor) and leaf.device.type == "meta" for _, leaf in (*a, *b)):
+    both = [(x, y) for (_, x), (_, y) in zip(a, b, strict=True) if x is not y]
+    if any(isinstance(leaf, Tensor) and leaf.device.type == "meta" for leaf in chain.from_iterable(both)):
         return Difference(None, False)
     largest, beyond = 0.0, False
-    for (_, x), (_, y) in zip(a, b, strict=True):
+    for x, y in both:
         apart = leaf_difference(x, y)
         largest = max(largest, apart)
         beyond = beyond or (apart > 0 and apart > _rounding(x))
@@ -84,8 +86,6 @@ def leaf_difference(a: Any, b: Any) -> float:
 
 
 def _tensor_difference(a: Tensor, b: Tensor) -> float:
-    if a is b:
-        return 0.0
     if a.dtype != b.dtype or a.layout != b.layout or a.is_nested != b.is_nested:
         return math.inf
     if is_freed(a) or is_freed(b):  # no values are left to compare

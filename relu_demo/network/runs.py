@@ -342,7 +342,7 @@ class Runs:
 
     def _note(self, outcome: Outcome, result: Any, left: dict[str, Tensor]) -> None:
         outcome.result = [(path, _detached(leaf)) for path, leaf in leaves(result)]
-        outcome.state = {i: values_now(tensor) for i, tensor in self.snapshot.overwritten().items()}
+        outcome.state = {i: values_now(tensor) for i, tensor in self.snapshot.note_overwritten().items()}
         buffers = self.network.named_buffers()
         left = left | {name: buffer for name, buffer in buffers if not self.snapshot.holds(key_of(buffer))}
         # The network's own are in its state, too, with their values.

@@ -96,14 +96,24 @@ def shape_of(tensor: Tensor) -> tuple[int, ...]:
 
 def is_freed(tensor: Tensor) -> bool:
     """Return whether a tensor's storage is smaller than what it reaches: to read an element would be to crash."""
-    if not is_strided(tensor) or tensor.device.type == "meta":
+    if type(tensor) not in _ORDINARY or tensor.layout != torch.strided:
+        return False
+    if tensor.is_nested or tensor.is_quantized or tensor.device.type == "meta":
+        return False
+    try:
+        size = int(storage_of(tensor).nbytes())
+    except (RuntimeError, NotImplementedError, TypeError):
         return False
     # Most tensors are whole: that is seen without a region.
-    size, item = int(storage_of(tensor).nbytes()), tensor.element_size()
-    if tensor.is_contiguous() and (tensor.storage_offset() + tensor.numel()) * item <= size:
+    if tensor.is_contiguous() and (tensor.storage_offset() + tensor.numel()) * tensor.element_size() <= size:
         return False
     region = region_of(tensor)
     return region is not None and region.end > size
+
+
+def bytes_of(storage: Any) -> Tensor:
+    """Return all of an untyped storage as a tensor of its bytes."""
+    return torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)
 
 
 def is_wrapper(tensor: Tensor) -> bool:

@@ -83,6 +83,8 @@ def _tensors_in(value: Any, looked: Looked, keep: bool) -> tuple[list[tuple[str,
     def parts(value: Any) -> Parts | None:
         if keep:
             passed.append(value)
+        if _is_plain_object(type(value)):
+            return [(f"[{name!r}]", item) for name, item in value.__dict__.items() if type(item) not in PLAIN]
         return None if looked.holds_no_tensor(value) else contents(value)
 
     for place, end, _ in walk(value, parts=parts):

@@ -27,23 +27,25 @@ class Recorded:
         self.tensor = tensor
         self.alias = tensor.detach()
         self.key = key_of(tensor)
+        self._extent = _extent(tensor)
         self.inner = [] if is_strided(tensor) else inner_tensors(self.alias)
         """The tensors in which its values are, if these are not in its storage."""
         self.values = self.alias.clone() if self.key is None and not self.inner else None
+        self._is_view = tensor._is_view()
         self.is_leaf = _is_leaf(tensor)
         self.requires_grad = tensor.requires_grad
         self.grad = tensor.grad if self.is_leaf else None
-        self.grad_fn = None if self.is_leaf or tensor._is_view() else grad_fn_of(tensor)
-        self.hooks = [(name, getattr(tensor, name, None)) for name in _HOOKS]
-        self.in_hooks = [None if hooks is None else dict(hooks) for _, hooks in self.hooks]
-        self.attributes = tensor.__dict__.copy()
+        self.grad_fn = None if self.is_leaf or self._is_view else grad_fn_of(tensor)
+        self._hooks = [getattr(tensor, name, None) for name in _HOOKS]
+        self._in_hooks = [None if hooks is None else dict(hooks) for hooks in self._hooks]
+        self._attributes = tensor.__dict__.copy()
         self.version = self.first_version = version_of(tensor)
 
     @property
     def held(self) -> list[Any]:
         """Return what is in its attributes and hooks."""
-        hooks = [hook for inside in self.in_hooks for hook in (inside or {}).values()]
-        return [*self.attributes.values(), *hooks]
+        hooks = [hook for inside in self._in_hooks for hook in (inside or {}).values()]
+        return [*self._attributes.values(), *hooks]
 
     def mark(self) -> None:
         """Remember the version counter, which every write raises."""
@@ -57,18 +59,24 @@ class Recorded:
         """Put everything back but the values in its storage."""
         self._restore_place()
         tensor = self.tensor
-        if self.is_leaf and not tensor._is_view() and not tensor.is_leaf:
+        if self.is_leaf:
+            self._restore_leaf()
+        for name, hooks, inside in zip(_HOOKS, self._hooks, self._in_hooks, strict=True):
+            if hooks is not None or getattr(tensor, name, None) is not None:
+                _restore_hooks(tensor, name, hooks, inside)
+        if (tensor.__dict__ or self._attributes) and not has_items(tensor.__dict__, self._attributes):
+            refill(tensor.__dict__, self._attributes)
+
+    def _restore_leaf(self) -> None:
+        tensor = self.tensor
+        if not self._is_view and not tensor.is_leaf:
             # Something that requires grad was added to a buffer: it has a grad_fn now.
             tensor.detach_()
-        if self.is_leaf and _is_leaf(tensor):
+        if not self._is_view or _is_leaf(tensor):
             if tensor.requires_grad != self.requires_grad:
                 tensor.requires_grad_(self.requires_grad)
             if tensor.grad is not self.grad:
                 tensor.grad = self.grad
-        for (name, hooks), inside in zip(self.hooks, self.in_hooks, strict=True):
-            _restore_hooks(tensor, name, hooks, inside)
-        if not has_items(tensor.__dict__, self.attributes):
-            refill(tensor.__dict__, self.attributes)
 
     def _restore_place(self) -> None:
         tensor, alias = self.tensor, self.alias
@@ -78,7 +86,7 @@ class Recorded:
         elif alias.layout != torch.strided and not alias.is_nested:
             # A write may have given it other indices and values; the alias has still the old ones.
             tensor.data = alias
-        elif key_of(tensor) != self.key or tensor.dtype != alias.dtype or _extent(tensor) != _extent(alias):
+        elif key_of(tensor) != self.key or _extent(tensor) != self._extent:
             tensor.data = alias
 
     def unrestored(self) -> str | None:
@@ -135,8 +143,10 @@ def _is_leaf(tensor: Tensor) -> bool:
 
 
 def _extent(tensor: Tensor) -> tuple[object, ...]:
-    """Return what `resize_`, or `out=` of another shape, changes."""
-    return (tensor.shape, tensor.stride(), tensor.storage_offset()) if is_strided(tensor) else (shape_of(tensor),)
+    """Return what `resize_`, `out=` of another shape, or `.data` changes."""
+    if type(tensor) in (Tensor, torch.nn.Parameter) and tensor.layout == torch.strided and not tensor.is_nested:
+        return (tensor.shape, tensor.stride(), tensor.storage_offset(), tensor.dtype)
+    return (shape_of(tensor), tensor.dtype)
 
 
 def _restore_hooks(tensor: Tensor, name: str, hooks: Any, inside: dict[Any, Any] | None) -> None:

@@ -17,7 +17,7 @@ from relu_demo.network.state.items import Looked
 from relu_demo.network.state.moving import PutBack
 from relu_demo.network.state.recorded import Recorded, restore_versions, version_of, with_inner
 from relu_demo.tensors.graph import is_leaf
-from relu_demo.tensors.storage import key_of, storage_of
+from relu_demo.tensors.storage import bytes_of, key_of, storage_of
 
 
 class Snapshot:
@@ -52,6 +52,9 @@ class Snapshot:
         self._by_key: dict[int, Tensor] = {state.key: state.alias for state in self._state if state.key is not None}
         self._values: dict[int, Any] = {}
         """A copy of each storage, by its key, as it was before the first write."""
+        self._bytes: dict[int, tuple[Tensor, Tensor]] = {}
+        """The bytes of each storage, and of its copy, once they have been compared."""
+        self._overwritten: set[int] = set()
         self._without_bytes: set[int] = set()
         """The storages, by their keys, that cannot be copied: of a tensor that wraps others."""
         self._adopted: list[tuple[Tensor, int]] = []
@@ -110,12 +113,28 @@ class Snapshot:
             self.before_write(key)
 
     def overwritten(self) -> dict[int, Tensor]:
-        """Return the tensors that a forward may have overwritten, as they are now, by their number in the state."""
-        return {
+        """Return the tensors that a run has overwritten, as they are now, by their number in the state."""
+        return {i: self._state[i].tensor for i in sorted(self._overwritten)}
+
+    def note_overwritten(self) -> dict[int, Tensor]:
+        """Return the tensors that are not as they were, and those of which that is not seen at once, by number."""
+        same = {key for key in self._values if self._is_same(key)}
+        found = {
             i: state.tensor
             for i, state in enumerate(self._state)
-            if state.key in self._values or state.inner or state.values is not None
+            if (state.key in self._values and state.key not in same) or state.inner or state.values is not None
         }
+        self._overwritten |= found.keys()
+        return found
+
+    def _is_same(self, key: int) -> bool:
+        """Whether a storage has the bytes that it had. Not asked of a device, which would have to be waited for."""
+        storage, values = storage_of(self._by_key[key]), self._values[key]
+        if storage.device.type != "cpu" or storage.nbytes() != values.nbytes():
+            return False
+        if key not in self._bytes:
+            self._bytes[key] = bytes_of(storage), bytes_of(values)
+        return torch.equal(*self._bytes[key])
 
     def restore(self) -> None:
         """Put everything back. Raise RuntimeError if a tensor was overwritten that was not copied before."""
@@ -123,6 +142,8 @@ class Snapshot:
         for state in self._state:
             state.restore()
         for key, values in self._values.items():
+            if self._is_same(key):
+                continue
             storage = storage_of(self._by_key[key])
             if storage.nbytes() != values.nbytes():
                 storage.resize_(values.nbytes())
