@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import array
+import contextvars
+import hashlib
+import io
+import queue
+import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -64,13 +71,13 @@ def test_a_module_whose_parametrization_the_forward_removes_has_it_again() -> No
 
 
 class Built(nn.Module):
+    fc: Any
+
     def forward(self, x: Tensor) -> Any:
         return F.relu(self.fc(x), inplace=True)
 
 
 class Unbuilt(Built):
-    fc: Any
-
     def __init__(self) -> None:
         super().__init__()
         self.fc = None
@@ -126,8 +133,7 @@ def quantized(values: Tensor) -> Tensor:
 
 
 def nested(values: Tensor) -> Tensor:
-    make = torch.nested.nested_tensor if hasattr(torch, "nested") else torch.nested_tensor
-    return make([values, values[:2]])  # type: ignore[no-any-return]
+    return torch.nested.nested_tensor([values, values[:2]])
 
 
 def jagged(values: Tensor) -> Tensor:
@@ -328,3 +334,201 @@ def test_a_buffer_that_takes_another_dtype_has_its_own_again() -> None:
     check(model, given())
     assert model.table.dtype == torch.int32
     assert model.table.tolist() == [0, 1, 2, 3]
+
+
+SEEN: list[Any] = []
+
+
+def test_what_hooks_keep_in_closures_and_in_globals_is_put_back() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True), nn.Linear(4, 4))
+    outputs: list[Tensor] = []
+    calls, last = 0, None
+
+    def keep(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        nonlocal calls, last
+        calls, last = calls + 1, output
+        outputs.append(output)
+        SEEN.append(output)
+
+    model[1].register_forward_hook(keep)
+    model[2].register_full_backward_hook(lambda module, inner, outer: SEEN.append(outer))
+    assert check(model, given()).ok
+    assert (outputs, SEEN, calls, last) == ([], [], 0, None)
+    model(given())
+    assert (len(outputs), calls) == (1, 1)
+    SEEN.clear()
+
+
+def test_a_cell_that_was_empty_is_empty_again() -> None:
+    def found_out() -> tuple[Callable[..., None], Callable[[], int]]:
+        size = 0
+
+        def find(module: nn.Module, inputs: Any) -> None:
+            nonlocal size
+            size = 4
+
+        def found() -> int:
+            return size  # noqa: F821 - deleted before it is called
+
+        del size
+        return find, found
+
+    find, found = found_out()
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True))
+    model.register_forward_pre_hook(find)
+    assert check(model, given()).ok
+    with pytest.raises(NameError):
+        found()
+    model(given())
+    assert found() == 4
+
+
+def test_defaults_and_attributes_of_functions_are_put_back() -> None:
+    def scale(x: Tensor, *, memo: dict[str, int] = {}) -> Tensor:  # noqa: B006 - what is tested
+        memo["calls"] = memo.get("calls", 0) + 1
+        scale.calls += 1  # type: ignore[attr-defined]
+        return x * 2
+
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.scale = nn.Linear(4, 4), scale
+
+        @torch.no_grad()
+        def count(self, seen: list[int] = []) -> None:  # noqa: B006 - what is tested
+            seen.append(1)
+
+        def forward(self, x: Tensor, seen: list[int] = []) -> Tensor:  # noqa: B006 - what is tested
+            seen.append(1)
+            self.count()
+            return F.relu(self.scale(self.fc(x)), inplace=True)
+
+    scale.calls = 0  # type: ignore[attr-defined]
+    assert check(Scaled(), given()).ok
+    assert (scale.calls, scale.__kwdefaults__) == (0, {"memo": {}})  # type: ignore[attr-defined]
+    assert Scaled.forward.__defaults__ == ([],)
+    assert Scaled.count.__wrapped__.__defaults__ == ([],)  # type: ignore[attr-defined]
+
+
+def test_a_module_that_only_a_hook_holds_is_put_back_and_is_no_part_of_the_network() -> None:
+    teacher = nn.Sequential(nn.BatchNorm1d(4), nn.ReLU(inplace=True))
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True))
+
+    def teach(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        teacher.last = teacher(output * 1).detach()
+        teacher.eval()
+
+    model.register_forward_hook(teach)
+    report = check(model, given())
+    norm = teacher[0]
+    assert isinstance(norm, nn.BatchNorm1d)
+    assert norm.num_batches_tracked == 0
+    assert torch.equal(norm.running_mean, torch.zeros(4))  # type: ignore[arg-type]
+    assert (teacher.training, hasattr(teacher, "last")) == (True, False)
+    assert report.unseen == ()
+
+
+LEVEL = contextvars.ContextVar("LEVEL", default=0)
+
+
+class Logging(nn.Module):
+    """Writes into each of Python's own objects that can be written to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.act = nn.Linear(4, 4), nn.ReLU(inplace=True)
+        self.log, self.raw = io.StringIO("a\n"), io.BytesIO(b"abc")
+        self.bytes, self.numbers = bytearray(b"ab"), array.array("d", [1.0])
+        self.replay: queue.Queue[int] = queue.Queue()
+        self.local, self.level = threading.local(), LEVEL
+        self.local.steps = 0
+        self.digest, self.keys = hashlib.sha256(), iter({1: 2, 3: 4})
+
+    def forward(self, x: Tensor) -> Any:
+        self.log.write("a step")
+        self.raw.truncate(1)
+        self.bytes += b"cd"
+        self.numbers[0] += 1
+        self.numbers.append(2.0)
+        self.replay.put(1)
+        self.local.steps += 1
+        self.level.set(self.level.get() + 1)
+        self.digest.update(b"a")
+        next(self.keys, None)
+        return self.act(self.fc(x))
+
+
+def test_pythons_own_objects_are_put_back_or_named() -> None:
+    model = Logging()
+    report = check(model, given())
+    assert report.ok
+    assert (model.log.getvalue(), model.log.tell(), model.raw.getvalue()) == ("a\n", 0, b"abc")
+    assert (bytes(model.bytes), model.numbers) == (b"ab", array.array("d", [1.0]))
+    assert (model.replay.qsize(), model.local.steps, LEVEL.get()) == (0, 0, 0)
+    assert {each.name for each in report.unrestored} == {"digest", "keys"}
+
+
+def test_numpy_arrays_have_their_shape_flags_and_objects_again() -> None:
+    numpy = pytest.importorskip("numpy")
+
+    def forward(net: Any, x: Tensor) -> Any:
+        net.objects[0] += 1
+        net.row.shape = (2, 2)
+        net.locked.flags.writeable = False
+        net.bits.random_raw()
+        net.masked[0] = numpy.ma.masked
+        net.seeds.spawn(1)
+        return net.act(net.fc(x))
+
+    model = net(forward)
+    model.objects, model.row = numpy.array([1, None], dtype=object), numpy.arange(4)
+    model.locked, model.bits = numpy.zeros(2), numpy.random.PCG64(3)
+    model.masked, model.seeds = numpy.ma.masked_array([1.0, 2.0]), numpy.random.SeedSequence(5)
+    drawn = model.bits.state
+    report = check(model, given())
+    assert (model.objects.tolist(), model.row.shape, model.locked.flags.writeable) == ([1, None], (4,), True)
+    assert model.bits.state == drawn
+    assert not numpy.ma.getmaskarray(model.masked).any()
+    assert [each.name for each in report.unrestored] == ["seeds"]
+
+
+class Node:
+    def __init__(self) -> None:
+        self.following: list[Any] = []
+
+
+def test_many_objects_are_looked_at_once_and_what_changes_among_them_is_seen() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        net.nodes[-1].following.append(net.fc(x))
+        return net.act(net.nodes[-1].following[0])
+
+    model = net(forward)
+    model.nodes = [Node() for _ in range(2000)]
+    (call,) = check(model, given()).calls
+    assert [effect.kind for effect in call.effects] == ["changes-result"]
+    assert model.nodes[-1].following == []
+
+
+def test_what_one_walk_has_found_among_many_objects_is_not_looked_for_again() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        y = net.fc(x)
+        return net.act(y) + y
+
+    def calls(nodes: int) -> int:
+        """Count the Python functions that are called in a check."""
+        model, count = net(forward), 0
+        model.nodes = [Node() for _ in range(nodes)]
+
+        def called(frame: Any, event: str, argument: Any) -> None:
+            nonlocal count
+            count += event == "call"
+
+        sys.setprofile(called)
+        try:
+            check(model, given())
+        finally:
+            sys.setprofile(None)
+        return count
+
+    calls(1)
+    assert (calls(2001) - calls(1)) / 2000 < 70

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Set
 from contextlib import suppress
-from functools import cache
+from functools import lru_cache
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -83,7 +84,8 @@ def _tensors_in(value: Any, looked: Looked, keep: bool) -> tuple[list[tuple[str,
     def parts(value: Any) -> Parts | None:
         if keep:
             passed.append(value)
-        if _is_plain_object(type(value)):
+        kind: Any = type(value)
+        if _is_plain_object(kind):
             return [(f"[{name!r}]", item) for name, item in value.__dict__.items() if type(item) not in PLAIN]
         return None if looked.holds_no_tensor(value) else contents(value)
 
@@ -112,15 +114,11 @@ def _keep(looked: Looked, value: Any, passed: list[Any], tensors: list[tuple[str
     looked.keep(value, [each for each in holders if not each], full, tensors)
 
 
-@cache
+@lru_cache(maxsize=10_000)
 def _is_plain_object(kind: type) -> bool:
     """Whether all that an object of this class holds is in its `__dict__`."""
-    if (
-        not kind.__dictoffset__
-        or kind.__getattribute__ is not object.__getattribute__
-        or slots(kind)
-        or hides_state(kind)
-    ):
+    own_way = any("__getattribute__" in vars(base) for base in kind.__mro__[:-1])
+    if own_way or not kind.__dictoffset__ or slots(kind) or hides_state(kind):
         return False
     return not issubclass(kind, (*ENDS, *CONTAINERS, tuple, Mapping, Set, Iterator, FunctionType))
 
@@ -147,6 +145,8 @@ class Holders:
     def __init__(self, network: nn.Module, arguments: Any, looked: Looked) -> None:
         self.modules: list[nn.Module] = []
         """All modules, those in plain lists and objects too, and those in the arguments."""
+        self.beside: list[nn.Module] = []
+        """Modules that only functions hold."""
         self.random: list[PutBack] = []
         """What puts each random generator back."""
         self.class_tensors: list[Tensor] = []
@@ -238,8 +238,7 @@ class Holders:
                 return []
             return [item for item in values_of(items) if self._is_followed(type(item))]
         if isinstance(value, nn.Module):
-            if not self._in_function:
-                self.modules.append(value)
+            (self.beside if self._in_function else self.modules).append(value)
             self._kinds.append((value, kind))
             self._record_classes(kind)
             return self._record_module(value.__dict__, entered)
@@ -276,9 +275,8 @@ class Holders:
             (self.random if is_random(value) else self._moving).append(put_back)
         if (now := mark(value)) is not None:
             self._marks.append((value, now))
-        if put_back is not None:
-            return
-        self._record_classes(type(value))
+        if put_back is None:
+            self._record_classes(type(value))
         if slots(type(value)):
             self._slots.append((value, slots_of(value)))
         own = getattr(value, "__dict__", None)
@@ -357,6 +355,6 @@ class Holders:
 
 
 def _is_followed(kind: type) -> bool:
-    if issubclass(kind, (*CONTAINERS, nn.Module, torch.Generator, FunctionType)):
+    if issubclass(kind, (*CONTAINERS, nn.Module, torch.Generator, FunctionType, threading.local)):
         return True
     return not issubclass(kind, ENDS) and not any(f"{k.__module__}.".startswith(_ALIVE) for k in kind.__mro__)

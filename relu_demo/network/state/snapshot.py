@@ -41,7 +41,11 @@ class Snapshot:
         self._holders = Holders(network, arguments, self.looked)
         self.parameters = [p for module in self._holders.modules for p in module.parameters(recurse=False)]
         """The parameters of the network, those of modules in plain lists and objects too."""
-        buffers = [buffer for module in self._holders.modules for buffer in module.buffers(recurse=False)]
+        buffers = [
+            buffer
+            for module in (*self._holders.modules, *self._holders.beside)
+            for buffer in module.buffers(recurse=False)
+        ]
         self.attributes = attribute_tensors(network, self.looked, keep=True)
         """The tensors in plain attributes of the network's modules, by name, as they were."""
         found = [*self.parameters, *buffers, *self.attributes.values(), *self._holders.class_tensors]
@@ -133,7 +137,10 @@ class Snapshot:
         if storage.device.type != "cpu" or storage.nbytes() != values.nbytes():
             return False
         if key not in self._bytes:
-            self._bytes[key] = bytes_of(storage), bytes_of(values)
+            try:
+                self._bytes[key] = bytes_of(storage), bytes_of(values)
+            except RuntimeError:  # PyTorch 1.13 has storages with a dtype
+                return False
         return torch.equal(*self._bytes[key])
 
     def restore(self) -> None:
