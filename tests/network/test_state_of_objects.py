@@ -324,6 +324,33 @@ def test_a_detached_state_and_one_with_another_graph_are_named() -> None:
     assert torch.equal(model.total, values)
 
 
+class Hiding(Tensor):
+    """A tensor whose values nobody can copy."""
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
+        if "clone" in str(func):
+            raise NotImplementedError("there is no copy")
+        return args[0] if "mul_" in str(func) else hiding()
+
+
+def hiding() -> Any:
+    return torch.Tensor._make_wrapper_subclass(Hiding, (4,))
+
+
+def test_a_tensor_that_cannot_be_copied_is_named_where_it_is_written_to() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        net.table.mul_(2)
+        return net.act(net.fc(x))
+
+    model = net(forward)
+    model.table, model.other = hiding(), hiding()
+    report = check(model, given())
+    assert [(each.name, each.why) for each in report.unrestored] == [
+        ("table", "it was written to, and its values cannot be copied")
+    ]
+
+
 def test_a_buffer_that_takes_another_dtype_has_its_own_again() -> None:
     def forward(net: Any, x: Tensor) -> Any:
         net.table.data = net.table.data.view(torch.float32)

@@ -74,23 +74,28 @@ def _of_stream(value: Any) -> PutBack | None:
 
 
 def _of_array(value: Any) -> PutBack | None:
-    if isinstance(value, _kinds("numpy", "ndarray")):
-        return partial(_restore_array, value, value.shape, value.flags.writeable, value.copy())  # type: ignore[attr-defined]
-    if isinstance(value, _kinds("_ctypes", *_OF_CTYPES)):
-        return partial(memoryview(value).cast("B").__setitem__, slice(None), bytes(value))  # type: ignore[arg-type]
+    if _kinds("numpy", "ndarray") and isinstance(value, sys.modules["numpy"].ndarray):
+        writeable = value.flags.writeable
+        return partial(_restore_array, value, value.shape, writeable, value.copy() if writeable else None)
     if isinstance(value, (bytearray, array.array)):
         return partial(value.__setitem__, slice(None), value[:])
+    if isinstance(value, _kinds("_ctypes", *_OF_CTYPES)):
+        return partial(_restore_memory, value, memoryview(value).tobytes())  # type: ignore[arg-type]
     return None
 
 
 def _restore_array(value: Any, shape: tuple[int, ...], writeable: bool, before: Any) -> None:
     if value.shape != shape:
         value.shape = shape
-    if writeable:
-        value.flags.writeable = True
+    if value.flags.writeable != writeable:
+        value.flags.writeable = writeable
+    if before is not None:
         sys.modules["numpy"].copyto(value, before)
-    elif value.flags.writeable:
-        value.flags.writeable = False
+
+
+def _restore_memory(value: Any, before: bytes) -> None:
+    ctypes = sys.modules["ctypes"]
+    ctypes.memmove(ctypes.addressof(value), before, len(before))
 
 
 def _of_variable(value: Any) -> PutBack | None:

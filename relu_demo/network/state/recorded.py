@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -27,12 +28,14 @@ class Recorded:
         self.tensor = tensor
         self.alias = tensor.detach()
         self.key = key_of(tensor)
+        self.is_lost = False
+        """Whether it was written to though its values cannot be copied."""
         self._extent = _extent(tensor)
         self.inner = [] if is_strided(tensor) else inner_tensors(self.alias)
         """The tensors in which its values are, if these are not in its storage."""
-        self.values = self.alias.clone() if self.key is None and not self.inner else None
+        self.values = _clone(self.alias) if self.key is None and not self.inner else None
         self._is_view = tensor._is_view()
-        self.is_leaf = _is_leaf(tensor)
+        self.is_leaf = is_leaf(tensor)
         self.requires_grad = tensor.requires_grad
         self.grad = tensor.grad if self.is_leaf else None
         self.grad_fn = None if self.is_leaf or self._is_view else grad_fn_of(tensor)
@@ -72,7 +75,7 @@ class Recorded:
         if not self._is_view and not tensor.is_leaf:
             # Something that requires grad was added to a buffer: it has a grad_fn now.
             tensor.detach_()
-        if not self._is_view or _is_leaf(tensor):
+        if not self._is_view or is_leaf(tensor):
             if tensor.requires_grad != self.requires_grad:
                 tensor.requires_grad_(self.requires_grad)
             if tensor.grad is not self.grad:
@@ -91,9 +94,11 @@ class Recorded:
 
     def unrestored(self) -> str | None:
         """Return what of it could not be put back; None if nothing."""
+        if self.is_lost:
+            return "it was written to, and its values cannot be copied"
         if self.requires_grad and not self.tensor.requires_grad:
             return "it does not require grad any more"
-        if self.is_leaf and not _is_leaf(self.tensor):
+        if self.is_leaf and not is_leaf(self.tensor):
             return "it has a grad_fn now, as the view that it is"
         if self.grad_fn is not None and grad_fn_of(self.tensor) is not self.grad_fn:
             return "its grad_fn is another now"
@@ -136,10 +141,17 @@ def with_inner(found: Iterable[Tensor]) -> Iterator[Tensor]:
             waiting += inner_tensors(tensor)
 
 
-def _is_leaf(tensor: Tensor) -> bool:
+def is_leaf(tensor: Tensor) -> bool:
+    """Return whether a tensor is a leaf, a view too, without changing that."""
     # To ask a view itself would make its grad_fn anew where its base was written to.
     base: Any = tensor._base if tensor._is_view() else None
     return bool(tensor.is_leaf) if base is None else not base.requires_grad
+
+
+def _clone(tensor: Tensor) -> Tensor | None:
+    with suppress(RuntimeError, NotImplementedError, TypeError):
+        return tensor.clone()
+    return None
 
 
 def _extent(tensor: Tensor) -> tuple[object, ...]:

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from relu_demo.network.state.copies import not_copied
-from relu_demo.network.state.holders import Holders, attribute_tensors
+from relu_demo.network.state.holders import attribute_tensors
+from relu_demo.network.state.holding import Holders
 from relu_demo.network.state.items import Looked
 from relu_demo.network.state.moving import PutBack
-from relu_demo.network.state.recorded import Recorded, restore_versions, version_of, with_inner
-from relu_demo.tensors.graph import is_leaf
+from relu_demo.network.state.recorded import Recorded, is_leaf, restore_versions, version_of, with_inner
 from relu_demo.tensors.storage import bytes_of, key_of, storage_of
 
 
@@ -24,12 +24,14 @@ class Snapshot:
     """
     The state of a network and of the random generators. `restore()` puts both back, bit for bit.
 
-    Recorded of the network: each module's attributes (parameters, buffers, submodules, hooks, training flags, plain
-    Python attributes), those of its class, the built-in containers, NumPy arrays and the plain objects in them,
-    whatever modules these hold, the values of all their tensors, and the gradients. Of the caller's arguments: the
-    same, but for tensors, of which every pass gets copies. Of the process: the generators of Python, NumPy and PyTorch
-    on every device in use, the grad mode and the default dtype. Of tensors outside the network: the values of
-    those that `adopt` was told of. Not recorded: other state outside (a global counter).
+    Recorded of the network: each module's class and attributes (parameters, buffers, submodules, hooks, training
+    flags, plain Python attributes), those of its class, the built-in containers, NumPy arrays, functions and the plain
+    objects in them, whatever modules these hold, the values, hooks and attributes of all their tensors, and the
+    gradients. Of the user's functions in them: closures, defaults, attributes, and what is in the containers among
+    their globals. Of the caller's arguments: the same, but for tensors, of which every pass gets copies. Of the
+    process: the generators of Python, NumPy and PyTorch on every device in use, the grad mode and the default dtype.
+    Of tensors outside the network: the values of those that `adopt` was told of. Not recorded: other state outside (a
+    global counter).
 
     Buffers are copied at once. Other tensors are as large as the network, so they are copied only when a write is
     about to reach them: `before_write`.
@@ -156,9 +158,9 @@ class Snapshot:
                 storage.resize_(values.nbytes())
             storage.copy_(values)
         for state in self._state:
-            if self._is_lost(state):
-                raise RuntimeError("a parameter was written to in one pass and not in another; its old values are lost")
-        restore_versions([*((state.tensor, state.first_version) for state in self._state), *self._adopted])
+            self._look_for_loss(state)
+        kept = [(state.tensor, state.first_version) for state in self._state if not state.is_lost]
+        restore_versions([*kept, *self._adopted])
         for state in self._state:
             state.mark()
         self.restore_random()
@@ -176,10 +178,13 @@ class Snapshot:
         tensors = [(names.get(id(tensor), ""), type(tensor).__name__, why) for tensor, why in lost]
         return [*self._holders.unrestored(), *tensors]
 
-    def _is_lost(self, state: Recorded) -> bool:
-        if state.key is None or state.inner or state.key in self._values or state.key in self._without_bytes:
-            return False
-        return state.alias.device.type != "meta" and state.is_overwritten()
+    def _look_for_loss(self, state: Recorded) -> None:
+        if state.key in self._values or state.inner or state.values is not None or not state.is_overwritten():
+            return
+        if state.key is None or state.key in self._without_bytes:
+            state.is_lost = True
+        elif state.alias.device.type != "meta":
+            raise RuntimeError("a parameter was written to in one pass and not in another; its old values are lost")
 
     def restore_modes(self) -> None:
         """Put PyTorch's grad mode and default dtype back."""
