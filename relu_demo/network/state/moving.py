@@ -51,11 +51,11 @@ def _of_generator(value: Any) -> PutBack | None:
     if isinstance(value, random.Random):
         with suppress(NotImplementedError):  # the operating system's numbers have no state
             return partial(value.setstate, value.getstate())
-    if isinstance(value, _kinds("numpy.random", "RandomState")):
+    if _is_a(value, "numpy.random", "RandomState"):
         return partial(value.set_state, value.get_state())
-    if isinstance(value, _kinds("numpy.random", "Generator")):
+    if _is_a(value, "numpy.random", "Generator"):
         return _of_generator(value.bit_generator)
-    if isinstance(value, _kinds("numpy.random", "BitGenerator")):
+    if _is_a(value, "numpy.random", "BitGenerator"):
         return partial(setattr, value, "state", value.state)
     return None
 
@@ -66,7 +66,7 @@ def _of_stream(value: Any) -> PutBack | None:
         return partial(value.__setstate__, *state) if state else None  # type: ignore[attr-defined]
     if isinstance(value, (io.StringIO, io.BytesIO)):
         with suppress(ValueError):  # a closed one
-            return partial(value.__setstate__, value.__getstate__())  # type: ignore[union-attr, call-arg]
+            return partial(value.__setstate__, value.__getstate__())  # type: ignore[union-attr]
     if isinstance(value, io.IOBase):
         with suppress(OSError, ValueError):  # a pipe, a closed file
             return partial(value.seek, value.tell()) if value.seekable() else None
@@ -74,13 +74,13 @@ def _of_stream(value: Any) -> PutBack | None:
 
 
 def _of_array(value: Any) -> PutBack | None:
-    if _kinds("numpy", "ndarray") and isinstance(value, sys.modules["numpy"].ndarray):
+    if _is_a(value, "numpy", "ndarray"):
         writeable = value.flags.writeable
         return partial(_restore_array, value, value.shape, writeable, value.copy() if writeable else None)
     if isinstance(value, (bytearray, array.array)):
         return partial(value.__setitem__, slice(None), value[:])
-    if isinstance(value, _kinds("_ctypes", *_OF_CTYPES)):
-        return partial(_restore_memory, value, memoryview(value).tobytes())  # type: ignore[arg-type]
+    if _is_a(value, "_ctypes", *_OF_CTYPES):
+        return partial(_restore_memory, value, memoryview(value).tobytes())
     return None
 
 
@@ -105,6 +105,10 @@ def _of_variable(value: Any) -> PutBack | None:
     return None
 
 
+def _is_a(value: Any, module: str, *names: str) -> bool:
+    return isinstance(value, _kinds(module, *names))
+
+
 def _kinds(module: str, *names: str) -> tuple[type, ...]:
     """Return classes of a module by their names; none of them where nobody has imported it."""
     found = sys.modules.get(module)
@@ -127,7 +131,7 @@ def copy_of(counter: Any) -> Any:
 
 def mark(value: Any) -> object:
     """Return something that is another once an iterator has moved on, or a hash; None for what does not move."""
-    if isinstance(value, _kinds("numpy.random", "SeedSequence")):
+    if _is_a(value, "numpy.random", "SeedSequence"):
         return repr(value)
     if hasattr(type(value), "hexdigest"):
         with suppress(Exception):  # one that asks for a length

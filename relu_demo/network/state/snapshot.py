@@ -17,7 +17,8 @@ from relu_demo.network.state.holding import Holders
 from relu_demo.network.state.items import Looked
 from relu_demo.network.state.moving import PutBack
 from relu_demo.network.state.recorded import Recorded, is_leaf, restore_versions, version_of, with_inner
-from relu_demo.tensors.storage import bytes_of, key_of, storage_of
+from relu_demo.network.state.storages import Saved, is_as_it_was, put_back, saved
+from relu_demo.tensors.storage import key_of, storage_of
 
 
 class Snapshot:
@@ -56,10 +57,8 @@ class Snapshot:
         self._state = [Recorded(tensor) for tensor in with_inner([*found, *grads])]
         self._holders.follow([held for state in self._state for held in state.held])
         self._by_key: dict[int, Tensor] = {state.key: state.alias for state in self._state if state.key is not None}
-        self._values: dict[int, Any] = {}
+        self._saved: dict[int, Saved] = {}
         """A copy of each storage, by its key, as it was before the first write."""
-        self._bytes: dict[int, tuple[Tensor, Tensor]] = {}
-        """The bytes of each storage, and of its copy, once they have been compared."""
         self._overwritten: set[int] = set()
         self._without_bytes: set[int] = set()
         """The storages, by their keys, that cannot be copied: of a tensor that wraps others."""
@@ -97,13 +96,14 @@ class Snapshot:
 
     def before_write(self, key: int | None) -> None:
         """Copy the storage with this key, if it belongs to the network's state and has not been copied yet."""
-        if key is not None and key in self._by_key and key not in self._values:
+        if key is not None and key in self._by_key and key not in self._saved:
             alias = self._by_key[key]
             if alias.device.type != "meta" and key not in self._without_bytes:
-                try:
-                    self._values[key] = storage_of(alias).clone()
-                except (RuntimeError, NotImplementedError):
+                copied = saved(storage_of(alias))
+                if copied is None:
                     self._without_bytes.add(key)
+                else:
+                    self._saved[key] = copied
 
     def adopt(self, tensor: Tensor) -> None:
         """Copy a storage that is neither the network's nor the arguments', before the first write: a global's."""
@@ -124,44 +124,28 @@ class Snapshot:
 
     def note_overwritten(self) -> dict[int, Tensor]:
         """Return the tensors that are not as they were, and those of which that is not seen at once, by number."""
-        same = {key for key in self._values if self._is_same(key)}
+        same = {key for key, each in self._saved.items() if is_as_it_was(each)}
         found = {
             i: state.tensor
             for i, state in enumerate(self._state)
-            if (state.key in self._values and state.key not in same) or state.inner or state.values is not None
+            if (state.key in self._saved and state.key not in same) or state.inner or state.values is not None
         }
         self._overwritten |= found.keys()
         return found
-
-    def _is_same(self, key: int) -> bool:
-        """Whether a storage has the bytes that it had. Not asked of a device, which would have to be waited for."""
-        storage, values = storage_of(self._by_key[key]), self._values[key]
-        if storage.device.type != "cpu" or storage.nbytes() != values.nbytes():
-            return False
-        if key not in self._bytes:
-            try:
-                self._bytes[key] = bytes_of(storage), bytes_of(values)
-            except RuntimeError:  # PyTorch 1.13 has storages with a dtype
-                return False
-        return torch.equal(*self._bytes[key])
 
     def restore(self) -> None:
         """Put everything back. Raise RuntimeError if a tensor was overwritten that was not copied before."""
         self._holders.restore()
         for state in self._state:
             state.restore()
-        for key, values in self._values.items():
-            if self._is_same(key):
-                continue
-            storage = storage_of(self._by_key[key])
-            if storage.nbytes() != values.nbytes():
-                storage.resize_(values.nbytes())
-            storage.copy_(values)
-        for state in self._state:
+        for each in self._saved.values():
+            put_back(each)
+        written = [state for state in self._state if state.is_overwritten()]
+        for state in written:
             self._look_for_loss(state)
-        kept = [(state.tensor, state.first_version) for state in self._state if not state.is_lost]
+        kept = [(state.tensor, state.first_version) for state in written if not state.is_lost]
         restore_versions([*kept, *self._adopted])
-        for state in self._state:
+        for state in written:
             state.mark()
         self.restore_random()
         self.restore_modes()
@@ -179,7 +163,7 @@ class Snapshot:
         return [*self._holders.unrestored(), *tensors]
 
     def _look_for_loss(self, state: Recorded) -> None:
-        if state.key in self._values or state.inner or state.values is not None or not state.is_overwritten():
+        if state.key in self._saved or state.inner or state.values is not None:
             return
         if state.key is None or state.key in self._without_bytes:
             state.is_lost = True
@@ -195,8 +179,8 @@ class Snapshot:
 
     def restore_random(self) -> None:
         """Put the random generators back, so that every pass draws the same numbers."""
-        for put_back in self._random:
-            put_back()
+        for restore in self._random:
+            restore()
 
 
 def _random_states() -> Iterator[PutBack]:
