@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from types import FunctionType
 from typing import Any
@@ -30,12 +30,13 @@ def functions_of(kind: type) -> Iterator[FunctionType]:
                 yield function
 
 
-def restore_kinds(kinds: list[tuple[Any, type]]) -> None:
+def restore_kinds(kinds: Mapping[type, list[Any]]) -> None:
     """Give each module or object the class that it had."""
-    for value, kind in kinds:
-        if type(value) is not kind:
-            with suppress(TypeError):  # a class may refuse
-                object.__setattr__(value, "__class__", kind)
+    for kind, values in kinds.items():
+        if {*map(type, values)} != {kind}:
+            for value in values:
+                with suppress(TypeError):  # a class may refuse
+                    object.__setattr__(value, "__class__", kind)
 
 
 def restore_class(kind: type, data: dict[str, Any]) -> None:

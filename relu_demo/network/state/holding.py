@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from contextlib import suppress
 from types import FunctionType, MethodType
 from typing import Any
@@ -77,7 +78,8 @@ class Holders:
         self._marks: list[tuple[Any, object]] = []
         self._broken: list[tuple[Any, Exception]] = []
         self._lent: list[tuple[dict[str, Any], str, Any]] = []
-        self._kinds: list[tuple[Any, type]] = []
+        self._kinds: defaultdict[type, list[Any]] = defaultdict(list)
+        """Modules and objects, by their class."""
         self._classes: dict[type, dict[str, Any] | None] = {}
         """The attributes of each class; None of one that is not recorded."""
         self._followed: dict[type, bool] = {}
@@ -138,9 +140,9 @@ class Holders:
         if is_plain_object(kind):
             if kind not in self._classes:
                 self._record_classes(kind)
-            self._kinds.append((value, kind))
-            items = self._record_items(value.__dict__)
-            return [item for item in values_of(items) if type(item) not in PLAIN]
+            self._kinds[kind].append(value)
+            self._record_items(own := value.__dict__)
+            return [item for item in own.values() if type(item) not in PLAIN]
         if kind in CONTAINERS:
             if self._looked.remembers(value):
                 self._plain.append(value)
@@ -151,7 +153,7 @@ class Holders:
             return [item for item in values_of(items) if self._is_followed(type(item))]
         if isinstance(value, nn.Module):
             (self.beside if self._in_function else self.modules).append(value)
-            self._kinds.append((value, kind))
+            self._kinds[kind].append(value)
             self._record_classes(kind)
             return self._record_module(value.__dict__, entered)
         if isinstance(value, CONTAINERS):
@@ -193,7 +195,7 @@ class Holders:
             self._slots.append((value, slots_of(value)))
         own = getattr(value, "__dict__", None)
         if isinstance(own, dict):
-            self._kinds.append((value, type(value)))
+            self._kinds[type(value)].append(value)
             self._record_items(own)
 
     def _record_classes(self, kind: type) -> None:
@@ -241,7 +243,7 @@ class Holders:
                 put_back()
 
     def _restore_items(self) -> None:
-        for container in self._empty:
+        for container in self._empty if any(self._empty) else ():
             if container:
                 clear(container)
         for container, items in changed(self._full):
