@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from relu_demo.tensors.storage import dense
+from relu_demo.tensors.storage import dense, is_freed
 
 Leaves = list[tuple[str, Any]]
 """Tensors, numbers and strings, each with its path in the value that holds it."""
@@ -69,10 +71,11 @@ def difference(a: Leaves, b: Leaves) -> Difference:
     """Return the difference of two results, leaf by leaf."""
     if [path for path, _ in a] != [path for path, _ in b]:
         return Difference(math.inf, True)
-    if any(isinstance(leaf, Tensor) and leaf.device.type == "meta" for _, leaf in (*a, *b)):
+    both = [(x, y) for (_, x), (_, y) in zip(a, b, strict=True) if x is not y]
+    if any(isinstance(leaf, Tensor) and leaf.device.type == "meta" for leaf in chain.from_iterable(both)):
         return Difference(None, False)
     largest, beyond = 0.0, False
-    for (_, x), (_, y) in zip(a, b, strict=True):
+    for x, y in both:
         apart = leaf_difference(x, y)
         largest = max(largest, apart)
         beyond = beyond or (apart > 0 and apart > _rounding(x))
@@ -98,7 +101,15 @@ def leaf_difference(a: Any, b: Any) -> float:
 def _tensor_difference(a: Tensor, b: Tensor) -> float:
     if a.dtype != b.dtype or a.layout != b.layout or a.is_nested != b.is_nested:
         return math.inf
-    a, b = dense(a), dense(b)
+    if is_freed(a) or is_freed(b):  # no values are left to compare
+        return 0.0 if is_freed(a) and is_freed(b) else math.inf
+    try:
+        return _strided_difference(dense(a), dense(b))
+    except (RuntimeError, NotImplementedError, TypeError):
+        return 0.0 if _has_same_bytes(a, b) else math.inf
+
+
+def _strided_difference(a: Tensor, b: Tensor) -> float:
     if a.shape != b.shape:
         return math.inf
     if a.device.type == "meta" or torch.equal(a, b):  # at once, and without another tensor of that size
@@ -111,11 +122,20 @@ def _tensor_difference(a: Tensor, b: Tensor) -> float:
     return math.inf if bool(torch.isnan(apart)) else float(apart)
 
 
+def _has_same_bytes(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors of a kind without arithmetic have the same bytes; False where these cannot be looked at."""
+    with suppress(RuntimeError, NotImplementedError, TypeError):
+        return a.shape == b.shape and torch.equal(a.contiguous().view(torch.uint8), b.contiguous().view(torch.uint8))
+    return False
+
+
 def _rounding(value: Any) -> float:
     eps = torch.finfo(torch.float32).eps
     if isinstance(value, float):
         return 100 * eps * abs(value)
     if not isinstance(value, Tensor) or not (value.is_floating_point() or value.is_complex()) or not value.numel():
+        return 0.0
+    if is_freed(value):
         return 0.0
     sizes = dense(value).abs()
     finite = sizes[torch.isfinite(sizes)]

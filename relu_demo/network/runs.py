@@ -33,7 +33,7 @@ from relu_demo.sanitizer.ledger import Ledger, Stale
 from relu_demo.sanitizer.observer import Observer
 from relu_demo.sanitizer.place import Place
 from relu_demo.tensors.graph import next_number
-from relu_demo.tensors.storage import Region, elements_in, is_strided, key_of
+from relu_demo.tensors.storage import Region, elements_in, is_freed, is_strided, key_of, values_now
 
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 _NOBODY = Place("", "")
@@ -336,8 +336,8 @@ class Runs:
     def _held_of(self, index: int, tensor: Tensor) -> Tensor:
         """Return a copy of what is held of the input of a call."""
         regions = self._held[index]
-        if not regions or tensor.device.type == "meta" or not is_strided(tensor):
-            return tensor.clone()
+        if not regions or is_freed(tensor) or tensor.device.type == "meta" or not is_strided(tensor):
+            return values_now(tensor)
         return tensor[elements_in(tensor, regions).to(tensor.device)]
 
     def _left(self) -> dict[str, Tensor]:
@@ -346,10 +346,13 @@ class Runs:
 
     def _note(self, outcome: Outcome, result: Any, left: dict[str, Tensor]) -> None:
         outcome.result = [(path, _detached(leaf)) for path, leaf in leaves(result)]
-        outcome.state = {i: tensor.detach().clone() for i, tensor in self.snapshot.overwritten().items()}
+        outcome.state = {i: values_now(tensor) for i, tensor in self.snapshot.note_overwritten().items()}
         buffers = self.network.named_buffers()
         left = left | {name: buffer for name, buffer in buffers if not self.snapshot.holds(key_of(buffer))}
-        outcome.attributes = [(name, tensor.detach().clone()) for name, tensor in left.items()]
+        # The network's own are in its state, too, with their values.
+        outcome.attributes = [
+            (name, tensor if id(tensor) in self._kept_before else values_now(tensor)) for name, tensor in left.items()
+        ]
 
     def _outputs(self, result: Any, left: dict[str, Tensor]) -> list[Tensor]:
         """Return what backward can begin from: in the result, and in what the forward has left in attributes."""
@@ -385,7 +388,7 @@ def _conflicts(stale: list[Stale]) -> list[Conflict]:
 
 
 def _detached(leaf: Any) -> Any:
-    return leaf.detach().clone() if isinstance(leaf, Tensor) else leaf
+    return values_now(leaf) if isinstance(leaf, Tensor) else leaf
 
 
 def _without_frames(error: BaseException) -> BaseException:

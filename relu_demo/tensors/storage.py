@@ -94,12 +94,88 @@ def shape_of(tensor: Tensor) -> tuple[int, ...]:
     return tuple(inner.shape) if isinstance(inner, Tensor) else (tensor.numel(),)
 
 
+def is_freed(tensor: Tensor) -> bool:
+    """Return whether a tensor's storage is smaller than what it reaches: to read an element would be to crash."""
+    if type(tensor) not in _ORDINARY or tensor.layout != torch.strided:
+        return False
+    if tensor.is_nested or tensor.is_quantized or tensor.device.type == "meta":
+        return False
+    try:
+        size = int(storage_of(tensor).nbytes())
+    except (RuntimeError, NotImplementedError, TypeError):
+        return False
+    # Most tensors are whole: that is seen without a region.
+    if tensor.is_contiguous() and (tensor.storage_offset() + tensor.numel()) * tensor.element_size() <= size:
+        return False
+    region = region_of(tensor)
+    return region is not None and region.end > size
+
+
+def bytes_of(storage: Any) -> Tensor:
+    """Return all of an untyped storage as a tensor of its bytes."""
+    return torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)
+
+
+def is_wrapper(tensor: Tensor) -> bool:
+    """Return whether a tensor of a subclass has its values in tensors that it holds, and no bytes of its own."""
+    if type(tensor) in _ORDINARY or not inner_tensors(tensor):
+        return False
+    try:
+        return bool(storage_of(tensor).data_ptr() == 0)
+    except (RuntimeError, NotImplementedError, AttributeError, TypeError):
+        return True
+
+
+def inner_tensors(tensor: Tensor) -> list[Tensor]:
+    """Return the tensors in which one that is sparse, or that wraps others, has its values; none of a plain one."""
+    if type(tensor) not in _ORDINARY:
+        flatten = getattr(tensor, "__tensor_flatten__", None)
+        held = [getattr(tensor, name) for name in flatten()[0]] if flatten else tensor.__dict__.values()
+        return [each for each in held if isinstance(each, Tensor)]
+    if tensor.layout == torch.sparse_coo:
+        return [tensor._indices(), tensor._values()]
+    if tensor.layout in (torch.sparse_csr, getattr(torch, "sparse_bsr", None)):
+        return [tensor.crow_indices(), tensor.col_indices(), tensor.values()]
+    if tensor.layout in (getattr(torch, "sparse_csc", None), getattr(torch, "sparse_bsc", None)):
+        return [tensor.ccol_indices(), tensor.row_indices(), tensor.values()]
+    return []
+
+
+def values_now(tensor: Tensor) -> Tensor:
+    """Return a copy of a tensor's values, which no write reaches; an empty one of a tensor whose storage was freed."""
+    alias = tensor.detach()
+    if is_freed(alias):
+        return torch.empty(0, dtype=alias.dtype, device=alias.device)
+    try:
+        return alias.clone()
+    except RuntimeError:  # as of a kind of quantized tensors
+        return dense(alias).clone()
+
+
 def dense(tensor: Tensor) -> Tensor:
-    """Return the elements as a strided tensor, by differentiable operations; float8, which has few, as float32."""
+    """
+    Return the elements as a strided tensor, by differentiable operations.
+
+    What has few operations comes as its like with more: float8 as float32, quantized numbers as those that they stand
+    for. Of a masked tensor those that are masked out are 0.
+    """
     if tensor.is_nested:
         return tensor.values() if tensor.layout != torch.strided else tensor.to_padded_tensor(0.0)
-    full = tensor if tensor.layout == torch.strided else tensor.to_dense()
-    return full.float() if full.is_floating_point() and full.element_size() == 1 else full
+    if type(tensor) not in _ORDINARY:
+        if hasattr(tensor, "get_mask") and hasattr(tensor, "to_tensor"):
+            return dense(tensor.to_tensor(0.0))
+        if not tensor.requires_grad and is_wrapper(tensor):
+            parts = [dense(part).flatten() for part in inner_tensors(tensor)]
+            return torch.cat(parts) if len({part.dtype for part in parts}) == 1 else torch.cat([*map(_wide, parts)])
+    full = tensor.dequantize() if tensor.is_quantized else tensor
+    full = full if full.layout == torch.strided else full.to_dense()
+    if full.is_floating_point() and full.element_size() == 1:
+        return full.float()
+    return full.to(torch.complex64) if full.dtype == torch.complex32 else full
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)
 
 
 def overlap(a: Region | None, b: Region | None) -> bool:

@@ -8,6 +8,7 @@ import datetime
 import enum
 import fractions
 import functools
+import itertools
 import json
 import pathlib
 import re
@@ -561,7 +562,7 @@ def test_what_compiled_code_in_an_autograd_function_reads_is_found_by_running() 
 
 
 def test_a_network_that_never_gives_the_same_twice_is_named() -> None:
-    runs = iter(range(1000))
+    runs = itertools.count()
 
     def forward(net: Any, x: Tensor) -> Any:
         return F.relu(net.fc(x), inplace=True) + next(runs)

@@ -633,10 +633,8 @@ def test_numpy_arrays_and_writes_through_numpy_are_put_back() -> None:
 
 
 def test_of_a_large_storage_only_what_the_input_reaches_is_copied() -> None:
-    sizes = []
-
     def forward(net: Any, x: Tensor, y: Tensor) -> Any:
-        sizes.append(storage_of(x).nbytes())
+        assert storage_of(x).nbytes() < 1000
         assert (x.is_contiguous(), y.stride()) == (True, (2,))
         assert key_of(x) == key_of(y)
         return net.fc(F.relu(x * 1, inplace=True)) + y[:4]
@@ -644,4 +642,3 @@ def test_of_a_large_storage_only_what_the_input_reaches_is_copied() -> None:
     data = torch.arange(2.0**20)
     report = check(Net(forward, fc=nn.Linear(4, 4)), data[1000:1008].view(2, 4), data[1000:1016:2])
     assert report.ok
-    assert max(sizes) < 1000

@@ -340,7 +340,7 @@ def test_wrong_gradients_are_seen_where_backward_raises_with_everything_out_of_p
 
 
 def test_a_network_that_runs_only_once_is_said_to_and_no_call_is_blamed() -> None:
-    numbers = iter([1.0])
+    numbers = (number for number in [1.0])
 
     def forward(net: Any, x: Tensor) -> Any:
         y = net.fc(x)

@@ -142,8 +142,8 @@ CURES = {
         "compute z after that write, or write to w after z.backward(), or clone() it where it is read",
     ),
     "other data for a parameter": (
-        "z = net[2].weight.square().sum()\nnet[2].weight.data = torch.ones(1, 4)\nnet(y)\nz.backward()",
-        "compute z after that write, or write to Sequential.2.weight after z.backward(), or clone() it where it is read",
+        "lin = net[2]\nz = lin.weight.square().sum()\nlin.weight.data = torch.ones(1, 4)\nlin(y)\nz.backward()",
+        "compute z after that write, or write to Linear.weight after z.backward(), or clone() it where it is read",
     ),
     "a parameter in an attribute": (
         "net[0].weight += 1",

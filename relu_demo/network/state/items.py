@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from operator import is_
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch.overrides import TorchFunctionMode
 
 CONTAINERS = (OrderedDict, dict, list, set, deque)
 PLAIN = {bool, int, float, complex, str, bytes, type(None)}
 """Classes whose instances hold nothing."""
+_AT_ONCE = 1000
 _FEW = 64
 """Items up to which it costs nothing to look at all of them again."""
 
@@ -39,6 +40,30 @@ def has_items(container: Any, items: dict[Any, Any] | list[Any]) -> bool:
     if not isinstance(items, dict):
         return all(map(is_, base.__iter__(container), items))
     return all(map(is_, base.keys(container), items)) and all(map(is_, base.values(container), items.values()))
+
+
+Pair: TypeAlias = tuple[Any, dict[Any, Any] | list[Any]]
+"""A container, and what was in it."""
+
+
+def changed(pairs: list[Pair]) -> Iterator[Pair]:
+    """Yield the containers that do not hold any more what they held. All are of Python's own classes themselves."""
+    for i in range(0, len(pairs), _AT_ONCE):
+        part = pairs[i : i + _AT_ONCE]
+        if not _are_as_they_were(part):
+            yield from (pair for pair in part if not has_items(*pair))
+
+
+def _are_as_they_were(pairs: list[Pair]) -> bool:
+    # One by one this takes ten times as long.
+    now, before = zip(*pairs, strict=True)
+    if [*map(len, now)] != [*map(len, before)]:
+        return False
+    if not all(map(is_, chain.from_iterable(now), chain.from_iterable(before))):
+        return False
+    dicts = [pair for pair in pairs if isinstance(pair[1], dict)]
+    after = chain.from_iterable(container.values() for container, _ in dicts)
+    return all(map(is_, after, chain.from_iterable(items.values() for _, items in dicts)))  # type: ignore[union-attr]
 
 
 def refill(container: Any, items: dict[Any, Any] | list[Any]) -> None:
@@ -83,6 +108,18 @@ class Looked:
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[Any, list[list[Any]]]] = {}
+        self._walked: dict[int, tuple[Any, list[Any], list[Pair], Any]] = {}
+
+    def keep(self, value: Any, empty: list[Any], full: list[Pair], found: Any) -> None:
+        """Remember what a walk has found in a value, until one of these containers holds something else."""
+        self._walked[id(value)] = (value, empty, full, found)
+
+    def found_in(self, value: Any) -> Any:
+        """Return what a walk has found in a value; None if none has, or would find something else now."""
+        known = self._walked.get(id(value))
+        if known is None or known[0] is not value or any(known[1]) or next(changed(known[2]), None) is not None:
+            return None
+        return known[3]
 
     def holds_no_tensor(self, value: Any) -> bool:
         """Return what the function of that name does."""

@@ -1,0 +1,561 @@
+"""A check puts back what a forward does to classes, tensors of every kind, functions and Python's own objects."""
+
+from __future__ import annotations
+
+import array
+import contextvars
+import hashlib
+import io
+import queue
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from support.nets import Net
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from relu_demo.api import check
+from relu_demo.network.outcome import leaf_difference
+from relu_demo.tensors.storage import storage_of
+
+
+class Symmetric(nn.Module):
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight.triu() + weight.triu(1).T
+
+
+def net(forward: Callable[[Any, Tensor], Any]) -> Any:
+    """Return a network of one layer and one ReLU in place, whose forward that is."""
+    torch.manual_seed(0)
+    return Net(forward, fc=nn.Linear(4, 4), act=nn.ReLU(inplace=True))
+
+
+def given() -> Tensor:
+    return torch.linspace(-1, 1, 12).view(3, 4)
+
+
+def test_a_module_that_is_parametrized_in_its_forward_is_plain_again() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        if not parametrize.is_parametrized(net.fc):
+            parametrize.register_parametrization(net.fc, "weight", Symmetric())
+        return net.act(net.fc(x))
+
+    model = net(forward)
+    weight = model.fc.weight
+    report = check(model, given())
+    assert [call.effects for call in report.calls] == [()]
+    assert report.as_written.forward_error is None
+    assert type(model.fc) is nn.Linear
+    assert model.fc.weight is weight
+
+
+def test_a_module_whose_parametrization_the_forward_removes_has_it_again() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        if parametrize.is_parametrized(net.fc):
+            parametrize.remove_parametrizations(net.fc, "weight")
+        return net.act(net.fc(x))
+
+    model = net(forward)
+    parametrize.register_parametrization(model.fc, "weight", Symmetric())
+    before = model.fc.weight.detach().clone()
+    report = check(model, given())
+    assert [call.effects for call in report.calls] == [()]
+    assert report.as_written.forward_error is None
+    assert parametrize.is_parametrized(model.fc, "weight")
+    assert torch.equal(model.fc.weight, before)
+
+
+class Built(nn.Module):
+    fc: Any
+
+    def forward(self, x: Tensor) -> Any:
+        return F.relu(self.fc(x), inplace=True)
+
+
+class Unbuilt(Built):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = None
+        self.phase: Any = Early()
+
+    def forward(self, x: Tensor) -> Any:
+        self.fc = nn.Linear(4, 4)
+        self.__class__ = Built  # type: ignore[assignment]
+        self.phase.__class__ = Late
+        return super().forward(x) if isinstance(self, Unbuilt) else Built.forward(self, x)
+
+
+class Early:
+    steps = 0
+
+
+class Late(Early):
+    steps = 1
+
+
+def test_a_module_and_an_object_that_take_another_class_are_of_their_own_again() -> None:
+    model = Unbuilt()
+    report = check(nn.Sequential(model), given())
+    assert report.ok
+    assert report.as_written.forward_error is None
+    assert (type(model), model.fc, type(model.phase)) == (Unbuilt, None, Early)
+
+
+def test_an_attribute_whose_storage_the_forward_frees_has_no_values_to_compare() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        net.kept = net.fc(x).detach()
+        y = net.act(net.fc(x) + net.kept.sum())
+        storage_of(net.kept).resize_(0)
+        return y
+
+    assert check(net(forward), given()).ok
+
+
+def test_a_parameter_whose_storage_the_forward_frees_has_its_values_again() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        y = net.act(F.linear(x, net.fc.weight.clone(), net.fc.bias))
+        storage_of(net.fc.weight).resize_(0)
+        return y
+
+    model = net(forward)
+    before = model.fc.weight.detach().clone()
+    assert check(model, given()).ok
+    assert torch.equal(model.fc.weight, before)
+
+
+def quantized(values: Tensor) -> Tensor:
+    return torch.quantize_per_tensor(values, 0.1, 0, torch.qint8)
+
+
+def nested(values: Tensor) -> Tensor:
+    return torch.nested.nested_tensor([values, values[:2]])
+
+
+def jagged(values: Tensor) -> Tensor:
+    return torch.nested.nested_tensor([values, values[:2]], layout=torch.jagged)
+
+
+def wrapped(values: Tensor) -> Tensor:
+    from torch.testing._internal.two_tensor import TwoTensor
+
+    return TwoTensor(values.clone(), values.clone())  # type: ignore[no-untyped-call]
+
+
+def flat(tensor: Tensor) -> list[float]:
+    if tensor.is_nested:
+        return [float(number) for part in tensor.unbind() for number in part.flatten()]
+    if type(tensor).__name__ == "TwoTensor":
+        return [float(number) for part in (tensor.a, tensor.b) for number in part.flatten()]  # type: ignore[attr-defined]
+    full = (
+        tensor.dequantize() if tensor.is_quantized else tensor.to_dense() if tensor.layout != torch.strided else tensor
+    )
+    return [float(number) for number in full.flatten()]
+
+
+KINDS: dict[str, Callable[[Tensor], Tensor]] = {
+    "coo": lambda values: values.to_sparse().coalesce(),
+    "csr": lambda values: values.to_sparse_csr(),
+    "csc": lambda values: values.to_sparse_csc(),
+    "mkldnn": lambda values: values.to_mkldnn(),
+    "nested": nested,
+    "jagged": jagged,
+    "quantized": quantized,
+    "wrapped": wrapped,
+}
+
+
+def made(kind: str) -> Tensor:
+    try:
+        return KINDS[kind](torch.eye(4))
+    except (AttributeError, ImportError, RuntimeError) as error:
+        pytest.skip(f"this PyTorch has none: {error}")
+
+
+def write(tensor: Tensor) -> None:
+    with torch.no_grad():
+        if tensor.layout in (torch.sparse_csr, getattr(torch, "sparse_csc", None)):
+            tensor.values().mul_(3)
+        elif tensor.is_quantized:
+            tensor.copy_(quantized(torch.full((4, 4), 0.7)))
+        else:
+            tensor.mul_(tensor if tensor.is_mkldnn else 3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("registered", [True, False])
+def test_a_tensor_of_another_kind_that_the_forward_writes_to_is_as_before(kind: str, registered: bool) -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        write(net.table)
+        return net.act(net.fc(x))
+
+    model, table = net(forward), made(kind)
+    if kind == "mkldnn":
+        table = torch.full((4, 4), 2.0).to_mkldnn()
+    if registered:
+        model.register_buffer("table", table)
+    else:
+        model.table = table
+    before = flat(table)
+    assert check(model, given()).ok
+    assert model.table is table
+    assert flat(table) == before
+    write(table)
+    assert flat(table) != before
+
+
+def test_a_sparse_gradient_that_the_forward_scales_is_as_before() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        net.table.weight.grad.mul_(0.5)
+        return net.act(net.fc(x + net.table(torch.tensor([1]))))
+
+    model = net(forward)
+    model.table = nn.Embedding(3, 4, sparse=True)
+    model.table(torch.tensor([1, 2])).sum().backward()
+    grad = model.table.weight.grad
+    assert check(model, given()).ok
+    assert model.table.weight.grad is grad
+    assert torch.equal(grad.to_dense(), torch.tensor([0.0, 1, 1]).view(3, 1).expand(3, 4))
+
+
+def half_complex(values: Tensor) -> Tensor:
+    return values.to(torch.complex32)
+
+
+def bits(values: Tensor) -> Tensor:
+    return values.to(torch.int8).view(torch.bits8)
+
+
+def masked(values: Tensor) -> Tensor:
+    from torch.masked import masked_tensor
+
+    return masked_tensor(values, torch.ones_like(values) > 0)
+
+
+OF_RESULTS = {**KINDS, "complex32": half_complex, "bits": bits, "masked": masked}
+
+
+@pytest.mark.parametrize("kind", OF_RESULTS)
+def test_a_call_that_changes_a_result_of_another_kind_is_a_fault(kind: str) -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        y = net.fc(x) * 10
+        net.act(y)
+        return OF_RESULTS[kind](y.detach())
+
+    try:
+        OF_RESULTS[kind](torch.ones(3, 4))
+    except (AttributeError, ImportError, RuntimeError) as error:
+        pytest.skip(f"this PyTorch has none: {error}")
+    (call,) = check(net(forward), given()).calls
+    assert [effect.kind for effect in call.effects] == ["changes-result"]
+
+
+@pytest.mark.parametrize("kind", OF_RESULTS)
+def test_equal_tensors_of_another_kind_are_not_apart(kind: str) -> None:
+    values = torch.tensor([[2.0, -3.0], [0.0, 5.0], [1.0, 1.0], [4.0, 4.0]])
+    try:
+        one, two, other = (OF_RESULTS[kind](each) for each in (values, values.clone(), values + 1))
+    except (AttributeError, ImportError, RuntimeError) as error:
+        pytest.skip(f"this PyTorch has none: {error}")
+    assert leaf_difference(one, two) == 0
+    assert leaf_difference(one, other) > 0
+
+
+def test_attributes_and_hooks_of_parameters_and_buffers_are_put_back() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        net.fc.weight.calls += 1
+        net.fc.weight.seen.append(x)
+        net.fc.weight.mask.mul_(2)
+        net.table.extra = "attribute"
+        net.fc.weight.register_hook(lambda grad: grad * 2)
+        net.fc.bias.register_hook(lambda grad: grad * 2)
+        if hasattr(net.fc.bias, "register_post_accumulate_grad_hook"):
+            net.fc.bias.register_post_accumulate_grad_hook(lambda parameter: None)
+        return net.act(net.fc(x) * net.table)
+
+    model = net(forward)
+    model.register_buffer("table", torch.ones(4))
+    weight, hook = model.fc.weight, model.fc.weight.register_hook(lambda grad: None)
+    weight.calls, weight.seen, weight.mask = 0, [], torch.ones(4)
+    check(model, given())
+    assert (weight.calls, weight.seen, weight.mask.tolist()) == (0, [], [1, 1, 1, 1])
+    assert not hasattr(model.table, "extra")
+    assert list(weight._backward_hooks) == [hook.id]
+    assert not model.fc.bias._backward_hooks
+    assert not getattr(model.fc.bias, "_post_accumulate_grad_hooks", None)
+
+
+def test_a_graph_that_has_saved_a_buffer_still_goes_backward() -> None:
+    if not hasattr(torch._C._autograd, "_unsafe_set_version_counter"):
+        pytest.skip("this PyTorch cannot set a version counter")
+
+    def forward(net: Any, x: Tensor) -> Any:
+        net.mean.mul_(0.9)
+        return net.act(net.fc(x) + net.mean)
+
+    model = net(forward)
+    model.register_buffer("mean", torch.ones(4))
+    loss = (model.fc(given()) * model.mean).sum()
+    assert check(model, given()).ok
+    assert model.mean._version == 0
+    loss.backward()
+    assert torch.equal(model.fc.bias.grad, torch.full((4,), 3.0))
+
+
+def test_a_detached_state_and_one_with_another_graph_are_named() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        net.hidden.detach_()
+        net.total *= 0.5
+        return net.act(net.fc(x) + net.hidden + net.total)
+
+    model = net(forward)
+    model.hidden, model.total = model.fc(given()), model.fc(given())
+    values = model.hidden.detach().clone()
+    report = check(model, given())
+    assert {(each.name, each.why) for each in report.unrestored} == {
+        ("hidden", "it does not require grad any more"),
+        ("total", "its grad_fn is another now"),
+    }
+    assert torch.equal(model.hidden, values)
+    assert torch.equal(model.total, values)
+
+
+class Hiding(Tensor):
+    """A tensor whose values nobody can copy."""
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
+        if "clone" in str(func):
+            raise NotImplementedError("there is no copy")
+        return args[0] if "mul_" in str(func) else hiding()
+
+
+def hiding() -> Any:
+    return torch.Tensor._make_wrapper_subclass(Hiding, (4,))
+
+
+def test_a_tensor_that_cannot_be_copied_is_named_where_it_is_written_to() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        net.table.mul_(2)
+        return net.act(net.fc(x))
+
+    model = net(forward)
+    model.table, model.other = hiding(), hiding()
+    report = check(model, given())
+    assert [(each.name, each.why) for each in report.unrestored] == [
+        ("table", "it was written to, and its values cannot be copied")
+    ]
+
+
+def test_a_buffer_that_takes_another_dtype_has_its_own_again() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        net.table.data = net.table.data.view(torch.float32)
+        return net.act(net.fc(x))
+
+    model = net(forward)
+    model.register_buffer("table", torch.arange(4, dtype=torch.int32))
+    check(model, given())
+    assert model.table.dtype == torch.int32
+    assert model.table.tolist() == [0, 1, 2, 3]
+
+
+SEEN: list[Any] = []
+
+
+def test_what_hooks_keep_in_closures_and_in_globals_is_put_back() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True), nn.Linear(4, 4))
+    outputs: list[Tensor] = []
+    calls, last = 0, None
+
+    def keep(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        nonlocal calls, last
+        calls, last = calls + 1, output
+        outputs.append(output)
+        SEEN.append(output)
+
+    model[1].register_forward_hook(keep)
+    model[2].register_full_backward_hook(lambda module, inner, outer: SEEN.append(outer))
+    assert check(model, given()).ok
+    assert (outputs, SEEN, calls, last) == ([], [], 0, None)
+    model(given())
+    assert (len(outputs), calls) == (1, 1)
+    SEEN.clear()
+
+
+def test_a_cell_that_was_empty_is_empty_again() -> None:
+    def found_out() -> tuple[Callable[..., None], Callable[[], int]]:
+        size = 0
+
+        def find(module: nn.Module, inputs: Any) -> None:
+            nonlocal size
+            size = 4
+
+        def found() -> int:
+            return size  # noqa: F821 - deleted before it is called
+
+        del size
+        return find, found
+
+    find, found = found_out()
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True))
+    model.register_forward_pre_hook(find)
+    assert check(model, given()).ok
+    with pytest.raises(NameError):
+        found()
+    model(given())
+    assert found() == 4
+
+
+def test_defaults_and_attributes_of_functions_are_put_back() -> None:
+    def scale(x: Tensor, *, memo: dict[str, int] = {}) -> Tensor:  # noqa: B006 - what is tested
+        memo["calls"] = memo.get("calls", 0) + 1
+        scale.calls += 1  # type: ignore[attr-defined]
+        return x * 2
+
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.scale = nn.Linear(4, 4), scale
+
+        @torch.no_grad()
+        def count(self, seen: list[int] = []) -> None:  # noqa: B006 - what is tested
+            seen.append(1)
+
+        def forward(self, x: Tensor, seen: list[int] = []) -> Tensor:  # noqa: B006 - what is tested
+            seen.append(1)
+            self.count()
+            return F.relu(self.scale(self.fc(x)), inplace=True)
+
+    scale.calls = 0  # type: ignore[attr-defined]
+    assert check(Scaled(), given()).ok
+    assert (scale.calls, scale.__kwdefaults__) == (0, {"memo": {}})  # type: ignore[attr-defined]
+    assert Scaled.forward.__defaults__ == ([],)
+    assert Scaled.count.__wrapped__.__defaults__ == ([],)  # type: ignore[attr-defined]
+
+
+def test_a_module_that_only_a_hook_holds_is_put_back_and_is_no_part_of_the_network() -> None:
+    teacher = nn.Sequential(nn.BatchNorm1d(4), nn.ReLU(inplace=True))
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True))
+
+    def teach(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        teacher.last = teacher(output * 1).detach()
+        teacher.eval()
+
+    model.register_forward_hook(teach)
+    report = check(model, given())
+    norm = teacher[0]
+    assert isinstance(norm, nn.BatchNorm1d)
+    assert norm.num_batches_tracked == 0
+    assert torch.equal(norm.running_mean, torch.zeros(4))  # type: ignore[arg-type]
+    assert (teacher.training, hasattr(teacher, "last")) == (True, False)
+    assert report.unseen == ()
+
+
+LEVEL = contextvars.ContextVar("LEVEL", default=0)
+
+
+class Logging(nn.Module):
+    """Writes into each of Python's own objects that can be written to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.act = nn.Linear(4, 4), nn.ReLU(inplace=True)
+        self.log, self.raw = io.StringIO("a\n"), io.BytesIO(b"abc")
+        self.bytes, self.numbers = bytearray(b"ab"), array.array("d", [1.0])
+        self.replay: queue.Queue[int] = queue.Queue()
+        self.local, self.level = threading.local(), LEVEL
+        self.local.steps = 0
+        self.digest, self.keys = hashlib.sha256(), iter({1: 2, 3: 4})
+
+    def forward(self, x: Tensor) -> Any:
+        self.log.write("a step")
+        self.raw.truncate(1)
+        self.bytes += b"cd"
+        self.numbers[0] += 1
+        self.numbers.append(2.0)
+        self.replay.put(1)
+        self.local.steps += 1
+        self.level.set(self.level.get() + 1)
+        self.digest.update(b"a")
+        next(self.keys, None)
+        return self.act(self.fc(x))
+
+
+def test_pythons_own_objects_are_put_back_or_named() -> None:
+    model = Logging()
+    report = check(model, given())
+    assert report.ok
+    assert (model.log.getvalue(), model.log.tell(), model.raw.getvalue()) == ("a\n", 0, b"abc")
+    assert (bytes(model.bytes), model.numbers) == (b"ab", array.array("d", [1.0]))
+    assert (model.replay.qsize(), model.local.steps, LEVEL.get()) == (0, 0, 0)
+    assert {each.name for each in report.unrestored} == {"digest", "keys"}
+
+
+def test_numpy_arrays_have_their_shape_flags_and_objects_again() -> None:
+    numpy = pytest.importorskip("numpy")
+
+    def forward(net: Any, x: Tensor) -> Any:
+        net.objects[0] += 1
+        net.row.shape = (2, 2)
+        net.locked.flags.writeable = False
+        net.bits.random_raw()
+        net.masked[0] = numpy.ma.masked
+        net.seeds.spawn(1)
+        return net.act(net.fc(x))
+
+    model = net(forward)
+    model.objects, model.row = numpy.array([1, None], dtype=object), numpy.arange(4)
+    model.locked, model.bits = numpy.zeros(2), numpy.random.PCG64(3)
+    model.masked, model.seeds = numpy.ma.masked_array([1.0, 2.0]), numpy.random.SeedSequence(5)
+    drawn = model.bits.state
+    report = check(model, given())
+    assert (model.objects.tolist(), model.row.shape, model.locked.flags.writeable) == ([1, None], (4,), True)
+    assert model.bits.state == drawn
+    assert not numpy.ma.getmaskarray(model.masked).any()
+    assert [each.name for each in report.unrestored] == ["seeds"]
+
+
+class Node:
+    def __init__(self) -> None:
+        self.following: list[Any] = []
+
+
+def test_many_objects_are_looked_at_once_and_what_changes_among_them_is_seen() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        net.nodes[-1].following.append(net.fc(x))
+        return net.act(net.nodes[-1].following[0])
+
+    model = net(forward)
+    model.nodes = [Node() for _ in range(2000)]
+    (call,) = check(model, given()).calls
+    assert [effect.kind for effect in call.effects] == ["changes-result"]
+    assert model.nodes[-1].following == []
+
+
+def test_what_one_walk_has_found_among_many_objects_is_not_looked_for_again() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        y = net.fc(x)
+        return net.act(y) + y
+
+    def calls(nodes: int) -> int:
+        """Count the Python functions that are called in a check."""
+        model, count = net(forward), 0
+        model.nodes = [Node() for _ in range(nodes)]
+
+        def called(frame: Any, event: str, argument: Any) -> None:
+            nonlocal count
+            count += event == "call"
+
+        sys.setprofile(called)
+        try:
+            check(model, given())
+        finally:
+            sys.setprofile(None)
+        return count
+
+    calls(1)
+    assert (calls(2001) - calls(1)) / 2000 < 70
