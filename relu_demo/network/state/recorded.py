@@ -35,7 +35,7 @@ class Recorded:
         """The tensors in which its values are, if these are not in its storage."""
         self.values = _clone(self.alias) if self.key is None and not self.inner else None
         self._is_view = tensor._is_view()
-        self.is_leaf = is_leaf(tensor)
+        self.is_leaf = has_no_graph(tensor)
         self.requires_grad = tensor.requires_grad
         self.grad = tensor.grad if self.is_leaf else None
         self.grad_fn = None if self.is_leaf or self._is_view else grad_fn_of(tensor)
@@ -75,7 +75,7 @@ class Recorded:
         if not self._is_view and not tensor.is_leaf:
             # Something that requires grad was added to a buffer: it has a grad_fn now.
             tensor.detach_()
-        if not self._is_view or is_leaf(tensor):
+        if not self._is_view or has_no_graph(tensor):
             if tensor.requires_grad != self.requires_grad:
                 tensor.requires_grad_(self.requires_grad)
             if tensor.grad is not self.grad:
@@ -98,7 +98,7 @@ class Recorded:
             return "it was written to, and its values cannot be copied"
         if self.requires_grad and not self.tensor.requires_grad:
             return "it does not require grad any more"
-        if self.is_leaf and not is_leaf(self.tensor):
+        if self.is_leaf and not has_no_graph(self.tensor):
             return "it has a grad_fn now, as the view that it is"
         if self.grad_fn is not None and grad_fn_of(self.tensor) is not self.grad_fn:
             return "its grad_fn is another now"
@@ -141,8 +141,8 @@ def with_inner(found: Iterable[Tensor]) -> Iterator[Tensor]:
             waiting += inner_tensors(tensor)
 
 
-def is_leaf(tensor: Tensor) -> bool:
-    """Return whether a tensor is a leaf, a view too, without changing that."""
+def has_no_graph(tensor: Tensor) -> bool:
+    """Return whether a tensor has no `grad_fn`, a view too, without changing that."""
     # To ask a view itself would make its grad_fn anew where its base was written to.
     base: Any = tensor._base if tensor._is_view() else None
     return bool(tensor.is_leaf) if base is None else not base.requires_grad

@@ -16,7 +16,7 @@ from relu_demo.network.state.holders import attribute_tensors
 from relu_demo.network.state.holding import Holders
 from relu_demo.network.state.items import Looked
 from relu_demo.network.state.moving import PutBack
-from relu_demo.network.state.recorded import Recorded, is_leaf, restore_versions, version_of, with_inner
+from relu_demo.network.state.recorded import Recorded, has_no_graph, restore_versions, version_of, with_inner
 from relu_demo.network.state.storages import Saved, is_as_it_was, put_back, saved
 from relu_demo.tensors.storage import key_of, storage_of
 
@@ -53,7 +53,7 @@ class Snapshot:
         """The tensors in plain attributes of the network's modules, by name, as they were."""
         found = [*self.parameters, *buffers, *self.attributes.values(), *self._holders.class_tensors]
         found = [*with_inner([*found, *not_copied(arguments)])]
-        grads = [tensor.grad for tensor in found if is_leaf(tensor) and tensor.grad is not None]
+        grads = [tensor.grad for tensor in found if has_no_graph(tensor) and tensor.grad is not None]
         self._state = [Recorded(tensor) for tensor in with_inner([*found, *grads])]
         self._holders.follow([held for state in self._state for held in state.held])
         self._by_key: dict[int, Tensor] = {state.key: state.alias for state in self._state if state.key is not None}
