@@ -171,7 +171,16 @@ def _only_refused(network: str, write: Write, words: str) -> CheckReport:
 
 def _with_cure(write: Write) -> Write:
     saver = write.saved_by[0] if write.saved_by else write.place
-    case = Case(saver, write.place, Place("backward", ""), None, is_state=False, earlier_step=False, silent=False)
+    case = Case(
+        saver,
+        write.place,
+        Place("backward", ""),
+        None,
+        is_state=False,
+        earlier_step=False,
+        silent=False,
+        through_data=True,
+    )
     return replace(write, cure=cure_of(case))
 
 

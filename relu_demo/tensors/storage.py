@@ -148,8 +148,8 @@ def values_now(tensor: Tensor) -> Tensor:
         return torch.empty(0, dtype=alias.dtype, device=alias.device)
     try:
         return alias.clone()
-    except RuntimeError:  # as of a kind of quantized tensors
-        return dense(alias).clone()
+    except RuntimeError:  # as of a kind of quantized tensors, and of bits
+        return dense(alias).clone() if alias.is_quantized else alias.view(torch.uint8).clone()
 
 
 def dense(tensor: Tensor) -> Tensor:
