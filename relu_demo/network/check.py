@@ -63,7 +63,7 @@ def examine(
     """
     if is_function(model):
         model = as_network(model)
-    _refuse_what_cannot_run(model)
+    _refuse_what_cannot_run(model, (args, kwargs))
     assert isinstance(model, nn.Module)
     with _mode(model, train), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # PyTorch would say again in each run what it says in the user's
@@ -89,7 +89,10 @@ def _examined(model: nn.Module, runs: Runs, progress: Callable[[int, int], None]
     off = tuple(_call(one, suspicions(one)) for one in candidates if not one.inplace)
     whole, calls = _blame_checkpoints(as_written, calls, candidates)
     lines = {(place.file, place.line): place for place in reversed(runs.watched.over_input)}
-    writes = tuple(Write(place, (), OVERWRITES_INPUT) for place in reversed(lines.values()))
+    writes = tuple(
+        Write(place, (), OVERWRITES_INPUT, "" if place.file else "write to a clone() of it")
+        for place in reversed(lines.values())
+    )
     writes += tuple(Write(at, unique(by), CHANGES_RESULT) for at, by in runs.watched.past_autograd.items())
     if whole.out_of_place_backward is False:
         writes += verdicts.other_writes()
@@ -139,9 +142,8 @@ def _written_as(file: str, line: int) -> str:
 def _refused(model: nn.Module, runs: Runs, arguments: Any) -> CheckReport:
     """Report a write that PyTorch refuses, whatever runs out of place."""
     assert runs.refused is not None
-    write = runs.refused if runs.refused.cure else _with_cure(runs.refused)
     return replace(
-        _only_refused(type(model).__name__, write, runs.refused_words),
+        _only_refused(type(model).__name__, _with_cure(runs.refused), runs.refused_words),
         training=model.training,
         grad=torch.is_grad_enabled(),
         device=_device(model, arguments),
@@ -170,6 +172,8 @@ def _only_refused(network: str, write: Write, words: str) -> CheckReport:
 
 
 def _with_cure(write: Write) -> Write:
+    if write.cure:
+        return write
     saver = write.saved_by[0] if write.saved_by else write.place
     case = Case(
         saver,
@@ -184,13 +188,22 @@ def _with_cure(write: Write) -> Write:
     return replace(write, cure=cure_of(case))
 
 
-def _refuse_what_cannot_run(model: object) -> None:
+def _refuse_what_cannot_run(model: object, arguments: Any) -> None:
     if not isinstance(model, nn.Module):
         text = repr(model)
         named = text if len(text) < 60 else f"{text[:57]}..."
         raise BadInput(f"{named} is not an nn.Module; give a module, not {with_article(type(model).__name__)}")
     if any(torch.nn.parameter.is_lazy(p) for p in (*model.parameters(), *model.buffers())):
         raise BadInput("the network has lazy parameters without a shape yet; run it once, then check it")
+    if any(type(each).__name__ == "FakeTensor" for each in (*model.parameters(), *tensors(arguments))) or _is_faked():
+        raise BadInput(
+            "a check takes real tensors, or those of the device meta, and these are fake; leave FakeTensorMode"
+        )
+
+
+def _is_faked() -> bool:
+    stack = getattr(torch.utils._python_dispatch, "_get_current_dispatch_mode_stack", list)
+    return any(type(mode).__name__ == "FakeTensorMode" for mode in stack())
 
 
 @contextmanager

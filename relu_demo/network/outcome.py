@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import Enum
 from itertools import chain
+from numbers import Number
 from typing import Any
 
 import torch
@@ -94,7 +96,7 @@ def leaf_difference(a: Any, b: Any) -> float:
         return math.inf
     if a == b or (a != a and b != b):
         return 0.0
-    apart = float(abs(a - b)) if isinstance(a, (int, float, complex)) else math.inf
+    apart = float(abs(a - b)) if isinstance(a, Number) and not isinstance(a, Enum) else math.inf
     return math.inf if math.isnan(apart) else apart
 
 

@@ -37,6 +37,7 @@ from relu_demo.tensors.storage import Region, elements_in, is_freed, is_strided,
 
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 _NOBODY = Place("", "")
+_UNTOLD = Place("a write that PyTorch tells nobody of (apply_, NumPy)", "")
 
 
 @dataclass
@@ -191,7 +192,8 @@ class Runs:
         """
         try:
             inputs = self._inputs()
-            suspects = Suspects(self.network, self.snapshot, tensors(inputs), self.layers, in_place | self.meant)
+            mine, given = list(tensors(self.arguments)), list(tensors(inputs))
+            suspects = Suspects(self.network, self.snapshot, given, self.layers, in_place | self.meant)
             with stepping_aside(suspects.unwatched):
                 result = self._forward_watched(inputs, suspects)
                 if backward:
@@ -201,6 +203,8 @@ class Runs:
                         gradients(self._outputs(result, self._left()), self.network, self._since)
             self.meant |= suspects.meant
             suspects.finish(result)
+            if not suspects.over_input and not in_place and _are_overwritten(given, mine):
+                suspects.over_input[_UNTOLD] = None
             self._foreign |= {call.index for call in suspects.candidates if call.foreign}
             held = suspects.held_in_secret()
             outcome = Outcome()
@@ -374,6 +378,11 @@ class Runs:
             return []
         outcome.backward = True
         return found
+
+
+def _are_overwritten(copies: list[Tensor], originals: list[Tensor]) -> bool:
+    """Whether a forward has written to the copies that it was given of the caller's tensors."""
+    return any(a is not b and leaf_difference(a, b) > 0 for a, b in zip(copies, originals, strict=True))
 
 
 def _aside() -> AbstractContextManager[None]:

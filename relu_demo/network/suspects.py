@@ -304,9 +304,8 @@ class Suspects(Listener):
         self._snapshot.before_write(key)
         if self._is_foreign(key):
             self._snapshot.adopt(tensor)
-        if self._running is None and any(
-            overlap(region_of(tensor), region) for region in self._inputs.get(key_of(tensor), ())
-        ):
+        is_meant = self._running is None or self._running in self._in_place or self._running in self.meant
+        if is_meant and any(overlap(region_of(tensor), region) for region in self._inputs.get(key, ())):
             self.over_input[here.place("write")] = None
         if self._running is None and self.makers.of(tensor) is not None:
             self._last_write[key] = here.place("write")

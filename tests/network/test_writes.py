@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import operator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from relu_demo.api import check
+from relu_demo.errors import BadInput
 from relu_demo.network.report import CheckReport
 
 
@@ -191,6 +194,48 @@ def test_a_write_that_is_meant_is_listed_where_it_reaches_the_callers_tensor(sta
     assert report.calls == ()
     assert not report.ok
     assert "a tensor that the caller passed in is overwritten" in str(report)
+
+
+def test_a_write_to_the_callers_tensor_is_told_though_nothing_uses_its_result() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        doubled = x.mul_(2)  # noqa: F841 - so people write
+        return net.fc(x)
+
+    report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(4, 4))
+    assert [(write.effect, write.place.operation) for write in report.writes] == [("overwrites-input", "mul_")]
+
+
+def test_a_write_to_the_callers_tensor_that_no_mode_sees_is_told() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        x.apply_(lambda number: number * 2)
+        return net.fc(x)
+
+    report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(4, 4))
+    assert [write.effect for write in report.writes] == ["overwrites-input"]
+    assert "a write that PyTorch tells nobody of (apply_, NumPy): write to a clone() of it" in str(report)
+
+
+def test_fake_tensors_are_refused() -> None:
+    fake = pytest.importorskip("torch._subclasses").FakeTensorMode
+    network = nn.Linear(4, 4)
+    with fake(), pytest.raises(BadInput, match="these are fake"):
+        check(network, torch.randn(4, 4))
+    assert network.weight.device.type == "cpu"
+
+
+@pytest.mark.parametrize("of", [bytes, lambda numbers: Colour(min(numbers) < 0), lambda numbers: slice(min(numbers))])
+def test_a_result_that_is_no_tensor_is_compared(of: Callable[[list[int]], Any]) -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        y = net.fc(x)
+        h = F.relu(y, inplace=True)
+        return h, of([int(number < 0) for number in y.flatten().tolist()] if of is bytes else y.flatten().tolist())
+
+    _, found = one(Net(forward, fc=nn.Linear(4, 4)))
+    assert found == ["changes-result"]
+
+
+class Colour(enum.Enum):
+    RED, BLUE = True, False
 
 
 def test_state_of_the_network_is_meant_to_be_written_to() -> None:

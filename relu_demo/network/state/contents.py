@@ -28,11 +28,13 @@ from torch import Tensor, nn
 
 from relu_demo.tensors.storage import dense
 
-_LEAVES = (Tensor, bool, int, float, complex, str, type(None))
+_LEAVES = (
+    *(Tensor, Number, str, type(None), bytes, Enum, range, slice),
+    *(torch.dtype, torch.device, torch.layout, torch.memory_format),
+)
 _WITHOUT_TENSORS = (
     *_LEAVES,
-    *(Number, bytes, Enum, range, slice, type, ModuleType, EllipsisType, NotImplementedType),
-    *(torch.dtype, torch.device, torch.layout, torch.memory_format, torch.Generator),
+    *(type, ModuleType, EllipsisType, NotImplementedType, torch.Generator),
     *(datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo, re.Pattern, weakref.ref),
 )
 ENDS = (*_WITHOUT_TENSORS, nn.Module, FunctionType)
@@ -77,7 +79,7 @@ def walk(
 
 
 def leaves(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield each tensor, number and string in the value with its path, in the same order for equal values."""
+    """Yield each tensor, number, string and the like in the value with its path, in the same order for equal values."""
     return ((path, leaf) for path, leaf, _ in walk(value) if isinstance(leaf, _LEAVES))
 
 
