@@ -75,22 +75,24 @@ def _cure(name: str, statement: ast.stmt, node: ast.AST | None, modules: frozens
     if name.startswith("_") or (isinstance(statement, ast.Expr) and (call is None or call in _chain(statement.value))):
         return None
     if name in MEANT:
-        return None if call is None else _filled(call, name, modules)
+        return None if call is None else _filled(call, name, statement, modules)
     if call is not None:
         return out_of_place(call, name)
     return None if node is None else f"clone() what {name}() writes to"  # `a, b = map(torch.relu_, [x, y])`
 
 
-def _filled(call: ast.Call, name: str, modules: frozenset[str]) -> str | None:
+def _filled(call: ast.Call, name: str, statement: ast.stmt, modules: frozenset[str]) -> str | None:
     """
-    Return how a variable is filled out of place.
+    Return how a variable is filled out of place, whose old values may be read under the name that it has.
 
-    None of a new tensor, `torch.empty(3).normal_()`: nobody has its old values.
+    None of `noise = noise.bernoulli_()`, and of a new tensor, `torch.empty(3).normal_()`.
     """
     function = call.func
     if not isinstance(function, ast.Attribute) or not isinstance(function.value, (ast.Name, ast.Attribute)):
         return None
-    return None if root(function) in modules else f"{text_of(function.value)}.clone().{name}(...)"
+    filled = text_of(function.value)
+    bound = map(text_of, statement.targets) if isinstance(statement, ast.Assign) else ()
+    return None if root(function) in modules or filled in bound else f"{filled}.clone().{name}(...)"
 
 
 def _of_item(name: str, frame: FrameType) -> str | None:

@@ -137,6 +137,7 @@ def test_a_write_is_a_call_however_it_is_written(line: str, cure: str, tmp_path:
 def test_what_fills_a_new_tensor_is_no_call() -> None:
     def forward(net: Any, x: Tensor) -> Any:
         noise = torch.empty_like(x).normal_()
+        noise = noise.uniform_()
         return net.fc(x) + noise
 
     assert check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(4, 4)).calls == ()
