@@ -15,6 +15,7 @@ from torch import nn
 
 from relu_demo.errors import BadInput, NetworkError, first_line, with_article
 from relu_demo.network.advice import advise
+from relu_demo.network.candidate import Candidate
 from relu_demo.network.function import as_network, is_function
 from relu_demo.network.report import (
     BREAKS_BACKWARD,
@@ -33,7 +34,6 @@ from relu_demo.network.report import (
 from relu_demo.network.runs import Runs
 from relu_demo.network.state.contents import tensors
 from relu_demo.network.state.snapshot import Snapshot
-from relu_demo.network.suspects import Candidate
 from relu_demo.network.unseen import unseen
 from relu_demo.network.verdicts import Verdicts, suspicions
 from relu_demo.sanitizer.frames import is_users

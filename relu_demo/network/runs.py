@@ -14,16 +14,17 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from relu_demo.errors import BadInput, NetworkError, first_line
+from relu_demo.network.candidate import Candidate, mark_held
 from relu_demo.network.gradients import Gradients, digest_gradients, gradients
 from relu_demo.network.hooked import Looks, Seeing, has_hooks, told_of_modules
 from relu_demo.network.meter import Meter
 from relu_demo.network.outcome import Difference, Outcome, difference, leaf_difference
 from relu_demo.network.report import Conflict, Memory, Unseen, Write
+from relu_demo.network.state.attributes import attribute_tensors
 from relu_demo.network.state.contents import leaves, tensors
 from relu_demo.network.state.copies import copy_inputs
-from relu_demo.network.state.holders import attribute_tensors
 from relu_demo.network.state.snapshot import Snapshot
-from relu_demo.network.suspects import Candidate, Suspects, mark_held
+from relu_demo.network.suspects import Suspects
 from relu_demo.network.switch import Switch, Switched
 from relu_demo.network.target import said_by
 from relu_demo.network.unseen import without_a_look

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from relu_demo.errors import with_article
+from relu_demo.network.candidate import Candidate
 from relu_demo.network.report import Unseen
 from relu_demo.network.state.contents import opaque
-from relu_demo.network.suspects import Candidate
 
 
 def unseen(model: nn.Module, candidates: Iterable[Candidate], missed: Iterable[Unseen]) -> Iterator[Unseen]:

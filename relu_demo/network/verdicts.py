@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from relu_demo.errors import NetworkError, first_line
+from relu_demo.network.candidate import Candidate
 from relu_demo.network.gradients import SUMMED_OTHERWISE, gradient_gap
 from relu_demo.network.outcome import Difference, Leaves, Outcome, difference
 from relu_demo.network.report import (
@@ -21,7 +22,6 @@ from relu_demo.network.report import (
     unique,
 )
 from relu_demo.network.runs import Runs
-from relu_demo.network.suspects import Candidate
 from relu_demo.network.target import said_by
 from relu_demo.sanitizer.place import Place
 

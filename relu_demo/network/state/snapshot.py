@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from relu_demo.network.state.attributes import attribute_tensors
 from relu_demo.network.state.copies import not_copied
-from relu_demo.network.state.holders import attribute_tensors
-from relu_demo.network.state.holding import Holders
+from relu_demo.network.state.holders import Holders
 from relu_demo.network.state.items import Looked
 from relu_demo.network.state.moving import PutBack
 from relu_demo.network.state.recorded import Recorded, has_no_graph, restore_versions, version_of, with_inner
