@@ -13,12 +13,13 @@ from relu_demo.sanitizer.source import calls_in, statement_at, statements_at, va
 from relu_demo.tensors.storage import apart, overlaps_itself, region_of, shape_of
 from relu_demo.watching.case import Case
 from relu_demo.watching.cures import cure_of
+from relu_demo.watching.faults import Fault, Overwriting, Refused
 from relu_demo.watching.hooks import Hooked
 from relu_demo.watching.names import overwritten, site, target_of, variable_of
 from relu_demo.watching.reads import Reread
 from relu_demo.watching.refusals import EXPANDED, LEAF_VIEW, LOST, SEVERAL, SLOPE
 from relu_demo.watching.report import OVERWRITTEN, REFUSED, SILENT, Cure, Finding, Overwritten, Write
-from relu_demo.watching.watcher import Fault, Overwriting, Refused, Watcher
+from relu_demo.watching.watcher import Watcher
 
 
 def findings_of(faults: tuple[Fault, ...], watcher: Watcher) -> tuple[Finding, ...]:

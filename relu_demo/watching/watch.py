@@ -23,10 +23,11 @@ from relu_demo.errors import SetupError
 from relu_demo.sanitizer.blind import stepping_aside
 from relu_demo.sanitizer.frames import is_ours
 from relu_demo.watching.error import InplaceError, SilentInplaceWarning
+from relu_demo.watching.faults import Fault
 from relu_demo.watching.findings import findings_of
 from relu_demo.watching.report import SILENT, Finding, Unwatched, WatchReport
 from relu_demo.watching.told import remark, text_of_findings
-from relu_demo.watching.watcher import Fault, Watcher
+from relu_demo.watching.watcher import Watcher
 from relu_demo.watching.words import ready
 
 _threads = threading.local()

@@ -26,58 +26,17 @@ from relu_demo.sanitizer.observer import Here, Listener, Observer
 from relu_demo.sanitizer.place import Place
 from relu_demo.tensors.graph import graph, is_leaf
 from relu_demo.tensors.storage import apart, is_gone, key_of, overlap, region_of, weak_ref
-from relu_demo.watching.hooks import Hooked, Hooks
-from relu_demo.watching.reads import Reads, Reread
-from relu_demo.watching.refusals import HOOK, LOST, OVERLAP, SLOPE, Refusal, refusal_in, runs_out_of_place
+from relu_demo.watching.faults import Fault, Overwriting, Refused
+from relu_demo.watching.hooks import Hooks
+from relu_demo.watching.reads import Reads
+from relu_demo.watching.refusals import HOOK, LOST, SLOPE, refusal_in, runs_out_of_place
 from relu_demo.watching.report import GIVING, NEW_DATA
 from relu_demo.watching.words import overwritten_words
 
 MOST_COPIED = 2**28
 """Bytes of saved tensors that are copied before writes, at most; a fault beyond that is named and not tried."""
 
-
-@dataclass(frozen=True)
-class Overwriting:
-    """A saved tensor that a backward found overwritten."""
-
-    saved: Saved
-    tensor: Tensor
-    writes: tuple[Write, ...]
-    raised_at: Place
-    words: str
-    """PyTorch's own; empty where it says nothing."""
-    values_kept: bool
-    """Whether the backward could go on with the values that were saved: copied, or in a part that no write reached."""
-    function: type | None
-    """The custom autograd.Function that saved it; None if it was none."""
-    earlier_step: bool
-    """Whether the same line had gone backward since the tensor was saved: the graph is kept over steps."""
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A write that PyTorch refused at once."""
-
-    refusal: Refusal
-    tensor: Tensor
-    raised_at: Place
-    made_by: Place | None
-    words: str
-    runs_out_of_place: bool | None
-    writes: tuple[Place, ...] = ()
-    """Of a view that PyTorch has given up, the writes to its memory."""
-
-    @property
-    def to_be_cured(self) -> Place | None:
-        """Return the write that can be made out of place; None where that does not run, or none is known."""
-        if self.refusal in (LOST, SLOPE):
-            return next(iter(self.writes), self.made_by if self.refusal is SLOPE else None)
-        return self.raised_at if self.runs_out_of_place and self.refusal is not OVERLAP else None
-
-
 _DATA, _NEW_DATA = (getattr(Tensor.data, name) for name in ("__get__", "__set__"))
-
-Fault = Overwriting | Refused | Reread | Hooked
 
 
 @dataclass
