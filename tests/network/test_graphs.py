@@ -118,8 +118,10 @@ def test_a_graph_that_the_user_still_needs_is_whole_after_a_check() -> None:
     network: Any = linear(forward)
     encoder = nn.Linear(4, 4)
     network.state = encoder(torch.randn(3, 4)).tanh()
+    network.state.retain_grad()
     pending = network.state.square().sum()
     assert check(network, torch.randn(3, 4)).ok
+    assert network.state.grad is None
     pending.backward()
     assert encoder.weight.grad is not None
 

@@ -37,7 +37,8 @@ class Recorded:
         self._is_view = tensor._is_view()
         self.is_leaf = has_no_graph(tensor)
         self.requires_grad = tensor.requires_grad
-        self.grad = tensor.grad if self.is_leaf else None
+        self._retains_grad = not self._is_view and tensor.retains_grad
+        self.grad = tensor.grad if self.is_leaf or self._retains_grad else None
         self.grad_fn = None if self.is_leaf or self._is_view else grad_fn_of(tensor)
         self._hooks = [getattr(tensor, name, None) for name in _HOOKS]
         self._in_hooks = [None if hooks is None else dict(hooks) for hooks in self._hooks]
@@ -64,6 +65,8 @@ class Recorded:
         tensor = self.tensor
         if self.is_leaf:
             self._restore_leaf()
+        elif self._retains_grad and tensor.grad is not self.grad:
+            tensor.grad = self.grad
         for name, hooks, inside in zip(_HOOKS, self._hooks, self._in_hooks, strict=True):
             if hooks is not None or getattr(tensor, name, None) is not None:
                 _restore_hooks(tensor, name, hooks, inside)
