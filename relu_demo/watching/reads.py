@@ -80,8 +80,9 @@ class Reads:
         """Remember a write that is about to happen, if something will hold the tensor on."""
         if here.stand.outputs is not None or here.stand.optimizer:
             return
-        meant = getattr(here.function, "__name__", "") in MEANT
-        held = {} if meant else dict(_holders(tensor))
+        name = getattr(here.function, "__name__", "")
+        meant = name in MEANT
+        held = {} if meant and name != "__setitem__" else dict(_holders(tensor, meant))
         keepers = keepers_of(tensor, meant or _is_statement())
         key = key_of(tensor)
         if not (held or keepers) or key is None:
@@ -124,21 +125,27 @@ def _is_statement() -> bool:
     return isinstance(statement_at(frame.f_code.co_filename, frame.f_lineno, running), ast.Expr)
 
 
-def _holders(tensor: Tensor) -> Iterator[tuple[CodeType, tuple[Held, ...]]]:
-    """Yield the variables that hold the tensor, by frame, where the write is not meant to change them."""
+def _holders(tensor: Tensor, meant_here: bool) -> Iterator[tuple[CodeType, tuple[Held, ...]]]:
+    """
+    Yield the variables that hold the tensor, by frame, where the write is not meant to change them.
+
+    `meant_here`: where it is written, `x[mask] = 0`, it is; who has called that function, `noisy = drop(x)`, has `x`.
+    """
     innermost = True
     for user in user_frames():
         frame = user.frame
         running = expression_at(frame.f_code, frame.f_lasti)
         statement = statement_at(frame.f_code.co_filename, frame.f_lineno, running)
         meant = isinstance(statement, ast.Expr) and (innermost or not user.called_module)
-        meant = meant or statement is None or isinstance(statement, ast.AugAssign)
+        meant = meant or statement is None or isinstance(statement, ast.AugAssign) or (meant_here and innermost)
         innermost = False
         if meant:
             continue
-        names = [name for name, value in frame.f_locals.items() if value is tensor]
-        if names:
-            yield frame.f_code, tuple(Held(name, weakref.ref(tensor), frame.f_lineno) for name in names)
+        whole = [one for one in (tensor, tensor._base if meant_here else None) if one is not None]
+        held = {name: value for name, value in frame.f_locals.items() if any(value is one for one in whole)}
+        if held:
+            line = frame.f_lineno
+            yield frame.f_code, tuple(Held(name, weakref.ref(value), line) for name, value in held.items())
 
 
 def _reread(overwrite: Overwrite, tensor: Tensor) -> Reread | None:

@@ -116,6 +116,17 @@ CURES = {
         """,
         "h = torch.where(done, 0, h), and return it",
     ),
+    "a function that masks what it is given, which its caller reads again": (
+        """
+        def drop(x):
+            x[x > 0.5] = 0
+            return x
+        clean = torch.rand(4)
+        noisy = drop(clean)
+        loss = (w * noisy - clean).square().sum()
+        """,
+        "x = torch.where(x > 0.5, 0, x)",
+    ),
     "a method that has no form out of place": (
         "z = y.outer(w).exp()\nz.fill_diagonal_(0)\nz.sum().backward()",
         "z = z.clone().fill_diagonal_(0), in place of fill_diagonal_()",
