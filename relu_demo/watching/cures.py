@@ -84,21 +84,21 @@ def optimizer_step(case: Case) -> str | None:
     loss = loss_of(case)
     if is_of_round_before(case):
         return f"compute {loss} again after each {step}, or call {step} after the last {backward}"
-    also = _begin_of(loss, case)
-    return f"compute {loss} after {step}, or call {step} after {backward}; {also}"
+    notes = [_begin_of(loss, case)]
+    if ".backward(" in backward:  # torch.autograd.grad adds to none
+        notes.append("its backward adds to the gradients of that step")
+    also = ", and ".join(filter(None, notes))
+    return f"compute {loss} after {step}, or call {step} after {backward}" + (f"; {also}" if also else "")
 
 
 def _begin_of(loss: str, case: Case) -> str:
     """Say where the statements begin that compute a loss, if they are several: all of them have to run again."""
     saver, backward = case.saver, case.backward
     statement = statement_at(saver.file, saver.line)
-    adds = "its backward adds to the gradients of that step"
     if statement is None or saver.file != backward.file or function_of(saver) != function_of(backward):
-        return adds
+        return ""
     binds = {part.id for part in ast.walk(statement) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
-    if not loss.isidentifier() or loss in binds:
-        return adds
-    return f"{loss} is computed from line {statement.lineno} on, and {adds}"
+    return f"{loss} is computed from line {statement.lineno} on" if loss.isidentifier() and loss not in binds else ""
 
 
 def custom_backward(case: Case) -> str | None:
