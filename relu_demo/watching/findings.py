@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 
 from relu_demo.sanitizer.frames import is_users, user_frames
@@ -20,6 +21,9 @@ from relu_demo.watching.reads import Reread
 from relu_demo.watching.refusals import EXPANDED, LEAF_VIEW, LOST, SEVERAL, SLOPE
 from relu_demo.watching.report import OVERWRITTEN, REFUSED, SILENT, Cure, Finding, Overwritten, Write
 from relu_demo.watching.watcher import Watcher
+
+_TELLS_OF_ITEMS = torch.__version__ >= "2.4"  # a TorchVersion compares numbers
+"""Whether PyTorch tells a mode of each `x[i] = y`."""
 
 
 def findings_of(faults: tuple[Fault, ...], watcher: Watcher) -> tuple[Finding, ...]:
@@ -97,7 +101,7 @@ def _is_of_container(writer: Place, watcher: Watcher) -> bool:
     """Whether a line writes to an item of a list or dictionary, `features[i] += y`, and not to a part of a tensor."""
     augmented = isinstance(statement_at(writer.file, writer.line), ast.AugAssign)
     is_item = augmented and isinstance(target_of(writer), ast.Subscript)
-    return is_item and (writer.file, writer.line) not in watcher.lines.writing_parts
+    return _TELLS_OF_ITEMS and is_item and (writer.file, writer.line) not in watcher.lines.writing_parts
 
 
 def _hooked(fault: Hooked) -> Finding:
