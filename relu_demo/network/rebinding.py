@@ -12,13 +12,13 @@ from torch import Tensor
 
 from relu_demo.sanitizer.frames import calling_frame
 from relu_demo.sanitizer.source import (
-    AUGMENTED,
     MEANT,
     assigned_anew,
     called,
     expression_at,
     imported,
     is_out_of_place,
+    is_sign_of,
     out_of_place,
     parsed,
     root,
@@ -66,7 +66,7 @@ def _said(name: str, code: CodeType, file: str, line: int, instruction: int) -> 
 
 def _cure(name: str, statement: ast.stmt, node: ast.AST | None, modules: frozenset[str]) -> str | None:
     if isinstance(statement, ast.AugAssign) and node in (None, statement):
-        named = _is_sign_of(name, statement)
+        named = is_sign_of(statement, name)
         return assigned_anew(statement) if named and isinstance(statement.target, (ast.Name, ast.Attribute)) else None
     call = node
     if not isinstance(call, ast.Call):
@@ -102,13 +102,8 @@ def _of_item(name: str, frame: FrameType) -> str | None:
     if not isinstance(statement, ast.AugAssign) or not isinstance(statement.target, ast.Subscript):
         return None
     container = value_of(statement.target.value, frame)
-    is_plain = isinstance(container, (list, dict)) and _is_sign_of(name, statement)
+    is_plain = isinstance(container, (list, dict)) and is_sign_of(statement, name)
     return assigned_anew(statement) if is_plain else None
-
-
-def _is_sign_of(name: str, statement: ast.AugAssign) -> bool:
-    """Whether a function is that of an augmented assignment: PyTorch calls `x += y` by the name of the method, add_."""
-    return name.strip("_") in AUGMENTED.get(type(statement.op), ())
 
 
 def _is_dropped(code: CodeType, instruction: int) -> bool:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from relu_demo.sanitizer.place import Place
-from relu_demo.tensors.storage import Region, is_gone, key_of, overlap, region_of, weak_ref
+from relu_demo.tensors.storage import Region, is_gone, key_of, overlap, region_of, version_of, weak_ref
 
 _FEW = 16
 """Entries below which a list is not looked through for dead ones."""
@@ -64,7 +64,7 @@ class Saved:
         self.place = place
         self.call = call
         self.page = page
-        self.version = _version(tensor)
+        self.version = version_of(tensor)
 
     @property
     def by(self) -> Access:
@@ -74,7 +74,7 @@ class Saved:
     @property
     def is_stale(self) -> bool:
         """Return whether the version counter has moved since: PyTorch refuses to use the tensor."""
-        return self.tensor is not None and self.version >= 0 and _version(self.tensor) != self.version
+        return self.tensor is not None and self.version >= 0 and version_of(self.tensor) != self.version
 
 
 @dataclass
@@ -252,8 +252,3 @@ class Ledger:
                 self._look_at = 2 * len(self._pages) + _FEW
             page = self._pages[key] = Page(weak_ref(tensor))
         return page
-
-
-def _version(tensor: Tensor) -> int:
-    """Return the version counter; -1 for a tensor made in inference mode, which has none."""
-    return -1 if tensor.is_inference() else int(tensor._version)

@@ -120,6 +120,11 @@ def assigned(name: str, file: str | None, line: int | None) -> Iterator[ast.expr
             yield node.value
 
 
+def is_sign_of(statement: ast.AugAssign, name: str) -> bool:
+    """Return whether a function of torch is what `x += y` becomes: PyTorch calls that by the method's name, add_."""
+    return name.strip("_") in AUGMENTED.get(type(statement.op), ())
+
+
 def assigned_anew(statement: ast.AugAssign) -> str:
     """Return how an augmented assignment is written out of place: `x = x + y` for `x += y`."""
     x = copy.deepcopy(statement.target)

@@ -46,6 +46,11 @@ def key_of(tensor: Tensor) -> int | None:
     return key
 
 
+def version_of(tensor: Tensor) -> int:
+    """Return the version counter, which every write raises; -1 of an inference tensor, which has none."""
+    return -1 if tensor.is_inference() else int(tensor._version)
+
+
 def is_gone(reference: StorageWeakRef) -> bool:
     """Return whether the storage has been freed."""
     return bool(reference.expired())  # type: ignore[no-untyped-call]

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.source import (
-    AUGMENTED,
     MEANT,
     arguments_at,
     assigned_anew,
     called,
     calls_in,
     is_out_of_place,
+    is_sign_of,
     out_of_place,
     root,
     statement_at,
@@ -150,7 +150,7 @@ def augmented(case: Case) -> str | None:
     if not isinstance(statement, ast.AugAssign) or not isinstance(statement.target, (ast.Name, ast.Attribute)):
         return None
     assert case.writer is not None
-    if case.writer.operation.strip("_") not in AUGMENTED.get(type(statement.op), ()):
+    if not is_sign_of(statement, case.writer.operation):
         return None
     target = statement.target
     if isinstance(target, ast.Attribute) and target.attr == "data" and case.through_data:

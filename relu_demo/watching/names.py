@@ -12,9 +12,9 @@ from relu_demo.sanitizer.frames import user_frames
 from relu_demo.sanitizer.makers import VIEWING
 from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.source import (
-    AUGMENTED,
     calls_in,
     imported,
+    is_sign_of,
     line_of,
     root,
     statement_at,
@@ -41,7 +41,7 @@ def operation(place: Place) -> str:
         return place.operation
     bare = place.operation.strip("_")
     if isinstance(statement, ast.AugAssign):
-        if bare in AUGMENTED.get(type(statement.op), ()) or bare == "setitem":
+        if is_sign_of(statement, place.operation) or bare == "setitem":
             return text_of(statement)
     elif (bare == "setitem" or place.operation == NEW_DATA) and isinstance(statement, ast.Assign):
         return text_of(statement)

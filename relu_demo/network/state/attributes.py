@@ -14,7 +14,6 @@ from relu_demo.network.state.items import CONTAINERS, PLAIN, Looked, items_of
 from relu_demo.network.state.moving import hides_state
 
 _OF_EVERY_MODULE = frozenset(nn.Module().__dict__)
-_PLAIN = {bool, int, float, str, type(None)}
 _MANY = 64
 """Containers and objects from which on a walk through them is not made again for nothing."""
 
@@ -104,4 +103,4 @@ def _plain_attributes(path: str, module: nn.Module) -> Iterator[tuple[str, Any]]
 
 def is_plain(value: Any) -> bool:
     """Return whether a value is a number or a string, or a tuple of these."""
-    return type(value) in _PLAIN or (type(value) is tuple and all(type(item) in _PLAIN for item in value))
+    return type(value) in PLAIN or (type(value) is tuple and all(type(item) in PLAIN for item in value))

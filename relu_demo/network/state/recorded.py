@@ -11,7 +11,7 @@ from torch import Tensor
 
 from relu_demo.network.state.items import has_items, refill
 from relu_demo.tensors.graph import grad_fn_of
-from relu_demo.tensors.storage import inner_tensors, is_strided, key_of, shape_of
+from relu_demo.tensors.storage import inner_tensors, is_strided, key_of, shape_of, version_of
 
 _HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 _set_versions = getattr(torch._C._autograd, "_unsafe_set_version_counter", None)
@@ -123,11 +123,6 @@ def restore_versions(pairs: Iterable[tuple[Tensor, int]]) -> None:
     except TypeError:  # before PyTorch 2.6 it takes one
         for tensor, version in changed:
             _set_versions(tensor, version)
-
-
-def version_of(tensor: Tensor) -> int:
-    """Return the version counter; -1 of an inference tensor, which has none."""
-    return -1 if tensor.is_inference() else int(tensor._version)
 
 
 def with_inner(found: Iterable[Tensor]) -> Iterator[Tensor]:

@@ -16,9 +16,9 @@ from relu_demo.network.state.copies import not_copied
 from relu_demo.network.state.holders import Holders
 from relu_demo.network.state.items import Looked
 from relu_demo.network.state.moving import PutBack
-from relu_demo.network.state.recorded import Recorded, has_no_graph, restore_versions, version_of, with_inner
+from relu_demo.network.state.recorded import Recorded, has_no_graph, restore_versions, with_inner
 from relu_demo.network.state.storages import Saved, is_as_it_was, put_back, saved
-from relu_demo.tensors.storage import key_of, storage_of
+from relu_demo.tensors.storage import key_of, storage_of, version_of
 
 
 class Snapshot:
