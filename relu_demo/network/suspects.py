@@ -68,7 +68,7 @@ class Suspects(Listener):
         """Of storages with views that PyTorch may refuse."""
         self.missed: dict[Unseen, None] = {}
         """What ran where no mode reaches, in order."""
-        self.makers = Makers()
+        self.makers: Makers[Place] = Makers()
         self.hooked = Hooked(self.path_of, self.ledger)
         self._layers = layers
         self._raised: tuple[Place, Place | None, str] | None = None
@@ -117,7 +117,7 @@ class Suspects(Listener):
                 maker = None if given is None else self.makers.of(given)
                 self._raised = here.place(""), maker, self._name_of(given)
             raise
-        return self.makers.remember(function, args, kwargs, result, here)
+        return self.makers.remember(function, args, kwargs, result, lambda: here.place(""))
 
     def _note_graph_used(self, tensor: Tensor) -> None:
         """Note that a hook was registered on a tensor, or its node asked for: in place, those are of the result."""
