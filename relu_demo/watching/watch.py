@@ -19,7 +19,7 @@ from types import TracebackType
 import torch
 from torch.optim import optimizer
 
-from relu_demo.errors import SetupError
+from relu_demo.errors import BadInput
 from relu_demo.sanitizer.blind import stepping_aside
 from relu_demo.sanitizer.frames import is_ours
 from relu_demo.watching.error import InplaceError, SilentInplaceWarning
@@ -67,7 +67,7 @@ class Watch:
 
     def __enter__(self) -> Watch:
         if not hasattr(torch._C, "_current_graph_task_id"):
-            raise SetupError("--watch", f"watching takes PyTorch 2.1 or newer, and this is {torch.__version__}")
+            raise BadInput(f"watching takes PyTorch 2.1 or newer, and this is {torch.__version__}")
         running: Watch | None = getattr(_threads, "watch", None)
         if running is not None:
             self._outer = running if running is not self else None
