@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from relu_demo.cli.command import Asked, command
+from relu_demo.cli.completion import VARIABLE, teach_shells
 from relu_demo.cli.progress import progress_bar
 from relu_demo.errors import CLOSED, Error, lacks_memory, readable, words_of
 from relu_demo.request import Check, Measure, Replay, Watch
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
 def run(arguments: Sequence[str]) -> int:
     """Run the command with these arguments and return its exit code. Write to `sys.stdout` and `sys.stderr`.
 
-    After `--watch` raise SystemExit instead, which has to reach Python: it ends the process as the program's ends.
+    After `watch` raise SystemExit instead, which has to reach Python: it ends the process as the program's ends.
     """
     asked = None
     finish: Callable[[], NoReturn] | None = None
+    if VARIABLE in os.environ:
+        teach_shells()
     try:
         asked = command.main(list(arguments), prog_name="relu-demo", standalone_mode=False)
         if not isinstance(asked, Asked):  # --help and --version ask nothing more

@@ -1,4 +1,4 @@
-"""`--watch`: the user's program runs under watch as Python would run it, and what was found goes to standard error."""
+"""`watch`: the user's program runs under watch as Python would run it, and what was found goes to standard error."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import NoReturn, TextIO
 
 from relu_demo.cli.command import Asked
 from relu_demo.cli.output import save
+from relu_demo.cli.targets import Function, Module, Script, find_program
 from relu_demo.errors import BadInput
 from relu_demo.machine.pytorch import load_torch
 from relu_demo.request import Watch
 from relu_demo.script.run import Ended, end, run
 from relu_demo.script.stdout import stdout_for_report
-from relu_demo.script.target import find
+from relu_demo.script import target as running
 from relu_demo.views import TABLES, view_named
 from relu_demo.watching.report import WatchReport
 
@@ -24,14 +26,10 @@ def watched(asked: Asked, request: Watch) -> Callable[[], NoReturn]:
     """
     Run the program of a request under watch, and report. Return what ends this process as the program's would end.
 
-    Raise BadInput if the target cannot be run. `--json` writes to standard output, and what the program writes there
+    Raise BadInput if there is no such program. `--json` writes to standard output, and what the program writes there
     goes to standard error; every other view goes to standard error, and standard output stays the program's.
     """
-    try:
-        target = find(request.target)
-    except BadInput as error:
-        error.option = f"--{request.scenario}"
-        raise
+    target, arguments = runnable(request)
     load_torch()
     # Imported before the program can put a module of its own in the place of one that these need.
     from relu_demo.watching.watch import Watch as Watching
@@ -53,11 +51,7 @@ def watched(asked: Asked, request: Watch) -> Callable[[], NoReturn]:
         elif out is not None or sys.stderr is not None:
             view.show(found, out or sys.stderr)
 
-    try:
-        ended = run(target, request.arguments, watching, None if to_stdout else report)
-    except BadInput as error:
-        error.option = f"--{request.scenario}"
-        raise
+    ended = run(target, arguments, watching, None if to_stdout else report)
     report()
     code = exit_code(ended, found=bool(watching.report.findings))
 
@@ -71,3 +65,18 @@ def watched(asked: Asked, request: Watch) -> Callable[[], NoReturn]:
 def exit_code(ended: Ended, found: bool) -> int:
     """Return 130 after Ctrl-C, 1 if anything was found, and else the program's own exit code."""
     return 130 if ended.interrupted else 1 if found else ended.code
+
+
+def runnable(request: Watch) -> tuple[running.Target, tuple[str, ...]]:
+    """Return what a request runs in this process, and its arguments. Raise BadInput for any other command line."""
+    program = find_program(request.program)
+    if isinstance(program, Module):
+        return running.Module(program.name), request.program[2:]
+    if isinstance(program, Function):
+        return running.Function(program.source, program.name), request.program[1:]
+    if isinstance(program, Script):
+        try:
+            return running.Script(program.path, Path(program.path).read_bytes()), request.program[1:]
+        except OSError as error:
+            raise BadInput(f"{program.path} cannot be read ({error.strerror}); give another file") from error
+    raise BadInput(f"{program.words[0]} cannot be watched yet; give train.py, -m package.module or my_file.py:step")

@@ -16,7 +16,7 @@ from torch import nn
 from relu_demo.errors import BadInput, NetworkError, first_line, with_article
 from relu_demo.network.advice import advise
 from relu_demo.network.candidate import Candidate
-from relu_demo.network.function import as_network, is_function
+from relu_demo.network.function import as_network, is_async, is_function
 from relu_demo.network.report import (
     BREAKS_BACKWARD,
     CHANGES_RESULT,
@@ -193,6 +193,8 @@ def _refuse_what_cannot_run(model: object, arguments: Any) -> None:
         text = repr(model)
         named = text if len(text) < 60 else f"{text[:57]}..."
         raise BadInput(f"{named} is not an nn.Module; give a module, not {with_article(type(model).__name__)}")
+    if is_async(model.forward):
+        raise BadInput(f"{type(model).__name__} is async, and a check awaits nothing; give a forward that is not")
     if any(torch.nn.parameter.is_lazy(p) for p in (*model.parameters(), *model.buffers())):
         raise BadInput("the network has lazy parameters without a shape yet; run it once, then check it")
     if any(type(each).__name__ == "FakeTensor" for each in (*model.parameters(), *tensors(arguments))) or _is_faked():

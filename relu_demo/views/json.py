@@ -78,10 +78,9 @@ def given_input(each: Input) -> dict[str, Any]:
 
 def watch_document(report: WatchReport) -> dict[str, Any]:
     """Return what a watch was asked, what it found, and how much it looked at."""
-    asked = {name: getattr(report.request, name, None) for name in ("target", "arguments")}
     return {
         "scenario": Watch.scenario,
-        **asked,
+        "program": None if report.request is None else report.request.program,
         **properties(report, "backwards", "saved", "writes", "remarks"),
         "findings": list(map(finding, report.findings)),
         "unwatched": [properties(each, "what", "why") for each in report.unwatched],

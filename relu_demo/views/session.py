@@ -20,7 +20,7 @@ from relu_demo.views.lines import Lines
 from relu_demo.views.moments import Moments
 from relu_demo.views.parts import header, section
 
-MORE = "More: --compare, --repl, --branches, --memory, --check, --watch, --help"
+MORE = "More: --compare, --repl, --branches, --memory, check, watch, --help"
 """Stands on the short screen."""
 
 

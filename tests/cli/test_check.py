@@ -173,12 +173,12 @@ def line_of(text: str) -> int:
 
 
 def test_the_skip_that_is_eaten_is_the_silent_fault(demo: Demo, nets: str) -> None:
-    result = demo("--check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--seed", "1")
+    result = demo("check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--seed", "1")
     assert (result.code, result.err) == (1, "")
     assert f"relu in relu (nets.py:{line_of('self.conv(self.relu(x))')})" in result.out
     assert "the network's result is wrong, by up to " in result.out
     assert f"add (nets.py:{line_of('return out + x')})" in result.out
-    document = demo("--check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--seed", "1", "--json").document
+    document = demo("check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--seed", "1", "--json").document
     (call,) = document["calls"]
     assert call["bytes"] == 2 * 8 * 8 * 8 * 4
     assert [effect["kind"] for effect in call["effects"]] == ["changes-result"]
@@ -188,7 +188,7 @@ def test_the_skip_that_is_eaten_is_the_silent_fault(demo: Demo, nets: str) -> No
 
 
 def test_in_place_after_a_sigmoid_is_the_loud_fault(demo: Demo, nets: str) -> None:
-    document = demo("--check", f"{nets}:AfterSigmoid", "--shape", "2,16", "--json").document
+    document = demo("check", f"{nets}:AfterSigmoid", "--shape", "2,16", "--json").document
     (call,) = document["calls"]
     (effect,) = call["effects"]
     assert effect["kind"] == "breaks-backward"
@@ -199,17 +199,17 @@ def test_in_place_after_a_sigmoid_is_the_loud_fault(demo: Demo, nets: str) -> No
 
 @pytest.mark.parametrize("name", ["build", "ready"])
 def test_a_function_and_a_module_will_do_and_what_is_safe_ends_with_0(demo: Demo, nets: str, name: str) -> None:
-    result = demo("--check", f"{nets}:{name}", "--shape", "3,4")
+    result = demo("check", f"{nets}:{name}", "--shape", "3,4")
     assert result.code == 0
     assert ("safe" if name == "build" else "no in-place calls") in " ".join(result.out.split())
 
 
 def test_two_colons_as_in_pytest_will_do(demo: Demo, nets: str) -> None:
-    assert demo("--check", f"{nets}::build", "--shape", "3,4").code == 0
+    assert demo("check", f"{nets}::build", "--shape", "3,4").code == 0
 
 
 def test_a_shape_that_is_refused_has_a_traceback_too(demo: Demo, nets: str) -> None:
-    refused = ("--check", f"{nets}:AfterSigmoid", "--shape", "2,17")
+    refused = ("check", f"{nets}:AfterSigmoid", "--shape", "2,17")
     assert demo(*refused).err.endswith("; give the shape that the network takes; --traceback shows the rest\n")
     result = demo(*refused, "--traceback")
     assert result.err.startswith("Traceback (most recent call last)")
@@ -223,12 +223,12 @@ def test_a_package_is_found_from_the_current_folder(
     (tmp_path / "mypackage" / "__init__.py").write_text("")
     (tmp_path / "mypackage" / "models.py").write_text(textwrap.dedent(NETWORKS))
     monkeypatch.chdir(tmp_path)
-    result = demo("--check", "mypackage.models:build", "--shape", "3,4")
+    result = demo("check", "mypackage.models:build", "--shape", "3,4")
     assert result.code == 0
 
 
 def test_one_shape_for_each_input(demo: Demo, nets: str) -> None:
-    result = demo("--check", f"{nets}:Two", "--shape", "2,3", "--shape", "3,5", "--json")
+    result = demo("check", f"{nets}:Two", "--shape", "2,3", "--shape", "3,5", "--json")
     assert result.code == 0
     assert result.document["shapes"] == [[2, 3], [3, 5]]
     assert result.document["off"] == []
@@ -238,7 +238,7 @@ def test_one_shape_for_each_input(demo: Demo, nets: str) -> None:
 def test_the_mode_decides_and_what_the_network_prints_is_kept_off_stdout(
     demo: Demo, nets: str, mode: str, bytes: int
 ) -> None:
-    result = demo("--check", f"{nets}:Chatty", "--shape", "2,4", mode, "--json")
+    result = demo("check", f"{nets}:Chatty", "--shape", "2,4", mode, "--json")
     assert [call["bytes"] for call in result.document["calls"]] == [bytes]
     assert "built" in result.err
     assert "ran" in result.err
@@ -246,7 +246,7 @@ def test_the_mode_decides_and_what_the_network_prints_is_kept_off_stdout(
 
 
 def test_markup_in_a_name_is_shown_as_it_is(demo: Demo, nets: str) -> None:
-    assert "relu in [red]" in demo("--check", f"{nets}:Marked", "--shape", "2,4", "--all").out
+    assert "relu in [red]" in demo("check", f"{nets}:Marked", "--shape", "2,4", "--all").out
 
 
 @pytest.mark.parametrize(
@@ -260,13 +260,13 @@ def test_markup_in_a_name_is_shown_as_it_is(demo: Demo, nets: str) -> None:
     ],
 )
 def test_the_document_is_as_the_schema_says(demo: Demo, nets: str, name: str, options: list[str]) -> None:
-    document = demo("--check", f"{nets}:{name}", *options, "--json").document
+    document = demo("check", f"{nets}:{name}", *options, "--json").document
     jsonschema.validate(document, schema(), jsonschema.Draft202012Validator)
     assert document["ok"] == (name not in ("PreActivation", "AfterSigmoid"))
 
 
 def test_the_same_seed_gives_the_same_document(process: Demo, nets: str) -> None:
-    options = ("--check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--seed", "3", "--json")
+    options = ("check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--seed", "3", "--json")
     assert process(*options).out == process(*options).out
 
 
@@ -334,7 +334,7 @@ BAD = {
 
 @pytest.mark.parametrize(("arguments", "says"), BAD.values(), ids=BAD.keys())
 def test_bad_input_is_told_in_one_line(demo: Demo, nets: str, arguments: list[str], says: str) -> None:
-    result = demo("--check", *arguments)
+    result = demo("check", *arguments)
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith("relu-demo: ")
     assert result.err.count("\n") == 1
@@ -342,11 +342,11 @@ def test_bad_input_is_told_in_one_line(demo: Demo, nets: str, arguments: list[st
 
 
 def test_a_forward_that_is_interrupted_ends_as_ctrl_c_does(demo: Demo, nets: str) -> None:
-    assert demo("--check", f"{nets}:Stopped", "--shape", "2,4").code == 130
+    assert demo("check", f"{nets}:Stopped", "--shape", "2,4").code == 130
 
 
 def test_traceback_shows_the_rest_of_the_users_error(demo: Demo, nets: str) -> None:
-    result = demo("--check", f"{nets}:Breaks", "--traceback")
+    result = demo("check", f"{nets}:Breaks", "--traceback")
     assert result.code == 2
     assert result.err.startswith("Traceback (most recent call last)")
     assert "ValueError: no weights here" in result.err
@@ -356,20 +356,20 @@ def test_traceback_shows_the_rest_of_the_users_error(demo: Demo, nets: str) -> N
 @pytest.mark.skipif(not hasattr(torch, "set_default_device"), reason="needs PyTorch 2.0")
 @pytest.mark.slow
 def test_on_meta_suspects_stay_suspects(demo: Demo, nets: str) -> None:
-    result = demo("--check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--device", "meta", "--json")
+    result = demo("check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--device", "meta", "--json")
     assert result.code == 1
     jsonschema.validate(result.document, schema(), jsonschema.Draft202012Validator)
     (effect,) = result.document["calls"][0]["effects"]
     assert (effect["kind"], effect["settled"]) == ("changes-result", False)
     assert (
         "perhaps the network's result is wrong"
-        in demo("--check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--device", "meta").out
+        in demo("check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--device", "meta").out
     )
 
 
 @pytest.mark.skipif(not hasattr(torch, "set_default_device"), reason="needs PyTorch 2.0")
 def test_on_meta_nothing_is_allocated_neither_weights_nor_input(demo: Demo, nets: str) -> None:
-    options = ("--check", f"{nets}:Vast", "--shape", "10000000,10000000")
+    options = ("check", f"{nets}:Vast", "--shape", "10000000,10000000")
     result = demo(*options, "--device", "meta", "--json")
     assert (result.code, result.err) == (1, "")
     (call,) = result.document["calls"]
@@ -383,13 +383,13 @@ def test_on_meta_nothing_is_allocated_neither_weights_nor_input(demo: Demo, nets
 def test_the_screen_fits(demo: Demo, nets: str, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     for name, shape in (("PreActivation", "2,3,8,8"), ("AfterSigmoid", "2,16")):
-        out = demo("--check", f"{nets}:{name}", "--shape", shape).out
+        out = demo("check", f"{nets}:{name}", "--shape", shape).out
         assert max(map(len, out.splitlines())) <= columns
 
 
 @posix
 def test_a_progress_bar_while_suspects_are_settled(nets: str) -> None:
-    code, shown, piped = on_a_terminal("--check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--json", stdout=False)
+    code, shown, piped = on_a_terminal("check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--json", stdout=False)
     assert code == 1
     assert "Checking [" in shown
     assert piped.startswith("{")
@@ -417,7 +417,7 @@ def test_the_layers_of_a_bare_sequential_have_the_lines_they_were_given_on(demo:
         )
     """
     (tmp_path / "net.py").write_text(textwrap.dedent(source))
-    result = demo("--check", f"{tmp_path / 'net.py'}:net", "--shape", "2,4", "--seed", "1", "--json")
+    result = demo("check", f"{tmp_path / 'net.py'}:net", "--shape", "2,4", "--seed", "1", "--json")
     assert result.code == 1
     (effect,) = result.document["calls"][1]["effects"]
     assert result.document["calls"][1]["place"]["line"] == 6
@@ -463,7 +463,7 @@ def folder(tmp_path: Path) -> Path:
 @posix
 @pytest.mark.parametrize("name", ["Net", "in_a_thread"])
 def test_with_json_standard_output_has_the_document_alone(process: Demo, folder: Path, name: str) -> None:
-    done = process("--check", f"{folder / 'net.py'}:{name}", "--shape", "2,4", "--json")
+    done = process("check", f"{folder / 'net.py'}:{name}", "--shape", "2,4", "--json")
     assert done.code == 0
     assert done.document["network"] == "Net"
     assert {"printed", "to the first stream", "to the descriptor", "from a process"} <= {*done.err.splitlines()}
@@ -474,7 +474,7 @@ def test_with_json_standard_output_has_the_document_alone(process: Demo, folder:
 def test_neighbours_of_the_target_that_nobody_named_are_not_run(process: Demo, folder: Path, view: list[str]) -> None:
     if view[0] == "--save":
         view = ["--save", str(folder / view[1])]
-    done = process("--check", f"{folder / 'net.py'}:Net", "--shape", "2,4", *view)
+    done = process("check", f"{folder / 'net.py'}:Net", "--shape", "2,4", *view)
     assert done.code == 0, done.err
     assert "was run" not in done.err
     assert ("safe" in done.out) is (view[0] != "--save")
@@ -484,13 +484,13 @@ def test_neighbours_of_the_target_that_nobody_named_are_not_run(process: Demo, f
 def test_a_target_may_have_the_name_of_a_module_that_the_report_needs(process: Demo, folder: Path) -> None:
     target = folder / "rich.py"
     target.write_text(PRINTING, encoding="utf-8")
-    done = process("--check", f"{target}:Net", "--shape", "2,4", "--all")
+    done = process("check", f"{target}:Net", "--shape", "2,4", "--all")
     assert (done.code, "safe" in done.out) == (0, True)
 
 
 @posix
 def test_a_network_that_closes_standard_error_is_told_of_all_the_same(process: Demo, folder: Path) -> None:
-    done = process("--check", f"{folder / 'net.py'}:Closing", "--shape", "2,4")
+    done = process("check", f"{folder / 'net.py'}:Closing", "--shape", "2,4")
     assert done.code == 2
     assert done.err.splitlines()[-1].startswith("relu-demo: an error in your own code: ")
     assert "I/O operation on closed file" in done.err
@@ -515,7 +515,7 @@ def test_control_characters_in_names_are_shown_escaped(demo: Demo, tmp_path: Pat
     )
     if view[0] == "--save":
         view = ["--save", str(tmp_path / f"screen{view[1]}")]
-    result = demo("--check", f"{tmp_path / 'net.py'}:Skip", "--shape", "2,4", *view)
+    result = demo("check", f"{tmp_path / 'net.py'}:Skip", "--shape", "2,4", *view)
     assert result.code == 1
     shown = result.out if view[0] != "--save" else Path(view[1]).read_text(encoding="utf-8")
     assert not {"\x1b", "\u202e"} & {*shown}

@@ -49,7 +49,7 @@ def test_an_option_that_is_begun_is_completed(process: Demo) -> None:
 
 
 @pytest.mark.versions
-@pytest.mark.parametrize("words", [["--check", "ne"], ["--save", "re"], ["--compare", "--save", "''"]], ids=" ".join)
+@pytest.mark.parametrize("words", [["check", "ne"], ["--save", "re"], ["--compare", "--save", "''"]], ids=" ".join)
 def test_the_shell_completes_files_itself_where_a_file_is_meant(process: Demo, words: list[str]) -> None:
     (answer,) = tab(process, *words)
     assert answer.startswith("file,")
@@ -58,21 +58,21 @@ def test_the_shell_completes_files_itself_where_a_file_is_meant(process: Demo, w
 @pytest.mark.versions
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_behind_a_colon_stand_the_names_in_the_file_which_is_not_run(process: Demo, shell: str) -> None:
-    answers = tab(process, "--check", "nets.py:N", shell=shell)
+    answers = tab(process, "check", "nets.py:N", shell=shell)
     assert [answer.partition("\t")[0] for answer in answers] == ["plain,nets.py:Net", "plain,nets.py:Netless"]
-    assert len(tab(process, "--check", "nets.py:", shell=shell)) == 4  # Net, Netless, build, model
+    assert len(tab(process, "check", "nets.py:", shell=shell)) == 4  # Net, Netless, build, model
 
 
 @pytest.mark.versions
 @pytest.mark.parametrize(
     ("words", "answers"),
     [
-        (["--check", "nets.py", ":"], ["Net", "Netless", "build", "model"]),
-        (["--check", "nets.py", ":", "N"], ["Net", "Netless"]),
-        (["--check", "nets.py", ":", "nothing"], []),
-        (["--check", "broken.py", ":"], []),
-        (["--check", "missing.py", ":"], []),
-        (["--check", "nets.py", ":", "Net", "--eva"], ["--eval"]),
+        (["check", "nets.py", ":"], ["Net", "Netless", "build", "model"]),
+        (["check", "nets.py", ":", "N"], ["Net", "Netless"]),
+        (["check", "nets.py", ":", "nothing"], []),
+        (["check", "broken.py", ":"], []),
+        (["check", "missing.py", ":"], []),
+        (["check", "nets.py", ":", "Net", "--eva"], ["--eval"]),
     ],
 )
 def test_bash_cuts_a_word_at_its_colon_and_replaces_what_stands_behind_it(

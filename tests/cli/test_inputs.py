@@ -82,7 +82,7 @@ def file(tmp_path: Path) -> str:
     [("400:0..4", 0, 4), ("400:int64:2..3", 2, 3), ("400:int32:0..1", 0, 1), ("400:int64", 0, 1)],
 )
 def test_whole_numbers_reach_from_the_first_to_the_last(demo: Demo, file: str, given: str, low: int, high: int) -> None:
-    result = demo("--check", f"{file}:Embed", "--shape", given, "--seed", "1", "--json")
+    result = demo("check", f"{file}:Embed", "--shape", given, "--seed", "1", "--json")
     assert result.code == 1
     assert f"from {low} to {high}\n" in result.err
     jsonschema.validate(result.document, schema(), jsonschema.Draft202012Validator)
@@ -91,7 +91,7 @@ def test_whole_numbers_reach_from_the_first_to_the_last(demo: Demo, file: str, g
 
 
 def test_an_input_by_its_name(demo: Demo, file: str) -> None:
-    result = demo("--check", f"{file}:Masked", "--shape", "2,8", "--shape", "mask=2,8:bool", "--json")
+    result = demo("check", f"{file}:Masked", "--shape", "2,8", "--shape", "mask=2,8:bool", "--json")
     assert result.code == 0
     first, second = result.document["inputs"]
     assert first == {"name": None, "shape": [2, 8], "dtype": None, "range": None}
@@ -99,12 +99,12 @@ def test_an_input_by_its_name(demo: Demo, file: str) -> None:
 
 
 def test_fractions_between_two_numbers(demo: Demo, file: str) -> None:
-    assert demo("--check", f"{file}:Images", "--shape", "2,3,8,8:0.0..1.0").code == 0
-    assert demo("--check", f"{file}:Images", "--shape", "2,3,8,8:float32:0..1").code == 0
+    assert demo("check", f"{file}:Images", "--shape", "2,3,8,8:0.0..1.0").code == 0
+    assert demo("check", f"{file}:Images", "--shape", "2,3,8,8:float32:0..1").code == 0
 
 
 def test_a_function_with_the_networks_that_it_uses(demo: Demo, file: str) -> None:
-    result = demo("--check", f"{file}:loss", "--shape", "2,8", "--shape", "2,8", "--json")
+    result = demo("check", f"{file}:loss", "--shape", "2,8", "--shape", "2,8", "--json")
     assert result.code == 1
     assert result.document["network"] == "loss"
     assert [call["place"]["module"] for call in result.document["calls"]] == ["NET.1"]
@@ -141,25 +141,25 @@ def test_a_class_is_no_function() -> None:
 
 @pytest.mark.parametrize("name", ["build(depth=3, width=8)", "build(3, 8)", "build(3,width=8)"])
 def test_a_factory_with_constants(demo: Demo, file: str, name: str) -> None:
-    result = demo("--check", f"{file}:{name}", "--shape", "2,8", "--json")
+    result = demo("check", f"{file}:{name}", "--shape", "2,8", "--json")
     assert result.code == 0
     assert len(result.document["calls"]) == 3
     assert result.document["target"] == f"{file}:{name}"
 
 
 def test_a_factory_of_a_function(demo: Demo, file: str) -> None:
-    result = demo("--check", f"{file}:make_loss(scale=2.0)", "--shape", "2,8", "--json")
+    result = demo("check", f"{file}:make_loss(scale=2.0)", "--shape", "2,8", "--json")
     (call,) = result.document["calls"]
     assert [effect["kind"] for effect in call["effects"]] == ["breaks-backward"]
 
 
 def test_a_write_that_is_refused_while_the_network_is_built_is_an_answer(demo: Demo, file: str) -> None:
     target = f"{file}:Built"
-    result = demo("--check", target, "--shape", "2,3")
+    result = demo("check", target, "--shape", "2,3")
     assert (result.code, result.err) == (1, "")
     assert "PyTorch raises while the network is built" in result.out
     assert "Building it raises: a leaf Variable that requires grad" in result.out
-    document = demo("--check", target, "--shape", "2,3", "--json").document
+    document = demo("check", target, "--shape", "2,3", "--json").document
     jsonschema.validate(document, schema(), jsonschema.Draft202012Validator)
     (write,) = document["writes"]
     assert (write["effect"], write["place"]["line"], write["place"]["operation"]) == ("refused", 53, "+=")
@@ -197,7 +197,7 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_one_line(demo: Demo, file: str, case: str) -> None:
     (name, *options), words = BAD[case]
-    result = demo("--check", f"{file}:{name}", *options, "--seed", "1")
+    result = demo("check", f"{file}:{name}", *options, "--seed", "1")
     held(result.code, result.out, result.err)
     assert words in result.err
 

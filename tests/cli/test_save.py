@@ -187,7 +187,7 @@ def test_a_network_that_goes_to_another_folder_does_not_take_the_file_along(tmp_
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "net.py").write_text("import os, torch.nn as nn\nos.chdir('elsewhere')\nNet = lambda: nn.ReLU()\n")
     done = subprocess.run(
-        [*COMMAND, "--check", "net.py:Net", "--shape", "1,3", "--save", "x.svg"],
+        [*COMMAND, "check", "net.py:Net", "--shape", "1,3", "--save", "x.svg"],
         cwd=tmp_path,
         env=command_environment(),
         capture_output=True,

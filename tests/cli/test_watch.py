@@ -68,7 +68,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_both_lines_the_cure_and_pytorchs_words_stand_above_the_programs_own_traceback(folder: Path) -> None:
-    done = run(folder, "--watch", "train.py", "--", "--epochs", "1")
+    done = run(folder, "watch", "train.py", "--", "--epochs", "1")
     assert done.returncode == 1
     assert done.stdout == "given ['--epochs', '1']\n"
     told, _, traceback = done.stderr.partition("Traceback (most recent call last):\n")
@@ -86,7 +86,7 @@ def test_both_lines_the_cure_and_pytorchs_words_stand_above_the_programs_own_tra
 
 
 def test_a_program_without_a_fault_prints_and_ends_as_without_a_watch(folder: Path) -> None:
-    done, plain = run(folder, "--watch", "cured.py", "--", "a b"), plainly(folder, "cured.py", "a b")
+    done, plain = run(folder, "watch", "cured.py", "--", "a b"), plainly(folder, "cured.py", "a b")
     assert (done.returncode, done.stdout) == (plain.returncode, plain.stdout) == (0, "given ['a b']\n")
     assert done.stderr.startswith("Nothing found: 2 backwards, ")
 
@@ -96,13 +96,13 @@ def test_a_program_without_a_fault_prints_and_ends_as_without_a_watch(folder: Pa
 )
 def test_the_exit_code_is_the_programs_own(tmp_path: Path, program: str, code: int) -> None:
     (tmp_path / "p.py").write_text(program)
-    done, plain = run(tmp_path, "--watch", "p.py"), plainly(tmp_path, "p.py")
+    done, plain = run(tmp_path, "watch", "p.py"), plainly(tmp_path, "p.py")
     assert done.returncode == plain.returncode == code
     assert plain.stderr in done.stderr
 
 
 def test_json_has_standard_output_to_itself(folder: Path) -> None:
-    done = run(folder, "--watch", "train.py", "--json", "--", "x")
+    done = run(folder, "watch", "train.py", "--json", "--", "x")
     document = json.loads(done.stdout)
     jsonschema.validate(document, schema())
     assert "given ['x']" in done.stderr
@@ -119,7 +119,7 @@ def test_json_has_standard_output_to_itself(folder: Path) -> None:
 
 @pytest.mark.parametrize("ending", slow_but(1, ["json", "txt", "svg", "html"]))
 def test_the_report_is_saved_to_a_file(folder: Path, ending: str) -> None:
-    done = run(folder, "--watch", "train.py", "--save", f"found.{ending}")
+    done = run(folder, "watch", "train.py", "--save", f"found.{ending}")
     assert done.returncode == 1
     text = (folder / f"found.{ending}").read_text(encoding="utf-8")
     if ending == "json":
@@ -132,18 +132,18 @@ def test_a_function_is_called_without_arguments_and_a_module_is_run(folder: Path
     (folder / "steps.py").write_text(
         "def step():\n    print('stepped')\n\n\nif __name__ == '__main__':\n    print('run')\n"
     )
-    assert run(folder, "--watch", "steps.py:step").stdout == "stepped\n"
-    assert run(folder, "--watch", "steps").stdout == "run\n"
+    assert run(folder, "watch", "steps.py:step").stdout == "stepped\n"
+    assert run(folder, "watch", "steps").stdout == "run\n"
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--watch", "trian.py"], "there is no file trian.py; did you mean train.py?"),
-        (["--watch", "steps.py:stepp"], "steps.py has no 'stepp'; did you mean step?"),
-        (["--watch", "train.py", "--seed", "1"], "--seed does not go with --watch"),
-        (["--watch", "train.py", "--compare"], "two scenarios"),
-        (["--watch", "broken.py"], "broken.py:1"),
+        (["watch", "trian.py"], "there is no file trian.py; did you mean train.py?"),
+        (["watch", "steps.py:stepp"], "steps.py has no 'stepp'; did you mean step?"),
+        (["watch", "train.py", "--seed", "1"], "--seed does not go with --watch"),
+        (["watch", "train.py", "--compare"], "two scenarios"),
+        (["watch", "broken.py"], "broken.py:1"),
         (["--compare", "--save", "x.json"], "give --json > x.json"),
     ],
 )
@@ -157,7 +157,7 @@ def test_what_cannot_be_watched_is_one_line(folder: Path, arguments: list[str], 
 
 
 def test_quiet_is_one_line(folder: Path) -> None:
-    done = run(folder, "--watch", "cured.py", "-q")
+    done = run(folder, "watch", "cured.py", "-q")
     assert done.returncode == 0
     assert done.stderr.count("\n") == 1
 
@@ -172,7 +172,7 @@ def test_ctrl_c_is_130_and_tells_what_was_seen_until_then(tmp_path: Path) -> Non
         "time.sleep(60)\n"
     )
     process = subprocess.Popen(
-        [*COMMAND, "--watch", "p.py"],
+        [*COMMAND, "watch", "p.py"],
         cwd=tmp_path,
         env=command_environment(),
         stdout=subprocess.PIPE,
