@@ -95,6 +95,16 @@ def find_program(words: Sequence[str]) -> Program:
     raise BadInput(_no_program(first))
 
 
+def command_of(program: Program, words: Sequence[str]) -> list[str]:
+    """Return the command line that runs a program, of which `words` are what the user typed."""
+    if isinstance(program, Command):
+        return list(program.words)
+    if isinstance(program, Function):
+        call = str(Path(__file__).parents[1] / "watching" / "process" / "call.py")
+        return [sys.executable, call, program.folder, program.source, program.name, *words[1:]]
+    return [sys.executable, *words]
+
+
 def find_network(target: str) -> None:
     """Raise BadInput where a target names no network of a file, or names a file that is not there."""
     match = NAMED.fullmatch(target)

@@ -16,7 +16,7 @@ from relu_demo.sanitizer.source import calls_in, is_sign_of, line_of, root, stat
 from relu_demo.tensors.storage import shape_of
 from relu_demo.watching.aliases import AliasRead
 from relu_demo.watching.callsite import CallSite
-from relu_demo.watching.names import module_named, module_path, name_of, variable_of
+from relu_demo.watching.names import module_path, name_of, parameter, variable_of
 from relu_demo.watching.refusals import LOST, SLOPE
 from relu_demo.watching.report import (
     OVERWRITTEN,
@@ -48,17 +48,21 @@ def look_of(read: AliasRead) -> Look:
 
 def _overwriting(fault: Overwriting, layers: Layers) -> Finding:
     saved, frame = fault.saved, fault.frame
-    saver = site_of(saved.site, frame, layers)
+    # One call of an nn.Sequential runs both: its line tells nothing, those of the layers do.
+    lines = [_line_of(*site.frames[0]) for site in (saved.site, *(w.site for w in fault.writes[:1])) if site.frames]
+    own = layers if len(lines) == 2 and lines[0] == lines[1] else None
+    saver = site_of(saved.site, frame, own)
     writes = [
         Write(site, write.version, write.elsewhere)
         for write in fault.writes
-        for site in [site_of(write.site, frame, layers)]
+        for site in [site_of(write.site, frame, own)]
         if site is not None
     ]
-    name = next((write.name for write in fault.writes if write.name), None) or name_of(saved.alias, frame)
+    path, state = parameter(saved.alias, frame)
+    name = path or next((write.name for write in fault.writes if write.name), None) or name_of(saved.alias, frame)
     if name is None and writes:
         name = _written_text(fault.writes[0].site)
-    tensor = _tensor(saved.alias, name, saved.version)
+    tensor = _tensor(saved.alias if state is None else state, name, saved.version)
     at = site_of(fault.raised_at, frame)
     kind, words = (OVERWRITTEN, words_for(fault)) if fault.loud else (SILENT, "")
     return Finding(kind, tensor, at, saver, _once(writes), Cure(""), words)
@@ -174,6 +178,3 @@ def _written_text(where: CallSite) -> str | None:
     while isinstance(target, ast.Call) and isinstance(target.func, ast.Attribute):
         target = target.func.value
     return text_of(target) if target is not None and root(target) is not None else None
-
-
-__all__ = ["finding_of", "look_of", "module_named", "shown_file", "site_of"]

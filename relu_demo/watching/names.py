@@ -28,7 +28,7 @@ def name_of(tensor: Tensor, frame: FrameType | None) -> str | None:
             found = next((name for name, value in held.items() if value is tensor), None)
             if found is not None:
                 return f"self.{found}"
-    return parameter_path(tensor, frame)
+    return parameter(tensor, frame)[0]
 
 
 def variable_of(tensor: Tensor, frame: FrameType | None) -> str | None:
@@ -38,16 +38,16 @@ def variable_of(tensor: Tensor, frame: FrameType | None) -> str | None:
     return next((name for name, value in held if value is tensor), None)
 
 
-def parameter_path(tensor: Tensor, frame: FrameType | None) -> str | None:
-    """Return the path of a parameter or buffer that has the tensor's storage: `critic.2.weight`; None if none has."""
+def parameter(tensor: Tensor, frame: FrameType | None) -> tuple[str | None, Tensor | None]:
+    """Return the parameter or buffer that has the tensor's storage, with its path, `critic.2.weight`."""
     key = key_of(tensor)
     if key is None:
-        return None
+        return None, None
     for name, module in _modules(frame):
         for path, state in (*module.named_parameters(), *module.named_buffers()):
             if key_of(state) == key:
-                return f"{name}.{path}"
-    return None
+                return f"{name}.{path}", state
+    return None, None
 
 
 def module_path(module: nn.Module | None, frame: FrameType | None) -> str:
@@ -59,15 +59,6 @@ def module_path(module: nn.Module | None, frame: FrameType | None) -> str:
             if inner is module:
                 return f"{name}.{path}" if path else name
     return type(module).__name__
-
-
-def module_named(name: str, frame: FrameType | None) -> nn.Module | None:
-    """Return the module of a path that `module_path` has given."""
-    for variable, outer in _modules(frame):
-        if name == variable or name.startswith(f"{variable}."):
-            inside = dict(outer.named_modules())
-            return inside.get(name[len(variable) + 1 :])
-    return None
 
 
 def _modules(frame: FrameType | None) -> Iterator[tuple[str, nn.Module]]:

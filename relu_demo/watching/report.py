@@ -111,6 +111,14 @@ class Unwatched:
 
 
 @dataclass(frozen=True)
+class Missing:
+    """A module that an import did not find, which ended a process; `python` is the one that ran."""
+
+    name: str
+    python: str
+
+
+@dataclass(frozen=True)
 class WatchReport:
     """What a watch saw: its findings, and how much it looked at."""
 
@@ -128,6 +136,7 @@ class WatchReport:
     unwatched: tuple[Unwatched, ...] = ()
     processes: int = 1
     """The processes that were watched."""
+    missing: tuple[Missing, ...] = ()
     exit_code: int = 0
     """The program's own; of a program that a signal ended 128 and the signal's number."""
 

@@ -12,6 +12,7 @@ from relu_demo.watching.report import (
     SILENT,
     Finding,
     Look,
+    Missing,
     Overwritten,
     Site,
     WatchReport,
@@ -92,8 +93,17 @@ def counts_in_words(report: WatchReport) -> str:
     return f"Watched: {passes}, {saved}, {_counted(report.writes, 'in-place write', 'in-place writes')}."
 
 
+def missing_in_words(missing: Missing) -> str:
+    """Return what to do about a module that the program's Python does not have."""
+    give = "to run it with your own, give relu-demo watch python SCRIPT"
+    return f"{missing.name} is not installed in the Python that ran, {missing.python}; {give}"
+
+
 def verdict(report: WatchReport) -> str:
     """Return the conclusion, in one line."""
+    if not report.processes:
+        why = "" if report.unwatched else ": no Python process of the program imported torch where the watch could begin"
+        return f"Nothing was watched{why}."
     faults = len(grouped(report.findings))
     found = "Nothing found" if not faults else "1 fault found" if faults == 1 else f"{faults:,} faults found"
     return f"{found}. {counts_in_words(report)}"

@@ -1,7 +1,7 @@
 """
 Starts the user's program with the watch in it, and reads what that has found. Imports no torch.
 
-    report = run(request, as_command(target), json=False)
+    report = run(request, ["python", "train.py"], to_stderr=False)
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from relu_demo.request import Watch
-from relu_demo.watching.report import Cure, Finding, Look, Overwritten, Site, Unwatched, WatchReport, Write
+from relu_demo.watching.report import Cure, Finding, Look, Missing, Overwritten, Site, Unwatched, WatchReport, Write
 
 VARIABLE = "RELU_DEMO_WATCH"
 """The environment variable that tells a process the folder for its findings."""
@@ -27,17 +27,7 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 _FORWARDED = ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGCONT")
 
 
-class Ended:
-    """How the program ended: `code` as `subprocess` gives it, negative for a signal."""
-
-    def __init__(self, code: int, report: WatchReport, missing: str) -> None:
-        self.code = code
-        self.report = report
-        self.missing = missing
-        """The module that an import has not found, where that ended a process; with the Python that ran."""
-
-
-def run(request: Watch, command: Sequence[str], to_stderr: bool) -> Ended:
+def run(request: Watch, command: Sequence[str], to_stderr: bool) -> WatchReport:
     """
     Run a command line with the watch in every Python process of it, and wait for its end.
 
@@ -49,8 +39,7 @@ def run(request: Watch, command: Sequence[str], to_stderr: bool) -> Ended:
         lines = [line for path in sorted(Path(folder).glob("*.jsonl")) for line in _lines(path)]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    missing = next((f"{line['name']}\n{line['python']}" for line in lines if line["event"] == "missing"), "")
-    return Ended(code, replace(report_of(lines), request=request, exit_code=code if code >= 0 else 128 - code), missing)
+    return replace(report_of(lines), request=request, exit_code=code if code >= 0 else 128 - code)
 
 
 def _environment(folder: str) -> Mapping[str, str]:
@@ -109,6 +98,7 @@ def report_of(lines: Sequence[Mapping[str, Any]]) -> WatchReport:
     watching = {line["pid"]: line["torch"] for line in lines if line["event"] == "watching"}
     return WatchReport(
         torch_version=next(iter(watching.values()), ""),
+        missing=tuple(Missing(line["name"], line["python"]) for line in lines if line["event"] == "missing"),
         findings=tuple(replace(finding, processes=len(pids)) for finding, pids in found.values()),
         worth_a_look=tuple(looks),
         unwatched=tuple(unwatched),
@@ -141,7 +131,3 @@ def _site(data: Mapping[str, Any] | None) -> Any:
     called = () if data is None else tuple(_site(each) for each in data["called_from"])
     return None if data is None else Site(**{**data, "called_from": called})
 
-
-def python_for(words: Sequence[str]) -> list[str]:
-    """Return the command line of this Python with these arguments."""
-    return [sys.executable, *words]
