@@ -53,6 +53,9 @@ class Makers(Generic[P]):
         self._writes: dict[int, dict[P, None]] = {}
         """Of each such storage who wrote to it since, in order."""
 
+    def __bool__(self) -> bool:
+        return bool(self._of)
+
     def remember(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, place: Callable[[], P]) -> Any:
         """Note where a result was made, if it may not be written to. Return the result, which may be an iterator."""
         kind = _kind(function)

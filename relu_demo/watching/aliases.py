@@ -40,7 +40,6 @@ class AliasRead:
 
 @dataclass(frozen=True)
 class _Pending:
-    frame: int
     code: CodeType
     names: frozenset[str]
     """The variables that have the memory, but for those that get the result."""
@@ -48,6 +47,7 @@ class _Pending:
     region: Region | None
     storage: Any
     site: CallSite
+    line: int
 
 
 class Aliases:
@@ -82,7 +82,7 @@ class Aliases:
             self._pending = [each for each in self._pending[-MOST:] if not is_gone(each.storage)]
             site = call_site(getattr(function, "__name__", ""), frame, whole=True)
             self._pending.append(
-                _Pending(id(inner), inner.f_code, frozenset(others), key, region, weak_ref(target), site)
+                _Pending(inner.f_code, frozenset(others), key, region, weak_ref(target), site, inner.f_lineno)
             )
 
     def read(self, args: Any, kwargs: Any, frame: FrameType, writes: bool) -> None:
@@ -111,9 +111,11 @@ def _is_in(value: Tensor, key: int, region: Region | None) -> bool:
 
 def _reading(pending: _Pending, tensor: Tensor, frame: FrameType | None) -> tuple[FrameType, str] | None:
     """Return the frame of the write, and the name through which it reads the tensor now; None if it does not."""
-    while frame is not None and not (id(frame) == pending.frame and frame.f_code is pending.code):
+    while frame is not None and frame.f_code is not pending.code:
         frame = frame.f_back
     if frame is None or not overlap(region_of(tensor), pending.region):
+        return None
+    if frame.f_lineno == pending.line:  # the statement that writes goes on with the result
         return None
     loaded = _loaded(frame.f_code, frame.f_lasti) & pending.names
     for name in loaded:

@@ -43,6 +43,8 @@ class CallSite:
     """The innermost module that is being called."""
     optimizer: str = ""
     """Class of the optimizer whose `step()` runs."""
+    function: type | None = None
+    """The custom autograd.Function that is being applied."""
 
 
 def call_site(operation: str, frame: FrameType | None, whole: bool = False) -> CallSite:
@@ -52,7 +54,7 @@ def call_site(operation: str, frame: FrameType | None, whole: bool = False) -> C
     With `whole` note all frames of the user's code, else the NEAREST.
     """
     frames: list[tuple[CodeType, int]] = []
-    module, optimizer, steps = None, "", 0
+    module, optimizer, function, steps = None, "", None, 0
     while frame is not None:
         code = frame.f_code
         kind = _KINDS.get(code.co_filename)
@@ -69,12 +71,13 @@ def call_site(operation: str, frame: FrameType | None, whole: bool = False) -> C
             if not frames and code.co_name == "wrapper" and frame.f_locals.get("args"):
                 operation, optimizer = "step", type(frame.f_locals["args"][0]).__name__
         elif kind == _FUNCTION and not operation and code.co_name == "apply":
-            operation = frame.f_locals["cls"].__name__
+            function = frame.f_locals["cls"]
+            operation = function.__name__
         steps += 1
         if steps == DEEPEST and frames and not whole:
             break
         frame = frame.f_back
-    return CallSite(operation, tuple(frames), module, optimizer)
+    return CallSite(operation, tuple(frames), module, optimizer, function)
 
 
 def user_frame(frame: FrameType | None) -> FrameType | None:

@@ -6,7 +6,7 @@ import ast
 import os
 import sys
 from collections.abc import Iterable
-from itertools import islice
+from itertools import islice, starmap
 from types import CodeType, FrameType
 
 from torch import Tensor
@@ -51,7 +51,7 @@ def _overwriting(fault: Overwriting, layers: Layers) -> Finding:
     # One call of an nn.Sequential runs both: its line tells nothing, those of the layers do.
     lines = [_line_of(*site.frames[0]) for site in (saved.site, *(w.site for w in fault.writes[:1])) if site.frames]
     own = layers if len(lines) == 2 and lines[0] == lines[1] else None
-    saver = site_of(saved.site, frame, own)
+    saver = _saving_line(saved.site) or site_of(saved.site, frame, own)
     writes = [
         Write(site, write.version, write.elsewhere)
         for write in fault.writes
@@ -72,7 +72,7 @@ def _refused(fault: Refused, layers: Layers) -> Finding:
     frame, refusal = fault.frame, fault.refusal
     at = site_of(fault.raised_at, frame)
     made_by = None if fault.made_by is None else site_of(fault.made_by, frame, layers if refusal is SLOPE else None)
-    name = variable_of(fault.tensor, frame) if refusal is LOST else name_of(fault.tensor, frame)
+    name = fault.name or (variable_of if refusal is LOST else name_of)(fault.tensor, frame)
     if name is None and refusal is not LOST:
         name = _written_text((fault.writes or (fault.raised_at,))[0])
     writes = [Write(site, 0) for each in fault.writes for site in [site_of(each, frame)] if site is not None]
@@ -122,7 +122,21 @@ def site_of(where: CallSite, frame: FrameType | None, layers: Layers | None = No
     )
 
 
+def _saving_line(where: CallSite) -> Site | None:
+    """Return the line of a custom autograd.Function that calls `save_for_backward`; None outside of all."""
+    for name in ("setup_context", "forward"):
+        code = getattr(getattr(where.function, name, None), "__code__", None)
+        statement = statement_at(code.co_filename, code.co_firstlineno) if code is not None else None
+        for call in calls_in(statement, "save_for_backward") if statement is not None and code is not None else ():
+            file = code.co_filename
+            called = tuple(Site(shown_file(f), n, line_of(f, n), "") for f, n in starmap(_line_of, where.frames))
+            return Site(shown_file(file), call.lineno, line_of(file, call.lineno), where.operation, "", called)
+    return None
+
+
 def _line_of(code: CodeType, instruction: int) -> tuple[str, int]:
+    if instruction < 0:
+        return code.co_filename, code.co_firstlineno
     place = next(islice(code.co_positions(), instruction // 2, None), None)
     return code.co_filename, (place[0] if place is not None else None) or code.co_firstlineno
 
@@ -177,4 +191,6 @@ def _written_text(where: CallSite) -> str | None:
             target = call.func.value if isinstance(call.func, ast.Attribute) else next(iter(call.args), None)
     while isinstance(target, ast.Call) and isinstance(target.func, ast.Attribute):
         target = target.func.value
+    while isinstance(target, ast.Attribute) and target.attr == "data":
+        target = target.value
     return text_of(target) if target is not None and root(target) is not None else None

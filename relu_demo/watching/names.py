@@ -43,7 +43,7 @@ def parameter(tensor: Tensor, frame: FrameType | None) -> tuple[str | None, Tens
     key = key_of(tensor)
     if key is None:
         return None, None
-    for name, module in _modules(frame):
+    for name, module in modules_in(frame):
         for path, state in (*module.named_parameters(), *module.named_buffers()):
             if key_of(state) == key:
                 return f"{name}.{path}", state
@@ -54,14 +54,14 @@ def module_path(module: nn.Module | None, frame: FrameType | None) -> str:
     """Return the path of a module, `critic.2`; the name of its class where no variable leads to it; "" of None."""
     if module is None:
         return ""
-    for name, outer in _modules(frame):
+    for name, outer in modules_in(frame):
         for path, inner in outer.named_modules():
             if inner is module:
                 return f"{name}.{path}" if path else name
     return type(module).__name__
 
 
-def _modules(frame: FrameType | None) -> Iterator[tuple[str, nn.Module]]:
+def modules_in(frame: FrameType | None) -> Iterator[tuple[str, nn.Module]]:
     """Yield the modules that variables hold, or an attribute of a `self` does: those of the outermost frame first."""
     frames: list[FrameType] = []
     inner = user_frame(frame)

@@ -27,7 +27,7 @@ from relu_demo.watching.error import InplaceError, SilentInplaceWarning
 from relu_demo.watching.findings import finding_of, look_of
 from relu_demo.watching.report import SILENT, Finding, Look, Unwatched, WatchReport
 from relu_demo.watching.told import text_of_findings
-from relu_demo.watching.watcher import Fault, Watcher
+from relu_demo.watching.watcher import Fault, Overwriting, Watcher
 
 
 class Watch:
@@ -47,6 +47,7 @@ class Watch:
         self.raising = raising
         self.findings: dict[object, Finding] = {}
         """Each fault once, in order."""
+        self._meant: dict[Look, None] = {}
         self._kind = kind
         self._tell = tell
         self._layers = Layers()
@@ -74,7 +75,7 @@ class Watch:
     @property
     def worth_a_look(self) -> tuple[Look, ...]:
         """Return the reads through another name that were seen."""
-        return tuple(map(look_of, self._watcher.aliases.found.values()))
+        return (*map(look_of, self._watcher.aliases.found.values()), *self._meant)
 
     def __enter__(self) -> Watch:
         if torch.__version__ < "2.6":  # a TorchVersion compares numbers
@@ -116,8 +117,20 @@ class Watch:
         if self._tell is not None:
             self._tell(self, ())
 
+    def _is_meant(self, fault: Fault) -> bool:
+        """Note an edit that is meant as worth a look."""
+        if not is_own_edit(fault):
+            return False
+        found = finding_of(fault, self._layers)
+        if found.overwritten_by and found.raised_at is not None:
+            look = Look(found.overwritten_by[0].site, found.raised_at, found.tensor.name or "a parameter")
+            self._meant[look] = None
+        return True
+
     def _found(self, faults: tuple[Fault, ...]) -> Exception | None:
-        found = tuple(finding_of(fault, self._layers) for fault in faults)
+        found = tuple(finding_of(fault, self._layers) for fault in faults if not self._is_meant(fault))
+        if not found:
+            return None
         new = tuple(finding for finding in found if self.findings.setdefault(_key(finding), finding) is finding)
         if self._tell is not None:
             self._tell(self, new)
@@ -130,6 +143,19 @@ class Watch:
             if at is not None:
                 warnings.warn_explicit(text_of_findings([finding]), SilentInplaceWarning, at.file, at.line)
         return None
+
+
+def is_own_edit(fault: Fault) -> bool:
+    """
+    Return whether a function edits past autograd what it saves further below, in a later call than the one that saved.
+
+    A power iteration (spectral norm by `.data`) does so, and means it.
+    """
+    if not isinstance(fault, Overwriting) or fault.loud or not fault.saved.site.frames:
+        return False
+    saver, saved_at = fault.saved.site.frames[0]
+    edits = [[at for code, at in write.site.frames if code is saver] for write in fault.writes]
+    return bool(edits) and all(any(at < saved_at for at in found) for found in edits)
 
 
 def _key(finding: Finding) -> object:

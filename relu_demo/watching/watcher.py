@@ -27,19 +27,22 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from relu_demo.errors import words_of
 from relu_demo.sanitizer.frames import operation_name
+from relu_demo.sanitizer.hooks import code_of
 from relu_demo.sanitizer.makers import Makers
 from relu_demo.tensors.storage import apart, is_gone, overlaps_itself, region_of, weak_ref
 from relu_demo.watching.aliases import Aliases
 from relu_demo.watching.attribution import calling_from, passing_on
 from relu_demo.watching.callsite import CallSite, call_site
-from relu_demo.watching.names import name_of
-from relu_demo.watching.refusals import EXPANDED, LOST, SLOPE, Refusal, refusal_in
+from relu_demo.watching.names import modules_in, name_of
+from relu_demo.watching.refusals import EXPANDED, HOOK, LOST, OVERLAP, OWN_INDEX, SLOPE, Refusal, refusal_in
 from relu_demo.watching.saved import Pages, Saved, fingerprint, key_of, shares_counter, tensors_in
 
 BEGINNING = "one of the variables needed for gradient computation has been modified by an inplace operation"
 
 _GIVING = {"numpy", "__array__", "__dlpack__"}
 """Methods that give a tensor's memory to code that no mode sees."""
+_ENGINE = "_engine_run_backward"
+"""The function of torch.autograd that calls the engine."""
 _PLAIN = torch._C.DisableTorchFunction
 """Inside this context a tensor's attributes are read past all modes and subclasses."""
 _top_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)  # from PyTorch 2.7 on
@@ -109,6 +112,8 @@ class Refused:
     made_by: CallSite | None
     writes: tuple[CallSite, ...]
     words: str
+    name: str | None = None
+    """What the user called the tensor, where that was noted at the write."""
 
 
 Fault = Overwriting | Refused
@@ -149,7 +154,8 @@ class Watcher(TorchFunctionMode):
         """What each running backward has found."""
         self._hooked: Any = WeakIdKeyDictionary()
         """What other hooks on saved tensors keep."""
-        self._onto_expanded: deque[tuple[CallSite, weakref.ref[Tensor]]] = deque(maxlen=8)
+        self._onto_expanded: deque[tuple[CallSite, CallSite | None, str | None, Tensor]] = deque(maxlen=8)
+        """Writes to expanded tensors that PyTorch let pass: it refuses them in the backward. The tensor has no memory."""
         self._last: Callable[[], Saved | None] = lambda: None
         """The saved tensor that a backward has asked for last."""
         self._hooks = self._pack, self._unpack
@@ -202,7 +208,7 @@ class Watcher(TorchFunctionMode):
             self._running = outer
         if self._pages:
             with _PLAIN():
-                self._after(args, kwargs, name, frame)
+                self._after(args, kwargs, name, frame, writes)
         if writes:
             self._note_write(args, kwargs, name, frame)
         if self.aliases:
@@ -242,7 +248,7 @@ class Watcher(TorchFunctionMode):
                 del self._given[gone]
             self._given[key] = weak_ref(tensor), site
 
-    def _after(self, args: Any, kwargs: Any, name: str, frame: FrameType) -> None:
+    def _after(self, args: Any, kwargs: Any, name: str, frame: FrameType, writes: bool) -> None:
         """Note which saved tensors a function has written to."""
         site = None
         for tensor in tensors_in(args, kwargs):
@@ -250,7 +256,7 @@ class Watcher(TorchFunctionMode):
                 version = saved.alias._version
                 if version == saved.seen:
                     # A fingerprint stays different after the first write.
-                    if saved.before is None or saved.writers or fingerprint(saved.alias) == saved.before:
+                    if not writes or saved.before is None or saved.writers or fingerprint(saved.alias) == saved.before:
                         continue
                 saved.seen = version
                 site = site or call_site(name, frame, whole=True)
@@ -261,8 +267,10 @@ class Watcher(TorchFunctionMode):
         target = kwargs.get("out", args[0] if args else None)
         if isinstance(target, Tensor):
             self._makers.wrote(target, partial(call_site, name, frame, True))
-            if target.requires_grad and self._makers.of(target) is not None and overlaps_itself(target):
-                self._onto_expanded.append((call_site(name, frame, whole=True), weakref.ref(target)))
+            if self._makers and target.requires_grad and overlaps_itself(target):
+                bare = torch.empty(target.shape, dtype=target.dtype, device="meta")
+                site = call_site(name, frame, whole=True)
+                self._onto_expanded.append((site, self._makers.of(target), name_of(target, frame), bare))
 
     # What autograd saves.
 
@@ -347,6 +355,10 @@ class Watcher(TorchFunctionMode):
         frame: FrameType | None = sys._getframe(1)
         if threading.get_ident() != self._thread:  # a device's own thread, while the watched one waits
             frame = sys._current_frames().get(self._thread)
+        engine = frame  # a custom backward is the user's code too
+        while engine is not None and engine.f_code.co_name != _ENGINE:
+            engine = engine.f_back
+        frame = frame if engine is None else engine.f_back
         return call_site("backward", frame, whole=True), frame
 
     def _meet(self, saved: Saved) -> None:
@@ -390,25 +402,47 @@ class Watcher(TorchFunctionMode):
         refusal = refusal_in(error)
         if refusal is None:
             return
+        if refusal is OVERLAP and len(args) > 1 and _is_own_index(args[0], args[1]):
+            refusal = OWN_INDEX
         site, tensor = call_site(name, frame, whole=True), refusal.tensor_of(args, kwargs)
         made_by: CallSite | None = None
+        known_as: str | None = None
         writes: tuple[CallSite, ...] = ()
         if refusal is SLOPE:
             saved = self._last()
             tensor, made_by = (None, None) if saved is None else (saved.alias, saved.site)
         elif name == "backward" and refusal is EXPANDED and self._onto_expanded:
-            writer, target = self._onto_expanded[-1]
-            tensor, writes = target(), (writer,)
+            _, made_by, known_as, tensor = self._onto_expanded[-1]
+            writes = tuple(writer for writer, *_ in self._onto_expanded)
         if tensor is None:
             return
         with _PLAIN():
             made_by = made_by or self._makers.of(tensor)
+            if refusal is HOOK:
+                made_by = _hooked_at(frame)
             if refusal is LOST:
                 writes = self._makers.writes(tensor)
-            fault = Refused(refusal, tensor, site, frame, made_by, writes, words_of(error))
+            fault = Refused(refusal, tensor, site, frame, made_by, writes, words_of(error), known_as)
         instead = self.found((fault,))
         if instead is not None:
             raise instead from None
+
+
+def _is_own_index(tensor: Any, index: Any) -> bool:
+    """Return whether an index shares the memory of the tensor that it indexes: `keep[keep] = y`."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(part, Tensor) and key_of(part) == key_of(tensor) for part in parts)
+
+
+def _hooked_at(frame: FrameType) -> CallSite | None:
+    """Return where a full backward hook is defined that a module of the user's has."""
+    for _, outer in modules_in(frame):
+        for module in outer.modules():
+            for hook in (*module._backward_hooks.values(), *module._backward_pre_hooks.values()):
+                code = code_of(hook)
+                if code is not None:
+                    return CallSite("register_full_backward_hook", ((code, -2),), weakref.ref(module))
+    return None
 
 
 passing_on.update(
