@@ -15,9 +15,9 @@ from relu_demo.cli.targets import Function, Module, Script, find_program
 from relu_demo.errors import BadInput
 from relu_demo.machine.pytorch import load_torch
 from relu_demo.request import Watch
+from relu_demo.script import target as running
 from relu_demo.script.run import Ended, end, run
 from relu_demo.script.stdout import stdout_for_report
-from relu_demo.script import target as running
 from relu_demo.views import TABLES, view_named
 from relu_demo.watching.report import WatchReport
 

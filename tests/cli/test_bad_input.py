@@ -67,7 +67,10 @@ BAD = {
     "an argument": (["compare"], "there is no command 'compare'; did you mean --compare?"),
     "a command misspelt": (["chekc", "net.py:Net"], "there is no command 'chekc'; did you mean check?"),
     "a word": (["xyzzy"], "there is no command 'xyzzy'; relu-demo --help lists all"),
-    "a script": (["train.py", "--epochs", "1"], "train.py alone is no command; give relu-demo watch train.py --epochs 1"),
+    "a script": (
+        ["train.py", "--epochs", "1"],
+        "train.py alone is no command; give relu-demo watch train.py --epochs 1",
+    ),
     "a network": (["n.py:Net"], "give relu-demo check n.py:Net or relu-demo watch n.py:Net"),
     "a value of a flag": (["--inplace", "False"], "--inplace takes no value; give --no-inplace"),
     "a value behind =": (["--inplace=True", "--json"], "--inplace takes no value; give --inplace"),

@@ -54,7 +54,13 @@ def test_an_option_that_is_begun_is_completed(process: Demo) -> None:
 @pytest.mark.versions
 @pytest.mark.parametrize(
     "words",
-    [["--save", "re"], ["--compare", "--save", "''"], ["check", "--save", "re"], ["watch", "a.py", "ne"], ["check", "a", "b"]],
+    [
+        ["--save", "re"],
+        ["--compare", "--save", "''"],
+        ["check", "--save", "re"],
+        ["watch", "a.py", "ne"],
+        ["check", "a", "b"],
+    ],
     ids=" ".join,
 )
 def test_the_shell_completes_files_itself_where_a_file_is_meant(process: Demo, words: list[str]) -> None:
@@ -63,7 +69,9 @@ def test_the_shell_completes_files_itself_where_a_file_is_meant(process: Demo, w
 
 
 @pytest.mark.versions
-@pytest.mark.parametrize("words", [["check", "ne"], ["watch", "ne"], ["watch", "-q", "ne"], ["check", "--all", "ne"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [["check", "ne"], ["watch", "ne"], ["watch", "-q", "ne"], ["check", "--all", "ne"]], ids=" ".join
+)
 def test_where_a_target_is_meant_it_completes_files_that_may_go_on(process: Demo, words: list[str]) -> None:
     (answer,) = tab(process, *words)
     assert answer == "target,ne"
@@ -72,9 +80,7 @@ def test_where_a_target_is_meant_it_completes_files_that_may_go_on(process: Demo
 @pytest.mark.versions
 @pytest.mark.parametrize("command", ["check", "watch"])
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_behind_a_colon_stand_the_names_in_the_file_which_is_not_run(
-    process: Demo, shell: str, command: str
-) -> None:
+def test_behind_a_colon_stand_the_names_in_the_file_which_is_not_run(process: Demo, shell: str, command: str) -> None:
     answers = tab(process, command, "nets.py:N", shell=shell)
     assert [answer.partition("\t")[0] for answer in answers] == ["plain,nets.py:Net", "plain,nets.py:Netless"]
     assert len(tab(process, command, "nets.py:", shell=shell)) == 4  # Net, Netless, build, model
@@ -89,9 +95,9 @@ def test_the_commands_are_completed(process: Demo) -> None:
 @pytest.mark.parametrize(
     ("shell", "case"),
     [
-        ("bash", "== 'target' ]]; then\n            COMPREPLY=()\n            compopt -o default -o nospace\n"),
-        ("zsh", "== \"target\" ]]; then\n            _path_files -f -S ''\n"),
-        ("fish", '= "target";\n            __fish_complete_path $metadata[2];\n'),
+        ("bash", "== 'target' ]]; then\n            COMPREPLY=(); compopt -o default -o nospace;\n"),
+        ("zsh", "== \"target\" ]]; then\n            _path_files -f -S '';\n"),
+        ("fish", '= "target"\n            __fish_complete_path $metadata[2] | string replace'),
     ],
 )
 def test_each_shell_is_told_to_put_no_space_behind_a_file_that_may_go_on(process: Demo, shell: str, case: str) -> None:

@@ -187,7 +187,10 @@ def test_what_is_no_program(words: tuple[str, ...], says: str) -> None:
     ("target", "says"),
     [
         ("models.py", "models.py has Net, Block, Head; give for example relu-demo check models.py:Net --shape 1,3,8,8"),
-        ("models.py:", "models.py has Net, Block, Head; give for example relu-demo check models.py:Net --shape 1,3,8,8"),
+        (
+            "models.py:",
+            "models.py has Net, Block, Head; give for example relu-demo check models.py:Net --shape 1,3,8,8",
+        ),
         ("models", "models has Net, Block, Head; give for example relu-demo check models:Net --shape 1,3,8,8"),
         ("made.py", "made.py has net, build; give for example relu-demo check made.py:net --shape 1,3,8,8"),
         ("nothing.py", "nothing.py has no network; give file.py:name or package.module:name"),
@@ -205,7 +208,9 @@ def test_what_is_no_network(target: str, says: str) -> None:
     assert str(told.value).startswith(says)
 
 
-@pytest.mark.parametrize("target", ["models.py:Net", "models.py::Net", "models:Net", "made.py:build(3)", "torch.nn:ReLU"])
+@pytest.mark.parametrize(
+    "target", ["models.py:Net", "models.py::Net", "models:Net", "made.py:build(3)", "torch.nn:ReLU"]
+)
 def test_what_may_be_a_network_is_left_to_its_import(target: str) -> None:
     find_network(target)
 

@@ -148,7 +148,10 @@ def test_a_function_is_called_without_arguments_and_a_module_is_run(folder: Path
         (["watch", "trian.py"], "there is no file trian.py; did you mean train.py?"),
         (["watch", "steps.py:stepp"], "steps.py has no 'stepp'; did you mean step?"),
         (["watch"], "watch takes a program; give for example relu-demo watch train.py"),
-        (["watch", "--seed", "1", "train.py"], "--seed does not go with watch; it goes with relu-demo and relu-demo check"),
+        (
+            ["watch", "--seed", "1", "train.py"],
+            "--seed does not go with watch; it goes with relu-demo and relu-demo check",
+        ),
         (["watch", "--jsno", "train.py"], "--json"),
         (["--compare", "watch", "train.py"], "options go behind watch; give relu-demo watch --compare train.py"),
         (["--compare", "--save", "x.json"], "'x.json' is for relu-demo watch; give --json > x.json"),
