@@ -287,7 +287,7 @@ BAD = {
     "no colon": (["Net.build"], "'Net.build' names no network; give file.py:name or package.module:name"),
     "a file alone": (
         ["nets.py"],
-        "Embeds and 9 more; give for example relu-demo check nets.py:PreActivation --shape 1,3,8,8",
+        "Embeds and 10 more; give for example relu-demo check nets.py:PreActivation --shape 1,3,8,8",
     ),
     "async": (
         ["nets.py:later", "--shape", "2"],

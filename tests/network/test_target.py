@@ -178,7 +178,7 @@ def test_what_is_async_is_refused() -> None:
     async def later(x: Tensor) -> Tensor:
         return x
 
-    with pytest.raises(BadInput, match="^later is async, and a check awaits nothing"):
+    with pytest.raises(BadInput, match=r"^later is async, and a check awaits nothing; give a forward"):
         check(later, torch.randn(2))
 
 
