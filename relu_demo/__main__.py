@@ -17,8 +17,9 @@ CALLERS = (["<module>"], ["<module>", "_run_code", "_run_module_as_main"])
 def main() -> NoReturn:
     """Run the command with this process's arguments and end the process with its exit code.
 
-    A process of our own ends at once, without Python's tear-down: to take PyTorch apart takes a tenth of a second. A
-    check ends as Python ends, for the user's code may have left threads, files and `atexit` functions. Where others started the process, such as a notebook's kernel, a debugger or a profiler, raise SystemExit instead.
+    A process of our own ends at once, without Python's tear-down: to take PyTorch apart takes a tenth of a second.
+    After a check it ends as Python ends: the user's code may have left threads, files and `atexit` functions.
+    Where others started the process, such as a notebook's kernel, a debugger or a profiler, raise SystemExit instead.
     """
     if called_by(sys._getframe().f_back) == CALLERS[1]:
         _without_the_folder()

@@ -143,7 +143,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Watch:
-    """Watch a program: `program` has the words of its command line as they were typed, `("train.py", "--epochs", "1")`."""
+    """Watch a program: `program` has the words of its command line, `("train.py", "--epochs", "1")`."""
 
     scenario: ClassVar[str] = "watch"
     program: tuple[str, ...]

@@ -226,7 +226,7 @@ def check(
 )
 @click.pass_context
 def watch(context: click.Context, program: tuple[str, ...], save: Path | None, light: bool) -> Asked:
-    """Run your own program as it is: which lines overwrite what a backward needs, and what is the cure?"""
+    """Run your own program as it is: which lines overwrite what a backward needs, and the cure."""
     if not program:
         raise click.UsageError(f"watch takes a program; give for example {line('watch', 'train.py')}", context)
     if program[0].startswith("-") and program[0] != "-m":

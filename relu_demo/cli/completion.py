@@ -12,22 +12,15 @@ VARIABLE = "_RELU_DEMO_COMPLETE"
 """The environment variable by which a shell asks for completion."""
 
 SHELLS = {
-    "bash": (
-        "elif [[ $type == 'plain' ]]",
-        "elif [[ $type == 'target' ]]; then\n            COMPREPLY=()\n            compopt -o default -o nospace\n        ",
-    ),
-    "zsh": (
-        'elif [[ "$type" == "dir" ]]',
-        'elif [[ "$type" == "target" ]]; then\n            _path_files -f -S \'\'\n        ',
-    ),
+    "bash": ("elif [[ $type == 'plain' ]]", "COMPREPLY=(); compopt -o default -o nospace"),
+    "zsh": ('elif [[ "$type" == "dir" ]]', "_path_files -f -S ''"),
+    # fish puts no space behind what may go on: each file has a second answer, with the colon.
     "fish": (
         'else if test $metadata[1] = "plain"',
-        # fish puts no space behind what may go on: of each file there is a second answer, with the colon.
-        'else if test $metadata[1] = "target";\n            __fish_complete_path $metadata[2];\n'
-        "            __fish_complete_path $metadata[2] | string replace -rf '\\.py(\\t.*)?$' '.py:';\n        ",
+        r"__fish_complete_path $metadata[2] | string replace -r '^(.*\.py)(\t.*)?$' '$1\n$1:'",
     ),
 }
-"""For each shell where in click's script the case of a target goes, and that case: a file without a space behind."""
+"""For each shell the case of click's script before which that of a target goes, and what it does there."""
 
 
 def teach_shells() -> None:
@@ -37,7 +30,9 @@ def teach_shells() -> None:
     for shell, (before, case) in SHELLS.items():
         known = get_completion_class(shell)
         assert known is not None
-        template = known.source_template.replace(before, case + before)
+        condition = before.replace("plain", "target").replace("dir", "target")
+        then = "" if shell == "fish" else "; then"
+        template = known.source_template.replace(before, f"{condition}{then}\n            {case};\n        {before}")
         add_completion_class(type(known.__name__, (known,), {"source_template": template}), shell)
 
 
@@ -68,4 +63,6 @@ def targets(given: Sequence[str], begun: str) -> list[CompletionItem]:
         return words(public_names(given[0]), name)
     if given:
         return files(begun)
-    return words(public_names(file), name, before=f"{file}:") if colon and file.endswith(".py") else files(begun, "target")
+    return (
+        words(public_names(file), name, before=f"{file}:") if colon and file.endswith(".py") else files(begun, "target")
+    )

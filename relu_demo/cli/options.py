@@ -13,7 +13,6 @@ from relu_demo.request import LISTED, MAX_DEPTH, Check, Measure, Replay, Watch
 from relu_demo.session.sessions import SESSIONS
 from relu_demo.views import TABLES, VIEWS
 
-
 WHAT, HOW_SHOWN = "What it does (give one of these, or none)", "How it is shown"
 """The first and the last heading of --help."""
 
@@ -118,8 +117,8 @@ OPTIONS = (
         differs={
             Check.scenario: {
                 "metavar": "SIZES",
-                "help": "One for each input: 2,3,8,8; or 2,16:0..999 for whole numbers from 0 to 999; or mask=2,16:bool "
-                "for a keyword argument.",
+                "help": "One for each input: 2,3,8,8; or 2,16:0..999 for whole numbers from 0 to 999; or "
+                "mask=2,16:bool for a keyword argument.",
             }
         },
     ),
@@ -214,7 +213,12 @@ def options_of(*scenarios: str) -> list[click.Parameter]:
 
 def elsewhere(name: str) -> list[str]:
     """Return the commands of which a name is an option."""
-    commands = {"relu-demo": DEMONSTRATOR, **{f"relu-demo {tool}": (tool,) for tool in (Check.scenario, Watch.scenario)}}
+    commands = {
+        "relu-demo": DEMONSTRATOR,
+        **{f"relu-demo {tool}": (tool,) for tool in (Check.scenario, Watch.scenario)},
+    }
     return [
-        command for command, of in commands.items() if any(name in (*o.opts, *o.secondary_opts) for o in options_of(*of))
+        command
+        for command, of in commands.items()
+        if any(name in (*o.opts, *o.secondary_opts) for o in options_of(*of))
     ]

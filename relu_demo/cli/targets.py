@@ -1,9 +1,9 @@
 """What a target names, for `check`, `watch` and completion. Files are read as text: nothing of the user's runs here.
 
-    find_program(["train.py", "--epochs", "1"])   Script
-    find_program(["-m", "package.module"])        Module
-    find_program(["my_file.py:step"])             Function
-    find_program(["torchrun", "train.py"])        Command
+find_program(["train.py", "--epochs", "1"])   Script
+find_program(["-m", "package.module"])        Module
+find_program(["my_file.py:step"])             Function
+find_program(["torchrun", "train.py"])        Command
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from relu_demo.errors import BadInput, with_article
-from relu_demo.machine.imports import NAMED, find_spec, missing_file, near, python_files, python_modules
+from relu_demo.machine.imports import FEW, NAMED, find_spec, missing_file, near, python_files, python_modules
 
 GIVE_PROGRAM = "give train.py, -m package.module, my_file.py:step or a command line"
 GIVE_NETWORK = "give file.py:name or package.module:name"
@@ -176,20 +176,23 @@ def _require_callable(tree: ast.Module, source: str, name: str) -> None:
                 return
             raise BadInput(f"{source} has no {name!r}{near(part, list(_public(node)))}")
         method, node = isinstance(node, ast.ClassDef), known[part]
-    if isinstance(node, (ast.Constant, ast.List, ast.Tuple, ast.Dict, ast.Set)):
-        raise BadInput(f"{name} in {source} is no function but {with_article(type(ast.literal_eval(node)).__name__)}")
+    if isinstance(node, ast.Constant):
+        raise BadInput(f"{name} in {source} is no function but {with_article(type(node.value).__name__)}")
     if isinstance(node, ast.ClassDef):
         method, node = True, _bindings(node).get("__init__", node)
-    if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        return
-    kinds = {getattr(each, "id", "") for each in node.decorator_list}
-    if kinds - {"staticmethod", "classmethod"}:
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        _require_call(node, name, method)
+
+
+def _require_call(node: ast.FunctionDef | ast.AsyncFunctionDef, name: str, method: bool) -> None:
+    """Raise BadInput for a function that needs arguments, or of which a call alone runs nothing."""
+    decorators = {getattr(each, "id", "") for each in node.decorator_list}
+    if decorators - {"staticmethod", "classmethod"}:
         return  # a decorator may give anything
-    bound = "classmethod" in kinds or node.name == "__init__"
-    needed = _needed(node.args)[1 if method and bound else 0 :]
+    given = 1 if method and ("classmethod" in decorators or node.name == "__init__") else 0
     if isinstance(node, ast.AsyncFunctionDef):
         raise BadInput(f"{name} is async: a call of it runs nothing yet; give a function that runs it")
-    if needed:
+    if needed := _needed(node.args)[given:]:
         raise BadInput(f"{name} cannot be called without {' and '.join(needed)}; give a function that calls it")
     if any(isinstance(each, (ast.Yield, ast.YieldFrom)) for each in _inside(node)):
         raise BadInput(f"{name} is a generator: a call of it runs nothing yet; give a function that runs it")
@@ -240,7 +243,8 @@ def _networks_of(source: str, path: str) -> str:
     if not names:
         return f"{source} has no network; {GIVE_NETWORK}"
     example = f"relu-demo check {shlex.quote(f'{source}:{names[0]}')} --shape 1,3,8,8"
-    return f"{source} has {', '.join(names)}; give for example {example}"
+    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
+    return f"{source} has {', '.join(names[:FEW])}{more}; give for example {example}"
 
 
 def _networks(path: str) -> list[str]:
@@ -250,7 +254,7 @@ def _networks(path: str) -> list[str]:
     found: dict[str, ast.ClassDef] = {}
     for each in classes:
         bases = {getattr(base, "attr", getattr(base, "id", "")) for base in each.bases}
-        if "forward" in _bindings(each) or bases & {"Module", "Sequential", *found}:
+        if "Function" not in bases and ("forward" in _bindings(each) or bases & {"Module", "Sequential", *found}):
             found[each.name] = each
     within = {word.id for each in found.values() for word in ast.walk(each) if isinstance(word, ast.Name)}
     return sorted(found, key=lambda name: name in within)
@@ -317,7 +321,9 @@ def _modules_of(package: ModuleSpec) -> list[str]:
 def _commands() -> list[str]:
     """Return the names of what is on PATH."""
     folders = [Path(folder) for folder in (*os.get_exec_path(), os.path.dirname(sys.executable))]
-    return [each.name for folder in folders if os.access(folder, os.R_OK) and folder.is_dir() for each in folder.iterdir()]
+    return [
+        each.name for folder in folders if os.access(folder, os.R_OK) and folder.is_dir() for each in folder.iterdir()
+    ]
 
 
 def _is_python_text(path: str) -> bool:

@@ -85,7 +85,7 @@ class NameType(click.ParamType):  # type: ignore[type-arg]
 
 
 class TargetType(click.ParamType):  # type: ignore[type-arg]
-    """A file or module, and perhaps a name in it: `file.py:name`, `package.module:name`. What follows is a program's."""
+    """A file or module, and perhaps a name in it: `file.py:name`, `package.module:name`; then anything."""
 
     name = "target"
 

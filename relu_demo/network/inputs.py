@@ -96,8 +96,14 @@ def require_inputs(network: nn.Module, request: Check) -> None:
     needed += [p.name for p in forward if p.kind is kinds.KEYWORD_ONLY and p.default is p.empty]
     if [name for name in needed if name not in names and name not in [p.name for p in taken[:given]]]:
         words = f"the network takes {' and '.join(needed)}; give one --shape for each, in this order"
-        shapes = [f"{p.name}={fitting(network)}" if p.kind is kinds.KEYWORD_ONLY else fitting(network) for p in forward if p.name in needed]
-        example = shlex.join(["relu-demo", "check", request.target, *(word for each in shapes for word in ("--shape", each))])
+        shapes = [
+            f"{p.name}={fitting(network)}" if p.kind is kinds.KEYWORD_ONLY else fitting(network)
+            for p in forward
+            if p.name in needed
+        ]
+        example = shlex.join(
+            ["relu-demo", "check", request.target, *(word for each in shapes for word in ("--shape", each))]
+        )
         raise SetupError("--shape", f"{words}, for example {example}")
     if given > len(taken) and not any(parameter.kind is kinds.VAR_POSITIONAL for parameter in forward):
         raise SetupError(

@@ -18,7 +18,7 @@ from types import TracebackType
 import torch
 from torch.overrides import _get_current_function_mode_stack
 
-from relu_demo.errors import SetupError
+from relu_demo.errors import BadInput
 from relu_demo.sanitizer.frames import is_ours
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.blind import stepping_aside
@@ -79,7 +79,7 @@ class Watch:
 
     def __enter__(self) -> Watch:
         if torch.__version__ < "2.6":  # a TorchVersion compares numbers
-            raise SetupError("watch", f"watching takes PyTorch 2.6 or newer, and this is {torch.__version__}")
+            raise BadInput(f"watching takes PyTorch 2.6 or newer, and this is {torch.__version__}")
         running = next((each for each in _get_current_function_mode_stack() if hasattr(each, "watch")), None)
         if running is not None:
             self._outer = running.watch if running.watch is not self else None

@@ -1,7 +1,10 @@
-"""`--check` as a user meets it: the target, the screen, the JSON, the exit code, and what is said of bad input."""
+"""`check` as a user meets it: the target, the screen, the JSON, the exit code, and what is said of bad input."""
 
 from __future__ import annotations
 
+import os
+import shlex
+import subprocess
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ import jsonschema
 import pytest
 import torch
 from support.commands import Demo, schema
+from support.processes import COLD, ROOT, command_environment
 from support.ptys import on_a_terminal, posix
 
 import relu_demo
@@ -144,6 +148,13 @@ NETWORKS = """
     ready = nn.Sequential(nn.Linear(4, 4), nn.Tanh())
     all_of_them = {"ready": ready}
 
+    class Awaits(nn.Module):
+        async def forward(self, x):
+            return x
+
+    async def later(x):
+        return x
+
     class Vast(nn.Module):
         '''Weights of 400 TB: more than a process can address.'''
 
@@ -271,7 +282,21 @@ def test_the_same_seed_gives_the_same_document(process: Demo, nets: str) -> None
 
 
 BAD = {
-    "no colon": (["nets.py"], "'nets.py' names no network; give file.py:name or package.module:name"),
+    "no target": ([], "check takes a network; give for example relu-demo check my_net.py:Net --shape 1,3,8,8"),
+    "two targets": (["nets.py:build", "nets.py:ready"], "check takes one network, not 2 (nets.py:build nets.py:ready)"),
+    "no colon": (["Net.build"], "'Net.build' names no network; give file.py:name or package.module:name"),
+    "a file alone": (
+        ["nets.py"],
+        "Embeds and 10 more; give for example relu-demo check nets.py:PreActivation --shape 1,3,8,8",
+    ),
+    "async": (
+        ["nets.py:later", "--shape", "2"],
+        "later is async, and a check awaits nothing; give a function that is not",
+    ),
+    "an async forward": (
+        ["nets.py:Awaits", "--shape", "2"],
+        "Awaits is async, and a check awaits nothing; give a forward",
+    ),
     "no such file": (["net.py:PreActivation"], "there is no file net.py; did you mean nets.py"),
     "no such name": (["nets.py:PreActivatoin"], "nets.py has no 'PreActivatoin'; did you mean PreActivation?"),
     "no such module": (["netz:PreActivation"], "there is no module 'netz'"),
@@ -283,7 +308,10 @@ BAD = {
         ["nets.py:AfterSigmoid", "--shape", "2,17"],
         "for '--shape': with 2,17 the network's forward raised RuntimeError: mat1 and mat2 shapes cannot be",
     ),
-    "no shape": (["nets.py:AfterSigmoid"], "the network takes x; give one --shape for each, in this order"),
+    "no shape": (
+        ["nets.py:AfterSigmoid"],
+        "give one --shape for each, in this order, for example relu-demo check nets.py:AfterSigmoid --shape 2,16",
+    ),
     "a shape too few": (["nets.py:Two", "--shape", "2,3"], "the network takes x and y; give one --shape for each"),
     "a shape too many": (
         ["nets.py:Two", *["--shape", "2,3"] * 3],
@@ -323,8 +351,15 @@ BAD = {
     "not even an exception": (["nets.py:Throws", "--shape", "2,4"], "raised NoException: all the same (nets.py:"),
     "in a dictionary": (["nets.py:all_of_them.ready"], "nets.py has no 'all_of_them.ready'"),
     "a folder": (["folder.py:Net"], "folder.py is a folder; give file.py:name or package.module:name"),
-    "a scenario beside it": (["nets.py:build", "--compare"], "are two scenarios; give one of them"),
-    "a depth": (["nets.py:build", "--depth", "2"], "--depth does not go with --check"),
+    "a scenario beside it": (
+        ["nets.py:build", "--compare"],
+        "--compare does not go with check; it goes with relu-demo",
+    ),
+    "a device of PyTorch's own build": (
+        ["nets.py:build", "--shape", "2,4", "--device", "vulkan"],
+        "relu-demo: Invalid value for '--device': no vulkan on this machine; available here: cpu",
+    ),
+    "a depth": (["nets.py:build", "--depth", "2"], "--depth does not go with check; it goes with relu-demo"),
     "an integer dtype": (
         ["nets.py:build", "--shape", "2,4", "--dtype", "int64"],
         "int64 is not a floating-point dtype",
@@ -441,7 +476,7 @@ class Net(nn.Module):
         return self.relu(self.fc(x))
 
 def in_a_thread():
-    threading.Thread(target=lambda: (time.sleep(1.5), os.write(1, b"late"), time.sleep(9))).start()
+    threading.Thread(target=lambda: (time.sleep(1.5), os.write(1, b"late"))).start()
     return Net()
 
 class Closing(Net):
@@ -523,3 +558,51 @@ def test_control_characters_in_names_are_shown_escaped(demo: Demo, tmp_path: Pat
         assert r"re\x1b[31mlu\nx" in shown.replace("&#x27;", "'")
     if view[-1].endswith(".svg"):
         ElementTree.fromstring(shown)
+
+
+ENDING = """
+import atexit, sys, tempfile, threading, time
+from torch import nn
+
+folder = tempfile.TemporaryDirectory(dir=sys.argv[0] and "folders")
+notes = open("notes.txt", "w")
+notes.write("in a buffer")
+atexit.register(lambda: open("atexit.txt", "w").write("ran"))
+threading.Thread(target=lambda: (time.sleep(1), open("thread.txt", "w").write("ended"))).start()
+
+class Held:
+    def __del__(self, open=open):
+        open("deleted.txt", "w").write("freed")
+
+class Net(nn.Module):
+    held = Held()
+    def forward(self, x):
+        return nn.functional.relu(x * 2, inplace=True)
+"""
+
+
+@posix
+@pytest.mark.parametrize(("options", "code"), [(["--shape", "2,4"], 0), (["--shape", "2,4", "--json"], 0), ([], 2)])
+def test_a_check_ends_as_python_ends(
+    cold: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], code: int
+) -> None:
+    (tmp_path / "net.py").write_text(ENDING)
+    (tmp_path / "folders").mkdir()
+    monkeypatch.chdir(tmp_path)
+    done = cold("check", "net.py:Net", *options)
+    assert done.code == code, done.err
+    said = {path.name: path.read_text() for path in tmp_path.glob("*.txt")}
+    assert said == {"notes.txt": "in a buffer", "atexit.txt": "ran", "thread.txt": "ended", "deleted.txt": "freed"}
+    assert list((tmp_path / "folders").iterdir()) == []
+    assert done.err.count("\n") == (code == 2)
+
+
+@posix
+def test_a_reader_that_goes_is_no_fault_at_the_end_either(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("from torch import nn\nNet = lambda: nn.Sequential(*[nn.ReLU(True)] * 300)\n")
+    shell = f"{shlex.join(COLD)} -m relu_demo check net.py:Net --shape 2,4 --json | head -c 1"
+    environment = command_environment(PYTHONPATH=str(ROOT), PATH=os.environ["PATH"])
+    done = subprocess.run(
+        ["sh", "-c", shell], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert (done.stdout, done.stderr) == ("{", "")

@@ -1,4 +1,4 @@
-"""What `--check` takes: whole numbers, ranges and names in --shape, functions, and factories with constants."""
+"""What `check` takes: whole numbers, ranges and names in --shape, functions, and factories with constants."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def test_bad_input_is_one_line(demo: Demo, file: str, case: str) -> None:
 def test_a_range_is_for_check_alone(demo: Demo) -> None:
     result = demo("--compare", "--shape", "1,3,5,5:0..9")
     held(result.code, result.out, result.err)
-    assert "'1,3,5,5:0..9' is for --check; give the sizes alone, 1,3,5,5" in result.err
+    assert "'1,3,5,5:0..9' is for relu-demo check; give the sizes alone, 1,3,5,5" in result.err
 
 
 def test_an_input_is_written_as_it_was_given() -> None:

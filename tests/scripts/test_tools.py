@@ -24,7 +24,7 @@ def test_versions_names_a_python_that_is_not_here() -> None:
 
 @pytest.mark.slow
 def test_the_watch_is_held_to_pytorch_itself() -> None:
-    done = run("check_oracle.py", "watch", "--count", "20")
+    done = run("check_oracle.py", "--watch", "--count", "20")
     assert re.search(r"^ +20  programs$", done.stdout, re.MULTILINE), done
     assert re.search(r"^ +20  loops$", done.stdout, re.MULTILINE)
     assert re.search(r"^ +0  disagreements$", done.stdout, re.MULTILINE)
