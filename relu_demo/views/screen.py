@@ -18,8 +18,8 @@ from relu_demo.views.themes import DARK, Theme
 WIDTH = 100
 """The width of a screen in a notebook, in columns: what a cell has room for."""
 
-HEIGHT = 25
-"""The height of rich's console for pictures, in lines. Nothing here depends on it."""
+HEIGHT = 10_000
+"""The height of rich's console for pictures, in lines: no picture is too short for its screen."""
 
 MONOSPACE = "ui-monospace, 'SFMono-Regular', Menlo, Consolas, 'DejaVu Sans Mono', 'Liberation Mono', monospace"
 """Fonts that computers have, since a picture must not fetch any."""
