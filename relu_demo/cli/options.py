@@ -77,7 +77,7 @@ OPTIONS = (
     scenario("--inplace", "Only the half with inplace=True."),
     scenario("--no-inplace", "Only the half with inplace=False."),
     scenario("--compare", "Both halves side by side, then every claim with its verdict."),
-    scenario("--branches", "A network in which two branches read one tensor: both faults, and how to cure them."),
+    scenario("--branches", "A network in which two branches read one tensor: three faults and their cures."),
     scenario("--memory", "Measure the memory that in-place really saves."),
     scenario(
         "--check",
@@ -95,7 +95,7 @@ OPTIONS = (
         type=SeedType(),
         metavar="N",
         goes_with=(*SESSIONS, "memory", "check"),
-        help="For torch.manual_seed, so that you get the same numbers again.  [default: drawn, and shown]",
+        help="Random seed: the same seed gives the same numbers.  [default: drawn, and shown]",
     ),
     runs_on(
         "--shape",
@@ -115,7 +115,7 @@ OPTIONS = (
         default=Replay.device,
         show_default=True,
         goes_with=(*SESSIONS, "memory", "check"),
-        help="Any device that this PyTorch has here.",
+        help="Device to run on, for example cuda:0.",
     ),
     runs_on(
         "--dtype",

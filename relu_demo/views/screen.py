@@ -128,8 +128,9 @@ def svg(screen: RenderableType, title: str, theme: Theme = DARK) -> str:
     template = (SVG if theme.window else bare).replace("TITLE", braced(escape(title)))
     unique = f"relu-demo-{zlib.crc32(title.encode()):08x}"  # for pages that hold several such pictures
     console = recorded(screen, theme)
+    room = console.width - BUTTONS
     return console.export_svg(
-        title=title if len(title) + BUTTONS <= console.width else "",
+        title=title if len(title) <= room else f"{title[: room - 1]}…",
         theme=theme.colours,
         code_format=template,
         font_aspect_ratio=ASPECT,

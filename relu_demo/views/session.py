@@ -91,8 +91,10 @@ def fitted(
         yield SHORT_LEGEND if short else Legend()
 
     def fits(pieces: Sequence[RenderableType], others: int) -> bool:
+        if not console.is_terminal:
+            return True
         lines = sum(len(console.render_lines(piece, options, pad=False)) for piece in pieces)
-        return not console.is_terminal or lines + others <= console.height
+        return lines + others <= console.height
 
     ran = Lines(report.trace.parts)
     usual = [*titled(short=False), "", ran, "", Claims(report.findings, report.request.evidence), end]
@@ -100,9 +102,7 @@ def fitted(
         yield from usual
         return
     yield from (ran, Claims(report.findings, folded=True), "")
-    yield from first_fitting(
-        ([*titled(short), end] for short in (False, True)), lambda pieces: fits(pieces, PROMPT)
-    )
+    yield from first_fitting(([*titled(short), end] for short in (False, True)), lambda pieces: fits(pieces, PROMPT))
 
 
 Layout = Callable[[SessionReport, Console, ConsoleOptions], Iterator[RenderableType]]
