@@ -157,7 +157,7 @@ def both(row: Measurement, scale: Scale) -> Iterator[Text]:
 
 def figures_line(name: Text, figures: Figures, reference: Figures, unit: int, scale: Scale) -> Text:
     """Return live and peak in units, marked if they differ from the reference, and in bytes; then the bar."""
-    line = name + Text(" " * (scale.labels - len(name)))
+    line = Text.assemble(name, " " * (scale.labels - len(name)))
     for size, other in ((figures.live, reference.live), (figures.peak, reference.peak)):
         text = f"{MARK if size != other else ' '}{size / unit:,.1f}"
         line.append(f"{text:>6}", style=CHANGED if size != other else "")

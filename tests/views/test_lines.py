@@ -103,7 +103,7 @@ def test_the_short_screen_fits_24_lines_in_colour_too(demo: Demo, tmp_path: Path
 @pytest.mark.parametrize("scenario", ["--compare", "--inplace", "--no-inplace"])
 def test_a_short_terminal_shows_the_table_and_the_conclusion_last(scenario: str, columns: int) -> None:
     code, shown, _ = on_a_terminal(scenario, "--seed", "7", columns=columns, NO_COLOR="1", LINES="24")
-    lines = [line.rstrip() for line in shown.splitlines()]
+    lines = [line.rstrip() for line in re.sub(r"\x1b\[[\d;]*m", "", shown).splitlines()]
     ran = next(number for number, line in enumerate(lines) if ">>> conv1 = " in line)
     table = next(number for number, line in enumerate(lines) if line.strip().startswith("o1 before"))
     assert code == 0
