@@ -97,14 +97,14 @@ OPTIONS = (
     scenario("--inplace", "Only the half with inplace=True."),
     scenario("--no-inplace", "Only the half with inplace=False."),
     scenario("--compare", "Both halves side by side, then every claim."),
-    scenario("--branches", "Two branches read one tensor: the faults and their cures."),
+    scenario("--branches", "Two branches read one tensor: three faults and their cures."),
     scenario("--memory", "Measure the memory that in-place really saves."),
     runs_on(
         "--seed",
         type=SeedType(),
         metavar="N",
         goes_with=(*DEMONSTRATOR, Check.scenario),
-        help="The same seed gives the same numbers.  [default: drawn]",
+        help="Random seed: the same seed gives the same numbers.  [default: drawn]",
     ),
     runs_on(
         "--shape",

@@ -107,7 +107,8 @@ class SaveType(click.ParamType):  # type: ignore[type-arg]
         path = Path(value)
         if path.suffix.lower() not in (*ENDINGS, DOCUMENT):
             endings = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
-            self.fail(f"'{shorten(str(path))}' has no known ending; use {endings}", param, ctx)
+            more = "; for a .png: rsvg-convert x.svg -o x.png" if path.suffix.lower() == ".png" else ""
+            self.fail(f"'{shorten(str(path))}' has no known ending; use {endings}{more}", param, ctx)
         return path
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -160,13 +160,13 @@ def test_a_file_is_as_wide_as_the_screen(save: Save, monkeypatch: pytest.MonkeyP
         assert len(narrow.splitlines()) > 1.5 * len(wide.splitlines())
 
 
-def test_a_title_has_its_place_or_is_left_out(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_title_has_its_place_or_is_cut(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
     def titles(columns: str) -> list[str]:
         monkeypatch.setenv("COLUMNS", columns)
         return re.findall(r'title"[^>]*>([^<]*)</text>', save(".svg", "--inplace", "--seed", "7"))
 
     assert titles("80") == ["relu-demo&#160;--inplace&#160;--seed&#160;7"]
-    assert titles("40") == []
+    assert titles("40") == ["relu-demo&#160;--inplace&#160;--s…"]
 
 
 @pytest.mark.parametrize("force", [{"FORCE_COLOR": "1"}, {"TERM": "dumb"}], ids=["FORCE_COLOR", "TERM=dumb"])
@@ -217,6 +217,7 @@ def test_another_ending_is_a_usage_error_that_lists_them(demo: Demo, name: str) 
     result = demo("--save", name)
     held(result.code, result.out, result.err)
     assert ".svg, .html or .txt" in result.err
+    assert ("rsvg-convert x.svg -o x.png" in result.err) == (name == "x.png")
 
 
 def test_a_document_has_no_screen(demo: Demo, tmp_path: Path) -> None:

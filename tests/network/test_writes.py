@@ -145,7 +145,8 @@ def test_what_fills_a_new_tensor_is_no_call() -> None:
 
 def test_a_write_without_a_source_is_a_call_too() -> None:
     names: dict[str, Any] = {"torch": torch}
-    exec("def forward(net, x):\n    y = net.fc(x)\n    h = y\n    h += 1\n    y.mul_(2)\n    return h + y\n", names)
+    source = "def forward(net, x):\n    y = net.fc(x)\n    h = y\n    h += 1\n    y.mul_(2)\n    return h + y\n"
+    exec(compile(source, "<without a source>", "exec"), names)  # "<string>" has one: what `python -c` was given
     report, found = one(Net(names["forward"], fc=nn.Linear(4, 4)))
     assert found == ["changes-result"]
     assert report.calls[0].cure == "add() in place of add_()"
