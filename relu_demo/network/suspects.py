@@ -22,7 +22,7 @@ from relu_demo.network.switch import Rebinding, Switched, switched
 from relu_demo.sanitizer.frames import is_users, operation_name
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.ledger import Ledger, Saved
-from relu_demo.sanitizer.makers import Makers
+from relu_demo.sanitizer.makers import Makers, kind_of
 from relu_demo.sanitizer.observer import Here, Listener, Operator
 from relu_demo.sanitizer.place import Place
 from relu_demo.tensors.graph import graph, is_lost
@@ -117,7 +117,7 @@ class Suspects(Listener):
                 maker = None if given is None else self.makers.of(given)
                 self._raised = here.place(""), maker, self._name_of(given)
             raise
-        return self.makers.remember(function, args, kwargs, result, lambda: here.place(""))
+        return self.makers.remember(kind_of(function), args, kwargs, result, lambda: here.place(""))
 
     def _note_graph_used(self, tensor: Tensor) -> None:
         """Note that a hook was registered on a tensor, or its node asked for: in place, those are of the result."""

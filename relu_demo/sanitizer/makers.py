@@ -32,7 +32,7 @@ _LEAVES = {"requires_grad_", "__set__"}
 
 
 @cache
-def _kind(function: Any) -> str | None:
+def kind_of(function: Any) -> str | None:
     """Return what a function of torch makes that may not be written to; None of most."""
     name = getattr(function, "__name__", "")
     if name in _SEVERAL or name in _EXPANDING or name in _LEAVES:
@@ -47,18 +47,16 @@ class Makers(Generic[P]):
     """The lines that made tensors which PyTorch may refuse to write to; each is forgotten with its tensor."""
 
     def __init__(self) -> None:
-        self._of: dict[int, tuple[weakref.ref[Tensor], P]] = {}
+        self.known: dict[int, tuple[weakref.ref[Tensor], P]] = {}
         self._of_storage: dict[int, dict[int, P]] = {}
         """Of each storage the tensors that live, by id."""
         self._writes: dict[int, dict[P, None]] = {}
         """Of each such storage who wrote to it since, in order."""
 
-    def __bool__(self) -> bool:
-        return bool(self._of)
-
-    def remember(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, place: Callable[[], P]) -> Any:
+    def remember(
+        self, kind: str | None, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, place: Callable[[], P]
+    ) -> Any:
         """Note where a result was made, if it may not be written to. Return the result, which may be an iterator."""
-        kind = _kind(function)
         if kind is None and not torch.is_inference_mode_enabled() and "requires_grad" not in kwargs:
             return result
         if kind == "iterates":
@@ -79,7 +77,7 @@ class Makers(Generic[P]):
 
     def of(self, tensor: Tensor) -> P | None:
         """Return the line that made a write to the tensor forbidden; None where it was not seen."""
-        known = self._of.get(id(tensor))
+        known = self.known.get(id(tensor))
         if known is not None and known[0]() is tensor:
             return known[1]
         key = key_of(tensor)
@@ -101,14 +99,14 @@ class Makers(Generic[P]):
         for tensor in _tensors(result):
             number = id(tensor)
             key = key_of(tensor)
-            self._of[number] = weakref.ref(tensor, partial(self._forget, number, key)), place
+            self.known[number] = weakref.ref(tensor, partial(self._forget, number, key)), place
             if key is not None:
                 self._of_storage.setdefault(key, {})[number] = place
 
     def _forget(self, number: int, key: int | None, ref: object) -> None:
-        known = self._of.get(number)
+        known = self.known.get(number)
         if known is not None and known[0] is ref:
-            del self._of[number]
+            del self.known[number]
             alive = {} if key is None else self._of_storage.get(key, {})
             alive.pop(number, None)
             if key is not None and not alive:

@@ -56,15 +56,11 @@ class Aliases:
     def __init__(self) -> None:
         self.found: dict[tuple[object, ...], AliasRead] = {}
         """Each pair of lines once, in order."""
-        self._pending: list[_Pending] = []
+        self.pending: list[_Pending] = []
 
-    def __bool__(self) -> bool:
-        return bool(self._pending)
-
-    def wrote(self, function: Any, args: Any, kwargs: Any, frame: FrameType) -> None:
-        """Follow a write, if another variable has the memory."""
-        target = args[0] if args else next(iter(kwargs.values()), None)
-        by_switch = kwargs.get("inplace") is True
+    def wrote(self, operation: str, args: Any, by_switch: bool, frame: FrameType) -> None:
+        """Follow a write, if another variable has the memory. `by_switch`: it was asked for by `inplace=`."""
+        target = args[0] if args else None
         inner = user_frame(frame) if by_switch else frame if is_users(frame.f_code.co_filename) else None
         if not isinstance(target, Tensor) or inner is None:
             return
@@ -79,9 +75,9 @@ class Aliases:
             if isinstance(value, Tensor) and name not in bound and _is_in(value, key, region)
         ]
         if others:
-            self._pending = [each for each in self._pending[-MOST:] if not is_gone(each.storage)]
-            site = call_site(getattr(function, "__name__", ""), frame, whole=True)
-            self._pending.append(
+            self.pending = [each for each in self.pending[-MOST:] if not is_gone(each.storage)]
+            site = call_site(operation, frame, whole=True)
+            self.pending.append(
                 _Pending(inner.f_code, frozenset(others), key, region, weak_ref(target), site, inner.f_lineno)
             )
 
@@ -90,13 +86,13 @@ class Aliases:
         given: Iterable[Tensor] = tensors_in(args[1:] if writes else args, kwargs)
         for tensor in given:
             key = key_of(tensor)
-            for pending in [each for each in self._pending if each.key == key]:
+            for pending in [each for each in self.pending if each.key == key]:
                 if is_gone(pending.storage):
-                    self._pending.remove(pending)
+                    self.pending.remove(pending)
                     continue
                 found = _reading(pending, tensor, frame)
                 if found is not None:
-                    self._pending.remove(pending)
+                    self.pending.remove(pending)
                     inner, name = found
                     site = CallSite("read", ((inner.f_code, inner.f_lasti),))
                     owner = inner.f_locals.get("self")

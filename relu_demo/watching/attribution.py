@@ -19,14 +19,14 @@ from typing import Any
 
 STAND_IN = "<relu-demo call>"
 """Name of the code that stands in for the caller of a function of C."""
-MOST = 10_000
-"""Lines whose stand-in is kept: code that is made as the program runs has ever new lines."""
+MOST = 20_000
+"""Calls whose stand-in is kept: code that is made as the program runs has ever new lines."""
 
 _CALL = (lambda function, args, kwargs: function(*args, **kwargs)).__code__
 _HANDLE = "handle_torch_function"
 
 StandIn = Callable[[Any, Any, Any], Any]
-_stand_ins: dict[tuple[int, int, int], tuple[StandIn, CodeType, dict[str, Any]]] = {}
+_stand_ins: dict[tuple[int, int], tuple[StandIn, dict[str, Any], CodeType]] = {}
 
 passing_on: set[CodeType] = set()
 """The code of the mode, through whose frame each call goes."""
@@ -34,15 +34,15 @@ passing_on: set[CodeType] = set()
 
 def calling_from(frame: FrameType) -> StandIn:
     """Return what calls a function of C from a frame with the file, the line and the globals of `frame`."""
-    code, line, names = frame.f_code, frame.f_lineno, frame.f_globals
-    # Code is compared by its content, and globals cannot be hashed; both are kept, so that no id is given again.
-    key = (id(code), line, id(names))
+    code, names = frame.f_code, frame.f_globals
+    # Code is compared by its content: its id is meant, which is its own as long as it is kept.
+    key = (id(code), frame.f_lasti)
     known = _stand_ins.get(key)
-    if known is None:
+    if known is None or known[1] is not names:
         if len(_stand_ins) >= MOST:
             _stand_ins.clear()
-        here = _CALL.replace(co_filename=code.co_filename, co_name=STAND_IN, co_firstlineno=line or 1)
-        known = _stand_ins[key] = FunctionType(here, names), code, names
+        here = _CALL.replace(co_filename=code.co_filename, co_name=STAND_IN, co_firstlineno=frame.f_lineno or 1)
+        known = _stand_ins[key] = FunctionType(here, names), names, code
     return known[0]
 
 

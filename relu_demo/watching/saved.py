@@ -40,32 +40,29 @@ class Pages:
     """The saved tensors that are alive, by the storage that they are in."""
 
     def __init__(self) -> None:
-        self._of: dict[int, set[weakref.KeyedRef[int, Saved]]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._of)
+        self.by_key: dict[int, set[weakref.KeyedRef[int, Saved]]] = {}
 
     def add(self, saved: Saved) -> None:
         """Enter a saved tensor. It keeps its storage alive, and so the key its own."""
         key = saved.key = key_of(saved.alias)
         if key is not None:
-            page = self._of.get(key)
+            page = self.by_key.get(key)
             if page is None:
-                page = self._of[key] = set()
+                page = self.by_key[key] = set()
             page.add(weakref.KeyedRef(saved, self._remove, key))
 
     def of(self, tensor: Tensor) -> list[Saved]:
         """Return what is saved of the tensor's storage."""
         key = key_of(tensor)
-        page = self._of.get(key) if key is not None else None
+        page = self.by_key.get(key) if key is not None else None
         return [saved for ref in list(page) for saved in [ref()] if saved is not None] if page else []
 
     def _remove(self, ref: weakref.KeyedRef[int, Saved]) -> None:
-        page = self._of.get(ref.key)
+        page = self.by_key.get(ref.key)
         if page is not None:
             page.discard(ref)
             if not page:
-                del self._of[ref.key]
+                del self.by_key[ref.key]
 
 
 def key_of(tensor: Tensor) -> int | None:

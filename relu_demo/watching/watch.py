@@ -16,18 +16,20 @@ from contextlib import ExitStack
 from types import TracebackType
 
 import torch
+from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import _get_current_function_mode_stack
 
 from relu_demo.errors import BadInput
 from relu_demo.sanitizer.frames import is_ours
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.blind import stepping_aside
+from relu_demo.sanitizer.patches import replaced
 from relu_demo.watching.attribution import warnings_attributed
 from relu_demo.watching.error import InplaceError, SilentInplaceWarning
 from relu_demo.watching.findings import finding_of, look_of
 from relu_demo.watching.report import SILENT, Finding, Look, Unwatched, WatchReport
 from relu_demo.watching.told import text_of_findings
-from relu_demo.watching.watcher import Fault, Overwriting, Watcher
+from relu_demo.watching.watcher import Fault, Overwriting, Watcher, entering_beside
 
 
 class Watch:
@@ -89,6 +91,7 @@ class Watch:
             stack.enter_context(stepping_aside(self.unwatched))
             stack.enter_context(self._layers.listening())
             stack.enter_context(warnings_attributed())
+            stack.enter_context(replaced(saved_tensors_hooks, "__enter__", entering_beside))
             stack.enter_context(self._watcher)
             self._stack = stack.pop_all()
         self._watcher.watch = self

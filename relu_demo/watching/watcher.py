@@ -9,6 +9,7 @@ with the backward to find all stale tensors, and raises at its end. A write that
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 import weakref
@@ -21,14 +22,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from relu_demo.errors import words_of
 from relu_demo.sanitizer.frames import operation_name
 from relu_demo.sanitizer.hooks import code_of
-from relu_demo.sanitizer.makers import Makers
+from relu_demo.sanitizer.makers import Makers, kind_of
 from relu_demo.tensors.storage import apart, is_gone, overlaps_itself, region_of, weak_ref
 from relu_demo.watching.aliases import Aliases
 from relu_demo.watching.attribution import calling_from, passing_on
@@ -43,9 +43,10 @@ _GIVING = {"numpy", "__array__", "__dlpack__"}
 """Methods that give a tensor's memory to code that no mode sees."""
 _ENGINE = "_engine_run_backward"
 """The function of torch.autograd that calls the engine."""
+_NOT_IN_PLACE = {"__invert__", "__iter__", "__index__", "__int__"}
 _PLAIN = torch._C.DisableTorchFunction
 """Inside this context a tensor's attributes are read past all modes and subclasses."""
-_top_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)  # from PyTorch 2.7 on
+_getframe, _is_inference = sys._getframe, torch.is_inference_mode_enabled
 _task = torch._C._current_graph_task_id
 
 
@@ -53,28 +54,40 @@ _task = torch._C._current_graph_task_id
 class Traits:
     """What the watch does about one function of torch."""
 
+    name: str
+    """PyTorch's own: `relu`, `__iadd__`."""
+    is_python: bool
     looks: bool
     """It reads an attribute, `x.shape`."""
     writes: bool
+    binds: bool
+    """It is a method in place or an augmented assignment, whose result the user's code may bind to a name."""
     goes_backward: bool
     gives: bool
     uncounted: bool
     """It writes and moves no version counter: a fused optimizer's step, `w.data = x`."""
+    makes: str | None
+    """What it makes that may not be written to, in the words of `makers`."""
 
 
 @lru_cache(maxsize=8192)
 def traits_of(function: Any) -> Traits:
     """Return what the watch does about a function."""
-    name = str(getattr(function, "__name__", ""))
+    name = operation_name(function)
     attribute = type(function) is MethodWrapperType
-    if attribute and name == "__get__":
-        return Traits(True, False, False, False, False)
-    backward = function in (Tensor.backward, torch.autograd.backward, torch.autograd.grad)
-    in_place = name.endswith("_") and not name.endswith("__")
-    operator = name.startswith("__i") and name not in ("__invert__", "__iter__", "__index__", "__int__")
+    binds = (name.endswith("_") and not name.endswith("__")) or (name.startswith("__i") and name not in _NOT_IN_PLACE)
     fused = name.startswith("_fused_")
-    writes = in_place or operator or name in ("__setitem__", "__set__") or fused
-    return Traits(False, writes, backward, name in _GIVING, fused or name == "__set__")
+    return Traits(
+        name=name,
+        is_python=type(function) is FunctionType,
+        looks=attribute and name == "__get__",
+        writes=binds or name in ("__setitem__", "__set__") or fused,
+        binds=binds,
+        goes_backward=function in (Tensor.backward, torch.autograd.backward, torch.autograd.grad),
+        gives=name in _GIVING,
+        uncounted=fused or name == "__set__",
+        makes=kind_of(function),
+    )
 
 
 @dataclass(frozen=True)
@@ -184,48 +197,45 @@ class Watcher(TorchFunctionMode):
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run a function of torch that this thread calls, and note what it wrote."""
+        traits, frame = traits_of(function), _getframe(1)
         kwargs = kwargs or {}
-        frame = sys._getframe(1)
-        traits = traits_of(function)
-        is_python = type(function) is FunctionType
         if traits.looks:
             return calling_from(frame)(function, args, kwargs)
         if traits.goes_backward:
             return self._go_backward(function, args, kwargs, frame)
-        writes = traits.writes or ("out" in kwargs or kwargs.get("inplace") is True if kwargs else False)
-        name = operation_name(function)
+        switched = bool(kwargs) and kwargs.get("inplace") is True
+        writes = traits.writes or switched or (bool(kwargs) and kwargs.get("out") is not None)
+        saved, makers, aliases = self._pages.by_key, self._makers, self.aliases
         if writes:
             self.seen.writes += 1
-        if self._pages and (writes or traits.gives):
-            self._before(args, kwargs, traits, name, frame)
-        outer, self._running = self._running, name
+        if (writes and saved) or traits.gives:
+            self._before(args, kwargs, traits, frame)
+        outer, self._running = self._running, traits.name
         try:
-            result = self._call(function, args, kwargs, None if is_python else frame)
+            if traits.is_python:
+                result = function(*args, **kwargs)
+            else:
+                result = calling_from(frame)(function, args, kwargs)
         except RuntimeError as error:
-            self._refuse(error, args, kwargs, name, frame)
+            self._refuse(error, args, kwargs, traits.name, frame)
             raise
         finally:
             self._running = outer
-        if self._pages:
+        if saved:
             with _PLAIN():
-                self._after(args, kwargs, name, frame, writes)
+                self._after(args, kwargs, traits.name, frame, writes)
+        if aliases.pending:
+            aliases.read(args, kwargs, frame, writes)
         if writes:
-            self._note_write(args, kwargs, name, frame)
-        if self.aliases:
-            self.aliases.read(args, kwargs, frame, writes)
-        if writes:
-            self.aliases.wrote(function, args, kwargs, frame)
-        return self._makers.remember(function, args, kwargs, result, partial(call_site, name, frame))
+            if makers.known:
+                self._note_write(args, kwargs, traits.name, frame)
+            if traits.binds or switched:
+                aliases.wrote(traits.name, args, switched, frame)
+        if traits.makes is not None or _is_inference() or "requires_grad" in kwargs:
+            return makers.remember(traits.makes, args, kwargs, result, partial(call_site, traits.name, frame))
+        return result
 
-    def _call(self, function: Any, args: Any, kwargs: Any, caller: FrameType | None) -> Any:
-        """Call a function, and where other hooks on saved tensors are, see what they keep."""
-        top = _top_hooks(True) if _top_hooks is not None else None
-        if top is None or top[0] is self._hooks[0]:
-            return function(*args, **kwargs) if caller is None else calling_from(caller)(function, args, kwargs)
-        with saved_tensors_hooks(partial(self._pack_beside, top[0]), partial(self._unpack_beside, top[1])):
-            return function(*args, **kwargs) if caller is None else calling_from(caller)(function, args, kwargs)
-
-    def _before(self, args: Any, kwargs: Any, traits: Traits, name: str, frame: FrameType) -> None:
+    def _before(self, args: Any, kwargs: Any, traits: Traits, frame: FrameType) -> None:
         """Take the fingerprint of what is saved and about to be written to, or given away, past the version counter."""
         with _PLAIN():
             for tensor in tensors_in(args, kwargs):
@@ -238,7 +248,7 @@ class Watcher(TorchFunctionMode):
                     ):
                         saved.before = fingerprint(saved.alias)
                 if traits.gives:
-                    self._give(tensor, name, frame)
+                    self._give(tensor, traits.name, frame)
 
     def _give(self, tensor: Tensor, name: str, frame: FrameType) -> None:
         key = key_of(tensor)
@@ -267,7 +277,7 @@ class Watcher(TorchFunctionMode):
         target = kwargs.get("out", args[0] if args else None)
         if isinstance(target, Tensor):
             self._makers.wrote(target, partial(call_site, name, frame, True))
-            if self._makers and target.requires_grad and overlaps_itself(target):
+            if target.requires_grad and overlaps_itself(target):
                 bare = torch.empty(target.shape, dtype=target.dtype, device="meta")
                 site = call_site(name, frame, whole=True)
                 self._onto_expanded.append((site, self._makers.of(target), name_of(target, frame), bare))
@@ -307,6 +317,10 @@ class Watcher(TorchFunctionMode):
             elif saved.before is not None:
                 self._compare(saved)
         return saved.alias
+
+    def beside(self, pack: Any, unpack: Any) -> tuple[Any, Any]:
+        """Return other hooks on saved tensors with the watch beside them: there PyTorch compares no version."""
+        return partial(self._pack_beside, pack), partial(self._unpack_beside, unpack)
 
     def _pack_beside(self, pack: Any, tensor: Tensor) -> Any:
         packed = pack(tensor)
@@ -445,8 +459,27 @@ def _hooked_at(frame: FrameType) -> CallSite | None:
     return None
 
 
+def watcher_of_thread() -> Watcher | None:
+    """Return the watcher of the calling thread."""
+    modes = torch.overrides._get_current_function_mode_stack()
+    return next((mode for mode in reversed(modes) if isinstance(mode, Watcher)), None)
+
+
+def entering_beside(enter: Any) -> Any:
+    """Return what takes the place of `saved_tensors_hooks.__enter__`: the watch sees what other hooks keep."""
+
+    @functools.wraps(enter)
+    def entering(hooks: Any) -> Any:
+        watcher = watcher_of_thread()
+        if watcher is not None and not isinstance(hooks.pack_hook, partial):
+            hooks.pack_hook, hooks.unpack_hook = watcher.beside(hooks.pack_hook, hooks.unpack_hook)
+        return enter(hooks)
+
+    return entering
+
+
 passing_on.update(
-    method.__code__ for method in (Watcher.__torch_function__, Watcher._call, Watcher._go_backward)
+    method.__code__ for method in (Watcher.__torch_function__, Watcher._go_backward)
 )
 
 
