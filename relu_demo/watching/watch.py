@@ -47,7 +47,7 @@ class Watch:
         `tell` is called with the watch and what is newly found, and at each backward with nothing.
         """
         self.raising = raising
-        self.findings: dict[object, Finding] = {}
+        self._findings: dict[object, Finding] = {}
         """Each fault once, in order."""
         self._meant: dict[Look, None] = {}
         self._kind = kind
@@ -66,7 +66,7 @@ class Watch:
         seen = self._watcher.seen
         return self._kind(
             torch_version=torch.__version__,
-            findings=tuple(self.findings.values()),
+            findings=tuple(self._findings.values()),
             worth_a_look=self.worth_a_look,
             backwards=seen.backwards,
             saved=seen.saved,
@@ -134,7 +134,7 @@ class Watch:
         found = tuple(finding_of(fault, self._layers) for fault in faults if not self._is_meant(fault))
         if not found:
             return None
-        new = tuple(finding for finding in found if self.findings.setdefault(_key(finding), finding) is finding)
+        new = tuple(finding for finding in found if self._findings.setdefault(_key(finding), finding) is finding)
         if self._tell is not None:
             self._tell(self, new)
         if not self.raising:

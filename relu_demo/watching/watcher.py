@@ -270,7 +270,7 @@ class Watcher(TorchFunctionMode):
                         continue
                 saved.seen = version
                 site = site or call_site(name, frame, whole=True)
-                elsewhere = apart(region_of(tensor), region_of(saved.alias))
+                elsewhere = apart(region_of(_part(tensor, name, args)), region_of(saved.alias))
                 saved.writers.append(Write(site, name_of(tensor, frame), version, elsewhere))
 
     def _note_write(self, args: Any, kwargs: Any, name: str, frame: FrameType) -> None:
@@ -354,11 +354,11 @@ class Watcher(TorchFunctionMode):
         super().__enter__()
         try:
             return _unhandled(function)(*args, **kwargs)
-        except RuntimeError as error:
+        except Exception as error:
             ended = [task for task in self._stale if task not in begun]
             if ended:  # something else has ended that backward, which PyTorch would have ended before
                 self._end(ended[0])
-            if function is not Tensor.backward:
+            if function is not Tensor.backward and isinstance(error, RuntimeError):
                 self._refuse(error, args, kwargs, "backward", frame)
             raise
         finally:
@@ -440,6 +440,18 @@ class Watcher(TorchFunctionMode):
         instead = self.found((fault,))
         if instead is not None:
             raise instead from None
+
+
+def _part(tensor: Tensor, name: str, args: Any) -> Tensor:
+    """Return the part of a tensor that a function writes to: of `x[i] = y` the view `x[i]`, if that is one."""
+    if name != "__setitem__" or tensor is not args[0]:
+        return tensor
+    parts = args[1] if isinstance(args[1], tuple) else (args[1],)
+    if any(isinstance(part, (Tensor, list, bool)) for part in parts):
+        return tensor
+    with torch.no_grad():
+        view = tensor[args[1]]
+        return view if isinstance(view, Tensor) else tensor
 
 
 def _is_own_index(tensor: Any, index: Any) -> bool:
