@@ -77,7 +77,10 @@ def is_read_after(syntax: Syntax, text: str, statement: ast.stmt) -> bool:
         if loop is scope:
             break
         if isinstance(loop, LOOPS):
-            first, last = syntax.range(loop)
+            again = loop.test if isinstance(loop, ast.While) else loop.target
+            first, last = syntax.range(again)[0], syntax.range(loop)[1]
+            if not isinstance(loop, ast.While):  # what a loop goes through is read once
+                same = [(place, part) for place, part in same if part not in ast.walk(loop.iter)]
             inside = sorted((place, isinstance(part.ctx, ast.Load)) for place, part in same if first <= place[0] < last)
             if inside and inside[0][1] and inside[0][0][0] < start:
                 return True

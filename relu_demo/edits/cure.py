@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from relu_demo.edits.binding import aliases, is_name, is_read_after, memory_of, same_memory
+from relu_demo.edits.binding import aliases, is_bound, is_name, is_read_after, memory_of, same_memory
 from relu_demo.edits.edit import Edit, united
-from relu_demo.edits.order import adds_gradients, computed_again, course_of, in_other_order
+from relu_demo.edits.order import computed_again, course_of, in_other_order
 from relu_demo.edits.scene import Scene, Spot
 from relu_demo.edits.syntax import Syntax, syntax_of
 from relu_demo.edits.write import Write, called, inplace_of, is_in_function, write_at, written_anew
@@ -120,16 +120,14 @@ def overlaps(scene: Scene, write: Write | None) -> Cure | None:
     if scene.refusal != "overlap" or write is None:
         return None
     syntax, names = write.syntax, memory_of(write.syntax, write.owner, write.statement)
-    written = write.target if write.call is not None or not isinstance(write.target, ast.Subscript) else None
-    parts = [part for part in syntax.header(write.statement) if isinstance(part, (ast.Name, ast.Attribute))]
-    same = [part for part in parts if isinstance(part.ctx, ast.Load) and memory_of(syntax, part, part) & names]
-    if isinstance(write.target, ast.Subscript):
-        same = [part for part in same if part is not write.owner]
-    elif written is not None:
-        same = [part for part in same if part not in ast.walk(written)]
-    read = _widest(syntax, same, within=write.target.slice if isinstance(write.target, ast.Subscript) else None)
-    edits = [edit for part in read if part is not write.target for edit in syntax.cloned(part)]
-    return Cure("clone what is read there", tuple(edits)) if edits else None
+    index = write.target.slice if isinstance(write.target, ast.Subscript) else None
+    for side in (index, write.statement):  # an index is used first
+        parts = [part for part in ast.walk(side) if isinstance(part, (ast.Name, ast.Attribute))] if side else []
+        read = [part for part in parts if part is not write.owner and memory_of(syntax, part, part) & names]
+        widest = _widest(syntax, [part for part in read if isinstance(part.ctx, ast.Load)], index)
+        if widest:
+            return Cure("clone what is read there", tuple(edit for part in widest for edit in syntax.cloned(part)))
+    return None
 
 
 def _widest(syntax: Syntax, parts: list[ast.Name | ast.Attribute], within: ast.expr | None = None) -> list[ast.expr]:
@@ -201,11 +199,13 @@ def is_stepped(scene: Scene, write: Write | None) -> Cure | None:
         return cure
     if course is not None:
         does = call_in(course.syntax, course.writes, writer.operation)
-        summed = adds_gradients(course)
-        again = computed_again(course) if summed else None
+        uses_gradients = writer.operation == "step" or ".grad" in ast.unparse(course.writes)
+        summed = uses_gradients and "autograd.grad(" not in ast.unparse(course.raises)
+        again = computed_again(course) if uses_gradients else None
         if again is not None:
             return Cure(f"compute {' and '.join(again[0])} again after {does}", tuple(again[1]))
-        swapped = in_other_order(course)
+        is_direct = course.writes is course.syntax.statement(writer) or not writer.called_from
+        swapped = in_other_order(course) if is_direct else None
         if swapped is not None:
             warning = f"its gradients are then added to those that {does} uses" if summed else ""
             goes = call_in(course.syntax, course.raises, "backward")
@@ -252,7 +252,8 @@ def is_written_anew(scene: Scene, write: Write | None) -> Cure | None:
     if write is None or write.is_of_another() or (scene.is_parameter and not isinstance(write.owner, ast.Name)):
         return None
     edits = written_anew(write)
-    return Cure("write to a new tensor", tuple(edits)) if edits else None
+    cloned = any(".clone()" in edit.new for edit in edits or ())
+    return Cure("write to a clone" if cloned else "write out of place", tuple(edits)) if edits else None
 
 
 def is_cloned_where_saved(scene: Scene, write: Write | None) -> Cure | None:
@@ -278,6 +279,8 @@ def is_cloned_where_saved(scene: Scene, write: Write | None) -> Cure | None:
 def _names_at(syntax: Syntax, saver: Spot, scene: Scene, write: Write | None) -> set[str]:
     """Return the names that the written memory has where it was saved."""
     names = {scene.tensor} if scene.tensor else set()
+    if scene.tensor and scene.is_state:
+        names |= {f"self.{scene.tensor.rpartition('.')[2]}"}
     if write is None:
         return names
     statement = syntax.statement(saver)
@@ -285,7 +288,8 @@ def _names_at(syntax: Syntax, saver: Spot, scene: Scene, write: Write | None) ->
     here = write.syntax is syntax and statement and syntax.scope_of(statement) is syntax.scope_of(write.statement)
     if here:
         return names
-    names = {name for name in names if "." in name or name == scene.tensor}
+    free = {name for name in names if not is_bound(write.syntax, name, write.statement)}
+    names = {name for name in names if "." in name or name in free or name == scene.tensor}
     spot = next(iter(write.spot.called_from), None)
     around = syntax_of(spot.file) if spot else None
     caller = around.statement(spot) if around and spot else None

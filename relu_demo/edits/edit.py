@@ -14,7 +14,7 @@ from pathlib import Path
 Position = tuple[int, int]
 """A line, counted from 1, and a column in bytes of that line in UTF-8, counted from 0, as a syntax tree has them."""
 
-LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n|\Z)")
+LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]*\Z")
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ def apply(text: str | bytes, edits: Iterable[Edit]) -> bytes:
     """
     raw, encoding = _encoded(text)
     lines = LINE.findall(raw)
+    lines = lines[:-1] if len(lines) > 1 and not _end_of(lines[-2]) else lines
     done, last = [], 0
     for edit in compatible(edits):
         start, end = (_offset(lines, position, encoding) for position in (edit.start, edit.end))
@@ -96,7 +97,7 @@ def _overlap(one: Edit, other: Edit) -> bool:
 
 def _encoded(text: str | bytes) -> tuple[bytes, str]:
     raw = text.encode() if isinstance(text, str) else text
-    encoding, _ = tokenize.detect_encoding(io.BytesIO(raw).readline)
+    encoding, _ = tokenize.detect_encoding(io.BytesIO(re.sub(rb"\r\n?", b"\n", raw)).readline)
     return (text.encode(_plain(encoding)) if isinstance(text, str) else raw), encoding
 
 
@@ -110,7 +111,7 @@ def _offset(lines: list[bytes], position: Position, encoding: str) -> int:
     if not 1 <= number <= len(lines):
         raise ValueError(f"there is no line {number} of {len(lines)}")
     mark = 3 if encoding.endswith("-sig") and number == 1 else 0
-    line = lines[number - 1][mark:].decode(_plain(encoding)).encode()
+    line = lines[number - 1][mark:].rstrip(b"\r\n").decode(_plain(encoding)).encode()
     if column > len(line):
         raise ValueError(f"there is no column {column} in line {number}")
     before = line[:column].decode().encode(_plain(encoding))

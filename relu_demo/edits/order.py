@@ -118,11 +118,5 @@ def in_other_order(course: Course) -> list[Edit] | None:
     return [syntax.replace(first, last + 1, ""), syntax.after(raises, code)]
 
 
-def adds_gradients(course: Course) -> bool:
-    """Return whether the write uses gradients to which the backward adds."""
-    text = ast.unparse(course.writes)
-    return (".grad" in text or "step(" in text) and "autograd.grad(" not in ast.unparse(course.raises)
-
-
 def _names(node: ast.AST, kind: type[ast.expr_context]) -> set[str]:
     return {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, kind)}

@@ -56,10 +56,9 @@ class _Script(importlib.machinery.SourceFileLoader):
 
     def __init__(self, script: str) -> None:
         super().__init__("__main__", os.path.abspath(script))
-        self.script = script
 
     def __call__(self, entry: str) -> _Script:
-        if entry != self.script:
+        if os.path.abspath(entry) != self.path:
             raise ImportError(entry)
         return self
 
@@ -67,10 +66,11 @@ class _Script(importlib.machinery.SourceFileLoader):
         if name != "__main__":
             return None
         sys.path_hooks.remove(self)
-        sys.path_importer_cache.pop(self.script, None)
-        sys.path.remove(self.script)
-        if not getattr(sys.flags, "safe_path", False):
-            sys.path.insert(0, os.path.dirname(os.path.realpath(self.script)))
+        own = next(index for index, entry in enumerate(sys.path) if os.path.abspath(entry) == self.path)
+        sys.path_importer_cache.pop(sys.path[own], None)
+        sys.path[own : own + 1] = (
+            [] if getattr(sys.flags, "safe_path", False) else [os.path.dirname(os.path.realpath(self.path))]
+        )
         return importlib.util.spec_from_file_location(name, self.path, loader=self)
 
     def get_code(self, fullname: str) -> CodeType:

@@ -91,7 +91,8 @@ class Write:
         read = is_read_after(self.syntax, own, self.statement) or value_goes_on
         if CALLER in names and not read:
             return True
-        others = names - {CALLER, own}
+        # Nobody else is to read what a backward has of its forward.
+        others = {name for name in names - {CALLER, own} if not name.endswith(".saved_tensors")}
         return any("." in name or is_read_after(self.syntax, name, self.statement) for name in others)
 
 
