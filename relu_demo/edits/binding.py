@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 from relu_demo.edits.syntax import FUNCTIONS, LOOPS, Syntax
 
-VIEWS = {
+VIEWING_METHODS = {
     "as_strided", "chunk", "contiguous", "cpu", "detach", "diagonal", "expand", "expand_as", "flatten", "flip_view",
     "hsplit", "movedim", "narrow", "permute", "ravel", "reshape", "select", "split", "squeeze", "swapaxes", "swapdims",
     "t", "tensor_split", "to", "transpose", "unbind", "unflatten", "unfold", "unsqueeze", "view", "view_as", "vsplit",
 }  # fmt: skip
 """Methods whose result can have the memory of their tensor."""
-SAME = {"data", "T", "mT", "H", "mH", "real", "imag"}
+SAME_MEMORY = {"data", "T", "mT", "H", "mH", "real", "imag"}
 """Attributes that have the memory of their tensor."""
 CALLER = "a caller"
 """Whose memory an argument has."""
@@ -22,9 +22,11 @@ CALLER = "a caller"
 def same_memory(node: ast.expr) -> ast.expr:
     """Return the expression whose memory another has: `h` of `h[0].detach()`, of `h.view(-1)` and of `h.data`."""
     while True:
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in VIEWS:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in VIEWING_METHODS:
             node = node.func.value
-        elif isinstance(node, (ast.Subscript, ast.Starred)) or (isinstance(node, ast.Attribute) and node.attr in SAME):
+        elif isinstance(node, (ast.Subscript, ast.Starred)) or (
+            isinstance(node, ast.Attribute) and node.attr in SAME_MEMORY
+        ):
             node = node.value
         else:
             return node

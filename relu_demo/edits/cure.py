@@ -13,7 +13,7 @@ from relu_demo.edits.edit import Edit, united
 from relu_demo.edits.order import computed_again, course_of, in_other_order
 from relu_demo.edits.scene import Scene, Spot
 from relu_demo.edits.syntax import Syntax, syntax_of
-from relu_demo.edits.write import Write, called, inplace_of, is_in_function, write_at, written_anew
+from relu_demo.edits.write import WriteSite, inplace_of, is_in_function, name_called, write_at, written_anew
 
 SAVES_ITS_RESULT = {
     "exp", "exp2", "expm1", "sigmoid", "tanh", "tan", "softmax", "log_softmax", "softmin", "sqrt", "rsqrt",
@@ -33,7 +33,7 @@ class Cure:
     warning: str = ""
 
 
-Pattern = Callable[[Scene, "Write | None"], "Cure | None"]
+Pattern = Callable[[Scene, "WriteSite | None"], "Cure | None"]
 
 
 def cure_of(scene: Scene) -> Cure:
@@ -49,7 +49,7 @@ def _cure_of(scene: Scene) -> Cure:
     return next(cure for pattern in PATTERNS for cure in [pattern(scene, write)] if cure is not None)
 
 
-def goes_into_an_earlier_step(scene: Scene, write: Write | None) -> Cure | None:
+def goes_into_an_earlier_step(scene: Scene, write: WriteSite | None) -> Cure | None:
     """What is carried from step to step."""
     if not scene.carried:
         return None
@@ -61,7 +61,7 @@ def goes_into_an_earlier_step(scene: Scene, write: Write | None) -> Cure | None:
     )
 
 
-def is_handed_out(scene: Scene, write: Write | None) -> Cure | None:
+def is_handed_out(scene: Scene, write: WriteSite | None) -> Cure | None:
     """`y.numpy()`, `torch.from_dlpack(y)`: two names of one memory."""
     spot = next((each for each in (scene.made_by, *scene.writers) if each and each.operation in HANDS_OUT), None)
     syntax = syntax_of(spot.file) if spot else None
@@ -69,14 +69,16 @@ def is_handed_out(scene: Scene, write: Write | None) -> Cure | None:
     if spot is None or syntax is None or statement is None:
         return None
     calls = [part for part in syntax.header(statement) if isinstance(part, ast.Call)]
-    method = next((call for call in calls if called(call) == "numpy" and isinstance(call.func, ast.Attribute)), None)
+    method = next(
+        (call for call in calls if name_called(call) == "numpy" and isinstance(call.func, ast.Attribute)), None
+    )
     given = method.func.value if method and isinstance(method.func, ast.Attribute) else None
     names = ("from_dlpack", "asarray", "array", "as_tensor", "from_numpy")
-    given = given or next((call.args[0] for call in calls if called(call) in names and call.args), None)
+    given = given or next((call.args[0] for call in calls if name_called(call) in names and call.args), None)
     return Cure("hand out a clone", tuple(syntax.cloned(given))) if given is not None else None
 
 
-def is_expanded(scene: Scene, write: Write | None) -> Cure | None:
+def is_expanded(scene: Scene, write: WriteSite | None) -> Cure | None:
     """Several elements are one in memory."""
     spot, syntax = scene.made_by, syntax_of(scene.made_by.file) if scene.made_by else None
     statement = syntax.statement(spot) if syntax and spot else None
@@ -84,14 +86,14 @@ def is_expanded(scene: Scene, write: Write | None) -> Cure | None:
         return None
     node = syntax.node(spot)
     wanted = EXPANDS if scene.refusal == "expanded" else {"apply"}
-    found = [part for part in syntax.header(statement) if isinstance(part, ast.Call) and called(part) in wanted]
+    found = [part for part in syntax.header(statement) if isinstance(part, ast.Call) and name_called(part) in wanted]
     calls = [node] if isinstance(node, ast.Call) else found
-    if len(calls) != 1 or called(calls[0]) == "broadcast_tensors":
+    if len(calls) != 1 or name_called(calls[0]) == "broadcast_tensors":
         return None
-    return Cure(f"clone what {called(calls[0])}() gives", tuple(syntax.cloned(calls[0])))
+    return Cure(f"clone what {name_called(calls[0])}() gives", tuple(syntax.cloned(calls[0])))
 
 
-def is_one_of_several(scene: Scene, write: Write | None) -> Cure | None:
+def is_one_of_several(scene: Scene, write: WriteSite | None) -> Cure | None:
     """`for row in x:`, whose rows PyTorch makes by one call: those that are indexed may be written to."""
     spot, syntax = scene.made_by, syntax_of(scene.made_by.file) if scene.made_by else None
     statement = syntax.statement(spot) if syntax and spot else None
@@ -103,7 +105,7 @@ def is_one_of_several(scene: Scene, write: Write | None) -> Cure | None:
         inner = value
         while isinstance(inner, ast.Call) and ast.unparse(inner.func) in ("enumerate", "list", "tuple", "reversed"):
             inner = inner.args[0]
-        if isinstance(inner, ast.Call) and called(inner) == "unbind" and isinstance(inner.func, ast.Attribute):
+        if isinstance(inner, ast.Call) and name_called(inner) == "unbind" and isinstance(inner.func, ast.Attribute):
             base = inner.func.value if not inner.args and not inner.keywords else None
         else:
             base = inner if not isinstance(inner, ast.Call) else None
@@ -112,10 +114,23 @@ def is_one_of_several(scene: Scene, write: Write | None) -> Cure | None:
         text = syntax.text(base)
         rows = f"({text}[i] for i in range(len({text})))"
         return Cure("index instead of iterating", (syntax.replace(*syntax.range(inner), rows),))
-    return None
+    return _clones_of_several(scene, write, syntax, values) if isinstance(write.target, ast.Subscript) else None
 
 
-def overlaps(scene: Scene, write: Write | None) -> Cure | None:
+def _clones_of_several(scene: Scene, write: WriteSite, syntax: Syntax, values: list[ast.expr]) -> Cure | None:
+    """`parts = x.split(2)`, whose items have no names that could be bound anew."""
+    if write.in_container:
+        return None
+    for value in values:
+        base = same_memory(value)
+        if base is not value and not is_read_after(syntax, ast.unparse(base), write.statement):
+            start, end = syntax.range(value)
+            edits = syntax.replace(start, start, "[part.clone() for part in "), syntax.replace(end, end, "]")
+            return Cure("clone the parts", edits)
+    return Cure(_sentence(scene))
+
+
+def overlaps(scene: Scene, write: WriteSite | None) -> Cure | None:
     """`x[1:] += x[:-1]`, `keep[keep] = y`: what is read there has the memory of what is written to."""
     if scene.refusal != "overlap" or write is None:
         return None
@@ -143,7 +158,7 @@ def _widest(syntax: Syntax, parts: list[ast.Name | ast.Attribute], within: ast.e
     return found
 
 
-def is_leaf(scene: Scene, write: Write | None) -> Cure | None:
+def is_edited_leaf(scene: Scene, write: WriteSite | None) -> Cure | None:
     """A weight that is edited by hand, and through which no gradient is to go."""
     if scene.refusal not in ("leaf", "leaf_view") or scene.gradient_is_written or write is None:
         return None
@@ -163,7 +178,7 @@ def is_leaf(scene: Scene, write: Write | None) -> Cure | None:
     return Cure("edit it under torch.no_grad()", (*imports, *edits))
 
 
-def _is_made_a_leaf(write: Write) -> bool:
+def _is_made_a_leaf(write: WriteSite) -> bool:
     """Whether the source says that a tensor is a leaf, or computes with its gradient."""
     text, name = ast.unparse(write.statement), ast.unparse(write.owner)
     if f"{name}.grad" in text:
@@ -188,7 +203,7 @@ def _name_of_torch(syntax: Syntax) -> tuple[str, list[Edit]]:
     return "torch", [syntax.before(first, "import torch")]
 
 
-def is_stepped(scene: Scene, write: Write | None) -> Cure | None:
+def is_stepped(scene: Scene, write: WriteSite | None) -> Cure | None:
     """The weights change between a forward and its backward: by an optimizer's step, or by hand."""
     writer = scene.writers[0] if scene.writers else None
     by_hand = scene.is_parameter and write is not None and not write.spot.module
@@ -217,11 +232,11 @@ def is_stepped(scene: Scene, write: Write | None) -> Cure | None:
 def call_in(syntax: Syntax, statement: ast.stmt, name: str) -> str:
     """Return a call in a statement as it is written, on one line; the statement's first line where there is none."""
     calls = [part for part in syntax.header(statement) if isinstance(part, ast.Call)]
-    call = next((each for each in calls if called(each) == name), None)
+    call = next((each for each in calls if name_called(each) == name), None)
     return " ".join(ast.unparse(call or statement).splitlines()[:1]).removesuffix(":")
 
 
-def is_switched(scene: Scene, write: Write | None) -> Cure | None:
+def is_switched(scene: Scene, write: WriteSite | None) -> Cure | None:
     """A module that writes because it was built with `inplace=True`."""
     spot, syntax = scene.built_at, syntax_of(scene.built_at.file) if scene.built_at else None
     if spot is None or syntax is None or (write is not None and write.call is None):
@@ -234,20 +249,20 @@ def is_switched(scene: Scene, write: Write | None) -> Cure | None:
     ]
     calls = [call for call in ([node] if isinstance(node, ast.Call) else lines) if inplace_of(call) is not None]
     kind = (spot.operation or (scene.writers[0].module if scene.writers else "")).rpartition(".")[2]
-    calls = [call for call in calls if called(call) == kind] or calls
+    calls = [call for call in calls if name_called(call) == kind] or calls
     switches = [switch for call in calls for switch in [inplace_of(call)] if switch is not None]
-    if len({called(call) for call in calls}) != 1:
+    if len({name_called(call) for call in calls}) != 1:
         return None
     edits = [syntax.replace(*syntax.range(switch), "False") for switch in switches]
-    return Cure(f"build {called(calls[0])} with inplace=False", tuple(edits))
+    return Cure(f"build {name_called(calls[0])} with inplace=False", tuple(edits))
 
 
-def is_state(scene: Scene, write: Write | None) -> Cure | None:
+def is_state(scene: Scene, write: WriteSite | None) -> Cure | None:
     """A buffer that a forward writes to: who saved it takes a clone."""
     return is_cloned_where_saved(scene, write) if scene.is_state and scene.kind != "refused" else None
 
 
-def is_written_anew(scene: Scene, write: Write | None) -> Cure | None:
+def is_written_anew(scene: Scene, write: WriteSite | None) -> Cure | None:
     """`x += y`, `x.mul_(y)`, `x[i] = y`: whoever reads the name gets a new tensor."""
     if write is None or write.is_of_another() or (scene.is_parameter and not isinstance(write.owner, ast.Name)):
         return None
@@ -256,7 +271,7 @@ def is_written_anew(scene: Scene, write: Write | None) -> Cure | None:
     return Cure("write to a clone" if cloned else "write out of place", tuple(edits)) if edits else None
 
 
-def is_cloned_where_saved(scene: Scene, write: Write | None) -> Cure | None:
+def is_cloned_where_saved(scene: Scene, write: WriteSite | None) -> Cure | None:
     """Somebody else has the memory that is written to: what is saved is a clone, and every number stays."""
     saver, syntax = scene.saver, syntax_of(scene.saver.file) if scene.saver else None
     statement = syntax.statement(saver) if syntax and saver else None
@@ -271,12 +286,12 @@ def is_cloned_where_saved(scene: Scene, write: Write | None) -> Cure | None:
         edits = [edit for part in read for edit in syntax.cloned(part)]
         return Cure("save a clone", tuple(edits)) if edits else None
     calls = [part for part in within if isinstance(part, ast.Call)]
-    named = [call for call in calls if called(call).strip("_") == saver.operation.strip("_")]
+    named = [call for call in calls if name_called(call).strip("_") == saver.operation.strip("_")]
     results = [node] if isinstance(node, ast.Call) else named or calls[:1]
     return Cure("go on with a clone", tuple(syntax.cloned(results[0]))) if results else None
 
 
-def _names_at(syntax: Syntax, saver: Spot, scene: Scene, write: Write | None) -> set[str]:
+def _names_at(syntax: Syntax, saver: Spot, scene: Scene, write: WriteSite | None) -> set[str]:
     """Return the names that the written memory has where it was saved."""
     names = {scene.tensor} if scene.tensor else set()
     if scene.tensor and scene.is_state:
@@ -297,13 +312,13 @@ def _names_at(syntax: Syntax, saver: Spot, scene: Scene, write: Write | None) ->
         function = write.syntax.scope_of(write.statement)
         arguments = [each.arg for each in getattr(getattr(function, "args", None), "args", [])]
         for call in (part for part in around.header(caller) if isinstance(part, ast.Call)):
-            if called(call) == getattr(function, "name", "") and write.owner.id in arguments:
+            if name_called(call) == getattr(function, "name", "") and write.owner.id in arguments:
                 given = call.args[arguments.index(write.owner.id) :][:1]
                 names |= {name for each in given for name in memory_of(around, each, caller)}
     return names
 
 
-def is_only_said(scene: Scene, write: Write | None) -> Cure:
+def is_only_said(scene: Scene, write: WriteSite | None) -> Cure:
     """Everything else."""
     return Cure(_sentence(scene))
 
@@ -323,7 +338,7 @@ def place(spot: Spot | None) -> str:
 
 
 PATTERNS: tuple[Pattern, ...] = (
-    goes_into_an_earlier_step, is_handed_out, is_expanded, is_one_of_several, overlaps, is_leaf, is_stepped,
+    goes_into_an_earlier_step, is_handed_out, is_expanded, is_one_of_several, overlaps, is_edited_leaf, is_stepped,
     is_switched, is_state, is_written_anew, is_cloned_where_saved, is_only_said,
 )  # fmt: skip
 """In the order in which they are tried."""

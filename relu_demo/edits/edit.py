@@ -7,7 +7,7 @@ import io
 import os
 import re
 import tokenize
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,28 +65,38 @@ def united(cures: Iterable[Iterable[Edit]]) -> tuple[Edit, ...]:
     return tuple(taken)
 
 
-def edited(edits: Iterable[Edit]) -> dict[str, bytes]:
-    """Return the bytes of each file with its edits, by its real path. Raise OSError if a file cannot be read."""
-    by_path: dict[str, list[Edit]] = {}
+def edited(edits: Iterable[Edit], texts: Mapping[str, bytes] | None = None) -> dict[str, bytes]:
+    """
+    Return the bytes of each file with its edits, by its real path. Raise OSError if a file cannot be read.
+
+    `texts`: what files were made of by edits before, which is edited on and returned with the rest.
+    """
+    done, by_path = dict(texts or {}), dict[str, list[Edit]]()
     for edit in edits:
         by_path.setdefault(os.path.realpath(edit.file), []).append(edit)
-    return {path: apply(Path(path).read_bytes(), found) for path, found in by_path.items()}
+    for path, found in by_path.items():
+        done[path] = apply(done[path] if path in done else Path(path).read_bytes(), found)
+    return done
 
 
 def diff(edits: Iterable[Edit], folder: str = ".") -> str:
+    """Return one patch of all edits, as `patch` does."""
+    return patch(edited(edits), folder)
+
+
+def patch(texts: Mapping[str, bytes], folder: str = ".") -> str:
     """
-    Return one patch of all edits that `patch -p0` takes in a folder.
+    Return the patch that makes files of a folder into these texts by `patch -p0`.
 
     Bytes that are no UTF-8 stand in it as surrogates: write it with `errors="surrogateescape"`. Raise OSError if a file
     cannot be read.
     """
     parts = []
-    for path, new in sorted(edited(edits).items()):
-        old = Path(path).read_bytes()
+    for path, new in sorted(texts.items()):
         # patch ends a name at a tab, so that one may have spaces.
         name = os.path.relpath(path, os.path.realpath(folder)).replace(os.sep, "/") + "\t"
-        before, after = (text.decode("utf-8", "surrogateescape").split("\n") for text in (old, new))
-        body = list(difflib.unified_diff(_whole(before), _whole(after), name, name))
+        both = (text.decode("utf-8", "surrogateescape").split("\n") for text in (Path(path).read_bytes(), new))
+        body = difflib.unified_diff(*map(_whole, both), name, name)
         parts += [line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in body]
     return "".join(parts)
 

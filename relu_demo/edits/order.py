@@ -61,32 +61,38 @@ def computed_again(course: Course) -> tuple[list[str], list[Edit]] | None:
     if writes is None or below is None or not block.index(saves) < block.index(writes) <= block.index(below):
         return None
     lines = block[block.index(saves) : block.index(writes)]
-    needed, needs_of = _names(raises, ast.Load), []
-    for line in reversed(lines):
-        bound = _names(line, ast.Store) & needed
-        if not bound:
-            continue
-        if not isinstance(line, ast.Assign):
-            return None  # a loop, or a sum: to run it again would add to it
-        parts = _needed_parts(line, bound)
-        for _, value in parts:
-            needed |= _names(value, ast.Load)
-        needs_of.append((line, parts))
-    again: list[str] = []
-    changed: set[str] = set()
-    for line, parts in reversed(needs_of):
-        if line is not saves and not any(_names(value, ast.Load) & changed for _, value in parts):
-            continue
-        changed |= {name for target, _ in parts for name in _names(target, ast.Store)}
-        again += [f"{syntax.text(target)} = {syntax.text(value)}" for target, value in parts]
-    if not again or saves not in [line for line, _ in needs_of] or not changed & _names(raises, ast.Load):
-        return None
-    if any(_names(line, ast.Store) & needed for line in block[block.index(writes) + 1 : block.index(below)]):
-        return None
+    needed, parts = _needed_of(lines, _names(raises, ast.Load))
+    again, changed = [], set[str]()
+    for line, target, value in parts:
+        if line is saves or _names(value, ast.Load) & changed:
+            changed |= _names(target, ast.Store)
+            again.append(f"{syntax.text(target)} = {syntax.text(value)}")
+    between = block[block.index(writes) + 1 : block.index(below)]
     indent = syntax.indent(raises)
-    if indent is None:
+    if (
+        indent is None
+        or not changed & _names(raises, ast.Load)
+        or any(_names(each, ast.Store) & needed for each in between)
+    ):
         return None
     return sorted(changed), [syntax.before(raises, f"\n{indent}".join(again))]
+
+
+def _needed_of(lines: list[ast.stmt], needed: set[str]) -> tuple[set[str], list[tuple[ast.stmt, ast.expr, ast.expr]]]:
+    """
+    Return the names that others depend on, and what binds them in order: the line, the target and the value.
+
+    Nothing where that is a loop or a sum: to run it again would add to it.
+    """
+    found: list[tuple[ast.stmt, ast.expr, ast.expr]] = []
+    for line in reversed(lines):
+        bound = _names(line, ast.Store) & needed
+        if bound and not isinstance(line, ast.Assign):
+            return needed, []
+        for target, value in _needed_parts(line, bound) if isinstance(line, ast.Assign) and bound else ():
+            needed = needed | _names(value, ast.Load)
+            found.insert(0, (line, target, value))
+    return needed, found
 
 
 def _needed_parts(line: ast.Assign, bound: set[str]) -> list[tuple[ast.expr, ast.expr]]:

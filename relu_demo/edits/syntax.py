@@ -13,7 +13,6 @@ from functools import cached_property, lru_cache
 from relu_demo.edits.edit import Edit
 from relu_demo.edits.scene import Spot
 
-Part = ast.expr | ast.stmt
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 LOOPS = (ast.For, ast.AsyncFor, ast.While)
 ATOMS = (ast.Name, ast.Constant, ast.Attribute, ast.Call, ast.Subscript, ast.List)
@@ -26,9 +25,15 @@ def source_of(file: str) -> str | None:
 
 
 def syntax_of(file: str) -> Syntax | None:
-    """Return the syntax of a file; None where it cannot be read, is no file, or is no Python."""
+    """Return the syntax of a file; None where it is no file, is no Python, or was changed since it was read."""
     text = source_of(file) if os.path.isfile(file) else None
-    return _parsed(file, text) if text is not None else None
+    return _parsed(file, text) if text is not None and not _is_changed(file) else None
+
+
+def _is_changed(file: str) -> bool:
+    size, time = (*linecache.cache.get(file, ()), None, None)[:2]
+    now = os.stat(file)
+    return time is not None and (size, time) != (now.st_size, now.st_mtime)
 
 
 @lru_cache(maxsize=64)
@@ -82,7 +87,7 @@ class Syntax:
         held = [node for node in statements if node.lineno <= spot.line <= (node.end_lineno or node.lineno)]
         return max(held, key=lambda node: (node.lineno, node.col_offset), default=None)
 
-    def node(self, spot: Spot) -> Part | None:
+    def node(self, spot: Spot) -> ast.expr | ast.stmt | None:
         """Return the expression or statement that a spot's range is; None where it has none."""
         line, column, end_line, end_column = spot.span or (0, 0, 0, 0)
         for node in ast.walk(self.tree):

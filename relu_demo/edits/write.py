@@ -46,7 +46,7 @@ INPLACE_AT = {
 
 
 @dataclass(frozen=True)
-class Write:
+class WriteSite:
     """A statement that writes, the call or the assignment in it that does, and the tensor that it writes to."""
 
     spot: Spot
@@ -96,7 +96,7 @@ class Write:
         return any("." in name or is_read_after(self.syntax, name, self.statement) for name in others)
 
 
-def write_at(spot: Spot, in_container: bool = False) -> Write | None:
+def write_at(spot: Spot, in_container: bool = False) -> WriteSite | None:
     """Return the write that ran on a line; None where the source has none that is known."""
     syntax = syntax_of(spot.file)
     statement = syntax.statement(spot) if syntax is not None else None
@@ -106,7 +106,7 @@ def write_at(spot: Spot, in_container: bool = False) -> Write | None:
     target, call = _target(syntax, statement, spot, node)
     if target is None:
         return None
-    return Write(spot, syntax, statement, target, call, in_container or _is_container(syntax, target, statement))
+    return WriteSite(spot, syntax, statement, target, call, in_container or _is_container(syntax, target, statement))
 
 
 def _target(
@@ -123,16 +123,16 @@ def _target(
             return next((target for target in targets if target is node), targets[0]), None
     found = [node] if isinstance(node, ast.Call) else list(syntax.header(statement))
     calls = [part for part in found if isinstance(part, ast.Call)]
-    for call in sorted(calls, key=lambda call: called(call).strip("_") != bare):
+    for call in sorted(calls, key=lambda call: name_called(call).strip("_") != bare):
         written = target_of_call(syntax, call)
-        if written is not None and (node is call or not bare or called(call).strip("_") == bare):
+        if written is not None and (node is call or not bare or name_called(call).strip("_") == bare):
             return written, call
     if isinstance(statement, ast.AugAssign) and not calls:
         return statement.target, None
     return None, None
 
 
-def called(call: ast.Call) -> str:
+def name_called(call: ast.Call) -> str:
     """Return the last name of what is called: `step` of `opt.step()`; empty where it has none."""
     return str(getattr(call.func, "attr", getattr(call.func, "id", "")))
 
@@ -149,12 +149,12 @@ def target_of_call(syntax: Syntax, call: ast.Call) -> ast.expr | None:
         while isinstance(base, ast.Call) and isinstance(base.func, ast.Attribute) and _writes(base.func.attr):
             base = base.func.value
         return base
-    writes = _writes(called(call)) or inplace_of(call) is not None
+    writes = _writes(name_called(call)) or inplace_of(call) is not None
     return call.args[0] if writes and call.args and not isinstance(call.args[0], ast.Starred) else None
 
 
 def is_of_module(syntax: Syntax, call: ast.Call) -> bool:
-    """Return whether a function of an imported module is called, `F.relu_(x)`, and no method, `x.relu_()`."""
+    """Return whether a function of an imported module is name_called, `F.relu_(x)`, and no method, `x.relu_()`."""
     root = call.func
     while isinstance(root, ast.Attribute):
         root = root.value
@@ -166,7 +166,7 @@ def is_of_module(syntax: Syntax, call: ast.Call) -> bool:
 def inplace_of(call: ast.Call) -> ast.expr | None:
     """Return the argument `inplace` of a call, unless it is written as False; None if it has none."""
     given = [keyword.value for keyword in call.keywords if keyword.arg == "inplace"]
-    at = INPLACE_AT.get(called(call))
+    at = INPLACE_AT.get(name_called(call))
     if not given and at is not None and at < len(call.args):
         given = [call.args[at]]
     return next((node for node in given if not (isinstance(node, ast.Constant) and node.value is False)), None)
@@ -188,7 +188,7 @@ def _is_container(syntax: Syntax, target: ast.expr, statement: ast.stmt) -> bool
     return any(isinstance(each, kinds) or ast.unparse(each).startswith(("list(", "dict(")) for each in values)
 
 
-def written_anew(write: Write) -> list[Edit] | None:
+def written_anew(write: WriteSite) -> list[Edit] | None:
     """Return the edits by which a tensor is made anew and not written to; None where there is no such form."""
     if write.call is None:
         return _assigned_anew(write)
@@ -199,7 +199,7 @@ def written_anew(write: Write) -> list[Edit] | None:
     return _function_anew(write)
 
 
-def _assigned_anew(write: Write) -> list[Edit] | None:
+def _assigned_anew(write: WriteSite) -> list[Edit] | None:
     """`x += y`, `x[i] = y`."""
     statement, target, syntax = write.statement, write.target, write.syntax
     if isinstance(statement, ast.AugAssign) and (write.in_container or not isinstance(target, ast.Subscript)):
@@ -223,7 +223,7 @@ def _binds_tighter(value: ast.expr, sign: str) -> bool:
     return isinstance(value, ast.BinOp) and TIGHTNESS[SIGN[type(value.op)][0]] > TIGHTNESS[sign]
 
 
-def _without_data(write: Write, node: ast.expr) -> tuple[str, list[Edit]]:
+def _without_data(write: WriteSite, node: ast.expr) -> tuple[str, list[Edit]]:
     """Return the tensor of `x.data`, and the edit that takes `.data` away; of others themselves."""
     if isinstance(node, ast.Attribute) and node.attr == "data" and not write.in_container:
         end = write.syntax.range(node.value)[1]
@@ -231,7 +231,7 @@ def _without_data(write: Write, node: ast.expr) -> tuple[str, list[Edit]]:
     return write.syntax.text(node), []
 
 
-def on_a_clone(write: Write) -> list[Edit] | None:
+def on_a_clone(write: WriteSite) -> list[Edit] | None:
     """Return the edits by which a statement writes to a clone, which has the name from then on."""
     owner, statement, syntax = write.owner, write.statement, write.syntax
     text = ast.unparse(owner)
@@ -245,23 +245,26 @@ def on_a_clone(write: Write) -> list[Edit] | None:
         if node not in syntax.around(statement)
     ):
         return None
+    if syntax.text(statement).startswith("elif"):  # nothing can stand before it
+        return None
     same = [part for part in syntax.header(statement) if isinstance(part, ast.expr) and ast.unparse(part) == text]
-    written = [part for part in same if part in ast.walk(write.target)]
-    if len(same) == len(written) == 1 and not isinstance(statement, ast.Return):
+    targets = statement.targets if isinstance(statement, ast.Assign) and write.call is None else [write.target]
+    written = [part for part in same if any(part in ast.walk(target) for target in targets)]
+    if len(same) == len(written) == 1 or (len(same) == 1 and not isinstance(statement, ast.Return)):
         return [syntax.before(statement, f"{text} = {text}.clone()")]
-    if len(written) != 1 or not isinstance(statement, (ast.Assign, ast.AugAssign, ast.Expr)):
-        return [syntax.before(statement, f"{text} = {text}.clone()")] if len(same) == 1 else None
+    if not isinstance(statement, (ast.Assign, ast.AugAssign, ast.Expr)):
+        return None
     # What the statement reads of the tensor would be a view of what it writes to, also of a clone.
     taken = {part.id for part in ast.walk(syntax.tree) if isinstance(part, ast.Name)}
     new = next(name for name in map("new{}".format, ("", *range(2, len(taken) + 3))) if name not in taken)
     return [
         syntax.before(statement, f"{new} = {text}.clone()"),
-        syntax.replace(*syntax.range(written[0]), new),
+        *(syntax.replace(*syntax.range(part), new) for part in written),
         syntax.after(statement, f"{text} = {new}"),
     ]
 
 
-def _methods_anew(write: Write) -> list[Edit] | None:
+def _methods_anew(write: WriteSite) -> list[Edit] | None:
     """`x.mul_(y)`, `x[0].mul_(y).add_(z)`."""
     syntax, owner = write.syntax, write.owner
     text, edits = _without_data(write, write.target)
@@ -289,14 +292,14 @@ def _methods_anew(write: Write) -> list[Edit] | None:
     return edits
 
 
-def _function_anew(write: Write) -> list[Edit] | None:
+def _function_anew(write: WriteSite) -> list[Edit] | None:
     """`F.relu_(x)`, `F.relu(x, inplace=True)`."""
     call, syntax = write.call, write.syntax
     assert call is not None
     switch, edits = inplace_of(call), []
     if switch is not None:
         edits = [syntax.replace(*syntax.range(switch), "False")]
-    elif "init" in ast.unparse(call.func) or called(call).startswith("clip_"):  # these have no other form
+    elif "init" in ast.unparse(call.func) or name_called(call).startswith("clip_"):  # these have no other form
         return None
     else:
         end = syntax.range(call.func)[1]
@@ -312,7 +315,7 @@ def _function_anew(write: Write) -> list[Edit] | None:
     return [syntax.replace(start, start, f"{syntax.text(write.target)} = "), *edits]
 
 
-def _without_out(write: Write) -> list[Edit] | None:
+def _without_out(write: WriteSite) -> list[Edit] | None:
     """`torch.add(x, y, out=z)`."""
     call, syntax, statement = write.call, write.syntax, write.statement
     assert call is not None

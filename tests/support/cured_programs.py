@@ -76,6 +76,12 @@ z = y.sub_(1)  # WRITES sub_  #=> z = y = y - 1
 (y.sum() + z.square().sum()).backward()  # RAISES backward
 result = w.grad
 """,
+    "a method beside its tensor": """
+y = w.exp()  # SAVES exp
+z = torch.cat([y.sin(), y.mul_(w)])  # WRITES mul_  #=> z = torch.cat([y.sin(), y * w])
+(z.sum() + y.sum()).backward()  # RAISES backward  #=> (z.sum() + (y * w).sum()).backward()
+result = w.grad
+""",
     "a function as a statement": """
 y = w.tanh()  # SAVES tanh
 F.relu(y, inplace=True)  # WRITES relu  #=> y = F.relu(y)
@@ -116,6 +122,21 @@ def roll(h):
 roll(w * 2).sum().backward()  # RAISES backward
 result = w.grad
 """,
+    "two items at once": """
+y = w.exp()  # SAVES exp
+y[0] = y[1] = w[2]  # WRITES __setitem__  #=> y = torch.stack([w[2], w[2], y[2], y[3]])
+y.sum().backward()  # RAISES backward
+result = w.grad
+""",
+    "a header that nothing can stand before": """
+y = w.exp()  # SAVES exp
+if w is None:
+    pass
+elif y.clamp_(1.5).sum() > 0:  # WRITES clamp_  #=> elif (y := y.clamp(1.5)).sum() > 0:
+    pass
+y.square().sum().backward()  # RAISES backward
+result = w.grad
+""",
     "rows that are chosen by a mask": """
 y = w.softmax(-1)  # SAVES softmax
 mask = torch.tensor([True, False, True, False])
@@ -130,7 +151,10 @@ y.sum().backward()  # RAISES backward
 result = w.grad
 """,
     "a module": """
-act = nn.Sequential(nn.Sigmoid(), nn.Dropout(0.5, inplace=True))  # BUILT Dropout  #=> act = nn.Sequential(nn.Sigmoid(), nn.Dropout(0.5))
+act = nn.Sequential(
+    nn.Sigmoid(),
+    nn.Dropout(0.5, inplace=True),  # BUILT Dropout  #=> nn.Dropout(0.5),
+)
 y = act(w)  # SAVES sigmoid  # WRITES dropout_
 y.sum().backward()  # RAISES backward
 result = w.grad
@@ -339,6 +363,12 @@ result = w.grad
 value, gate = (w.t() * 2).chunk(2, dim=1)  # MADE chunk
 y = value.mul_(gate.sigmoid())  # WRITES mul_  #=> y = value * gate.sigmoid()
 y.sum().backward()
+result = w.grad
+""",
+    "several  ": """
+parts = (w * 2).split(2)  # MADE split  #=> parts = list((w * 2).split(2))
+parts[0].mul_(2)  # WRITES mul_  #=> parts[0] = parts[0].mul(2)
+torch.cat(parts).square().sum().backward()
 result = w.grad
 """,
     "leaf": """
