@@ -180,14 +180,15 @@ def is_edited_leaf(scene: Scene, write: WriteSite | None) -> Cure | None:
 
 def _is_made_a_leaf(write: WriteSite) -> bool:
     """Whether the source says that a tensor is a leaf, or computes with its gradient."""
-    text, name = ast.unparse(write.statement), ast.unparse(write.owner)
-    if f"{name}.grad" in text:
+    syntax, name = write.syntax, ast.unparse(write.owner)
+    if re.search(rf"\b{re.escape(name)}\.grad\b", ast.unparse(write.statement)):
         return True
-    for part in ast.walk(write.syntax.tree):
+    scope = syntax.scope_of(write.statement) if is_bound(syntax, name, write.statement) else syntax.tree
+    for part in ast.walk(scope):
+        text = ast.unparse(part) if isinstance(part, (ast.Assign, ast.Expr)) else ""
         targets = part.targets if isinstance(part, ast.Assign) else ()
-        if name in map(ast.unparse, targets) and re.search(r"requires_grad|Parameter\(", ast.unparse(part)):
-            return True
-        if isinstance(part, ast.Expr) and ast.unparse(part).startswith(f"{name}.requires_grad_("):
+        made = name in map(ast.unparse, targets) and re.search(r"requires_grad|Parameter\(", text)
+        if made or text.startswith(f"{name}.requires_grad_("):
             return True
     return False
 
@@ -206,7 +207,7 @@ def _name_of_torch(syntax: Syntax) -> tuple[str, list[Edit]]:
 def is_stepped(scene: Scene, write: WriteSite | None) -> Cure | None:
     """The weights change between a forward and its backward: by an optimizer's step, or by hand."""
     writer = scene.writers[0] if scene.writers else None
-    by_hand = scene.is_parameter and write is not None and not write.spot.module
+    by_hand = write is not None and not write.spot.module and (scene.is_parameter or _is_made_a_leaf(write))
     if scene.kind == "refused" or writer is None or not (writer.operation == "step" or by_hand):
         return None
     course = course_of(scene)

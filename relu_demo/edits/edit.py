@@ -95,8 +95,7 @@ def patch(texts: Mapping[str, bytes], folder: str = ".") -> str:
     for path, new in sorted(texts.items()):
         # patch ends a name at a tab, so that one may have spaces.
         name = os.path.relpath(path, os.path.realpath(folder)).replace(os.sep, "/") + "\t"
-        both = (text.decode("utf-8", "surrogateescape").split("\n") for text in (Path(path).read_bytes(), new))
-        body = difflib.unified_diff(*map(_whole, both), name, name)
+        body = difflib.unified_diff(_lines(Path(path).read_bytes()), _lines(new), name, name)
         parts += [line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in body]
     return "".join(parts)
 
@@ -132,6 +131,7 @@ def _end_of(line: bytes) -> bytes:
     return line[len(line.rstrip(b"\r\n")) :]
 
 
-def _whole(lines: list[str]) -> list[str]:
-    """Return the parts of a text that was split at its line feeds as lines, each with its own."""
+def _lines(text: bytes) -> list[str]:
+    """Return a text's lines, each with its line feed."""
+    lines = text.decode("utf-8", "surrogateescape").split("\n")
     return [f"{line}\n" for line in lines[:-1]] + [line for line in lines[-1:] if line]

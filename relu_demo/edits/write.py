@@ -84,6 +84,8 @@ class WriteSite:
         owner = self.owner
         if not is_name(owner):
             return False
+        if self._is_without_grad() and is_read_after(self.syntax, ast.unparse(owner), self.statement):
+            return True  # the name itself, which would have no gradient any more
         names = memory_of(self.syntax, owner, self.statement)
         own, value_goes_on = ast.unparse(owner), not self.is_statement and self.call is not None
         if isinstance(owner, ast.Name) and not is_bound(self.syntax, own, self.statement):
@@ -94,6 +96,13 @@ class WriteSite:
         # Nobody else is to read what a backward has of its forward.
         others = {name for name in names - {CALLER, own} if not name.endswith(".saved_tensors")}
         return any("." in name or is_read_after(self.syntax, name, self.statement) for name in others)
+
+    def _is_without_grad(self) -> bool:
+        """Whether the source around says that nothing is recorded there."""
+        around = list(self.syntax.around(self.statement))
+        heads = [item.context_expr for each in around if isinstance(each, ast.With) for item in each.items]
+        heads += [each for function in around for each in getattr(function, "decorator_list", ())]
+        return any(part in ast.unparse(head) for head in heads for part in ("no_grad", "inference_mode", "(False)"))
 
 
 def write_at(spot: Spot, in_container: bool = False) -> WriteSite | None:

@@ -223,6 +223,22 @@ double()
 (y * z).sum().backward()  # RAISES backward
 result = w.grad
 """,
+    "a write that is not recorded": """
+y = w.exp()  # SAVES exp  #=> y = w.exp() * 1
+with torch.no_grad():
+    y.clamp_(max=1.5)  # WRITES clamp_
+y.square().sum().backward()  # RAISES backward
+result = w.grad
+""",
+    "a leaf that is stepped by hand": """
+v = torch.rand(3, requires_grad=True)
+y = (w * v).sum()  # SAVES mul  #=> y = (w * (v * 1)).sum()
+v.grad = torch.ones(3)
+with torch.no_grad():
+    v -= 0.1 * v.grad  # WRITES __isub__
+y.backward()  # RAISES backward
+result = torch.cat([w.grad, v[None] * v.requires_grad])
+""",
     "a backward of one's own": """
 class Square(torch.autograd.Function):
     @staticmethod
