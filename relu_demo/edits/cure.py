@@ -12,7 +12,7 @@ from relu_demo.edits.binding import aliases, is_bound, is_name, is_read_after, m
 from relu_demo.edits.edit import Edit, united
 from relu_demo.edits.order import computed_again, course_of, in_other_order
 from relu_demo.edits.scene import Scene, Spot
-from relu_demo.edits.syntax import Syntax, syntax_of
+from relu_demo.edits.syntax import Syntax, found_at, syntax_of
 from relu_demo.edits.write import WriteSite, inplace_of, is_in_function, name_called, write_at, written_anew
 
 SAVES_ITS_RESULT = {
@@ -64,10 +64,10 @@ def goes_into_an_earlier_step(scene: Scene, write: WriteSite | None) -> Cure | N
 def is_handed_out(scene: Scene, write: WriteSite | None) -> Cure | None:
     """`y.numpy()`, `torch.from_dlpack(y)`: two names of one memory."""
     spot = next((each for each in (scene.made_by, *scene.writers) if each and each.operation in HANDS_OUT), None)
-    syntax = syntax_of(spot.file) if spot else None
-    statement = syntax.statement(spot) if syntax and spot else None
-    if spot is None or syntax is None or statement is None:
+    found = found_at(spot)
+    if found is None:
         return None
+    syntax, statement, _ = found
     calls = [part for part in syntax.header(statement) if isinstance(part, ast.Call)]
     method = next(
         (call for call in calls if name_called(call) == "numpy" and isinstance(call.func, ast.Attribute)), None
@@ -80,14 +80,13 @@ def is_handed_out(scene: Scene, write: WriteSite | None) -> Cure | None:
 
 def is_expanded(scene: Scene, write: WriteSite | None) -> Cure | None:
     """Several elements are one in memory."""
-    spot, syntax = scene.made_by, syntax_of(scene.made_by.file) if scene.made_by else None
-    statement = syntax.statement(spot) if syntax and spot else None
-    if scene.refusal not in ("expanded", "custom") or spot is None or syntax is None or statement is None:
+    found = found_at(scene.made_by)
+    if scene.refusal not in ("expanded", "custom") or found is None:
         return None
-    node = syntax.node(spot)
+    syntax, statement, node = found
     wanted = EXPANDS if scene.refusal == "expanded" else {"apply"}
-    found = [part for part in syntax.header(statement) if isinstance(part, ast.Call) and name_called(part) in wanted]
-    calls = [node] if isinstance(node, ast.Call) else found
+    named = [part for part in syntax.header(statement) if isinstance(part, ast.Call) and name_called(part) in wanted]
+    calls = [node] if isinstance(node, ast.Call) else named
     if len(calls) != 1 or name_called(calls[0]) == "broadcast_tensors":
         return None
     return Cure(f"clone what {name_called(calls[0])}() gives", tuple(syntax.cloned(calls[0])))
@@ -95,15 +94,15 @@ def is_expanded(scene: Scene, write: WriteSite | None) -> Cure | None:
 
 def is_one_of_several(scene: Scene, write: WriteSite | None) -> Cure | None:
     """`for row in x:`, whose rows PyTorch makes by one call: those that are indexed may be written to."""
-    spot, syntax = scene.made_by, syntax_of(scene.made_by.file) if scene.made_by else None
-    statement = syntax.statement(spot) if syntax and spot else None
-    if scene.refusal != "several" or write is None or syntax is None or statement is None:
+    found = found_at(scene.made_by)
+    if scene.refusal != "several" or write is None or found is None:
         return None
+    syntax, statement, _ = found
     values = [statement.iter] if isinstance(statement, ast.For) else []
     values += [statement.value] if isinstance(statement, ast.Assign) else []
     for value in values:
         inner = value
-        while isinstance(inner, ast.Call) and ast.unparse(inner.func) in ("enumerate", "list", "tuple", "reversed"):
+        while isinstance(inner, ast.Call) and ast.unparse(inner.func) in ("enumerate", "list", "tuple"):
             inner = inner.args[0]
         if isinstance(inner, ast.Call) and name_called(inner) == "unbind" and isinstance(inner.func, ast.Attribute):
             base = inner.func.value if not inner.args and not inner.keywords else None
@@ -112,7 +111,8 @@ def is_one_of_several(scene: Scene, write: WriteSite | None) -> Cure | None:
         if base is None or not is_name(base) or not is_read_after(syntax, ast.unparse(base), write.statement):
             continue
         text = syntax.text(base)
-        rows = f"({text}[i] for i in range(len({text})))"
+        i = "i" if not text.startswith("i") else "row"
+        rows = f"({text}[{i}] for {i} in range(len({text})))"
         return Cure("index instead of iterating", (syntax.replace(*syntax.range(inner), rows),))
     return _clones_of_several(scene, write, syntax, values) if isinstance(write.target, ast.Subscript) else None
 
@@ -274,11 +274,10 @@ def is_written_anew(scene: Scene, write: WriteSite | None) -> Cure | None:
 
 def is_cloned_where_saved(scene: Scene, write: WriteSite | None) -> Cure | None:
     """Somebody else has the memory that is written to: what is saved is a clone, and every number stays."""
-    saver, syntax = scene.saver, syntax_of(scene.saver.file) if scene.saver else None
-    statement = syntax.statement(saver) if syntax and saver else None
-    if saver is None or syntax is None or statement is None or scene.kind == "refused":
+    saver, found = scene.saver, found_at(scene.saver)
+    if saver is None or found is None or scene.kind == "refused":
         return None
-    node = syntax.node(saver)
+    syntax, statement, node = found
     within = list(ast.walk(node)) if node is not None else list(syntax.header(statement))
     names = aliases(syntax, _names_at(syntax, saver, scene, write), statement)
     parts = [part for part in within if isinstance(part, (ast.Name, ast.Attribute)) and isinstance(part.ctx, ast.Load)]

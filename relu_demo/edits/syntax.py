@@ -30,6 +30,15 @@ def syntax_of(file: str) -> Syntax | None:
     return _parsed(file, text) if text is not None and not _is_changed(file) else None
 
 
+def found_at(spot: Spot | None) -> tuple[Syntax, ast.stmt, ast.expr | ast.stmt | None] | None:
+    """Return a spot's file, its statement, and the part of that which its range is; None where there is no source."""
+    syntax = syntax_of(spot.file) if spot is not None else None
+    statement = syntax.statement(spot) if syntax is not None and spot is not None else None
+    if spot is None or syntax is None or statement is None:
+        return None
+    return syntax, statement, syntax.node(spot) if spot.span else None
+
+
 def _is_changed(file: str) -> bool:
     size, time = (*linecache.cache.get(file, ()), None, None)[:2]
     now = os.stat(file)

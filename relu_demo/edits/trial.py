@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.machinery
 import importlib.util
 import io
-import linecache
 import os
 import sys
+import tokenize
 from collections.abc import Mapping
 from types import CodeType
 from typing import Any
@@ -24,7 +24,7 @@ def serve(texts: Mapping[str, bytes]) -> None:
     caches = set()
     for path in texts:
         caches |= {importlib.util.cache_from_source(path, optimization=level) for level in ("", 1, 2)}
-        _show(path, texts[path])
+    _show(texts)
     opened = io.open_code
 
     def open_code(path: str) -> Any:
@@ -40,10 +40,18 @@ def serve(texts: Mapping[str, bytes]) -> None:
         sys.path_hooks.insert(0, _Script(script))
 
 
-def _show(path: str, text: bytes) -> None:
-    """Make tracebacks and `inspect` show the edited lines."""
-    lines = importlib.util.decode_source(text).splitlines(keepends=True)
-    linecache.cache[path] = (len(text), None, lines, path)
+def _show(texts: Mapping[str, bytes]) -> None:
+    """Make `linecache`, and so `inspect` and what prints a traceback by it, show the edited lines."""
+    opened = tokenize.open
+
+    def open_source(path: Any) -> Any:
+        text = texts.get(os.path.realpath(path))
+        if text is None:
+            return opened(path)
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(text).readline)
+        return io.TextIOWrapper(io.BytesIO(text), encoding)
+
+    vars(tokenize)["open"] = open_source
 
 
 class _Script(importlib.machinery.SourceFileLoader):

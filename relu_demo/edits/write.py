@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from relu_demo.edits.binding import CALLER, is_bound, is_name, is_read_after, memory_of, same_memory
 from relu_demo.edits.edit import Edit
 from relu_demo.edits.scene import Spot
-from relu_demo.edits.syntax import ATOMS, FUNCTIONS, Syntax, syntax_of
+from relu_demo.edits.syntax import ATOMS, FUNCTIONS, Syntax, found_at
 
 SIGN = {
     ast.Add: ("+", "add"), ast.Sub: ("-", "sub subtract"), ast.Mult: ("*", "mul multiply"),
@@ -107,11 +107,10 @@ class WriteSite:
 
 def write_at(spot: Spot, in_container: bool = False) -> WriteSite | None:
     """Return the write that ran on a line; None where the source has none that is known."""
-    syntax = syntax_of(spot.file)
-    statement = syntax.statement(spot) if syntax is not None else None
-    if syntax is None or statement is None:
+    found = found_at(spot)
+    if found is None:
         return None
-    node = syntax.node(spot) if spot.span else None
+    syntax, statement, node = found
     target, call = _target(syntax, statement, spot, node)
     if target is None:
         return None

@@ -464,4 +464,4 @@ act(net(w)).sum().backward()  # WRITES leaky_relu_
 result = w.grad
 """,
 }
-"""Those whose write PyTorch refuses, by the key of the reason."""
+"""Those whose write PyTorch refuses, by the key of the reason; spaces behind it make another of the same."""
