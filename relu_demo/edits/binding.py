@@ -45,6 +45,9 @@ def memory_of(syntax: Syntax, node: ast.expr, at: ast.AST) -> set[str]:
     waiting = [same_memory(node)]
     while waiting:
         each = waiting.pop()
+        if isinstance(each, ast.IfExp):
+            waiting += map(same_memory, (each.body, each.orelse))
+            continue
         text = ast.unparse(each)
         if not is_name(each) or text in found:
             continue
