@@ -22,6 +22,8 @@ LABELS = {
     "overwritten": "bold magenta",
     "called from": "dim",
     "cure": "green",
+    "-": "red",
+    "+": "green",
     "PyTorch": "red",
 }
 """The style of each line's label. The label tells it without colours."""

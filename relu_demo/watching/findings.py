@@ -6,18 +6,21 @@ import ast
 import os
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import islice, starmap
 from types import CodeType, FrameType
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from relu_demo.edits.cure import cure_of
+from relu_demo.edits.scene import Scene, Spot
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.source import calls_in, is_sign_of, line_of, root, statement_at, text_of
 from relu_demo.tensors.storage import shape_of
 from relu_demo.watching.aliases import AliasRead
 from relu_demo.watching.callsite import CallSite
 from relu_demo.watching.names import module_path, name_of, parameter, variable_of
-from relu_demo.watching.refusals import LOST, SLOPE
+from relu_demo.watching.refusals import LOST, OWN_INDEX, SLOPE
 from relu_demo.watching.report import (
     OVERWRITTEN,
     REFUSED,
@@ -65,7 +68,19 @@ def _overwriting(fault: Overwriting, layers: Layers) -> Finding:
     tensor = _tensor(saved.alias if state is None else state, name, saved.version)
     at = site_of(fault.raised_at, frame)
     kind, words = (OVERWRITTEN, words_for(fault)) if fault.loud else (SILENT, "")
-    return Finding(kind, tensor, at, saver, _once(writes), Cure(""), words)
+    scene = Scene(
+        kind="overwritten" if fault.loud else "silent",
+        saver=_spot(saved.site) if saver is None or not saved.site.function else _spot_at(saver),
+        writers=tuple(spot for write in fault.writes for spot in [_spot(write.site)] if spot is not None),
+        raised_at=_spot(fault.raised_at),
+        tensor=name,
+        is_parameter=isinstance(state, nn.Parameter),
+        is_state=state is not None,
+        in_container=any(write.in_container for write in fault.writes[:1]),
+        built_at=_built_at(fault.writes[0].site, layers) if fault.writes else None,
+        carried=fault.carried,
+    )
+    return Finding(kind, tensor, at, saver, _once(writes), _cure(scene), words)
 
 
 def _refused(fault: Refused, layers: Layers) -> Finding:
@@ -77,7 +92,52 @@ def _refused(fault: Refused, layers: Layers) -> Finding:
         name = _written_text((fault.writes or (fault.raised_at,))[0])
     writes = [Write(site, 0) for each in fault.writes for site in [site_of(each, frame)] if site is not None]
     tensor = _tensor(fault.tensor, name, 0)
-    return Finding(REFUSED, tensor, at, made_by, _once(writes), Cure(refusal.cure), fault.words, refusal.because)
+    scene = Scene(
+        kind="refused",
+        refusal="overlap" if refusal is OWN_INDEX else refusal.key,
+        saver=_spot(fault.made_by) if refusal is SLOPE and fault.made_by is not None else None,
+        made_by=_spot(fault.made_by) if fault.made_by is not None else None,
+        writers=tuple(spot for each in fault.writes for spot in [_spot(each)] if spot is not None),
+        raised_at=_spot(fault.raised_at),
+        tensor=name,
+        is_parameter=isinstance(fault.tensor, nn.Parameter) or isinstance(fault.tensor._base, nn.Parameter),
+        in_container=fault.in_container,
+        gradient_is_written=fault.gradient_is_written,
+        built_at=_built_at((fault.writes or (fault.raised_at,))[0], layers),
+    )
+    cure = _cure(scene)
+    if not cure.edits:
+        cure = replace(cure, says=f"{refusal.cure}; or {cure.says}")
+    return Finding(REFUSED, tensor, at, made_by, _once(writes), cure, fault.words, refusal.because)
+
+
+def _cure(scene: Scene) -> Cure:
+    found = cure_of(scene)
+    return Cure(found.says, found.edits, found.warning)
+
+
+def _spot(where: CallSite) -> Spot | None:
+    """Return a place as a cure is chosen by."""
+    if not where.frames:
+        return None
+    module = where.module() if where.module is not None else None
+    kind = where.optimizer or (type(module).__name__ if module is not None else "")
+    outer = tuple(Spot(*_line_of(code, at)) for code, at in where.frames[1:])
+    code, at = where.frames[0]
+    span = next(islice(code.co_positions(), at // 2, None), None) if at >= 0 else None
+    first, last, start, end = span if span is not None else (None, None, None, None)
+    known = None if None in (first, last, start, end) else (first or 0, start or 0, last or 0, end or 0)
+    return Spot(*_line_of(code, at), where.operation, kind, known, outer)
+
+
+def _spot_at(site: Site) -> Spot:
+    return Spot(os.path.abspath(site.file), site.line, "save_for_backward")
+
+
+def _built_at(where: CallSite, layers: Layers) -> Spot | None:
+    module = where.module() if where.module is not None else None
+    line = layers.built_at(module)
+    return None if line is None else Spot(*line, type(module).__name__)
 
 
 def _tensor(tensor: Tensor, name: str | None, version: int) -> Overwritten:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
 from torch import Tensor, nn
 
+from relu_demo.sanitizer.source import expression_at, value_of
 from relu_demo.watching.callsite import user_frame
 from relu_demo.watching.saved import key_of
 
@@ -84,3 +86,14 @@ def modules_in(frame: FrameType | None) -> Iterator[tuple[str, nn.Module]]:
 
 def _attributes(value: Any) -> list[tuple[str, Any]]:
     return list(getattr(value, "__dict__", {}).items())[:MOST]
+
+
+def writes_to_an_item(frame: FrameType | None) -> bool:
+    """Return whether the running line of the user's writes to an item of a list or dictionary, `features[i] += y`."""
+    inner = user_frame(frame)
+    node = expression_at(inner.f_code, inner.f_lasti) if inner is not None else None
+    if inner is None or not isinstance(node, (ast.AugAssign, ast.Assign)):
+        return False
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    held = [value_of(each.value, inner) for each in targets if isinstance(each, ast.Subscript)]
+    return any(isinstance(value, (list, dict)) for value in held)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from relu_demo.edits.edit import Edit
 from relu_demo.request import Watch
 
 OVERWRITTEN, REFUSED, SILENT = "overwritten", "refused", "silent"
@@ -57,14 +58,19 @@ class Overwritten:
 
 @dataclass(frozen=True)
 class Cure:
-    """What to do about it. `works` is None where it was not tried."""
+    """What to do about it."""
 
     says: str
+    edits: tuple[Edit, ...] = ()
+    """The cure as edits of the source; empty where it cannot be written as such."""
+    warning: str = ""
+    """What the cure changes besides."""
     works: bool | None = None
+    """Whether the program ran with the edits and nothing was found; None where that was not tried."""
 
     @property
     def tried(self) -> bool:
-        """Whether the program was run with it."""
+        """Whether the program was run with the edits."""
         return self.works is not None
 
 

@@ -19,7 +19,7 @@ _PRIME = 1_000_003
 class Saved:
     """A tensor that autograd saved for backward. Its graph holds this object; the pages know it weakly."""
 
-    __slots__ = ("__weakref__", "alias", "before", "hooked", "key", "seen", "site", "version", "writers")
+    __slots__ = ("__weakref__", "alias", "before", "hooked", "key", "number", "seen", "site", "version", "writers")
 
     def __init__(self, alias: Tensor, version: int, site: CallSite) -> None:
         self.alias = alias
@@ -34,6 +34,8 @@ class Saved:
         self.hooked = False
         """Whether other hooks on saved tensors keep it, under which PyTorch compares no version."""
         self.key: int | None = None
+        self.number = 0
+        """How many tensors were saved by then; 0 of what other hooks keep."""
 
 
 class Pages:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from relu_demo.edits.edit import diff
 from relu_demo.watching.report import (
     GIVING,
     OVERWRITTEN,
     REFUSED,
     SILENT,
+    Cure,
     Finding,
     Look,
     Missing,
@@ -71,11 +73,23 @@ def lines_of(finding: Finding, others: Sequence[Finding] = ()) -> Iterator[Told]
     if finding.cure.says:
         tried = {True: " (tried: it runs, and nothing is found)", False: " (tried: it does not help)", None: ""}
         yield Told("cure", "", "", f"{finding.cure.says}{tried[finding.cure.works]}")
+        yield from (Told(line[0], "", "", line[1:]) for line in edit_lines(finding.cure))
+        if finding.cure.warning:
+            yield Told("", "", "", f"but {finding.cure.warning}")
     if finding.words:
         said = finding.words.partition(" Hint: ")[0].strip().splitlines()
         yield Told("PyTorch", "", "", said[0] if said else "")
     if finding.processes > 1:
         yield Told("", "", "", f"in {finding.processes} processes")
+
+
+def edit_lines(cure: Cure) -> list[str]:
+    """Return the lines that a cure takes out and puts in, each behind its `-` or `+`; none where a file is gone."""
+    try:
+        text = diff(cure.edits).splitlines()
+    except (OSError, ValueError):
+        return []
+    return [line for line in text if line[:1] in ("-", "+") and line[:3] not in ("---", "+++")]
 
 
 def look_in_words(look: Look) -> str:

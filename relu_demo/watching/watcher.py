@@ -15,7 +15,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from types import FrameType, FunctionType, MethodWrapperType
 from typing import Any
@@ -33,7 +33,7 @@ from relu_demo.tensors.storage import apart, is_gone, overlaps_itself, region_of
 from relu_demo.watching.aliases import Aliases
 from relu_demo.watching.attribution import calling_from, passing_on
 from relu_demo.watching.callsite import CallSite, call_site
-from relu_demo.watching.names import modules_in, name_of
+from relu_demo.watching.names import modules_in, name_of, writes_to_an_item
 from relu_demo.watching.refusals import EXPANDED, HOOK, LOST, OVERLAP, OWN_INDEX, SLOPE, Refusal, refusal_in
 from relu_demo.watching.saved import Pages, Saved, fingerprint, key_of, shares_counter, tensors_in
 
@@ -101,6 +101,8 @@ class Write:
     """The version counter after it."""
     elsewhere: bool
     """Whether it wrote to another part of the memory, of which there is one version counter."""
+    in_container: bool = False
+    """Whether its line writes to an item of a list or dictionary, `features[i] += y`."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,8 @@ class Overwriting:
     raised_at: CallSite
     frame: FrameType | None
     loud: bool
+    carried: bool
+    """Whether the same line had gone backward since it was saved, and its saver saved again: a graph of another step."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,9 @@ class Refused:
     words: str
     name: str | None = None
     """What the user called the tensor, where that was noted at the write."""
+    in_container: bool = False
+    gradient_is_written: bool = False
+    """Whether what was to be written requires grad."""
 
 
 Fault = Overwriting | Refused
@@ -169,6 +176,10 @@ class Watcher(TorchFunctionMode):
         """What other hooks on saved tensors keep."""
         self._onto_expanded: deque[tuple[CallSite, CallSite | None, str | None, Tensor]] = deque(maxlen=8)
         """Writes to expanded tensors that PyTorch let pass: it refuses them in the backward. The tensor has no memory."""
+        self._last_saved: dict[object, int] = {}
+        """For each line that saves, the number of what it saved last."""
+        self._began: dict[object, tuple[int, int]] = {}
+        """For each line that goes backward, how much was saved when it began last, and the time before that."""
         self._last: Callable[[], Saved | None] = lambda: None
         """The saved tensor that a backward has asked for last."""
         self._hooks = self._pack, self._unpack
@@ -271,7 +282,8 @@ class Watcher(TorchFunctionMode):
                 saved.seen = version
                 site = site or call_site(name, frame, whole=True)
                 elsewhere = apart(region_of(_part(tensor, name, args)), region_of(saved.alias))
-                saved.writers.append(Write(site, name_of(tensor, frame), version, elsewhere))
+                known_as, item = name_of(tensor, frame), writes_to_an_item(frame)
+                saved.writers.append(Write(site, known_as, version, elsewhere, item))
 
     def _note_write(self, args: Any, kwargs: Any, name: str, frame: FrameType) -> None:
         target = kwargs.get("out", args[0] if args else None)
@@ -294,6 +306,7 @@ class Watcher(TorchFunctionMode):
                 return tensor
             self.seen.saved += 1
             saved = Saved(alias, version, call_site(self._running, sys._getframe(1)))
+            saved.number = self._last_saved[saved.site.frames[:1]] = self.seen.saved
             self._enter(saved)
             return saved
 
@@ -348,6 +361,8 @@ class Watcher(TorchFunctionMode):
         """Go backward with the watch on: hooks and custom backwards are the user's code."""
         if function is not Tensor.backward:
             self.seen.backwards += 1
+            where = call_site("", frame).frames
+            self._began[where] = self.seen.saved, self._began.get(where, (-1, -1))[0]
             self.looked()
         begun = set(self._stale)
         outer, self._running = self._running, "backward"
@@ -375,11 +390,16 @@ class Watcher(TorchFunctionMode):
         frame = frame if engine is None else engine.f_back
         return call_site("backward", frame, whole=True), frame
 
+    def _is_carried(self, saved: Saved, frame: FrameType | None) -> bool:
+        before = self._began.get(call_site("", frame).frames, (-1, -1))[1]
+        # Else one forward is gone backward through again and again.
+        return self._last_saved.get(saved.site.frames[:1], 0) > before >= saved.number > 0
+
     def _meet(self, saved: Saved) -> None:
         """Note a stale tensor. PyTorch raises here; the watch does so at the end of that backward."""
         task = _task()
         site, frame = self._site_of_backward()
-        fault = Overwriting(saved, tuple(saved.writers), site, frame, loud=True)
+        fault = Overwriting(saved, tuple(saved.writers), site, frame, True, self._is_carried(saved, frame))
         if task < 0:  # somebody looks at a node of the graph
             raise RuntimeError(words_for(fault))
         known = self._stale.setdefault(task, [])
@@ -407,7 +427,8 @@ class Watcher(TorchFunctionMode):
         if not writes and saved.key in self._given:
             writes = (Write(self._given[saved.key][1], None, saved.version, elsewhere=False),)
         site, frame = self._site_of_backward()
-        error = self.found((Overwriting(saved, writes, site, frame, loud=False),))
+        fault = Overwriting(saved, writes, site, frame, False, self._is_carried(saved, frame))
+        error = self.found((fault,))
         if error is not None:
             raise error
 
@@ -437,6 +458,12 @@ class Watcher(TorchFunctionMode):
             if refusal is LOST:
                 writes = self._makers.writes(tensor)
             fault = Refused(refusal, tensor, site, frame, made_by, writes, words_of(error), known_as)
+            given = tensors_in(args[1:], kwargs)
+            fault = replace(
+                fault,
+                in_container=writes_to_an_item(frame),
+                gradient_is_written=any(each.requires_grad for each in given),
+            )
         instead = self.found((fault,))
         if instead is not None:
             raise instead from None

@@ -18,6 +18,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from relu_demo.edits.edit import Edit
 from relu_demo.request import Watch
 from relu_demo.watching.report import Cure, Finding, Look, Missing, Overwritten, Site, Unwatched, WatchReport, Write
 
@@ -118,7 +119,8 @@ def finding_from(data: Mapping[str, Any]) -> Finding:
     own["tensor"] = Overwritten(**{**data["tensor"], "shape": tuple(data["tensor"]["shape"])})
     own["raised_at"], own["saved_by"] = _site(data["raised_at"]), _site(data["saved_by"])
     own["overwritten_by"] = tuple(Write(**{**each, "site": _site(each["site"])}) for each in data["overwritten_by"])
-    own["cure"] = Cure(**data["cure"])
+    edits = tuple(Edit(e["file"], tuple(e["start"]), tuple(e["end"]), e["new"]) for e in data["cure"]["edits"])
+    own["cure"] = Cure(**{**data["cure"], "edits": edits})
     return Finding(**own)
 
 
