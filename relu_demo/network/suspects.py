@@ -32,6 +32,8 @@ from relu_demo.watching.refusals import refusal_in
 _UNTOLD = {"copy_", "fill_", "index_put_", "_index_put_impl_", "set_"}
 """What `x[...] = y` becomes, of which PyTorch 1.13 tells no mode, and `x.set_(y)`, of which none does."""
 
+_NOT_RECORDED = "nothing in it required grad, so no backward was tested; give it inputs that require grad"
+
 _OF_GRAPH = {Tensor.register_hook, Tensor.retain_grad, getattr(Tensor.grad_fn, "__get__")}  # noqa: B009 - mypy
 """What asks for a tensor's node in autograd's graph, or changes it."""
 
@@ -88,6 +90,10 @@ class Suspects(Listener):
         """The storages, by key, of tensors whose hooks or node of the graph the forward has to do with."""
         self._applied = False
         """Whether an autograd.Function was applied."""
+        self._wrote = False
+        """Whether anything was written to."""
+        self._saved = False
+        """Whether autograd saved anything."""
         self._grad = torch.is_grad_enabled()
         self._count = 0
         self._running: int | None = None
@@ -169,6 +175,7 @@ class Suspects(Listener):
 
     def saved(self, tensor: Tensor, place: Place) -> Saved:
         """Note it in the ledger."""
+        self._saved = True
         return self.ledger.saved(tensor, place, self._running)
 
     def unpacked(self, saved: Saved) -> Tensor:
@@ -207,6 +214,7 @@ class Suspects(Listener):
     def wrote(self, tensor: Tensor, here: Here) -> None:
         """Note the write. After a call in place, writing to what it overwrote is a reading, too."""
         key = key_of(tensor)
+        self._wrote = True
         self._snapshot.before_write(key)
         if self._is_foreign(key):
             self._snapshot.adopt(tensor)
@@ -251,6 +259,10 @@ class Suspects(Listener):
         """After the forward: note what is returned, what the network keeps, and what autograd still has saved."""
         network = self._network
         self._note_idle_switches()
+        writes = self._wrote or any(call.inplace and call.bytes for call in self.candidates)
+        recorded = self._saved or any(tensor.requires_grad for tensor in tensors(result))
+        if self._grad and writes and not recorded:
+            self.missed[Unseen("", type(network).__name__, _NOT_RECORDED)] = None
         self.attributes = attribute_tensors(network, self._snapshot.looked)
         for saved, write in self.ledger.past_autograd():
             if write.call is None:

@@ -756,7 +756,7 @@ def test_an_input_that_cannot_be_looked_into_is_named() -> None:
         return sum(F.relu(x, inplace=True) for x in pair)
 
     report = check(Net(forward), iter([torch.ones(2)]))
-    assert report.unseen[0].why == "its input holds a list_iterator, in which tensors cannot be found"
+    assert "its input holds a list_iterator, in which tensors cannot be found" in [each.why for each in report.unseen]
 
 
 class Colour(enum.Enum):
@@ -886,7 +886,7 @@ def test_advice_counts_what_a_hook_keeps() -> None:
     act = nn.ReLU(inplace=True)
     act.register_forward_hook(lambda module, args, output: kept.append(output))
     report = check(Net(forward, act=act, again=nn.ReLU(inplace=True), last=nn.Hardswish()), torch.randn(64, 4))
-    assert report.ok
+    assert not report.has_fault
     assert report.advice.turn_on == ()
 
 

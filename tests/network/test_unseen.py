@@ -161,3 +161,20 @@ def test_a_module_whose_switch_reaches_no_watched_call_is_named() -> None:
     assert (unseen.module, unseen.type) == ("1", "Compiled")
     assert unseen.why == "its inplace=True reaches no call that was watched"
     assert not report.has_fault
+
+
+def test_where_autograd_records_nothing_it_is_not_called_safe() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        return torch.sigmoid(x).mul_(2)
+
+    x = torch.randn(3, 4)
+    report = check(Net(forward), x)
+    (unseen,) = report.unseen
+    assert "nothing in it required grad" in unseen.why
+    assert not (report.ok or report.has_fault)
+    assert "all safe" not in str(report)
+    assert check(Net(forward), x.requires_grad_()).has_fault
+    with torch.no_grad():  # there no backward can follow
+        report = check(Net(forward), x)
+    assert report.ok
+    assert "safe in the forward; autograd recorded nothing" in str(report)

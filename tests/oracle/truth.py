@@ -56,6 +56,8 @@ class Run:
     """Which of that is the caller's own tensor, whose overwriting is an effect of its own."""
     backward: str | None = None
     """None: it ran, or there was nothing to run."""
+    recorded: bool = False
+    """Whether there was anything to run."""
     gradients: list[Tensor | None] = field(default_factory=list)
     overwrote_input: bool = False
     changed_input: bool = False
@@ -223,6 +225,7 @@ def _run(
             ]
             loss = [t for t in [*flat, *left] if isinstance(t, Tensor) and t.requires_grad]
             loss = list({id(t): t for t in loss}.values())
+            run.recorded = bool(loss)
             if loss:
                 parts = [(t.double() * torch.arange(t.numel()).cos().reshape(t.shape)).sum() for t in loss]
                 torch.stack(parts).sum().backward()  # type: ignore[no-untyped-call]
