@@ -44,8 +44,6 @@ from relu_demo.watching.case import Case
 from relu_demo.watching.cures import cure_of
 from relu_demo.watching.refusals import refusal_in
 
-_AGAIN = "it runs again in backward (torch.utils.checkpoint), where the check cannot put it out of place"
-
 
 def examine(
     model: nn.Module | Callable[..., Any],
@@ -87,15 +85,16 @@ def _examined(model: nn.Module, runs: Runs, progress: Callable[[int, int], None]
         effects |= _settle(verdicts, candidates, progress, suspect=False)
     calls = tuple(_call(one, effects.get(one.index, ())) for one in candidates if one.inplace)
     off = tuple(_call(one, suspicions(one)) for one in candidates if not one.inplace)
-    whole, calls = _blame_checkpoints(as_written, calls, candidates)
     lines = {(place.file, place.line): place for place in reversed(runs.watched.over_input)}
     writes = tuple(
         Write(place, (), OVERWRITES_INPUT, "" if place.file else "write to a clone() of it")
         for place in reversed(lines.values())
     )
     writes += tuple(Write(at, unique(by), CHANGES_RESULT) for at, by in runs.watched.past_autograd.items())
-    if whole.out_of_place_backward is False:
+    if as_written.out_of_place_backward is False:
         writes += verdicts.other_writes()
+    if _is_other(as_written) and all(call.safe for call in calls) and not writes:
+        writes = verdicts.overwriting(as_written)
     advice, conflicts = advise(verdicts, calls, off)
     return CheckReport(
         network=type(model).__name__,
@@ -105,9 +104,9 @@ def _examined(model: nn.Module, runs: Runs, progress: Callable[[int, int], None]
         calls=calls,
         off=off,
         writes=tuple(_with_cure(write) for write in writes),
-        as_written=replace(whole, conflicts=conflicts),
+        as_written=replace(as_written, conflicts=conflicts),
         advice=advice,
-        unseen=(*unseen(model, candidates, runs.watched.missed), *verdicts.unsteady()),
+        unseen=(*unseen(model, runs.watched.missed), *verdicts.unsteady()),
         unrestored=tuple(Unrestored(*each) for each in runs.snapshot.unrestored()),
         forwards=runs.forwards,
         backwards=runs.backwards,
@@ -245,22 +244,6 @@ def _settle(
         settled[one.index] = verdicts.effects(one)
     progress(len(suspects), len(suspects))
     return settled
-
-
-def _blame_checkpoints(
-    whole: AsWritten, calls: tuple[Call, ...], candidates: list[Candidate]
-) -> tuple[AsWritten, tuple[Call, ...]]:
-    """
-    Where backward fails and a checkpoint runs calls again in it, hold these to have broken it.
-
-    There they run in place, as written, in every run: nothing is known of a backward with everything out of place.
-    """
-    if whole.out_of_place_backward is not False or not any(one.again for one in candidates):
-        return whole, calls
-    again = {one.index for one in candidates if one.again}
-    effect = Effect(BREAKS_BACKWARD, False, words=whole.backward_error, note=_AGAIN)
-    calls = tuple(replace(call, effects=call.effects or (effect,)) if call.index in again else call for call in calls)
-    return replace(whole, out_of_place_backward=None), calls
 
 
 def _call(found: Candidate, effects: Iterable[Effect]) -> Call:

@@ -15,6 +15,9 @@ BREAKS_BACKWARD = "breaks-backward"
 OVERWRITES_INPUT = "overwrites-input"
 REFUSED = "refused"
 
+GRADIENTS = "the result is the same, its gradients are not"
+"""The note of an effect `changes-result` on the gradients alone, of which PyTorch says nothing."""
+
 OVERWRITTEN = "modified by an inplace operation"
 """In PyTorch's words for a stale tensor."""
 

@@ -88,7 +88,7 @@ class Suspects(Listener):
         """The storages that operators of this forward have made, by key, which a weak reference keeps theirs."""
         self._graph_used: set[int | None] = set()
         """The storages, by key, of tensors whose hooks or node of the graph the forward has to do with."""
-        self._applied = False
+        self.applied = False
         """Whether an autograd.Function was applied."""
         self._wrote = False
         """Whether anything was written to."""
@@ -276,13 +276,14 @@ class Suspects(Listener):
         kept = {id(tensor): (name, tensor) for name, tensor in (*network.named_buffers(), *network.named_parameters())}
         for name, tensor in kept.values():
             self._read_later(tensor, f"kept as {name}")
-        foreign = not self._applied and any(isinstance(n, torch._C._FunctionBase) for n in graph(tensors(result)))
+        foreign = not self.applied and any(isinstance(n, torch._C._FunctionBase) for n in graph(tensors(result)))
         for call in self.candidates:
             # In place, elu and its like save their result, and a later write overwrites it.
             overwritten = call.recorded and call.result is not None and call.result.overwritten
             call.doubtful |= call.input.alias_used or overwritten
             # Of this autograd.Function nobody was told when it was applied.
             call.by_values |= foreign and call.bytes > 0 and (call.outlives or call is self._latest)
+            call.by_values |= call.again
             call.saved_by = [saved.place for ref in call.saved_before for saved in [ref()] if saved is not None]
 
     def _note_lost_view(self, view: Tensor) -> None:
@@ -331,7 +332,7 @@ class Suspects(Listener):
         own, original = vars(function).get("apply"), inspect.getattr_static(function, "apply")
 
         def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
-            self._applied = True
+            self.applied = True
             for call in self.candidates:
                 call.by_values |= call.bytes > 0 and call.is_alive
             return original.__get__(None, cls)(*args, **kwargs)
@@ -401,6 +402,38 @@ class Suspects(Listener):
             or found.key in self._graph_used
             or may_be_refused(call, grad)
         )
+
+
+class InBackward(Listener):
+    """Listens to a backward: what the user's own code in it (an autograd.Function's) writes to. `ledger`: who saved."""
+
+    reads_wanted = functions_wanted = False
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._operator = ""
+        self.writes: dict[Place, list[Place]] = {}
+        """The user's writes, in order, each with who has saved what it overwrites."""
+
+    def saved(self, tensor: Tensor, place: Place) -> Saved:
+        """Note it in the ledger."""
+        return self._ledger.saved(tensor, place)
+
+    def unpacked(self, saved: Saved) -> Tensor:
+        """Note it in the ledger."""
+        return self._ledger.unpacked(saved)
+
+    def operator(self, operator: Operator, here: Here) -> None:
+        """Remember its name: the backward runs outside of all functions of torch."""
+        self._operator = operator.name
+
+    def wrote(self, tensor: Tensor, here: Here) -> None:
+        """Note the write, if it is the user's."""
+        place = here.place(self._operator)
+        if place.file is not None:
+            savers = [saved.place for ref in self._ledger.saved_of(tensor) for saved in [ref()] if saved is not None]
+            self.writes.setdefault(place, []).extend(savers)
+            self._ledger.wrote(tensor, lambda: place)
 
 
 def _with_those_above(module: str) -> Iterator[str]:

@@ -9,16 +9,15 @@ import torch
 from torch import nn
 
 from relu_demo.errors import with_article
-from relu_demo.network.candidate import Candidate
 from relu_demo.network.report import Unseen
 from relu_demo.network.state.contents import opaque
 
 
-def unseen(model: nn.Module, candidates: Iterable[Candidate], missed: Iterable[Unseen]) -> Iterator[Unseen]:
+def unseen(model: nn.Module, missed: Iterable[Unseen]) -> Iterator[Unseen]:
     """
     Give each part of the network whose own calls are not all in the report, with the reason.
 
-    `candidates`, `missed`: what the watched pass saw, and what it knows that it did not see.
+    `missed`: what the watched pass knows that it did not see.
     """
     above = ""
     hidden = set()
@@ -33,9 +32,6 @@ def unseen(model: nn.Module, candidates: Iterable[Candidate], missed: Iterable[U
             if not name:
                 break
     yield from (one for one in missed if one.module not in hidden)
-    why = "runs again in backward (torch.utils.checkpoint); that second run is not watched"
-    again = dict.fromkeys(candidate.place.module for candidate in candidates if candidate.again)
-    yield from (Unseen(path, "checkpoint", why) for path in again)
 
 
 def without_a_look(network: str, arguments: Any, result: Any, own: Container[int]) -> Iterator[Unseen]:

@@ -13,7 +13,16 @@ from rich.table import Table
 from rich.text import Text
 
 from relu_demo.claims.report import counted
-from relu_demo.network.report import CHANGES_RESULT, OVERWRITTEN, REFUSED, Call, CheckReport, Effect, Write
+from relu_demo.network.report import (
+    CHANGES_RESULT,
+    GRADIENTS,
+    OVERWRITTEN,
+    REFUSED,
+    Call,
+    CheckReport,
+    Effect,
+    Write,
+)
 from relu_demo.sanitizer.place import Place
 from relu_demo.views.changes import listed
 from relu_demo.views.parts import NARROW, header, plain, section
@@ -28,6 +37,7 @@ MEANS = {
     "overwrites-input": "a tensor that the caller passed in is overwritten",
     "refused": "PyTorch raises in the forward",
 }
+_GRADIENTS = "the gradients are wrong, and nothing is raised"
 WORDS = 300
 """Characters of PyTorch's own message that are shown."""
 PLACES = 8
@@ -147,7 +157,7 @@ def _row(calls: Sequence[Call]) -> Row:
 
 def _write(write: Write, report: CheckReport) -> Row:
     how = "made so by" if write.effect == REFUSED else "already saved by"
-    means = "the gradients are wrong, and nothing is raised" if write.effect == CHANGES_RESULT else MEANS[write.effect]
+    means = _GRADIENTS if write.effect == CHANGES_RESULT else MEANS[write.effect]
     if write.effect == REFUSED and not report.forwards:
         means = "PyTorch raises while the network is built"
     elif write.effect == REFUSED and report.as_written.forward_error is None:
@@ -182,6 +192,10 @@ def _table(rows: Sequence[Row], width: int) -> Table:
 def _effect(effect: Effect) -> Iterator[str]:
     off = effect.difference
     by = "" if off is None else f", by up to {off:.4g}" if isfinite(off) else ", in its shape, its kind or its NaNs"
+    if effect.note == GRADIENTS:
+        yield _GRADIENTS
+        yield from [_by("needed by", effect.by)] * bool(effect.by)
+        return
     if effect.elsewhere:
         yield f"the network's result is right; what {_seen_by(effect.by)} is wrong{by}"
     else:
