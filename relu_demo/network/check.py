@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from traceback import walk_tb
@@ -103,7 +103,7 @@ def _examined(model: nn.Module, runs: Runs, progress: Callable[[int, int], None]
         device=_device(model, runs.arguments),
         calls=calls,
         off=off,
-        writes=tuple(_with_cure(write) for write in writes),
+        writes=tuple(_with_cure(write, runs.watched.masks) for write in writes),
         as_written=replace(as_written, conflicts=conflicts),
         advice=advice,
         unseen=(*unseen(model, runs.watched.missed), *verdicts.unsteady()),
@@ -142,7 +142,7 @@ def _refused(model: nn.Module, runs: Runs, arguments: Any) -> CheckReport:
     """Report a write that PyTorch refuses, whatever runs out of place."""
     assert runs.refused is not None
     return replace(
-        _only_refused(type(model).__name__, _with_cure(runs.refused), runs.refused_words),
+        _only_refused(type(model).__name__, _with_cure(runs.refused, {}), runs.refused_words),
         training=model.training,
         grad=torch.is_grad_enabled(),
         device=_device(model, arguments),
@@ -170,7 +170,7 @@ def _only_refused(network: str, write: Write, words: str) -> CheckReport:
     )
 
 
-def _with_cure(write: Write) -> Write:
+def _with_cure(write: Write, masks: Mapping[tuple[str | None, int | None], int]) -> Write:
     if write.cure:
         return write
     saver = write.saved_by[0] if write.saved_by else write.place
@@ -183,6 +183,7 @@ def _with_cure(write: Write) -> Write:
         earlier_step=False,
         silent=False,
         through_data=True,
+        mask_lacks=masks.get((write.place.file, write.place.line)),
     )
     return replace(write, cure=cure_of(case))
 

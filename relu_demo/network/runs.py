@@ -52,7 +52,9 @@ class Watched:
     over_input: tuple[Place, ...]
     """Where other writes reach an input of the network."""
     past_autograd: dict[Place, list[Place]]
-    """Other writes over a saved tensor whose version they do not count, each with who saved it."""
+    """Other writes of which autograd does not know, each with who saved what it overwrites."""
+    masks: dict[tuple[str | None, int | None], int]
+    """By file and line of `x[mask] = y`: how many dimensions fewer than the tensor the mask has."""
     lost_views: tuple[Write, ...]
     """Other writes that make PyTorch refuse a view that the network returns or keeps."""
     conflicts: list[Conflict]
@@ -237,6 +239,7 @@ class Runs:
                 suspects.candidates,
                 tuple(suspects.over_input),
                 suspects.past_autograd,
+                suspects.masks,
                 tuple(suspects.lost_views),
                 _conflicts(suspects.ledger.stale),
                 in_backward.writes,

@@ -21,11 +21,12 @@ from relu_demo.network.state.snapshot import Snapshot
 from relu_demo.network.switch import Rebinding, Switched, switched
 from relu_demo.sanitizer.frames import is_users, operation_name
 from relu_demo.sanitizer.layers import Layers
-from relu_demo.sanitizer.ledger import Ledger, Saved
+from relu_demo.sanitizer.ledger import Followed, Ledger, Saved
 from relu_demo.sanitizer.makers import Makers
 from relu_demo.sanitizer.observer import Here, Listener, Operator
 from relu_demo.sanitizer.place import Place
-from relu_demo.tensors.graph import graph, is_lost
+from relu_demo.sanitizer.source import MEANT
+from relu_demo.tensors.graph import graph, is_leaf, is_lost
 from relu_demo.tensors.storage import Region, key_of, overlap, region_of, shape_of, weak_ref
 from relu_demo.watching.refusals import refusal_in
 
@@ -33,6 +34,10 @@ _UNTOLD = {"copy_", "fill_", "index_put_", "_index_put_impl_", "set_"}
 """What `x[...] = y` becomes, of which PyTorch 1.13 tells no mode, and `x.set_(y)`, of which none does."""
 
 _NOT_RECORDED = "nothing in it required grad, so no backward was tested; give it inputs that require grad"
+
+_DATA = getattr(Tensor.data, "__get__")  # noqa: B009 - mypy
+_STRAIGHT_THROUGH = {*MEANT, "round_", "sign_", "floor_", "ceil_", "trunc_", "sgn_", "heaviside_"}
+"""Who writes these past autograd wants the gradient of what was there before: their own is zero."""
 
 _OF_GRAPH = {Tensor.register_hook, Tensor.retain_grad, getattr(Tensor.grad_fn, "__get__")}  # noqa: B009 - mypy
 """What asks for a tensor's node in autograd's graph, or changes it."""
@@ -63,9 +68,15 @@ class Suspects(Listener):
         self.over_input: dict[Place, None] = {}
         """Where other writes reach an input of the network, in order."""
         self.past_autograd: dict[Place, list[Place]] = {}
-        """Other writes over a saved tensor whose version they do not count (`.data`), with who saved it."""
+        """Other writes of which autograd does not know (`.data`), with who has saved what they overwrite."""
         self.lost_views: dict[Write, None] = {}
         """Other writes to a tensor of which the network returns or keeps one of several views: PyTorch refuses that."""
+        self.behind_autograd: list[tuple[Place, Followed]] = []
+        """Writes to the `.data` of a tensor that autograd has made, with who reads that afterwards."""
+        self.masks: dict[tuple[str | None, int | None], int] = {}
+        """By file and line of `x[mask] = y`: how many dimensions fewer than the tensor the mask has."""
+        self._bared: dict[int | None, StorageWeakRef] = {}
+        """Storages of tensors that autograd has made, of which `.data` was asked for, by key."""
         self._last_write: dict[int | None, Place] = {}
         """Of storages with views that PyTorch may refuse."""
         self.missed: dict[Unseen, None] = {}
@@ -115,6 +126,11 @@ class Suspects(Listener):
         call = switched(function, args, kwargs)
         if function in _OF_GRAPH and args:
             self._note_graph_used(args[0])
+        elif function == _DATA and args[0].requires_grad and not is_leaf(args[0]):
+            self._bared[key_of(args[0])] = weak_ref(args[0])
+        elif function is Tensor.__setitem__ and isinstance(args[1], Tensor) and args[1].dtype == torch.bool:
+            place = here.place("")
+            self.masks[place.file, place.line] = args[0].dim() - args[1].dim()
         try:
             result = function(*args, **kwargs) if call is None else self._run_switched(call, here)
         except RuntimeError:
@@ -221,6 +237,11 @@ class Suspects(Listener):
         is_meant = self._running is None or self._running in self._in_place or self._running in self.meant
         if is_meant and any(overlap(region_of(tensor), region) for region in self._inputs.get(key, ())):
             self.over_input[here.place("write")] = None
+        bared = key in self._bared and not tensor.requires_grad and torch.is_grad_enabled()
+        if bared and self._running is None and not self._snapshot.holds(key):
+            place = here.place("write")
+            if place.operation not in _STRAIGHT_THROUGH:
+                self.behind_autograd.append((place, self.ledger.follow(tensor, region_of(tensor))))
         if self._running is None and self.makers.of(tensor) is not None:
             self._last_write[key] = here.place("write")
         self.ledger.wrote(tensor, lambda: here.place("write"), self._running)
@@ -276,6 +297,9 @@ class Suspects(Listener):
         kept = {id(tensor): (name, tensor) for name, tensor in (*network.named_buffers(), *network.named_parameters())}
         for name, tensor in kept.values():
             self._read_later(tensor, f"kept as {name}")
+        for place, followed in self.behind_autograd:
+            if followed.readers.keys() - {place}:
+                self.past_autograd.setdefault(place, [])
         foreign = not self.applied and any(isinstance(n, torch._C._FunctionBase) for n in graph(tensors(result)))
         for call in self.candidates:
             # In place, elu and its like save their result, and a later write overwrites it.

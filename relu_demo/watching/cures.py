@@ -115,9 +115,11 @@ def given_out(case: Case) -> str | None:
     assert case.writer is not None
     for call in calls_in(case.statement, case.writer.operation) if case.statement is not None else ():
         given = [keyword.value for keyword in call.keywords if keyword.arg == "out"]
+        new = text_of(ast.Call(call.func, call.args, [keyword for keyword in call.keywords if keyword.arg != "out"]))
         if given and isinstance(case.statement, ast.Expr) and isinstance(given[0], (ast.Name, ast.Attribute)):
-            others = [keyword for keyword in call.keywords if keyword.arg != "out"]
-            return f"{text_of(given[0])} = {text_of(ast.Call(call.func, call.args, others))}, without out="
+            return f"{text_of(given[0])} = {new}{besides(case, given[0])}, without out="
+        if given and isinstance(case.statement, ast.Assign) and case.statement.value is call:
+            return f"{' = '.join(map(text_of, case.statement.targets))} = {new}, without out="
         if given:
             return "leave out= away in that call, or give it a tensor that nothing has saved"
     return None
