@@ -39,7 +39,7 @@ from relu_demo.network.verdicts import Verdicts, suspicions
 from relu_demo.sanitizer.frames import is_users
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.place import Place
-from relu_demo.sanitizer.source import SIGNS, called, statement_at
+from relu_demo.sanitizer.source import SIGNS, called, is_what_runs, statement_at
 from relu_demo.watching.case import Case
 from relu_demo.watching.cures import cure_of
 from relu_demo.watching.refusals import refusal_in
@@ -121,6 +121,7 @@ def refused_in_building(network: str, error: BaseException) -> CheckReport | Non
     if refusal is None or not frames:
         return None
     lines = [line for frame, line in walk_tb(error.__traceback__) if is_users(frame.f_code.co_filename)]
+    is_what_runs(frames[-1].f_code)
     file = frames[-1].f_code.co_filename
     place = Place(_written_as(file, lines[-1]), "", file, lines[-1])
     write = Write(place, (), REFUSED, refusal.cure, f"the tensor {refusal.because}")

@@ -11,6 +11,9 @@ from torch import nn
 from relu_demo.errors import with_article
 from relu_demo.network.report import Unseen
 from relu_demo.network.state.contents import opaque
+from relu_demo.sanitizer.frames import is_users
+from relu_demo.sanitizer.hooks import code_of
+from relu_demo.sanitizer.source import is_edited, is_what_runs
 
 
 def unseen(model: nn.Module, missed: Iterable[Unseen]) -> Iterator[Unseen]:
@@ -20,11 +23,16 @@ def unseen(model: nn.Module, missed: Iterable[Unseen]) -> Iterator[Unseen]:
     `missed`: what the watched pass knows that it did not see.
     """
     above = ""
+    edited: dict[str, tuple[str, str]] = {}
     hidden = set()
     for name, module in model.named_modules():
         if above and name.startswith(above):
             continue
         why = _hidden(module)
+        code = None if why else code_of(module.forward)
+        if code is not None and code.co_filename not in edited and is_users(code.co_filename):
+            is_what_runs(code)
+            edited[code.co_filename] = name, type(module).__name__
         if why:
             above = f"{name}." if name else ""
             hidden.add(name)
@@ -32,6 +40,10 @@ def unseen(model: nn.Module, missed: Iterable[Unseen]) -> Iterator[Unseen]:
             if not name:
                 break
     yield from (one for one in missed if one.module not in hidden)
+    for file, module_of in edited.items():
+        if is_edited(file):
+            why = f"{file} is not what runs: it was edited since its import, so its lines were not read"
+            yield Unseen(*module_of, why)
 
 
 def without_a_look(network: str, arguments: Any, result: Any, own: Container[int]) -> Iterator[Unseen]:

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from relu_demo.sanitizer.hooks import hook_named
+from relu_demo.sanitizer.source import is_what_runs
 
 _TORCH = str(Path(torch.__file__).parent) + os.sep
 _OURS = str(Path(__file__).parents[1]) + os.sep
@@ -113,6 +114,7 @@ def stand(outermost: FrameType | None, function: Any = None) -> Stand:
 
 def _note_user(found: Stand, frame: FrameType) -> None:
     if found.code is None:
+        is_what_runs(frame.f_code)
         found.file, found.line, found.code = frame.f_code.co_filename, frame.f_lineno, frame.f_code
     found.outermost = frame.f_code
     if found.outputs is not None and found.backward is None:
@@ -179,7 +181,10 @@ def calling_frame() -> FrameType | None:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and (frame.f_code in _WRAPPERS or frame.f_code.co_filename.startswith(_PASSING_ON)):
         frame = frame.f_back
-    return frame if frame is not None and is_users(frame.f_code.co_filename) else None
+    if frame is None or not is_users(frame.f_code.co_filename):
+        return None
+    is_what_runs(frame.f_code)
+    return frame
 
 
 class CallSite(NamedTuple):
