@@ -59,6 +59,8 @@ class Candidate:
     switchable: bool = True
     switch: str | None = None
     """Path of the module whose attribute `inplace` decides; None where the source line has the argument itself."""
+    type: str | None = None
+    """Class of that module."""
     cure: str | None = None
     """How the source writes it out of place; None for a call that has a switch."""
     again: bool = False

@@ -18,7 +18,6 @@ from relu_demo.network.advice import advise
 from relu_demo.network.candidate import Candidate
 from relu_demo.network.function import as_network, is_function
 from relu_demo.network.report import (
-    BREAKS_BACKWARD,
     CHANGES_RESULT,
     OVERWRITES_INPUT,
     REFUSED,
@@ -39,7 +38,7 @@ from relu_demo.network.verdicts import Verdicts, suspicions
 from relu_demo.sanitizer.frames import is_users
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.place import Place
-from relu_demo.sanitizer.source import SIGNS, called, is_what_runs, statement_at
+from relu_demo.sanitizer.source import SIGNS, called, is_what_runs, line_of, statement_at
 from relu_demo.watching.case import Case
 from relu_demo.watching.cures import cure_of
 from relu_demo.watching.refusals import refusal_in
@@ -125,7 +124,7 @@ def refused_in_building(network: str, error: BaseException) -> CheckReport | Non
     file = frames[-1].f_code.co_filename
     place = Place(_written_as(file, lines[-1]), "", file, lines[-1])
     write = Write(place, (), REFUSED, refusal.cure, f"the tensor {refusal.because}")
-    return _only_refused(network, write, first_line(error))
+    return _only_refused(network, _with_cure(write, {}), first_line(error))
 
 
 def _written_as(file: str, line: int) -> str:
@@ -172,6 +171,7 @@ def _only_refused(network: str, write: Write, words: str) -> CheckReport:
 
 
 def _with_cure(write: Write, masks: Mapping[tuple[str | None, int | None], int]) -> Write:
+    write = replace(write, source=line_of(write.place.file, write.place.line))
     if write.cure:
         return write
     saver = write.saved_by[0] if write.saved_by else write.place
@@ -261,6 +261,8 @@ def _call(found: Candidate, effects: Iterable[Effect]) -> Call:
         result_used=found.result_used,
         switch=found.switch,
         cure=found.cure,
+        type=found.type,
+        source=line_of(found.place.file, found.place.line),
     )
 
 

@@ -280,10 +280,7 @@ class Suspects(Listener):
         """After the forward: note what is returned, what the network keeps, and what autograd still has saved."""
         network = self._network
         self._note_idle_switches()
-        writes = self._wrote or any(call.inplace and call.bytes for call in self.candidates)
-        recorded = self._saved or any(tensor.requires_grad for tensor in tensors(result))
-        if self._grad and writes and not recorded:
-            self.missed[Unseen("", type(network).__name__, _NOT_RECORDED)] = None
+        self._note_unrecorded(result)
         self.attributes = attribute_tensors(network, self._snapshot.looked)
         for saved, write in self.ledger.past_autograd():
             if write.call is None:
@@ -309,6 +306,12 @@ class Suspects(Listener):
             call.by_values |= foreign and call.bytes > 0 and (call.outlives or call is self._latest)
             call.by_values |= call.again
             call.saved_by = [saved.place for ref in call.saved_before for saved in [ref()] if saved is not None]
+
+    def _note_unrecorded(self, result: Any) -> None:
+        writes = self._wrote or any(call.inplace and call.bytes for call in self.candidates)
+        recorded = self._saved or any(tensor.requires_grad for tensor in tensors(result))
+        if self._grad and writes and not recorded:
+            self.missed[Unseen("", type(self._network).__name__, _NOT_RECORDED)] = None
 
     def _note_lost_view(self, view: Tensor) -> None:
         writer = self._last_write.get(key_of(view))
@@ -396,6 +399,7 @@ class Suspects(Listener):
             draws_otherwise=call.draws_otherwise,
             switchable=call.inplace or here.stand.has_switch,
             switch=place.module if here.stand.module_has_switch else None,
+            type=type(here.stand.module).__name__ if here.stand.module_has_switch else None,
             cure=call.cure,
             made_by=self.makers.of(tensor),
             again=self._grad and here.stand.in_checkpoint,

@@ -299,7 +299,8 @@ def _instructions(code: CodeType, but: list[ast.Assert]) -> list[object]:
         line = each.positions.lineno if each.positions is not None else None
         within = line is None or any(node.lineno <= line <= (node.end_lineno or node.lineno) for node in but)
         if not within and each.opname not in _NOTHING:
-            is_value = isinstance(each.argval, str) or (each.opname == "LOAD_CONST" and type(each.argval) is not CodeType)
+            is_value = each.opname == "LOAD_CONST" and type(each.argval) is not CodeType
+            is_value |= isinstance(each.argval, str)
             found.append((each.opname, is_value and (type(each.argval), each.argval), each.positions))
     return found
 

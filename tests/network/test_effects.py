@@ -570,6 +570,11 @@ class Cube(torch.autograd.Function):
         return 3 * x * grad
 
 
+def applied(function: Any, x: Tensor) -> Tensor:
+    result: Tensor = function.apply(x)
+    return result
+
+
 class Halved(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -583,10 +588,10 @@ class Halved(torch.autograd.Function):
 @pytest.mark.parametrize(
     ("forward", "kind", "mark"),
     [
-        (lambda x: Squared.apply(x) + Cube.apply(x), "changes-result", "# of another, too"),
-        (lambda x: x * x + Cube.apply(x), "breaks-backward", "# of another, too"),
-        (lambda x: x + Halved.apply(x), "changes-result", "# of the sum, too"),
-        (lambda x: Cube.apply(x) + 1, None, ""),
+        (lambda x: applied(Squared, x) + applied(Cube, x), "changes-result", "# of another, too"),
+        (lambda x: x * x + applied(Cube, x), "breaks-backward", "# of another, too"),
+        (lambda x: x + applied(Halved, x), "changes-result", "# of the sum, too"),
+        (lambda x: applied(Cube, x) + 1, None, ""),
     ],
 )
 def test_a_backward_that_writes_over_what_was_saved(forward: Callable[[Tensor], Tensor], kind: str, mark: str) -> None:

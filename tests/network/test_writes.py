@@ -323,7 +323,8 @@ def test_a_write_past_autograd_is_listed_where_nobody_has_saved(
     ],
 )
 def test_a_cure_has_a_new_name_for_out_and_a_mask_of_the_right_shape(line: str, cure: str, tmp_path: Path) -> None:
-    report = check(written(tmp_path, "noise = torch.ones(3, 4)", "y = self.fc(x) * noise", line, "return y + noise"), torch.randn(3, 4))
+    network = written(tmp_path, "noise = torch.ones(3, 4)", "y = self.fc(x) * noise", line, "return y + noise")
+    report = check(network, torch.randn(3, 4))
     (write,) = report.writes
     assert write.effect == "breaks-backward"
     assert not cure or write.cure == cure

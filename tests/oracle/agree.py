@@ -53,9 +53,8 @@ def _disagreements(make: Make, tally: Counter[str]) -> Iterator[str]:
         wrong = _call(call, real.written[k], real.effects[k], k in real.same_input, tally)
         yield from (f"call {k} {call.place.operation}: {line}" for line in wrong)
     yield from _whole(report, real, tally)
-    for unseen in report.unseen:
-        if real.base.recorded or "required grad" not in unseen.why:
-            yield f"said not to be seen: {unseen}"
+    missed = [each for each in report.unseen if real.base.recorded or "required grad" not in each.why]
+    yield from (f"said not to be seen: {unseen}" for unseen in missed)
     yield from _advised(make, report, real, tally)
     for call in report.calls:
         if _unnamed(call, report):
