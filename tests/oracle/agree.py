@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from oracle.generator import network
-from oracle.truth import Make, Truth, apart, same, truth
+from oracle.truth import Make, Truth, apart, dense, same, truth
 from relu_demo.api import check
 from relu_demo.errors import NetworkError
 from relu_demo.network.report import Call, CheckReport
@@ -109,7 +109,8 @@ def _state(model: nn.Module, inputs: list[Tensor]) -> dict[str, tuple[Any, ...]]
     named = [*model.named_parameters(), *model.named_buffers(), *((f"input {i}", x) for i, x in enumerate(inputs))]
     found: dict[str, tuple[Any, ...]] = {"random numbers": (torch.get_rng_state(),)}
     for name, tensor in named:
-        place = id(tensor), tensor.data_ptr(), tensor.stride(), tensor.requires_grad, tensor.is_leaf
+        at = tensor if tensor.layout == torch.strided else dense(tensor)
+        place = id(tensor), at.data_ptr() * (at is tensor), at.stride(), tensor.requires_grad, tensor.is_leaf
         found[name] = tensor.detach().clone(), tensor.grad if tensor.is_leaf else None, *place
     return found
 

@@ -228,7 +228,7 @@ def _run(
             loss = list({id(t): t for t in loss}.values())
             run.recorded = bool(loss)
             if loss:
-                loss = [_dense(t) for t in loss]
+                loss = [dense(t) for t in loss]
                 parts = [(t.double() * torch.arange(t.numel()).cos().reshape(t.shape)).sum() for t in loss]
                 torch.stack(parts).sum().backward()  # type: ignore[no-untyped-call]
         except Exception as error:
@@ -392,7 +392,8 @@ def _strided(tensor: Tensor) -> Tensor:
     return tensor._values() if tensor.layout == torch.sparse_coo else tensor.values()
 
 
-def _dense(tensor: Tensor) -> Tensor:
+def dense(tensor: Tensor) -> Tensor:
+    """The tensor with a strided layout."""
     return tensor if tensor.layout == torch.strided else tensor.to_dense()
 
 
@@ -445,7 +446,7 @@ def _gradients_differ(a: Run, b: Run) -> bool:
     """Whether any element does by more than the order in which autograd adds them up can make."""
     if a.backward or b.backward:
         return False
-    both = [[torch.zeros(1) if t is None else _dense(t) for t in pair] for pair in zip(a.gradients, b.gradients, strict=True)]
+    both = [[torch.zeros(1) if t is None else dense(t) for t in pair] for pair in zip(a.gradients, b.gradients, strict=True)]
     largest = max((float(t.abs().nan_to_num().max()) for pair in both for t in pair if t.numel()), default=0.0)
     apart = [(x - y).abs() for x, y in both for same in [(x == y) | ((x != x) & (y != y))] if not bool(same.all())]
     return any(not bool((gap.nan_to_num(torch.inf) <= 4e-6 * largest).all()) for gap in apart)
@@ -455,5 +456,5 @@ def same(x: Any, y: Any) -> bool:
     """Whether two leaves are one value: a tensor bit for bit, but for the kind of a NaN."""
     if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
         return x is y or bool(not isinstance(x, Tensor) and not isinstance(y, Tensor) and x == y)
-    x, y = _dense(x), _dense(y)
+    x, y = dense(x), dense(y)
     return x.shape == y.shape and x.dtype == y.dtype and bool(((x == y) | ((x != x) & (y != y))).all())
