@@ -446,7 +446,9 @@ def _gradients_differ(a: Run, b: Run) -> bool:
     """Whether any element does by more than the order in which autograd adds them up can make."""
     if a.backward or b.backward:
         return False
-    both = [[torch.zeros(1) if t is None else dense(t) for t in pair] for pair in zip(a.gradients, b.gradients, strict=True)]
+    both = [
+        [torch.zeros(1) if t is None else dense(t) for t in pair] for pair in zip(a.gradients, b.gradients, strict=True)
+    ]
     largest = max((float(t.abs().nan_to_num().max()) for pair in both for t in pair if t.numel()), default=0.0)
     apart = [(x - y).abs() for x, y in both for same in [(x == y) | ((x != x) & (y != y))] if not bool(same.all())]
     return any(not bool((gap.nan_to_num(torch.inf) <= 4e-6 * largest).all()) for gap in apart)
