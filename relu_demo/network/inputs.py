@@ -33,12 +33,13 @@ def random_inputs(
     """
     Return a tensor of random numbers for each input that was asked for: positional ones, and those with a name.
 
-    A function gets what a network would give it: results that require grad, and no leaves.
+    A function, or a module without parameters (a loss, an activation), gets what a network would give it: results that
+    require grad, and no leaves.
     Raise SetupError for too few, too many, unknown or impossible ones.
     """
     require_inputs(network, request)
     made = [(each.name, _random(each, device, dtype)) for each in request.inputs]
-    if of_function(network):
+    if of_function(network) or next(network.parameters(), None) is None:
         made = [
             (name, tensor.requires_grad_().clone() if tensor.is_floating_point() else tensor) for name, tensor in made
         ]

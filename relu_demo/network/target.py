@@ -19,6 +19,7 @@ from torch import nn
 from relu_demo.errors import BadInput, NetworkError, with_article, words_of
 from relu_demo.machine.imports import NAMED, all_names_in, import_file, names_in, near, python_modules
 from relu_demo.network.function import as_network, is_async, is_function
+from relu_demo.network.report import OVERWRITTEN
 from relu_demo.sanitizer.frames import is_users
 
 ALIKE = 0.8
@@ -96,7 +97,7 @@ def _import_file(path: Path) -> ModuleType:
         raise
     except BaseException as error:
         hint = "; give it as package.module:name" if "relative import" in words_of(error) else ""
-        raise NetworkError(said_by(error, f"importing {path}") + hint) from error
+        raise NetworkError(said_by(error, f"importing {path}") + hint + _both_lines(error, str(path))) from error
 
 
 def _import_module(name: str) -> ModuleType:
@@ -111,7 +112,12 @@ def _import_module(name: str) -> ModuleType:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing is not None and (name == missing or name.startswith(f"{missing}.")):
             raise BadInput(_not_found(name, missing, Path(here))) from error
-        raise NetworkError(said_by(error, f"importing {name}")) from error
+        raise NetworkError(said_by(error, f"importing {name}") + _both_lines(error, "FILE")) from error
+
+
+def _both_lines(error: BaseException, program: str) -> str:
+    """Return where to go on, if what was raised by a program, which does more than it should be imported for."""
+    return f"; relu-demo watch {program} names both lines" if OVERWRITTEN in words_of(error) else ""
 
 
 def _not_found(name: str, missing: str, folder: Path) -> str:

@@ -186,7 +186,8 @@ def line_of(text: str) -> int:
 def test_the_skip_that_is_eaten_is_the_silent_fault(demo: Demo, nets: str) -> None:
     result = demo("check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--seed", "1")
     assert (result.code, result.err) == (1, "")
-    assert f"relu in relu (nets.py:{line_of('self.conv(self.relu(x))')})" in result.out
+    number, row = line_of("self.conv(self.relu(x))"), next(s for s in result.out.splitlines() if s.startswith("FAULT"))
+    assert row == f"FAULT relu (ReLU) nets.py:{number}  out = self.conv(self.relu(x))"
     assert "the network's result is wrong, by up to " in result.out
     assert f"add (nets.py:{line_of('return out + x')})" in result.out
     document = demo("check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--seed", "1", "--json").document
@@ -257,7 +258,7 @@ def test_the_mode_decides_and_what_the_network_prints_is_kept_off_stdout(
 
 
 def test_markup_in_a_name_is_shown_as_it_is(demo: Demo, nets: str) -> None:
-    assert "relu in [red]" in demo("check", f"{nets}:Marked", "--shape", "2,4", "--all").out
+    assert "[red] (ReLU)" in demo("check", f"{nets}:Marked", "--shape", "2,4", "--all").out
 
 
 @pytest.mark.parametrize(

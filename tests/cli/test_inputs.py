@@ -62,6 +62,17 @@ def make_loss(scale=1.0):
         return (x.sigmoid().mul_(scale)).sum()
     return scaled
 
+class Gate(nn.Module):
+    def forward(self, x):
+        y = torch.sigmoid(x)
+        return F.relu(y, inplace=True)
+
+class Dice(nn.Module):
+    def forward(self, logits, target):
+        p = torch.sigmoid(logits)
+        p[target < 0] = 0
+        return 1 - (p * target).sum()
+
 class Built(nn.Module):
     def __init__(self):
         super().__init__()
@@ -113,6 +124,16 @@ def test_a_function_with_the_networks_that_it_uses(demo: Demo, file: str) -> Non
     assert [place["line"] for place in write["saved_by"]] == [10]
 
 
+@pytest.mark.parametrize(("name", "inputs", "line"), [("Gate", 1, 52), ("Dice", 2, 57)])
+def test_a_module_without_parameters_gets_inputs_that_require_grad(
+    demo: Demo, file: str, name: str, inputs: int, line: int
+) -> None:
+    document = demo("--check", f"{file}:{name}", *["--shape", "2,8"] * inputs, "--json").document
+    found = [call["place"]["line"] for call in document["calls"]] + [at["place"]["line"] for at in document["writes"]]
+    assert found == [line]
+    assert document["as_written"]["backward"] is False
+
+
 def test_a_function_in_python_and_its_state_as_before() -> None:
     state = torch.nn.BatchNorm1d(4)
 
@@ -162,7 +183,7 @@ def test_a_write_that_is_refused_while_the_network_is_built_is_an_answer(demo: D
     document = demo("check", target, "--shape", "2,3", "--json").document
     jsonschema.validate(document, schema(), jsonschema.Draft202012Validator)
     (write,) = document["writes"]
-    assert (write["effect"], write["place"]["line"], write["place"]["operation"]) == ("refused", 53, "+=")
+    assert (write["effect"], write["place"]["line"], write["place"]["operation"]) == ("refused", 64, "+=")
     assert write["cure"] == "edit it under torch.no_grad(), or compute a new tensor"
 
 

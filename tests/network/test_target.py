@@ -49,6 +49,13 @@ number = 3
 not_one = lambda: "text"
 """
 
+TRAINS = """
+import torch
+y = torch.ones(3, requires_grad=True).exp()
+y.add_(1)
+y.sum().backward()
+"""
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -56,6 +63,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "neighbour.py").write_text("WIDTH = 4\n", encoding="utf-8")
     (tmp_path / "bad_syntax.py").write_text("x = 1\ndef f(:\n", encoding="utf-8")
     (tmp_path / "bad_import.py").write_text("import not_there_at_all\n", encoding="utf-8")
+    (tmp_path / "trains.py").write_text(TRAINS, encoding="utf-8")
     (tmp_path / "quits.py").write_text("import sys\nsys.exit(3)\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     path, modules = list(sys.path), set(sys.modules)
@@ -185,3 +193,10 @@ def test_what_is_async_is_refused() -> None:
 def test_lazy_parameters_need_a_first_run() -> None:
     with pytest.raises(BadInput, match="run it once"):
         check(nn.LazyLinear(4), torch.randn(2, 4))
+
+
+@pytest.mark.parametrize(("target", "program"), [("trains.py:Net", "trains.py"), ("trains:Net", "FILE")])
+def test_a_program_that_raises_in_place_while_it_is_imported(folder: Path, target: str, program: str) -> None:
+    with pytest.raises(NetworkError, match="modified by an inplace operation") as raised:
+        load(target)
+    assert str(raised.value).endswith(f"; relu-demo watch {program} names both lines")
