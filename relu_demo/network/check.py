@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from traceback import walk_tb
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
+from relu_demo.edits.cure import cure_of
+from relu_demo.edits.scene import Scene, Spot
 from relu_demo.errors import BadInput, NetworkError, first_line, with_article
 from relu_demo.network.advice import advise
 from relu_demo.network.candidate import Candidate
@@ -39,8 +41,6 @@ from relu_demo.sanitizer.frames import is_users
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.source import SIGNS, called, is_what_runs, line_of, statement_at
-from relu_demo.watching.case import Case
-from relu_demo.watching.cures import cure_of
 from relu_demo.watching.refusals import refusal_in
 
 
@@ -175,18 +175,13 @@ def _with_cure(write: Write, masks: Mapping[tuple[str | None, int | None], int])
     if write.cure:
         return write
     saver = write.saved_by[0] if write.saved_by else write.place
-    case = Case(
-        saver,
-        write.place,
-        Place("backward", ""),
-        None,
-        is_state=False,
-        earlier_step=False,
-        silent=False,
-        through_data=True,
-        mask_lacks=masks.get((write.place.file, write.place.line)),
-    )
-    return replace(write, cure=cure_of(case))
+    kind: Literal["overwritten", "refused"] = "refused" if write.effect == REFUSED else "overwritten"
+    scene = Scene(kind, saver=_spot(saver), writers=(_spot(write.place),), raised_at=_spot(write.place))
+    return replace(write, cure=cure_of(scene).says)
+
+
+def _spot(place: Place) -> Spot:
+    return Spot(place.file or "", place.line or 0, place.operation, place.module)
 
 
 def _refuse_what_cannot_run(model: object, arguments: Any) -> None:
