@@ -253,4 +253,5 @@ def _written_text(where: CallSite) -> str | None:
         target = target.func.value
     while isinstance(target, ast.Attribute) and target.attr == "data":
         target = target.value
-    return text_of(target) if target is not None and root(target) is not None else None
+    plain = target is not None and not any(isinstance(part, ast.Call) for part in ast.walk(target))
+    return text_of(target) if plain and target is not None and root(target) is not None else None

@@ -65,7 +65,8 @@ def lines_of(finding: Finding, others: Sequence[Finding] = ()) -> Iterator[Told]
     for write in writes[:FEW]:
         site = write.site
         yield Told("overwritten", where_of(site), site.source, f"{_who(site)} {_did(write, finding)}")
-        yield from _callers(site)
+        if finding.raised_at is None or site.called_from != finding.raised_at.called_from:
+            yield from _callers(site)
     if len(writes) > FEW:
         yield Told("", "", "", f"and {len(writes) - FEW:,} more writes")
     if not writes and finding.kind != REFUSED:
@@ -77,8 +78,7 @@ def lines_of(finding: Finding, others: Sequence[Finding] = ()) -> Iterator[Told]
         if finding.cure.warning:
             yield Told("", "", "", f"but {finding.cure.warning}")
     if finding.words:
-        said = finding.words.partition(" Hint: ")[0].strip().splitlines()
-        yield Told("PyTorch", "", "", said[0] if said else "")
+        yield Told("PyTorch", "", "", finding.words.strip().partition("\n")[0].partition(". ")[0])
     if finding.processes > 1:
         yield Told("", "", "", f"in {finding.processes} processes")
 
