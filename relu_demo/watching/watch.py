@@ -13,6 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from types import TracebackType
 
 import torch
@@ -131,7 +132,9 @@ class Watch:
         return True
 
     def _found(self, faults: tuple[Fault, ...]) -> Exception | None:
-        found = tuple(finding_of(fault, self._layers) for fault in faults if not self._is_meant(fault))
+        count = self._watcher.seen.backwards
+        told = (finding_of(fault, self._layers) for fault in faults if not self._is_meant(fault))
+        found = tuple(replace(finding, backward=count) for finding in told)
         if not found:
             return None
         new = tuple(finding for finding in found if self._findings.setdefault(_key(finding), finding) is finding)
