@@ -6,6 +6,7 @@ import os
 import weakref
 from dataclasses import dataclass
 from types import CodeType, FrameType
+from typing import Any
 
 import torch
 from torch import nn
@@ -54,30 +55,35 @@ def call_site(operation: str, frame: FrameType | None, whole: bool = False) -> C
     With `whole` note all frames of the user's code, else the NEAREST.
     """
     frames: list[tuple[CodeType, int]] = []
-    module, optimizer, function, steps = None, "", None, 0
+    told: dict[int, Any] = {}
+    steps = 0
     while frame is not None:
         code = frame.f_code
         kind = _KINDS.get(code.co_filename)
         if kind is None:
             kind = _KINDS[code.co_filename] = _USER if is_users(code.co_filename) else _OTHER
-        if kind == _USER and code.co_name != STAND_IN:
-            frames.append((code, frame.f_lasti))
-            if not whole and len(frames) == NEAREST:
-                break
-        elif kind == _MODULE:
-            if module is None and code is _CALL:
-                module = weakref.ref(frame.f_locals["self"])
-        elif kind == _OPTIMIZER:
-            if not frames and code.co_name == "wrapper" and frame.f_locals.get("args"):
-                operation, optimizer = "step", type(frame.f_locals["args"][0]).__name__
-        elif kind == _FUNCTION and not operation and code.co_name == "apply":
-            function = frame.f_locals["cls"]
-            operation = function.__name__
+        if kind == _USER:
+            if code.co_name != STAND_IN:
+                frames.append((code, frame.f_lasti))
+        elif kind != _OTHER and kind not in told and (kind == _MODULE or not frames):
+            _note(told, kind, frame)
         steps += 1
-        if steps == DEEPEST and frames and not whole:
+        if not whole and (len(frames) == NEAREST or (steps > DEEPEST and frames)):
             break
         frame = frame.f_back
-    return CallSite(operation, tuple(frames), module, optimizer, function)
+    function, optimizer = None if operation else told.get(_FUNCTION), told.get(_OPTIMIZER, "")
+    operation = "step" if optimizer else operation or (function.__name__ if function is not None else "")
+    return CallSite(operation, tuple(frames), told.get(_MODULE), optimizer, function)
+
+
+def _note(told: dict[int, Any], kind: int, frame: FrameType) -> None:
+    """Note what a frame of PyTorch's tells: the module, the optimizer's class or the custom Function."""
+    if kind == _MODULE and frame.f_code is _CALL:
+        told[kind] = weakref.ref(frame.f_locals["self"])
+    elif kind == _OPTIMIZER and frame.f_code.co_name == "wrapper" and frame.f_locals.get("args"):
+        told[kind] = type(frame.f_locals["args"][0]).__name__
+    elif kind == _FUNCTION and frame.f_code.co_name == "apply" and "cls" in frame.f_locals:
+        told[kind] = frame.f_locals["cls"]
 
 
 def user_frame(frame: FrameType | None) -> FrameType | None:
@@ -85,8 +91,3 @@ def user_frame(frame: FrameType | None) -> FrameType | None:
     while frame is not None and (frame.f_code.co_name == STAND_IN or not is_users(frame.f_code.co_filename)):
         frame = frame.f_back
     return frame
-
-
-def other_thread_frame(ident: int) -> FrameType | None:
-    """Return where another thread stands: the one that waits while a device's own thread goes backward."""
-    return sys._current_frames().get(ident)

@@ -1,4 +1,4 @@
-"""What a watch found, as plain data: no tensors, nothing of torch. A watched process writes it, the command reads it."""
+"""What a watch found, as plain data without torch: the watched process writes it, and the command reads it."""
 
 from __future__ import annotations
 

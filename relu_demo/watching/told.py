@@ -51,26 +51,8 @@ def lines_of(finding: Finding, others: Sequence[Finding] = ()) -> Iterator[Told]
     """Return the lines of a finding. `others` were saved at the same line and overwritten by the same ones."""
     if finding.raised_at is not None:
         yield from _callers(finding.raised_at)
-    saved = finding.saved_by
-    if saved is not None:
-        if finding.kind == REFUSED:
-            yield Told("made", where_of(saved), saved.source, f"{_who(saved)} made it so")
-        else:
-            names = list(dict.fromkeys(map(_tensor, (f.tensor for f in (finding, *others)))))
-            more = f", and {len(names) - FEW} more" if len(names) > FEW else ""
-            what = f"{', '.join(names[:FEW])}{more}"
-            by = f"{_who(saved)} saved" if _who(saved) else "saved"
-            yield Told("saved", where_of(saved), saved.source, f"{by} {what}, version {finding.tensor.version}")
-    writes = _one_a_statement(finding.overwritten_by)
-    for write in writes[:FEW]:
-        site = write.site
-        yield Told("overwritten", where_of(site), site.source, f"{_who(site)} {_did(write, finding)}")
-        if finding.raised_at is None or site.called_from != finding.raised_at.called_from:
-            yield from _callers(site)
-    if len(writes) > FEW:
-        yield Told("", "", "", f"and {len(writes) - FEW:,} more writes")
-    if not writes and finding.kind != REFUSED:
-        yield Told("overwritten", "", "", "the write was not seen: it ran where nobody could look")
+    yield from _saving(finding, others)
+    yield from _writing(finding)
     if finding.cure.says:
         tried = {True: " (tried: it runs, and nothing is found)", False: " (tried: it does not help)", None: ""}
         yield Told("cure", "", "", f"{finding.cure.says}{tried[finding.cure.works]}")
@@ -81,6 +63,32 @@ def lines_of(finding: Finding, others: Sequence[Finding] = ()) -> Iterator[Told]
         yield Told("PyTorch", "", "", finding.words.strip().partition("\n")[0].partition(". ")[0])
     if finding.processes > 1:
         yield Told("", "", "", f"in {finding.processes} processes")
+
+
+def _saving(finding: Finding, others: Sequence[Finding]) -> Iterator[Told]:
+    saved = finding.saved_by
+    if saved is not None:
+        if finding.kind == REFUSED:
+            yield Told("made", where_of(saved), saved.source, f"{_who(saved)} made it so")
+        else:
+            names = list(dict.fromkeys(map(_tensor, (f.tensor for f in (finding, *others)))))
+            more = f", and {len(names) - FEW} more" if len(names) > FEW else ""
+            what = f"{', '.join(names[:FEW])}{more}"
+            by = f"{_who(saved)} saved" if _who(saved) else "saved"
+            yield Told("saved", where_of(saved), saved.source, f"{by} {what}, version {finding.tensor.version}")
+
+
+def _writing(finding: Finding) -> Iterator[Told]:
+    writes = _one_a_statement(finding.overwritten_by)
+    for write in writes[:FEW]:
+        site = write.site
+        yield Told("overwritten", where_of(site), site.source, f"{_who(site)} {_did(write, finding)}")
+        if finding.raised_at is None or site.called_from != finding.raised_at.called_from:
+            yield from _callers(site)
+    if len(writes) > FEW:
+        yield Told("", "", "", f"and {len(writes) - FEW:,} more writes")
+    if not writes and finding.kind != REFUSED:
+        yield Told("overwritten", "", "", "the write was not seen: it ran where nobody could look")
 
 
 def edit_lines(cure: Cure) -> list[str]:
@@ -116,7 +124,9 @@ def missing_in_words(missing: Missing) -> str:
 def verdict(report: WatchReport) -> str:
     """Return the conclusion, in one line."""
     if not report.processes:
-        why = "" if report.unwatched else ": no Python process of the program imported torch where the watch could begin"
+        why = (
+            "" if report.unwatched else ": no Python process of the program imported torch where the watch could begin"
+        )
         return f"Nothing was watched{why}."
     faults = len(grouped(report.findings))
     found = "Nothing found" if not faults else "1 fault found" if faults == 1 else f"{faults:,} faults found"

@@ -115,7 +115,7 @@ class Overwriting:
     frame: FrameType | None
     loud: bool
     carried: bool
-    """Whether the same line had gone backward since it was saved, and its saver saved again: a graph of another step."""
+    """Whether the line had gone backward since it was saved, and its saver saved again: the graph of another step."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ class Watcher(TorchFunctionMode):
         self._hooked: Any = WeakIdKeyDictionary()
         """What other hooks on saved tensors keep."""
         self._onto_expanded: deque[tuple[CallSite, CallSite | None, str | None, Tensor]] = deque(maxlen=8)
-        """Writes to expanded tensors that PyTorch let pass: it refuses them in the backward. The tensor has no memory."""
+        """Writes to expanded tensors that PyTorch lets pass, and refuses in the backward. The tensor has no memory."""
         self._last_saved: dict[object, int] = {}
         """For each line that saves, the number of what it saved last."""
         self._began: dict[object, tuple[int, int]] = {}
@@ -196,13 +196,13 @@ class Watcher(TorchFunctionMode):
 
     def __enter__(self) -> Watcher:
         self._thread = threading.get_ident()
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         torch._C._autograd._push_saved_tensors_default_hooks(*self._hooks)
         return self
 
     def __exit__(self, *raised: object) -> None:
         torch._C._autograd._pop_saved_tensors_default_hooks()
-        super().__exit__(*raised)
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]
 
     # Every function of torch.
 
@@ -216,17 +216,15 @@ class Watcher(TorchFunctionMode):
             return self._go_backward(function, args, kwargs, frame)
         switched = bool(kwargs) and kwargs.get("inplace") is True
         writes = traits.writes or switched or (bool(kwargs) and kwargs.get("out") is not None)
-        saved, makers, aliases = self._pages.by_key, self._makers, self.aliases
+        saved = self._pages.by_key
         if writes:
             self.seen.writes += 1
         if (writes and saved) or traits.gives:
             self._before(args, kwargs, traits, frame)
         outer, self._running = self._running, traits.name
         try:
-            if traits.is_python:
-                result = function(*args, **kwargs)
-            else:
-                result = calling_from(frame)(function, args, kwargs)
+            call = _call_here if traits.is_python else calling_from(frame)
+            result = call(function, args, kwargs)
         except RuntimeError as error:
             self._refuse(error, args, kwargs, traits.name, frame)
             raise
@@ -235,15 +233,10 @@ class Watcher(TorchFunctionMode):
         if saved:
             with _PLAIN():
                 self._after(args, kwargs, traits.name, frame, writes)
-        if aliases.pending:
-            aliases.read(args, kwargs, frame, writes)
-        if writes:
-            if makers.known:
-                self._note_write(args, kwargs, traits.name, frame)
-            if traits.binds or switched:
-                aliases.wrote(traits.name, args, switched, frame)
+        if writes or self.aliases.pending:
+            self._follow(traits, args, kwargs, frame, writes, switched)
         if traits.makes is not None or _is_inference() or "requires_grad" in kwargs:
-            return makers.remember(traits.makes, args, kwargs, result, partial(call_site, traits.name, frame))
+            return self._makers.remember(traits.makes, args, kwargs, result, partial(call_site, traits.name, frame))
         return result
 
     def _before(self, args: Any, kwargs: Any, traits: Traits, frame: FrameType) -> None:
@@ -275,15 +268,22 @@ class Watcher(TorchFunctionMode):
         for tensor in tensors_in(args, kwargs):
             for saved in self._pages.of(tensor):
                 version = saved.alias._version
-                if version == saved.seen:
-                    # A fingerprint stays different after the first write.
-                    if not writes or saved.before is None or saved.writers or fingerprint(saved.alias) == saved.before:
-                        continue
+                if version == saved.seen and not (writes and _is_first_change(saved)):
+                    continue
                 saved.seen = version
                 site = site or call_site(name, frame, whole=True)
                 elsewhere = apart(region_of(_part(tensor, name, args)), region_of(saved.alias))
                 known_as, item = name_of(tensor, frame), writes_to_an_item(frame)
                 saved.writers.append(Write(site, known_as, version, elsewhere, item))
+
+    def _follow(self, traits: Traits, args: Any, kwargs: Any, frame: FrameType, writes: bool, switched: bool) -> None:
+        """Note what a function reads, or has written, of memory that other names and other views have."""
+        if self.aliases.pending:
+            self.aliases.read(args, kwargs, frame, writes)
+        if writes and self._makers.known:
+            self._note_write(args, kwargs, traits.name, frame)
+        if traits.binds or switched:
+            self.aliases.wrote(traits.name, args, switched, frame)
 
     def _note_write(self, args: Any, kwargs: Any, name: str, frame: FrameType) -> None:
         target = kwargs.get("out", args[0] if args else None)
@@ -366,7 +366,7 @@ class Watcher(TorchFunctionMode):
             self.looked()
         begun = set(self._stale)
         outer, self._running = self._running, "backward"
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         try:
             return _unhandled(function)(*args, **kwargs)
         except Exception as error:
@@ -377,7 +377,7 @@ class Watcher(TorchFunctionMode):
                 self._refuse(error, args, kwargs, "backward", frame)
             raise
         finally:
-            super().__exit__(None, None, None)
+            super().__exit__(None, None, None)  # type: ignore[no-untyped-call]
             self._running = outer
 
     def _site_of_backward(self) -> tuple[CallSite, FrameType | None]:
@@ -469,6 +469,15 @@ class Watcher(TorchFunctionMode):
             raise instead from None
 
 
+def _call_here(function: Any, args: Any, kwargs: Any) -> Any:
+    return function(*args, **kwargs)
+
+
+def _is_first_change(saved: Saved) -> bool:
+    """Return whether the elements have changed: the fingerprint stays different after the first write."""
+    return saved.before is not None and not saved.writers and fingerprint(saved.alias) != saved.before
+
+
 def _part(tensor: Tensor, name: str, args: Any) -> Tensor:
     """Return the part of a tensor that a function writes to: of `x[i] = y` the view `x[i]`, if that is one."""
     if name != "__setitem__" or tensor is not args[0]:
@@ -477,8 +486,8 @@ def _part(tensor: Tensor, name: str, args: Any) -> Tensor:
     if any(isinstance(part, (Tensor, list, bool)) for part in parts):
         return tensor
     with torch.no_grad():
-        view = tensor[args[1]]
-        return view if isinstance(view, Tensor) else tensor
+        view: Tensor = tensor[args[1]]
+        return view
 
 
 def _is_own_index(tensor: Any, index: Any) -> bool:
@@ -500,7 +509,7 @@ def _hooked_at(frame: FrameType) -> CallSite | None:
 
 def watcher_of_thread() -> Watcher | None:
     """Return the watcher of the calling thread."""
-    modes = torch.overrides._get_current_function_mode_stack()
+    modes = torch.overrides._get_current_function_mode_stack()  # type: ignore[no-untyped-call]
     return next((mode for mode in reversed(modes) if isinstance(mode, Watcher)), None)
 
 
@@ -517,9 +526,7 @@ def entering_beside(enter: Any) -> Any:
     return entering
 
 
-passing_on.update(
-    method.__code__ for method in (Watcher.__torch_function__, Watcher._go_backward)
-)
+passing_on.update(each.__code__ for each in (Watcher.__torch_function__, Watcher._go_backward, _call_here))
 
 
 @lru_cache(maxsize=16)

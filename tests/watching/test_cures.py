@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from watching.test_faults import CASES, watched
+from support.marked import CASES, watched
 
 from relu_demo.edits.edit import edited, united
 from relu_demo.watching.report import Finding, WatchReport

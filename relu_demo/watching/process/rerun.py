@@ -1,5 +1,5 @@
 """
-Tries the cures of a watch: the program is run again from the edited sources, which stay in memory, until nothing is found.
+Tries the cures of a watch: runs the program from the edited sources, in memory, until nothing is found.
 
     report = tried(report, ["python", "train.py"])
 """

@@ -20,8 +20,9 @@ def _begin():  # type: ignore[no-untyped-def]
             _hook(folder, here)
             _serve_edits(here)
         except Exception as error:
-            _write(folder, {"event": "unwatched", "what": "this process", "why": "%s: %s" % (type(error).__name__, error)})
-    import sitecustomize  # the user's own: raises ImportError if there is none, as it would without us
+            _write(
+                folder, {"event": "unwatched", "what": "this process", "why": "%s: %s" % (type(error).__name__, error)}
+            )
 
 
 def _write(folder, line):  # type: ignore[no-untyped-def]
@@ -30,7 +31,9 @@ def _write(folder, line):  # type: ignore[no-untyped-def]
 
     line["pid"] = os.getpid()
     try:
-        descriptor = os.open(os.path.join(folder, "%d.jsonl" % os.getpid()), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        descriptor = os.open(
+            os.path.join(folder, "%d.jsonl" % os.getpid()), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600
+        )
         try:
             os.write(descriptor, (json.dumps(line) + "\n").encode("utf-8", "backslashreplace"))
         finally:
@@ -59,7 +62,9 @@ def _serve_edits(here):  # type: ignore[no-untyped-def]
 def _hook(folder, here):  # type: ignore[no-untyped-def]
     """Have the watch begin once torch has been imported."""
     if sys.version_info < (3, 11):
-        _write(folder, {"event": "unwatched", "what": "Python %d.%d" % sys.version_info[:2], "why": "the watch needs 3.11"})
+        _write(
+            folder, {"event": "unwatched", "what": "Python %d.%d" % sys.version_info[:2], "why": "the watch needs 3.11"}
+        )
         return
 
     class AfterTorch:
@@ -95,7 +100,9 @@ def _watch(folder, here):  # type: ignore[no-untyped-def]
     package = os.path.dirname(os.path.dirname(here))
     apart = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "relu_demo"}
     try:
-        spec = spec_from_file_location("relu_demo", os.path.join(package, "__init__.py"), submodule_search_locations=[package])
+        spec = spec_from_file_location(
+            "relu_demo", os.path.join(package, "__init__.py"), submodule_search_locations=[package]
+        )
         module = sys.modules["relu_demo"] = module_from_spec(spec)
         spec.loader.exec_module(module)
         from relu_demo.watching.process.child import begin

@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
@@ -143,4 +142,3 @@ def look_from(data: Mapping[str, Any]) -> Look:
 def _site(data: Mapping[str, Any] | None) -> Any:
     called = () if data is None else tuple(_site(each) for each in data["called_from"])
     return None if data is None else Site(**{**data, "called_from": called})
-
