@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 from torch import nn
 from torch.nn.modules import module as modules
@@ -65,7 +66,7 @@ class Layers:
             lines[number] = weakref.ref(module, partial(_forget, lines, number)), line
 
 
-def _forget(lines: dict[int, object], number: int, ref: object) -> None:
+def _forget(lines: dict[int, Any], number: int, ref: object) -> None:
     lines.pop(number, None)
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import weakref
-from dataclasses import dataclass
 from types import CodeType, FrameType
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -32,8 +31,7 @@ _KINDS: dict[str, int] = {
 _CALL = nn.Module._call_impl.__code__
 
 
-@dataclass(slots=True, frozen=True)
-class CallSite:
+class CallSite(NamedTuple):
     """One operation with the calls that led to it."""
 
     operation: str
@@ -55,35 +53,42 @@ def call_site(operation: str, frame: FrameType | None, whole: bool = False) -> C
     With `whole` note all frames of the user's code, else the NEAREST.
     """
     frames: list[tuple[CodeType, int]] = []
-    told: dict[int, Any] = {}
-    steps = 0
+    module, optimizer, function, steps = None, "", None, 0
     while frame is not None:
         code = frame.f_code
         kind = _KINDS.get(code.co_filename)
-        if kind is None:
-            kind = _KINDS[code.co_filename] = _USER if is_users(code.co_filename) else _OTHER
-        if kind == _USER:
+        if kind == _OTHER:
+            pass
+        elif kind == _USER:
             if code.co_name != STAND_IN:
                 frames.append((code, frame.f_lasti))
-        elif kind != _OTHER and kind not in told and (kind == _MODULE or not frames):
-            _note(told, kind, frame)
+                if len(frames) == NEAREST and not whole:
+                    break
+        elif kind is None:
+            _KINDS[code.co_filename] = _USER if is_users(code.co_filename) else _OTHER
+            continue
+        elif code is _CALL:
+            module = module or weakref.ref(frame.f_locals["self"])
+        elif not frames:
+            optimizer = optimizer or _optimizer_of(frame)
+            function = function or (None if operation else _function_of(frame))
         steps += 1
-        if not whole and (len(frames) == NEAREST or (steps > DEEPEST and frames)):
+        if steps > DEEPEST and frames and not whole:
             break
         frame = frame.f_back
-    function, optimizer = None if operation else told.get(_FUNCTION), told.get(_OPTIMIZER, "")
     operation = "step" if optimizer else operation or (function.__name__ if function is not None else "")
-    return CallSite(operation, tuple(frames), told.get(_MODULE), optimizer, function)
+    return CallSite(operation, tuple(frames), module, optimizer, function)
 
 
-def _note(told: dict[int, Any], kind: int, frame: FrameType) -> None:
-    """Note what a frame of PyTorch's tells: the module, the optimizer's class or the custom Function."""
-    if kind == _MODULE and frame.f_code is _CALL:
-        told[kind] = weakref.ref(frame.f_locals["self"])
-    elif kind == _OPTIMIZER and frame.f_code.co_name == "wrapper" and frame.f_locals.get("args"):
-        told[kind] = type(frame.f_locals["args"][0]).__name__
-    elif kind == _FUNCTION and frame.f_code.co_name == "apply" and "cls" in frame.f_locals:
-        told[kind] = frame.f_locals["cls"]
+def _optimizer_of(frame: FrameType) -> str:
+    """Return the class of the optimizer whose `step()` a frame runs; empty if it runs none."""
+    arguments = frame.f_locals.get("args") if frame.f_code.co_name == "wrapper" else None
+    return type(arguments[0]).__name__ if arguments else ""
+
+
+def _function_of(frame: FrameType) -> type | None:
+    """Return the custom autograd.Function that a frame applies; None if it applies none."""
+    return frame.f_locals.get("cls") if frame.f_code.co_name == "apply" else None
 
 
 def user_frame(frame: FrameType | None) -> FrameType | None:

@@ -21,7 +21,7 @@ from types import FrameType, FunctionType, MethodWrapperType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
@@ -35,7 +35,7 @@ from relu_demo.watching.attribution import calling_from, passing_on
 from relu_demo.watching.callsite import CallSite, call_site
 from relu_demo.watching.names import modules_in, name_of, writes_to_an_item
 from relu_demo.watching.refusals import EXPANDED, HOOK, LOST, OVERLAP, OWN_INDEX, SLOPE, Refusal, refusal_in
-from relu_demo.watching.saved import Pages, Saved, fingerprint, key_of, shares_counter, tensors_in
+from relu_demo.watching.saved import Hold, Pages, Saved, fingerprint, key_of, shares_counter, tensors_in
 
 BEGINNING = "one of the variables needed for gradient computation has been modified by an inplace operation"
 
@@ -47,6 +47,8 @@ _NOT_IN_PLACE = {"__invert__", "__iter__", "__index__", "__int__"}
 _PLAIN = torch._C.DisableTorchFunction
 """Inside this context a tensor's attributes are read past all modes and subclasses."""
 _getframe, _is_inference = sys._getframe, torch.is_inference_mode_enabled
+_modes = torch._C._len_torch_function_stack
+_ORDINARY = (Tensor, nn.Parameter)
 _task = torch._C._current_graph_task_id
 
 
@@ -274,7 +276,7 @@ class Watcher(TorchFunctionMode):
                 site = site or call_site(name, frame, whole=True)
                 elsewhere = apart(region_of(_part(tensor, name, args)), region_of(saved.alias))
                 known_as, item = name_of(tensor, frame), writes_to_an_item(frame)
-                saved.writers.append(Write(site, known_as, version, elsewhere, item))
+                saved.writers += (Write(site, known_as, version, elsewhere, item),)
 
     def _follow(self, traits: Traits, args: Any, kwargs: Any, frame: FrameType, writes: bool, switched: bool) -> None:
         """Note what a function reads, or has written, of memory that other names and other views have."""
@@ -297,32 +299,39 @@ class Watcher(TorchFunctionMode):
     # What autograd saves.
 
     def _pack(self, tensor: Tensor) -> Any:
-        with _PLAIN():
-            try:
-                # The result itself would make a cycle: result, grad_fn, hook, result.
-                alias = tensor if tensor.grad_fn is None else tensor.detach()
-                version = tensor._version
-            except RuntimeError:  # a wrapper of torch.func, an inference tensor
-                return tensor
-            self.seen.saved += 1
-            saved = Saved(alias, version, call_site(self._running, sys._getframe(1)))
-            saved.number = self._last_saved[saved.site.frames[:1]] = self.seen.saved
-            self._enter(saved)
-            return saved
+        if _modes() or type(tensor) not in _ORDINARY:
+            with _PLAIN():
+                return self._save(tensor, _getframe(1))
+        return self._save(tensor, _getframe(1))
 
-    def _enter(self, saved: Saved) -> None:
-        self._pages.add(saved)
+    def _save(self, tensor: Tensor, frame: FrameType) -> Any:
+        try:
+            # The result itself would make a cycle: result, grad_fn, hook, result.
+            alias = tensor if tensor.grad_fn is None else tensor.detach()
+            version = tensor._version
+        except RuntimeError:  # a wrapper of torch.func, an inference tensor
+            return tensor
+        self.seen.saved += 1
+        site = call_site(self._running, frame)
+        saved = Saved(alias, version, site)
+        saved.number = self._last_saved[_line_key(site)] = self.seen.saved
+        return self._enter(saved)
+
+    def _enter(self, saved: Saved) -> Hold:
+        hold = self._pages.add(saved)
         if self._given and saved.key in self._given:
             owner, _ = self._given[saved.key]
             if is_gone(owner):
                 del self._given[saved.key]
             else:
                 saved.before = fingerprint(saved.alias)
+        return hold
 
-    def _unpack(self, saved: Any) -> Tensor:
-        if type(saved) is not Saved:
-            tensor: Tensor = saved
+    def _unpack(self, held: Any) -> Tensor:
+        if type(held) is not Hold:
+            tensor: Tensor = held
             return tensor
+        saved = held.saved
         self._last = weakref.ref(saved)
         with _PLAIN():
             if saved.alias._version != saved.version:
@@ -343,16 +352,15 @@ class Watcher(TorchFunctionMode):
                     alias = packed.detach()
                     saved = Saved(alias, alias._version, call_site(self._running, sys._getframe(1)))
                     saved.hooked = True
-                    self._enter(saved)
-                    self._hooked[packed] = saved
+                    self._hooked[packed] = self._enter(saved)
         return packed
 
     def _unpack_beside(self, unpack: Any, packed: Any) -> Any:
         value = unpack(packed)
-        saved = self._hooked.get(value) if isinstance(value, Tensor) else None
-        if saved is not None and saved.before is not None:
+        held = self._hooked.get(value) if isinstance(value, Tensor) else None
+        if held is not None and held.saved.before is not None:
             with _PLAIN():
-                self._compare(saved)
+                self._compare(held.saved)
         return value
 
     # What a backward finds.
@@ -393,13 +401,13 @@ class Watcher(TorchFunctionMode):
     def _is_carried(self, saved: Saved, frame: FrameType | None) -> bool:
         before = self._began.get(call_site("", frame).frames, (-1, -1))[1]
         # Else one forward is gone backward through again and again.
-        return self._last_saved.get(saved.site.frames[:1], 0) > before >= saved.number > 0
+        return self._last_saved.get(_line_key(saved.site), 0) > before >= saved.number > 0
 
     def _meet(self, saved: Saved) -> None:
         """Note a stale tensor. PyTorch raises here; the watch does so at the end of that backward."""
         task = _task()
         site, frame = self._site_of_backward()
-        fault = Overwriting(saved, tuple(saved.writers), site, frame, True, self._is_carried(saved, frame))
+        fault = Overwriting(saved, saved.writers, site, frame, True, self._is_carried(saved, frame))
         if task < 0:  # somebody looks at a node of the graph
             raise RuntimeError(words_for(fault))
         known = self._stale.setdefault(task, [])
@@ -423,7 +431,7 @@ class Watcher(TorchFunctionMode):
         if fingerprint(saved.alias) == saved.before:
             return
         saved.before = None
-        writes = tuple(saved.writers)
+        writes = saved.writers
         if not writes and saved.key in self._given:
             writes = (Write(self._given[saved.key][1], None, saved.version, elsewhere=False),)
         site, frame = self._site_of_backward()
@@ -469,6 +477,11 @@ class Watcher(TorchFunctionMode):
             raise instead from None
 
 
+def _line_key(site: CallSite) -> tuple[int, int]:
+    """Return what tells one instruction from another: code is compared by its content, and hashed by it."""
+    return (id(site.frames[0][0]), site.frames[0][1]) if site.frames else (0, 0)
+
+
 def _call_here(function: Any, args: Any, kwargs: Any) -> Any:
     return function(*args, **kwargs)
 
@@ -480,7 +493,8 @@ def _is_first_change(saved: Saved) -> bool:
 
 def _part(tensor: Tensor, name: str, args: Any) -> Tensor:
     """Return the part of a tensor that a function writes to: of `x[i] = y` the view `x[i]`, if that is one."""
-    if name != "__setitem__" or tensor is not args[0]:
+    is_target: bool = name == "__setitem__" and tensor is args[0]
+    if not is_target:
         return tensor
     parts = args[1] if isinstance(args[1], tuple) else (args[1],)
     if any(isinstance(part, (Tensor, list, bool)) for part in parts):
