@@ -54,10 +54,9 @@ def goes_into_an_earlier_step(scene: Scene, write: WriteSite | None) -> Cure | N
     if not scene.carried:
         return None
     through = f" through {scene.tensor}" if scene.tensor else ""
-    kept = f", which {place(scene.made_by)} carries from step to step" if scene.made_by else ""
     return Cure(
-        f"the backward at {place(scene.raised_at)} goes on into the graph of an earlier step{through}{kept}",
-        warning="to detach() it there ends that gradient, which changes the training",
+        f"the backward at {place(scene.raised_at)} goes on into the graph of an earlier step{through}",
+        warning=f"to detach() {scene.tensor or 'what is carried'} between the steps changes the training",
     )
 
 

@@ -80,11 +80,13 @@ def _saving(finding: Finding, others: Sequence[Finding]) -> Iterator[Told]:
 
 def _writing(finding: Finding) -> Iterator[Told]:
     writes = _one_a_statement(finding.overwritten_by)
+    told = [() if finding.raised_at is None else finding.raised_at.called_from]
     for write in writes[:FEW]:
         site = write.site
-        yield Told("overwritten", where_of(site), site.source, f"{_who(site)} {_did(write, finding)}")
-        if finding.raised_at is None or site.called_from != finding.raised_at.called_from:
+        yield Told("overwritten", where_of(site), site.source, f"{_who(site)} {_did(write, finding)}".strip())
+        if site.called_from not in told:
             yield from _callers(site)
+        told.append(site.called_from)
     if len(writes) > FEW:
         yield Told("", "", "", f"and {len(writes) - FEW:,} more writes")
     if not writes and finding.kind != REFUSED:
@@ -192,7 +194,8 @@ def _tensor(tensor: Overwritten) -> str:
 def _who(site: Site) -> str:
     if site.operation.endswith("step()") and site.module:
         return site.module
-    return f"{site.operation} in {site.module}" if site.module else site.operation
+    operation = "" if site.operation in site.source and " " in site.operation else site.operation  # it stands there
+    return f"{operation or 'it'} in {site.module}" if site.module else operation
 
 
 def _counted(number: int, one: str, several: str) -> str:

@@ -23,6 +23,7 @@ def _begin():  # type: ignore[no-untyped-def]
             _write(
                 folder, {"event": "unwatched", "what": "this process", "why": "%s: %s" % (type(error).__name__, error)}
             )
+    import sitecustomize  # noqa: F401 - the user's own: raises ImportError if there is none, as it would without us
 
 
 def _write(folder, line):  # type: ignore[no-untyped-def]
