@@ -20,7 +20,6 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import _get_current_function_mode_stack
 
-from relu_demo.errors import BadInput
 from relu_demo.sanitizer.blind import stepping_aside
 from relu_demo.sanitizer.frames import is_ours
 from relu_demo.sanitizer.layers import Layers
@@ -81,8 +80,6 @@ class Watch:
         return (*map(look_of, self._watcher.aliases.found.values()), *self._meant)
 
     def __enter__(self) -> Watch:
-        if torch.__version__ < "2.6":  # a TorchVersion compares numbers
-            raise BadInput(f"watching takes PyTorch 2.6 or newer, and this is {torch.__version__}")
         modes = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
         running = next((each for each in modes if hasattr(each, "watch")), None)
         if running is not None:

@@ -25,8 +25,6 @@ from torch.utils.data import DataLoader, TensorDataset
 import relu_demo
 from relu_demo.watching.report import WatchReport
 
-pytestmark = pytest.mark.skipif(torch.__version__ < "2.6", reason="watching takes PyTorch 2.6")
-
 Step = Callable[[bool], object]
 
 
