@@ -109,6 +109,13 @@ class Watch:
         """Watch the calling thread too, to its end."""
         self._watcher.for_thread().__enter__()
 
+    def forget(self) -> None:
+        """Begin anew in a forked process: what was found and counted before is the other one's."""
+        self.findings.clear()
+        self._meant.clear()
+        seen = self._watcher.seen
+        seen.backwards = seen.saved = seen.writes = 0
+
     def unwatched(self, what: str, why: str) -> None:
         """Note what ran where nothing is seen."""
         self._watcher.seen.unwatched[what, why] = None
