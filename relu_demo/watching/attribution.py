@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any
 
+from relu_demo.sanitizer.frames import is_ours
+
 STAND_IN = "<relu-demo call>"
 """Name of the code that stands in for the caller of a function of C."""
 MOST = 10_000
@@ -129,10 +131,9 @@ def _users(trace: TracebackType | None) -> TracebackType | None:
     kept: list[TracebackType] = []
     while trace is not None:
         code = trace.tb_frame.f_code
-        if code in passing_on:
-            if kept and kept[-1].tb_frame.f_code.co_name == _HANDLE:
-                del kept[-2:]
-        elif code.co_name != STAND_IN:
+        if code in passing_on and kept and kept[-1].tb_frame.f_code.co_name == _HANDLE:
+            del kept[-2:]
+        elif code.co_name != STAND_IN and not is_ours(code.co_filename):
             kept.append(trace)
         trace = trace.tb_next
     below: TracebackType | None = None
