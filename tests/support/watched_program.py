@@ -46,15 +46,15 @@ class Watched:
         ]
 
 
-def watch(folder: Path, *program: str, environment: dict[str, str] | None = None, **more: str) -> Watched:
-    """Run a program under watch in a folder. `environment` is the whole environment, else `more` is added to ours."""
+def watch(folder: Path, *program: str, **more: str) -> Watched:
+    """Run a program under watch in a folder, with `more` in the environment."""
+    return watch_in(command_environment(**more), folder, *program)
+
+
+def watch_in(environment: dict[str, str], folder: Path, *program: str) -> Watched:
+    """Run a program under watch in a folder, in an environment that has nothing else."""
     done = subprocess.run(
-        command(folder, program),
-        cwd=folder,
-        env=command_environment(**more) if environment is None else environment,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=240,
+        command(folder, program), cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=240
     )
     return Watched(done.returncode, done.stdout, done.stderr, report_of(folder))
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from support.processes import COLD, ROOT, command_environment
 from support.ptys import posix
-from support.watched_program import FAULT, plainly, watch
+from support.watched_program import FAULT, plainly, watch, watch_in
 
 pytestmark = [posix, pytest.mark.skipif(torch.__version__ < "2.6", reason="watching takes PyTorch 2.6")]
 
@@ -61,8 +61,7 @@ def test_the_users_python_needs_neither_click_nor_rich(tmp_path: Path, bare_pyth
 @pytest.mark.slow
 def test_an_empty_environment(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(f"{FAULT}import os\nprint(*sorted(os.environ))\n")
-    ours = str(ROOT)
-    done = watch(tmp_path, "train.py", environment={"PYTHONPATH": ours})
+    done = watch_in({"PYTHONPATH": str(ROOT)}, tmp_path, "train.py")
     assert done.lines == [(3, 4, 6)]
     assert {*done.out.split()} <= {"raised", "PYTHONPATH", "RELU_DEMO_WATCH", "LC_CTYPE"} | {*_set_by_torch()}
 

@@ -159,7 +159,7 @@ def test_what_was_not_watched_is_told_to_the_watch_of_its_thread() -> None:
 
         def other() -> None:
             with relu_demo.watch() as theirs:
-                torch.jit.trace(torch.relu, torch.ones(1), check_trace=False)
+                torch.jit.trace(torch.relu, torch.ones(1), check_trace=False)  # type: ignore[no-untyped-call]
                 reports.append(theirs.report)
 
         thread = threading.Thread(target=other)
