@@ -1,17 +1,17 @@
 """
 The parts of PyTorch that no mode and no hook can enter: named as not watched, and run as they run without a watch.
 
-For as long as a watch or a run of a check lasts, the functions that lead into them are replaced by ones that step
-aside.
+For as long as a watch or a run of a check lasts, in whichever thread, the functions that lead into them are replaced by
+ones that step aside.
 """
 
 from __future__ import annotations
 
 import functools
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,71 +23,98 @@ from relu_demo.sanitizer.modes import hooks_noted, subclasses_made, without_hook
 Unwatched = Callable[[str, str], None]
 """Is told what is not watched, and why."""
 
+_lock = threading.Lock()
+_listeners: list[tuple[int, Unwatched]] = []
+"""Who is told, each with its thread, in the order in which they began."""
+_replaced = ExitStack()
+"""Puts everything back, when the last one ends."""
+
 
 @contextmanager
 def stepping_aside(unwatched: Unwatched) -> Iterator[None]:
     """Inside the block, have the watch step aside where PyTorch does not bear it."""
-    with ExitStack() as stack:
-        stack.enter_context(uncompiled())
-        stack.enter_context(hooks_noted())
-        stack.enter_context(subclasses_made())
-        aside = _Aside(unwatched, stack)
-        for owner, name, wrap in (
-            (torch.jit, "trace", aside.traced),
-            (torch.jit, "trace_module", aside.traced),
-            (sys.modules.get("torch.jit._trace"), "trace", aside.traced),
-            (torch.autograd.graph, "disable_saved_tensors_hooks", aside.transformed),
-            (torch, "compile", aside.compiled),
-            (torch, "cond", _branching),
-        ):
-            before = getattr(owner, name, None)
-            if before is not None:
-                setattr(owner, name, wrap(before))
-                stack.callback(setattr, owner, name, before)
+    listener = threading.get_ident(), unwatched
+    with _lock:
+        if not _listeners:
+            _replace()
+        _listeners.append(listener)
+    try:
         yield
+    finally:
+        with _lock:
+            _listeners.remove(listener)
+            if not _listeners:
+                _replaced.close()
 
 
-@dataclass(frozen=True)
-class _Aside:
-    """What takes the place of functions of PyTorch while a watch lasts."""
+def _replace() -> None:
+    _replaced.enter_context(uncompiled())
+    _replaced.enter_context(hooks_noted())
+    _replaced.enter_context(subclasses_made())
+    for owner, name, wrap in (
+        (torch.jit, "trace", _traced),
+        (torch.jit, "trace_module", _traced),
+        (sys.modules.get("torch.jit._trace"), "trace", _traced),
+        (torch.autograd.graph, "disable_saved_tensors_hooks", _transformed),
+        (torch, "compile", _compiled),
+        (torch, "cond", _branching),
+    ):
+        before = getattr(owner, name, None)
+        if before is not None:
+            ours = wrap(before)
+            setattr(owner, name, ours)
+            _replaced.callback(_put_back, owner, name, ours, before)
 
-    unwatched: Unwatched
-    stack: ExitStack
 
-    def traced(self, original: Any) -> Any:
-        """`torch.jit.trace`: its tracer and a dispatch mode exclude each other."""
+def _put_back(owner: Any, name: str, ours: Any, before: Any) -> None:
+    if getattr(owner, name, None) is ours:  # else somebody has replaced it since
+        setattr(owner, name, before)
 
-        @functools.wraps(original)
-        def trace(*args: Any, **kwargs: Any) -> Any:
-            self.unwatched("torch.jit.trace", "what it traces is not watched")
-            with without_modes(), without_hooks():
-                return original(*args, **kwargs)
 
-        return trace
+def _tell(what: str, why: str) -> None:
+    """Tell the innermost listener of this thread; the first of all, in a thread that another one has begun."""
+    own = [unwatched for thread, unwatched in _listeners if thread == threading.get_ident()]
+    for unwatched in own[-1:] or [unwatched for _, unwatched in _listeners[:1]]:
+        unwatched(what, why)
 
-    def transformed(self, original: Any) -> Any:
-        """`torch.func.grad` and its like refuse to run where there are hooks on saved tensors."""
 
-        @contextmanager
-        def disable_saved_tensors_hooks(message: str) -> Iterator[None]:
-            self.unwatched("torch.func", "what its gradients save is not watched")
-            with without_hooks(), original(message):
-                yield
+def _traced(original: Any) -> Any:
+    """`torch.jit.trace`: its tracer and a dispatch mode exclude each other."""
 
-        return disable_saved_tensors_hooks
+    @functools.wraps(original)
+    def trace(*args: Any, **kwargs: Any) -> Any:
+        _tell("torch.jit.trace", "what it traces is not watched")
+        with without_modes(), without_hooks():
+            return original(*args, **kwargs)
 
-    def compiled(self, original: Any) -> Any:
-        """`torch.compile`: what it makes runs uncompiled."""
+    return trace
 
-        @functools.wraps(original)
-        def compile(*args: Any, **kwargs: Any) -> Any:
-            self.unwatched("torch.compile", "what it compiles runs uncompiled")
-            result = original(*args, **kwargs)
-            if not _is_eager():
-                self.stack.enter_context(uncompiled())
-            return result
 
-        return compile
+def _transformed(original: Any) -> Any:
+    """`torch.func.grad` and its like refuse to run where there are hooks on saved tensors."""
+
+    @contextmanager
+    def disable_saved_tensors_hooks(message: str) -> Iterator[None]:
+        _tell("torch.func", "what its gradients save is not watched")
+        with without_hooks(), original(message):
+            yield
+
+    return disable_saved_tensors_hooks
+
+
+def _compiled(original: Any) -> Any:
+    """`torch.compile`: what it makes runs uncompiled."""
+
+    @functools.wraps(original)
+    def compile(*args: Any, **kwargs: Any) -> Any:
+        _tell("torch.compile", "what it compiles runs uncompiled")
+        result = original(*args, **kwargs)
+        with _lock:
+            if _listeners and not _is_eager():
+                _replaced.enter_context(uncompiled())
+        return result
+
+    return compile
 
 
 @contextmanager

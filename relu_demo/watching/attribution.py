@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any
 
+from relu_demo.sanitizer.frames import is_ours
+
 STAND_IN = "<relu-demo call>"
 """Name of the code that stands in for the caller of a function of C."""
 MOST = 20_000
@@ -80,37 +82,27 @@ def level_without_mode(stacklevel: int, frame: FrameType | None) -> int:
 
 
 _lock = threading.Lock()
-_watches = 0
-_original: Any = None
+_replaced: list[tuple[Any, Any]] = []
+"""For each watch that goes on, what took the place of `warnings.warn` and what was there: the same for all."""
 
 
 @contextmanager
 def warnings_attributed() -> Iterator[None]:
     """Inside the block, count the `stacklevel` of Python's warnings without the frames of a mode."""
-    begin()
+    with _lock:
+        if not _replaced:
+            before = warnings.warn
+            warnings.warn = _wrapped(before)
+            _replaced.append((warnings.warn, before))
+        else:
+            _replaced.append(_replaced[0])
     try:
         yield
     finally:
-        end()
-
-
-def begin() -> None:
-    """Count the `stacklevel` of Python's warnings without the frames of a mode, until the last `end`."""
-    global _watches, _original
-    with _lock:
-        _watches += 1
-        if _watches == 1:
-            _original = warnings.warn
-            warnings.warn = _wrapped(_original)
-
-
-def end() -> None:
-    """Take back one `begin`."""
-    global _watches
-    with _lock:
-        _watches -= 1
-        if not _watches and getattr(warnings.warn, "__wrapped__", None) is _original:
-            warnings.warn = _original
+        with _lock:
+            ours, before = _replaced.pop()
+            if not _replaced and warnings.warn is ours:  # else somebody has replaced it since
+                warnings.warn = before
 
 
 def _wrapped(original: Any) -> Any:
@@ -139,10 +131,9 @@ def _users(trace: TracebackType | None) -> TracebackType | None:
     kept: list[TracebackType] = []
     while trace is not None:
         code = trace.tb_frame.f_code
-        if code in passing_on:
-            if kept and kept[-1].tb_frame.f_code.co_name == _HANDLE:
-                del kept[-2:]
-        elif code.co_name != STAND_IN:
+        if code in passing_on and kept and kept[-1].tb_frame.f_code.co_name == _HANDLE:
+            del kept[-2:]
+        elif code.co_name != STAND_IN and not is_ours(code.co_filename):
             kept.append(trace)
         trace = trace.tb_next
     below: TracebackType | None = None

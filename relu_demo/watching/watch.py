@@ -111,6 +111,13 @@ class Watch:
         """Watch the calling thread too, to its end."""
         self._watcher.for_thread().__enter__()
 
+    def forget(self) -> None:
+        """Begin anew in a forked process: what was found and counted before is the other one's."""
+        self.findings.clear()
+        self._meant.clear()
+        seen = self._watcher.seen
+        seen.backwards = seen.saved = seen.writes = 0
+
     def unwatched(self, what: str, why: str) -> None:
         """Note what ran where nothing is seen."""
         self._watcher.seen.unwatched[what, why] = None
@@ -151,15 +158,17 @@ class Watch:
 
 def is_own_edit(fault: Fault) -> bool:
     """
-    Return whether a function edits past autograd what it saves further below, in a later call than the one that saved.
+    Return whether a module edits past autograd what it saves further below, in a later forward than the one that saved.
 
     A power iteration (spectral norm by `.data`) does so, and means it.
     """
-    if not isinstance(fault, Overwriting) or fault.loud or not fault.saved.site.frames:
+    if not isinstance(fault, Overwriting) or fault.loud or fault.saved.site.module is None:
         return False
-    saver, saved_at = fault.saved.site.frames[0]
-    edits = [[at for code, at in write.site.frames if code is saver] for write in fault.writes]
-    return bool(edits) and all(any(at < saved_at for at in found) for found in edits)
+    module, (saver, saved_at) = fault.saved.site.module(), fault.saved.site.frames[0]
+    edits = [write.site for write in fault.writes]
+    if not edits or any(edit.module is None or edit.module() is not module for edit in edits):
+        return False
+    return all(any(code is saver and at < saved_at for code, at in edit.frames) for edit in edits)
 
 
 def _key(finding: Finding) -> object:
