@@ -28,12 +28,12 @@ from relu_demo.network.suspects import InBackward, Suspects
 from relu_demo.network.switch import Switch, Switched, copy_laid_out_the_same, in_each_backward
 from relu_demo.network.target import said_by
 from relu_demo.network.unseen import without_a_look
-from relu_demo.sanitizer.blind import stepping_aside, without_checkpoints
 from relu_demo.sanitizer.frames import CallSite, call_site
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.ledger import Ledger, Stale
 from relu_demo.sanitizer.observer import Observer
 from relu_demo.sanitizer.place import Place
+from relu_demo.sanitizer.unsupported import stepping_aside, without_checkpoints
 from relu_demo.tensors.graph import next_number
 from relu_demo.tensors.storage import Region, elements_in, is_freed, is_strided, key_of, values_now
 

@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import functools
 import sys
-import threading
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any
 
@@ -81,31 +78,9 @@ def level_without_mode(stacklevel: int, frame: FrameType | None) -> int:
     return level
 
 
-_lock = threading.Lock()
-_replaced: list[tuple[Any, Any]] = []
-"""For each watch that goes on, what took the place of `warnings.warn` and what was there: the same for all."""
+def attributed(original: Any) -> Any:
+    """Return what takes the place of `warnings.warn`: it counts a `stacklevel` without the frames of a mode."""
 
-
-@contextmanager
-def warnings_attributed() -> Iterator[None]:
-    """Inside the block, count the `stacklevel` of Python's warnings without the frames of a mode."""
-    with _lock:
-        if not _replaced:
-            before = warnings.warn
-            warnings.warn = _wrapped(before)
-            _replaced.append((warnings.warn, before))
-        else:
-            _replaced.append(_replaced[0])
-    try:
-        yield
-    finally:
-        with _lock:
-            ours, before = _replaced.pop()
-            if not _replaced and warnings.warn is ours:  # else somebody has replaced it since
-                warnings.warn = before
-
-
-def _wrapped(original: Any) -> Any:
     @functools.wraps(original)
     def warn(message: Any, category: Any = None, stacklevel: int = 1, *args: Any, **kwargs: Any) -> None:
         level = level_without_mode(stacklevel, sys._getframe(1))

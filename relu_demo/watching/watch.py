@@ -20,11 +20,11 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import _get_current_function_mode_stack
 
-from relu_demo.sanitizer.blind import stepping_aside
 from relu_demo.sanitizer.frames import is_ours
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.patches import replaced
-from relu_demo.watching.attribution import warnings_attributed
+from relu_demo.sanitizer.unsupported import stepping_aside
+from relu_demo.watching.attribution import attributed
 from relu_demo.watching.error import InplaceError, SilentInplaceWarning
 from relu_demo.watching.findings import finding_of, look_of
 from relu_demo.watching.report import SILENT, Finding, Look, Unwatched, WatchReport
@@ -89,7 +89,7 @@ class Watch:
         with ExitStack() as stack:
             stack.enter_context(stepping_aside(self.unwatched))
             stack.enter_context(self._layers.listening())
-            stack.enter_context(warnings_attributed())
+            stack.enter_context(replaced(warnings, "warn", attributed))
             stack.enter_context(replaced(saved_tensors_hooks, "__enter__", entering_beside))
             stack.enter_context(self._watcher)
             self._stack = stack.pop_all()
@@ -113,7 +113,7 @@ class Watch:
 
     def forget(self) -> None:
         """Begin anew in a forked process: what was found and counted before is the other one's."""
-        self.findings.clear()
+        self._findings.clear()
         self._meant.clear()
         seen = self._watcher.seen
         seen.backwards = seen.saved = seen.writes = 0

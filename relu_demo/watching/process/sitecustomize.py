@@ -21,12 +21,12 @@ def _begin() -> None:
     folder = os.environ.get("RELU_DEMO_WATCH", "")
     if os.path.isdir(folder):
         atexit.register(_tell_missing, folder)
-        if sys.version_info < (3, 11):
+        if sys.version_info < (3, 11):  # noqa: UP036 - the program may run on any
             _tell_unwatched(folder, "Python %d.%d" % sys.version_info[:2], "the watch needs 3.11 or newer")  # noqa: UP031 - a tuple
         else:
-            sys.meta_path.insert(0, _AfterTorch(folder, here))  # type: ignore[arg-type]
+            sys.meta_path.insert(0, _AfterTorch(folder, here))
             _serve_edits(here)
-    import sitecustomize  # type: ignore[import-not-found]  # noqa: F401 - the user's; if there is none Python expects the error
+    import sitecustomize  # type: ignore[import-not-found]  # noqa: F401 - the user's; without one Python expects the error
 
 
 class _AfterTorch:

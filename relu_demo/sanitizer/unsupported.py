@@ -18,7 +18,8 @@ import torch
 import torch.utils.checkpoint
 
 from relu_demo.sanitizer.eager import uncompiled
-from relu_demo.sanitizer.modes import hooks_noted, subclasses_made, without_hooks, without_modes
+from relu_demo.sanitizer.modes import hooks_noted, without_hooks, without_modes
+from relu_demo.sanitizer.patches import replaced
 
 Unwatched = Callable[[str, str], None]
 """Is told what is not watched, and why."""
@@ -50,7 +51,6 @@ def stepping_aside(unwatched: Unwatched) -> Iterator[None]:
 def _replace() -> None:
     _replaced.enter_context(uncompiled())
     _replaced.enter_context(hooks_noted())
-    _replaced.enter_context(subclasses_made())
     for owner, name, wrap in (
         (torch.jit, "trace", _traced),
         (torch.jit, "trace_module", _traced),
@@ -59,16 +59,8 @@ def _replace() -> None:
         (torch, "compile", _compiled),
         (torch, "cond", _branching),
     ):
-        before = getattr(owner, name, None)
-        if before is not None:
-            ours = wrap(before)
-            setattr(owner, name, ours)
-            _replaced.callback(_put_back, owner, name, ours, before)
-
-
-def _put_back(owner: Any, name: str, ours: Any, before: Any) -> None:
-    if getattr(owner, name, None) is ours:  # else somebody has replaced it since
-        setattr(owner, name, before)
+        if hasattr(owner, name):
+            _replaced.enter_context(replaced(owner, name, wrap))
 
 
 def _tell(what: str, why: str) -> None:
