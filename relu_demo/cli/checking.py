@@ -9,10 +9,14 @@ from relu_demo.cli.command import Asked
 from relu_demo.cli.output import deliver, save
 from relu_demo.cli.progress import progress_bar
 from relu_demo.cli.targets import find_network
+from relu_demo.cli.trying import Trial, serve_edits
 from relu_demo.machine.pytorch import load_torch
 from relu_demo.request import Check
 from relu_demo.script.stdout import Taken, take
 from relu_demo.script.world import World
+
+WITHOUT_TRIAL = ("quiet", "diff")
+"""The views that do not tell whether a cure was tried."""
 
 
 def checked(asked: Asked, request: Check) -> int:
@@ -26,6 +30,7 @@ def checked(asked: Asked, request: Check) -> int:
     load_torch()
     from relu_demo import scenarios
 
+    trial = None if serve_edits() or asked.view in WITHOUT_TRIAL else Trial(request)
     world, taken = World.now(), _taken()
     World.give_own_lists()
     try:
@@ -36,6 +41,9 @@ def checked(asked: Asked, request: Check) -> int:
         raise
     undo = world.restore()
     try:
+        if trial is not None:
+            with progress_bar("Trying the cures"):
+                report = trial.of(report)
         if asked.save:
             save(report, asked.view, asked.save, asked.light)
         else:

@@ -74,7 +74,7 @@ def runs_on(*names: str, **more: Any) -> Option:
 def view(name: str) -> Option:
     """Return the flag that picks the view of that name."""
     form = VIEWS[name]
-    goes_with = SESSIONS if form.sessions_only else None
+    goes_with = SESSIONS if form.sessions_only else (Check.scenario,) if form.cures_only else None
     flag: dict[str, Any] = {"is_flag": True, "expose_value": False}
     return shown(*form.short, f"--{name}", picks="view", help=form.help, goes_with=goes_with, **flag)
 

@@ -20,9 +20,9 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import _get_current_function_mode_stack
 
 from relu_demo.errors import BadInput
-from relu_demo.sanitizer.frames import is_ours
-from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.blind import stepping_aside
+from relu_demo.sanitizer.frames import edits_for_itself, is_ours
+from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.patches import replaced
 from relu_demo.watching.attribution import warnings_attributed
 from relu_demo.watching.error import InplaceError, SilentInplaceWarning
@@ -149,16 +149,11 @@ class Watch:
 
 
 def is_own_edit(fault: Fault) -> bool:
-    """
-    Return whether a function edits past autograd what it saves further below, in a later call than the one that saved.
-
-    A power iteration (spectral norm by `.data`) does so, and means it.
-    """
-    if not isinstance(fault, Overwriting) or fault.loud or not fault.saved.site.frames:
+    """Return whether a function edits past autograd what it saves further below, and means it."""
+    if not isinstance(fault, Overwriting) or fault.loud:
         return False
-    saver, saved_at = fault.saved.site.frames[0]
-    edits = [[at for code, at in write.site.frames if code is saver] for write in fault.writes]
-    return bool(edits) and all(any(at < saved_at for at in found) for found in edits)
+    writes = [write.site.frames for write in fault.writes]
+    return bool(writes) and all(edits_for_itself(written, fault.saved.site.frames) for written in writes)
 
 
 def _key(finding: Finding) -> object:
