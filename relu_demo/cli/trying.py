@@ -22,7 +22,7 @@ from typing import Any
 
 from relu_demo.edits.edit import edited, united
 from relu_demo.edits.trial import serve
-from relu_demo.network.report import Call, CheckReport
+from relu_demo.network.report import Call, CheckReport, Write
 from relu_demo.request import Check, command_line
 from relu_demo.watching.report import Cure
 
@@ -124,10 +124,9 @@ def _is_unseen(document: Mapping[str, Any]) -> bool:
 
 
 def _is_gone(cure: Cure, report: CheckReport, found: Iterable[Fault]) -> bool:
-    rows = [
-        *(call for call in report.calls if call.cure == cure),
-        *(each for each in report.writes if each.cure == cure),
-    ]
+    rows: list[Call | Write] = [*report.calls]
+    rows += report.writes
+    rows = [row for row in rows if row.cure == cure]
     own = {(row.source, row.place.operation, row.place.module) for row in rows}
     together = any(isinstance(row, Call) and row.safe for row in rows)
     return own.isdisjoint(found) and _RAISES not in found and not (together and found)
