@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
+from textwrap import dedent
 
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.padding import Padding
@@ -290,12 +291,17 @@ def _look(look: Look) -> Text:
 
 
 def _cured(cure: Cure, report: CheckReport) -> Iterator[Text]:
-    """Yield a cure with what became of it, and the lines that it takes out and puts in."""
-    safe = "no fault is found with it" if report.unseen else "all safe with it"
-    safe = safe if report.safe_when_cured else "this fault is gone with it"
-    tried = {True: f" (tried: {safe})", False: " (tried: it does not help)", None: " (not tried)" * bool(cure.edits)}
+    """Yield a cure with what became of it, and the lines that it takes out and puts in, without their common indent."""
+    several = sum(bool(each.edits) for each in report.cures) > 1
+    safe = "no fault is found" if report.unseen else "all safe"
+    helps = f"tried together: {safe}" if several else f"tried: {safe} with it"
+    helps = helps if report.safe_when_cured else "tried: this fault is gone with it"
+    tried = {True: f" ({helps})", False: " (tried: it does not help)", None: " (not tried)" * bool(cure.edits)}
     yield Text.assemble(("cure", LABELS["cure"]), readable(f"  {cure.says}{tried[cure.works]}"))
-    yield from (Text(readable(text), style=LABELS[text[0]]) for text in edit_lines(cure))
+    lines = edit_lines(cure)
+    bare = dedent("\n".join(text[1:] for text in lines)).split("\n")
+    for text, code in zip(lines, bare, strict=True) if lines else ():
+        yield Text(readable(f"{text[0]} {code}"), style=LABELS[text[0]])
     if cure.warning:
         yield plain(f"but {cure.warning}")
 
