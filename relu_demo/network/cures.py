@@ -19,7 +19,7 @@ from relu_demo.network.report import BREAKS_BACKWARD, CHANGES_RESULT, OVERWRITTE
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.source import is_edited, statement_at
-from relu_demo.watching.refusals import LOST, refusal_in
+from relu_demo.watching.refusals import LEAF, LEAF_VIEW, LOST, refusal_in
 from relu_demo.watching.report import Cure
 
 _NOWHERE = "write to a clone() of it"
@@ -51,7 +51,11 @@ def _binding(call: Call) -> str:
 
 
 def write_cured(write: Write, network: nn.Module | None = None, words: str = "") -> Write:
-    """Return a write with its cure. `words`: of PyTorch, for a refused one."""
+    """
+    Return a write with its cure. `words`: of PyTorch, for a refused one.
+
+    Without a network that is being built, where a leaf that requires grad is a parameter.
+    """
     if not write.place.file:
         return replace(write, cure=Cure(_NOWHERE))
     if write.effect == REFUSED and OVERWRITTEN in words:
@@ -67,7 +71,7 @@ def write_cured(write: Write, network: nn.Module | None = None, words: str = "")
         writers=(writer,),
         raised_at=writer,
         tensor=name,
-        is_parameter=isinstance(value, nn.Parameter),
+        is_parameter=isinstance(value, nn.Parameter) or (network is None and refusal in (LEAF, LEAF_VIEW)),
         is_state=value is not None,
     )
     cure = _cure(cure_of(scene))

@@ -152,11 +152,7 @@ class Advice:
     """Which switches to turn, and what was measured with them turned."""
 
     turn_off: tuple[int, ...]
-    """
-    Calls (by index) that are on and must be off, with all others of the same module: its switch is one.
-
-    One whose result is dropped must first have it used, x = f(x).
-    """
+    """Calls (by index) that are on and must be off, with all others of the same module: its switch is one."""
     turn_on: tuple[int, ...]
     """
     Calls that are off, have a switch that can be reached, and could safely be on, all of them together.

@@ -202,3 +202,25 @@ class Parts(Used):
         a, b = self.fc(x).chunk(2, 1)
         a.mul_(2)
         return torch.cat([a, b])
+
+
+class EditedLeaf(Used):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc.weight.mul_(0.5)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.fc(x)
+
+
+class Buffer(Used):
+    scale: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.ones(4))
+
+    def forward(self, x: Tensor) -> Any:
+        y = self.fc(x) * self.scale
+        self.scale.mul_(0.9)
+        return y
