@@ -12,9 +12,14 @@ from relu_demo.cli.command import Asked
 from relu_demo.cli.output import deliver, save
 from relu_demo.cli.progress import progress_bar
 from relu_demo.cli.targets import find_network
+from relu_demo.cli.trying import Trial
+from relu_demo.edits.trial import serve_if_asked
 from relu_demo.machine.pytorch import load_torch
 from relu_demo.request import Check
 from relu_demo.views import view_named
+
+WITHOUT_TRIAL = ("quiet", "diff")
+"""The views that do not tell whether a cure was tried."""
 
 
 def checked(asked: Asked, request: Check) -> int:
@@ -27,6 +32,7 @@ def checked(asked: Asked, request: Check) -> int:
     load_torch()
     from relu_demo import scenarios
 
+    trial = None if serve_if_asked() or asked.view in WITHOUT_TRIAL else Trial(request)
     view_named(asked.view)
     streams, folder, modules = (sys.stdout, sys.stderr), os.getcwd(), dict(sys.modules)
     out, ours = _stdout_for_report(), sys.path
@@ -43,6 +49,9 @@ def checked(asked: Asked, request: Check) -> int:
         os.chdir(folder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if trial is not None:
+            with progress_bar("Trying the cures"):
+                report = trial.of(report)
         if asked.save:
             save(report, asked.view, asked.save, asked.light)
         else:

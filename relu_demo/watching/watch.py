@@ -20,7 +20,7 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import _get_current_function_mode_stack
 
-from relu_demo.sanitizer.frames import is_ours
+from relu_demo.sanitizer.frames import edits_for_itself, is_ours
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.patches import replaced
 from relu_demo.sanitizer.unsupported import stepping_aside
@@ -164,11 +164,10 @@ def is_own_edit(fault: Fault) -> bool:
     """
     if not isinstance(fault, Overwriting) or fault.loud or fault.saved.site.module is None:
         return False
-    module, (saver, saved_at) = fault.saved.site.module(), fault.saved.site.frames[0]
-    edits = [write.site for write in fault.writes]
+    module, edits = fault.saved.site.module(), [write.site for write in fault.writes]
     if not edits or any(edit.module is None or edit.module() is not module for edit in edits):
         return False
-    return all(any(code is saver and at < saved_at for code, at in edit.frames) for edit in edits)
+    return all(edits_for_itself(edit.frames, fault.saved.site.frames) for edit in edits)
 
 
 def _key(finding: Finding) -> object:

@@ -78,19 +78,14 @@ def _watch(folder: str, here: str) -> None:
 
 def _serve_edits(here: str) -> None:
     """Run the program from the edited sources that a trial of cures is given."""
-    path = os.environ.get("RELU_DEMO_EDITS")
-    if path:
-        import base64
-        import json
+    if "RELU_DEMO_EDITS" in os.environ:
         from importlib.util import module_from_spec, spec_from_file_location
 
-        with open(path, encoding="utf-8") as file:
-            texts = {name: base64.b64decode(text) for name, text in json.load(file).items()}
-        trial = os.path.join(os.path.dirname(os.path.dirname(here)), "edits", "trial.py")
-        spec = spec_from_file_location("_relu_demo_trial", trial)
+        file = os.path.join(os.path.dirname(os.path.dirname(here)), "edits", "trial.py")
+        spec = spec_from_file_location("_relu_demo_trial", file)
         module = module_from_spec(spec)  # type: ignore[arg-type]
         spec.loader.exec_module(module)  # type: ignore[union-attr]
-        module.serve(texts)
+        module.serve_if_asked()
 
 
 def _taken() -> dict:  # type: ignore[type-arg]
