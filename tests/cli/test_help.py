@@ -25,8 +25,8 @@ def test_each_command_has_its_own_options_and_no_other(process: Demo) -> None:
         shown = process(*command, "--help").out.partition("Exit codes")[0]
         return set(re.findall(r"^ +(?:-\w, )?(--[\w-]+)", shown, re.MULTILINE))
 
-    both = {"--json", "--quiet", "--save", "--light", "--help"}
-    assert options("watch") == both | {"--try", "--diff"}
+    both = {"--diff", "--json", "--quiet", "--save", "--light", "--help"}
+    assert options("watch") == both | {"--try"}
     assert options("check") == both | {"--seed", "--shape", "--device", "--dtype", "--train", "--all", "--traceback"}
     assert options() & {"--train", "--all", "--check", "--watch"} == set()
     assert {"--compare", "--schema", "--version", "--seed"} <= options()

@@ -164,12 +164,9 @@ def test_what_would_change_the_training_is_a_warning_and_no_edit(tmp_path: Path)
             carried=True,
         )
     )
-    assert cure.says == (
-        "the backward at train.py:4 goes on into the graph of an earlier step through h, which train.py:3 carries from "
-        "step to step"
-    )
+    assert cure.says == "the backward at train.py:4 goes on into the graph of an earlier step through h"
     assert cure.edits == ()
-    assert "detach() it there" in cure.warning
+    assert cure.warning == "to detach() h between the steps changes the training"
 
 
 def test_a_step_behind_a_backward_whose_gradients_it_would_use_is_warned_of(tmp_path: Path) -> None:

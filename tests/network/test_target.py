@@ -179,7 +179,7 @@ def test_a_shape_in_the_place_of_a_tensor_is_said_to_be_one() -> None:
     assert str(raised.value) == "(1, 3, 8, 8) is a shape; give a tensor, torch.randn(1, 3, 8, 8)"
     with pytest.raises(BadInput, match=r"^\(2, 4\) is a shape; give a tensor, torch.randn\(2, 4\)$"):
         check(nn.Linear(4, 4), input=torch.Size([2, 4]))
-    assert check(lambda x, size: torch.relu_(x.reshape(size) * 2), torch.randn(4), (2, 2)).ok
+    assert check(lambda x, size: torch.relu_(x.reshape(size) * 2), torch.randn(4, requires_grad=True), (2, 2)).ok
 
 
 def test_what_is_async_is_refused() -> None:

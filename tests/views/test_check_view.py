@@ -50,7 +50,7 @@ def test_fits_the_terminal(report: Report, width: int) -> None:
 
 def test_names_with_markup_are_shown_as_they_are(report: Report) -> None:
     for text in (shown(report, 200), html.unescape(re.sub("<[^>]*>", "", report._repr_html_()))):
-        assert "relu in [link=x]b" in text
+        assert "[link=x]b (ReLU)" in text
     mended = Marked()
     mended.get_submodule("[link=x]b").inplace = False  # type: ignore[assignment]
     assert "selu in [/nothing]c" in shown(check(mended, torch.randn(8, 4)), 200)
