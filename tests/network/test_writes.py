@@ -347,9 +347,9 @@ def test_an_edit_of_a_spectral_norm_is_its_own_in_whatever_file_it_stands(file: 
     [
         ("noise.add_(1) if x is None else torch.add(noise, 1, out=noise)", ""),
         ("torch.add(noise, 1, out=noise)", "noise = torch.add(noise, 1)\n"),
-        ("z = torch.add(noise, 1, out=noise)", "z = torch.add(noise, 1)\n"),
-        ("noise[noise[:, 0] > 0] = 0.0", "noise = noise.clone()\n"),
-        ("noise[noise > 0] = -1", "noise = noise.clone()\n"),
+        ("z = torch.add(noise, 1, out=noise)", "z = noise = torch.add(noise, 1)\n"),
+        ("noise[noise[:, 0] > 0] = 0.0", "new = noise.clone()\n"),
+        ("noise[noise > 0] = -1", "new = noise.clone()\n"),
     ],
 )
 def test_a_cure_has_a_new_name_for_out_and_a_clone_under_a_mask(line: str, cure: str, tmp_path: Path) -> None:
