@@ -27,7 +27,8 @@ def test_each_command_has_its_own_options_and_no_other(process: Demo) -> None:
 
     both = {"--json", "--quiet", "--save", "--light", "--help"}
     assert options("watch") == both
-    assert options("check") == both | {"--seed", "--shape", "--device", "--dtype", "--train", "--all", "--traceback"}
+    own = {"--seed", "--shape", "--device", "--dtype", "--train", "--all", "--diff", "--traceback"}
+    assert options("check") == both | own
     assert options() & {"--train", "--all", "--check", "--watch"} == set()
     assert {"--compare", "--schema", "--version", "--seed"} <= options()
 
