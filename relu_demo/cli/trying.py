@@ -49,12 +49,12 @@ class Trial:
         cures = [cure for cure in report.cures if cure.edits]
         patience = LEAST + TIMES * (time.monotonic() - self.began)
         found = self._faults(cures, patience) if cures else None
-        if found is None:
-            return report
+        if found is None or (_RAISES in found and not report.forwards):
+            return report  # a network that was not built has not been run with this input either
         works = {cure: _is_gone(cure, report, found) for cure in cures}
         if _RAISES in found and 1 < len(cures) <= FEW:
             alone = {cure: self._faults([cure], patience) for cure in cures}
-            works = {cure: faults is not None and _is_gone(cure, report, faults) for cure, faults in alone.items()}
+            works = {each: _is_gone(each, report, one) for each, one in alone.items() if one is not None}
 
         def known(cure: Cure | None) -> Any:
             return replace(cure, works=works[cure]) if cure in works else cure

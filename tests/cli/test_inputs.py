@@ -78,6 +78,9 @@ class Built(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(3))
         self.weight += 1
+
+    def forward(self, x):
+        return x * self.weight
 """
 
 
@@ -185,7 +188,7 @@ def test_a_write_that_is_refused_while_the_network_is_built_is_an_answer(demo: D
     jsonschema.validate(document, schema(), jsonschema.Draft202012Validator)
     (write,) = document["writes"]
     assert (write["effect"], write["place"]["line"], write["place"]["operation"]) == ("refused", 64, "+=")
-    assert write["cure"]["says"] == "edit it under torch.no_grad()"
+    assert (write["cure"]["says"], write["cure"]["works"]) == ("edit it under torch.no_grad()", True)
 
 
 BAD = {
