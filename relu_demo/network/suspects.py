@@ -15,8 +15,8 @@ from relu_demo.errors import words_of
 from relu_demo.network.candidate import Candidate, may_be_refused, still_alive
 from relu_demo.network.hooked import Hooked
 from relu_demo.network.report import OVERWRITTEN, REFUSED, Unseen, Write
-from relu_demo.network.state.attributes import attribute_tensors
-from relu_demo.network.state.contents import tensors
+from relu_demo.network.state.walk import attribute_tensors
+from relu_demo.network.state.walk import tensors
 from relu_demo.network.state.snapshot import Snapshot
 from relu_demo.network.switch import Rebinding, Switched, switched
 from relu_demo.sanitizer.frames import is_users, operation_name
@@ -251,7 +251,7 @@ class Suspects(Listener):
         """After the forward: note what is returned, what the network keeps, and what autograd still has saved."""
         network = self._network
         self._note_idle_switches()
-        self.attributes = attribute_tensors(network, self._snapshot.looked)
+        self.attributes = attribute_tensors(network)
         for saved, write in self.ledger.past_autograd():
             if write.call is None:
                 self.past_autograd.setdefault(write.place, []).append(saved.place)

@@ -11,7 +11,7 @@ from torch import nn
 from relu_demo.errors import with_article
 from relu_demo.network.candidate import Candidate
 from relu_demo.network.report import Unseen
-from relu_demo.network.state.contents import opaque
+from relu_demo.network.state.walk import opaque
 
 
 def unseen(model: nn.Module, candidates: Iterable[Candidate], missed: Iterable[Unseen]) -> Iterator[Unseen]:
