@@ -32,8 +32,8 @@ from relu_demo.network.report import (
     unique,
 )
 from relu_demo.network.runs import Runs
-from relu_demo.network.state.walk import tensors
 from relu_demo.network.state.snapshot import Snapshot
+from relu_demo.network.state.walk import tensors
 from relu_demo.network.unseen import unseen
 from relu_demo.network.verdicts import Verdicts, suspicions
 from relu_demo.sanitizer.frames import is_users

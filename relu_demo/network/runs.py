@@ -20,10 +20,9 @@ from relu_demo.network.hooked import Looks, Seeing, has_hooks, told_of_modules
 from relu_demo.network.meter import Meter
 from relu_demo.network.outcome import Difference, Outcome, difference, leaf_difference
 from relu_demo.network.report import Conflict, Memory, Unseen, Write
-from relu_demo.network.state.walk import attribute_tensors
-from relu_demo.network.state.walk import leaves, tensors
 from relu_demo.network.state.copies import copy_inputs
 from relu_demo.network.state.snapshot import Snapshot
+from relu_demo.network.state.walk import attribute_tensors, leaves, tensors
 from relu_demo.network.suspects import Suspects
 from relu_demo.network.switch import Switch, Switched
 from relu_demo.network.target import said_by

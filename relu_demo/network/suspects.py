@@ -15,9 +15,8 @@ from relu_demo.errors import words_of
 from relu_demo.network.candidate import Candidate, may_be_refused, still_alive
 from relu_demo.network.hooked import Hooked
 from relu_demo.network.report import OVERWRITTEN, REFUSED, Unseen, Write
-from relu_demo.network.state.walk import attribute_tensors
-from relu_demo.network.state.walk import tensors
 from relu_demo.network.state.snapshot import Snapshot
+from relu_demo.network.state.walk import attribute_tensors, tensors
 from relu_demo.network.switch import Rebinding, Switched, switched
 from relu_demo.sanitizer.frames import is_users, operation_name
 from relu_demo.sanitizer.layers import Layers

@@ -37,7 +37,7 @@ from relu_demo.tensors.storage import bytes_of, inner_tensors, is_strided, key_o
 
 PutBack = Callable[[], object]
 """Puts the state of one object back to what it was."""
-_AT_A_PLACE = {type(iter(each)) for each in ([], (), range(0), "", b"")}
+_AT_A_PLACE = {*map(type, (iter([]), iter(()), iter(range(0)), iter(""), iter(b"")))}
 """Iterators that tell at which item they are, and can be set to another."""
 _HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 
@@ -61,9 +61,10 @@ class Snapshot:
         self.own: dict[int, Any] = {}
         """What belongs to the network, by id."""
         own, beside = _with_functions([network, *_generators()], self.own)
-        given = {id(tensor) for tensor in tensors(arguments)} - {id(tensor) for tensor in not_copied(arguments)}
-        for found, more in zip((own, beside), _with_functions([arguments], dict(self.own)), strict=True):
-            found += [one for one in more if id(one) not in given]
+        not_given = {id(tensor) for tensor in not_copied(arguments)}
+        given = {id(tensor): tensor for tensor in tensors(arguments) if id(tensor) not in not_given}
+        more = _with_functions([arguments], {**given, **self.own})
+        own, beside = own + more[0], beside + more[1]
         modules = _of(nn.Module, own)
         self.parameters = [parameter for module in modules for parameter in module.parameters(recurse=False)]
         """The parameters of the network, those of modules in plain lists and objects too."""
@@ -93,12 +94,13 @@ class Snapshot:
                 self._record(one)
 
     def _record(self, value: Any) -> None:
+        kind: type = type(value)
         try:
-            self._put_back += _putting_back(value, type(value))
+            self._put_back += _putting_back(value, kind)
         except Exception as error:
             self._refusing.append((value, f"raised {type(error).__name__} when it was looked at"))
-        if _moves(type(value)):
-            self._marks.append((value, _mark(value, type(value))))
+        if _moves(kind):
+            self._marks.append((value, _mark(value, kind)))
 
     def holds(self, key: int | None) -> bool:
         """Return whether the storage with this key belongs to the network's state."""
@@ -207,7 +209,7 @@ def _with_gradients(found: Iterable[Any]) -> list[Tensor]:
 
 def _generators() -> Iterator[Any]:
     """Yield the random generators of Python, PyTorch and NumPy that functions draw from."""
-    yield from (random.setstate.__self__, torch.default_generator, *torch.cuda.default_generators)
+    yield from (random.setstate, torch.default_generator, *torch.cuda.default_generators)
     if torch.backends.mps.is_available():
         yield torch.mps._get_default_mps_generator()
     yield from (sys.modules["numpy"].random.set_state.__self__,) if "numpy" in sys.modules else ()
@@ -226,24 +228,34 @@ def _putting_back(value: Any, kind: type) -> Iterator[PutBack]:
         yield partial(_restore_class, value, class_data(value))
     elif kind is CellType:
         yield partial(_restore_cell, value, _inside(value))
-    elif issubclass(kind, (bytearray, array.array)):
-        yield partial(value.__setitem__, slice(None), value[:])
-    elif issubclass(kind, (torch.Generator, *_of_numpy("random.RandomState"))):
-        yield partial(value.set_state, value.get_state())
-    elif issubclass(kind, random.Random):
-        yield partial(value.setstate, value.getstate())
-    elif issubclass(kind, _of_numpy("random.BitGenerator")):
-        yield partial(setattr, value, "state", value.state)
-    elif issubclass(kind, (io.StringIO, io.BytesIO)):
-        yield partial(value.__setstate__, value.__getstate__())
-    elif kind in _AT_A_PLACE:
-        yield partial(value.__setstate__, *value.__reduce__()[2:])
-    elif issubclass(kind, _of_numpy("ndarray")) and value.flags.writeable:
-        yield partial(_restore_array, value, value.shape, value.copy())
     elif getattr(value, "__dict__", None) is not None:
         yield partial(_restore_kind, value, kind)
-    if getattr(kind, "__slotnames__", None) or _slots_of(value):
-        yield partial(_restore_slots, value, _slots_of(value))
+    before = _slots_of(value)
+    if before or getattr(kind, "__slotnames__", None):  # set where the slots are looked for
+        yield partial(_restore_slots, value, before)
+    hidden = _putting_hidden_back(value, kind)
+    if hidden is not None:
+        yield hidden
+
+
+def _putting_hidden_back(value: Any, kind: type) -> PutBack | None:
+    """Return what puts a state back that no attribute shows; None if there is none, or Python cannot."""
+    for kinds, get, put in (
+        ((torch.Generator, *_of_numpy("random.RandomState")), "get_state", "set_state"),
+        ((random.Random,), "getstate", "setstate"),
+        ((io.StringIO, io.BytesIO), "__getstate__", "__setstate__"),
+    ):
+        if issubclass(kind, kinds):
+            return partial(getattr(value, put), getattr(value, get)())
+    if issubclass(kind, (bytearray, array.array)):
+        return partial(value.__setitem__, slice(None), value[:])
+    if kind in _AT_A_PLACE:
+        return partial(value.__setstate__, *value.__reduce__()[2:])
+    if issubclass(kind, _of_numpy("random.BitGenerator")):
+        return partial(setattr, value, "state", value.state)
+    if issubclass(kind, _of_numpy("ndarray")) and value.flags.writeable:
+        return partial(_restore_array, value, value.shape, value.copy())
+    return None
 
 
 def _of_numpy(name: str) -> tuple[type, ...]:
@@ -256,15 +268,15 @@ def _restore_kind(value: Any, kind: type) -> None:
         object.__setattr__(value, "__class__", kind)
 
 
-@cache
-def _base(kind: type) -> Any:
+def _base(container: Any) -> Any:
     # A class derived from it may refuse to be cleared.
-    return next(base for base in CONTAINERS if issubclass(kind, base))
+    kind = type(container)
+    return kind if kind in CONTAINERS else next(base for base in CONTAINERS if issubclass(kind, base))
 
 
 def _items_of(container: Any) -> list[Any]:
-    """Return what is in a container, whatever its class has made of its methods: of a dict its keys, then its values."""
-    base = _base(type(container))
+    """Return what is in a container, whatever its class has made of its methods: of a dict keys, then values."""
+    base = _base(container)
     if isinstance(container, dict):
         return [*base.keys(container), *base.values(container)]
     return [*base.__iter__(container)]
@@ -274,7 +286,7 @@ def _refill(container: Any, before: list[Any]) -> None:
     now = _items_of(container)
     if len(now) == len(before) and all(map(is_, now, before)):
         return
-    base = _base(type(container))
+    base = _base(container)
     base.clear(container)
     if isinstance(container, dict):
         for key, item in zip(before[: (half := len(before) // 2)], before[half:], strict=True):
@@ -284,7 +296,7 @@ def _refill(container: Any, before: list[Any]) -> None:
 
 
 def _slots_of(value: Any) -> dict[str, Any]:
-    state: Any = object.__getstate__(value)
+    state: Any = object.__getstate__(value)  # type: ignore[attr-defined]
     return state[1] if isinstance(state, tuple) else {}
 
 
@@ -432,7 +444,7 @@ def _restore_versions(pairs: Iterable[tuple[Tensor, int]]) -> None:
     """
     changed = [(tensor, version) for tensor, version in pairs if version >= 0 and version_of(tensor) != version]
     if changed:
-        torch._C._autograd._unsafe_set_version_counter(*map(tuple, zip(*changed, strict=True)))  # type: ignore[arg-type]
+        torch._C._autograd._unsafe_set_version_counter(*map(tuple, zip(*changed, strict=True)))
 
 
 @dataclass(slots=True)

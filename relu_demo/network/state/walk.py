@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import functools
 import gc
+import io
 import re
 import sys
 import weakref
@@ -12,7 +13,16 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Set, ValuesView
 from enum import Enum
 from numbers import Number
-from types import CodeType, FrameType, FunctionType, GeneratorType, MappingProxyType, MethodType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FrameType,
+    FunctionType,
+    GeneratorType,
+    MappingProxyType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any, TypeAlias
 
 import torch
@@ -23,16 +33,22 @@ from relu_demo.sanitizer.frames import is_users
 CONTAINERS = (OrderedDict, dict, list, set, deque)
 PLAIN = {bool, int, float, complex, str, bytes, type(None)}
 """Classes whose instances hold nothing."""
-_ATOMS = (Number, str, type(None), bytes, Enum, range, slice)
-_ATOMS += (torch.dtype, torch.device, torch.layout, torch.memory_format)
+_ATOMS: tuple[Any, ...] = (
+    *(Number, str, type(None), bytes, Enum, range, slice),
+    *(torch.dtype, torch.device, torch.layout, torch.memory_format),
+)
 _LEAVES = (Tensor, *_ATOMS)
-_WITHOUT_TENSORS = (*_LEAVES, type, ModuleType, torch.Generator, weakref.ref)
-_WITHOUT_TENSORS += (datetime.date, datetime.time, datetime.timedelta, re.Pattern)
+_WITHOUT_TENSORS = (
+    *(*_LEAVES, type, ModuleType, torch.Generator, weakref.ref),
+    *(datetime.date, datetime.time, datetime.timedelta, re.Pattern),
+)
 _ENDS = (*_WITHOUT_TENSORS, nn.Module, FunctionType)
-_BEHIND = (functools.partial, MappingProxyType, ValuesView)
+_BEHIND = (functools.partial, BuiltinFunctionType, MappingProxyType, ValuesView)
 """Classes of Python's that show what the garbage collector finds in them."""
-_ALIVE = ("asyncio.", "concurrent.", "logging.", "multiprocessing.", "socket.", "threading.", "weakref.", "_weakref.")
-_ALIVE += ("torch._dynamo.", "torch._inductor.")
+_ALIVE = (
+    *("asyncio.", "concurrent.", "logging.", "multiprocessing.", "socket.", "threading.", "weakref.", "_weakref."),
+    *("torch._dynamo.", "torch._inductor."),
+)
 """Parts of Python and PyTorch whose objects change on their own, in threads or with what has been compiled."""
 _SMALL = object.__basicsize__ + 2 * tuple.__itemsize__
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
@@ -46,7 +62,7 @@ def contents(value: Any) -> Parts | None:
     kind = type(value)
     if kind in (list, tuple):
         return _numbered(value)
-    if issubclass(kind, _ENDS):
+    if isinstance(value, _ENDS):
         return None
     parts: Parts = []
     if issubclass(kind, dict):
@@ -75,7 +91,7 @@ def _numbered(values: Iterable[Any]) -> Parts:
 
 def attributes(value: Any) -> dict[str, Any]:
     """Return the attributes that an object has in its `__dict__` and in the `__slots__` of its classes, by name."""
-    state: Any = object.__getstate__(value)
+    state: Any = object.__getstate__(value)  # type: ignore[attr-defined]
     own, in_slots = state if isinstance(state, tuple) else (state, {})
     return {**in_slots, **(own or {})}
 
@@ -118,13 +134,13 @@ def tensors(value: Any) -> Iterator[Tensor]:
 def opaque(value: Any) -> Iterator[Any]:
     """Yield each object in the value that may hold tensors and cannot be looked into: an iterator, a closure."""
     for _, end, inside in walk(value):
+        # A class of Python's adds a dict and weak references to an object; with more there is room for a tensor.
+        is_small = type(end).__basicsize__ <= _SMALL and not isinstance(end, (Iterator, nn.Module))
         if isinstance(end, FunctionType):
             if end.__closure__:
                 yield end
-        elif inside is None and not isinstance(end, _WITHOUT_TENSORS):
-            # A class of Python's adds a dict and weak references to an object; with more there is room for a tensor.
-            if type(end).__basicsize__ > _SMALL or isinstance(end, (Iterator, nn.Module)):
-                yield end
+        elif inside is None and not is_small and not isinstance(end, _WITHOUT_TENSORS):
+            yield end
 
 
 def attribute_tensors(network: nn.Module) -> dict[str, Tensor]:
@@ -172,7 +188,7 @@ def reachable(roots: Iterable[Any], entered: dict[int, Any]) -> Iterator[Any]:
     waiting = [*roots][::-1]
     while waiting:
         value = waiting.pop()
-        kind = type(value)
+        kind: type = type(value)
         if id(value) in entered or not _is_followed(kind) or (issubclass(kind, type) and not _is_users_class(value)):
             continue
         entered[id(value)] = value
@@ -186,7 +202,7 @@ def _held_by(value: Any, kind: type) -> list[Any]:
         return gc.get_referents(value)
     if issubclass(kind, Tensor):
         return [value.__dict__, value._backward_hooks, value._post_accumulate_grad_hooks]
-    if issubclass(kind, (FunctionType, GeneratorType)):
+    if issubclass(kind, (FunctionType, GeneratorType, io.IOBase)):
         return []
     if issubclass(kind, type):
         functions = (getattr(item, "__func__", getattr(item, "fget", item)) for item in vars(value).values())
