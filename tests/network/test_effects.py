@@ -497,7 +497,6 @@ def test_what_a_script_module_reads_is_seen() -> None:
     assert "changes-result" in kinds(call)
 
 
-@pytest.mark.skipif(not hasattr(torch, "compile"), reason="this PyTorch has no torch.compile")
 @pytest.mark.slow
 def test_a_compiled_module_is_named_and_never_called_safe() -> None:
     compiled: Any = torch.compile(nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True)), backend="eager")
@@ -803,8 +802,7 @@ def nested(layout: torch.layout) -> Tensor:
     return torch.nested.nested_tensor([torch.randn(2, 4), torch.randn(3, 4)], layout=layout)
 
 
-@pytest.mark.skipif(not hasattr(torch, "jagged"), reason="this PyTorch has no jagged tensors")
-@pytest.mark.parametrize("layout", [getattr(torch, "jagged", None), torch.strided], ids=str)
+@pytest.mark.parametrize("layout", [torch.jagged, torch.strided], ids=str)
 def test_nested_tensors_are_watched(layout: torch.layout) -> None:
     def spoilt(net: Any, x: Tensor) -> Any:
         h = net.fc(x)
@@ -826,7 +824,6 @@ class Tagged(torch.Tensor):
     """A tensor of the user's own class."""
 
 
-@pytest.mark.skipif(not hasattr(torch, "set_default_device"), reason="PyTorch 1.13 makes none under a mode")
 def test_an_input_of_a_class_derived_from_tensor_stays_of_it() -> None:
     def forward(net: Any, x: Tensor) -> Any:
         assert type(x) is Tagged
