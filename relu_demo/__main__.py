@@ -18,6 +18,7 @@ def main() -> NoReturn:
     """Run the command with this process's arguments and end the process with its exit code.
 
     A process of our own ends at once, without Python's tear-down: to take PyTorch apart takes a tenth of a second.
+    After a check it ends as Python ends: the user's code may have left threads, files and `atexit` functions.
     Where others started the process, such as a notebook's kernel, a debugger or a profiler, raise SystemExit instead.
     """
     if called_by(sys._getframe().f_back) == CALLERS[1]:
@@ -41,7 +42,7 @@ def main() -> NoReturn:
         # Closed, full or absent: `run` has said so already where there was something to say.
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()
-    if called_by(sys._getframe().f_back) in CALLERS:
+    if sys.argv[1:2] != ["check"] and called_by(sys._getframe().f_back) in CALLERS:
         os._exit(code)
     sys.exit(code)
 
@@ -50,7 +51,7 @@ def _prepare() -> None:
     """Set up the streams and the environment for all but a watched program, which has its own."""
     import io
 
-    watches = any(word.partition("=")[0] == "--watch" for word in sys.argv)
+    watches = sys.argv[1:2] == ["watch"]
     # A name that this locale cannot write is no reason to fail; but what a watched program finds is its own.
     for stream in () if watches else (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -18,7 +18,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from relu_demo.claims.report import SessionReport
-from relu_demo.errors import BadInput
+from relu_demo.errors import BadInput, NetworkError
 from relu_demo.memory.report import MemoryReport
 from relu_demo.network.report import CheckReport
 from relu_demo.request import LISTED, WHOLE, Measure, Replay, drawn_seed, image
@@ -116,7 +116,17 @@ def check(model: nn.Module | Callable[..., Any], /, *inputs: Any, train: bool | 
 
     caller = sys._getframe(1)
     layers = Layers(otherwise=(caller.f_code.co_filename, caller.f_lineno))
-    return Report(**contents(examine(model, inputs, kwargs, train, layers=layers)))
+    try:
+        return Report(**contents(examine(model, inputs, kwargs, train, layers=layers)))
+    except NetworkError as error:
+        for shape in filter(_is_shape, (*inputs, *kwargs.values())):
+            words = f"{tuple(shape)} is a shape; give a tensor, torch.randn({', '.join(map(str, shape))})"
+            raise BadInput(words) from error.__cause__
+        raise
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, tuple) and bool(value) and all(type(size) is int for size in value)
 
 
 def watch() -> Watch:

@@ -84,8 +84,6 @@ class LineError(Error):
 class BadInput(Error, ValueError):  # noqa: N818 - the user's input, not an error of the program
     """What the user gave cannot be used."""
 
-    option = "--check"
-
 
 class SetupError(BadInput):
     """The value of `option` is impossible, or not available on this machine."""
@@ -98,7 +96,6 @@ class SetupError(BadInput):
 class NetworkError(BadInput):
     """The user's own code raised. The message is its last line, with file and line; `__cause__` is the error itself."""
 
-    option = ""
     prefix = "an error in your own code: "
     has_traceback = True
 

@@ -143,11 +143,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Watch:
-    """Watch the script, module or function that `target` names, run with `arguments` as Python would run it."""
+    """Watch a program: `program` has the words of its command line, `("train.py", "--epochs", "1")`."""
 
     scenario: ClassVar[str] = "watch"
-    target: str
-    arguments: tuple[str, ...] = ()
+    program: tuple[str, ...]
 
 
 # A new kind of scenario has its request here.
@@ -155,6 +154,7 @@ Request = Replay | Measure | Check | Watch
 
 WORDS: Mapping[str, Callable[[Any], Sequence[str]]] = {
     "target": lambda target: [target],
+    "program": lambda program: program,
     "seed": lambda seed: ["--seed", str(seed)],
     "shape": lambda shape: ["--shape", sizes(shape)],
     "inputs": lambda inputs: [word for each in inputs for word in ("--shape", str(each))],
@@ -162,7 +162,6 @@ WORDS: Mapping[str, Callable[[Any], Sequence[str]]] = {
     "device": lambda device: ["--device", device],
     "dtype": lambda dtype: ["--dtype", dtype],
     "article": lambda article: ["--article"],
-    "arguments": lambda arguments: ["--", *arguments],
     "train": lambda train: ["--train" if train else "--eval"],
 }
 """The words for a field of a request that is not at its default, in the order of the command line.
@@ -177,7 +176,8 @@ def command_line(request: Request | None) -> str:
 
     if request is None:
         return ""
-    words = ["relu-demo", *([] if request.scenario == WHOLE else [f"--{request.scenario}"])]
+    scenario = request.scenario if isinstance(request, Check | Watch) else f"--{request.scenario}"
+    words = ["relu-demo", *([] if request.scenario == WHOLE else [scenario])]
     given = {field.name: getattr(request, field.name) for field in fields(request)}
     defaults = {field.name: field.default for field in fields(request)}
     for name, words_of in WORDS.items():

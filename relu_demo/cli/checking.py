@@ -1,4 +1,4 @@
-"""`--check`: the user's network is loaded and run, and standard output is kept free for the report."""
+"""`check`: the user's network is loaded and run, and standard output is kept free for the report."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import suppress
 from relu_demo.cli.command import Asked
 from relu_demo.cli.output import deliver, save
 from relu_demo.cli.progress import progress_bar
+from relu_demo.cli.targets import find_network
 from relu_demo.machine.pytorch import load_torch
 from relu_demo.request import Check
 from relu_demo.script.stdout import Taken, take
@@ -21,6 +22,7 @@ def checked(asked: Asked, request: Check) -> int:
     The network's folder comes first in `sys.path`, and may have a `rich.py`: what a report needs is imported when the
     network's own paths and modules are out of the way again.
     """
+    find_network(request.target)
     load_torch()
     from relu_demo import scenarios
 
@@ -40,6 +42,9 @@ def checked(asked: Asked, request: Check) -> int:
             deliver(report, asked.view, sys.stdout if taken is None else taken.stream)
     finally:
         undo()
+        if taken is not None:  # or Python says at its end that nobody reads on
+            with suppress(OSError):
+                taken.stream.close()
     return 0 if report.ok else 1 if report.has_fault else 3
 
 

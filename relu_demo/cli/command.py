@@ -1,17 +1,19 @@
-"""The command: reads the command line, refuses what does not go together, and gives what was asked."""
+"""The three commands: they read the command line, refuse what does not go together, and give what was asked."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
 from relu_demo import __version__
-from relu_demo.cli.completion import networks_in_bash
-from relu_demo.cli.options import OPTIONS
+from relu_demo.cli.options import DEMONSTRATOR, HOW_SHOWN, OPTIONS, WHAT, elsewhere, options_of
+from relu_demo.cli.types import TargetType
 from relu_demo.errors import SetupError
 from relu_demo.request import (
     WHOLE,
@@ -32,27 +34,39 @@ from relu_demo.views import DOCUMENT, PLAIN, TABLES, VIEWS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from click.shell_completion import CompletionItem
-
 EPILOG = """\b
+Exit codes: 0 every claim holds; 1 one does not; 2 wrong usage or input.
+Example: relu-demo --compare --shape 1,1,4,4 --seed 7 --save relu.svg
+"""
+CHECK_EPILOG = """\b
+TARGET is file.py:name or package.module:name: a network, a function that
+computes on tensors, or what builds one, my_net.py:build(depth=50).
+
+\b
 Exit codes
-  0    every claim holds, or this input cannot show it; --check found no fault
-  1    a claim does not hold with this PyTorch; --check found a fault
-  2    wrong usage or input, or the output cannot be written
-  3    --check found no fault, and could not watch all
-  130  you pressed Ctrl-C
-  --watch: the program's own exit code, but 1 where a fault was found
+  0  no fault found            2  wrong usage or input
+  1  a fault found             3  no fault found, but not all could be watched
 
 \b
 Examples
-  relu-demo --compare
-  relu-demo --inplace --shape 1,1,4,4 --seed 1
-  relu-demo --check my_net.py:Net --shape 1,3,224,224 --train
-  relu-demo --watch train.py -- --epochs 1
-  relu-demo --compare --article --save relu.svg
-  relu-demo --inplace --repl > session.txt
-  python -W ignore -m doctest session.txt
-  relu-demo --compare --json | jq '.parts.in_place.moments.o1_after.zeroed'
+  relu-demo check my_net.py:Net --shape 1,3,224,224 --train
+  relu-demo check my_net.py:loss --shape 2,8 --shape 2,8 --json
+"""
+WATCH_EPILOG = """\b
+PROGRAM is a script, -m package.module, a function that takes no arguments
+(my_file.py:step), or any command line. All behind it is the program's own.
+
+\b
+Exit codes
+  1  a fault found             2  wrong usage or input
+  else the program's own
+
+\b
+Examples
+  relu-demo watch train.py --epochs 1
+  relu-demo watch -q -m package.train --epochs 1
+  relu-demo watch my_file.py:step
+  relu-demo watch --save report.json train.py
 """
 
 
@@ -72,32 +86,62 @@ class Asked:
 
 
 class GroupedCommand(click.Command):
-    """A command whose --help shows its options below their headings, in the order of their first appearance.
-
-    It also completes the name of a network where bash has cut it off.
-    """
+    """A command whose --help shows its options below their headings, in the order of their first appearance."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write a section for each heading. An option without one belongs to the help."""
+        """Write a section for each heading. click's own options belong to the last."""
         sections: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            if (record := parameter.get_help_record(ctx)) is not None:
-                sections.setdefault(getattr(parameter, "heading", "Help"), []).append(record)
+        options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
+        for option in sorted(options, key=lambda each: not hasattr(each, "heading")):
+            if (record := option.get_help_record(ctx)) is not None:
+                sections.setdefault(getattr(option, "heading", HOW_SHOWN), []).append(record)
+        if isinstance(self, click.Group):
+            sections[WHAT] += [(f"{name} ...", each.get_short_help_str(80)) for name, each in self.commands.items()]
         for heading, records in sections.items():
             with formatter.section(heading):
                 formatter.write_dl(records)
 
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Return how a word that is no option's value goes on."""
-        return networks_in_bash(ctx.params, ctx.args, incomplete) or super().shell_complete(ctx, incomplete)
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words. Raise UsageError for an option of another command, and say of which."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            refuse_option_of_another(ctx, error.option_name)
+            raise
+
+
+class Demonstrator(GroupedCommand, click.Group):
+    """The command itself, with the two others below it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words. Raise UsageError for a line of earlier versions, and give the one of today."""
+        if not ctx.resilient_parsing:
+            refuse_earlier_lines(ctx, args)
+        ctx.meta["words"] = tuple(args)
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is named. Raise UsageError for any other word, and say what it may have meant."""
+        if not ctx.resilient_parsing:
+            words = ctx.meta["words"]
+            before = [word for word in words[: len(words) - len(args)] if word != "--"]
+            if args[0] not in self.commands:
+                raise click.UsageError(meant(ctx, args), ctx)
+            if before:
+                raise click.UsageError(f"options go behind {args[0]}; give {line(args[0], *before, *args[1:])}", ctx)
+        return super().resolve_command(ctx, args)
 
 
 @click.version_option(__version__, "-V", "--version")
-@click.command(
-    cls=GroupedCommand,
-    params=list(OPTIONS),
+@click.group(
+    cls=Demonstrator,
+    params=options_of(*DEMONSTRATOR),
     epilog=EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "allow_extra_args": True},
+    invoke_without_command=True,
+    subcommand_metavar="[check | watch ...]",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.pass_context
 def command(
@@ -108,48 +152,164 @@ def command(
     dtype: str,
     article: bool,
     depth: int,
-    check: str | None,
-    watch: str | None,
-    train: bool | None,
-    every_call: bool,
     traceback: bool,
     save: Path | None,
     light: bool,
     values: int,
     evidence: bool,
-) -> Asked:
-    """See what nn.ReLU(inplace=True) does to your tensor, and how plain nn.ReLU() differs.
-
-    A short PyTorch session is run: every line that you see was executed, and every value beside it was read from the
-    live object.
-    """
-    scenario, view = context.meta.get("scenario", WHOLE), context.meta.get("view", TABLES)
-    if watch is None:
-        refuse_arguments(context)
+) -> Asked | None:
+    """See what nn.ReLU(inplace=True) does to your tensor: every line was really executed, every value read from it."""
+    if context.invoked_subcommand is not None:
+        return None
+    scenario = context.meta.get("scenario", WHOLE)
     refuse_strangers(context, scenario)
     if article:
         refuse_beside(context, "--article", "shapes", "dtype")
-    if view == "step":
+    if context.meta.get("view") == "step":
         require_terminal()
-    if light:
-        require_colours(save)
-    if save:
-        require_place(save, view)
-        refuse_document(save, scenario)
-        save = save.absolute()  # a network may go to another folder
+    require_output(context, save, light, scenario)
     seed = drawn_seed() if seed is None else seed
     dtype = dtype.removeprefix("torch.")
     request: Request
-    if watch is not None:
-        request = Watch(watch, tuple(context.args))
-    elif check is not None:
-        request = Check(check, tuple(shapes), seed, device, dtype, train, every_call)
-    elif scenario == Measure.scenario:
+    if scenario == Measure.scenario:
         by_depth = context.get_parameter_source("depth") is not ParameterSource.DEFAULT
         request = Measure(only(shapes) or Measure.shape, depth, device, by_depth)
     else:
         request = Replay(scenario, seed, only(shapes) or Replay.shape, device, dtype, article, values, evidence)
-    return Asked(request, view, save, light, traceback)
+    return asked(context, request, save, light, traceback)
+
+
+@command.command(
+    Check.scenario,
+    cls=GroupedCommand,
+    params=[click.Argument(["target"], type=TargetType(), metavar="TARGET", nargs=-1), *options_of(Check.scenario)],
+    epilog=CHECK_EPILOG,
+    short_help="Is each write in place in your own network safe?",
+)
+@click.pass_context
+def check(
+    context: click.Context,
+    target: tuple[str, ...],
+    seed: int | None,
+    shapes: Sequence[Input],
+    device: str,
+    dtype: str,
+    train: bool | None,
+    every_call: bool,
+    traceback: bool,
+    save: Path | None,
+    light: bool,
+) -> Asked:
+    """Is each write in place in your own network safe? Each suspect is tried alone, with the others off."""
+    if not target:
+        example = line("check", "my_net.py:Net", "--shape", "1,3,8,8")
+        raise click.UsageError(f"check takes a network; give for example {example}", context)
+    if len(target) > 1:
+        raise click.UsageError(f"check takes one network, not {len(target)} ({' '.join(target)})", context)
+    require_output(context, save, light, Check.scenario)
+    seed = drawn_seed() if seed is None else seed
+    dtype = dtype.removeprefix("torch.")
+    request = Check(target[0], tuple(shapes), seed, device, dtype, train, every_call)
+    return asked(context, request, save, light, traceback)
+
+
+@command.command(
+    Watch.scenario,
+    cls=GroupedCommand,
+    params=[
+        click.Argument(["program"], type=TargetType(), metavar="PROGRAM [ARG]...", nargs=-1),
+        *options_of(Watch.scenario),
+    ],
+    epilog=WATCH_EPILOG,
+    short_help='PyTorch says "modified by an inplace operation": which lines?',
+    context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True},
+)
+@click.pass_context
+def watch(context: click.Context, program: tuple[str, ...], save: Path | None, light: bool) -> Asked:
+    """Run your own program as it is: which lines overwrite what a backward needs, and the cure."""
+    if not program:
+        raise click.UsageError(f"watch takes a program; give for example {line('watch', 'train.py')}", context)
+    if program[0].startswith("-") and program[0] != "-m":
+        refuse_option_of_another(context, program[0])
+        near = get_close_matches(program[0], [name for each in context.command.params for name in each.opts])
+        raise click.NoSuchOption(program[0], possibilities=near, ctx=context)
+    require_output(context, save, light, Watch.scenario)
+    return asked(context, Watch(program), save, light, traceback=True)
+
+
+def asked(context: click.Context, request: Request, save: Path | None, light: bool, traceback: bool) -> Asked:
+    """Return what is asked. The file to save to is told from the root on: a network may go to another folder."""
+    view = context.meta.get("view", TABLES)
+    return Asked(request, view, None if save is None else save.absolute(), light, traceback)
+
+
+def require_output(context: click.Context, save: Path | None, light: bool, scenario: str) -> None:
+    """Raise UsageError or BadParameter where the report cannot be shown or saved as it is asked."""
+    if light:
+        require_colours(save)
+    if save:
+        require_place(save, context.meta.get("view", TABLES))
+        refuse_document(save, scenario)
+
+
+def line(*words: str) -> str:
+    """Return a command line of ours, fit for a shell."""
+    import shlex  # --help does without
+
+    return shlex.join(["relu-demo", *words])
+
+
+def refuse_option_of_another(context: click.Context, name: str) -> None:
+    """Raise UsageError for an option that other commands have."""
+    if others := elsewhere(name):
+        raise click.UsageError(f"{name} does not go with {context.info_name}; it goes with {' and '.join(others)}")
+
+
+def refuse_earlier_lines(context: click.Context, words: Sequence[str]) -> None:
+    """Raise UsageError where `--check` or `--watch` are options, and where `--inplace` has a value; give the line."""
+    for at, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if word in ("check", "watch", "--"):
+            return
+        rest = [value] * bool(equals) + list(words[at + 1 :])
+        if name in ("--check", "--watch"):
+            new = line(name[2:], *moved(name[2:], words[:at], rest))
+            raise click.UsageError(f"{name} is a command now; give {new}", context)
+        if name in ("--inplace", "--no-inplace") and rest and rest[0].lower() in ("true", "false"):
+            right = "--inplace" if (rest[0].lower() == "true") == (name == "--inplace") else "--no-inplace"
+            raise click.UsageError(f"{name} takes no value; give {right}", context)
+
+
+def moved(name: str, before: Sequence[str], behind: Sequence[str]) -> list[str]:
+    """Return the words of a command for those around the option of its name, as earlier versions took them.
+
+    A program's own arguments stood behind `--`, and a module had no `-m`.
+    """
+    target, rest = list(behind[:1]), list(behind[1:])
+    if target and target[0].startswith("-"):
+        target, rest = [], list(behind)
+    if name == "check":
+        return [*target, *before, *rest]
+    ours, arguments = (rest[: rest.index("--")], rest[rest.index("--") + 1 :]) if "--" in rest else (rest, [])
+    is_module = target and not target[0].endswith((".py", ".pyw")) and ":" not in target[0]
+    as_module = ["-m"] if is_module and not os.path.exists(target[0]) else []
+    return [*before, *ours, *as_module, *target, *arguments]
+
+
+def meant(context: click.Context, words: Sequence[str]) -> str:
+    """Return what to say of words of which the first names no command."""
+    word = words[0]
+    source, colon, name = word.rpartition(":")
+    if colon and source and name.isidentifier():
+        return f"{word} alone is no command; give {line('check', *words)} or {line('watch', *words)}"
+    if word.endswith(".py") or os.path.isfile(word):
+        return f"{word} alone is no command; give {line('watch', *words)}"
+    options = {name: f"--{name}" for name in DEMONSTRATOR if name != WHOLE}
+    commands = {Check.scenario: Check.scenario, Watch.scenario: Watch.scenario}
+    near = get_close_matches(word.lower(), [*commands, *options], n=1)
+    known = {**{name[2:]: name for each in context.command.params for name in each.opts}, **options, **commands}
+    hint = known.get(word) or (known[near[0]] if near else "")
+    return f"there is no command {word!r}; {f'did you mean {hint}?' if hint else 'relu-demo --help lists all'}"
 
 
 def only(given: Sequence[Input]) -> Shape | None:
@@ -158,20 +318,8 @@ def only(given: Sequence[Input]) -> Shape | None:
         refuse_shape(given[1].sizes, "is a second shape, but there is only one input; give one")
     for each in given:
         if each != Input(each.sizes):
-            raise SetupError("--shape", f"'{each}' is for --check; give the sizes alone, {sizes(each.sizes)}")
+            raise SetupError("--shape", f"'{each}' is for relu-demo check; give the sizes alone, {sizes(each.sizes)}")
     return image(given[0].sizes) if given else None
-
-
-def refuse_arguments(context: click.Context) -> None:
-    """Raise UsageError where there are words that belong to no option, with the option that the first may have meant.
-
-    click does so by itself, but does not know that they are options without their dashes.
-    """
-    if context.args:
-        options = {name for parameter in context.command.params for name in parameter.opts}
-        meant = [f"; did you mean --{word}?" for word in context.args if f"--{word}" in options]
-        words = f"argument{'s' if len(context.args) > 1 else ''} ({' '.join(context.args)})"
-        raise click.UsageError(f"Got unexpected extra {words}{meant[0] if meant else ''}", context)
 
 
 def is_given(context: click.Context, parameter: click.Parameter) -> bool:
@@ -183,7 +331,7 @@ def refuse_strangers(context: click.Context, scenario: str) -> None:
     """Raise UsageError where an option was given that does not go with the scenario."""
     for option in OPTIONS:
         if option.goes_with is not None and scenario not in option.goes_with and is_given(context, option):
-            others = " or ".join(f"--{other}" for other in option.goes_with if other != WHOLE)
+            others = " or ".join(f"--{other}" for other in option.goes_with if other in DEMONSTRATOR and other != WHOLE)
             here = "the session" if scenario == WHOLE else f"--{scenario}"
             raise click.UsageError(f"{option.opts[0]} does not go with {here}; it goes with {others}")
 
@@ -199,7 +347,7 @@ def refuse_beside(context: click.Context, option: str, *others: str) -> None:
 def refuse_document(save: Path, scenario: str) -> None:
     """Raise BadParameter for a file of JSON where the scenario has a view for that."""
     if save.suffix.lower() == DOCUMENT and scenario != Watch.scenario:
-        raise click.BadParameter(f"'{save}' is for --watch; give --json > {save}", param_hint="'--save'")
+        raise click.BadParameter(f"'{save}' is for relu-demo watch; give --json > {save}", param_hint="'--save'")
 
 
 def require_terminal() -> None:

@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+VARIABLE = "_RELU_DEMO_COMPLETE"
+"""The environment variable by which a shell asks for completion."""
+
+SHELLS = {
+    "bash": ("elif [[ $type == 'plain' ]]", "COMPREPLY=(); compopt -o default -o nospace"),
+    "zsh": ('elif [[ "$type" == "dir" ]]', "_path_files -f -S ''"),
+    # fish puts no space behind what may go on: each file has a second answer, with the colon.
+    "fish": (
+        'else if test $metadata[1] = "plain"',
+        r"__fish_complete_path $metadata[2] | string replace -r '^(.*\.py)(\t.*)?$' '$1\n$1:'",
+    ),
+}
+"""For each shell the case of click's script before which that of a target goes, and what it does there."""
+
+
+def teach_shells() -> None:
+    """Have the shells' scripts know a target: a file behind which a colon and a name may follow."""
+    from click.shell_completion import add_completion_class, get_completion_class
+
+    for shell, (before, case) in SHELLS.items():
+        known = get_completion_class(shell)
+        assert known is not None
+        condition = before.replace("plain", "target").replace("dir", "target")
+        then = "" if shell == "fish" else "; then"
+        template = known.source_template.replace(before, f"{condition}{then}\n            {case};\n        {before}")
+        add_completion_class(type(known.__name__, (known,), {"source_template": template}), shell)
 
 
 def words(known: Iterable[str], begun: str, before: str = "") -> list[CompletionItem]:
@@ -16,48 +43,26 @@ def words(known: Iterable[str], begun: str, before: str = "") -> list[Completion
     return [CompletionItem(before + word) for word in known if word.startswith(begun)]
 
 
-def files(begun: str) -> list[CompletionItem]:
+def files(begun: str, type: str = "file") -> list[CompletionItem]:
     """Return what has the shell itself complete the name of a file."""
     from click.shell_completion import CompletionItem
 
-    return [CompletionItem(begun, type="file")]
+    return [CompletionItem(begun, type=type)]
 
 
-def networks(begun: str) -> list[CompletionItem]:
-    """Return how a target goes on: the name of a file, and behind `file.py:` a name that the file defines."""
+def targets(given: Sequence[str], begun: str) -> list[CompletionItem]:
+    """Return how a target goes on: the name of a file, and behind `file.py:` a name that the file defines.
+
+    `given` are the words before it, `-m` or those that bash makes of a target, which it cuts at its colon
+    (COMP_WORDBREAKS). What is answered then goes behind the colon. Behind a whole target files are completed.
+    """
+    from relu_demo.cli.targets import public_names
+
     file, colon, name = begun.rpartition(":")
-    return words(names_in(file), name, before=f"{file}:") if colon and file.endswith(".py") else files(begun)
-
-
-def networks_in_bash(given: Mapping[str, Any], rest: Sequence[str], begun: str) -> list[CompletionItem]:
-    """Return how a target goes on where its shell has cut it in three at the colon, as bash does (COMP_WORDBREAKS).
-
-    `given` are the options' values, with the file as that of --check; `rest` are the words that belong to no option.
-    bash puts the answer behind the colon. Return nothing unless the word begun is the one behind `file.py:`.
-    """
-    file = given.get("check") or ""
-    if not file.endswith(".py") or (begun != ":" and list(rest) != [":"]):
-        return []
-    return words(names_in(file), begun.removeprefix(":"))
-
-
-def names_in(file: str) -> list[str]:
-    """Return the public names of a Python file that could be a network, in the order of its lines.
-
-    These are its classes, its functions, and the results of calls that it assigns. A file that is missing, or that
-    Python cannot parse, has none.
-    """
-    import ast
-    from pathlib import Path
-
-    try:
-        statements = ast.parse(Path(file).expanduser().read_bytes()).body
-    except (OSError, SyntaxError, ValueError, RuntimeError):
-        return []
-    names: list[str] = []
-    for statement in statements:
-        if isinstance(statement, (ast.ClassDef, ast.FunctionDef)):
-            names.append(statement.name)
-        elif isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call):
-            names += [target.id for target in statement.targets if isinstance(target, ast.Name)]
-    return [name for name in dict.fromkeys(names) if not name.startswith("_")]
+    if given and given[0].endswith(".py") and (begun == ":" or list(given[1:]) == [":"]):
+        return words(public_names(given[0]), name)
+    if given:
+        return files(begun)
+    return (
+        words(public_names(file), name, before=f"{file}:") if colon and file.endswith(".py") else files(begun, "target")
+    )

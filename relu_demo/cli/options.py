@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from copy import copy
 from typing import Any
 
 import click
 
-from relu_demo.cli.types import InputType, NameType, SaveType, SeedType, TargetType
-from relu_demo.request import LISTED, MAX_DEPTH, Measure, Replay
+from relu_demo.cli.types import InputType, NameType, SaveType, SeedType
+from relu_demo.request import LISTED, MAX_DEPTH, Check, Measure, Replay, Watch
 from relu_demo.session.sessions import SESSIONS
 from relu_demo.views import TABLES, VIEWS
+
+WHAT, HOW_SHOWN = "What it does (give one of these, or none)", "How it is shown"
+"""The first and the last heading of --help."""
+
+DEMONSTRATOR = (*SESSIONS, Measure.scenario)
+"""The scenarios of the command itself; each of the others is a command of its own."""
 
 
 class Option(click.Option):
     """An option under its `heading` in --help. It goes with the scenarios in `goes_with`; with all if that is None.
 
-    One that `picks` a scenario or a view puts its name into `Context.meta` under that word.
+    One that `picks` a scenario or a view puts its name into `Context.meta` under that word. `differs` has, for a
+    scenario with a command of its own, what is another there: `{"check": {"help": ...}}`.
     """
 
     def __init__(
-        self, *args: Any, heading: str, goes_with: Collection[str] | None = None, picks: str = "", **kwargs: Any
+        self,
+        *args: Any,
+        heading: str,
+        goes_with: Collection[str] | None = None,
+        picks: str = "",
+        differs: Mapping[str, Mapping[str, str]] | None = None,
+        **kwargs: Any,
     ) -> None:
         if picks:
             kwargs["callback"] = self.pick
@@ -28,6 +42,13 @@ class Option(click.Option):
         self.heading = heading
         self.goes_with = goes_with
         self.picks = picks
+        self.differs = differs or {}
+
+    def of(self, scenario: str) -> Option:
+        """Return the option as the help of a scenario's command shows it."""
+        option = copy(self)
+        vars(option).update(self.differs.get(scenario, {}))
+        return option
 
     def pick(self, context: click.Context, option: click.Parameter, given: Any) -> Any:
         """Put the name of a given option into `Context.meta`. Raise UsageError for a second one of its kind."""
@@ -39,11 +60,10 @@ class Option(click.Option):
         return given
 
 
-def scenario(name: str, help: str, **more: Any) -> Option:
-    """Return an option that picks a scenario: a flag, or with a `metavar` one that takes a value."""
-    flag: dict[str, Any] = {} if "metavar" in more else {"is_flag": True, "expose_value": False}
-    heading = "What it does (give one of these, or none)"
-    return Option([name], heading=heading, picks="scenario", help=help, **flag, **more)
+def scenario(name: str, help: str) -> Option:
+    """Return the flag that picks a scenario of the command itself."""
+    flag: dict[str, Any] = {"is_flag": True, "expose_value": False}
+    return Option([name], heading=WHAT, picks="scenario", help=help, goes_with=DEMONSTRATOR, **flag)
 
 
 def runs_on(*names: str, **more: Any) -> Option:
@@ -61,7 +81,7 @@ def view(name: str) -> Option:
 
 def shown(*names: str, **more: Any) -> Option:
     """Return an option that says how the report is shown."""
-    return Option(names, heading="How it is shown", **more)
+    return Option(names, heading=HOW_SHOWN, **more)
 
 
 def print_schema(context: click.Context, option: click.Parameter, given: bool) -> None:
@@ -76,26 +96,15 @@ def print_schema(context: click.Context, option: click.Parameter, given: bool) -
 OPTIONS = (
     scenario("--inplace", "Only the half with inplace=True."),
     scenario("--no-inplace", "Only the half with inplace=False."),
-    scenario("--compare", "Both halves side by side, then every claim with its verdict."),
-    scenario("--branches", "A network in which two branches read one tensor: both faults, and how to cure them."),
+    scenario("--compare", "Both halves side by side, then every claim."),
+    scenario("--branches", "Two branches read one tensor: three faults and their cures."),
     scenario("--memory", "Measure the memory that in-place really saves."),
-    scenario(
-        "--check",
-        "Check your own network, my_net.py:Net or package.module:build(50): is each write in place in it safe?",
-        metavar="TARGET",
-        type=TargetType(),
-    ),
-    scenario(
-        "--watch",
-        "Run your own script, module or function, train.py -- ARGS: which lines overwrite what a backward needs?",
-        metavar="TARGET",
-    ),
     runs_on(
         "--seed",
         type=SeedType(),
         metavar="N",
-        goes_with=(*SESSIONS, "memory", "check"),
-        help="For torch.manual_seed, so that you get the same numbers again.  [default: drawn, and shown]",
+        goes_with=(*DEMONSTRATOR, Check.scenario),
+        help="Random seed: the same seed gives the same numbers.  [default: drawn]",
     ),
     runs_on(
         "--shape",
@@ -103,10 +112,15 @@ OPTIONS = (
         type=InputType(),
         multiple=True,
         metavar="N,C,H,W",
-        goes_with=(*SESSIONS, "memory", "check"),
-        help="Shape of the random input; the layers have as many channels. With --check, give one --shape for each "
-        "input, with as many sizes as it needs: 2,3,8,8, or 2,16:0..999 for whole numbers from 0 to 999, or "
-        "mask=2,16:bool for a keyword argument.  [default: 1,3,5,5; with --memory 1,16,64,64]",
+        goes_with=(*DEMONSTRATOR, Check.scenario),
+        help="Random input.  [1,3,5,5; with --memory 1,16,64,64]",
+        differs={
+            Check.scenario: {
+                "metavar": "SIZES",
+                "help": "One for each input: 2,3,8,8; or 2,16:0..999 for whole numbers from 0 to 999; or "
+                "mask=2,16:bool for a keyword argument.",
+            }
+        },
     ),
     runs_on(
         "--device",
@@ -114,8 +128,11 @@ OPTIONS = (
         type=NameType("cpu", "cuda", "mps", "meta"),
         default=Replay.device,
         show_default=True,
-        goes_with=(*SESSIONS, "memory", "check"),
-        help="Any device that this PyTorch has here.",
+        goes_with=(*DEMONSTRATOR, Check.scenario),
+        help="Device to run on, for example cuda:0.",
+        differs={
+            Check.scenario: {"help": "Device to run on, for example cuda:0; meta for a network too large for memory."}
+        },
     ),
     runs_on(
         "--dtype",
@@ -123,43 +140,39 @@ OPTIONS = (
         type=NameType("float32", "float64", "bfloat16", "float16"),
         default=Replay.dtype,
         show_default=True,
-        goes_with=(*SESSIONS, "check"),
-        help="Any floating-point dtype that this PyTorch has.",
+        goes_with=(*SESSIONS, Check.scenario),
+        help="Any floating-point dtype.",
     ),
-    runs_on(
-        "--article",
-        is_flag=True,
-        goes_with=SESSIONS,
-        help="Use the article's own 27 numbers: conv1's weights are chosen to reproduce them.",
-    ),
+    runs_on("--article", is_flag=True, goes_with=SESSIONS, help="The article's own 27 numbers instead of random ones."),
     runs_on(
         "--depth",
         type=click.IntRange(1, MAX_DEPTH),
         metavar="K",
         default=Measure.depth,
         show_default=True,
-        goes_with=("memory",),
-        help="Number of blocks in each network that --memory measures.",
+        goes_with=(Measure.scenario,),
+        help="Blocks in each network of --memory.",
     ),
     runs_on(
         "--train/--eval",
         default=None,
-        goes_with=("check",),
-        help="Run the checked network in training or evaluation mode.  [default: as it was built]",
+        goes_with=(Check.scenario,),
+        help="Training or evaluation mode.  [default: as it was built]",
     ),
     shown(
         "--all",
         "every_call",
         is_flag=True,
-        goes_with=("check",),
-        help="With --check: list every call, the safe ones too.",
+        goes_with=(Check.scenario,),
+        help="List every call, the safe ones too.",
     ),
     *(view(name) for name in VIEWS if name != TABLES),
     shown(
         "--save",
         type=SaveType(),
         metavar="FILE",
-        help="Save the screen to FILE, which ends in .svg, .html or .txt, instead of printing it.",
+        help="Save the screen as .svg, .html or .txt.",
+        differs={Watch.scenario: {"help": "Save the report as .svg, .html, .txt or .json."}},
     ),
     shown("--light", is_flag=True, help="With --save: dark on white, for print and slides."),
     shown(
@@ -169,27 +182,43 @@ OPTIONS = (
         default=LISTED,
         show_default=True,
         goes_with=SESSIONS,
-        help="List all values of tensors of up to N elements; summarise larger ones.",
+        help="List tensors of up to N values.",
     ),
-    shown(
-        "--evidence",
-        is_flag=True,
-        goes_with=SESSIONS,
-        help="Show each claim with all of its evidence.",
-    ),
+    shown("--evidence", is_flag=True, goes_with=SESSIONS, help="Show each claim with all of its evidence."),
     shown(
         "--traceback",
         is_flag=True,
-        help="Show the full traceback if the checked network raises, or relu-demo itself does.",
+        goes_with=(*DEMONSTRATOR, Check.scenario),
+        help="Show the traceback of an error of relu-demo itself.",
+        differs={Check.scenario: {"help": "Show the traceback of an error in your network."}},
     ),
     Option(
         ["--schema"],
-        heading="Help",
+        heading=HOW_SHOWN,
         is_flag=True,
         is_eager=True,
         expose_value=False,
+        goes_with=DEMONSTRATOR,
         callback=print_schema,
-        help="Print the JSON Schema of the --json document and exit.",
+        help="Print the JSON Schema of the --json document.",
     ),
 )
 """Every option but --version and --help, in the order of --help."""
+
+
+def options_of(*scenarios: str) -> list[click.Parameter]:
+    """Return the options of the command of these scenarios."""
+    return [o.of(scenarios[0]) for o in OPTIONS if o.goes_with is None or {*scenarios} & {*o.goes_with}]
+
+
+def elsewhere(name: str) -> list[str]:
+    """Return the commands of which a name is an option."""
+    commands = {
+        "relu-demo": DEMONSTRATOR,
+        **{f"relu-demo {tool}": (tool,) for tool in (Check.scenario, Watch.scenario)},
+    }
+    return [
+        command
+        for command, of in commands.items()
+        if any(name in (*o.opts, *o.secondary_opts) for o in options_of(*of))
+    ]

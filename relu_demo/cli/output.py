@@ -17,6 +17,9 @@ from relu_demo.views import file_text, view_named
 if TYPE_CHECKING:
     from relu_demo.views.reports import AnyReport
 
+OPEN_FILES = "/proc/self/fd"
+"""The folder in which Linux has an open file that has no name."""
+
 CLOSED_PIPE = (errno.EPIPE, errno.EINVAL)
 """How Unix and Windows say that nobody reads on."""
 
@@ -53,8 +56,8 @@ def check_place(path: Path) -> None:
     if place.exists() and not os.access(place, os.W_OK):
         raise PermissionError(0, "it is read-only")
     beside = neighbour(place)
-    beside.touch(exist_ok=False)
-    beside.unlink()
+    os.close(_opened(beside))
+    beside.unlink(missing_ok=True)
 
 
 def replace(path: Path, text: str) -> None:
@@ -65,10 +68,13 @@ def replace(path: Path, text: str) -> None:
     place = followed(path)
     beside = neighbour(place)
     try:
-        with beside.open("x", encoding="utf-8", newline="\n") as file:
+        with open(_opened(beside), "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+            if not beside.exists():
+                # With a folder's descriptor, even one that says nothing, Python follows the link.
+                os.link(f"{OPEN_FILES}/{file.fileno()}", beside, src_dir_fd=file.fileno())
         if place.exists():
             beside.chmod(place.stat().st_mode)
         beside.replace(place)
@@ -77,12 +83,23 @@ def replace(path: Path, text: str) -> None:
             beside.unlink()
 
 
+def _opened(beside: Path) -> int:
+    """Open a new file to write to: one without a name where the system can, which a run that is killed cannot leave."""
+    if hasattr(os, "O_TMPFILE") and os.path.isdir(OPEN_FILES):
+        with suppress(OSError):  # not every file system can
+            return os.open(beside.parent, os.O_TMPFILE | os.O_WRONLY, 0o666)
+    return os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o666)
+
+
 def followed(path: Path) -> Path:
-    """Return where a path leads once links are followed. Raise OSError where it cannot be a path."""
+    """Return where a path leads once links are followed. Raise OSError where it cannot be a path, or leads nowhere."""
     try:
-        return Path(os.path.realpath(path))
+        place = Path(os.path.realpath(path))
     except ValueError as error:  # a NUL in it
         raise OSError(0, "it is no name for a file") from error
+    if place.is_symlink():
+        raise OSError(errno.ELOOP, "its links lead in a circle")
+    return place
 
 
 def neighbour(path: Path) -> Path:

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
 from relu_demo.cli.command import Asked, command
+from relu_demo.cli.completion import VARIABLE, teach_shells
 from relu_demo.cli.progress import progress_bar
-from relu_demo.errors import CLOSED, Error, lacks_memory, readable, words_of
+from relu_demo.errors import CLOSED, BadInput, Error, lacks_memory, readable, words_of
 from relu_demo.request import Check, Measure, Replay, Watch
+from relu_demo.views import TABLES
 
 if TYPE_CHECKING:
     from relu_demo.views.reports import AnyReport
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command with these arguments and return its exit code. Write to `sys.stdout` and `sys.stderr`.
-
-    After `--watch` raise SystemExit instead, which has to reach Python: it ends the process as the program's ends.
-    """
+    """Run the command with these arguments and return its exit code. Write to `sys.stdout` and `sys.stderr`."""
     asked = None
-    finish: Callable[[], NoReturn] | None = None
+    if VARIABLE in os.environ:
+        teach_shells()
     try:
         asked = command.main(list(arguments), prog_name="relu-demo", standalone_mode=False)
         if not isinstance(asked, Asked):  # --help and --version ask nothing more
@@ -34,19 +35,14 @@ def run(arguments: Sequence[str]) -> int:
             from relu_demo.cli.checking import checked
 
             return checked(asked, asked.request)
-        if not isinstance(asked.request, Watch):
-            return answered(asked, asked.request)
-        from relu_demo.cli.watching import watched
-
-        finish = watched(asked, asked.request)
+        if isinstance(asked.request, Watch):
+            return watched(asked, asked.request)
+        return answered(asked, asked.request)
     except (click.Abort, KeyboardInterrupt, SystemExit, Exception) as error:
-        if isinstance(error, SystemExit) and asked is not None:  # a process that the watched program has forked
-            raise
         # click 8.1.3 writes --help to it all the same.
         if asked is None and sys.stdout is None and isinstance(error, AttributeError):
             return fault(CLOSED)
         return told(error, traceback=isinstance(asked, Asked) and asked.traceback)
-    return finish()
 
 
 def told(error: BaseException, traceback: bool) -> int:
@@ -104,6 +100,33 @@ def answered(asked: Asked, request: Replay | Measure) -> int:
     else:
         deliver(report, asked.view, sys.stdout)
     return 0 if report.ok else 1
+
+
+def watched(asked: Asked, request: Watch) -> int:
+    """
+    Run the program of a request under watch, report below its last line, and return the exit code.
+
+    `--json` has standard output to itself, and what the program writes there goes to standard error; every other view
+    goes to standard error. Raise BadInput if there is no such program.
+    """
+    from relu_demo.cli.output import deliver, save
+    from relu_demo.cli.targets import command_of, find_program
+    from relu_demo.watching.process.start import run as run_program
+
+    to_stdout = asked.view == "json" and not asked.save
+    command = command_of(find_program(request.program), request.program)
+    try:
+        report = run_program(request, command, to_stderr=to_stdout)
+    except OSError as error:
+        raise BadInput(f"{command[0]} cannot be run: {error.strerror}; give another program") from error
+    if asked.save:
+        save(report, asked.view, asked.save, asked.light)
+    elif to_stdout or sys.stderr is not None:
+        deliver(report, "watch" if asked.view == TABLES else asked.view, sys.stdout if to_stdout else sys.stderr)
+    code = report.exit_code
+    if code == 128 + signal.SIGINT:
+        return code
+    return 1 if report.findings else code or (0 if report.processes else 3)
 
 
 def words(error: Error, traceback: bool) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from relu_demo.cli.completion import files, networks, words
+from relu_demo.cli.completion import files, targets, words
 from relu_demo.errors import SetupError, shorten
 from relu_demo.request import Input
 from relu_demo.views import DOCUMENT, ENDINGS
@@ -85,13 +85,14 @@ class NameType(click.ParamType):  # type: ignore[type-arg]
 
 
 class TargetType(click.ParamType):  # type: ignore[type-arg]
-    """A network: `file.py:name` or `package.module:name`."""
+    """A file or module, and perhaps a name in it: `file.py:name`, `package.module:name`; then anything."""
 
     name = "target"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Have the shell complete the file; behind its colon return the names that the file defines."""
-        return networks(incomplete)
+        given = ctx.params.get(param.name or "") or ()
+        return targets([given] if isinstance(given, str) else list(given), incomplete)
 
 
 class SaveType(click.ParamType):  # type: ignore[type-arg]
@@ -106,7 +107,8 @@ class SaveType(click.ParamType):  # type: ignore[type-arg]
         path = Path(value)
         if path.suffix.lower() not in (*ENDINGS, DOCUMENT):
             endings = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
-            self.fail(f"'{shorten(str(path))}' has no known ending; use {endings}", param, ctx)
+            more = "; for a .png: rsvg-convert x.svg -o x.png" if path.suffix.lower() == ".png" else ""
+            self.fail(f"'{shorten(str(path))}' has no known ending; use {endings}{more}", param, ctx)
         return path
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 
 import torch
 
 from relu_demo.errors import SetupError, first_line
 
+SHORT = 80
+"""Of at most so many characters PyTorch's reason is quoted: longer ones are about how PyTorch itself was built."""
+
 
 def usable_device(name: str) -> torch.device:
     """Return the device of that name. Raise SetupError if this PyTorch does not know it or this machine lacks it."""
     try:
-        device = torch.device(name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a type of device that PyTorch gives up
+            device = torch.device(name)
     except Exception as error:
         raise SetupError("--device", f"unknown device '{name}'; available here: {available()}") from error
     if device.type == "meta":
@@ -20,8 +26,9 @@ def usable_device(name: str) -> torch.device:
     try:
         torch.empty(1, device=device)
     except Exception as error:
-        why = f"no {name} on this machine ({first_line(error).rstrip('.')})"
-        raise SetupError("--device", f"{why}; available here: {available()}") from error
+        words = first_line(error).rstrip(".")
+        why = f" ({words})" if len(words) <= SHORT else ""
+        raise SetupError("--device", f"no {name} on this machine{why}; available here: {available()}") from error
     return device
 
 

@@ -59,6 +59,8 @@ class Candidate:
     switchable: bool = True
     switch: str | None = None
     """Path of the module whose attribute `inplace` decides; None where the source line has the argument itself."""
+    type: str | None = None
+    """Class of that module."""
     cure: str | None = None
     """How the source writes it out of place; None for a call that has a switch."""
     again: bool = False
@@ -87,7 +89,7 @@ class Candidate:
     @property
     def suspect(self) -> bool:
         """Return whether a real run is needed."""
-        unsure = self.doubtful or self.by_values or self.again
+        unsure = self.doubtful or self.by_values
         return bool(self.readers or self.saved_by or self.on_input or self.held_outside or unsure)
 
     @property
@@ -97,12 +99,12 @@ class Candidate:
         written = self.input.overwritten or (self.result is not None and self.result.overwritten)
         # A write of the same values, too, makes autograd give up some views of that memory.
         touched = written or self.saved_before or self.made_by is not None
-        return self.unchanged and not (touched or self.doubtful or self.again)
+        return self.unchanged and not (touched or self.doubtful)
 
     @property
     def is_again_alone(self) -> bool:
         """Return whether it is suspect only because a checkpoint runs it again."""
-        return self.again and not replace(self, again=False).suspect
+        return self.again and not replace(self, by_values=False).suspect
 
     @property
     def is_alive(self) -> bool:

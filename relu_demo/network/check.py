@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from traceback import walk_tb
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
+from relu_demo.edits.cure import cure_of
+from relu_demo.edits.scene import Scene, Spot
 from relu_demo.errors import BadInput, NetworkError, first_line, with_article
 from relu_demo.network.advice import advise
 from relu_demo.network.candidate import Candidate
-from relu_demo.network.function import as_network, is_function
+from relu_demo.network.function import as_network, is_async, is_function
 from relu_demo.network.report import (
-    BREAKS_BACKWARD,
     CHANGES_RESULT,
     OVERWRITES_INPUT,
     REFUSED,
@@ -39,12 +40,8 @@ from relu_demo.network.verdicts import Verdicts, suspicions
 from relu_demo.sanitizer.frames import is_users
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.place import Place
-from relu_demo.sanitizer.source import SIGNS, called, statement_at
-from relu_demo.watching.case import Case
-from relu_demo.watching.cures import cure_of
+from relu_demo.sanitizer.source import SIGNS, called, is_what_runs, line_of, statement_at
 from relu_demo.watching.refusals import refusal_in
-
-_AGAIN = "it runs again in backward (torch.utils.checkpoint), where the check cannot put it out of place"
 
 
 def examine(
@@ -86,15 +83,16 @@ def _examined(model: nn.Module, runs: Runs, progress: Callable[[int, int], None]
         effects |= _settle(verdicts, candidates, progress, suspect=False)
     calls = tuple(_call(one, effects.get(one.index, ())) for one in candidates if one.inplace)
     off = tuple(_call(one, suspicions(one)) for one in candidates if not one.inplace)
-    whole, calls = _blame_checkpoints(as_written, calls, candidates)
     lines = {(place.file, place.line): place for place in reversed(runs.watched.over_input)}
     writes = tuple(
         Write(place, (), OVERWRITES_INPUT, "" if place.file else "write to a clone() of it")
         for place in reversed(lines.values())
     )
     writes += tuple(Write(at, unique(by), CHANGES_RESULT) for at, by in runs.watched.past_autograd.items())
-    if whole.out_of_place_backward is False:
+    if as_written.out_of_place_backward is False:
         writes += verdicts.other_writes()
+    if _is_other(as_written) and all(call.safe for call in calls) and not writes:
+        writes = verdicts.overwriting(as_written)
     advice, conflicts = advise(verdicts, calls, off)
     return CheckReport(
         network=type(model).__name__,
@@ -103,10 +101,10 @@ def _examined(model: nn.Module, runs: Runs, progress: Callable[[int, int], None]
         device=_device(model, runs.arguments),
         calls=calls,
         off=off,
-        writes=tuple(_with_cure(write) for write in writes),
-        as_written=replace(whole, conflicts=conflicts),
+        writes=tuple(_with_cure(write, runs.watched.masks) for write in writes),
+        as_written=replace(as_written, conflicts=conflicts),
         advice=advice,
-        unseen=(*unseen(model, candidates, runs.watched.missed), *verdicts.unsteady()),
+        unseen=(*unseen(model, runs.watched.missed), *verdicts.unsteady()),
         unrestored=tuple(Unrestored(*each) for each in runs.snapshot.unrestored()),
         forwards=runs.forwards,
         backwards=runs.backwards,
@@ -121,10 +119,11 @@ def refused_in_building(network: str, error: BaseException) -> CheckReport | Non
     if refusal is None or not frames:
         return None
     lines = [line for frame, line in walk_tb(error.__traceback__) if is_users(frame.f_code.co_filename)]
+    is_what_runs(frames[-1].f_code)
     file = frames[-1].f_code.co_filename
     place = Place(_written_as(file, lines[-1]), "", file, lines[-1])
     write = Write(place, (), REFUSED, refusal.cure, f"the tensor {refusal.because}")
-    return _only_refused(network, write, first_line(error))
+    return _only_refused(network, _with_cure(write, {}), first_line(error))
 
 
 def _written_as(file: str, line: int) -> str:
@@ -142,7 +141,7 @@ def _refused(model: nn.Module, runs: Runs, arguments: Any) -> CheckReport:
     """Report a write that PyTorch refuses, whatever runs out of place."""
     assert runs.refused is not None
     return replace(
-        _only_refused(type(model).__name__, _with_cure(runs.refused), runs.refused_words),
+        _only_refused(type(model).__name__, _with_cure(runs.refused, {}), runs.refused_words),
         training=model.training,
         grad=torch.is_grad_enabled(),
         device=_device(model, arguments),
@@ -170,21 +169,18 @@ def _only_refused(network: str, write: Write, words: str) -> CheckReport:
     )
 
 
-def _with_cure(write: Write) -> Write:
+def _with_cure(write: Write, masks: Mapping[tuple[str | None, int | None], int]) -> Write:
+    write = replace(write, source=line_of(write.place.file, write.place.line))
     if write.cure:
         return write
     saver = write.saved_by[0] if write.saved_by else write.place
-    case = Case(
-        saver,
-        write.place,
-        Place("backward", ""),
-        None,
-        is_state=False,
-        earlier_step=False,
-        silent=False,
-        through_data=True,
-    )
-    return replace(write, cure=cure_of(case))
+    kind: Literal["overwritten", "refused"] = "refused" if write.effect == REFUSED else "overwritten"
+    scene = Scene(kind, saver=_spot(saver), writers=(_spot(write.place),), raised_at=_spot(write.place))
+    return replace(write, cure=cure_of(scene).says)
+
+
+def _spot(place: Place) -> Spot:
+    return Spot(place.file or "", place.line or 0, place.operation, place.module)
 
 
 def _refuse_what_cannot_run(model: object, arguments: Any) -> None:
@@ -192,6 +188,8 @@ def _refuse_what_cannot_run(model: object, arguments: Any) -> None:
         text = repr(model)
         named = text if len(text) < 60 else f"{text[:57]}..."
         raise BadInput(f"{named} is not an nn.Module; give a module, not {with_article(type(model).__name__)}")
+    if is_async(model.forward):
+        raise BadInput(f"{type(model).__name__} is async, and a check awaits nothing; give a forward that is not")
     if any(torch.nn.parameter.is_lazy(p) for p in (*model.parameters(), *model.buffers())):
         raise BadInput("the network has lazy parameters without a shape yet; run it once, then check it")
     if any(type(each).__name__ == "FakeTensor" for each in (*model.parameters(), *tensors(arguments))) or _is_faked():
@@ -246,22 +244,6 @@ def _settle(
     return settled
 
 
-def _blame_checkpoints(
-    whole: AsWritten, calls: tuple[Call, ...], candidates: list[Candidate]
-) -> tuple[AsWritten, tuple[Call, ...]]:
-    """
-    Where backward fails and a checkpoint runs calls again in it, hold these to have broken it.
-
-    There they run in place, as written, in every run: nothing is known of a backward with everything out of place.
-    """
-    if whole.out_of_place_backward is not False or not any(one.again for one in candidates):
-        return whole, calls
-    again = {one.index for one in candidates if one.again}
-    effect = Effect(BREAKS_BACKWARD, False, words=whole.backward_error, note=_AGAIN)
-    calls = tuple(replace(call, effects=call.effects or (effect,)) if call.index in again else call for call in calls)
-    return replace(whole, out_of_place_backward=None), calls
-
-
 def _call(found: Candidate, effects: Iterable[Effect]) -> Call:
     return Call(
         index=found.index,
@@ -275,6 +257,8 @@ def _call(found: Candidate, effects: Iterable[Effect]) -> Call:
         result_used=found.result_used,
         switch=found.switch,
         cure=found.cure,
+        type=found.type,
+        source=line_of(found.place.file, found.place.line),
     )
 
 

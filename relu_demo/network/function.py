@@ -18,6 +18,11 @@ def is_function(value: Any) -> bool:
     return inspect.isroutine(inner)
 
 
+def is_async(value: Any) -> bool:
+    """Return whether a call of a value gives something to await."""
+    return inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value)
+
+
 def of_function(network: nn.Module) -> bool:
     """Return whether a network is what `as_network` made of a function."""
     return isinstance(network, _Function)

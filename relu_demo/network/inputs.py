@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Sequence
+import shlex
 
 import torch
 from torch import Tensor, nn
 
 from relu_demo.errors import InputError, NetworkError, SetupError, first_line
 from relu_demo.network.function import of_function
-from relu_demo.request import Check, Input
+from relu_demo.request import Check, Input, sizes
 
 OF_RANGES = re.compile(r"index out of range in self|Class values must be smaller|Target \S+ is out of bounds")
 """What an error of PyTorch says for whole numbers that are too large to be an index."""
@@ -33,12 +33,13 @@ def random_inputs(
     """
     Return a tensor of random numbers for each input that was asked for: positional ones, and those with a name.
 
-    A function gets what a network would give it: results that require grad, and no leaves.
+    A function, or a module without parameters (a loss, an activation), gets what a network would give it: results that
+    require grad, and no leaves.
     Raise SetupError for too few, too many, unknown or impossible ones.
     """
-    require_inputs(network, request.inputs)
+    require_inputs(network, request)
     made = [(each.name, _random(each, device, dtype)) for each in request.inputs]
-    if of_function(network):
+    if of_function(network) or next(network.parameters(), None) is None:
         made = [
             (name, tensor.requires_grad_().clone() if tensor.is_floating_point() else tensor) for name, tensor in made
         ]
@@ -70,8 +71,9 @@ def _random(given: Input, device: torch.device, otherwise: torch.dtype) -> Tenso
         raise SetupError("--shape", f"PyTorch cannot make such an input: {first_line(error)}") from error
 
 
-def require_inputs(network: nn.Module, inputs: Sequence[Input]) -> None:
-    """Raise SetupError unless a network's forward takes so many inputs, and those names."""
+def require_inputs(network: nn.Module, request: Check) -> None:
+    """Raise SetupError unless a network's forward takes as many inputs as are asked for, and those names."""
+    inputs = request.inputs
     try:
         forward = list(inspect.signature(network.forward).parameters.values())
     except ValueError:  # what torch.jit.trace makes has no signature
@@ -94,13 +96,32 @@ def require_inputs(network: nn.Module, inputs: Sequence[Input]) -> None:
     needed = [p.name for p in taken if p.default is p.empty]
     needed += [p.name for p in forward if p.kind is kinds.KEYWORD_ONLY and p.default is p.empty]
     if [name for name in needed if name not in names and name not in [p.name for p in taken[:given]]]:
-        keyword = [p.name for p in forward if p.kind is kinds.KEYWORD_ONLY and p.default is p.empty]
-        order = f"{keyword[0]}=N,C,H,W by its name" if keyword else "in this order"
-        raise SetupError("--shape", f"the network takes {' and '.join(needed)}; give one --shape for each, {order}")
+        words = f"the network takes {' and '.join(needed)}; give one --shape for each, in this order"
+        shapes = [
+            f"{p.name}={fitting(network)}" if p.kind is kinds.KEYWORD_ONLY else fitting(network)
+            for p in forward
+            if p.name in needed
+        ]
+        example = shlex.join(
+            ["relu-demo", "check", request.target, *(word for each in shapes for word in ("--shape", each))]
+        )
+        raise SetupError("--shape", f"{words}, for example {example}")
     if given > len(taken) and not any(parameter.kind is kinds.VAR_POSITIONAL for parameter in forward):
         raise SetupError(
             "--shape", f"{given} shapes are too many: the network takes {takes}; give one --shape for each"
         )
+
+
+def fitting(network: nn.Module) -> str:
+    """Return an input that the first layer of a network may take, as --shape takes it."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear):
+            return f"2,{layer.in_features}"
+        if isinstance(layer, nn.Embedding):
+            return f"2,8:0..{layer.num_embeddings - 1}"
+        if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            return sizes((2, layer.in_channels, *[32] * len(layer.kernel_size)))
+    return "1,3,8,8"
 
 
 def blamed(error: NetworkError, request: Check) -> NetworkError:

@@ -15,6 +15,9 @@ BREAKS_BACKWARD = "breaks-backward"
 OVERWRITES_INPUT = "overwrites-input"
 REFUSED = "refused"
 
+GRADIENTS = "the result is the same, its gradients are not"
+"""The note of an effect `changes-result` on the gradients alone, of which PyTorch says nothing."""
+
 OVERWRITTEN = "modified by an inplace operation"
 """In PyTorch's words for a stale tensor."""
 
@@ -64,6 +67,10 @@ class Call:
     """Path of the module whose `inplace` decides, for all calls of it; None where the line has the argument itself."""
     cure: str | None = None
     """How the source writes it out of place (`x = x + y`); None for a call that has a switch."""
+    type: str | None = None
+    """Class of that module."""
+    source: str = ""
+    """Its line, as it is written; empty where the text is not there, or is not what runs."""
 
     @property
     def safe(self) -> bool:
@@ -87,6 +94,8 @@ class Write:
     """What to write instead."""
     why: str = ""
     """Of a refused write, what PyTorch refuses: `bn.num_batches_tracked was made under torch.inference_mode()`."""
+    source: str = ""
+    """Its line, as it is written; empty where the text is not there, or is not what runs."""
 
 
 @dataclass(frozen=True)

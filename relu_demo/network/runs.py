@@ -23,11 +23,12 @@ from relu_demo.network.report import Conflict, Memory, Unseen, Write
 from relu_demo.network.state.copies import copy_inputs
 from relu_demo.network.state.snapshot import Snapshot
 from relu_demo.network.state.walk import attribute_tensors, leaves, tensors
-from relu_demo.network.suspects import Suspects
-from relu_demo.network.switch import Switch, Switched
+from relu_demo.network.suspects import InBackward, Suspects
+from relu_demo.network.switch import Switch, Switched, copy_laid_out_the_same, in_each_backward
 from relu_demo.network.target import said_by
 from relu_demo.network.unseen import without_a_look
-from relu_demo.sanitizer.blind import stepping_aside
+from relu_demo.sanitizer.blind import stepping_aside, without_checkpoints
+from relu_demo.sanitizer.frames import CallSite, call_site
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.ledger import Ledger, Stale
 from relu_demo.sanitizer.observer import Observer
@@ -37,6 +38,7 @@ from relu_demo.tensors.storage import Region, elements_in, is_freed, is_strided,
 
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 _NOBODY = Place("", "")
+_OF_BACKWARD = -1
 _UNTOLD = Place("a write that PyTorch tells nobody of (apply_, NumPy)", "")
 
 
@@ -49,11 +51,21 @@ class Watched:
     over_input: tuple[Place, ...]
     """Where other writes reach an input of the network."""
     past_autograd: dict[Place, list[Place]]
-    """Other writes over a saved tensor whose version they do not count, each with who saved it."""
+    """Other writes of which autograd does not know, each with who saved what it overwrites."""
+    masks: dict[tuple[str | None, int | None], int]
+    """By file and line of `x[mask] = y`: how many dimensions fewer than the tensor the mask has."""
     lost_views: tuple[Write, ...]
     """Other writes that make PyTorch refuse a view that the network returns or keeps."""
     conflicts: list[Conflict]
-    """Each stale tensor that backward unpacked, with each write that made it so, in the order of the writes."""
+    """
+    Each stale tensor that backward unpacked, with each write that made it so, in the order of the writes.
+
+    As if no checkpoint ran anything again.
+    """
+    in_backward: dict[Place, list[Place]]
+    """Writes of the user's own code in backward, each with who has saved what it overwrites."""
+    runs_in_backward: bool
+    """Whether code that is not PyTorch's may run in backward: an autograd.Function, a checkpoint."""
     outcome: Outcome
     """Its result, and what it has left in the network; nothing of a backward."""
     looks: Looks
@@ -137,12 +149,12 @@ class Runs:
         def decide(i: int, call: Switched) -> Any:
             if i != index:
                 return self._call(i, call, False)
-            alike[:] = [call.rounds_alike()]
+            alike.append(call.rounds_alike())
             if not measure_change:
                 return self._call(i, call, True)
             now, before = call.input.detach(), call.input.detach().clone()
             result = self._call(i, call, True)
-            changed[:] = [leaf_difference(now, before)]
+            changed.append(leaf_difference(now, before))
             return result
 
         outcome = self._run(decide, holding={index} & self._held.keys())
@@ -166,6 +178,13 @@ class Runs:
         hooks = saved_tensors_hooks(partial(ledger.saved, place=_NOBODY), ledger.unpacked)
         self._run(lambda index, call: self._call(index, call, index in on), hooks)
         return len(ledger.stale)
+
+    @cached_property
+    def on_saved_copies(self) -> Outcome:
+        """As written, but no checkpoint runs anything again, and no write reaches what autograd has saved."""
+        hooks = saved_tensors_hooks(lambda tensor: copy_laid_out_the_same(tensor.detach()), lambda copy: copy)
+        with without_checkpoints():
+            return self._run(lambda index, call: self._call(index, call, call.inplace), hooks)
 
     def conflicts(self, on: frozenset[int]) -> list[Conflict]:
         """Run under watch with the calls in `on` in place, then backward: who wrote over what somebody had saved."""
@@ -194,12 +213,13 @@ class Runs:
             inputs = self._inputs()
             mine, given = list(tensors(self.arguments)), list(tensors(inputs))
             suspects = Suspects(self.network, self.snapshot, given, self.layers, in_place | self.meant)
-            with stepping_aside(suspects.unwatched):
+            in_backward = InBackward(suspects.ledger)
+            with stepping_aside(suspects.unwatched), without_checkpoints() as checkpoints:
                 result = self._forward_watched(inputs, suspects)
                 if backward:
                     self.snapshot.before_any_write()
                     # An error of another kind may end it; what was stale up to there still counts.
-                    with suppress(Exception):
+                    with suppress(Exception), Observer(in_backward):
                         gradients(self._outputs(result, self._left()), self.network, self._since)
             self.meant |= suspects.meant
             suspects.finish(result)
@@ -218,8 +238,11 @@ class Runs:
                 suspects.candidates,
                 tuple(suspects.over_input),
                 suspects.past_autograd,
+                suspects.masks,
                 tuple(suspects.lost_views),
                 _conflicts(suspects.ledger.stale),
+                in_backward.writes,
+                suspects.applied or bool(checkpoints),
                 outcome,
                 looks,
                 missed,
@@ -294,16 +317,28 @@ class Runs:
         """
         Make one real run, forward and backward.
 
-        `decide(index, call)` runs each call that takes `inplace=`. `holding`: the calls of which `Outcome.held` is
+        `decide(index, call)` runs each call that takes `inplace=`: with the same index once more where a checkpoint
+        runs it again, with `_OF_BACKWARD` where only backward does. `holding`: the calls of which `Outcome.held` is
         recorded.
         """
         outcome = Outcome()
         held: dict[int, Tensor] = {}
+        sites: list[tuple[int, CallSite | None]] = []
 
         def run(index: int, call: Switched) -> Any:
             if index in holding:
                 held[index] = call.input.detach()
+            if self.watched.runs_in_backward:
+                sites.append((index, call_site()))
             return decide(index, call)
+
+        def run_again(index: int, call: Switched) -> Any:
+            here = call_site()
+            before = [pair for pair in sites if pair[1] is not None and here is not None and here.is_again(pair[1])]
+            if before:  # the same line may run more than once: in the same order again
+                sites.remove(before[0])
+                sites.append(before[0])
+            return decide(before[0][0] if before else _OF_BACKWARD, call)
 
         # Nobody announces what this run writes: a write may depend on values, or a hook may write in backward.
         self.snapshot.before_any_write()
@@ -325,7 +360,7 @@ class Runs:
                 outcome.seen_by_hooks = seeing.seen
                 self._note(outcome, result, left)
                 outcome.held = {index: self._held_of(index, tensor) for index, tensor in held.items()}
-                with switch:  # a checkpoint makes calls again
+                with in_each_backward(Switch(run_again)):
                     found = self._backward(outcome, result, left)
                 digest_gradients(outcome, found, [*self.snapshot.parameters, *tensors(inputs)])
             return outcome

@@ -20,16 +20,23 @@ from relu_demo.network.state.walk import attribute_tensors, tensors
 from relu_demo.network.switch import Rebinding, Switched, switched
 from relu_demo.sanitizer.frames import is_users, operation_name
 from relu_demo.sanitizer.layers import Layers
-from relu_demo.sanitizer.ledger import Ledger, Saved
-from relu_demo.sanitizer.makers import Makers
+from relu_demo.sanitizer.ledger import Followed, Ledger, Saved
+from relu_demo.sanitizer.makers import Makers, kind_of
 from relu_demo.sanitizer.observer import Here, Listener, Operator
 from relu_demo.sanitizer.place import Place
-from relu_demo.tensors.graph import graph, is_lost
+from relu_demo.sanitizer.source import MEANT
+from relu_demo.tensors.graph import graph, is_leaf, is_lost
 from relu_demo.tensors.storage import Region, key_of, overlap, region_of, shape_of, weak_ref
 from relu_demo.watching.refusals import refusal_in
 
 _UNTOLD = {"copy_", "fill_", "index_put_", "_index_put_impl_", "set_"}
 """What `x[...] = y` becomes, of which PyTorch 1.13 tells no mode, and `x.set_(y)`, of which none does."""
+
+_NOT_RECORDED = "nothing in it required grad, so no backward was tested; give it inputs that require grad"
+
+_DATA = getattr(Tensor.data, "__get__")  # noqa: B009 - mypy
+_STRAIGHT_THROUGH = {*MEANT, "round_", "sign_", "floor_", "ceil_", "trunc_", "sgn_", "heaviside_"}
+"""Who writes these past autograd wants the gradient of what was there before: their own is zero."""
 
 _OF_GRAPH = {Tensor.register_hook, Tensor.retain_grad, getattr(Tensor.grad_fn, "__get__")}  # noqa: B009 - mypy
 """What asks for a tensor's node in autograd's graph, or changes it."""
@@ -60,14 +67,20 @@ class Suspects(Listener):
         self.over_input: dict[Place, None] = {}
         """Where other writes reach an input of the network, in order."""
         self.past_autograd: dict[Place, list[Place]] = {}
-        """Other writes over a saved tensor whose version they do not count (`.data`), with who saved it."""
+        """Other writes of which autograd does not know (`.data`), with who has saved what they overwrite."""
         self.lost_views: dict[Write, None] = {}
         """Other writes to a tensor of which the network returns or keeps one of several views: PyTorch refuses that."""
+        self.behind_autograd: list[tuple[Place, Followed]] = []
+        """Writes to the `.data` of a tensor that autograd has made, with who reads that afterwards."""
+        self.masks: dict[tuple[str | None, int | None], int] = {}
+        """By file and line of `x[mask] = y`: how many dimensions fewer than the tensor the mask has."""
+        self._bared: dict[int | None, StorageWeakRef] = {}
+        """Storages of tensors that autograd has made, of which `.data` was asked for, by key."""
         self._last_write: dict[int | None, Place] = {}
         """Of storages with views that PyTorch may refuse."""
         self.missed: dict[Unseen, None] = {}
         """What ran where no mode reaches, in order."""
-        self.makers = Makers()
+        self.makers: Makers[Place] = Makers()
         self.hooked = Hooked(self.path_of, self.ledger)
         self._layers = layers
         self._raised: tuple[Place, Place | None, str] | None = None
@@ -85,8 +98,12 @@ class Suspects(Listener):
         """The storages that operators of this forward have made, by key, which a weak reference keeps theirs."""
         self._graph_used: set[int | None] = set()
         """The storages, by key, of tensors whose hooks or node of the graph the forward has to do with."""
-        self._applied = False
+        self.applied = False
         """Whether an autograd.Function was applied."""
+        self._wrote = False
+        """Whether anything was written to."""
+        self._saved = False
+        """Whether autograd saved anything."""
         self._grad = torch.is_grad_enabled()
         self._count = 0
         self._running: int | None = None
@@ -108,6 +125,11 @@ class Suspects(Listener):
         call = switched(function, args, kwargs)
         if function in _OF_GRAPH and args:
             self._note_graph_used(args[0])
+        elif function == _DATA and args[0].requires_grad and not is_leaf(args[0]):
+            self._bared[key_of(args[0])] = weak_ref(args[0])
+        elif function is Tensor.__setitem__ and isinstance(args[1], Tensor) and args[1].dtype == torch.bool:
+            place = here.place("")
+            self.masks[place.file, place.line] = args[0].dim() - args[1].dim()
         try:
             result = function(*args, **kwargs) if call is None else self._run_switched(call, here)
         except RuntimeError:
@@ -116,7 +138,7 @@ class Suspects(Listener):
                 maker = None if given is None else self.makers.of(given)
                 self._raised = here.place(""), maker, self._name_of(given)
             raise
-        return self.makers.remember(function, args, kwargs, result, here)
+        return self.makers.remember(kind_of(function), args, kwargs, result, lambda: here.place(""))
 
     def _note_graph_used(self, tensor: Tensor) -> None:
         """Note that a hook was registered on a tensor, or its node asked for: in place, those are of the result."""
@@ -168,6 +190,7 @@ class Suspects(Listener):
 
     def saved(self, tensor: Tensor, place: Place) -> Saved:
         """Note it in the ledger."""
+        self._saved = True
         return self.ledger.saved(tensor, place, self._running)
 
     def unpacked(self, saved: Saved) -> Tensor:
@@ -206,12 +229,18 @@ class Suspects(Listener):
     def wrote(self, tensor: Tensor, here: Here) -> None:
         """Note the write. After a call in place, writing to what it overwrote is a reading, too."""
         key = key_of(tensor)
+        self._wrote = True
         self._snapshot.before_write(key)
         if self._is_foreign(key):
             self._snapshot.adopt(tensor)
         is_meant = self._running is None or self._running in self._in_place or self._running in self.meant
         if is_meant and any(overlap(region_of(tensor), region) for region in self._inputs.get(key, ())):
             self.over_input[here.place("write")] = None
+        bared = key in self._bared and not tensor.requires_grad and torch.is_grad_enabled()
+        if bared and self._running is None and not self._snapshot.holds(key):
+            place = here.place("write")
+            if place.operation not in _STRAIGHT_THROUGH:
+                self.behind_autograd.append((place, self.ledger.follow(tensor, region_of(tensor))))
         if self._running is None and self.makers.of(tensor) is not None:
             self._last_write[key] = here.place("write")
         self.ledger.wrote(tensor, lambda: here.place("write"), self._running)
@@ -250,6 +279,7 @@ class Suspects(Listener):
         """After the forward: note what is returned, what the network keeps, and what autograd still has saved."""
         network = self._network
         self._note_idle_switches()
+        self._note_unrecorded(result)
         self.attributes = attribute_tensors(network)
         for saved, write in self.ledger.past_autograd():
             if write.call is None:
@@ -263,14 +293,24 @@ class Suspects(Listener):
         kept = {id(tensor): (name, tensor) for name, tensor in (*network.named_buffers(), *network.named_parameters())}
         for name, tensor in kept.values():
             self._read_later(tensor, f"kept as {name}")
-        foreign = not self._applied and any(isinstance(n, torch._C._FunctionBase) for n in graph(tensors(result)))
+        for place, followed in self.behind_autograd:
+            if followed.readers.keys() - {place}:
+                self.past_autograd.setdefault(place, [])
+        foreign = not self.applied and any(isinstance(n, torch._C._FunctionBase) for n in graph(tensors(result)))
         for call in self.candidates:
             # In place, elu and its like save their result, and a later write overwrites it.
             overwritten = call.recorded and call.result is not None and call.result.overwritten
             call.doubtful |= call.input.alias_used or overwritten
             # Of this autograd.Function nobody was told when it was applied.
             call.by_values |= foreign and call.bytes > 0 and (call.outlives or call is self._latest)
+            call.by_values |= call.again
             call.saved_by = [saved.place for ref in call.saved_before for saved in [ref()] if saved is not None]
+
+    def _note_unrecorded(self, result: Any) -> None:
+        writes = self._wrote or any(call.inplace and call.bytes for call in self.candidates)
+        recorded = self._saved or any(tensor.requires_grad for tensor in tensors(result))
+        if self._grad and writes and not recorded:
+            self.missed[Unseen("", type(self._network).__name__, _NOT_RECORDED)] = None
 
     def _note_lost_view(self, view: Tensor) -> None:
         writer = self._last_write.get(key_of(view))
@@ -318,7 +358,7 @@ class Suspects(Listener):
         own, original = vars(function).get("apply"), inspect.getattr_static(function, "apply")
 
         def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
-            self._applied = True
+            self.applied = True
             for call in self.candidates:
                 call.by_values |= call.bytes > 0 and call.is_alive
             return original.__get__(None, cls)(*args, **kwargs)
@@ -358,6 +398,7 @@ class Suspects(Listener):
             draws_otherwise=call.draws_otherwise,
             switchable=call.inplace or here.stand.has_switch,
             switch=place.module if here.stand.module_has_switch else None,
+            type=type(here.stand.module).__name__ if here.stand.module_has_switch else None,
             cure=call.cure,
             made_by=self.makers.of(tensor),
             again=self._grad and here.stand.in_checkpoint,
@@ -388,6 +429,38 @@ class Suspects(Listener):
             or found.key in self._graph_used
             or may_be_refused(call, grad)
         )
+
+
+class InBackward(Listener):
+    """Listens to a backward: what the user's own code in it (an autograd.Function's) writes to. `ledger`: who saved."""
+
+    reads_wanted = functions_wanted = False
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._operator = ""
+        self.writes: dict[Place, list[Place]] = {}
+        """The user's writes, in order, each with who has saved what it overwrites."""
+
+    def saved(self, tensor: Tensor, place: Place) -> Saved:
+        """Note it in the ledger."""
+        return self._ledger.saved(tensor, place)
+
+    def unpacked(self, saved: Saved) -> Tensor:
+        """Note it in the ledger."""
+        return self._ledger.unpacked(saved)
+
+    def operator(self, operator: Operator, here: Here) -> None:
+        """Remember its name: the backward runs outside of all functions of torch."""
+        self._operator = operator.name
+
+    def wrote(self, tensor: Tensor, here: Here) -> None:
+        """Note the write, if it is the user's."""
+        place = here.place(self._operator)
+        if place.file is not None:
+            savers = [saved.place for ref in self._ledger.saved_of(tensor) for saved in [ref()] if saved is not None]
+            self.writes.setdefault(place, []).extend(savers)
+            self._ledger.wrote(tensor, lambda: place)
 
 
 def _with_those_above(module: str) -> Iterator[str]:

@@ -8,7 +8,8 @@ Those are the calls of operations that take `inplace=`, and the writes in place 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -110,7 +111,7 @@ class Switched:
         """
         if self.writes_nothing or self.draws_otherwise:
             return self.run(False)
-        return self.function(**{**self.arguments, "input": _copy_laid_out_the_same(self.input), "inplace": True})
+        return self.function(**{**self.arguments, "input": copy_laid_out_the_same(self.input), "inplace": True})
 
     @property
     def draws(self) -> bool:
@@ -167,7 +168,7 @@ class Rebinding(Switched):
 
     def run_on_copy(self) -> Any:
         """Run it in place on a copy of its tensor."""
-        return self._on(_copy_laid_out_the_same(self.input))
+        return self._on(copy_laid_out_the_same(self.input))
 
     def _on(self, tensor: Tensor) -> Any:
         return self.function(tensor, *self._args, **self._kwargs)
@@ -197,7 +198,8 @@ def _same_bits(a: Tensor, b: Tensor) -> bool:
     return whole is not None and bool(torch.equal(a.view(whole), b.view(whole)))
 
 
-def _copy_laid_out_the_same(tensor: Tensor) -> Tensor:
+def copy_laid_out_the_same(tensor: Tensor) -> Tensor:
+    """Return a copy with the same strides, for which each kernel rounds as for the tensor itself."""
     if not is_strided(tensor) or 0 in (*tensor.shape, *tensor.stride()):
         return tensor.clone()
     # The same strides, and the same offset from an aligned address: the roundings of a matrix product depend on both.
@@ -226,3 +228,20 @@ class Switch(TorchFunctionMode):
             return func(*args, **kwargs)
         self.count += 1
         return self.decide(self.count - 1, call)
+
+
+@contextmanager
+def in_each_backward(mode: TorchFunctionMode) -> Iterator[None]:
+    """Inside the block, have a mode on while a backward runs: PyTorch takes all modes off where it is called."""
+    engine: Any = torch.autograd
+    run = engine._engine_run_backward
+
+    def run_with_mode(*args: Any, **kwargs: Any) -> Any:
+        with mode:
+            return run(*args, **kwargs)
+
+    engine._engine_run_backward = run_with_mode
+    try:
+        yield
+    finally:
+        engine._engine_run_backward = run

@@ -6,7 +6,7 @@ import ast
 import importlib
 import inspect
 import os
-import re
+import shlex
 import sys
 import traceback
 from difflib import get_close_matches
@@ -17,16 +17,13 @@ from typing import Any
 from torch import nn
 
 from relu_demo.errors import BadInput, NetworkError, with_article, words_of
-from relu_demo.machine.imports import all_names_in, import_file, names_in, near, python_files, python_modules
-from relu_demo.network.function import as_network, is_function
+from relu_demo.machine.imports import NAMED, all_names_in, import_file, names_in, near, python_modules
+from relu_demo.network.function import as_network, is_async, is_function
+from relu_demo.network.report import OVERWRITTEN
 from relu_demo.sanitizer.frames import is_users
 
 ALIKE = 0.8
 """How alike two names are, from 0 to 1, where one may be a slip for the other though nobody's own module has it."""
-
-
-_TARGET = re.compile(r"(?P<source>.+?)::?(?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*)(?P<call>\(.*\))?", re.DOTALL)
-"""A name may follow two colons as well, as in pytest."""
 
 
 def load(target: str, inputs: int = 0) -> nn.Module:
@@ -37,9 +34,9 @@ def load(target: str, inputs: int = 0) -> nn.Module:
     that needs arguments is itself what is to be checked if there are `inputs`. Raise BadInput if there is nothing of
     that name or it builds no module, NetworkError if the user's code raises while it is imported or called.
     """
-    match = _TARGET.fullmatch(target)
-    if match is None or match["name"].endswith(".py") or (match["name"] == "py" and not match["call"]):
-        raise BadInput(f"{target!r} names no network; give file.py:name or package.module:name")
+    match = NAMED.fullmatch(target)
+    if match is None:
+        raise BadInput(f"{target!r} names no network")
     source, name = match["source"], match["name"]
     arguments = None if match["call"] is None else _constants(target, name + match["call"])
     namespace = _import_file(Path(source)) if source.endswith(".py") else _import_module(source)
@@ -53,9 +50,11 @@ def load(target: str, inputs: int = 0) -> nn.Module:
             raise BadInput(f"{source} has no {name!r}{near(part, names_in(value), all_names_in(value))}") from error
         except BaseException as error:  # raised by a property of the user's
             raise NetworkError(said_by(error, f"reading {name}")) from error
+    if is_async(value):
+        raise BadInput(f"{name} is async, and a check awaits nothing; give a function that is not")
     if arguments is None and (isinstance(value, nn.Module) or (inputs and _takes_inputs(value))):
         return value if isinstance(value, nn.Module) else as_network(value)
-    value = _build(value, name, *(arguments or ((), {})))
+    value = _build(value, target, name, *(arguments or ((), {})))
     if is_function(value):
         return as_network(value)
     if not isinstance(value, nn.Module):
@@ -91,10 +90,6 @@ def _takes_inputs(value: Any) -> bool:
 
 
 def _import_file(path: Path) -> ModuleType:
-    if path.is_dir():
-        raise BadInput(f"{path} is a folder; give file.py:name or package.module:name")
-    if not path.is_file():
-        raise BadInput(f"there is no file {path}{near(path.name, python_files(path.parent), having='there are')}")
     sys.path.insert(0, str(path.resolve().parent))  # the file may import its neighbours
     try:
         return import_file(path)
@@ -102,7 +97,7 @@ def _import_file(path: Path) -> ModuleType:
         raise
     except BaseException as error:
         hint = "; give it as package.module:name" if "relative import" in words_of(error) else ""
-        raise NetworkError(said_by(error, f"importing {path}") + hint) from error
+        raise NetworkError(said_by(error, f"importing {path}") + hint + _both_lines(error, str(path))) from error
 
 
 def _import_module(name: str) -> ModuleType:
@@ -117,7 +112,12 @@ def _import_module(name: str) -> ModuleType:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing is not None and (name == missing or name.startswith(f"{missing}.")):
             raise BadInput(_not_found(name, missing, Path(here))) from error
-        raise NetworkError(said_by(error, f"importing {name}")) from error
+        raise NetworkError(said_by(error, f"importing {name}") + _both_lines(error, "FILE")) from error
+
+
+def _both_lines(error: BaseException, program: str) -> str:
+    """Return where to go on, if what was raised by a program, which does more than it should be imported for."""
+    return f"; relu-demo watch {program} names both lines" if OVERWRITTEN in words_of(error) else ""
 
 
 def _not_found(name: str, missing: str, folder: Path) -> str:
@@ -130,7 +130,7 @@ def _not_found(name: str, missing: str, folder: Path) -> str:
     return f"the package {missing!r} is not installed in this Python; install it, or give file.py:name"
 
 
-def _build(value: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _build(value: Any, target: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if not callable(value):
         raise BadInput(f"{name} is not an nn.Module or something that builds one; it is {value!r:.60}")
     try:
@@ -138,7 +138,8 @@ def _build(value: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any])
     except TypeError as error:
         if args or kwargs:
             raise BadInput(f"{name} cannot be called so ({error}); give the arguments that it takes") from error
-        takes = "; a function to be checked needs a --shape for each input" if is_function(value) else ""
+        example = f"relu-demo check {shlex.quote(target)} --shape 1,3,8,8"
+        takes = f"; a function to be checked needs a --shape for each input: {example}" if is_function(value) else ""
         raise BadInput(
             f"{name} cannot be called without arguments ({error}); name a function that builds it, or give constants: "
             f"{name}(...){takes}"

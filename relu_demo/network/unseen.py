@@ -9,23 +9,30 @@ import torch
 from torch import nn
 
 from relu_demo.errors import with_article
-from relu_demo.network.candidate import Candidate
 from relu_demo.network.report import Unseen
 from relu_demo.network.state.walk import opaque
+from relu_demo.sanitizer.frames import is_users
+from relu_demo.sanitizer.hooks import code_of
+from relu_demo.sanitizer.source import is_edited, is_what_runs
 
 
-def unseen(model: nn.Module, candidates: Iterable[Candidate], missed: Iterable[Unseen]) -> Iterator[Unseen]:
+def unseen(model: nn.Module, missed: Iterable[Unseen]) -> Iterator[Unseen]:
     """
     Give each part of the network whose own calls are not all in the report, with the reason.
 
-    `candidates`, `missed`: what the watched pass saw, and what it knows that it did not see.
+    `missed`: what the watched pass knows that it did not see.
     """
     above = ""
+    edited: dict[str, tuple[str, str]] = {}
     hidden = set()
     for name, module in model.named_modules():
         if above and name.startswith(above):
             continue
         why = _hidden(module)
+        code = None if why else code_of(module.forward)
+        if code is not None and code.co_filename not in edited and is_users(code.co_filename):
+            is_what_runs(code)
+            edited[code.co_filename] = name, type(module).__name__
         if why:
             above = f"{name}." if name else ""
             hidden.add(name)
@@ -33,9 +40,10 @@ def unseen(model: nn.Module, candidates: Iterable[Candidate], missed: Iterable[U
             if not name:
                 break
     yield from (one for one in missed if one.module not in hidden)
-    why = "runs again in backward (torch.utils.checkpoint); that second run is not watched"
-    again = dict.fromkeys(candidate.place.module for candidate in candidates if candidate.again)
-    yield from (Unseen(path, "checkpoint", why) for path in again)
+    for file, module_of in edited.items():
+        if is_edited(file):
+            why = f"{file} is not what runs: it was edited since its import, so its lines were not read"
+            yield Unseen(*module_of, why)
 
 
 def without_a_look(network: str, arguments: Any, result: Any, own: Container[int]) -> Iterator[Unseen]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relu_demo.errors import NetworkError, first_line
 from relu_demo.network.candidate import Candidate
@@ -12,6 +12,7 @@ from relu_demo.network.outcome import Difference, Leaves, Outcome, difference
 from relu_demo.network.report import (
     BREAKS_BACKWARD,
     CHANGES_RESULT,
+    GRADIENTS,
     OVERWRITES_INPUT,
     OVERWRITTEN,
     REFUSED,
@@ -123,9 +124,35 @@ class Verdicts:
             outcome.backward,
             _words(outcome.backward_error),
             self.runs.out_of_place.backward,
-            verdict.gradients_differ,
+            verdict.gradients_differ or (not verdict.differs and self._overwrites_silently(outcome)),
             hooks_differ=verdict.hooks_differ > 0,
         )
+
+    def _overwrites_silently(self, outcome: Outcome) -> bool:
+        """Return whether the gradients are other ones if no write reaches what autograd has saved."""
+        if not self.runs.watched.runs_in_backward or outcome.backward is not True:
+            return False
+        copies = self.runs.on_saved_copies
+        known = outcome.gradients.keys() & copies.gradients.keys()
+        outcome = replace(outcome, gradients={i: outcome.gradients[i] for i in known})
+        gap = gradient_gap(outcome, replace(copies, gradients={i: copies.gradients[i] for i in known}))
+        noise = gradient_gap(self.runs.out_of_place, self.runs.out_of_place_again) if gap > SUMMED_OTHERWISE else 0.0
+        return gap > max(SUMMED_OTHERWISE, _ABOVE_NOISE * noise)
+
+    def overwriting(self, whole: AsWritten) -> tuple[Write, ...]:
+        """
+        Return the writes without a switch to what somebody has saved, where the network as written is not right.
+
+        If there are none, all in backward: what it is given may be another's, too.
+        """
+        found = self.runs.watch(self._written, backward=True)
+        savers = {place: list(by) for place, by in found.in_backward.items() if by}
+        for conflict in found.conflicts:
+            if conflict.overwritten_by_call is None or conflict.overwritten_by_call in self.runs.meant:
+                savers.setdefault(conflict.overwritten_by, []).append(conflict.saved_by)
+        savers = savers or found.in_backward
+        effect = BREAKS_BACKWARD if whole.backward is False else CHANGES_RESULT
+        return tuple(Write(place, unique(by), effect) for place, by in savers.items())
 
     def other_writes(self) -> tuple[Write, ...]:
         """
@@ -208,8 +235,7 @@ class Verdicts:
             note = _HOOK_KEEPS if candidate.held_by and outside else _HOOK_READS if hooks else None
             return Effect(CHANGES_RESULT, True, hooks + outside or readers, off, note=note, elsewhere=True)
         if verdict.gradients_differ:
-            note = "the result is the same, its gradients are not"
-            return Effect(CHANGES_RESULT, True, savers or readers, note=note)
+            return Effect(CHANGES_RESULT, True, savers or readers, note=GRADIENTS)
         return None
 
     def _effect_on_backward(self, candidate: Candidate, base: Outcome, outcome: Outcome) -> Effect | None:
@@ -234,6 +260,8 @@ class Verdicts:
         """Return whether there was no suspect, and a run gave what the watched pass did: no further run is needed."""
         watched = self.runs.watched
         if self.runs.was_made("out_of_place") or outcome.backward is False or watched.looks.read or watched.looks.kept:
+            return False
+        if watched.runs_in_backward and outcome.backward is True:
             return False
         return self.runs.apart(watched.outcome, outcome).largest == 0
 

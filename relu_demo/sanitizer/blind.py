@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.utils.checkpoint
 
 from relu_demo.sanitizer.eager import uncompiled
 from relu_demo.sanitizer.modes import hooks_noted, subclasses_made, without_hooks, without_modes
@@ -87,6 +88,35 @@ class _Aside:
             return result
 
         return compile
+
+
+@contextmanager
+def without_checkpoints() -> Iterator[list[str]]:
+    """
+    Inside the block, have torch.utils.checkpoint run its function as any other, and nothing again in backward.
+
+    Yield a list, in which it notes each time that it was called.
+    """
+    module: Any = torch.utils.checkpoint
+    before = {name: getattr(module, name) for name in ("CheckpointFunction", "_checkpoint_without_reentrant_generator")}
+    called: list[str] = []
+
+    class CheckpointFunction:
+        @staticmethod
+        def apply(function: Callable[..., Any], preserve: bool, *args: Any) -> Any:
+            called.append("reentrant")
+            return function(*args)
+
+    def generator(*args: Any, **kwargs: Any) -> Iterator[None]:
+        called.append("not reentrant")
+        yield
+
+    module.CheckpointFunction, module._checkpoint_without_reentrant_generator = CheckpointFunction, generator
+    try:
+        yield called
+    finally:
+        for name, value in before.items():
+            setattr(module, name, value)
 
 
 def _branching(original: Any) -> Any:

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from relu_demo.sanitizer.hooks import hook_named
+from relu_demo.sanitizer.source import is_what_runs
 
 _TORCH = str(Path(torch.__file__).parent) + os.sep
 _OURS = str(Path(__file__).parents[1]) + os.sep
@@ -26,6 +27,7 @@ _CHECKPOINT = os.path.join(_TORCH, "utils", "checkpoint.py")
 _OVERRIDES = os.path.join(_TORCH, "overrides.py")
 _OPERATORS = os.path.join(_TORCH, "_ops.py")
 _CALL = nn.Module._call_impl.__code__
+_FUNCTIONAL = os.path.join(_TORCH, "nn", "functional.py")
 _PASSING_ON = (_OURS, _OVERRIDES, _OPERATORS)
 # Of `x **= 2`, which is Python around a method.
 _WRAPPERS = {getattr(torch.Tensor.__ipow__, "__code__", None)}
@@ -112,6 +114,7 @@ def stand(outermost: FrameType | None, function: Any = None) -> Stand:
 
 def _note_user(found: Stand, frame: FrameType) -> None:
     if found.code is None:
+        is_what_runs(frame.f_code)
         found.file, found.line, found.code = frame.f_code.co_filename, frame.f_lineno, frame.f_code
     found.outermost = frame.f_code
     if found.outputs is not None and found.backward is None:
@@ -178,7 +181,35 @@ def calling_frame() -> FrameType | None:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and (frame.f_code in _WRAPPERS or frame.f_code.co_filename.startswith(_PASSING_ON)):
         frame = frame.f_back
-    return frame if frame is not None and is_users(frame.f_code.co_filename) else None
+    if frame is None or not is_users(frame.f_code.co_filename):
+        return None
+    is_what_runs(frame.f_code)
+    return frame
+
+
+class CallSite(NamedTuple):
+    """Which instruction calls the running function of torch, and in which module."""
+
+    code: CodeType
+    instruction: int
+    module: nn.Module | None
+
+    def is_again(self, before: CallSite) -> bool:
+        """Return whether this may be that call once more, run by a checkpoint: that calls some modules' inner code."""
+        return self[:2] == before[:2] and self.module in (None, before.module)
+
+
+def call_site() -> CallSite | None:
+    """Return the site of the call of torch that runs now; None if no frame is outside of PyTorch's functions."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith((*_PASSING_ON, _FUNCTIONAL)):
+        frame = frame.f_back
+    if frame is None:
+        return None
+    code, instruction = frame.f_code, frame.f_lasti
+    while frame is not None and frame.f_code is not _CALL:
+        frame = frame.f_back
+    return CallSite(code, instruction, None if frame is None else frame.f_locals["self"])
 
 
 class UserFrame(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from relu_demo.sanitizer.source import statement_at
+from relu_demo.sanitizer.source import is_what_runs, statement_at
 
 
 def hook_named(module: nn.Module, code: CodeType) -> str | None:
@@ -48,5 +48,6 @@ def keeping_line(code: CodeType) -> int | None:
 
 
 def _parts(code: CodeType) -> Iterator[ast.AST]:
+    is_what_runs(code)
     definition = statement_at(code.co_filename, code.co_firstlineno)
     return iter(()) if definition is None else ast.walk(definition)

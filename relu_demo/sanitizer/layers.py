@@ -26,6 +26,7 @@ class Layers:
     def __init__(self, otherwise: Line | None = None) -> None:
         self._otherwise = otherwise
         self._lines: dict[int, tuple[weakref.ref[nn.Module], Line]] = {}
+        self._built: dict[int, tuple[weakref.ref[nn.Module], Line]] = {}
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -45,20 +46,22 @@ class Layers:
         known = self._lines.get(id(module))
         return known[1] if known is not None and known[0]() is module else self._otherwise
 
+    def built_at(self, module: nn.Module | None) -> Line | None:
+        """Return the file and line on which a layer with `inplace=True` was given to another; None if not seen."""
+        known = self._built.get(id(module))
+        return known[1] if known is not None and known[0]() is module else None
+
     def _registered(self, parent: nn.Module, name: str, module: nn.Module | None) -> None:
-        if not isinstance(parent, nn.Sequential) or module is None:
+        in_sequence = isinstance(parent, nn.Sequential)
+        if module is None or not (in_sequence or getattr(module, "inplace", False) is True):
             return
         found = stand(None)
         if found.file is None or found.line is None:
             return
         number = id(module)
-        self._lines[number] = (
-            weakref.ref(module, lambda _: self._lines.pop(number, None)),
-            (
-                found.file,
-                _line_of_argument(found.file, found.line, name),
-            ),
-        )
+        line = found.file, _line_of_argument(found.file, found.line, name) if in_sequence else found.line
+        for lines in (self._built, self._lines) if in_sequence else (self._built,):
+            lines[number] = weakref.ref(module, lambda _, lines=lines: lines.pop(number, None)), line
 
 
 def _line_of_argument(file: str, line: int, name: str) -> int:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator
 from functools import cache, partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
-from relu_demo.sanitizer.observer import Here
-from relu_demo.sanitizer.place import Place
 from relu_demo.tensors.graph import is_leaf
 from relu_demo.tensors.storage import key_of
 
@@ -34,7 +32,7 @@ _LEAVES = {"requires_grad_", "__set__"}
 
 
 @cache
-def _kind(function: Any) -> str | None:
+def kind_of(function: Any) -> str | None:
     """Return what a function of torch makes that may not be written to; None of most."""
     name = getattr(function, "__name__", "")
     if name in _SEVERAL or name in _EXPANDING or name in _LEAVES:
@@ -42,25 +40,29 @@ def _kind(function: Any) -> str | None:
     return {"__iter__": "iterates"}.get(name, "views" if name in VIEWING else None)
 
 
-class Makers:
+P = TypeVar("P")
+
+
+class Makers(Generic[P]):
     """The lines that made tensors which PyTorch may refuse to write to; each is forgotten with its tensor."""
 
     def __init__(self) -> None:
-        self._of: dict[int, tuple[weakref.ref[Tensor], Place]] = {}
-        self._of_storage: dict[int, dict[int, Place]] = {}
+        self.known: dict[int, tuple[weakref.ref[Tensor], P]] = {}
+        self._of_storage: dict[int, dict[int, P]] = {}
         """Of each storage the tensors that live, by id."""
-        self._writes: dict[int, dict[Place, None]] = {}
+        self._writes: dict[int, dict[P, None]] = {}
         """Of each such storage who wrote to it since, in order."""
 
-    def remember(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, here: Here) -> Any:
+    def remember(
+        self, kind: str | None, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, place: Callable[[], P]
+    ) -> Any:
         """Note where a result was made, if it may not be written to. Return the result, which may be an iterator."""
-        kind = _kind(function)
         if kind is None and not torch.is_inference_mode_enabled() and "requires_grad" not in kwargs:
             return result
         if kind == "iterates":
             # Each item is a view of its own; the tensor is not iterated over twice.
             items = list(result)
-            self._note(items, here)
+            self._note(items, place)
             return iter(items)
         if kind == "views" and not torch.is_inference_mode_enabled():
             base = args[0] if args else None
@@ -70,41 +72,41 @@ class Makers:
                 or (torch.is_grad_enabled() and not is_leaf(base))
             ):
                 return result
-        self._note(result, here)
+        self._note(result, place)
         return result
 
-    def of(self, tensor: Tensor) -> Place | None:
+    def of(self, tensor: Tensor) -> P | None:
         """Return the line that made a write to the tensor forbidden; None where it was not seen."""
-        known = self._of.get(id(tensor))
+        known = self.known.get(id(tensor))
         if known is not None and known[0]() is tensor:
             return known[1]
         key = key_of(tensor)
         places = {} if key is None else self._of_storage.get(key, {})
         return next(reversed(places.values()), None)
 
-    def wrote(self, tensor: Tensor, place: Callable[[], Place]) -> None:
+    def wrote(self, tensor: Tensor, place: Callable[[], P]) -> None:
         """Note a write, if it is to the memory of a tensor whose maker is known: it may give up that one."""
         key = key_of(tensor) if self._of_storage else None
         if key is not None and key in self._of_storage:
             self._writes.setdefault(key, {})[place()] = None
 
-    def writes(self, tensor: Tensor) -> tuple[Place, ...]:
+    def writes(self, tensor: Tensor) -> tuple[P, ...]:
         """Return who has written to the tensor's memory since it, or another of that memory, was made."""
         return tuple(self._writes.get(key_of(tensor) or 0, ()))
 
-    def _note(self, result: Any, here: Here) -> None:
-        place = here.place("")
+    def _note(self, result: Any, place_of: Callable[[], P]) -> None:
+        place = place_of()
         for tensor in _tensors(result):
             number = id(tensor)
             key = key_of(tensor)
-            self._of[number] = weakref.ref(tensor, partial(self._forget, number, key)), place
+            self.known[number] = weakref.ref(tensor, partial(self._forget, number, key)), place
             if key is not None:
                 self._of_storage.setdefault(key, {})[number] = place
 
     def _forget(self, number: int, key: int | None, ref: object) -> None:
-        known = self._of.get(number)
+        known = self.known.get(number)
         if known is not None and known[0] is ref:
-            del self._of[number]
+            del self.known[number]
             alive = {} if key is None else self._of_storage.get(key, {})
             alive.pop(number, None)
             if key is not None and not alive:

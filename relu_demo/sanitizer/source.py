@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import dis
 import linecache
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -12,8 +13,6 @@ from types import CodeType, FrameType
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - as every PyTorch user writes it
-
-from relu_demo.sanitizer.instructions import node_at
 
 SIGNS = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**",
@@ -50,8 +49,8 @@ WIDEST = 60
 
 
 def line_of(file: str | None, line: int | None) -> str:
-    """Return a line without its indent; empty where its source is not there. A notebook's cells are known by name."""
-    return linecache.getline(file, line).strip() if file and line else ""
+    """Return a line without its indent; empty where its text is not there, or is known not to be what runs."""
+    return linecache.getline(file, line).strip() if file and line and parsed(file) is not None else ""
 
 
 @lru_cache(maxsize=4096)
@@ -193,14 +192,117 @@ def text_of(node: ast.AST) -> str:
     return text if len(text) <= WIDEST else f"{text[: WIDEST // 2 - 3]} ... {text[3 - WIDEST // 2 :]}"
 
 
-@lru_cache(maxsize=64)
 def parsed(file: str) -> ast.Module | None:
-    """Return the syntax tree of a file or of a notebook's cell; None where its source is not there or is no Python."""
-    text = "".join(linecache.getlines(file))
+    """
+    Return the syntax tree of a file or of a notebook's cell.
+
+    None where its text is not there, is no Python, or is known not to be what runs (`is_what_runs`).
+    """
+    return None if file in _edited else _tree(file)
+
+
+@lru_cache(maxsize=64)
+def _tree(file: str) -> ast.Module | None:
+    text = _text(file)
     try:
         return ast.parse(text) if text else None
     except (SyntaxError, ValueError):
         return None
+
+
+_ANY_TEXT = ("<string>", "<stdin>")
+"""Names that code from many texts has; Python 3.13 keeps the text of `python -c` under the first."""
+_NOTHING = ("NOP", "CACHE", "EXTENDED_ARG")
+"""Instructions that two compilations of one function may differ in."""
+
+_edited: set[str] = set()
+"""Files with a text that is not what runs."""
+_known: dict[int, tuple[CodeType, bool]] = {}
+"""Code by its `id`, with whether its file's text is what runs."""
+
+
+def is_edited(file: str | None) -> bool:
+    """Return whether a file has a text, and some code was seen that is not of it: edited since its import, mostly."""
+    return file in _edited
+
+
+def is_what_runs(code: CodeType) -> bool:
+    """
+    Return whether the text of a code's file is what that code was made of; False where there is no text.
+
+    Where it is not, the file is taken as one without a text from then on.
+    """
+    known = _known.get(id(code))
+    if known is None:
+        known = _known[id(code)] = code, _is_of_its_text(code)
+    return known[1]
+
+
+def _is_of_its_text(code: CodeType) -> bool:
+    file = code.co_filename
+    cached = linecache.cache.get(file)
+    if not file.startswith("<") and cached is not None and len(cached) > 1 and cached[1] is None:
+        return True  # a notebook's cell: no other text gets its name
+    if any(_is_same(code, other) for other in _compiled(file) if other.co_qualname == code.co_qualname):
+        if file in _edited:  # it was imported anew; what is of another text is found out again where it runs
+            _edited.remove(file)
+            for other in [other for other, same in _known.values() if other.co_filename == file and not same]:
+                del _known[id(other)]
+            _forget()
+        return True
+    before = _text(file)
+    linecache.checkcache(file)
+    _forget()
+    if _text(file) != before:
+        return _is_of_its_text(code)
+    if before:
+        _edited.add(file)
+    return False
+
+
+def _forget() -> None:
+    for known in (_tree, _compiled, statements_at, statement_at, imported, _evaluated):
+        known.cache_clear()
+
+
+def _text(file: str) -> str:
+    return "" if file in _ANY_TEXT else "".join(linecache.getlines(file))
+
+
+@lru_cache(maxsize=64)
+def _compiled(file: str) -> tuple[CodeType, ...]:
+    """Return all the code that a file's text compiles to, whole and, as in a REPL, statement by statement."""
+    tree = _tree(file)
+    if tree is None:
+        return ()
+    whole: list[ast.Module | ast.Interactive] = [tree]
+    whole += [ast.Interactive([statement]) for statement in tree.body] if file.startswith("<") else []
+    found = [compile(each, file, "exec" if each is tree else "single", dont_inherit=True) for each in whole]
+    for code in found:
+        found += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    return tuple(found)
+
+
+def _is_same(code: CodeType, other: CodeType) -> bool:
+    if code == other and list(code.co_positions()) == list(other.co_positions()):
+        return True
+    tree = _tree(code.co_filename)
+    asserts = [node for node in ast.walk(tree) if isinstance(node, ast.Assert)] if tree is not None else []
+    # pytest rewrites those, and leaves what is around them.
+    return _instructions(code, asserts) == _instructions(other, asserts)
+
+
+def _instructions(code: CodeType, but: list[ast.Assert]) -> list[object]:
+    """Return what code does outside of these statements, and where; whatever flags it was compiled with."""
+    found: list[object] = []
+    for each in dis.get_instructions(code):
+        line = each.positions.lineno if each.positions is not None else None
+        within = line is None or any(node.lineno <= line <= (node.end_lineno or node.lineno) for node in but)
+        if not within and each.opname not in _NOTHING:
+            is_value = each.opname == "LOAD_CONST" and type(each.argval) is not CodeType
+            is_value |= isinstance(each.argval, str)
+            found.append((each.opname, is_value and (type(each.argval), each.argval), each.positions))
+    return found
 
 
 def _holds(node: ast.stmt, line: int) -> bool:
@@ -212,7 +314,7 @@ def expression_at(code: CodeType, instruction: int) -> ast.AST | None:
     """
     Return the expression or statement that an instruction of the user's code evaluates; None where nobody can tell.
 
-    Python tells its exact place from 3.11 on (`code.co_positions`). `instruction` is a frame's `f_lasti`, in bytes.
+    `instruction` is a frame's `f_lasti`, in bytes.
     """
     return _evaluated(code, code.co_filename, instruction)
 
@@ -223,10 +325,7 @@ def _evaluated(code: CodeType, file: str, instruction: int) -> ast.AST | None:
     tree = parsed(file)
     if tree is None:
         return None
-    positions = getattr(code, "co_positions", None)
-    if positions is None:
-        return node_at(code, instruction, tree)
-    where = next(islice(positions(), instruction // 2, None), None)
+    where = next(islice(code.co_positions(), instruction // 2, None), None)
     nodes = (node for node in ast.walk(tree) if isinstance(node, (ast.expr, ast.stmt)))
     for node in nodes if where is not None and None not in where else ():
         place = node.lineno, node.end_lineno, node.col_offset, node.end_col_offset

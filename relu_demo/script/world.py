@@ -15,7 +15,7 @@ from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
 from types import ModuleType
 from typing import Any
 
-from relu_demo.script.target import find_spec
+from relu_demo.machine.imports import find_spec
 
 LISTS = ("argv", "orig_argv", "path", "meta_path", "path_hooks")
 """Lists of `sys` of which the script gets its own."""

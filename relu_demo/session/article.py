@@ -106,9 +106,9 @@ OUT_OF_PLACE = Part(
 
 ARTICLE: Mapping[str, tuple[str, tuple[Part, ...], str]] = {
     WHOLE: ("nn.ReLU(inplace=True) and nn.ReLU()", (IN_PLACE, OUT_OF_PLACE), ANSWER),
-    "inplace": ("The half in place", (IN_PLACE,), MOMENTS),
-    "no-inplace": ("The half not in place", (OUT_OF_PLACE,), MOMENTS),
-    "compare": ("In place and not, side by side", (IN_PLACE, OUT_OF_PLACE), BESIDE),
+    "inplace": ("With inplace=True", (IN_PLACE,), MOMENTS),
+    "no-inplace": ("With inplace=False", (OUT_OF_PLACE,), MOMENTS),
+    "compare": ("nn.ReLU(inplace=True) and nn.ReLU(), side by side", (IN_PLACE, OUT_OF_PLACE), BESIDE),
 }
 """The scenarios that replay the article's session, by name: a title, the parts after the preparation, the layout."""
 

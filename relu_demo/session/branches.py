@@ -97,7 +97,7 @@ LEAF = Part(
 
 
 def branches(request: Replay) -> Session:
-    """Return the session with both faults of an in-place ReLU in a network with branches, their cures, and the leaf.
+    """Return the session with three faults of an in-place ReLU, two of them in a network with branches, and the cures.
 
     conv2 pads its input, so that it accepts an x of any size.
     """
@@ -106,4 +106,5 @@ def branches(request: Replay) -> Session:
     made = f"conv2 = nn.Conv2d({channels}, {channels}, kernel_size={KERNEL}, padding=1{placed})"
     conv2 = Line(made, step=start.lines[-1].step)
     parts = (Part(start.key, start.title, (*start.lines, conv2)), RIGHT, SILENT, LOUD, *CURES, LEAF)
-    return Session(request, "Two branches that read one tensor", parts, DIFFERENCES, pictured="x", helpers=HELPERS)
+    title = "Two branches that read one tensor: three faults and their cures"
+    return Session(request, title, parts, DIFFERENCES, pictured="x", helpers=HELPERS)

@@ -35,11 +35,9 @@ TABLES = "tables"
 VIEWS: Mapping[str, Format] = {
     TABLES: Format(has_screen=True),
     "json": Format("One JSON document; --schema prints its description."),
-    "repl": Format(
-        "The session as a >>> transcript. Piped, python -m doctest accepts it.", sessions_only=True, has_screen=True
-    ),
+    "repl": Format("The session as a transcript for python -m doctest.", sessions_only=True, has_screen=True),
     "quiet": Format("One line, and the exit code.", short=("-q",)),
-    "step": Format("For teaching: wait for a key before each line, then show what it changed.", sessions_only=True),
+    "step": Format("For teaching: wait for a key before each line.", sessions_only=True),
 }
 """Each view by the name of its option and of its module here, which is imported when asked for: JSON needs no rich."""
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from itertools import groupby
 
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from relu_demo.claims.report import SessionReport, counted
@@ -18,8 +17,8 @@ from relu_demo.views.fitting import fitting
 from relu_demo.views.flow import flow
 from relu_demo.views.parts import GAP, UNCHANGED, code, section
 
-LEGEND = "*: differs from right. version: in-place writes so far. Every line: --repl."
-"""Stands under the title, in a line of 79 columns."""
+LEGEND = "* differs from the correct values; version: times overwritten; all: --repl"
+"""Stands under the title."""
 
 AGAIN = "before each part with backward()"
 """The comment on the lines with which several parts start."""
@@ -42,9 +41,10 @@ def against_reference(report: SessionReport, console: Console, options: ConsoleO
             if again:
                 yield repeated(again, options.max_width)
     others = [part for part in trace.parts if part.looks and part.key not in references]
+    faulty = {step.line.source for part in others if part.key not in cures for step in part.steps}
     for cured, group in groupby(others, lambda part: part.key in cures and is_right(part)):
         if cured:
-            yield from ("", *fitting(console, options, cure_tables(list(group))))
+            yield from ("", cures_in_lines(list(group), faulty, options.max_width))
         else:
             for part in group:
                 yield from fault(part, again, trace.session.pictured, console, options)
@@ -85,7 +85,7 @@ def fault(
     if wrong := [look for look in looks if look.changed]:
         yield from fitting(console, options, differences(wrong))
     if same := [look for look in looks if right(look)]:
-        yield said_right("right", same)
+        yield said_right("correct", same)
     for look in looks:
         if look.changed is None:
             yield Text(f"{look.moment.title}: version {look.state.version:,}")
@@ -136,12 +136,14 @@ def said_right(word: str, looks: Sequence[Look]) -> Text:
     return Text(f"{word}: {names(looks)}", style=UNCHANGED)
 
 
-def cure_tables(cured: Sequence[TracedPart]) -> Iterator[list[Table]]:
-    """Yield the tables to choose from: what each cure makes right beside it, or below it."""
-    beside, below = Table.grid(padding=(0, len(GAP), 0, 0)), Table.grid()
-    for part in cured:
-        again = said_right("right again", tuple(part.looks.values()))
-        beside.add_row(part.title, again)
-        below.add_row(Text.assemble(part.title, "\n", GAP, again))
-    yield [beside]
-    yield [below]
+def cures_in_lines(cured: Sequence[TracedPart], faulty: Collection[str], width: int) -> Text:
+    """Return for each cure what it makes right, beside or below it, and its lines that are in no `faulty` part."""
+    longest = max(len(part.title) for part in cured)
+    made = [said_right("correct again", tuple(part.looks.values())) for part in cured]
+    stacked = longest + len(GAP) + max(map(len, made)) > width
+    lines = []
+    for part, again in zip(cured, made, strict=True):
+        gap = f"\n{GAP}" if stacked else " " * (longest - len(part.title)) + GAP
+        own = [step for step in part.steps if step.line.source not in faulty and not step.line.moment]
+        lines += [Text.assemble(part.title, gap, again), code_within(own, width)]
+    return Text("\n").join(lines)

@@ -8,14 +8,14 @@ from relu_demo.views.chosen import Column
 from relu_demo.views.graph import Graph
 from relu_demo.views.parts import CHANGED, cell, change
 
-OWN = "each half has its own"
-"""Stands for the id of the object that every half makes for itself."""
+ONE_LINE = 22
+"""Characters of an id and `not o1`, with which a column is as wide as three numbers."""
 
 
 def tensor_id(column: Column, shown: bool) -> Text:
     """Return the id, and whether it is that of the same name before: alone if that id is `shown` in the table."""
     if column.common:
-        return cell(OWN, style="dim")
+        return cell(f"{column.look.state.name} is computed anew", style="dim")
     was = column.earlier.state.id if column.earlier else None
     other = column.before[-1].state if column.before else None
     return identity(str(column.look.state.id), was == column.look.state.id, was is not None, shown) + (
@@ -26,7 +26,7 @@ def tensor_id(column: Column, shown: bool) -> Text:
 def storage(column: Column, shown: bool) -> Text:
     """Return the storage's address in the same way."""
     if column.common:
-        return Text()
+        return cell("for each half", style="dim")
     state = column.look.state
     was = column.earlier.state.data_ptr if column.earlier else None
     other = column.before[-1].state if column.before else None
@@ -43,7 +43,7 @@ def identity(text: str, same: bool, known: bool, shown: bool) -> Text:
         return cell(text)
     if same:
         return cell("same" if shown else f"{text} same")
-    return cell(f"{text} other", True)
+    return cell(f"{text} changed", True)
 
 
 def address(number: int) -> str:
@@ -73,7 +73,7 @@ def is_rewritten(column: Column) -> bool:
 
 
 def grad_fn_1_10(column: Column) -> Text:
-    """Return the name that PyTorch 1.10 gave the grad_fn, or an empty text if the session does not tell."""
+    """Return the name of the grad_fn in the article, or an empty text if the session does not tell."""
     return cell(column.look.moment.grad_fn_1_10, style="dim")
 
 
@@ -93,10 +93,10 @@ def summary(column: Column) -> Text:
     return cell(words, True)
 
 
-def result(column: Column, name: str, short: bool) -> Text:
-    """Return whether the result of that name is the column's tensor itself, else its id and its storage's address.
+def result(column: Column, name: str) -> Text:
+    """Return whether the result of that name is the column's tensor itself, else what a column of its own would say.
 
-    Leave the address out if the screen is `short`.
+    That is its id, its storage's address, its grad_fn, and how many of its numbers are 0.
     """
     made, state = column.result, column.look.state
     if made is None or made.state.name != name:
@@ -104,5 +104,7 @@ def result(column: Column, name: str, short: bool) -> Text:
     if made.state.id == state.id:
         return cell(f"{state.name} itself", style=CHANGED)
     shares = made.state.data_ptr == state.data_ptr
-    where = f"that of {state.name}" if shares else f"{address(made.state.data_ptr)} other"
-    return cell(f"{made.state.id} other" + ("" if short else f"\n{where}"))
+    where = f"that of {state.name}" if shares else f"{address(made.state.data_ptr)} not {state.name}"
+    last = made.state.grad_fn_name, f"{made.state.values.zeros:,} zeros"
+    one_line = len(" ".join(last)) <= ONE_LINE
+    return cell("\n".join([f"{made.state.id} not {state.name}", where, (" " if one_line else "\n").join(last)]))

@@ -13,11 +13,20 @@ from rich.table import Table
 from rich.text import Text
 
 from relu_demo.claims.report import counted
-from relu_demo.network.report import CHANGES_RESULT, OVERWRITTEN, REFUSED, Call, CheckReport, Effect, Write
+from relu_demo.network.report import (
+    CHANGES_RESULT,
+    GRADIENTS,
+    OVERWRITTEN,
+    REFUSED,
+    Call,
+    CheckReport,
+    Effect,
+    Write,
+)
 from relu_demo.sanitizer.place import Place
 from relu_demo.views.changes import listed
 from relu_demo.views.parts import NARROW, header, plain, section
-from relu_demo.views.quiet import checked, line, named
+from relu_demo.views.quiet import checked, line, named, where
 
 SAFE, FAULT, OPEN = ("safe", "green"), ("FAULT", "bold reverse red"), ("doubt", "bold")
 """The word and the style of a verdict. The word tells it without colours."""
@@ -28,6 +37,7 @@ MEANS = {
     "overwrites-input": "a tensor that the caller passed in is overwritten",
     "refused": "PyTorch raises in the forward",
 }
+_GRADIENTS = "the gradients are wrong, and nothing is raised"
 WORDS = 300
 """Characters of PyTorch's own message that are shown."""
 PLACES = 8
@@ -57,13 +67,13 @@ class CheckScreen:
         if rows or folded:
             yield from section(f"{_kind(report)}, each tested alone, {_others(report)}")
             if rows:
-                yield _table(rows, options.max_width)
+                yield _table(rows, options)
             if folded:
                 others = "other call" if rows else "call"
                 yield plain(f"{counted(folded, others)} {'is' if folded == 1 else 'are'} safe{_lists(report, folded)}")
         if report.writes:
             yield from section("Other writes in place that do harm")
-            yield _table([_write(write, report) for write in report.writes], options.max_width)
+            yield _table([_write(write, report) for write in report.writes], options)
         if advice:
             yield from section("Advice", *advice)
         if report.unseen:
@@ -110,8 +120,9 @@ class Row:
     """The calls of one line that fare alike."""
 
     verdict: tuple[str, str]
-    text: Group
-    bytes: int
+    title: str
+    source: str
+    lines: Sequence[str]
     calls: int
 
 
@@ -142,46 +153,53 @@ def _row(calls: Sequence[Call]) -> Row:
         lines.append(
             f"likewise {counted(len(calls) - 1, 'more call')} of this line: in {', '.join(modules[:PLACES])}{more}"
         )
-    return Row(verdict, _titled(call.place, lines), sum(each.bytes for each in calls), len(calls))
+    if size := sum(each.bytes for each in calls):
+        lines.append(f"writes over {size:,} bytes")
+    return Row(verdict, *_title(call.place, call.source, call.type), lines, len(calls))
 
 
 def _write(write: Write, report: CheckReport) -> Row:
     how = "made so by" if write.effect == REFUSED else "already saved by"
-    means = "the gradients are wrong, and nothing is raised" if write.effect == CHANGES_RESULT else MEANS[write.effect]
+    means = _GRADIENTS if write.effect == CHANGES_RESULT else MEANS[write.effect]
     if write.effect == REFUSED and not report.forwards:
         means = "PyTorch raises while the network is built"
     elif write.effect == REFUSED and report.as_written.forward_error is None:
         means, how = "PyTorch refuses a view of the tensor that was made before", "view made by"
     means += f": {write.why}" if write.why else ""
     lines = [means, *([_by(how, write.saved_by)] if write.saved_by else [])]
-    return Row(FAULT, _titled(write.place, lines), 0, 1)
+    return Row(FAULT, *_title(write.place, write.source), lines, 1)
 
 
-def _titled(place: Place, lines: Sequence[str]) -> Group:
-    return Group(plain(_place(place)), *(Padding(line, (0, 0, 0, 2)) for line in map(plain, lines)))
+def _title(place: Place, source: str, kind: str | None = None) -> tuple[str, str]:
+    """Return where a row's operation stands, `relu1 (ReLU) net.py:19`, and its line."""
+    bare = _place(replace(place, file=None))
+    name = f"{place.module or 'the network'} ({kind})" if kind and place.hook is None else bare
+    return f"{name} {where(place)}" if place.file else name, source
 
 
-def _table(rows: Sequence[Row], width: int) -> Table:
-    table = Table.grid(padding=(0, 2, 0, 0))
-    narrow = width < NARROW
+def _table(rows: Sequence[Row], options: ConsoleOptions) -> Table:
+    table = Table.grid(padding=(0, 1, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(ratio=1, overflow="fold")
-    if not narrow:
-        table.add_column(justify="right", no_wrap=True)
     for row in rows:
         word, style = row.verdict
-        size = f"{row.bytes:,} bytes" if row.bytes else ""
-        if narrow:
-            overwritten = [Padding(plain(f"writes over {size}"), (0, 0, 0, 2))] if size else []
-            table.add_row(plain(word, style=style), Group(row.text, *overwritten))
-        else:
-            table.add_row(plain(word, style=style), row.text, plain(size, style="dim"))
+        title, source = plain(row.title), plain(row.source, style="bold")
+        # A line that is cut still says which it is; where little fits, it stands below.
+        together = [title, source] if options.max_width < NARROW else [Text.assemble(title, "  ", source)]
+        for text in together if row.source else [title]:
+            text.no_wrap, text.overflow = bool(row.source), "crop" if options.ascii_only else "ellipsis"
+        details = (Padding(plain(line), (0, 0, 0, 2)) for line in row.lines)
+        table.add_row(plain(word, style=style), Group(*(together if row.source else [title]), *details))
     return table
 
 
 def _effect(effect: Effect) -> Iterator[str]:
     off = effect.difference
     by = "" if off is None else f", by up to {off:.4g}" if isfinite(off) else ", in its shape, its kind or its NaNs"
+    if effect.note == GRADIENTS:
+        yield _GRADIENTS
+        yield from [_by("needed by", effect.by)] * bool(effect.by)
+        return
     if effect.elsewhere:
         yield f"the network's result is right; what {_seen_by(effect.by)} is wrong{by}"
     else:

@@ -44,16 +44,23 @@ def is_same(one: TensorState, other: TensorState) -> bool:
     return one.name != other.name and one.id == other.id and one.version == other.version
 
 
-def side_by_side(parts: Sequence[TracedPart]) -> list[Column] | None:
+def side_by_side(parts: Sequence[TracedPart], apart: bool = False) -> list[Column] | None:
     """Return the first look, which the parts have in common, then each part's second with its last as the result.
 
-    Return None if a part has fewer than two looks, or if the parts do not begin with the same numbers.
+    If `apart`, a result that is another object has a column of its own. Return None if a part has fewer than two looks,
+    or if the parts do not begin with the same numbers.
     """
     looks = [tuple(part.looks.values()) for part in parts]
     if any(len(each) < 2 or each[0].state.values is not looks[0][0].state.values for each in looks):
         return None
     found = [Column(looks[0][0].moment.title, looks[0][0], common=True)]
     for part, (first, second, *others) in zip(parts, looks, strict=True):
-        title = f"{second.moment.title}, {part.title[:1].lower()}{part.title[1:]}"
-        found.append(Column(title, second, (first,), others[-1] if others else None))
+        of_part = f", {part.title[:1].lower()}{part.title[1:]}"
+        result = others[-1] if others else None
+        column = Column(second.moment.title + of_part, second, (first,), result)
+        if apart and result is not None and result.state.id != second.state.id:
+            own = Column(result.moment.title + of_part, result, (first, second))
+            found += [replace(column, result=None), own]
+        else:
+            found.append(column)
     return found

@@ -25,6 +25,8 @@ def sentence(part: TracedPart) -> str:
     if second.changed:
         became = "became 0" if second.changed == second.zeroed else "changed"
         fate = f"{second.changed:,} of {name}'s {elements:,} numbers {became}"
+        if elements == 1:
+            fate = f"{name}'s one number {became}"
     elif second.state.version == first.version:
         fate = f"{name} is unchanged"
     else:

@@ -78,12 +78,15 @@ def given_input(each: Input) -> dict[str, Any]:
 
 def watch_document(report: WatchReport) -> dict[str, Any]:
     """Return what a watch was asked, what it found, and how much it looked at."""
-    asked = {name: getattr(report.request, name, None) for name in ("target", "arguments")}
     return {
         "scenario": Watch.scenario,
-        **asked,
-        **properties(report, "backwards", "saved", "writes", "remarks"),
+        "program": None if report.request is None else report.request.program,
+        **properties(report, "backwards", "saved", "writes", "processes", "exit_code"),
         "findings": list(map(finding, report.findings)),
+        "worth_a_look": [
+            {"written": site(each.written), "read": site(each.read), "name": each.name, "settle": each.settle or None}
+            for each in report.worth_a_look
+        ],
         "unwatched": [properties(each, "what", "why") for each in report.unwatched],
     }
 
@@ -101,12 +104,16 @@ def finding(found: Found) -> dict[str, Any]:
         "cure": properties(found.cure, "says", "tried", "works"),
         "words": found.words or None,
         "why": found.why or None,
+        "processes": found.processes,
     }
 
 
 def site(place: Site | None) -> dict[str, Any] | None:
     """Return a line of the user's code with the operation that ran there."""
-    return None if place is None else properties(place, "file", "line", "source", "operation", "module")
+    if place is None:
+        return None
+    called = [properties(each, "file", "line", "source") for each in place.called_from]
+    return {**properties(place, "file", "line", "source", "operation", "module"), "called_from": called}
 
 
 def memory_document(report: MemoryReport) -> dict[str, Any]:

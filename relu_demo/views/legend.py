@@ -11,7 +11,7 @@ from rich.text import Text
 MEANINGS = {
     "*": "* changed or zeroed",
     "storage": "storage: the numbers' address",
-    "version": "version: writes in place",
+    "version": "version: times overwritten",
     "grad_fn": "grad_fn: what backward() calls first",
 }
 """What is explained, by its sign or label."""

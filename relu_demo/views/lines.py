@@ -1,4 +1,4 @@
-"""The lines that ran, part by part: beside each other where that fits, without those that only look.
+"""The lines that ran, part by part: beside each other where that fits, without imports and those that only look.
 
 Above several parts, lines of one step that are too long for that are folded into a count; the transcript has them all.
 """
@@ -32,13 +32,18 @@ class Lines:
 
     def layouts(self) -> Iterator[list[Table]]:
         """Yield the grids to choose from: the first beside the others (with comments, without, or folded) or above."""
-        steps = [[step for step in part.steps if not step.line.only_looks] for part in self.parts]
+        steps = [[step for step in part.steps if is_shown(step)] for part in self.parts]
         first, rest = steps[0], list(chain.from_iterable(steps[1:]))
         for comments in (True, False):
             yield [beside(code(first, comments), code(rest, comments))]
         if len(self.parts) > 2:
             yield [beside(folded(first), code(rest, comments=False))]
         yield [beside(code([*first, *rest]))]
+
+
+def is_shown(step: Step) -> bool:
+    """Return whether a line does more than import or look."""
+    return not (step.line.only_looks or step.line.source.startswith("import "))
 
 
 def beside(*pieces: Text) -> Table:
@@ -49,10 +54,9 @@ def beside(*pieces: Text) -> Table:
 
 
 def folded(steps: Sequence[Step]) -> Text:
-    """Return lines without comments and imports; those of one step with one longer than LONG are one line of words."""
+    """Return lines without comments; those of one step with one longer than LONG are one line of words."""
     pieces = []
-    made = [step for step in steps if not step.line.source.startswith("import ")]
-    for words, group in groupby(made, lambda step: step.line.step):
+    for words, group in groupby(steps, lambda step: step.line.step):
         same = list(group)
         long = any(len(step.line.source) > LONG for step in same)
         pieces.append(Text(f"... {len(same)} lines: {words}", style="dim") if long else code(same, comments=False))

@@ -1,4 +1,4 @@
-"""The screen of `--memory`: in how many situations in place saved memory, then bytes as figures and as bars."""
+"""The screen of `--memory`: what in place saves in training and why, then bytes as figures and as bars."""
 
 from __future__ import annotations
 
@@ -15,10 +15,16 @@ from relu_demo.claims.report import counted
 from relu_demo.memory.report import Figures, Measurement, MemoryReport
 from relu_demo.request import Measure, command_line
 from relu_demo.views.claims import claims
-from relu_demo.views.parts import CHANGED, MARK, NARROW, section, versions
+from relu_demo.views.parts import CHANGED, MARK, NARROW, versions
 
-LABELS = 14
-"""Characters of the label of a line of figures."""
+LESSON = "conv_relu_training"
+"""The situation that is told first."""
+
+NAMES = 14
+"""Characters of the names of the two ways, with which a line of figures begins if there is no room for a title."""
+
+BAR = 8
+"""Characters that a bar needs."""
 
 
 @dataclass(frozen=True)
@@ -37,27 +43,27 @@ class MemoryScreen:
         saves, others = [row for row in rows if row.saves], [row for row in rows if not row.saves]
         scale = Scale.of(rows, options)
         asked = report.request
-        yield Text(f"In place saved memory in {len(saves)} of {len(rows)} situations", style="bold")
+        for row in rows:
+            if row.situation.key == LESSON:
+                yield Text(lesson(row), style="bold")
         yield Text.assemble(command_line(asked), given_depth(asked), versions(report))
         yield Text(unit(report), style="dim")
-        yield Text(
-            f"live {scale.live * 4} after the forward; {scale.peak * 4} extra memory at the peak; {MARK}: differs",
-            style="dim",
-        )
-        if saves:
-            yield from section("Saves memory", scale.titles())
-            for row in saves:
-                yield Text.assemble((row.situation.title, "bold"), ": ", (saving(row), CHANGED))
+        bars = f"{scale.live * 3} live after the forward, {scale.peak * 3} more at the peak"
+        yield Text(f"{bars}; {MARK} in place, where it differs", style="dim")
+        for title, group in (("Saves memory", saves), ("Saves nothing", others)):
+            if group:
+                yield from ("", scale.titles(title))
+            for row in group:
                 yield from both(row, scale)
                 yield Padding(Text(row.why, style="dim"), (0, 0, 0, 2))
-        if others:
-            yield from section("Saves nothing", *([] if saves else [scale.titles()]))
-            for row in others:
-                yield Text.assemble((row.situation.title, "bold"), ": ", (row.why, "dim"))
-                yield from both(row, scale)
         if asked.by_depth:
             yield from ("", *chains(report))
         yield from ("", *claims(report.findings, self.evidence, conclusion(saves, rows)))
+
+
+def lesson(row: Measurement) -> str:
+    """Say whether the commonest network saves memory in training, and why."""
+    return f"In training, conv+ReLU {saving(row) if row.saves else 'saves nothing'}: {row.why}"
 
 
 def given_depth(asked: Measure) -> str:
@@ -101,8 +107,12 @@ def saved_bytes(row: Measurement) -> int:
 
 @dataclass(frozen=True)
 class Scale:
-    """What the lines of figures share: `most` bytes take a bar of `room` characters; bytes take `digits` characters."""
+    """What the lines of figures share: `most` bytes take a bar of `room` characters; bytes take `digits` characters.
 
+    The label in front of them takes `labels` characters: NAMES, if the titles do not fit beside the figures.
+    """
+
+    labels: int
     most: int
     room: int
     digits: int
@@ -115,12 +125,16 @@ class Scale:
         most = max(max(row.in_place.peak, row.out_of_place.peak) for row in rows)
         digits = 0 if options.max_width < NARROW else len(f"{most:,}") + 2
         live, peak = ("#", "-") if options.ascii_only else ("█", "░")
-        return cls(most, options.max_width - 2 * (6 + digits) - LABELS - 1, digits, live, peak)
+        room = options.max_width - 2 * (6 + digits) - 1
+        titles = max(len(row.situation.title) for row in rows)
+        labels = titles if titles + BAR <= room else NAMES
+        return cls(labels, most, room - labels, digits, live, peak)
 
-    def titles(self) -> Text:
-        """Return the titles of the columns."""
+    def titles(self, title: str) -> Text:
+        """Return the title of the rows, and the titles of their columns."""
         in_bytes = f"{'bytes'[: self.digits]:>{self.digits}}"
-        return Text(f"{'':{LABELS}}{'live':>6}{in_bytes}{'peak':>6}{in_bytes}", style="dim")
+        columns = f"{'live':>6}{in_bytes}{'peak':>6}{in_bytes}"
+        return Text.assemble((f"{title:{self.labels}}", "bold"), (columns, "dim"))
 
     def bar(self, figures: Figures) -> Text:
         """Draw live bytes as a bar, and the rest of the peak behind it."""
@@ -129,18 +143,21 @@ class Scale:
 
 
 def both(row: Measurement, scale: Scale) -> Iterator[Text]:
-    """Yield the figures out of place and in place, or those of both in one line if they are the same."""
+    """Yield the figures out of place, and those in place if they differ."""
     there, here = row.out_of_place, row.in_place
-    if (there.live, there.peak) == (here.live, here.peak):
-        yield figures_line("the same", there, there, row.unit, scale)
-        return
-    yield figures_line("not in place", there, there, row.unit, scale)
-    yield figures_line("in place", here, there, row.unit, scale)
+    same = (there.live, there.peak) == (here.live, here.peak)
+    title = Text(row.situation.title, style="bold")
+    if scale.labels == NAMES:
+        yield title
+        title = Text("  the same" if same else "  not in place")
+    yield figures_line(title, there, there, row.unit, scale)
+    if not same:
+        yield figures_line(Text("  in place"), here, there, row.unit, scale)
 
 
-def figures_line(name: str, figures: Figures, reference: Figures, unit: int, scale: Scale) -> Text:
+def figures_line(name: Text, figures: Figures, reference: Figures, unit: int, scale: Scale) -> Text:
     """Return live and peak in units, marked if they differ from the reference, and in bytes; then the bar."""
-    line = Text(f"  {name:{LABELS - 2}}")
+    line = Text.assemble(name, " " * (scale.labels - len(name)))
     for size, other in ((figures.live, reference.live), (figures.peak, reference.peak)):
         text = f"{MARK if size != other else ' '}{size / unit:,.1f}"
         line.append(f"{text:>6}", style=CHANGED if size != other else "")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
+from itertools import takewhile
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
@@ -13,7 +14,7 @@ from rich.text import Text
 from relu_demo.replay.trace import Values
 from relu_demo.views import cells
 from relu_demo.views.chosen import Column
-from relu_demo.views.fitting import fitting
+from relu_demo.views.fitting import fitting, width
 from relu_demo.views.parts import GAP, MARK, add_row, cell, columns
 from relu_demo.views.picture import CORNERS, corner, whole
 
@@ -48,20 +49,31 @@ class Moments:
     short: bool = False
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        drawn = [self.numbers(column) for column in self.columns]
-        pictures = [picture for picture in drawn if picture]
-        large = len(pictures) < len(drawn)
-        if large:
-            bodies = [self.corners(size) for size in (SHORT_CORNERS if self.short else CORNERS)]
-        else:
-            bodies = [[("", lambda column: pictures[self.columns.index(column)])]]
-        alike = self.alike(large)
-        yield from fitting(console, options, self.layouts(bodies, alike))
-        if large or not self.short:
-            yield Text(self.common(alike), style="dim")
+        yield from fitting(console, options, self.layouts())
+        if self.large or not self.short:
+            yield Text(self.common(self.alike()), style="dim")
 
-    def layouts(self, bodies: Sequence[Sequence[Row]], alike: Sequence[str]) -> Iterator[list[Table]]:
-        """Yield the tables to choose from: as many columns in each as possible, with the largest of the `bodies`."""
+    def is_one_table(self, console: Console, options: ConsoleOptions) -> bool:
+        """Return whether all columns fit beside each other."""
+        whole_tables = takewhile(lambda tables: len(tables) == 1, self.layouts())
+        return any(width(console, tables) <= options.max_width for tables in whole_tables)
+
+    @cached_property
+    def drawn(self) -> list[Text | None]:
+        """The numbers of each column, or None in place of those that are too many."""
+        return [self.numbers(column) for column in self.columns]
+
+    @property
+    def large(self) -> bool:
+        """Whether a tensor is too large to be drawn whole."""
+        return None in self.drawn
+
+    def layouts(self) -> Iterator[list[Table]]:
+        """Yield the tables to choose from: as many columns in each as possible, with the largest of the bodies."""
+        bodies: list[list[Row]] = [[("", lambda column: self.drawn[self.columns.index(column)] or Text())]]
+        if self.large:
+            bodies = [self.corners(size) for size in (SHORT_CORNERS if self.short else CORNERS)]
+        alike = self.alike()
         for together in range(len(self.columns), 0, -1):
             groups = [self.columns[at : at + together] for at in range(0, len(self.columns), together)]
             for body in bodies:
@@ -89,8 +101,9 @@ class Moments:
         yield "version", cells.version
         yield "grad_fn", cells.grad_fn if self.short else cells.graph
         if not self.short:
-            yield "in 1.10", cells.grad_fn_1_10
-        yield "values", cells.summary
+            yield "article", cells.grad_fn_1_10
+        if self.large or not self.short:
+            yield "values", cells.summary
 
     def corners(self, size: int) -> list[Row]:
         """Return the rows that tell of large tensors: figures, and a corner of that size in rows and columns."""
@@ -103,18 +116,18 @@ class Moments:
     def numbers(self, column: Column) -> Text | None:
         """Draw all numbers of a column's tensor, one matrix below the other, or return None if they are too many."""
         drawn = whole(column.look.state.values, self.columns[0].look.state.values)
-        picture = Text("\n" if self.short else "\n\n").join(drawn) if drawn else None
+        picture = Text("\n").join(drawn) if drawn else None
         return picture if picture and picture.plain.count("\n") < (FEW_ROWS if self.short else ROWS) else None
 
     def results(self) -> Iterator[Row]:
         """Yield a row for each name of a result."""
         for name in dict.fromkeys(column.result.state.name for column in self.columns if column.result):
-            yield name, partial(cells.result, name=name, short=self.short)
+            yield name, partial(cells.result, name=name)
 
-    def alike(self, large: bool) -> list[str]:
+    def alike(self) -> list[str]:
         """Return the labels of the rows of one word that are the same in all of several columns."""
         rows: list[tuple[str, Callable[[Column], Text]]] = [("version", cells.version)]
-        rows += [(label, partial(figure, label)) for label in FIGURES if large]
+        rows += [(label, partial(figure, label)) for label in FIGURES if self.large]
         said = {label: {make(column).plain.strip(f" {MARK}") for column in self.columns} for label, make in rows}
         return [label for label, words in said.items() if len(words) == 1 and len(self.columns) > 1]
 
@@ -130,7 +143,7 @@ class Moments:
         if "version" in alike:
             more.append(f"version {first.version:,}")
         if any(column.look.moment.grad_fn_1_10 for column in self.columns) and not self.short:
-            more.append("1.10: the article")
+            more.append("article: PyTorch 1.10")
         if len(set(kinds.values())) == 1:
             return "each: " + "; ".join([kinds[first.name], *more])
         apart = [f"{name}: {kind}" for name, kind in kinds.items()]

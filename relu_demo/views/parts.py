@@ -51,8 +51,24 @@ def header(title: str, report: AnyReport, options: str = "") -> Iterator[Rendera
     if report.request is None:
         yield plain(title, style="bold")
         return
-    yield Text.assemble((readable(title), "bold"), versions(report))
-    yield plain(command_line(report.request) + options)
+    yield Header(title, versions(report), command_line(report.request) + options)
+
+
+@dataclass(frozen=True)
+class Header:
+    """A title, the versions that ran behind it or behind the command line, where they fit, and the command line."""
+
+    title: str
+    versions: tuple[str, str]
+    command: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        title, command = plain(self.title, style="bold"), plain(self.command)
+        room = options.max_width - len(self.versions[0])
+        behind = command if title.cell_len > room >= command.cell_len else title
+        behind.append(*self.versions)
+        yield title
+        yield command
 
 
 def versions(report: AnyReport) -> tuple[str, str]:

@@ -69,6 +69,8 @@ def checked(report: CheckReport) -> str:
         return f"{calls}, safe as far as they could be seen"
     if not report.calls:
         return "no in-place calls"
+    if whole.backward is None:
+        return f"{calls}, safe in the forward; autograd recorded nothing"
     # Other numbers may show what these do not: a ReLU that zeroed nothing has changed nothing for whoever reads it.
     return f"{calls}, all safe{' with this input' if any(call.readers for call in report.calls) else ''}"
 

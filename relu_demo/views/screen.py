@@ -18,8 +18,8 @@ from relu_demo.views.themes import DARK, Theme
 WIDTH = 100
 """The width of a screen in a notebook, in columns: what a cell has room for."""
 
-HEIGHT = 25
-"""The height of rich's console for pictures, in lines. Nothing here depends on it."""
+HEIGHT = 10_000
+"""The height of rich's console for pictures, in lines: no picture is too short for its screen."""
 
 MONOSPACE = "ui-monospace, 'SFMono-Regular', Menlo, Consolas, 'DejaVu Sans Mono', 'Liberation Mono', monospace"
 """Fonts that computers have, since a picture must not fetch any."""
@@ -128,8 +128,9 @@ def svg(screen: RenderableType, title: str, theme: Theme = DARK) -> str:
     template = (SVG if theme.window else bare).replace("TITLE", braced(escape(title)))
     unique = f"relu-demo-{zlib.crc32(title.encode()):08x}"  # for pages that hold several such pictures
     console = recorded(screen, theme)
+    room = console.width - BUTTONS
     return console.export_svg(
-        title=title if len(title) + BUTTONS <= console.width else "",
+        title=title if len(title) <= room else f"{title[: room - 1]}…",
         theme=theme.colours,
         code_format=template,
         font_aspect_ratio=ASPECT,

@@ -14,14 +14,16 @@ from relu_demo.errors import readable
 from relu_demo.views.parts import NARROW, plain
 from relu_demo.views.screen import write
 from relu_demo.watching.report import WatchReport
-from relu_demo.watching.told import Told, grouped, headline, lines_of, verdict
+from relu_demo.watching.told import Told, grouped, headline, lines_of, look_in_words, missing_in_words, verdict
 
 LABELS = {
     "saved": "cyan",
     "made": "cyan",
-    "kept": "cyan",
     "overwritten": "bold magenta",
+    "called from": "dim",
     "cure": "green",
+    "-": "red",
+    "+": "green",
     "PyTorch": "red",
 }
 """The style of each line's label. The label tells it without colours."""
@@ -64,6 +66,7 @@ def _lines(rows: list[Told], width: int) -> Table:
 
 
 def _foot(report: WatchReport) -> Iterator[RenderableType]:
-    yield from (plain(f"Worth a look: {remark}") for remark in report.remarks)
+    yield from (plain(f"Worth a look: {look_in_words(look)}") for look in report.worth_a_look)
+    yield from (plain(missing_in_words(each)) for each in report.missing)
     yield from (plain(f"Not watched: {each.what} ({each.why})") for each in report.unwatched)
     yield plain(verdict(report), style="green" if report.ok else "bold red")

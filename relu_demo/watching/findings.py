@@ -3,187 +3,254 @@
 from __future__ import annotations
 
 import ast
+import os
+import sys
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import islice, starmap
+from types import CodeType, FrameType
 
-import torch
 from torch import Tensor, nn
 
-from relu_demo.sanitizer.frames import is_users, user_frames
-from relu_demo.sanitizer.place import Place
-from relu_demo.sanitizer.source import calls_in, statement_at, statements_at, value_of
-from relu_demo.tensors.storage import apart, overlaps_itself, region_of, shape_of
-from relu_demo.watching.case import Case
-from relu_demo.watching.cures import cure_of
-from relu_demo.watching.faults import Fault, Overwriting, Refused
-from relu_demo.watching.hooks import Hooked
-from relu_demo.watching.names import overwritten, site, target_of, variable_of
-from relu_demo.watching.reads import Reread
-from relu_demo.watching.refusals import EXPANDED, LEAF_VIEW, LOST, SEVERAL, SLOPE
-from relu_demo.watching.report import OVERWRITTEN, REFUSED, SILENT, Cure, Finding, Overwritten, Write
-from relu_demo.watching.watcher import Watcher
-
-_TELLS_OF_ITEMS = torch.__version__ >= "2.4"  # a TorchVersion compares numbers
-"""Whether PyTorch tells a mode of each `x[i] = y`."""
-
-
-def findings_of(faults: tuple[Fault, ...], watcher: Watcher) -> tuple[Finding, ...]:
-    """Return a finding for each fault that a watcher has met, in the same order."""
-    return tuple(_finding(fault, watcher) for fault in faults)
-
-
-def _finding(fault: Fault, watcher: Watcher) -> Finding:
-    if isinstance(fault, Refused):
-        return _refused(fault, watcher)
-    if isinstance(fault, Hooked):
-        return _hooked(fault)
-    return _reread(fault, watcher) if isinstance(fault, Reread) else _overwriting(fault, watcher)
+from relu_demo.edits.cure import cure_of
+from relu_demo.edits.scene import Scene, Spot
+from relu_demo.sanitizer.layers import Layers
+from relu_demo.sanitizer.source import calls_in, is_sign_of, line_of, root, statement_at, text_of
+from relu_demo.tensors.storage import shape_of
+from relu_demo.watching.aliases import AliasRead
+from relu_demo.watching.callsite import CallSite
+from relu_demo.watching.names import module_path, name_of, parameter, variable_of
+from relu_demo.watching.refusals import LOST, OWN_INDEX, SLOPE
+from relu_demo.watching.report import (
+    OVERWRITTEN,
+    REFUSED,
+    SILENT,
+    Cure,
+    Finding,
+    Look,
+    Overwritten,
+    Site,
+    Write,
+)
+from relu_demo.watching.watcher import Fault, Overwriting, Refused, words_for
 
 
-def _reread(fault: Reread, watcher: Watcher) -> Finding:
-    writer, read = fault.overwrite.place, Place("read", "", fault.file, fault.line)
-    dtype = str(fault.tensor.dtype).removeprefix("torch.")
-    where = site(writer)
-    says = cure_of(_seen(Case(read, writer, read, fault.name, False, False, True), fault.tensor, watcher))
-    if fault.keeper is not None:
-        says = f"{says}; or keep a clone()" if fault.keeper.old_value_meant else "keep a clone(), not the tensor itself"
-    return Finding(
-        SILENT,
-        Overwritten(fault.name, shape_of(fault.tensor), dtype),
-        site(read),
-        site(fault.keeper.filled_at) if fault.keeper is not None else None,
-        (Write(where, 0),) if where is not None else (),
-        Cure(says),
-        why=f"reads {fault.name} after it was overwritten",
+def finding_of(fault: Fault, layers: Layers) -> Finding:
+    """Return what is reported of a fault, while the frames of the user's code still stand as they did."""
+    return _refused(fault, layers) if isinstance(fault, Refused) else _overwriting(fault, layers)
+
+
+def look_of(read: AliasRead) -> Look:
+    """Return what is reported of a read through another name."""
+    written, at = site_of(read.written, None), site_of(read.read, None)
+    assert written is not None
+    assert at is not None
+    settle = f"relu-demo check {at.file}:{read.network}" if read.network and at.file.endswith(".py") else ""
+    return Look(written, at, read.name, settle)
+
+
+def _overwriting(fault: Overwriting, layers: Layers) -> Finding:
+    saved, frame = fault.saved, fault.frame
+    # One call of an nn.Sequential runs both: its line tells nothing, those of the layers do.
+    lines = [_line_of(*site.frames[0]) for site in (saved.site, *(w.site for w in fault.writes[:1])) if site.frames]
+    own = layers if len(lines) == 2 and lines[0] == lines[1] else None
+    saver = _saving_line(saved.site) or site_of(saved.site, frame, own)
+    writes = [
+        Write(site, write.version, write.elsewhere)
+        for write in fault.writes
+        for site in [site_of(write.site, frame, own)]
+        if site is not None
+    ]
+    path, state = parameter(saved.alias, frame)
+    name = path or next((write.name for write in fault.writes if write.name), None) or name_of(saved.alias, frame)
+    if name is None and writes:
+        name = _written_text(fault.writes[0].site)
+    tensor = _tensor(saved.alias if state is None else state, name, saved.version)
+    at = site_of(fault.raised_at, frame)
+    kind, words = (OVERWRITTEN, words_for(fault)) if fault.loud else (SILENT, "")
+    scene = Scene(
+        kind="overwritten" if fault.loud else "silent",
+        saver=_spot(saved.site) if saver is None or not saved.site.function else _spot_at(saver),
+        writers=tuple(spot for write in fault.writes for spot in [_spot(write.site)] if spot is not None),
+        raised_at=_spot(fault.raised_at),
+        tensor=name,
+        is_parameter=isinstance(state, nn.Parameter),
+        is_state=state is not None,
+        in_container=any(write.in_container for write in fault.writes[:1]),
+        built_at=_built_at(fault.writes[0].site, layers) if fault.writes else None,
+        carried=fault.carried,
+    )
+    return Finding(kind, tensor, at, saver, _once(writes), _cure(scene), words)
+
+
+def _refused(fault: Refused, layers: Layers) -> Finding:
+    frame, refusal = fault.frame, fault.refusal
+    at = site_of(fault.raised_at, frame)
+    made_by = None if fault.made_by is None else site_of(fault.made_by, frame, layers if refusal is SLOPE else None)
+    name = fault.name or (variable_of if refusal is LOST else name_of)(fault.tensor, frame)
+    if name is None and refusal is not LOST:
+        name = _written_text((fault.writes or (fault.raised_at,))[0])
+    writes = [Write(site, 0) for each in fault.writes for site in [site_of(each, frame)] if site is not None]
+    tensor = _tensor(fault.tensor, name, 0)
+    scene = Scene(
+        kind="refused",
+        refusal="overlap" if refusal is OWN_INDEX else refusal.key,
+        saver=_spot(fault.made_by) if refusal is SLOPE and fault.made_by is not None else None,
+        made_by=_spot(fault.made_by) if fault.made_by is not None else None,
+        writers=tuple(spot for each in fault.writes for spot in [_spot(each)] if spot is not None),
+        raised_at=_spot(fault.raised_at),
+        tensor=name,
+        is_parameter=isinstance(fault.tensor, nn.Parameter) or isinstance(fault.tensor._base, nn.Parameter),
+        in_container=fault.in_container,
+        gradient_is_written=fault.gradient_is_written,
+        built_at=_built_at((fault.writes or (fault.raised_at,))[0], layers),
+    )
+    cure = _cure(scene)
+    if not cure.edits:
+        cure = replace(cure, says=f"{refusal.cure}; or {cure.says}")
+    return Finding(REFUSED, tensor, at, made_by, _once(writes), cure, fault.words, refusal.because)
+
+
+def _cure(scene: Scene) -> Cure:
+    found = cure_of(scene)
+    return Cure(found.says, found.edits, found.warning)
+
+
+def _spot(where: CallSite) -> Spot | None:
+    """Return a place as a cure is chosen by."""
+    if not where.frames:
+        return None
+    module = where.module() if where.module is not None else None
+    kind = where.optimizer or (type(module).__name__ if module is not None else "")
+    outer = tuple(Spot(*_line_of(code, at)) for code, at in where.frames[1:])
+    code, at = where.frames[0]
+    span = next(islice(code.co_positions(), at // 2, None), None) if at >= 0 else None
+    first, last, start, end = span if span is not None else (None, None, None, None)
+    known = None if None in (first, last, start, end) else (first or 0, start or 0, last or 0, end or 0)
+    return Spot(*_line_of(code, at), where.operation, kind, known, outer)
+
+
+def _spot_at(site: Site) -> Spot:
+    return Spot(os.path.abspath(site.file), site.line, "save_for_backward")
+
+
+def _built_at(where: CallSite, layers: Layers) -> Spot | None:
+    module = where.module() if where.module is not None else None
+    line = layers.built_at(module)
+    return None if line is None else Spot(*line, type(module).__name__)
+
+
+def _tensor(tensor: Tensor, name: str | None, version: int) -> Overwritten:
+    return Overwritten(name, shape_of(tensor), str(tensor.dtype).removeprefix("torch."), version)
+
+
+def _once(writes: Iterable[Write]) -> tuple[Write, ...]:
+    """Return the last of each run of writes by one operation at one line: `x[i] += y` adds, and then assigns."""
+    found: list[Write] = []
+    for write in writes:
+        if found and found[-1].site == write.site and found[-1].elsewhere == write.elsewhere:
+            found.pop()
+        found.append(write)
+    return tuple(found)
+
+
+def site_of(where: CallSite, frame: FrameType | None, layers: Layers | None = None) -> Site | None:
+    """
+    Return a place with its source, and with the operation as the user wrote it; None outside of the user's code.
+
+    With `layers` a layer of an nn.Sequential has the line on which it was given to that.
+    """
+    module = where.module() if where.module is not None else None
+    path = where.optimizer or module_path(module, frame)
+    if not where.frames:
+        return None
+    lines = [_line_of(code, instruction) for code, instruction in where.frames]
+    (file, line), outer = lines[0], lines[1:]
+    own = layers.line_of(module) if layers is not None and not where.optimizer else None
+    if own is not None:
+        outer, (file, line) = lines, own
+        operation = where.operation
+    else:
+        operation = _operation(where, file, line)
+    return Site(
+        shown_file(file),
+        line,
+        line_of(file, line),
+        operation,
+        path,
+        tuple(Site(shown_file(f), n, line_of(f, n), "") for f, n in outer if (f, n) != (file, line)),
     )
 
 
-def _overwriting(fault: Overwriting, watcher: Watcher) -> Finding:
-    saver, writers = fault.saved.by.place, [write.place for write in fault.writes]
-    region = region_of(fault.tensor)
-    elsewhere = [apart(write.region, region) for write in fault.writes]
-    version = fault.saved.version
-    item = bool(writers) and _is_of_container(writers[0], watcher)
-    tensor = overwritten(fault.tensor, version, saver.module, watcher.modules, writers, any(elsewhere[:1]), item)
-    is_state = any(tensor.name and tensor.name.startswith(f"{name}.") for _, name in watcher.modules.values())
-    loud = bool(fault.words)
-    first = writers[0] if writers else None
-    case = Case(saver, first, fault.raised_at, tensor.name, is_state, fault.earlier_step, not loud)
-    case = _seen(case, fault.tensor, watcher)
-    if first is not None and (first.file, first.line) == (saver.file, saver.line):
-        # One call of an nn.Sequential runs both: its line tells nothing, those of the layers do.
-        saver, writers = _own_line(saver, watcher), [_own_line(writer, watcher) for writer in writers]
-    saver = _line_that_saves(saver, fault.function)
-    sites = [(site(writer), other) for writer, other in zip(writers, elsewhere, strict=True)]
-    return Finding(
-        OVERWRITTEN if loud else SILENT,
-        tensor,
-        site(fault.raised_at),
-        site(saver),
-        tuple(Write(where, version + number, other) for number, (where, other) in enumerate(sites, 1) if where),
-        Cure(cure_of(case), True if loud and fault.values_kept else None),
-        fault.words,
-    )
-
-
-def _seen(case: Case, tensor: Tensor, watcher: Watcher) -> Case:
-    """Return a case with what was seen of its tensor and of its writer's line."""
-    line = (case.writer.file, case.writer.line) if case.writer is not None else (None, None)
-    return replace(
-        case,
-        is_parameter=isinstance(tensor, nn.Parameter) or isinstance(tensor._base, nn.Parameter),
-        mask_lacks=watcher.lines.writing_parts.get(line),
-        in_container=case.writer is not None and _is_of_container(case.writer, watcher),
-        through_data=line in watcher.lines.asking_data,
-    )
-
-
-def _is_of_container(writer: Place, watcher: Watcher) -> bool:
-    """Whether a line writes to an item of a list or dictionary, `features[i] += y`, and not to a part of a tensor."""
-    augmented = isinstance(statement_at(writer.file, writer.line), ast.AugAssign)
-    is_item = augmented and isinstance(target_of(writer), ast.Subscript)
-    return _TELLS_OF_ITEMS and is_item and (writer.file, writer.line) not in watcher.lines.writing_parts
-
-
-def _hooked(fault: Hooked) -> Finding:
-    read, where = Place("read", "", *fault.read_at), site(fault.writer)
-    cure = cure_of(Case(read, fault.writer, read, None, False, False, True))
-    other = "keep a clone() in the hook" if fault.kept_at else "a forward pre-hook sees the input before"
-    return Finding(
-        SILENT,
-        Overwritten(fault.name, shape_of(fault.tensor), str(fault.tensor.dtype).removeprefix("torch.")),
-        site(read),
-        site(fault.kept_at),
-        (Write(where, 0),) if where is not None else (),
-        Cure(f"{cure}; or {other}"),
-        why=f"reads {fault.name} after it was overwritten",
-    )
-
-
-def _refused(fault: Refused, watcher: Watcher) -> Finding:
-    at, made_by = fault.raised_at, fault.made_by
-    # What is refused is not written to: the list or dictionary is there to be looked at.
-    target, frame = target_of(at), next((user.frame for user in user_frames()), None)
-    held = value_of(target.value, frame) if isinstance(target, ast.Subscript) and frame is not None else None
-    item = isinstance(held, (list, dict))
-    tensor = overwritten(fault.tensor, 0, at.module, watcher.modules, [at], item=item)
-    if fault.refusal is LOST:  # the line reads it, and writes to another
-        tensor = replace(tensor, name=variable_of(fault.tensor))
-    writer = fault.to_be_cured
-    found = ""
-    if writer is not None:
-        case = _seen(Case(writer, writer, at, tensor.name, False, False, False), fault.tensor, watcher)
-        found = cure_of(replace(case, in_container=item))
-    if fault.refusal is SLOPE and made_by is not None:
-        made_by = _own_line(made_by, watcher)
-    return Finding(
-        REFUSED,
-        tensor,
-        site(at),
-        site(made_by),
-        tuple(Write(where, 0) for place in fault.writes for where in [site(place)] if where is not None),
-        Cure("; or ".join(filter(None, _in_order(fault, found))), fault.runs_out_of_place),
-        fault.words,
-        fault.refusal.because,
-    )
-
-
-def _in_order(fault: Refused, found: str) -> tuple[str, str]:
-    """Return the cure that was found for the write, and that of the refusal; what helps first."""
-    if fault.refusal is SEVERAL and fault.made_by is not None and _iterates(fault.made_by):
-        # What is assigned to the variable of a loop is in none of the items.
-        return fault.refusal.cure, found
-    if fault.refusal is SEVERAL:
-        return found, "clone() the view first"
-    return found, (EXPANDED if fault.refusal is LEAF_VIEW and overlaps_itself(fault.tensor) else fault.refusal).cure
-
-
-def _iterates(place: Place) -> bool:
-    """Whether a `for` statement begins at a place."""
-    around = statements_at(place.file, place.line)
-    return any(isinstance(part, (ast.For, ast.AsyncFor)) and part.lineno == place.line for part in around)
-
-
-def _own_line(place: Place, watcher: Watcher) -> Place:
-    """Return the place with the line on which PyTorch's layer was given to an nn.Sequential, if that was seen."""
-    module = watcher.module_named(place.module)
-    line = watcher.layers.line_of(module)
-    if line is None or place.hook is not None or _is_users_module(module):
-        return place
-    return replace(place, file=line[0], line=line[1])
-
-
-def _is_users_module(module: nn.Module | None) -> bool:
-    code = getattr(type(module).forward, "__code__", None) if module is not None else None
-    return code is not None and is_users(code.co_filename)
-
-
-def _line_that_saves(place: Place, function: type | None) -> Place:
-    """Return the line of a custom autograd.Function that calls `save_for_backward`, else the place as it is."""
+def _saving_line(where: CallSite) -> Site | None:
+    """Return the line of a custom autograd.Function that calls `save_for_backward`; None outside of all."""
     for name in ("setup_context", "forward"):
-        code = getattr(getattr(function, name, None), "__code__", None)
-        if code is None:
-            continue
-        statement = statement_at(code.co_filename, code.co_firstlineno)
-        for call in calls_in(statement, "save_for_backward") if statement is not None else ():
-            return replace(place, file=code.co_filename, line=call.lineno)
-    return place
+        code = getattr(getattr(where.function, name, None), "__code__", None)
+        statement = statement_at(code.co_filename, code.co_firstlineno) if code is not None else None
+        for call in calls_in(statement, "save_for_backward") if statement is not None and code is not None else ():
+            file = code.co_filename
+            called = tuple(Site(shown_file(f), n, line_of(f, n), "") for f, n in starmap(_line_of, where.frames))
+            return Site(shown_file(file), call.lineno, line_of(file, call.lineno), where.operation, "", called)
+    return None
+
+
+def _line_of(code: CodeType, instruction: int) -> tuple[str, int]:
+    if instruction < 0:
+        return code.co_filename, code.co_firstlineno
+    place = next(islice(code.co_positions(), instruction // 2, None), None)
+    return code.co_filename, (place[0] if place is not None else None) or code.co_firstlineno
+
+
+def shown_file(file: str) -> str:
+    """Return a file as the user knows it: a path from the working directory where it is below that; `Cell 5`."""
+    shell = sys.modules.get("ipykernel") and sys.modules.get("IPython")
+    if shell is not None:
+        compiler = getattr(shell.get_ipython(), "compile", None)
+        number = getattr(compiler, "_filename_map", {}).get(file)
+        if number is not None:
+            return f"Cell {number}"
+    if os.path.isabs(file):
+        try:
+            beside = os.path.relpath(file)
+        except (ValueError, OSError):
+            return file
+        return file if beside.startswith(os.pardir) else beside
+    return file
+
+
+def _operation(where: CallSite, file: str, line: int) -> str:
+    """Return the operation as the user wrote it: `opt.step()`, `x += y`, `h[i] = y`; else PyTorch's name."""
+    statement = statement_at(file, line)
+    if statement is None:
+        return where.operation
+    bare = where.operation.strip("_")
+    if isinstance(statement, ast.AugAssign):
+        if is_sign_of(statement, where.operation) or bare == "setitem":
+            return text_of(statement)
+    elif bare in ("setitem", "set") and isinstance(statement, ast.Assign):
+        return text_of(statement)
+    if where.operation in ("step", "backward"):
+        for name in ("step",) if where.operation == "step" else ("backward", "grad"):
+            for call in calls_in(statement, name):
+                return text_of(call)
+    return where.operation
+
+
+def _written_text(where: CallSite) -> str | None:
+    """Return the expression that a line writes to: `x` of `x += y` and `x.mul_(2)`, `h[i]` of `h[i] = y`."""
+    if not where.frames:
+        return None
+    file, line = _line_of(*where.frames[0])
+    statement, target = statement_at(file, line), None
+    if isinstance(statement, ast.AugAssign):
+        target = statement.target
+    elif isinstance(statement, ast.Assign) and where.operation == "__setitem__":
+        target = next((each for each in statement.targets if isinstance(each, ast.Subscript)), None)
+    else:
+        for call in calls_in(statement, where.operation) if statement is not None else ():
+            target = call.func.value if isinstance(call.func, ast.Attribute) else next(iter(call.args), None)
+    while isinstance(target, ast.Call) and isinstance(target.func, ast.Attribute):
+        target = target.func.value
+    while isinstance(target, ast.Attribute) and target.attr == "data":
+        target = target.value
+    return text_of(target) if target is not None and root(target) is not None else None

@@ -79,6 +79,12 @@ OVERLAP = Refusal(
     "has the memory of what is written to it: a later element would be read when it is overwritten",
     "clone() what is written there",
 )
+OWN_INDEX = Refusal(
+    "own_index",
+    OVERLAP.words,
+    "is its own index: an element would be asked for after it was overwritten",
+    "clone() the index",
+)
 INFERENCE = Refusal(
     "inference",
     "Inplace update to inference tensor outside InferenceMode is not allowed",
@@ -131,39 +137,3 @@ def _in_vmap() -> bool:
     """Whether a transform of torch.func runs: this PyTorch tells of no other way than by a private name."""
     stack = getattr(torch._C, "_functorch", None)
     return stack is not None and stack.peek_interpreter_stack() is not None
-
-
-OPERATORS = {
-    "__iadd__": "__add__",
-    "__isub__": "__sub__",
-    "__imul__": "__mul__",
-    "__itruediv__": "__truediv__",
-    "__idiv__": "__truediv__",
-    "__ifloordiv__": "__floordiv__",
-    "__imod__": "__mod__",
-    "__ipow__": "__pow__",
-    "__iand__": "__and__",
-    "__ior__": "__or__",
-    "__ixor__": "__xor__",
-}
-
-
-def out_of_place(function: Any) -> Any:
-    """Return the function of torch that does the same out of place; None where there is none of that name."""
-    name = str(getattr(function, "__name__", ""))
-    other = OPERATORS.get(name, name[:-1] if name.endswith("_") and not name.endswith("__") else "")
-    return getattr(Tensor, other, None) or getattr(torch, other, None) if other else None
-
-
-def runs_out_of_place(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool | None:
-    """Run a refused function out of place and return whether that runs; None where it has no such form."""
-    switched = {**kwargs, "inplace": False} if kwargs.get("inplace") else kwargs
-    other = function if kwargs.get("inplace") else out_of_place(function)
-    if other is None:
-        return None
-    try:
-        with torch.no_grad():
-            other(*args, **switched)
-    except Exception:
-        return False
-    return True

@@ -1,13 +1,14 @@
-"""What a watch found, as plain data: no tensors, nothing of torch."""
+"""What a watch found, as plain data: no tensors, nothing of torch. A watched process writes it, the command reads it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from relu_demo.edits.edit import Edit
 from relu_demo.request import Watch
 
 OVERWRITTEN, REFUSED, SILENT = "overwritten", "refused", "silent"
-"""The kinds of finding: PyTorch raises in a backward; it refuses a write at once; it says nothing of wrong numbers."""
+"""The kinds of finding: a backward raises; PyTorch refuses a write; gradients are wrong and PyTorch says nothing."""
 
 GIVING = ("numpy", "__array__", "__dlpack__")
 """Methods of a tensor that give its memory to NumPy and its like; a write there is named by the line of this call."""
@@ -21,13 +22,16 @@ class Site:
     """One line of the user's code, and the operation that ran there."""
 
     file: str
+    """A path, or `Cell 5` of a notebook."""
     line: int
     source: str
     """The line without its indent."""
     operation: str
     """By the name that the user wrote: `opt_d.step()`, `x += y`, `relu`."""
     module: str = ""
-    """Class of the outermost running module and the path below it, `D.2`; the class of an optimizer; or ""."""
+    """The innermost running module by the caller's variable, `critic.2`; the class of an optimizer; or ""."""
+    called_from: tuple[Site, ...] = ()
+    """The lines that called it, the innermost first; empty for the outermost line of the program."""
 
 
 @dataclass(frozen=True)
@@ -45,25 +49,28 @@ class Overwritten:
     """The tensor that was overwritten, or that may not be written to."""
 
     name: str | None
-    """A parameter's path (`D.2.weight`), a variable of the user's (`x`); None where none was found."""
+    """A parameter's path (`critic.2.weight`), a variable of the user's (`x`); None where none was found."""
     shape: tuple[int, ...]
     dtype: str
     version: int = 0
     """When it was saved."""
-    note: str = ""
-    """What it is of its storage where it is a part of one: `row 1 of h [2, 4]`."""
 
 
 @dataclass(frozen=True)
 class Cure:
-    """What to do about it. `works` is None where it was not tried."""
+    """What to do about it."""
 
     says: str
+    edits: tuple[Edit, ...] = ()
+    """The cure as edits of the source; empty where it cannot be written as such."""
+    warning: str = ""
+    """What the cure changes besides."""
     works: bool | None = None
+    """Whether the program ran with the edits and nothing was found; None where that was not tried."""
 
     @property
     def tried(self) -> bool:
-        """Whether a real backward was run with it."""
+        """Whether the program was run with the edits."""
         return self.works is not None
 
 
@@ -75,16 +82,30 @@ class Finding:
     """`overwritten`, `refused` or `silent`."""
     tensor: Overwritten
     raised_at: Site | None
-    """The line of the backward, or of the refused write; of a silent fault where the overwritten values were used."""
+    """The line of the backward, or of the refused write."""
     saved_by: Site | None
-    """Who saved it for backward, or took it; of a refusal, what made the write forbidden."""
+    """Who saved it for backward; of a refusal, what made the write forbidden."""
     overwritten_by: tuple[Write, ...]
     """Every write since, in order."""
     cure: Cure
     words: str = ""
     """PyTorch's own; empty where it says nothing."""
     why: str = ""
-    """What is the matter, where the lines alone do not tell it: a graph that is kept over steps."""
+    """What is the matter, where the lines alone do not tell it."""
+    processes: int = 1
+    """In how many of the program's processes it was found."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Memory that is written to through one variable and read through another: worth a look, and no finding."""
+
+    written: Site
+    read: Site
+    name: str
+    """The variable that is read."""
+    settle: str = ""
+    """The command that runs it both ways; empty outside of a network's forward."""
 
 
 @dataclass(frozen=True)
@@ -96,21 +117,34 @@ class Unwatched:
 
 
 @dataclass(frozen=True)
+class Missing:
+    """A module that an import did not find, which ended a process; `python` is the one that ran."""
+
+    name: str
+    python: str
+
+
+@dataclass(frozen=True)
 class WatchReport:
     """What a watch saw: its findings, and how much it looked at."""
 
     torch_version: str
+    """Empty where no process has imported torch."""
     request: Watch | None = None
     """None where it was asked in Python."""
     findings: tuple[Finding, ...] = ()
+    worth_a_look: tuple[Look, ...] = ()
     backwards: int = 0
     saved: int = 0
     """Tensors that autograd saved."""
     writes: int = 0
     """Writes in place."""
     unwatched: tuple[Unwatched, ...] = ()
-    remarks: tuple[str, ...] = field(default=())
-    """What is worth a look and no fault."""
+    processes: int = 1
+    """The processes that were watched."""
+    missing: tuple[Missing, ...] = ()
+    exit_code: int = 0
+    """The program's own; of a program that a signal ended 128 and the signal's number."""
 
     @property
     def ok(self) -> bool:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from relu_demo.edits.edit import diff
 from relu_demo.watching.report import (
     GIVING,
     OVERWRITTEN,
     REFUSED,
     SILENT,
+    Cure,
     Finding,
+    Look,
+    Missing,
     Overwritten,
     Site,
     WatchReport,
@@ -19,7 +22,7 @@ from relu_demo.watching.report import (
 )
 
 FEW = 3
-"""Writes that are told of one tensor; of the others their number."""
+"""Writes that are told of one tensor, and tensors that are named of one fault; of the others their number."""
 
 
 @dataclass(frozen=True)
@@ -35,88 +38,89 @@ class Told:
 def headline(finding: Finding) -> str:
     """Return what is the matter, with the line at which it shows."""
     at = finding.raised_at
+    there = f"{where_of(at)}  " if at else ""
+    name = finding.tensor.name or "the tensor"
     if finding.kind == REFUSED:
-        name = finding.tensor.name or "the tensor"
-        doing = at.source if at else "a write in place"
-        return f"{_where(at)}  {doing} is refused: {name} {finding.why}".strip()
+        return f"{there}{at.source if at else 'a write in place'} is refused: {name} {finding.why}"
     if finding.kind == OVERWRITTEN:
-        return f"{_where(at)}  {at.source if at else 'a backward'} raises: a tensor that it needs was overwritten"
-    if finding.why:
-        return f"{_where(at)}  {at.source if at else 'a line'} {finding.why}, and PyTorch says nothing"
-    return f"{_where(at)}  {at.source if at else 'a backward'} computes wrong gradients, and PyTorch says nothing"
-
-
-def _one_a_line(writes: Iterable[Write]) -> list[Write]:
-    """Return the last of each run of writes by one operation at one line: `x[i] += y` adds, and then assigns."""
-    found: list[Write] = []
-    for write in writes:
-        if found and found[-1].site == write.site and found[-1].elsewhere == write.elsewhere:
-            found.pop()
-        found.append(write)
-    return found
-
-
-def remark(finding: Finding) -> str:
-    """Return a finding that may be meant in one sentence, with its lines."""
-    writes = ", ".join(dict.fromkeys(_where(write.site) for write in finding.overwritten_by))
-    name, at, saved = finding.tensor.name or "a tensor", finding.raised_at, _where(finding.saved_by)
-    return f"{writes} writes {name} past autograd, and {_where(at)} uses it for gradients of {saved}"
+        return f"{there}{at.source if at else 'a backward'} raises: a tensor that it needs was overwritten"
+    return f"{there}{at.source if at else 'a backward'} computes wrong gradients, and PyTorch says nothing"
 
 
 def lines_of(finding: Finding, others: Sequence[Finding] = ()) -> Iterator[Told]:
     """Return the lines of a finding. `others` were saved at the same line and overwritten by the same ones."""
-    what = _tensor(finding.tensor)
-    more = f", and {len(others)} more: {', '.join(_tensor(f.tensor) for f in others[:FEW])}" if others else ""
+    if finding.raised_at is not None:
+        yield from _callers(finding.raised_at)
     saved = finding.saved_by
     if saved is not None:
-        label, did = "saved", f"saved {what}, version {finding.tensor.version}"
         if finding.kind == REFUSED:
-            label, did = "made", "made it so"
-        elif finding.why:
-            label, did = "kept", f"kept {what}" if saved.module else "put it there"  # a hook, or a list
-        yield Told(label, _where(saved), saved.source, f"{_who(saved)} {did}{more}")
-    writes = _one_a_line(finding.overwritten_by)
+            yield Told("made", where_of(saved), saved.source, f"{_who(saved)} made it so")
+        else:
+            names = list(dict.fromkeys(map(_tensor, (f.tensor for f in (finding, *others)))))
+            more = f", and {len(names) - FEW} more" if len(names) > FEW else ""
+            what = f"{', '.join(names[:FEW])}{more}"
+            by = f"{_who(saved)} saved" if _who(saved) else "saved"
+            yield Told("saved", where_of(saved), saved.source, f"{by} {what}, version {finding.tensor.version}")
+    writes = _one_a_statement(finding.overwritten_by)
     for write in writes[:FEW]:
-        yield Told("overwritten", _where(write.site), write.site.source, f"{_who(write.site)} {_did(write, finding)}")
+        site = write.site
+        yield Told("overwritten", where_of(site), site.source, f"{_who(site)} {_did(write, finding)}")
+        yield from _callers(site)
     if len(writes) > FEW:
         yield Told("", "", "", f"and {len(writes) - FEW:,} more writes")
-    tried = {True: " (tried: backward runs)", False: " (tried: it does not run so)", None: ""}[finding.cure.works]
-    if finding.kind == REFUSED and finding.cure.works:
-        tried = " (tried: runs out of place)"
-    yield Told("cure", "", "", f"{finding.cure.says}{tried}")
+    if not writes and finding.kind != REFUSED:
+        yield Told("overwritten", "", "", "the write was not seen: it ran where nobody could look")
+    if finding.cure.says:
+        tried = {True: " (tried: it runs, and nothing is found)", False: " (tried: it does not help)", None: ""}
+        yield Told("cure", "", "", f"{finding.cure.says}{tried[finding.cure.works]}")
+        yield from (Told(line[0], "", "", line[1:]) for line in edit_lines(finding.cure))
+        if finding.cure.warning:
+            yield Told("", "", "", f"but {finding.cure.warning}")
     if finding.words:
         said = finding.words.partition(" Hint: ")[0].strip().splitlines()
         yield Told("PyTorch", "", "", said[0] if said else "")
+    if finding.processes > 1:
+        yield Told("", "", "", f"in {finding.processes} processes")
 
 
-def _did(write: Write, finding: Finding) -> str:
-    name = finding.tensor.name or "it"
-    if finding.kind == REFUSED or finding.why:  # there it may have another name
-        return "wrote that memory in place"
-    if finding.kind == SILENT and not finding.why:
-        if write.site.operation in GIVING:
-            return f"gave the memory of {name} away, and it was written to there"
-        return f"wrote {name} past autograd: the version counter stayed at {finding.tensor.version}"
-    did = f"wrote {name} in place" if not write.elsewhere else "wrote another part of that memory"
-    return did + (f", version {write.version}" if finding.kind == OVERWRITTEN else "")
+def edit_lines(cure: Cure) -> list[str]:
+    """Return the lines that a cure takes out and puts in, each behind its `-` or `+`; none where a file is gone."""
+    try:
+        text = diff(cure.edits).splitlines()
+    except (OSError, ValueError):
+        return []
+    return [line for line in text if line[:1] in ("-", "+") and line[:3] not in ("---", "+++")]
 
 
-def seen_in_words(report: WatchReport) -> str:
+def look_in_words(look: Look) -> str:
+    """Return what is worth a look in one sentence, with both lines."""
+    settle = f"; {look.settle} runs it both ways" if look.settle else ""
+    written, read = look.written, look.read
+    writes = f"{where_of(written)} {written.source} writes to the memory of {look.name}"
+    return f"{writes}, and {where_of(read)} {read.source} reads it as {look.name}{settle}"
+
+
+def counts_in_words(report: WatchReport) -> str:
     """Return how much was watched."""
-    counts = ((report.backwards, "backward"), (report.saved, "saved tensor"), (report.writes, "write in place"))
-    words = [f"{number:,} {name if number == 1 else _plural(name)}" for number, name in counts]
-    return f"{words[0]}, {words[1]} and {words[2]} were watched."
+    passes = _counted(report.backwards, "backward pass", "backward passes")
+    saved = _counted(report.saved, "saved tensor", "saved tensors")
+    return f"Watched: {passes}, {saved}, {_counted(report.writes, 'in-place write', 'in-place writes')}."
+
+
+def missing_in_words(missing: Missing) -> str:
+    """Return what to do about a module that the program's Python does not have."""
+    give = "to run it with your own, give relu-demo watch python SCRIPT"
+    return f"{missing.name} is not installed in the Python that ran, {missing.python}; {give}"
 
 
 def verdict(report: WatchReport) -> str:
     """Return the conclusion, in one line."""
+    if not report.processes:
+        why = "" if report.unwatched else ": no Python process of the program imported torch where the watch could begin"
+        return f"Nothing was watched{why}."
     faults = len(grouped(report.findings))
     found = "Nothing found" if not faults else "1 fault found" if faults == 1 else f"{faults:,} faults found"
-    return f"{found}: {seen_in_words(report)}"
-
-
-def _plural(name: str) -> str:
-    return "writes in place" if name == "write in place" else f"{name}s"
+    return f"{found}. {counts_in_words(report)}"
 
 
 def grouped(findings: Iterable[Finding]) -> list[tuple[Finding, list[Finding]]]:
@@ -144,9 +148,35 @@ def text_of_findings(findings: Iterable[Finding]) -> str:
     return "\n\n".join(blocks)
 
 
+def where_of(site: Site) -> str:
+    """Return a place as the user would type it: `train.py:21`; `Cell 5, line 7`."""
+    return f"{site.file}, line {site.line}" if site.file.startswith("Cell ") else f"{site.file}:{site.line}"
+
+
+def _callers(site: Site) -> Iterator[Told]:
+    for caller in site.called_from[:FEW]:
+        yield Told("called from", where_of(caller), caller.source, "")
+
+
+def _one_a_statement(writes: Iterable[Write]) -> list[Write]:
+    """Return the last write of each statement."""
+    return list({(w.site.file, w.site.line, w.elsewhere): w for w in writes}.values())
+
+
+def _did(write: Write, finding: Finding) -> str:
+    name = finding.tensor.name or "it"
+    if finding.kind == REFUSED:  # there it may have another name
+        return "wrote that memory in place"
+    if finding.kind == SILENT:
+        if write.site.operation in GIVING:
+            return f"gave the memory of {name} away, and it was written to there"
+        return f"wrote {name} past autograd: the version counter stayed at {finding.tensor.version}"
+    did = "wrote another part of that memory" if write.elsewhere else f"wrote {name} in place"
+    return f"{did}, version {write.version}"
+
+
 def _tensor(tensor: Overwritten) -> str:
-    name = tensor.name or "a tensor"
-    return f"{name} {list(tensor.shape)}" + (f" ({tensor.note})" if tensor.note else "")
+    return f"{tensor.name or 'a tensor'} {list(tensor.shape)}"
 
 
 def _who(site: Site) -> str:
@@ -155,9 +185,5 @@ def _who(site: Site) -> str:
     return f"{site.operation} in {site.module}" if site.module else site.operation
 
 
-def _where(site: Site | None) -> str:
-    return f"{_short(site.file)}:{site.line}" if site is not None else ""
-
-
-def _short(path: str) -> str:
-    return path.removeprefix(os.getcwd() + os.sep)
+def _counted(number: int, one: str, several: str) -> str:
+    return f"{number:,} {one if number == 1 else several}"

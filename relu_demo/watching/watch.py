@@ -10,39 +10,50 @@ Inside another watch of the same thread it is that one once more.
 
 from __future__ import annotations
 
-import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from types import TracebackType
 
 import torch
-from torch.optim import optimizer
+from torch.autograd.graph import saved_tensors_hooks
+from torch.overrides import _get_current_function_mode_stack
 
-from relu_demo.errors import SetupError
-from relu_demo.sanitizer.blind import stepping_aside
+from relu_demo.errors import BadInput
 from relu_demo.sanitizer.frames import is_ours
+from relu_demo.sanitizer.layers import Layers
+from relu_demo.sanitizer.blind import stepping_aside
+from relu_demo.sanitizer.patches import replaced
+from relu_demo.watching.attribution import warnings_attributed
 from relu_demo.watching.error import InplaceError, SilentInplaceWarning
-from relu_demo.watching.faults import Fault
-from relu_demo.watching.findings import findings_of
-from relu_demo.watching.report import SILENT, Finding, Unwatched, WatchReport
-from relu_demo.watching.told import remark, text_of_findings
-from relu_demo.watching.watcher import Watcher
-from relu_demo.watching.words import ready
-
-_threads = threading.local()
+from relu_demo.watching.findings import finding_of, look_of
+from relu_demo.watching.report import SILENT, Finding, Look, Unwatched, WatchReport
+from relu_demo.watching.told import text_of_findings
+from relu_demo.watching.watcher import Fault, Overwriting, Watcher, entering_beside
 
 
 class Watch:
     """Watches what this thread does inside the block. `report` is what was seen so far, and remains."""
 
-    def __init__(self, raising: bool = True, kind: type[WatchReport] = WatchReport) -> None:
-        """With `raising` False errors are those of PyTorch, and silent faults are in the report alone."""
+    def __init__(
+        self,
+        raising: bool = True,
+        kind: type[WatchReport] = WatchReport,
+        tell: Callable[[Watch, tuple[Finding, ...]], None] | None = None,
+    ) -> None:
+        """
+        Make a watch. With `raising` False errors are those of PyTorch, and silent faults are in the report alone.
+
+        `tell` is called with the watch and what is newly found, and at each backward with nothing.
+        """
         self.raising = raising
+        self._findings: dict[object, Finding] = {}
+        """Each fault once, in order."""
+        self._meant: dict[Look, None] = {}
         self._kind = kind
-        self.findings: list[Finding] = []
-        self.remarks: list[str] = []
-        self._watcher = Watcher(self._found)
+        self._tell = tell
+        self._layers = Layers()
+        self._watcher = Watcher(self._found, self._looked)
         self._outer: Watch | None = None
         self._depth = 0
         self._stack = ExitStack()
@@ -53,99 +64,107 @@ class Watch:
         if self._outer is not None:
             return self._outer.report
         seen = self._watcher.seen
-        unwatched = tuple(Unwatched(what, why) for what, why in seen.unwatched)
         return self._kind(
-            torch.__version__,
-            None,
-            tuple(self.findings),
-            seen.backwards,
-            seen.saved,
-            seen.writes,
-            unwatched,
-            tuple(dict.fromkeys(self.remarks)),
+            torch_version=torch.__version__,
+            findings=tuple(self._findings.values()),
+            worth_a_look=self.worth_a_look,
+            backwards=seen.backwards,
+            saved=seen.saved,
+            writes=seen.writes,
+            unwatched=tuple(Unwatched(what, why) for what, why in seen.unwatched),
         )
 
+    @property
+    def worth_a_look(self) -> tuple[Look, ...]:
+        """Return the reads through another name that were seen."""
+        return (*map(look_of, self._watcher.aliases.found.values()), *self._meant)
+
     def __enter__(self) -> Watch:
-        if not hasattr(torch._C, "_current_graph_task_id"):
-            raise SetupError("--watch", f"watching takes PyTorch 2.1 or newer, and this is {torch.__version__}")
-        running: Watch | None = getattr(_threads, "watch", None)
+        if torch.__version__ < "2.6":  # a TorchVersion compares numbers
+            raise BadInput(f"watching takes PyTorch 2.6 or newer, and this is {torch.__version__}")
+        running = next((each for each in _get_current_function_mode_stack() if hasattr(each, "watch")), None)
         if running is not None:
-            self._outer = running if running is not self else None
-            running._depth += 1
+            self._outer = running.watch if running.watch is not self else None
+            running.watch._depth += 1
             return self
-        ready()
         with ExitStack() as stack:
-            stack.enter_context(stepping_aside(self._watcher.unwatched))
-            stack.enter_context(self._watcher.layers.listening())
-            stack.enter_context(self._watcher.hooks.listening())
-            stack.enter_context(steps_counted(self._watcher))
-            stack.enter_context(self._watcher.observer)
+            stack.enter_context(stepping_aside(self.unwatched))
+            stack.enter_context(self._layers.listening())
+            stack.enter_context(warnings_attributed())
+            stack.enter_context(replaced(saved_tensors_hooks, "__enter__", entering_beside))
+            stack.enter_context(self._watcher)
             self._stack = stack.pop_all()
-        _threads.watch = self
+        self._watcher.watch = self
         self._depth = 1
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        running: Watch = _threads.watch
+        running = self._outer or self
         running._depth -= 1
         if not running._depth:
-            _threads.watch = None
             running._stack.close()
         if isinstance(error, InplaceError):
             _hide_our_frames(traceback)
 
+    def enter_thread(self) -> None:
+        """Watch the calling thread too, to its end."""
+        self._watcher.for_thread().__enter__()
+
+    def unwatched(self, what: str, why: str) -> None:
+        """Note what ran where nothing is seen."""
+        self._watcher.seen.unwatched[what, why] = None
+
+    def _looked(self) -> None:
+        if self._tell is not None:
+            self._tell(self, ())
+
+    def _is_meant(self, fault: Fault) -> bool:
+        """Note an edit that is meant as worth a look."""
+        if not is_own_edit(fault):
+            return False
+        found = finding_of(fault, self._layers)
+        if found.overwritten_by and found.raised_at is not None:
+            look = Look(found.overwritten_by[0].site, found.raised_at, found.tensor.name or "a parameter")
+            self._meant[look] = None
+        return True
+
     def _found(self, faults: tuple[Fault, ...]) -> Exception | None:
-        findings = findings_of(faults, self._watcher)
-        first = findings[0]
-        if first.kind != SILENT:
-            self.findings += findings
-            if not self.raising:
-                return None
-            return InplaceError(findings, text_of_findings(findings))
-        intended = [f for f in findings if _is_meant(f)]
-        self.remarks += map(remark, intended)
-        for finding in findings:
-            if finding not in intended:
-                self.findings.append(finding)
-                self._warn(finding)
+        found = tuple(finding_of(fault, self._layers) for fault in faults if not self._is_meant(fault))
+        if not found:
+            return None
+        new = tuple(finding for finding in found if self._findings.setdefault(_key(finding), finding) is finding)
+        if self._tell is not None:
+            self._tell(self, new)
+        if not self.raising:
+            return None
+        if found[0].kind != SILENT:
+            return InplaceError(found, text_of_findings(found))
+        for finding in new:
+            at = finding.raised_at
+            if at is not None:
+                warnings.warn_explicit(text_of_findings([finding]), SilentInplaceWarning, at.file, at.line)
         return None
 
-    def _warn(self, finding: Finding) -> None:
-        at = finding.raised_at
-        if self.raising and at is not None:
-            warnings.warn_explicit(text_of_findings([finding]), SilentInplaceWarning, at.file, at.line)
 
-
-@contextmanager
-def steps_counted(watcher: Watcher) -> Iterator[None]:
-    """Inside the block, tell a watcher when optimizers step (PyTorch 2.0 and later tell of it)."""
-
-    def count(by: int) -> Callable[..., None]:
-        def hook(*arguments: object) -> None:
-            watcher.stepping += by
-
-        return hook
-
-    with ExitStack() as stack:
-        for register, by in (("register_optimizer_step_pre_hook", 1), ("register_optimizer_step_post_hook", -1)):
-            if hasattr(optimizer, register):
-                stack.callback(getattr(optimizer, register)(count(by)).remove)
-        yield
-
-
-def _is_meant(finding: Finding) -> bool:
+def is_own_edit(fault: Fault) -> bool:
     """
-    Whether a module edits its own parameter past autograd in a later forward than the one that saved it.
+    Return whether a function edits past autograd what it saves further below, in a later call than the one that saved.
 
-    A power iteration (spectral norm by `.data`) does so before it uses the parameter, and means it.
+    A power iteration (spectral norm by `.data`) does so, and means it.
     """
-    saver, writers = finding.saved_by, [write.site for write in finding.overwritten_by]
-    owner = (finding.tensor.name or "").rpartition(".")[0]
-    if not owner or saver is None or not writers:
+    if not isinstance(fault, Overwriting) or fault.loud or not fault.saved.site.frames:
         return False
-    return all(w.module == owner == saver.module and (w.file, w.line) < (saver.file, saver.line) for w in writers)
+    saver, saved_at = fault.saved.site.frames[0]
+    edits = [[at for code, at in write.site.frames if code is saver] for write in fault.writes]
+    return bool(edits) and all(any(at < saved_at for at in found) for found in edits)
+
+
+def _key(finding: Finding) -> object:
+    """Return by what two findings are the same: the kind, the lines and the tensor's name."""
+    sites = finding.raised_at, finding.saved_by, *(write.site for write in finding.overwritten_by[:1])
+    return finding.kind, finding.tensor.name, *((site.file, site.line) if site else None for site in sites)
 
 
 def _hide_our_frames(traceback: TracebackType | None) -> None:

@@ -1,51 +1,142 @@
 """
-The listener that watches any code: each write over a saved tensor, and each write that PyTorch refuses.
+The watch itself, a function mode with hooks on saved tensors: who saved, who wrote, and what a backward finds stale.
 
-A backward that unpacks a saved tensor whose version counter has moved would raise. Under watch it goes on with the
-values that were saved, which were copied before the write: so every such tensor of that backward is found, and the
-cure is tried at once. At its end the leaves' gradients are put back, and InplaceError is raised.
+After each function the version counters of what is saved of its arguments' storages are compared: where one has moved,
+that function has written. Where hooks keep a saved tensor PyTorch compares no version, so that the watch does, goes on
+with the backward to find all stale tensors, and raises at its end. A write that the version counter does not count
+(`.data`, NumPy, other hooks) is known by a fingerprint of the elements, taken before it.
 """
 
 from __future__ import annotations
 
+import functools
+import sys
+import threading
 import weakref
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+from types import FrameType, FunctionType, MethodWrapperType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.multiprocessing.reductions import StorageWeakRef
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakIdKeyDictionary
 
 from relu_demo.errors import words_of
-from relu_demo.sanitizer.frames import Stand, modules_running, operation_name
-from relu_demo.sanitizer.layers import Layers
-from relu_demo.sanitizer.ledger import Ledger, Saved, Write
-from relu_demo.sanitizer.makers import Makers
-from relu_demo.sanitizer.observer import Here, Listener, Observer
-from relu_demo.sanitizer.place import Place
-from relu_demo.tensors.graph import graph, is_leaf
-from relu_demo.tensors.storage import apart, is_gone, key_of, overlap, region_of, weak_ref
-from relu_demo.watching.faults import Fault, Overwriting, Refused
-from relu_demo.watching.hooks import Hooks
-from relu_demo.watching.reads import Reads
-from relu_demo.watching.refusals import HOOK, LOST, SLOPE, refusal_in, runs_out_of_place
-from relu_demo.watching.report import GIVING, NEW_DATA
-from relu_demo.watching.words import overwritten_words
+from relu_demo.sanitizer.frames import operation_name
+from relu_demo.sanitizer.hooks import code_of
+from relu_demo.sanitizer.makers import Makers, kind_of
+from relu_demo.tensors.storage import apart, is_gone, overlaps_itself, region_of, weak_ref
+from relu_demo.watching.aliases import Aliases
+from relu_demo.watching.attribution import calling_from, passing_on
+from relu_demo.watching.callsite import CallSite, call_site
+from relu_demo.watching.names import modules_in, name_of, writes_to_an_item
+from relu_demo.watching.refusals import EXPANDED, HOOK, LOST, OVERLAP, OWN_INDEX, SLOPE, Refusal, refusal_in
+from relu_demo.watching.saved import Pages, Saved, fingerprint, key_of, shares_counter, tensors_in
 
-MOST_COPIED = 2**28
-"""Bytes of saved tensors that are copied before writes, at most; a fault beyond that is named and not tried."""
+BEGINNING = "one of the variables needed for gradient computation has been modified by an inplace operation"
 
-_DATA, _NEW_DATA = (getattr(Tensor.data, name) for name in ("__get__", "__set__"))
+_GIVING = {"numpy", "__array__", "__dlpack__"}
+"""Methods that give a tensor's memory to code that no mode sees."""
+_ENGINE = "_engine_run_backward"
+"""The function of torch.autograd that calls the engine."""
+_NOT_IN_PLACE = {"__invert__", "__iter__", "__index__", "__int__"}
+_PLAIN = torch._C.DisableTorchFunction
+"""Inside this context a tensor's attributes are read past all modes and subclasses."""
+_getframe, _is_inference = sys._getframe, torch.is_inference_mode_enabled
+_task = torch._C._current_graph_task_id
 
 
-@dataclass
-class Backward:
-    """A running backward that has met a stale tensor."""
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the watch does about one function of torch."""
 
-    faults: list[Overwriting]
-    gradients: list[tuple[Tensor, Tensor | None, Tensor | None]]
-    """Each leaf, its gradient at that moment, and a copy of it."""
+    name: str
+    """PyTorch's own: `relu`, `__iadd__`."""
+    is_python: bool
+    looks: bool
+    """It reads an attribute, `x.shape`."""
+    writes: bool
+    binds: bool
+    """It is a method in place or an augmented assignment, whose result the user's code may bind to a name."""
+    goes_backward: bool
+    gives: bool
+    uncounted: bool
+    """It writes and moves no version counter: a fused optimizer's step, `w.data = x`."""
+    makes: str | None
+    """What it makes that may not be written to, in the words of `makers`."""
+
+
+@lru_cache(maxsize=8192)
+def traits_of(function: Any) -> Traits:
+    """Return what the watch does about a function."""
+    name = operation_name(function)
+    attribute = type(function) is MethodWrapperType
+    binds = (name.endswith("_") and not name.endswith("__")) or (name.startswith("__i") and name not in _NOT_IN_PLACE)
+    fused = name.startswith("_fused_")
+    return Traits(
+        name=name,
+        is_python=type(function) is FunctionType,
+        looks=attribute and name == "__get__",
+        writes=binds or name in ("__setitem__", "__set__") or fused,
+        binds=binds,
+        goes_backward=function in (Tensor.backward, torch.autograd.backward, torch.autograd.grad),
+        gives=name in _GIVING,
+        uncounted=fused or name == "__set__",
+        makes=kind_of(function),
+    )
+
+
+@dataclass(frozen=True)
+class Write:
+    """One write over a saved tensor."""
+
+    site: CallSite
+    name: str | None
+    """What the user calls the tensor that was written to."""
+    version: int
+    """The version counter after it."""
+    elsewhere: bool
+    """Whether it wrote to another part of the memory, of which there is one version counter."""
+    in_container: bool = False
+    """Whether its line writes to an item of a list or dictionary, `features[i] += y`."""
+
+
+@dataclass(frozen=True)
+class Overwriting:
+    """A saved tensor that a backward found overwritten; PyTorch refuses to use it if it is `loud`."""
+
+    saved: Saved
+    writes: tuple[Write, ...]
+    raised_at: CallSite
+    frame: FrameType | None
+    loud: bool
+    carried: bool
+    """Whether the same line had gone backward since it was saved, and its saver saved again: a graph of another step."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A write that PyTorch refused, at once or in a backward."""
+
+    refusal: Refusal
+    tensor: Tensor
+    raised_at: CallSite
+    frame: FrameType | None
+    made_by: CallSite | None
+    writes: tuple[CallSite, ...]
+    words: str
+    name: str | None = None
+    """What the user called the tensor, where that was noted at the write."""
+    in_container: bool = False
+    gradient_is_written: bool = False
+    """Whether what was to be written requires grad."""
+
+
+Fault = Overwriting | Refused
 
 
 @dataclass
@@ -58,338 +149,395 @@ class Seen:
     unwatched: dict[tuple[str, str], None] = field(default_factory=dict)
 
 
-@dataclass
-class Lines:
-    """What lines, by file and number, were seen to do that their source does not tell."""
-
-    writing_parts: dict[tuple[str | None, int | None], int | None] = field(default_factory=dict)
+class Watcher(TorchFunctionMode):
     """
-    Those that write to a part of a tensor, `x[i] = y`.
+    Watches this thread, from `__enter__` to `__exit__`.
 
-    Where `i` is a mask, how many dimensions fewer than the tensor it has; else None.
-    """
-    asking_data: set[tuple[str | None, int | None]] = field(default_factory=set)
-    """Those that ask a tensor for `.data`."""
-
-
-class Watcher(Listener):
-    """
-    Collects the faults of the code that an observer tells of.
-
-    `found(faults)` is called with all faults of one backward, or with one refused write, and returns the error to
-    raise; for silent ones it may return None.
+    `found(faults)` is called with all that one backward has found, or with one refused write. It returns what to raise
+    in place of PyTorch's error; None raises that.
     """
 
-    def __init__(self, found: Callable[[tuple[Fault, ...]], Exception | None]) -> None:
+    def __init__(self, found: Callable[[tuple[Fault, ...]], Exception | None], looked: Callable[[], None]) -> None:
+        super().__init__()
         self.found = found
+        self.looked = looked
+        """Is called at each backward."""
         self.seen = Seen()
-        self.ledger = Ledger()
-        self.makers = Makers()
-        self.layers = Layers()
-        self.reads = Reads()
-        self.hooks = Hooks(self.path_of)
-        self.observer = Observer(self)
-        self.modules: dict[int, tuple[weakref.ref[nn.Module], str]] = {}
-        """Each module that has run: itself, and its name, `D.2` (class of the outermost, path below it)."""
-        self._before: weakref.WeakKeyDictionary[Saved, Tensor] = weakref.WeakKeyDictionary()
-        self._copied = 0
-        self._given_away: dict[int, tuple[StorageWeakRef, Place]] = {}
+        self.aliases = Aliases()
+        self._pages = Pages()
+        self._makers: Makers[CallSite] = Makers()
+        self._given: dict[int, tuple[Any, CallSite]] = {}
         """By storage: memory that NumPy has, and the line that gave it."""
-        self._met: weakref.WeakSet[Saved] = weakref.WeakSet()
-        self._running: dict[int, Backward] = {}
-        self._task = -1
-        self.lines = Lines()
-        self._unpacked: Callable[[], Saved | None] = lambda: None
+        self._running: str = ""
+        """The function of torch that runs."""
+        self._stale: dict[int, list[Overwriting]] = {}
+        """What each running backward has found."""
+        self._hooked: Any = WeakIdKeyDictionary()
+        """What other hooks on saved tensors keep."""
+        self._onto_expanded: deque[tuple[CallSite, CallSite | None, str | None, Tensor]] = deque(maxlen=8)
+        """Writes to expanded tensors that PyTorch let pass: it refuses them in the backward. The tensor has no memory."""
+        self._last_saved: dict[object, int] = {}
+        """For each line that saves, the number of what it saved last."""
+        self._began: dict[object, tuple[int, int]] = {}
+        """For each line that goes backward, how much was saved when it began last, and the time before that."""
+        self._last: Callable[[], Saved | None] = lambda: None
         """The saved tensor that a backward has asked for last."""
-        self._last_saved: dict[Place, int] = {}
-        """For each place that saves, the number of what it saved last."""
-        self.stepping = 0
-        """How many optimizers' steps run, one in another."""
-        self._went_backward: dict[tuple[str, int] | None, tuple[int, int]] = {}
-        """For each line that goes backward, the ledger's count when it last began, and when it did before that."""
+        self._hooks = self._pack, self._unpack
+        self._thread = 0
+        self.watch: Any = None
+        """The watch that this is of."""
 
-    @property
-    def reads_wanted(self) -> bool:
-        """Whether a read may be one of an overwritten value."""
-        return self.reads.pending or self.hooks.pending
+    def for_thread(self) -> Watcher:
+        """Return a watcher for another thread, which counts and notes where this one does."""
+        other = Watcher(self.found, self.looked)
+        other.seen, other.aliases, other._given, other._hooked = self.seen, self.aliases, self._given, self._hooked
+        other._pages, other._makers, other.watch = self._pages, self._makers, self.watch
+        return other
 
-    @property
-    def functions_wanted(self) -> bool:
-        """Whether the functions of torch that run now are the user's: an optimizer's are told by its step."""
-        return not self.stepping
+    def __enter__(self) -> Watcher:
+        self._thread = threading.get_ident()
+        super().__enter__()
+        torch._C._autograd._push_saved_tensors_default_hooks(*self._hooks)
+        return self
 
-    def path_of(self, module: nn.Module) -> str:
-        """Return the module's name: class of the outermost module that runs, and the path below it."""
-        known = self.modules.get(id(module))
-        if known is None or known[0]() is not module:
-            outermost = next(iter(modules_running()), module)
-            for path, inner in outermost.named_modules():
-                name = type(outermost).__name__ + (f".{path}" if path else "")
-                self.modules.setdefault(id(inner), (weakref.ref(inner), name))
-            self.modules.setdefault(id(module), (weakref.ref(module), type(module).__name__))
-            known = self.modules[id(module)]
-            if known[0]() is not module:
-                known = self.modules[id(module)] = weakref.ref(module), type(module).__name__
-        return known[1]
+    def __exit__(self, *raised: object) -> None:
+        torch._C._autograd._pop_saved_tensors_default_hooks()
+        super().__exit__(*raised)
 
-    def module_named(self, name: str) -> nn.Module | None:
-        """Return the module that has run under a name; None if none did, or it is gone."""
-        return next((module for ref, known in self.modules.values() if known == name for module in [ref()]), None)
+    # Every function of torch.
 
-    def saved(self, tensor: Tensor, place: Place) -> Saved:
-        """Note a saved tensor."""
-        self.seen.saved += 1
-        if place.operation == "checkpoint":
-            self.unwatched("torch.utils.checkpoint", "what it runs again in backward is not watched")
-        saved = self.ledger.saved(tensor, place)
-        self._last_saved[place] = saved.number
-        if self._giver(tensor) is not None:
-            self._keep(saved)
-        return saved
-
-    def exposed(self, tensor: Tensor, here: Here) -> None:
-        """Note that NumPy gets the tensor's memory: no write by that is seen, so that values are compared."""
-        key = key_of(tensor)
-        if key is None or operation_name(here.function) not in GIVING:
-            return
-        self._given_away[key] = weak_ref(tensor), here.place("numpy")
-        for ref in self.ledger.saved_of(tensor):
-            saved = ref()
-            if saved is not None:
-                self._keep(saved)
-
-    def _giver(self, tensor: Tensor) -> Place | None:
-        """Return the line that gave the tensor's memory away; None if none did."""
-        key = key_of(tensor) if self._given_away else None
-        storage, place = self._given_away.get(key, (None, None)) if key is not None else (None, None)
-        if storage is not None and is_gone(storage):
-            del self._given_away[key or 0]
-            return None
-        return place
-
-    def _keep(self, saved: Saved) -> None:
-        """Copy a saved tensor's values, once, as long as there is room."""
-        if saved.tensor is None or saved in self._before or saved.is_stale:
-            return
-        size = saved.tensor.numel() * saved.tensor.element_size()
-        if self._copied + size <= MOST_COPIED:
-            self._before[saved] = saved.tensor.detach().clone()
-            self._copied += size
-            weakref.finalize(saved, self._forget, size)
-
-    def wrote(self, tensor: Tensor, here: Here) -> None:
-        """Note a write, and copy the saved tensors that it is about to reach."""
-        self.seen.writes += 1
-        self._look_for_old_names(tensor, here)
-        self.hooks.wrote(tensor, lambda: here.place("write"))
-        self.makers.wrote(tensor, lambda: self._place(here.stand, here.place("write")))
-        living = self.ledger.saved_of(tensor)
-        if not living:
-            return
-        region = region_of(tensor)
-        for ref in living:
-            saved = ref()
-            if saved is not None and saved.tensor is not None and overlap(region, region_of(saved.tensor)):
-                self._keep(saved)
-        self.ledger.wrote(tensor, lambda: self._place(here.stand, here.place("write")))
-
-    def _look_for_old_names(self, tensor: Tensor, here: Here) -> None:
-        if here.function is None or self.stepping or (tensor.requires_grad and is_leaf(tensor)):
-            return
-        self.reads.wrote(tensor, here, here.place("write"))
-
-    def read(self, tensor: Tensor, here: Here) -> None:
-        """Look whether a variable is read that was overwritten in place meanwhile."""
-        hooked = self.hooks.read(tensor, lambda: here.stand)
-        if hooked is not None:
-            self._raise((hooked,), None)
-        found = self.reads.read(tensor)
-        if found is not None:
-            written = found.overwrite.written()
-            if written is None or not same_bits(found.overwrite.before, written):
-                self._raise((found,), None)
-
-    def _forget(self, size: int) -> None:
-        self._copied -= size
-
-    def _place(self, stand: Stand, place: Place) -> Place:
-        return Place("step", stand.optimizer, place.file, place.line) if stand.optimizer else place
-
-    def other_thread(self, module: nn.Module) -> None:
-        """Note that a module ran where nothing is seen."""
-        self.unwatched(type(module).__name__, "ran in another thread")
-
-    def unwatched(self, what: str, why: str) -> None:
-        """Note what ran where nothing is seen."""
-        self.seen.unwatched[what, why] = None
-
-    def run(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], here: Here) -> Any:
-        """Run a function of torch; note what makes a tensor that must not be written to, and a refused write."""
-        running = tuple(self._running)
-        if function is Tensor.__setitem__:
-            place, index = here.place(""), args[1]
-            is_mask = isinstance(index, Tensor) and index.dtype == torch.bool
-            lacks = args[0].dim() - index.dim() if is_mask else None
-            self.lines.writing_parts[place.file, place.line] = lacks
-        elif function == _NEW_DATA:
-            self._note_new_data(args[0], here)
-        elif function == _DATA:
-            place = here.place("")
-            self.lines.asking_data.add((place.file, place.line))
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run a function of torch that this thread calls, and note what it wrote."""
+        traits, frame = traits_of(function), _getframe(1)
+        kwargs = kwargs or {}
+        if traits.looks:
+            return calling_from(frame)(function, args, kwargs)
+        if traits.goes_backward:
+            return self._go_backward(function, args, kwargs, frame)
+        switched = bool(kwargs) and kwargs.get("inplace") is True
+        writes = traits.writes or switched or (bool(kwargs) and kwargs.get("out") is not None)
+        saved, makers, aliases = self._pages.by_key, self._makers, self.aliases
+        if writes:
+            self.seen.writes += 1
+        if (writes and saved) or traits.gives:
+            self._before(args, kwargs, traits, frame)
+        outer, self._running = self._running, traits.name
         try:
-            result = function(*args, **kwargs)
-        except Exception as error:
-            for task in [task for task in self._running if task not in running]:
-                self._end(task)  # something else has ended that backward, which PyTorch would have ended before
-            fault = self._refused(error, function, args, kwargs, here) if isinstance(error, RuntimeError) else None
-            if fault is not None:
-                self._raise((fault,), error)
+            if traits.is_python:
+                result = function(*args, **kwargs)
+            else:
+                result = calling_from(frame)(function, args, kwargs)
+        except RuntimeError as error:
+            self._refuse(error, args, kwargs, traits.name, frame)
             raise
-        return self.makers.remember(function, args, kwargs, result, here)
+        finally:
+            self._running = outer
+        if saved:
+            with _PLAIN():
+                self._after(args, kwargs, traits.name, frame, writes)
+        if aliases.pending:
+            aliases.read(args, kwargs, frame, writes)
+        if writes:
+            if makers.known:
+                self._note_write(args, kwargs, traits.name, frame)
+            if traits.binds or switched:
+                aliases.wrote(traits.name, args, switched, frame)
+        if traits.makes is not None or _is_inference() or "requires_grad" in kwargs:
+            return makers.remember(traits.makes, args, kwargs, result, partial(call_site, traits.name, frame))
+        return result
 
-    def _note_new_data(self, tensor: Tensor, here: Here) -> None:
-        """Note that a tensor is given other memory: where it was saved itself, backward finds other values."""
-        found = [saved for ref in self.ledger.saved_of(tensor) for saved in [ref()] if saved is not None]
-        itself = [saved for saved in found if saved.tensor is tensor]
-        for saved in itself:
-            self._keep(saved)
-        if itself:
-            self.ledger.wrote(tensor, lambda: replace(here.place(""), operation=NEW_DATA))
+    def _before(self, args: Any, kwargs: Any, traits: Traits, frame: FrameType) -> None:
+        """Take the fingerprint of what is saved and about to be written to, or given away, past the version counter."""
+        with _PLAIN():
+            for tensor in tensors_in(args, kwargs):
+                for saved in self._pages.of(tensor):
+                    if saved.before is None and (
+                        traits.gives
+                        or traits.uncounted
+                        or saved.hooked
+                        or not (tensor.is_inference() or shares_counter(tensor, saved.alias))
+                    ):
+                        saved.before = fingerprint(saved.alias)
+                if traits.gives:
+                    self._give(tensor, traits.name, frame)
 
-    def failed(self, error: RuntimeError, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Report a write that PyTorch refuses to an optimizer's step, which is over with that."""
-        if not self.stepping:
-            return
-        self.stepping = 0
-        refusal = refusal_in(error)
-        tensor = None if refusal is None else refusal.tensor_of(args, kwargs)
-        if refusal is not None and tensor is not None:
-            stand = self.observer.stand(None)
-            place = self._place(stand, self.observer.place(stand, "step"))
-            self._raise((Refused(refusal, tensor, place, self.makers.of(tensor), words_of(error), None),), error)
+    def _give(self, tensor: Tensor, name: str, frame: FrameType) -> None:
+        key = key_of(tensor)
+        if key is not None:
+            site = call_site(name, frame, whole=True)
+            for gone in [k for k, known in self._given.items() if is_gone(known[0])]:
+                del self._given[gone]
+            self._given[key] = weak_ref(tensor), site
 
-    def _refused(
-        self, error: RuntimeError, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], here: Here
-    ) -> Refused | None:
-        refusal = refusal_in(error)
-        tensor = None if refusal is None else refusal.tensor_of(args, kwargs)
-        if refusal is None or tensor is None:
-            return None
-        place, words = self._place(here.stand, here.place("")), words_of(error)
-        if refusal is SLOPE:
-            saved = self._unpacked()  # by the node that has raised
-            if saved is None or saved.tensor is None:
-                return None
-            return Refused(refusal, saved.tensor, place, saved.place, words, None)
-        made_by = self.hooks.registered(tensor) if refusal is HOOK else self.makers.of(tensor)
-        if refusal is LOST:
-            return Refused(refusal, tensor, place, made_by, words, None, self.makers.writes(tensor))
-        return Refused(refusal, tensor, place, made_by, words, runs_out_of_place(function, args, kwargs))
+    def _after(self, args: Any, kwargs: Any, name: str, frame: FrameType, writes: bool) -> None:
+        """Note which saved tensors a function has written to."""
+        site = None
+        for tensor in tensors_in(args, kwargs):
+            for saved in self._pages.of(tensor):
+                version = saved.alias._version
+                if version == saved.seen:
+                    # A fingerprint stays different after the first write.
+                    if not writes or saved.before is None or saved.writers or fingerprint(saved.alias) == saved.before:
+                        continue
+                saved.seen = version
+                site = site or call_site(name, frame, whole=True)
+                elsewhere = apart(region_of(_part(tensor, name, args)), region_of(saved.alias))
+                known_as, item = name_of(tensor, frame), writes_to_an_item(frame)
+                saved.writers.append(Write(site, known_as, version, elsewhere, item))
 
-    def unpacked(self, saved: Saved) -> Tensor:
-        """Return a saved tensor to a backward: where it was overwritten, the values that were saved."""
-        task = torch._C._current_graph_task_id()
-        if task != self._task and task >= 0:
-            self._begin(task)
-        tensor = self.ledger.unpacked(saved)
-        self._unpacked = weakref.ref(saved)
-        before = self._before.get(saved)
-        if saved.is_stale:
-            return self._met_stale(task, saved, tensor, before)
-        if before is not None and saved not in self._met and not same_bits(before, tensor):
-            self._met.add(saved)
-            fault = self._overwriting(saved, tensor, loud=False)
-            # What only the function itself writes that has saved it, it fills: the noise of rrelu.
-            if not fault.writes or any(write.place != saved.place for write in fault.writes):
-                self._raise((fault,), None)
-        return tensor
+    def _note_write(self, args: Any, kwargs: Any, name: str, frame: FrameType) -> None:
+        target = kwargs.get("out", args[0] if args else None)
+        if isinstance(target, Tensor):
+            self._makers.wrote(target, partial(call_site, name, frame, True))
+            if target.requires_grad and overlaps_itself(target):
+                bare = torch.empty(target.shape, dtype=target.dtype, device="meta")
+                site = call_site(name, frame, whole=True)
+                self._onto_expanded.append((site, self._makers.of(target), name_of(target, frame), bare))
 
-    def _begin(self, task: int) -> None:
-        self.seen.backwards += 1
-        self._task = task
-        where = self.observer.stand(None).backward
-        self._went_backward[where] = self.ledger.count, self._went_backward.get(where, (-1, -1))[0]
+    # What autograd saves.
 
-    def _met_stale(self, task: int, saved: Saved, tensor: Tensor, before: Tensor | None) -> Tensor:
-        fault = self._overwriting(saved, tensor, loud=True)
-        if task < 0:  # somebody looks at a node of the graph
-            raise RuntimeError(fault.words)
-        backward = self._running.get(task)
-        if backward is None:
-            backward = self._running[task] = Backward([], leaves_of(self.observer.stand(None)))
-            if fault.values_kept:
-                torch.autograd.Variable._execution_engine.queue_callback(lambda: self._end(task))
-        if saved not in self._met:
-            self._met.add(saved)
-            backward.faults.append(fault)
-        if before is None and fault.values_kept:
+    def _pack(self, tensor: Tensor) -> Any:
+        with _PLAIN():
+            try:
+                # The result itself would make a cycle: result, grad_fn, hook, result.
+                alias = tensor if tensor.grad_fn is None else tensor.detach()
+                version = tensor._version
+            except RuntimeError:  # a wrapper of torch.func, an inference tensor
+                return tensor
+            self.seen.saved += 1
+            saved = Saved(alias, version, call_site(self._running, sys._getframe(1)))
+            saved.number = self._last_saved[saved.site.frames[:1]] = self.seen.saved
+            self._enter(saved)
+            return saved
+
+    def _enter(self, saved: Saved) -> None:
+        self._pages.add(saved)
+        if self._given and saved.key in self._given:
+            owner, _ = self._given[saved.key]
+            if is_gone(owner):
+                del self._given[saved.key]
+            else:
+                saved.before = fingerprint(saved.alias)
+
+    def _unpack(self, saved: Any) -> Tensor:
+        if type(saved) is not Saved:
+            tensor: Tensor = saved
             return tensor
-        if before is None:
-            del self._running[task]
-            self._raise(tuple(backward.faults), RuntimeError(fault.words))
-        assert before is not None
-        return before
+        self._last = weakref.ref(saved)
+        with _PLAIN():
+            if saved.alias._version != saved.version:
+                self._meet(saved)
+            elif saved.before is not None:
+                self._compare(saved)
+        return saved.alias
+
+    def beside(self, pack: Any, unpack: Any) -> tuple[Any, Any]:
+        """Return other hooks on saved tensors with the watch beside them: there PyTorch compares no version."""
+        return partial(self._pack_beside, pack), partial(self._unpack_beside, unpack)
+
+    def _pack_beside(self, pack: Any, tensor: Tensor) -> Any:
+        packed = pack(tensor)
+        if isinstance(packed, Tensor):
+            with _PLAIN():
+                if key_of(packed) == key_of(tensor) is not None:
+                    alias = packed.detach()
+                    saved = Saved(alias, alias._version, call_site(self._running, sys._getframe(1)))
+                    saved.hooked = True
+                    self._enter(saved)
+                    self._hooked[packed] = saved
+        return packed
+
+    def _unpack_beside(self, unpack: Any, packed: Any) -> Any:
+        value = unpack(packed)
+        saved = self._hooked.get(value) if isinstance(value, Tensor) else None
+        if saved is not None and saved.before is not None:
+            with _PLAIN():
+                self._compare(saved)
+        return value
+
+    # What a backward finds.
+
+    def _go_backward(self, function: Any, args: Any, kwargs: Any, frame: FrameType) -> Any:
+        """Go backward with the watch on: hooks and custom backwards are the user's code."""
+        if function is not Tensor.backward:
+            self.seen.backwards += 1
+            where = call_site("", frame).frames
+            self._began[where] = self.seen.saved, self._began.get(where, (-1, -1))[0]
+            self.looked()
+        begun = set(self._stale)
+        outer, self._running = self._running, "backward"
+        super().__enter__()
+        try:
+            return _unhandled(function)(*args, **kwargs)
+        except Exception as error:
+            ended = [task for task in self._stale if task not in begun]
+            if ended:  # something else has ended that backward, which PyTorch would have ended before
+                self._end(ended[0])
+            if function is not Tensor.backward and isinstance(error, RuntimeError):
+                self._refuse(error, args, kwargs, "backward", frame)
+            raise
+        finally:
+            super().__exit__(None, None, None)
+            self._running = outer
+
+    def _site_of_backward(self) -> tuple[CallSite, FrameType | None]:
+        frame: FrameType | None = sys._getframe(1)
+        if threading.get_ident() != self._thread:  # a device's own thread, while the watched one waits
+            frame = sys._current_frames().get(self._thread)
+        engine = frame  # a custom backward is the user's code too
+        while engine is not None and engine.f_code.co_name != _ENGINE:
+            engine = engine.f_back
+        frame = frame if engine is None else engine.f_back
+        return call_site("backward", frame, whole=True), frame
+
+    def _is_carried(self, saved: Saved, frame: FrameType | None) -> bool:
+        before = self._began.get(call_site("", frame).frames, (-1, -1))[1]
+        # Else one forward is gone backward through again and again.
+        return self._last_saved.get(saved.site.frames[:1], 0) > before >= saved.number > 0
+
+    def _meet(self, saved: Saved) -> None:
+        """Note a stale tensor. PyTorch raises here; the watch does so at the end of that backward."""
+        task = _task()
+        site, frame = self._site_of_backward()
+        fault = Overwriting(saved, tuple(saved.writers), site, frame, True, self._is_carried(saved, frame))
+        if task < 0:  # somebody looks at a node of the graph
+            raise RuntimeError(words_for(fault))
+        known = self._stale.setdefault(task, [])
+        if any(each.saved is saved for each in known):
+            return
+        known.append(fault)
+        if torch.is_anomaly_enabled():  # PyTorch names the node that raises
+            self._end(task)
+        if len(known) == 1:
+            torch.autograd.Variable._execution_engine.queue_callback(lambda: self._end(task))
 
     def _end(self, task: int) -> None:
-        """Put the gradients back at the end of a backward that PyTorch would not have ended, and raise."""
-        backward = self._running.pop(task)
-        quiet, self.observer.quiet = self.observer.quiet, True
-        try:
-            with torch.no_grad():
-                for leaf, gradient, copy in backward.gradients:
-                    if gradient is not None and copy is not None:
-                        gradient.copy_(copy)
-                    leaf.grad = gradient
-        finally:
-            self.observer.quiet = quiet
-        self._raise(tuple(backward.faults), RuntimeError(backward.faults[0].words))
+        """Raise at the end of a backward that PyTorch would not have ended."""
+        faults = self._stale.pop(task, None)
+        if faults:
+            error = self.found(tuple(faults))
+            raise error if error is not None else RuntimeError(words_for(faults[0]))
 
-    def _overwriting(self, saved: Saved, tensor: Tensor, loud: bool) -> Overwriting:
-        stand = self.observer.stand(None)
-        file, line = stand.backward or (stand.file, stand.line)
-        began = self._went_backward.get(stand.backward, (-1, -1))
-        words = overwritten_words(tensor, saved, saved.version) if loud else ""
-        region = region_of(tensor)
-        writes = self.ledger.writes_since(saved)
-        giver = self._giver(tensor)
-        if not writes and giver is not None:
-            writes = (Write(saved.number, giver, None, region_of(tensor)),)
-        return Overwriting(
-            saved,
-            tensor,
-            writes,
-            Place("backward", "", file, line),
-            words,
-            saved in self._before or (bool(writes) and all(apart(write.region, region) for write in writes)),
-            getattr(_running_node(), "_forward_cls", None),
-            # Else one forward is gone backward through again and again.
-            self._last_saved.get(saved.place, 0) > began[1] >= saved.number,
-        )
-
-    def _raise(self, faults: tuple[Fault, ...], instead_of: Exception | None) -> None:
-        """Tell what was found, and raise what is to be raised for it."""
-        error = self.found(faults)
+    def _compare(self, saved: Saved) -> None:
+        """Tell of a saved tensor whose elements have changed and whose version counter has not."""
+        if fingerprint(saved.alias) == saved.before:
+            return
+        saved.before = None
+        writes = tuple(saved.writers)
+        if not writes and saved.key in self._given:
+            writes = (Write(self._given[saved.key][1], None, saved.version, elsewhere=False),)
+        site, frame = self._site_of_backward()
+        fault = Overwriting(saved, writes, site, frame, False, self._is_carried(saved, frame))
+        error = self.found((fault,))
         if error is not None:
-            raise error from None
-        if instead_of is not None:
-            raise instead_of
+            raise error
+
+    def _refuse(self, error: RuntimeError, args: Any, kwargs: Any, name: str, frame: FrameType) -> None:
+        """Tell of a write that PyTorch refuses, and raise what is to be raised for it."""
+        refusal = refusal_in(error)
+        if refusal is None:
+            return
+        if refusal is OVERLAP and len(args) > 1 and _is_own_index(args[0], args[1]):
+            refusal = OWN_INDEX
+        site, tensor = call_site(name, frame, whole=True), refusal.tensor_of(args, kwargs)
+        made_by: CallSite | None = None
+        known_as: str | None = None
+        writes: tuple[CallSite, ...] = ()
+        if refusal is SLOPE:
+            saved = self._last()
+            tensor, made_by = (None, None) if saved is None else (saved.alias, saved.site)
+        elif name == "backward" and refusal is EXPANDED and self._onto_expanded:
+            _, made_by, known_as, tensor = self._onto_expanded[-1]
+            writes = tuple(writer for writer, *_ in self._onto_expanded)
+        if tensor is None:
+            return
+        with _PLAIN():
+            made_by = made_by or self._makers.of(tensor)
+            if refusal is HOOK:
+                made_by = _hooked_at(frame)
+            if refusal is LOST:
+                writes = self._makers.writes(tensor)
+            fault = Refused(refusal, tensor, site, frame, made_by, writes, words_of(error), known_as)
+            given = tensors_in(args[1:], kwargs)
+            fault = replace(
+                fault,
+                in_container=writes_to_an_item(frame),
+                gradient_is_written=any(each.requires_grad for each in given),
+            )
+        instead = self.found((fault,))
+        if instead is not None:
+            raise instead from None
 
 
-def _running_node() -> Any:
-    """Return the node of the graph whose backward runs; None where this PyTorch does not tell."""
-    return getattr(torch._C, "_current_autograd_node", lambda: None)()
-
-
-def leaves_of(stand: Stand) -> list[tuple[Tensor, Tensor | None, Tensor | None]]:
-    """Return each leaf of the running backward's graph, its gradient, and a copy of that."""
-    outputs = (stand.outputs,) if isinstance(stand.outputs, Tensor) else stand.outputs or ()
-    leaves = [node.variable for node in graph(outputs) if hasattr(node, "variable")]
-    return [(leaf, leaf.grad, None if leaf.grad is None else leaf.grad.detach().clone()) for leaf in leaves]
-
-
-def same_bits(a: Tensor, b: Tensor) -> bool:
-    """Return whether two tensors have the same shape and the same values; two NaNs are the same."""
-    if a.shape != b.shape:
-        return False
+def _part(tensor: Tensor, name: str, args: Any) -> Tensor:
+    """Return the part of a tensor that a function writes to: of `x[i] = y` the view `x[i]`, if that is one."""
+    if name != "__setitem__" or tensor is not args[0]:
+        return tensor
+    parts = args[1] if isinstance(args[1], tuple) else (args[1],)
+    if any(isinstance(part, (Tensor, list, bool)) for part in parts):
+        return tensor
     with torch.no_grad():
-        return bool(((a == b) | ((a != a) & (b != b))).all())
+        view = tensor[args[1]]
+        return view if isinstance(view, Tensor) else tensor
+
+
+def _is_own_index(tensor: Any, index: Any) -> bool:
+    """Return whether an index shares the memory of the tensor that it indexes: `keep[keep] = y`."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(part, Tensor) and key_of(part) == key_of(tensor) for part in parts)
+
+
+def _hooked_at(frame: FrameType) -> CallSite | None:
+    """Return where a full backward hook is defined that a module of the user's has."""
+    for _, outer in modules_in(frame):
+        for module in outer.modules():
+            for hook in (*module._backward_hooks.values(), *module._backward_pre_hooks.values()):
+                code = code_of(hook)
+                if code is not None:
+                    return CallSite("register_full_backward_hook", ((code, -2),), weakref.ref(module))
+    return None
+
+
+def watcher_of_thread() -> Watcher | None:
+    """Return the watcher of the calling thread."""
+    modes = torch.overrides._get_current_function_mode_stack()
+    return next((mode for mode in reversed(modes) if isinstance(mode, Watcher)), None)
+
+
+def entering_beside(enter: Any) -> Any:
+    """Return what takes the place of `saved_tensors_hooks.__enter__`: the watch sees what other hooks keep."""
+
+    @functools.wraps(enter)
+    def entering(hooks: Any) -> Any:
+        watcher = watcher_of_thread()
+        if watcher is not None and not isinstance(hooks.pack_hook, partial):
+            hooks.pack_hook, hooks.unpack_hook = watcher.beside(hooks.pack_hook, hooks.unpack_hook)
+        return enter(hooks)
+
+    return entering
+
+
+passing_on.update(
+    method.__code__ for method in (Watcher.__torch_function__, Watcher._go_backward)
+)
+
+
+@lru_cache(maxsize=16)
+def _unhandled(function: Any) -> Any:
+    """Return a function of torch that goes backward, which does not ask the modes again."""
+    names = {**function.__globals__, **dict.fromkeys(("has_torch_function", "has_torch_function_unary"), _no)}
+    copy = FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
+    copy.__kwdefaults__ = function.__kwdefaults__
+    return copy
+
+
+def _no(*args: Any) -> bool:
+    return False
+
+
+def words_for(fault: Overwriting) -> str:
+    """Return PyTorch's words up to "inplace operation", and the versions."""
+    saved = fault.saved
+    alias = saved.alias
+    at = f"is at version {alias._version}; expected version {saved.version} instead"
+    return f"{BEGINNING}: [{alias.type()} {list(alias.shape)}] {at}"

@@ -64,7 +64,37 @@ BAD = {
     "two views": (["--quiet", "--json"], "--quiet and --json are two views; give one of them"),
     "a screen of one line": (["-q", "--save", "x.txt"], "--quiet has no screen to save"),
     "an option without its value": (["--seed"], "'--seed' requires an argument"),
-    "an argument": (["compare"], "unexpected extra argument (compare); did you mean --compare?"),
+    "an argument": (["compare"], "there is no command 'compare'; did you mean --compare?"),
+    "a command misspelt": (["chekc", "net.py:Net"], "there is no command 'chekc'; did you mean check?"),
+    "a word": (["xyzzy"], "there is no command 'xyzzy'; relu-demo --help lists all"),
+    "a script": (
+        ["train.py", "--epochs", "1"],
+        "train.py alone is no command; give relu-demo watch train.py --epochs 1",
+    ),
+    "a network": (["n.py:Net"], "give relu-demo check n.py:Net or relu-demo watch n.py:Net"),
+    "a value of a flag": (["--inplace", "False"], "--inplace takes no value; give --no-inplace"),
+    "a value behind =": (["--inplace=True", "--json"], "--inplace takes no value; give --inplace"),
+    "an option of another command": (["--train"], "--train does not go with relu-demo; it goes with relu-demo check"),
+    "an option before the command": (
+        ["--seed", "1", "check", "n.py:Net"],
+        "options go behind check; give relu-demo check --seed 1 n.py:Net",
+    ),
+    "check as an option": (
+        ["--check", "net.py:Net", "--train"],
+        "--check is a command now; give relu-demo check net.py:Net --train",
+    ),
+    "check as an option in the middle": (
+        ["--seed", "1", "--check=net.py:Net", "--shape", "2,8"],
+        "give relu-demo check net.py:Net --seed 1 --shape 2,8",
+    ),
+    "watch as an option": (
+        ["--watch", "train.py", "--json", "--", "--epochs", "1"],
+        "--watch is a command now; give relu-demo watch --json train.py --epochs 1",
+    ),
+    "a module to watch as an option": (["--watch", "pkg.fit"], "give relu-demo watch -m pkg.fit"),
+    "nothing to check as an option": (["--check"], "give relu-demo check"),
+    "a device of another build": (["--device", "vulkan"], "'--device': no vulkan on this machine; available here: cpu"),
+    "a device that PyTorch has given up": (["--device", "mkldnn"], "no mkldnn on this machine; available here: cpu"),
     "a line break in a value": (["--seed", "1\n2\x1b[31m"], r"'1 2\x1b[31m' is not a whole number"),
 }
 
@@ -165,6 +195,8 @@ def test_memory_that_runs_out_elsewhere_is_told(
 
 
 options = [
+    "check",
+    "watch",
     "--branches",
     "--memory",
     "--depth",

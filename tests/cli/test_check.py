@@ -1,7 +1,10 @@
-"""`--check` as a user meets it: the target, the screen, the JSON, the exit code, and what is said of bad input."""
+"""`check` as a user meets it: the target, the screen, the JSON, the exit code, and what is said of bad input."""
 
 from __future__ import annotations
 
+import os
+import shlex
+import subprocess
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ import jsonschema
 import pytest
 import torch
 from support.commands import Demo, schema
+from support.processes import COLD, ROOT, command_environment
 from support.ptys import on_a_terminal, posix
 
 import relu_demo
@@ -144,6 +148,13 @@ NETWORKS = """
     ready = nn.Sequential(nn.Linear(4, 4), nn.Tanh())
     all_of_them = {"ready": ready}
 
+    class Awaits(nn.Module):
+        async def forward(self, x):
+            return x
+
+    async def later(x):
+        return x
+
     class Vast(nn.Module):
         '''Weights of 400 TB: more than a process can address.'''
 
@@ -173,12 +184,13 @@ def line_of(text: str) -> int:
 
 
 def test_the_skip_that_is_eaten_is_the_silent_fault(demo: Demo, nets: str) -> None:
-    result = demo("--check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--seed", "1")
+    result = demo("check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--seed", "1")
     assert (result.code, result.err) == (1, "")
-    assert f"relu in relu (nets.py:{line_of('self.conv(self.relu(x))')})" in result.out
+    number, row = line_of("self.conv(self.relu(x))"), next(s for s in result.out.splitlines() if s.startswith("FAULT"))
+    assert row == f"FAULT relu (ReLU) nets.py:{number}  out = self.conv(self.relu(x))"
     assert "the network's result is wrong, by up to " in result.out
     assert f"add (nets.py:{line_of('return out + x')})" in result.out
-    document = demo("--check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--seed", "1", "--json").document
+    document = demo("check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--seed", "1", "--json").document
     (call,) = document["calls"]
     assert call["bytes"] == 2 * 8 * 8 * 8 * 4
     assert [effect["kind"] for effect in call["effects"]] == ["changes-result"]
@@ -188,7 +200,7 @@ def test_the_skip_that_is_eaten_is_the_silent_fault(demo: Demo, nets: str) -> No
 
 
 def test_in_place_after_a_sigmoid_is_the_loud_fault(demo: Demo, nets: str) -> None:
-    document = demo("--check", f"{nets}:AfterSigmoid", "--shape", "2,16", "--json").document
+    document = demo("check", f"{nets}:AfterSigmoid", "--shape", "2,16", "--json").document
     (call,) = document["calls"]
     (effect,) = call["effects"]
     assert effect["kind"] == "breaks-backward"
@@ -199,17 +211,17 @@ def test_in_place_after_a_sigmoid_is_the_loud_fault(demo: Demo, nets: str) -> No
 
 @pytest.mark.parametrize("name", ["build", "ready"])
 def test_a_function_and_a_module_will_do_and_what_is_safe_ends_with_0(demo: Demo, nets: str, name: str) -> None:
-    result = demo("--check", f"{nets}:{name}", "--shape", "3,4")
+    result = demo("check", f"{nets}:{name}", "--shape", "3,4")
     assert result.code == 0
     assert ("safe" if name == "build" else "no in-place calls") in " ".join(result.out.split())
 
 
 def test_two_colons_as_in_pytest_will_do(demo: Demo, nets: str) -> None:
-    assert demo("--check", f"{nets}::build", "--shape", "3,4").code == 0
+    assert demo("check", f"{nets}::build", "--shape", "3,4").code == 0
 
 
 def test_a_shape_that_is_refused_has_a_traceback_too(demo: Demo, nets: str) -> None:
-    refused = ("--check", f"{nets}:AfterSigmoid", "--shape", "2,17")
+    refused = ("check", f"{nets}:AfterSigmoid", "--shape", "2,17")
     assert demo(*refused).err.endswith("; give the shape that the network takes; --traceback shows the rest\n")
     result = demo(*refused, "--traceback")
     assert result.err.startswith("Traceback (most recent call last)")
@@ -223,12 +235,12 @@ def test_a_package_is_found_from_the_current_folder(
     (tmp_path / "mypackage" / "__init__.py").write_text("")
     (tmp_path / "mypackage" / "models.py").write_text(textwrap.dedent(NETWORKS))
     monkeypatch.chdir(tmp_path)
-    result = demo("--check", "mypackage.models:build", "--shape", "3,4")
+    result = demo("check", "mypackage.models:build", "--shape", "3,4")
     assert result.code == 0
 
 
 def test_one_shape_for_each_input(demo: Demo, nets: str) -> None:
-    result = demo("--check", f"{nets}:Two", "--shape", "2,3", "--shape", "3,5", "--json")
+    result = demo("check", f"{nets}:Two", "--shape", "2,3", "--shape", "3,5", "--json")
     assert result.code == 0
     assert result.document["shapes"] == [[2, 3], [3, 5]]
     assert result.document["off"] == []
@@ -238,7 +250,7 @@ def test_one_shape_for_each_input(demo: Demo, nets: str) -> None:
 def test_the_mode_decides_and_what_the_network_prints_is_kept_off_stdout(
     demo: Demo, nets: str, mode: str, bytes: int
 ) -> None:
-    result = demo("--check", f"{nets}:Chatty", "--shape", "2,4", mode, "--json")
+    result = demo("check", f"{nets}:Chatty", "--shape", "2,4", mode, "--json")
     assert [call["bytes"] for call in result.document["calls"]] == [bytes]
     assert "built" in result.err
     assert "ran" in result.err
@@ -246,7 +258,7 @@ def test_the_mode_decides_and_what_the_network_prints_is_kept_off_stdout(
 
 
 def test_markup_in_a_name_is_shown_as_it_is(demo: Demo, nets: str) -> None:
-    assert "relu in [red]" in demo("--check", f"{nets}:Marked", "--shape", "2,4", "--all").out
+    assert "[red] (ReLU)" in demo("check", f"{nets}:Marked", "--shape", "2,4", "--all").out
 
 
 @pytest.mark.parametrize(
@@ -260,18 +272,32 @@ def test_markup_in_a_name_is_shown_as_it_is(demo: Demo, nets: str) -> None:
     ],
 )
 def test_the_document_is_as_the_schema_says(demo: Demo, nets: str, name: str, options: list[str]) -> None:
-    document = demo("--check", f"{nets}:{name}", *options, "--json").document
+    document = demo("check", f"{nets}:{name}", *options, "--json").document
     jsonschema.validate(document, schema(), jsonschema.Draft202012Validator)
     assert document["ok"] == (name not in ("PreActivation", "AfterSigmoid"))
 
 
 def test_the_same_seed_gives_the_same_document(process: Demo, nets: str) -> None:
-    options = ("--check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--seed", "3", "--json")
+    options = ("check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--seed", "3", "--json")
     assert process(*options).out == process(*options).out
 
 
 BAD = {
-    "no colon": (["nets.py"], "'nets.py' names no network; give file.py:name or package.module:name"),
+    "no target": ([], "check takes a network; give for example relu-demo check my_net.py:Net --shape 1,3,8,8"),
+    "two targets": (["nets.py:build", "nets.py:ready"], "check takes one network, not 2 (nets.py:build nets.py:ready)"),
+    "no colon": (["Net.build"], "'Net.build' names no network; give file.py:name or package.module:name"),
+    "a file alone": (
+        ["nets.py"],
+        "Embeds and 10 more; give for example relu-demo check nets.py:PreActivation --shape 1,3,8,8",
+    ),
+    "async": (
+        ["nets.py:later", "--shape", "2"],
+        "later is async, and a check awaits nothing; give a function that is not",
+    ),
+    "an async forward": (
+        ["nets.py:Awaits", "--shape", "2"],
+        "Awaits is async, and a check awaits nothing; give a forward",
+    ),
     "no such file": (["net.py:PreActivation"], "there is no file net.py; did you mean nets.py"),
     "no such name": (["nets.py:PreActivatoin"], "nets.py has no 'PreActivatoin'; did you mean PreActivation?"),
     "no such module": (["netz:PreActivation"], "there is no module 'netz'"),
@@ -283,7 +309,10 @@ BAD = {
         ["nets.py:AfterSigmoid", "--shape", "2,17"],
         "for '--shape': with 2,17 the network's forward raised RuntimeError: mat1 and mat2 shapes cannot be",
     ),
-    "no shape": (["nets.py:AfterSigmoid"], "the network takes x; give one --shape for each, in this order"),
+    "no shape": (
+        ["nets.py:AfterSigmoid"],
+        "give one --shape for each, in this order, for example relu-demo check nets.py:AfterSigmoid --shape 2,16",
+    ),
     "a shape too few": (["nets.py:Two", "--shape", "2,3"], "the network takes x and y; give one --shape for each"),
     "a shape too many": (
         ["nets.py:Two", *["--shape", "2,3"] * 3],
@@ -323,8 +352,15 @@ BAD = {
     "not even an exception": (["nets.py:Throws", "--shape", "2,4"], "raised NoException: all the same (nets.py:"),
     "in a dictionary": (["nets.py:all_of_them.ready"], "nets.py has no 'all_of_them.ready'"),
     "a folder": (["folder.py:Net"], "folder.py is a folder; give file.py:name or package.module:name"),
-    "a scenario beside it": (["nets.py:build", "--compare"], "are two scenarios; give one of them"),
-    "a depth": (["nets.py:build", "--depth", "2"], "--depth does not go with --check"),
+    "a scenario beside it": (
+        ["nets.py:build", "--compare"],
+        "--compare does not go with check; it goes with relu-demo",
+    ),
+    "a device of PyTorch's own build": (
+        ["nets.py:build", "--shape", "2,4", "--device", "vulkan"],
+        "relu-demo: Invalid value for '--device': no vulkan on this machine; available here: cpu",
+    ),
+    "a depth": (["nets.py:build", "--depth", "2"], "--depth does not go with check; it goes with relu-demo"),
     "an integer dtype": (
         ["nets.py:build", "--shape", "2,4", "--dtype", "int64"],
         "int64 is not a floating-point dtype",
@@ -334,7 +370,7 @@ BAD = {
 
 @pytest.mark.parametrize(("arguments", "says"), BAD.values(), ids=BAD.keys())
 def test_bad_input_is_told_in_one_line(demo: Demo, nets: str, arguments: list[str], says: str) -> None:
-    result = demo("--check", *arguments)
+    result = demo("check", *arguments)
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith("relu-demo: ")
     assert result.err.count("\n") == 1
@@ -342,11 +378,11 @@ def test_bad_input_is_told_in_one_line(demo: Demo, nets: str, arguments: list[st
 
 
 def test_a_forward_that_is_interrupted_ends_as_ctrl_c_does(demo: Demo, nets: str) -> None:
-    assert demo("--check", f"{nets}:Stopped", "--shape", "2,4").code == 130
+    assert demo("check", f"{nets}:Stopped", "--shape", "2,4").code == 130
 
 
 def test_traceback_shows_the_rest_of_the_users_error(demo: Demo, nets: str) -> None:
-    result = demo("--check", f"{nets}:Breaks", "--traceback")
+    result = demo("check", f"{nets}:Breaks", "--traceback")
     assert result.code == 2
     assert result.err.startswith("Traceback (most recent call last)")
     assert "ValueError: no weights here" in result.err
@@ -356,20 +392,20 @@ def test_traceback_shows_the_rest_of_the_users_error(demo: Demo, nets: str) -> N
 @pytest.mark.skipif(not hasattr(torch, "set_default_device"), reason="needs PyTorch 2.0")
 @pytest.mark.slow
 def test_on_meta_suspects_stay_suspects(demo: Demo, nets: str) -> None:
-    result = demo("--check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--device", "meta", "--json")
+    result = demo("check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--device", "meta", "--json")
     assert result.code == 1
     jsonschema.validate(result.document, schema(), jsonschema.Draft202012Validator)
     (effect,) = result.document["calls"][0]["effects"]
     assert (effect["kind"], effect["settled"]) == ("changes-result", False)
     assert (
         "perhaps the network's result is wrong"
-        in demo("--check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--device", "meta").out
+        in demo("check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--device", "meta").out
     )
 
 
 @pytest.mark.skipif(not hasattr(torch, "set_default_device"), reason="needs PyTorch 2.0")
 def test_on_meta_nothing_is_allocated_neither_weights_nor_input(demo: Demo, nets: str) -> None:
-    options = ("--check", f"{nets}:Vast", "--shape", "10000000,10000000")
+    options = ("check", f"{nets}:Vast", "--shape", "10000000,10000000")
     result = demo(*options, "--device", "meta", "--json")
     assert (result.code, result.err) == (1, "")
     (call,) = result.document["calls"]
@@ -383,13 +419,13 @@ def test_on_meta_nothing_is_allocated_neither_weights_nor_input(demo: Demo, nets
 def test_the_screen_fits(demo: Demo, nets: str, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     for name, shape in (("PreActivation", "2,3,8,8"), ("AfterSigmoid", "2,16")):
-        out = demo("--check", f"{nets}:{name}", "--shape", shape).out
+        out = demo("check", f"{nets}:{name}", "--shape", shape).out
         assert max(map(len, out.splitlines())) <= columns
 
 
 @posix
 def test_a_progress_bar_while_suspects_are_settled(nets: str) -> None:
-    code, shown, piped = on_a_terminal("--check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--json", stdout=False)
+    code, shown, piped = on_a_terminal("check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--json", stdout=False)
     assert code == 1
     assert "Checking [" in shown
     assert piped.startswith("{")
@@ -417,7 +453,7 @@ def test_the_layers_of_a_bare_sequential_have_the_lines_they_were_given_on(demo:
         )
     """
     (tmp_path / "net.py").write_text(textwrap.dedent(source))
-    result = demo("--check", f"{tmp_path / 'net.py'}:net", "--shape", "2,4", "--seed", "1", "--json")
+    result = demo("check", f"{tmp_path / 'net.py'}:net", "--shape", "2,4", "--seed", "1", "--json")
     assert result.code == 1
     (effect,) = result.document["calls"][1]["effects"]
     assert result.document["calls"][1]["place"]["line"] == 6
@@ -441,7 +477,7 @@ class Net(nn.Module):
         return self.relu(self.fc(x))
 
 def in_a_thread():
-    threading.Thread(target=lambda: (time.sleep(1.5), os.write(1, b"late"), time.sleep(9))).start()
+    threading.Thread(target=lambda: (time.sleep(1.5), os.write(1, b"late"))).start()
     return Net()
 
 class Closing(Net):
@@ -463,7 +499,7 @@ def folder(tmp_path: Path) -> Path:
 @posix
 @pytest.mark.parametrize("name", ["Net", "in_a_thread"])
 def test_with_json_standard_output_has_the_document_alone(process: Demo, folder: Path, name: str) -> None:
-    done = process("--check", f"{folder / 'net.py'}:{name}", "--shape", "2,4", "--json")
+    done = process("check", f"{folder / 'net.py'}:{name}", "--shape", "2,4", "--json")
     assert done.code == 0
     assert done.document["network"] == "Net"
     assert {"printed", "to the first stream", "to the descriptor", "from a process"} <= {*done.err.splitlines()}
@@ -474,7 +510,7 @@ def test_with_json_standard_output_has_the_document_alone(process: Demo, folder:
 def test_neighbours_of_the_target_that_nobody_named_are_not_run(process: Demo, folder: Path, view: list[str]) -> None:
     if view[0] == "--save":
         view = ["--save", str(folder / view[1])]
-    done = process("--check", f"{folder / 'net.py'}:Net", "--shape", "2,4", *view)
+    done = process("check", f"{folder / 'net.py'}:Net", "--shape", "2,4", *view)
     assert done.code == 0, done.err
     assert "was run" not in done.err
     assert ("safe" in done.out) is (view[0] != "--save")
@@ -484,13 +520,13 @@ def test_neighbours_of_the_target_that_nobody_named_are_not_run(process: Demo, f
 def test_a_target_may_have_the_name_of_a_module_that_the_report_needs(process: Demo, folder: Path) -> None:
     target = folder / "rich.py"
     target.write_text(PRINTING, encoding="utf-8")
-    done = process("--check", f"{target}:Net", "--shape", "2,4", "--all")
+    done = process("check", f"{target}:Net", "--shape", "2,4", "--all")
     assert (done.code, "safe" in done.out) == (0, True)
 
 
 @posix
 def test_a_network_that_closes_standard_error_is_told_of_all_the_same(process: Demo, folder: Path) -> None:
-    done = process("--check", f"{folder / 'net.py'}:Closing", "--shape", "2,4")
+    done = process("check", f"{folder / 'net.py'}:Closing", "--shape", "2,4")
     assert done.code == 2
     assert done.err.splitlines()[-1].startswith("relu-demo: an error in your own code: ")
     assert "I/O operation on closed file" in done.err
@@ -515,7 +551,7 @@ def test_control_characters_in_names_are_shown_escaped(demo: Demo, tmp_path: Pat
     )
     if view[0] == "--save":
         view = ["--save", str(tmp_path / f"screen{view[1]}")]
-    result = demo("--check", f"{tmp_path / 'net.py'}:Skip", "--shape", "2,4", *view)
+    result = demo("check", f"{tmp_path / 'net.py'}:Skip", "--shape", "2,4", *view)
     assert result.code == 1
     shown = result.out if view[0] != "--save" else Path(view[1]).read_text(encoding="utf-8")
     assert not {"\x1b", "\u202e"} & {*shown}
@@ -523,3 +559,51 @@ def test_control_characters_in_names_are_shown_escaped(demo: Demo, tmp_path: Pat
         assert r"re\x1b[31mlu\nx" in shown.replace("&#x27;", "'")
     if view[-1].endswith(".svg"):
         ElementTree.fromstring(shown)
+
+
+ENDING = """
+import atexit, sys, tempfile, threading, time
+from torch import nn
+
+folder = tempfile.TemporaryDirectory(dir=sys.argv[0] and "folders")
+notes = open("notes.txt", "w")
+notes.write("in a buffer")
+atexit.register(lambda: open("atexit.txt", "w").write("ran"))
+threading.Thread(target=lambda: (time.sleep(1), open("thread.txt", "w").write("ended"))).start()
+
+class Held:
+    def __del__(self, open=open):
+        open("deleted.txt", "w").write("freed")
+
+class Net(nn.Module):
+    held = Held()
+    def forward(self, x):
+        return nn.functional.relu(x * 2, inplace=True)
+"""
+
+
+@posix
+@pytest.mark.parametrize(("options", "code"), [(["--shape", "2,4"], 0), (["--shape", "2,4", "--json"], 0), ([], 2)])
+def test_a_check_ends_as_python_ends(
+    cold: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], code: int
+) -> None:
+    (tmp_path / "net.py").write_text(ENDING)
+    (tmp_path / "folders").mkdir()
+    monkeypatch.chdir(tmp_path)
+    done = cold("check", "net.py:Net", *options)
+    assert done.code == code, done.err
+    said = {path.name: path.read_text() for path in tmp_path.glob("*.txt")}
+    assert said == {"notes.txt": "in a buffer", "atexit.txt": "ran", "thread.txt": "ended", "deleted.txt": "freed"}
+    assert list((tmp_path / "folders").iterdir()) == []
+    assert done.err.count("\n") == (code == 2)
+
+
+@posix
+def test_a_reader_that_goes_is_no_fault_at_the_end_either(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("from torch import nn\nNet = lambda: nn.Sequential(*[nn.ReLU(True)] * 300)\n")
+    shell = f"{shlex.join(COLD)} -m relu_demo check net.py:Net --shape 2,4 --json | head -c 1"
+    environment = command_environment(PYTHONPATH=str(ROOT), PATH=os.environ["PATH"])
+    done = subprocess.run(
+        ["sh", "-c", shell], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert (done.stdout, done.stderr) == ("{", "")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -49,30 +52,72 @@ def test_an_option_that_is_begun_is_completed(process: Demo) -> None:
 
 
 @pytest.mark.versions
-@pytest.mark.parametrize("words", [["--check", "ne"], ["--save", "re"], ["--compare", "--save", "''"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--save", "re"],
+        ["--compare", "--save", "''"],
+        ["check", "--save", "re"],
+        ["watch", "a.py", "ne"],
+        ["check", "a", "b"],
+    ],
+    ids=" ".join,
+)
 def test_the_shell_completes_files_itself_where_a_file_is_meant(process: Demo, words: list[str]) -> None:
     (answer,) = tab(process, *words)
     assert answer.startswith("file,")
 
 
 @pytest.mark.versions
+@pytest.mark.parametrize(
+    "words", [["check", "ne"], ["watch", "ne"], ["watch", "-q", "ne"], ["check", "--all", "ne"]], ids=" ".join
+)
+def test_where_a_target_is_meant_it_completes_files_that_may_go_on(process: Demo, words: list[str]) -> None:
+    (answer,) = tab(process, *words)
+    assert answer == "target,ne"
+
+
+@pytest.mark.versions
+@pytest.mark.parametrize("command", ["check", "watch"])
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_behind_a_colon_stand_the_names_in_the_file_which_is_not_run(process: Demo, shell: str) -> None:
-    answers = tab(process, "--check", "nets.py:N", shell=shell)
+def test_behind_a_colon_stand_the_names_in_the_file_which_is_not_run(process: Demo, shell: str, command: str) -> None:
+    answers = tab(process, command, "nets.py:N", shell=shell)
     assert [answer.partition("\t")[0] for answer in answers] == ["plain,nets.py:Net", "plain,nets.py:Netless"]
-    assert len(tab(process, "--check", "nets.py:", shell=shell)) == 4  # Net, Netless, build, model
+    assert len(tab(process, command, "nets.py:", shell=shell)) == 4  # Net, Netless, build, model
+
+
+@pytest.mark.versions
+def test_the_commands_are_completed(process: Demo) -> None:
+    assert [answer.partition("\n")[0] for answer in tab(process, "wa")] == ["plain,watch"]
+
+
+@pytest.mark.versions
+@pytest.mark.parametrize(
+    ("shell", "case"),
+    [
+        ("bash", "== 'target' ]]; then\n            COMPREPLY=(); compopt -o default -o nospace;\n"),
+        ("zsh", "== \"target\" ]]; then\n            _path_files -f -S '';\n"),
+        ("fish", '= "target"\n            __fish_complete_path $metadata[2] | string replace'),
+    ],
+)
+def test_each_shell_is_told_to_put_no_space_behind_a_file_that_may_go_on(process: Demo, shell: str, case: str) -> None:
+    said = process(_RELU_DEMO_COMPLETE=f"{shell}_source")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.count(case) == 1
 
 
 @pytest.mark.versions
 @pytest.mark.parametrize(
     ("words", "answers"),
     [
-        (["--check", "nets.py", ":"], ["Net", "Netless", "build", "model"]),
-        (["--check", "nets.py", ":", "N"], ["Net", "Netless"]),
-        (["--check", "nets.py", ":", "nothing"], []),
-        (["--check", "broken.py", ":"], []),
-        (["--check", "missing.py", ":"], []),
-        (["--check", "nets.py", ":", "Net", "--eva"], ["--eval"]),
+        (["check", "nets.py", ":"], ["Net", "Netless", "build", "model"]),
+        (["check", "nets.py", ":", "N"], ["Net", "Netless"]),
+        (["check", "nets.py", ":", "nothing"], []),
+        (["check", "broken.py", ":"], []),
+        (["check", "missing.py", ":"], []),
+        (["check", "nets.py", ":", "Net", "--eva"], ["--eval"]),
+        (["watch", "nets.py", ":", "bu"], ["build"]),
+        (["watch", "-q", "nets.py", ":"], ["Net", "Netless", "build", "model"]),
     ],
 )
 def test_bash_cuts_a_word_at_its_colon_and_replaces_what_stands_behind_it(
@@ -94,7 +139,7 @@ def test_devices_and_dtypes_are_a_fixed_list(process: Demo, words: list[str], an
 
 
 def test_tab_waits_for_neither_torch_nor_rich(process: Demo) -> None:
-    words = {"_RELU_DEMO_COMPLETE": "bash_complete", "COMP_WORDS": "relu-demo --check nets.py : N", "COMP_CWORD": "4"}
+    words = {"_RELU_DEMO_COMPLETE": "bash_complete", "COMP_WORDS": "relu-demo check nets.py : N", "COMP_CWORD": "4"}
     done = subprocess.run(
         [*COLD, "-X", "importtime", "-m", "relu_demo"],
         env=command_environment(**words),
@@ -107,24 +152,64 @@ def test_tab_waits_for_neither_torch_nor_rich(process: Demo) -> None:
     assert not modules & {"torch", "rich", "numpy"}
 
 
-BASH = """
+BASH = r"""
 relu-demo() { '%s' -m relu_demo "$@"; }
-eval "$(_RELU_DEMO_COMPLETE=bash_source relu-demo | sed 's/complete -o nosort/complete/; s/compopt/#/')"
 env() { while [ "${1#*=}" != "$1" ]; do local -x "$1"; shift; done; "$@"; }
-COMP_WORDS=(relu-demo --check nets.py : bu) COMP_CWORD=4
-_relu_demo_completion relu-demo
-echo "${COMPREPLY[@]}"
+eval "$(_RELU_DEMO_COMPLETE=bash_source relu-demo)"
+PS1='ready> '
 """
 
 
 @posix
-def test_in_bash_itself(tmp_path: Path) -> None:
-    """The line that the README gives, in a real bash, with the function that it defines."""
-    done = subprocess.run(
-        ["bash", "-c", BASH % sys.executable],
-        env=command_environment(PATH=os.environ["PATH"], PYTHONPATH=str(ROOT)),
-        capture_output=True,
-        text=True,
-        timeout=60,
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("relu-demo check ne", "relu-demo check nets.py"),
+        ("relu-demo watch ne", "relu-demo watch nets.py"),
+        ("relu-demo check fold", "relu-demo check folder/"),
+        ("relu-demo watch nets.py:bu", "relu-demo watch nets.py:build "),
+        ("relu-demo check nets.py:bu", "relu-demo check nets.py:build "),
+        ("relu-demo watch nets.py --data fi", "relu-demo watch nets.py --data file.txt "),
+        ("relu-demo --save fi", "relu-demo --save file.txt "),
+        ("relu-demo wa", "relu-demo watch "),
+    ],
+)
+def test_in_bash_itself(tmp_path: Path, typed: str, completed: str) -> None:
+    """The line that the README gives, in a bash that reads keys from a terminal."""
+    import pty
+
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file.txt").write_text("")
+    (tmp_path / "rc").write_text(BASH % sys.executable)
+    leader, follower = pty.openpty()
+    environment = command_environment(PATH=os.environ["PATH"], PYTHONPATH=str(ROOT), TERM="dumb", INPUTRC=os.devnull)
+    bash = subprocess.Popen(
+        ["bash", "--noprofile", "--rcfile", "rc", "-i"],
+        cwd=tmp_path,
+        env=environment,
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        start_new_session=True,
     )
-    assert done.stdout == "build\n", done.stderr
+    os.close(follower)
+    try:
+        shown_until(leader, lambda shown: shown.endswith("ready> "))
+        os.write(leader, f"{typed}\t".encode())
+        shown = shown_until(leader, lambda shown: len(shown) >= len(completed))
+        os.write(leader, b"|")  # a space behind it would stand before this
+        assert shown + shown_until(leader, lambda shown: "|" in shown) == f"{completed}|"
+    finally:
+        bash.kill()
+        bash.wait()
+        os.close(leader)
+
+
+def shown_until(terminal: int, enough: Callable[[str], bool]) -> str:
+    """What comes on a terminal until that is enough, or for a minute."""
+    shown = ""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not enough(shown):
+        if select.select([terminal], [], [], 0.1)[0]:
+            shown += os.read(terminal, 65536).decode()
+    return shown

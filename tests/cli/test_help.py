@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 
 import pytest
@@ -10,14 +11,33 @@ from support.processes import COLD, command_environment
 
 
 @pytest.mark.versions
+@pytest.mark.parametrize("command", [[], ["check"], ["watch"]], ids=str)
 @pytest.mark.parametrize("columns", ["80", "100", "200"])
-def test_help_fits_the_terminal(process: Demo, columns: str) -> None:
-    assert max(map(len, process("--help", COLUMNS=columns).out.splitlines())) <= int(columns)
+def test_each_help_fits_the_terminal(process: Demo, columns: str, command: list[str]) -> None:
+    lines = process(*command, "--help", COLUMNS=columns).out.splitlines()
+    assert max(map(len, lines)) <= int(columns)
+    assert len(lines) < 40
+
+
+@pytest.mark.versions
+def test_each_command_has_its_own_options_and_no_other(process: Demo) -> None:
+    def options(*command: str) -> set[str]:
+        shown = process(*command, "--help").out.partition("Exit codes")[0]
+        return set(re.findall(r"^ +(?:-\w, )?(--[\w-]+)", shown, re.MULTILINE))
+
+    both = {"--json", "--quiet", "--save", "--light", "--help"}
+    assert options("watch") == both
+    assert options("check") == both | {"--seed", "--shape", "--device", "--dtype", "--train", "--all", "--traceback"}
+    assert options() & {"--train", "--all", "--check", "--watch"} == set()
+    assert {"--compare", "--schema", "--version", "--seed"} <= options()
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["-h"], ["-V"], ["--schema"], ["--compare", "--inplace"], ["--shape", "1,2"], ["--nope"]],
+    [
+        *(["--help"], ["-h"], ["-V"], ["--schema"], ["--compare", "--inplace"], ["--shape", "1,2"], ["--nope"]),
+        *(["check", "-h"], ["watch", "-h"], ["--check", "n.py:Net"], ["check", "none.py:Net"], ["watch", "none.py"]),
+    ],
     ids=" ".join,
 )
 def test_help_version_and_a_usage_error_do_without_torch_and_rich(arguments: list[str]) -> None:
@@ -65,4 +85,6 @@ def test_help_teaches(process: Demo) -> None:
         assert option in shown
     assert "Exit codes" in shown
     assert "relu-demo --compare" in shown
+    assert "relu-demo check my_net.py:Net" in process("check", "-h").out
+    assert "relu-demo watch train.py --epochs 1" in process("watch", "-h").out
     assert process("-V").out.strip() == "relu-demo, version 0.1.0"

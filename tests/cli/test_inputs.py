@@ -1,4 +1,4 @@
-"""What `--check` takes: whole numbers, ranges and names in --shape, functions, and factories with constants."""
+"""What `check` takes: whole numbers, ranges and names in --shape, functions, and factories with constants."""
 
 from __future__ import annotations
 
@@ -62,6 +62,17 @@ def make_loss(scale=1.0):
         return (x.sigmoid().mul_(scale)).sum()
     return scaled
 
+class Gate(nn.Module):
+    def forward(self, x):
+        y = torch.sigmoid(x)
+        return F.relu(y, inplace=True)
+
+class Dice(nn.Module):
+    def forward(self, logits, target):
+        p = torch.sigmoid(logits)
+        p[target < 0] = 0
+        return 1 - (p * target).sum()
+
 class Built(nn.Module):
     def __init__(self):
         super().__init__()
@@ -82,7 +93,7 @@ def file(tmp_path: Path) -> str:
     [("400:0..4", 0, 4), ("400:int64:2..3", 2, 3), ("400:int32:0..1", 0, 1), ("400:int64", 0, 1)],
 )
 def test_whole_numbers_reach_from_the_first_to_the_last(demo: Demo, file: str, given: str, low: int, high: int) -> None:
-    result = demo("--check", f"{file}:Embed", "--shape", given, "--seed", "1", "--json")
+    result = demo("check", f"{file}:Embed", "--shape", given, "--seed", "1", "--json")
     assert result.code == 1
     assert f"from {low} to {high}\n" in result.err
     jsonschema.validate(result.document, schema(), jsonschema.Draft202012Validator)
@@ -91,7 +102,7 @@ def test_whole_numbers_reach_from_the_first_to_the_last(demo: Demo, file: str, g
 
 
 def test_an_input_by_its_name(demo: Demo, file: str) -> None:
-    result = demo("--check", f"{file}:Masked", "--shape", "2,8", "--shape", "mask=2,8:bool", "--json")
+    result = demo("check", f"{file}:Masked", "--shape", "2,8", "--shape", "mask=2,8:bool", "--json")
     assert result.code == 0
     first, second = result.document["inputs"]
     assert first == {"name": None, "shape": [2, 8], "dtype": None, "range": None}
@@ -99,18 +110,28 @@ def test_an_input_by_its_name(demo: Demo, file: str) -> None:
 
 
 def test_fractions_between_two_numbers(demo: Demo, file: str) -> None:
-    assert demo("--check", f"{file}:Images", "--shape", "2,3,8,8:0.0..1.0").code == 0
-    assert demo("--check", f"{file}:Images", "--shape", "2,3,8,8:float32:0..1").code == 0
+    assert demo("check", f"{file}:Images", "--shape", "2,3,8,8:0.0..1.0").code == 0
+    assert demo("check", f"{file}:Images", "--shape", "2,3,8,8:float32:0..1").code == 0
 
 
 def test_a_function_with_the_networks_that_it_uses(demo: Demo, file: str) -> None:
-    result = demo("--check", f"{file}:loss", "--shape", "2,8", "--shape", "2,8", "--json")
+    result = demo("check", f"{file}:loss", "--shape", "2,8", "--shape", "2,8", "--json")
     assert result.code == 1
     assert result.document["network"] == "loss"
     assert [call["place"]["module"] for call in result.document["calls"]] == ["NET.1"]
     (write,) = result.document["writes"]
     assert (write["place"]["line"], write["effect"]) == (11, "breaks-backward")
     assert [place["line"] for place in write["saved_by"]] == [10]
+
+
+@pytest.mark.parametrize(("name", "inputs", "line"), [("Gate", 1, 52), ("Dice", 2, 57)])
+def test_a_module_without_parameters_gets_inputs_that_require_grad(
+    demo: Demo, file: str, name: str, inputs: int, line: int
+) -> None:
+    document = demo("--check", f"{file}:{name}", *["--shape", "2,8"] * inputs, "--json").document
+    found = [call["place"]["line"] for call in document["calls"]] + [at["place"]["line"] for at in document["writes"]]
+    assert found == [line]
+    assert document["as_written"]["backward"] is False
 
 
 def test_a_function_in_python_and_its_state_as_before() -> None:
@@ -141,28 +162,28 @@ def test_a_class_is_no_function() -> None:
 
 @pytest.mark.parametrize("name", ["build(depth=3, width=8)", "build(3, 8)", "build(3,width=8)"])
 def test_a_factory_with_constants(demo: Demo, file: str, name: str) -> None:
-    result = demo("--check", f"{file}:{name}", "--shape", "2,8", "--json")
+    result = demo("check", f"{file}:{name}", "--shape", "2,8", "--json")
     assert result.code == 0
     assert len(result.document["calls"]) == 3
     assert result.document["target"] == f"{file}:{name}"
 
 
 def test_a_factory_of_a_function(demo: Demo, file: str) -> None:
-    result = demo("--check", f"{file}:make_loss(scale=2.0)", "--shape", "2,8", "--json")
+    result = demo("check", f"{file}:make_loss(scale=2.0)", "--shape", "2,8", "--json")
     (call,) = result.document["calls"]
     assert [effect["kind"] for effect in call["effects"]] == ["breaks-backward"]
 
 
 def test_a_write_that_is_refused_while_the_network_is_built_is_an_answer(demo: Demo, file: str) -> None:
     target = f"{file}:Built"
-    result = demo("--check", target, "--shape", "2,3")
+    result = demo("check", target, "--shape", "2,3")
     assert (result.code, result.err) == (1, "")
     assert "PyTorch raises while the network is built" in result.out
     assert "Building it raises: a leaf Variable that requires grad" in result.out
-    document = demo("--check", target, "--shape", "2,3", "--json").document
+    document = demo("check", target, "--shape", "2,3", "--json").document
     jsonschema.validate(document, schema(), jsonschema.Draft202012Validator)
     (write,) = document["writes"]
-    assert (write["effect"], write["place"]["line"], write["place"]["operation"]) == ("refused", 53, "+=")
+    assert (write["effect"], write["place"]["line"], write["place"]["operation"]) == ("refused", 64, "+=")
     assert write["cure"] == "edit it under torch.no_grad(), or compute a new tensor"
 
 
@@ -197,7 +218,7 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_one_line(demo: Demo, file: str, case: str) -> None:
     (name, *options), words = BAD[case]
-    result = demo("--check", f"{file}:{name}", *options, "--seed", "1")
+    result = demo("check", f"{file}:{name}", *options, "--seed", "1")
     held(result.code, result.out, result.err)
     assert words in result.err
 
@@ -205,7 +226,7 @@ def test_bad_input_is_one_line(demo: Demo, file: str, case: str) -> None:
 def test_a_range_is_for_check_alone(demo: Demo) -> None:
     result = demo("--compare", "--shape", "1,3,5,5:0..9")
     held(result.code, result.out, result.err)
-    assert "'1,3,5,5:0..9' is for --check; give the sizes alone, 1,3,5,5" in result.err
+    assert "'1,3,5,5:0..9' is for relu-demo check; give the sizes alone, 1,3,5,5" in result.err
 
 
 def test_an_input_is_written_as_it_was_given() -> None:

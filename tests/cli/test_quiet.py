@@ -39,7 +39,7 @@ def test_memory_says_where_it_was_saved(demo: Demo) -> None:
 
 
 def test_a_check_says_what_is_not_safe_and_on_which_line(demo: Demo) -> None:
-    result = demo("--check", f"{FAULTS}:PreActivation", "--shape", "2,16,8,8", "--seed", "1", "-q")
+    result = demo("check", f"{FAULTS}:PreActivation", "--shape", "2,16,8,8", "--seed", "1", "-q")
     assert result.code == 1
     assert result.out.endswith(": 1 of 2 in-place calls is not safe: faults.py:19\n")
 
@@ -50,10 +50,10 @@ def test_a_check_of_what_is_safe(demo: Demo, tmp_path: Path) -> None:
         "def net(): return nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True))\n"
         "def none(): return nn.Linear(4, 4)\n"
     )
-    result = demo("--check", f"{tmp_path / 'safe.py'}:net", "--shape", "2,4", "-q")
+    result = demo("check", f"{tmp_path / 'safe.py'}:net", "--shape", "2,4", "-q")
     assert result.code == 0
     assert result.out.endswith(": 1 in-place call, all safe\n")
-    assert demo("--check", f"{tmp_path / 'safe.py'}:none", "--shape", "2,4", "-q").out.endswith(": no in-place calls\n")
+    assert demo("check", f"{tmp_path / 'safe.py'}:none", "--shape", "2,4", "-q").out.endswith(": no in-place calls\n")
 
 
 def test_a_check_whose_input_cannot_show_a_fault_says_that_its_answer_is_for_this_input(
@@ -61,10 +61,10 @@ def test_a_check_whose_input_cannot_show_a_fault_says_that_its_answer_is_for_thi
 ) -> None:
     file = tmp_path / "skip.py"
     file.write_text("from torch.nn.functional import relu\ndef skip(x):\n    y = x * 1\n    return relu(y, True) + y\n")
-    positive = demo("--check", f"{file}:skip", "--shape", "2,4:0.5..1.0", "-q")
+    positive = demo("check", f"{file}:skip", "--shape", "2,4:0.5..1.0", "-q")
     assert positive.code == 0
     assert positive.out.endswith(": 1 in-place call, all safe with this input\n")
-    both = demo("--check", f"{file}:skip", "--shape", "2,4", "--seed", "1", "-q")
+    both = demo("check", f"{file}:skip", "--shape", "2,4", "--seed", "1", "-q")
     assert both.code == 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -159,13 +160,13 @@ def test_a_file_is_as_wide_as_the_screen(save: Save, monkeypatch: pytest.MonkeyP
         assert len(narrow.splitlines()) > 1.5 * len(wide.splitlines())
 
 
-def test_a_title_has_its_place_or_is_left_out(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_title_has_its_place_or_is_cut(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
     def titles(columns: str) -> list[str]:
         monkeypatch.setenv("COLUMNS", columns)
         return re.findall(r'title"[^>]*>([^<]*)</text>', save(".svg", "--inplace", "--seed", "7"))
 
     assert titles("80") == ["relu-demo&#160;--inplace&#160;--seed&#160;7"]
-    assert titles("40") == []
+    assert titles("40") == ["relu-demo&#160;--inplace&#160;--s…"]
 
 
 @pytest.mark.parametrize("force", [{"FORCE_COLOR": "1"}, {"TERM": "dumb"}], ids=["FORCE_COLOR", "TERM=dumb"])
@@ -187,7 +188,7 @@ def test_a_network_that_goes_to_another_folder_does_not_take_the_file_along(tmp_
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "net.py").write_text("import os, torch.nn as nn\nos.chdir('elsewhere')\nNet = lambda: nn.ReLU()\n")
     done = subprocess.run(
-        [*COMMAND, "--check", "net.py:Net", "--shape", "1,3", "--save", "x.svg"],
+        [*COMMAND, "check", "net.py:Net", "--shape", "1,3", "--save", "x.svg"],
         cwd=tmp_path,
         env=command_environment(),
         capture_output=True,
@@ -216,6 +217,7 @@ def test_another_ending_is_a_usage_error_that_lists_them(demo: Demo, name: str) 
     result = demo("--save", name)
     held(result.code, result.out, result.err)
     assert ".svg, .html or .txt" in result.err
+    assert ("rsvg-convert x.svg -o x.png" in result.err) == (name == "x.png")
 
 
 def test_a_document_has_no_screen(demo: Demo, tmp_path: Path) -> None:
@@ -317,6 +319,46 @@ def test_a_link_stays_a_link_and_a_mode_a_mode(demo: Demo, tmp_path: Path) -> No
     umask = os.umask(0)
     os.umask(umask)
     assert fresh.stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+@posix
+def test_a_circle_of_links_is_refused(demo: Demo, tmp_path: Path) -> None:
+    (tmp_path / "a.svg").symlink_to("b.svg")
+    (tmp_path / "b.svg").symlink_to("a.svg")
+    result = demo("--save", str(tmp_path / "a.svg"))
+    held(result.code, result.out, result.err)
+    assert "a.svg' cannot be written (its links lead in a circle); give a file in a folder" in result.err
+    assert (tmp_path / "a.svg").is_symlink()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from relu_demo.cli.output import replace
+os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)
+replace(Path(sys.argv[1]), "new")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="only Linux has files without a name")
+def test_a_run_that_is_killed_leaves_the_old_file_alone(tmp_path: Path) -> None:
+    path = tmp_path / "x.svg"
+    path.write_text("old")
+    done = subprocess.run([sys.executable, "-c", KILLED, str(path)], env=command_environment(PYTHONPATH=str(ROOT)))
+    assert done.returncode == -signal.SIGKILL
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@posix
+def test_where_no_file_is_without_a_name_a_run_leaves_none_either(
+    demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relu_demo.cli.output.OPEN_FILES", str(tmp_path / "none"))
+    assert demo("--save", str(tmp_path / "x.svg")).code == 0
+    assert demo("--compare", "--save", str(tmp_path / "x.svg")).code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["x.svg"]
 
 
 def comparable(picture: str) -> tuple[list[str], list[str], list[str]]:

@@ -1,4 +1,4 @@
-"""`--watch` at the command line: the user's program runs as it would without, and what was found goes to stderr."""
+"""`watch` at the command line: the user's program runs as it would without, and what was found goes to stderr."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_both_lines_the_cure_and_pytorchs_words_stand_above_the_programs_own_traceback(folder: Path) -> None:
-    done = run(folder, "--watch", "train.py", "--", "--epochs", "1")
+    done = run(folder, "watch", "train.py", "--epochs", "1")
     assert done.returncode == 1
     assert done.stdout == "given ['--epochs', '1']\n"
     told, _, traceback = done.stderr.partition("Traceback (most recent call last):\n")
@@ -86,7 +86,7 @@ def test_both_lines_the_cure_and_pytorchs_words_stand_above_the_programs_own_tra
 
 
 def test_a_program_without_a_fault_prints_and_ends_as_without_a_watch(folder: Path) -> None:
-    done, plain = run(folder, "--watch", "cured.py", "--", "a b"), plainly(folder, "cured.py", "a b")
+    done, plain = run(folder, "watch", "cured.py", "a b"), plainly(folder, "cured.py", "a b")
     assert (done.returncode, done.stdout) == (plain.returncode, plain.stdout) == (0, "given ['a b']\n")
     assert done.stderr.startswith("Nothing found: 2 backwards, ")
 
@@ -96,17 +96,18 @@ def test_a_program_without_a_fault_prints_and_ends_as_without_a_watch(folder: Pa
 )
 def test_the_exit_code_is_the_programs_own(tmp_path: Path, program: str, code: int) -> None:
     (tmp_path / "p.py").write_text(program)
-    done, plain = run(tmp_path, "--watch", "p.py"), plainly(tmp_path, "p.py")
+    done, plain = run(tmp_path, "watch", "p.py"), plainly(tmp_path, "p.py")
     assert done.returncode == plain.returncode == code
     assert plain.stderr in done.stderr
 
 
 def test_json_has_standard_output_to_itself(folder: Path) -> None:
-    done = run(folder, "--watch", "train.py", "--json", "--", "x")
+    done = run(folder, "watch", "--json", "train.py", "x")
     document = json.loads(done.stdout)
     jsonschema.validate(document, schema())
     assert "given ['x']" in done.stderr
-    assert document["command"] == "relu-demo --watch train.py -- x"
+    assert document["command"] == "relu-demo watch train.py x"
+    assert document["program"] == ["train.py", "x"]
     first, second = document["findings"]
     assert first["kind"] == "overwritten"
     assert (first["saved_by"]["line"], first["saved_by"]["module"]) == (17, "D.2")
@@ -119,7 +120,7 @@ def test_json_has_standard_output_to_itself(folder: Path) -> None:
 
 @pytest.mark.parametrize("ending", slow_but(1, ["json", "txt", "svg", "html"]))
 def test_the_report_is_saved_to_a_file(folder: Path, ending: str) -> None:
-    done = run(folder, "--watch", "train.py", "--save", f"found.{ending}")
+    done = run(folder, "watch", "--save", f"found.{ending}", "train.py")
     assert done.returncode == 1
     text = (folder / f"found.{ending}").read_text(encoding="utf-8")
     if ending == "json":
@@ -132,23 +133,31 @@ def test_a_function_is_called_without_arguments_and_a_module_is_run(folder: Path
     (folder / "steps.py").write_text(
         "def step():\n    print('stepped')\n\n\nif __name__ == '__main__':\n    print('run')\n"
     )
-    assert run(folder, "--watch", "steps.py:step").stdout == "stepped\n"
-    assert run(folder, "--watch", "steps").stdout == "run\n"
+    assert run(folder, "watch", "steps.py:step").stdout == "stepped\n"
+    assert run(folder, "watch", "-m", "steps").stdout == "run\n"
+    (folder / "pkg").mkdir()
+    (folder / "pkg" / "mod.py").write_text("import sys\nprint(sys.argv[1:])\n")
+    done = run(folder, "watch", "--json", "--", "-m", "pkg.mod", "--epochs", "1")
+    assert done.stderr == "['--epochs', '1']\n"
+    assert json.loads(done.stdout)["program"] == ["-m", "pkg.mod", "--epochs", "1"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--watch", "trian.py"], "there is no file trian.py; did you mean train.py?"),
-        (["--watch", "steps.py:stepp"], "steps.py has no 'stepp'; did you mean step?"),
-        (["--watch", "train.py", "--seed", "1"], "--seed does not go with --watch"),
-        (["--watch", "train.py", "--compare"], "two scenarios"),
-        (["--watch", "broken.py"], "broken.py:1"),
-        (["--compare", "--save", "x.json"], "give --json > x.json"),
+        (["watch", "trian.py"], "there is no file trian.py; did you mean train.py?"),
+        (["watch", "steps.py:stepp"], "steps.py has no 'stepp'; did you mean step?"),
+        (["watch"], "watch takes a program; give for example relu-demo watch train.py"),
+        (
+            ["watch", "--seed", "1", "train.py"],
+            "--seed does not go with watch; it goes with relu-demo and relu-demo check",
+        ),
+        (["watch", "--jsno", "train.py"], "--json"),
+        (["--compare", "watch", "train.py"], "options go behind watch; give relu-demo watch --compare train.py"),
+        (["--compare", "--save", "x.json"], "'x.json' is for relu-demo watch; give --json > x.json"),
     ],
 )
 def test_what_cannot_be_watched_is_one_line(folder: Path, arguments: list[str], words: str) -> None:
-    (folder / "broken.py").write_text("def step(:\n")
     (folder / "steps.py").write_text("def step():\n    pass\n")
     done = run(folder, *arguments)
     assert done.returncode == 2
@@ -157,8 +166,9 @@ def test_what_cannot_be_watched_is_one_line(folder: Path, arguments: list[str], 
 
 
 def test_quiet_is_one_line(folder: Path) -> None:
-    done = run(folder, "--watch", "cured.py", "-q")
+    done = run(folder, "watch", "-q", "cured.py", "-q", "--seed", "3")
     assert done.returncode == 0
+    assert done.stdout == "given ['-q', '--seed', '3']\n"
     assert done.stderr.count("\n") == 1
 
 
@@ -172,7 +182,7 @@ def test_ctrl_c_is_130_and_tells_what_was_seen_until_then(tmp_path: Path) -> Non
         "time.sleep(60)\n"
     )
     process = subprocess.Popen(
-        [*COMMAND, "--watch", "p.py"],
+        [*COMMAND, "watch", "p.py"],
         cwd=tmp_path,
         env=command_environment(),
         stdout=subprocess.PIPE,

@@ -75,3 +75,29 @@ def test_a_chain_that_is_a_statement_is_no_call() -> None:
 
     assert disagreements_on("average", make, tally) == []
     assert tally["in-place calls"] == 2
+
+
+class Scattered(nn.Module):
+    """Reduces into a tensor in place, and has sparse inputs, gradients and results."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = nn.Embedding(4, 4, sparse=True)
+
+    def forward(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        y = self.rows(torch.arange(3)).exp()
+        z = y.scatter_reduce_(1, torch.zeros(3, 4, dtype=torch.int64), x, "sum")
+        return (y + z).to_sparse(), torch.sparse.mm(weights, y)
+
+
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr])
+def test_what_is_sparse_is_compared(layout: torch.layout) -> None:
+    tally: Counter[str] = Counter()
+
+    def make() -> tuple[nn.Module, list[Tensor]]:
+        torch.manual_seed(0)
+        weights = torch.eye(3).to_sparse() if layout is torch.sparse_coo else torch.eye(3).to_sparse_csr()
+        return Scattered(), [torch.randn(3, 4), weights]
+
+    assert disagreements_on("scattered", make, tally) == []
+    assert tally["in-place calls"] == 1

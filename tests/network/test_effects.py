@@ -14,6 +14,7 @@ import pathlib
 import re
 import types
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ import torch.nn.functional as F  # noqa: N812
 from support.nets import Net, Squared, kinds, line_of, only
 from torch import Tensor, nn
 from torch.utils import dlpack
+from torch.utils.checkpoint import checkpoint
 
 from relu_demo.api import check
 
@@ -506,17 +508,97 @@ def test_a_compiled_module_is_named_and_never_called_safe() -> None:
 
 
 @pytest.mark.parametrize("reentrant", [False, True])
-def test_a_checkpoint_runs_calls_again_in_backward_and_is_named(reentrant: bool) -> None:
-    from torch.utils.checkpoint import checkpoint
-
+def test_what_a_checkpoint_runs_again_in_backward_is_run_both_ways(reentrant: bool) -> None:
     block = nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True))
 
     def forward(net: Any, x: Tensor) -> Any:
         return checkpoint(net.block, net.fc(x), use_reentrant=reentrant)
 
     report = check(Net(forward, fc=nn.Linear(4, 4), block=block), torch.randn(2, 4))
-    assert [(unseen.module, unseen.type) for unseen in report.unseen] == [("block.1", "checkpoint")]
-    assert not report.ok
+    assert report.ok
+    assert report.backwards >= 2
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("used", [False, True])
+def test_a_checkpoint_that_runs_again_on_what_was_overwritten_is_a_fault(used: bool, reentrant: bool) -> None:
+    def block(net: Any, x: Tensor) -> Any:
+        h = torch.sigmoid(net.fc(x))  # saved again
+        if used:
+            h += x
+        else:
+            h.add_(x)
+        return net.last(h)
+
+    def forward(net: Any, x: Tensor) -> Any:
+        return checkpoint(partial(block, net), x, use_reentrant=reentrant)
+
+    network = Net(forward, fc=nn.Linear(4, 4), last=nn.Linear(4, 4))
+    report = check(network, torch.randn(2, 4, requires_grad=True))
+    assert (report.as_written.backward, report.as_written.gradients_differ) == (not reentrant, not reentrant)
+    line, kind = line_of("h += x" if used else "h.add_(x)"), "breaks-backward" if reentrant else "changes-result"
+    if used:
+        assert (only(report).place.line, kinds(only(report))) == (line, [kind])
+        assert only(report).effects[0].by[0].line == line_of("# saved again")
+        assert report.advice.verified
+    else:
+        (write,) = report.writes
+        assert (write.place.line, write.effect, write.saved_by[0].line) == (line, kind, line_of("# saved again"))
+
+
+def test_a_checkpoint_that_ends_before_the_write_is_reached_again_is_right() -> None:
+    def block(net: Any, x: Tensor) -> Any:
+        h = torch.sigmoid(net.fc(x))
+        h += x  # nothing is saved from here on, so backward computes no further
+        return h
+
+    network = Net(lambda net, x: checkpoint(partial(block, net), x, use_reentrant=False), fc=nn.Linear(4, 4))
+    assert check(network, torch.randn(2, 4, requires_grad=True)).ok
+
+
+class Cube(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        (x,) = ctx.saved_tensors
+        x.mul_(x)  # of another, too
+        return 3 * x * grad
+
+
+def applied(function: Any, x: Tensor) -> Tensor:
+    result: Tensor = function.apply(x)
+    return result
+
+
+class Halved(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x / 2
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        return grad.div_(2)  # of the sum, too
+
+
+@pytest.mark.parametrize(
+    ("forward", "kind", "mark"),
+    [
+        (lambda x: applied(Squared, x) + applied(Cube, x), "changes-result", "# of another, too"),
+        (lambda x: x * x + applied(Cube, x), "breaks-backward", "# of another, too"),
+        (lambda x: x + applied(Halved, x), "changes-result", "# of the sum, too"),
+        (lambda x: applied(Cube, x) + 1, None, ""),
+    ],
+)
+def test_a_backward_that_writes_over_what_was_saved(forward: Callable[[Tensor], Tensor], kind: str, mark: str) -> None:
+    report = check(Net(lambda net, x: forward(net.fc(x)), fc=nn.Linear(4, 4)), torch.randn(3, 4))
+    found = [(write.effect, write.place.line) for write in report.writes]
+    assert found == ([(kind, line_of(mark))] if kind else [])
+    assert report.ok is (not kind)
+    assert all("a backward must leave what it saved as it is" in write.cure for write in report.writes)
 
 
 def test_an_autograd_function_that_keeps_a_tensor_its_own_way() -> None:
@@ -531,7 +613,7 @@ def test_an_autograd_function_that_keeps_a_tensor_its_own_way() -> None:
     assert "gradients" in str(effect.note)
     assert effect.words is None  # PyTorch says nothing
     assert "PyTorch: " not in str(report)
-    assert "its gradients are not" in str(report)
+    assert "the gradients are wrong, and nothing is raised" in " ".join(str(report).split())
 
 
 def test_what_compiled_code_in_an_autograd_function_reads_is_found_by_running() -> None:
@@ -745,7 +827,7 @@ def test_an_input_that_cannot_be_looked_into_is_named() -> None:
         return sum(F.relu(x, inplace=True) for x in pair)
 
     report = check(Net(forward), iter([torch.ones(2)]))
-    assert report.unseen[0].why == "its input holds a list_iterator, in which tensors cannot be found"
+    assert "its input holds a list_iterator, in which tensors cannot be found" in [each.why for each in report.unseen]
 
 
 class Colour(enum.Enum):
@@ -873,7 +955,7 @@ def test_advice_counts_what_a_hook_keeps() -> None:
     act = nn.ReLU(inplace=True)
     act.register_forward_hook(lambda module, args, output: kept.append(output))
     report = check(Net(forward, act=act, again=nn.ReLU(inplace=True), last=nn.Hardswish()), torch.randn(64, 4))
-    assert report.ok
+    assert not report.has_fault
     assert report.advice.turn_on == ()
 
 

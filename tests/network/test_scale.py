@@ -104,7 +104,7 @@ def test_checkpoints_are_right_together_if_they_are_as_written() -> None:
     network = Net(forward, layers=nn.ModuleList(nn.Linear(4, 4) for _ in range(20)))
     report = check(network, torch.randn(2, 4, requires_grad=True))
     assert not report.has_fault
-    assert report.forwards <= 3
+    assert report.forwards <= 4
 
 
 def test_what_writes_what_is_there_already_needs_no_run() -> None:

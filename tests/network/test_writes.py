@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,15 @@ def one(network: nn.Module, x: Tensor | None = None) -> tuple[CheckReport, list[
     return report, [effect.kind for effect in call.effects]
 
 
+def written(folder: Path, *lines: str) -> nn.Module:
+    """A network with one layer, whose forward has these lines, in a file."""
+    source = "\n    ".join(["def forward(self, x):", *lines])
+    (folder / "forward.py").write_text(source)
+    names: dict[str, Any] = {"torch": torch, "F": F}
+    exec(compile(source, str(folder / "forward.py"), "exec"), names)
+    return Net(names["forward"], fc=nn.Linear(4, 4))
+
+
 @pytest.mark.parametrize(
     ("network", "kinds", "cure"),
     [
@@ -145,7 +154,8 @@ def test_what_fills_a_new_tensor_is_no_call() -> None:
 
 def test_a_write_without_a_source_is_a_call_too() -> None:
     names: dict[str, Any] = {"torch": torch}
-    exec("def forward(net, x):\n    y = net.fc(x)\n    h = y\n    h += 1\n    y.mul_(2)\n    return h + y\n", names)
+    source = "def forward(net, x):\n    y = net.fc(x)\n    h = y\n    h += 1\n    y.mul_(2)\n    return h + y\n"
+    exec(compile(source, "<without a source>", "exec"), names)  # "<string>" has one: what `python -c` was given
     report, found = one(Net(names["forward"], fc=nn.Linear(4, 4)))
     assert found == ["changes-result"]
     assert report.calls[0].cure == "add() in place of add_()"
@@ -282,6 +292,43 @@ def test_a_write_past_autograd_is_listed_with_who_saved() -> None:
     assert not report.ok
     assert "the gradients are wrong, and nothing is raised" in str(report)
     assert write.cure
+
+
+@pytest.mark.parametrize(
+    ("lines", "cure"),
+    [
+        (("y.data.mul_(2)", "return y"), "y = y.mul(2), in place of mul_()"),
+        (("y.data[0].add_(1)", "return y.sum()"), ""),
+        (("y.data.sign_()", "return y"), None),  # whose own gradient is zero: nobody wants that
+        (("z = y * 1", "y.data.mul_(2)", "return z"), None),
+        (("self.fc.weight.data.mul_(0.9)", "return self.fc(x) + y"), None),
+    ],
+)
+def test_a_write_past_autograd_is_listed_where_nobody_has_saved(
+    lines: Sequence[str], cure: str | None, tmp_path: Path
+) -> None:
+    report = check(written(tmp_path, "y = self.fc(x)", *lines), torch.randn(4, 4))
+    found = [(write.effect, write.saved_by) for write in report.writes]
+    assert found == ([] if cure is None else [("changes-result", ())])
+    assert not cure or report.writes[0].cure == cure
+
+
+@pytest.mark.parametrize(
+    ("line", "cure"),
+    [
+        ("noise.add_(1) if x is None else torch.add(noise, 1, out=noise)", ""),
+        ("torch.add(noise, 1, out=noise)", "noise = torch.add(noise, 1), without out="),
+        ("z = torch.add(noise, 1, out=noise)", "z = torch.add(noise, 1), without out="),
+        ("noise[noise[:, 0] > 0] = 0.0", "noise = torch.where((noise[:, 0] > 0)[..., None], 0.0, noise)"),
+        ("noise[noise > 0] = -1", "noise = torch.where(noise > 0, -1, noise)"),
+    ],
+)
+def test_a_cure_has_a_new_name_for_out_and_a_mask_of_the_right_shape(line: str, cure: str, tmp_path: Path) -> None:
+    network = written(tmp_path, "noise = torch.ones(3, 4)", "y = self.fc(x) * noise", line, "return y + noise")
+    report = check(network, torch.randn(3, 4))
+    (write,) = report.writes
+    assert write.effect == "breaks-backward"
+    assert not cure or write.cure == cure
 
 
 class Counting(nn.Module):

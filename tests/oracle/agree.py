@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from oracle.generator import network
-from oracle.truth import Make, Truth, apart, same, truth
+from oracle.truth import Make, Truth, apart, dense, same, truth
 from relu_demo.api import check
 from relu_demo.errors import NetworkError
 from relu_demo.network.report import Call, CheckReport
@@ -53,7 +53,8 @@ def _disagreements(make: Make, tally: Counter[str]) -> Iterator[str]:
         wrong = _call(call, real.written[k], real.effects[k], k in real.same_input, tally)
         yield from (f"call {k} {call.place.operation}: {line}" for line in wrong)
     yield from _whole(report, real, tally)
-    yield from (f"said not to be seen: {unseen}" for unseen in report.unseen)
+    missed = [each for each in report.unseen if real.base.recorded or "required grad" not in each.why]
+    yield from (f"said not to be seen: {unseen}" for unseen in missed)
     yield from _advised(make, report, real, tally)
     for call in report.calls:
         if _unnamed(call, report):
@@ -108,7 +109,8 @@ def _state(model: nn.Module, inputs: list[Tensor]) -> dict[str, tuple[Any, ...]]
     named = [*model.named_parameters(), *model.named_buffers(), *((f"input {i}", x) for i, x in enumerate(inputs))]
     found: dict[str, tuple[Any, ...]] = {"random numbers": (torch.get_rng_state(),)}
     for name, tensor in named:
-        place = id(tensor), tensor.data_ptr(), tensor.stride(), tensor.requires_grad, tensor.is_leaf
+        at = tensor if tensor.layout == torch.strided else dense(tensor)
+        place = id(tensor), at.data_ptr() * (at is tensor), at.stride(), tensor.requires_grad, tensor.is_leaf
         found[name] = tensor.detach().clone(), tensor.grad if tensor.is_leaf else None, *place
     return found
 

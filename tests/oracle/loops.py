@@ -178,8 +178,6 @@ def _disagreements(
             truly, named = {(line, ()) for line, _ in truly}, {(line, ()) for line, _ in named}
         if truly != named:
             yield f"the lines are {sorted(truly)}, told {sorted(named)}"
-        if not all(found.cure.works for found in loud):
-            yield "a cure was not tried"
 
 
 def _outcome(
@@ -192,8 +190,8 @@ def _outcome(
         with watching:
             numbers = run()
     except Exception as error:
-        return [], error, list(watching.findings)
-    return numbers, None, list(watching.findings)
+        return [], error, list(watching.report.findings)
+    return numbers, None, list(watching.report.findings)
 
 
 def _lines_of(finding: Finding) -> Lines:

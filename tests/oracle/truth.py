@@ -37,7 +37,8 @@ AUGMENTED = {
 }  # fmt: skip
 METHODS = (
     "add_", "sub_", "mul_", "div_", "relu_", "sigmoid_", "tanh_", "exp_", "sqrt_", "abs_", "neg_", "pow_", "clamp_",
-    "clamp_min_", "clamp_max_", "masked_fill_", "scatter_", "scatter_add_", "index_add_", "index_copy_", "index_fill_",
+    "clamp_min_", "clamp_max_", "masked_fill_", "scatter_", "scatter_add_",
+    "scatter_reduce_", "index_reduce_", "index_add_", "index_copy_", "index_fill_",
     "floor_divide_", "remainder_", "lerp_", "addcmul_", "addcdiv_", "log_", "rsqrt_", "sin_", "cos_", "round_",
 )  # fmt: skip
 TORCH = str(Path(torch.__file__).parent) + os.sep
@@ -56,6 +57,8 @@ class Run:
     """Which of that is the caller's own tensor, whose overwriting is an effect of its own."""
     backward: str | None = None
     """None: it ran, or there was nothing to run."""
+    recorded: bool = False
+    """Whether there was anything to run."""
     gradients: list[Tensor | None] = field(default_factory=list)
     overwrote_input: bool = False
     changed_input: bool = False
@@ -223,7 +226,9 @@ def _run(
             ]
             loss = [t for t in [*flat, *left] if isinstance(t, Tensor) and t.requires_grad]
             loss = list({id(t): t for t in loss}.values())
+            run.recorded = bool(loss)
             if loss:
+                loss = [dense(t) for t in loss]
                 parts = [(t.double() * torch.arange(t.numel()).cos().reshape(t.shape)).sum() for t in loss]
                 torch.stack(parts).sum().backward()  # type: ignore[no-untyped-call]
         except Exception as error:
@@ -363,6 +368,8 @@ def _goes_on(code: CodeType, instruction: int) -> bool:
 
 
 def _copied(tensor: Tensor) -> Tensor:
+    if tensor.layout != torch.strided:
+        return tensor.clone()
     expanded = any(stride == 0 and size > 1 for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
     if expanded or not tensor.numel():
         return tensor.clone()
@@ -378,13 +385,27 @@ def _reaches(written: Tensor, inputs: list[Tensor]) -> bool:
     return any(mine & _bytes(tensor) for tensor in inputs)
 
 
+def _strided(tensor: Tensor) -> Tensor:
+    """The tensor, or that in which a sparse one has its elements."""
+    if tensor.layout == torch.strided:
+        return tensor
+    return tensor._values() if tensor.layout == torch.sparse_coo else tensor.values()
+
+
+def dense(tensor: Tensor) -> Tensor:
+    """The tensor with a strided layout."""
+    return tensor if tensor.layout == torch.strided else tensor.to_dense()
+
+
 def _address(tensor: Tensor) -> int:
+    tensor = _strided(tensor)
     # Before PyTorch 2.0 there is no untyped_storage.
     storage = tensor.untyped_storage() if hasattr(tensor, "untyped_storage") else tensor.storage()  # type: ignore[no-untyped-call]
     return int(storage.data_ptr())
 
 
 def _bytes(tensor: Tensor) -> set[int]:
+    tensor = _strided(tensor)
     index = torch.zeros(tensor.shape, dtype=torch.int64)
     for dim, stride in enumerate(tensor.stride()):
         steps = torch.arange(tensor.shape[dim]) * stride
@@ -425,7 +446,9 @@ def _gradients_differ(a: Run, b: Run) -> bool:
     """Whether any element does by more than the order in which autograd adds them up can make."""
     if a.backward or b.backward:
         return False
-    both = [[torch.zeros(1) if t is None else t for t in pair] for pair in zip(a.gradients, b.gradients, strict=True)]
+    both = [
+        [torch.zeros(1) if t is None else dense(t) for t in pair] for pair in zip(a.gradients, b.gradients, strict=True)
+    ]
     largest = max((float(t.abs().nan_to_num().max()) for pair in both for t in pair if t.numel()), default=0.0)
     apart = [(x - y).abs() for x, y in both for same in [(x == y) | ((x != x) & (y != y))] if not bool(same.all())]
     return any(not bool((gap.nan_to_num(torch.inf) <= 4e-6 * largest).all()) for gap in apart)
@@ -435,4 +458,5 @@ def same(x: Any, y: Any) -> bool:
     """Whether two leaves are one value: a tensor bit for bit, but for the kind of a NaN."""
     if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
         return x is y or bool(not isinstance(x, Tensor) and not isinstance(y, Tensor) and x == y)
+    x, y = dense(x), dense(y)
     return x.shape == y.shape and x.dtype == y.dtype and bool(((x == y) | ((x != x) & (y != y))).all())

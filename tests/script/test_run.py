@@ -119,7 +119,7 @@ import os, sys
 from contextlib import contextmanager
 START = os.getcwd()
 from relu_demo.script.run import end, run
-from relu_demo.script.target import find
+from relu_demo.script.target import Script
 
 @contextmanager
 def watching():
@@ -133,7 +133,9 @@ def above(error):
     import colorsys
     print("above", type(error).__name__, colorsys.rgb_to_hsv(0, 0, 1), sys.argv[0].endswith("report.py"), flush=True)
 
-ended = run(find(sys.argv[1]), sys.argv[2:], watching(), above)
+with open(sys.argv[1], "rb") as file:
+    script = Script(sys.argv[1], file.read())
+ended = run(script, sys.argv[2:], watching(), above)
 import html, shlex
 print("report", ended.code, type(ended.error).__name__, ended.interrupted, flush=True)
 print(html.escape("<"), shlex.quote("a b"), os.path.samefile(os.getcwd(), START), flush=True)

@@ -228,14 +228,18 @@ def test_the_screen_fits(demo: Demo, monkeypatch: pytest.MonkeyPatch, columns: i
                 assert f"*{moment['largest']:.4g}" in result.out
 
 
-def test_a_cure_takes_one_line_and_one_that_cures_nothing_is_shown_as_a_fault() -> None:
+def test_a_cure_is_shown_with_its_line_and_one_that_cures_nothing_is_shown_as_a_fault() -> None:
     session = branches(Replay("branches", 7))
     trace = replay(session)
     screen = text(SessionReport(trace, judge(trace)))
     assert re.search(
-        r"^Cure: x\.clone\(\) before the branch +right again: h1, h2, both gradients$", screen, re.MULTILINE
+        r"^Cure: x\.clone\(\) before the branch +correct again: h1, h2, both gradients\n>>> h1 = rl1\(x\.clone\(\)\)",
+        screen,
+        re.MULTILINE,
     )
     assert screen.splitlines()[-1].endswith("All 3 cures give the right numbers.")
+    faults = re.findall(r"^(?:.*: the (?:silent|loud) fault|The third fault: .*)$", screen, re.MULTILINE)
+    assert (len(faults), "three faults" in screen.splitlines()[0]) == (3, True)
     parts = []
     for part in session.parts:
         lines = [

@@ -159,12 +159,14 @@ def become(request: dict[str, Any], descriptors: array.array[int]) -> None:
     os.environ.update(request["environment"])
     given = dict(zip(request["descriptors"], descriptors, strict=True))
     for descriptor, name in zip(STANDARD, ("stdin", "stdout", "stderr"), strict=True):
+        stream = None
         if descriptor in given:
             os.dup2(given[descriptor], descriptor)
-            setattr(sys, name, standard_stream(descriptor))
+            stream = standard_stream(descriptor)
         else:
             os.close(descriptor)
-            setattr(sys, name, None)
+        for each in (name, f"__{name}__"):
+            setattr(sys, each, stream)
     os.closerange(len(STANDARD), 256)
     os.chdir(request["folder"])
     os.umask(request["mask"])
@@ -205,7 +207,7 @@ def run(arguments: list[str]) -> NoReturn:
         if isinstance(error, KeyboardInterrupt):
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGINT)
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         with suppress(OSError, ValueError, AttributeError):
-            stream.flush()
+            stream.flush()  # type: ignore[union-attr]
     os._exit(code)

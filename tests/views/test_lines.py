@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 from support.commands import Demo
+from support.ptys import on_a_terminal, posix
 
 from relu_demo.request import WHOLE
 from relu_demo.session.article import IN_PLACE, OUT_OF_PLACE, preparation
 from relu_demo.session.lines import ANSWER, Session
 from relu_demo.session.sessions import SESSIONS
 
-LIMITS = {"": 23, "--compare": 48, "--inplace": 48, "--no-inplace": 48}
+LIMITS = {"": 23, "--compare": 48, "--inplace": 40, "--no-inplace": 40}
 """The most lines of each screen at 79 columns and more: with the prompt, the first is a terminal of 24 lines."""
 
 NARROW_LIMITS = {"": 48, "--compare": 90, "--inplace": 55, "--no-inplace": 75}
@@ -22,7 +23,10 @@ NARROW_LIMITS = {"": 48, "--compare": 90, "--inplace": 55, "--no-inplace": 75}
 
 WIDTHS = (60, 79, 80, 99, 100, 120)
 
-LEGEND = ("storage:", "version:", "grad_fn:")
+LEGEND = {"": ("version:",)}
+"""What the first screen explains; the others explain all of EXPLAINED."""
+
+EXPLAINED = ("storage:", "version:", "grad_fn:")
 
 
 def lines_at(demo: Demo, monkeypatch: pytest.MonkeyPatch, columns: int, *options: str) -> list[str]:
@@ -74,7 +78,7 @@ def test_the_conclusion_is_last_and_signs_are_explained(demo: Demo, scenario: st
     assert scenario == "--no-inplace" or "16 of o1's 27 numbers became 0, and h1 is o1 itself." in out.replace(
         "\n", " "
     )
-    for meaning in LEGEND:
+    for meaning in LEGEND.get(scenario, EXPLAINED):
         assert out.count(meaning) == 1
 
 
@@ -91,6 +95,22 @@ def test_the_short_screen_fits_24_lines_in_colour_too(demo: Demo, tmp_path: Path
     lines = file.read_text(encoding="utf-8").partition("<code>")[2].partition("</code>")[0].rstrip().splitlines()
     assert "orange" in "".join(lines)
     assert len(lines) <= LIMITS[""]
+
+
+@posix
+@pytest.mark.versions
+@pytest.mark.parametrize("columns", [79, 80, 120])
+@pytest.mark.parametrize("scenario", ["--compare", "--inplace", "--no-inplace"])
+def test_a_short_terminal_shows_the_table_and_the_conclusion_last(scenario: str, columns: int) -> None:
+    code, shown, _ = on_a_terminal(scenario, "--seed", "7", columns=columns, NO_COLOR="1", LINES="24")
+    lines = [line.rstrip() for line in re.sub(r"\x1b\[[\d;]*m", "", shown).splitlines()]
+    ran = next(number for number, line in enumerate(lines) if ">>> conv1 = " in line)
+    table = next(number for number, line in enumerate(lines) if line.strip().startswith("o1 before"))
+    assert code == 0
+    assert ran < table
+    assert len(lines[table:]) <= 23
+    assert "claims hold." in " ".join(lines[-2:])
+    assert not any("  holds  " in line for line in lines)
 
 
 def test_a_claim_that_fails_has_the_number_that_the_last_line_names(
@@ -111,7 +131,7 @@ def test_a_claim_that_fails_has_the_number_that_the_last_line_names(
 
 def test_the_short_screen_tells_which_commands_show_more(demo: Demo) -> None:
     out = demo("--seed", "7").out
-    for option in ("--compare", "--repl", "--branches", "--memory", "--check", "--watch", "--help"):
+    for option in ("--compare", "--repl", "--branches", "--memory", "check", "watch", "--help"):
         assert option in out
 
 

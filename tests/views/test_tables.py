@@ -58,6 +58,29 @@ def test_at_80_columns_both_halves_are_one_table_and_at_40_they_are_stacked(
     assert not re.search(r"o1 before +o1 after", demo("--compare").out)
 
 
+def test_h1_has_a_column_of_its_own_where_that_fits_and_else_a_row(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is another object: its id, storage and grad_fn are said, and its numbers are seen or counted."""
+    h1 = demo("--compare", "--json", "--seed", "7").document["parts"]["out_of_place"]["moments"]["h1"]
+    for scenario in ((), ("--compare",)):
+        monkeypatch.setenv("COLUMNS", "105")
+        wide = demo(*scenario, "--seed", "7").out
+        assert re.search(r"o1 after, not in place +h1, not in place$", wide, re.MULTILINE)
+        assert re.search(r"^id .* \d+ not o1$", wide, re.MULTILINE)
+        assert re.search(rf"^grad_fn .* {h1['grad_fn']}$", wide, re.MULTILINE)
+        assert wide.count("*0.0000") == 2 * h1["zeroed"]
+        assert re.search(r"^h1 +o1 itself$", wide, re.MULTILINE)
+        monkeypatch.setenv("COLUMNS", "100")
+        narrow = demo(*scenario, "--seed", "7").out
+        row = re.search(r"^h1 +o1 itself +\d+ not o1\n +0x[0-9a-f]+ not o1\n +(.*)$", narrow, re.MULTILINE)
+        assert row is not None
+        assert row.group(1) == f"{h1['grad_fn']} {h1['summary']['zeros']} zeros"
+
+
+def test_of_one_number_the_conclusion_says_so(demo: Demo) -> None:
+    results = [demo("--inplace", "--shape", "1,1,3,3", "--seed", str(seed)).out for seed in range(9)]
+    assert any("In place, o1's one number became 0, and h1 is o1 itself." in out for out in results)
+
+
 def test_what_changed_and_what_was_zeroed_is_marked_by_a_sign(demo: Demo) -> None:
     document = demo("--inplace", "--json", "--seed", "7").document
     zeroed = document["parts"]["in_place"]["moments"]["o1_after"]["zeroed"]

@@ -12,7 +12,7 @@ class Unit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.conv(self.relu(x))  # WRITES
         out = out * 2
-        return out + x  # RAISES
+        return out + x  # READS
 
 
 def scenario(fixed: bool = False) -> None:

@@ -1,0 +1,92 @@
+"""Where an operation of PyTorch was called: the frames of the user's code, noted cheaply and read later."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from dataclasses import dataclass
+from types import CodeType, FrameType
+
+import torch
+from torch import nn
+
+from relu_demo.sanitizer.frames import is_users
+from relu_demo.watching.attribution import STAND_IN
+
+NEAREST = 4
+"""Frames of the user's code that are noted of a saved tensor, from the innermost on."""
+DEEPEST = 40
+"""Frames that are looked through for them, PyTorch's own included: a recursion may be thousands deep."""
+
+_OTHER, _USER, _MODULE, _OPTIMIZER, _FUNCTION = range(5)
+_KINDS: dict[str, int] = {
+    os.path.join(torch.__path__[0], *parts): kind
+    for parts, kind in (
+        (("nn", "modules", "module.py"), _MODULE),
+        (("optim", "optimizer.py"), _OPTIMIZER),
+        (("autograd", "function.py"), _FUNCTION),
+    )
+}
+"""What a frame tells, by the file of its code."""
+_CALL = nn.Module._call_impl.__code__
+
+
+@dataclass(slots=True, frozen=True)
+class CallSite:
+    """One operation with the calls that led to it."""
+
+    operation: str
+    """PyTorch's own name: `relu`, `__iadd__`; `step` of an optimizer; the class of a custom autograd.Function."""
+    frames: tuple[tuple[CodeType, int], ...]
+    """The user's code and the instruction that runs (a frame's `f_lasti`), the innermost first."""
+    module: weakref.ref[nn.Module] | None = None
+    """The innermost module that is being called."""
+    optimizer: str = ""
+    """Class of the optimizer whose `step()` runs."""
+    function: type | None = None
+    """The custom autograd.Function that is being applied."""
+
+
+def call_site(operation: str, frame: FrameType | None, whole: bool = False) -> CallSite:
+    """
+    Return where the operation stands that this thread runs, from `frame` outwards.
+
+    With `whole` note all frames of the user's code, else the NEAREST.
+    """
+    frames: list[tuple[CodeType, int]] = []
+    module, optimizer, function, steps = None, "", None, 0
+    while frame is not None:
+        code = frame.f_code
+        kind = _KINDS.get(code.co_filename)
+        if kind is None:
+            kind = _KINDS[code.co_filename] = _USER if is_users(code.co_filename) else _OTHER
+        if kind == _USER and code.co_name != STAND_IN:
+            frames.append((code, frame.f_lasti))
+            if not whole and len(frames) == NEAREST:
+                break
+        elif kind == _MODULE:
+            if module is None and code is _CALL:
+                module = weakref.ref(frame.f_locals["self"])
+        elif kind == _OPTIMIZER:
+            if not frames and code.co_name == "wrapper" and frame.f_locals.get("args"):
+                operation, optimizer = "step", type(frame.f_locals["args"][0]).__name__
+        elif kind == _FUNCTION and not operation and code.co_name == "apply":
+            function = frame.f_locals["cls"]
+            operation = function.__name__
+        steps += 1
+        if steps == DEEPEST and frames and not whole:
+            break
+        frame = frame.f_back
+    return CallSite(operation, tuple(frames), module, optimizer, function)
+
+
+def user_frame(frame: FrameType | None) -> FrameType | None:
+    """Return the innermost frame of the user's code, from `frame` outwards."""
+    while frame is not None and (frame.f_code.co_name == STAND_IN or not is_users(frame.f_code.co_filename)):
+        frame = frame.f_back
+    return frame
+
+
+def other_thread_frame(ident: int) -> FrameType | None:
+    """Return where another thread stands: the one that waits while a device's own thread goes backward."""
+    return sys._current_frames().get(ident)

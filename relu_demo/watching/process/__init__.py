@@ -1,0 +1,1 @@
+"""The watched program as a process of its own: `start` starts it and reads from it, `sitecustomize` runs in it."""

@@ -1,0 +1,34 @@
+"""Calls a function of a file or module in a process of its own: `python call.py FOLDER SOURCE NAME [ARG]...`."""
+
+import importlib
+import os
+import sys
+from functools import reduce
+from types import TracebackType
+
+
+def _called(folder: str, source: str, name: str) -> None:
+    sys.path[0] = folder
+    module = importlib.import_module(os.path.basename(source)[:-3] if source.endswith(".py") else source)
+    reduce(getattr, name.split("."), module)()  # type: ignore[operator]
+
+
+def _users(trace: TracebackType | None) -> TracebackType | None:
+    """Return the traceback from the first frame of the user's code on."""
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith((__file__, "<frozen importlib")):
+        trace = trace.tb_next
+    while trace is not None and trace.tb_frame.f_code is importlib.import_module.__code__:
+        trace = trace.tb_next
+        while trace is not None and trace.tb_frame.f_code.co_filename.startswith("<frozen importlib"):
+            trace = trace.tb_next
+    return trace
+
+
+_folder, _source, _name = sys.argv[1:4]
+sys.argv[:] = [_source, *sys.argv[4:]]
+try:
+    _called(_folder, _source, _name)
+except Exception as _error:
+    _error.__traceback__ = _users(_error.__traceback__)
+    sys.excepthook(type(_error), _error, _error.__traceback__)
+    sys.exit(1)

@@ -1,0 +1,85 @@
+"""What the watch does in a process of the watched program: it writes each finding to a file as it is found."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from relu_demo.watching.attribution import without_our_frames
+from relu_demo.watching.report import Finding
+from relu_demo.watching.watch import Watch
+
+Write = Callable[[str, dict[str, Any]], None]
+"""Appends a line to this process's file in a folder."""
+
+
+def begin(folder: str, write: Write) -> None:
+    """Watch this process from now on, with all threads that begin later, and write to `folder` what is found."""
+    if torch.__version__ < "2.6":  # a TorchVersion compares numbers
+        what, why = f"PyTorch {torch.__version__}", "the watch needs 2.6 or newer"
+        write(folder, {"event": "unwatched", "what": what, "why": why})
+        return
+
+    def tell(watch: Watch, found: tuple[Finding, ...]) -> None:
+        for finding in found:
+            write(folder, {"event": "finding", "finding": asdict(finding)})
+        # A process that ends by os._exit says nothing at its end: the counts are told now and then.
+        if found or _is_power_of_two(watch.report.backwards):
+            tell_counts()
+
+    def tell_counts() -> None:
+        report = watch.report
+        told = {name: getattr(report, name) for name in ("backwards", "saved", "writes")}
+        told["unwatched"] = [asdict(each) for each in report.unwatched]
+        told["worth_a_look"] = [asdict(each) for each in report.worth_a_look]
+        write(folder, {"event": "seen", **told})
+
+    watch = Watch(raising=False, tell=tell)
+    watch.__enter__()
+    write(folder, {"event": "watching", "torch": str(torch.__version__)})
+    atexit.register(tell_counts)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(
+            after_in_child=lambda: write(folder, {"event": "watching", "torch": str(torch.__version__)})
+        )
+    _watch_threads(watch)
+    _clean_tracebacks(folder, write)
+
+
+def _watch_threads(watch: Watch) -> None:
+    """Watch each thread from its first call on. A program that sets a profiler of its own has no watched threads."""
+
+    def entered(*event: object) -> None:
+        sys.setprofile(None)
+        watch.enter_thread()
+
+    threading.setprofile(entered)
+
+
+def _clean_tracebacks(folder: str, write: Write) -> None:
+    """Show the traceback of an exception that nobody caught as it is without a watch; tell of a missing module."""
+    for owner in (sys, threading):
+        before = owner.excepthook
+
+        def hook(*given: Any, before: Any = before) -> None:
+            error = given[1] if len(given) == 3 else given[0].exc_value
+            if error is not None:
+                without_our_frames(error)
+            if isinstance(error, ModuleNotFoundError) and error.name:
+                write(folder, {"event": "missing", "name": error.name, "python": sys.executable})
+            if len(given) == 3:
+                given = (*given[:2], error.__traceback__)
+            before(*given)
+
+        owner.excepthook = hook
+
+
+def _is_power_of_two(number: int) -> bool:
+    return number > 0 and number & (number - 1) == 0

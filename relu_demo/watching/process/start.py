@@ -1,0 +1,135 @@
+"""
+Starts the user's program with the watch in it, and reads what that has found. Imports no torch.
+
+    report = run(request, ["python", "train.py"], to_stderr=False)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from relu_demo.edits.edit import Edit
+from relu_demo.request import Watch
+from relu_demo.watching.report import Cure, Finding, Look, Missing, Overwritten, Site, Unwatched, WatchReport, Write
+
+VARIABLE = "RELU_DEMO_WATCH"
+"""The environment variable that tells a process the folder for its findings."""
+_HERE = os.path.dirname(os.path.abspath(__file__))
+_FORWARDED = ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGCONT")
+
+
+def run(request: Watch, command: Sequence[str], to_stderr: bool) -> WatchReport:
+    """
+    Run a command line with the watch in every Python process of it, and wait for its end.
+
+    With `to_stderr` the program's standard output goes to standard error. Raise OSError if it cannot be started.
+    """
+    folder = tempfile.mkdtemp(prefix="relu-demo-watch-")  # mode 0700
+    try:
+        code = _waited(command, _environment(folder), to_stderr)
+        lines = [line for path in sorted(Path(folder).glob("*.jsonl")) for line in _lines(path)]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return replace(report_of(lines), request=request, exit_code=code if code >= 0 else 128 - code)
+
+
+def _environment(folder: str) -> Mapping[str, str]:
+    own = os.environ.get("PYTHONPATH")
+    path = _HERE if not own else os.pathsep.join([_HERE, own])
+    return {**os.environ, "PYTHONPATH": path, VARIABLE: folder}
+
+
+def _waited(command: Sequence[str], environment: Mapping[str, str], to_stderr: bool) -> int:
+    """Run the command and return its exit code. Signals go to it; Ctrl-C reaches it by itself."""
+    process: subprocess.Popen[bytes] | None = None
+
+    def forward(number: int, frame: object) -> None:
+        if process is not None:
+            process.send_signal(number)
+
+    numbers = [getattr(signal, name) for name in _FORWARDED if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    ctrl_c = signal.signal(signal.SIGINT, lambda number, frame: None)
+    try:
+        for number in numbers:
+            if before[number] is not signal.SIG_IGN:
+                signal.signal(number, forward)
+        process = subprocess.Popen(command, env=environment, stdout=2 if to_stderr else None)
+        return process.wait()
+    finally:
+        signal.signal(signal.SIGINT, ctrl_c)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            yield json.loads(text)
+        except ValueError:  # a process that was killed while it wrote
+            continue
+
+
+def report_of(lines: Sequence[Mapping[str, Any]]) -> WatchReport:
+    """Return one report of what all processes have written: a finding of several is told once."""
+    found: dict[object, tuple[Finding, set[int]]] = {}
+    looks: dict[Look, None] = {}
+    unwatched: dict[Unwatched, None] = {}
+    seen: dict[int, Mapping[str, Any]] = {}
+    for line in lines:
+        if line["event"] == "finding":
+            finding = finding_from(line["finding"])
+            found.setdefault(_key(finding), (finding, set()))[1].add(line["pid"])
+        elif line["event"] == "unwatched":
+            unwatched[Unwatched(line["what"], line["why"])] = None
+        elif line["event"] == "seen":
+            seen[line["pid"]] = line
+            unwatched.update((Unwatched(**each), None) for each in line["unwatched"])
+            looks.update((look_from(each), None) for each in line["worth_a_look"])
+    watching = {line["pid"]: line["torch"] for line in lines if line["event"] == "watching"}
+    return WatchReport(
+        torch_version=next(iter(watching.values()), ""),
+        missing=tuple(Missing(line["name"], line["python"]) for line in lines if line["event"] == "missing"),
+        findings=tuple(replace(finding, processes=len(pids)) for finding, pids in found.values()),
+        worth_a_look=tuple(looks),
+        unwatched=tuple(unwatched),
+        processes=len(watching),
+        **{name: sum(line[name] for line in seen.values()) for name in ("backwards", "saved", "writes")},
+    )
+
+
+def _key(finding: Finding) -> object:
+    sites = finding.raised_at, finding.saved_by, *(write.site for write in finding.overwritten_by[:1])
+    return finding.kind, finding.tensor.name, *((site.file, site.line) if site else None for site in sites)
+
+
+def finding_from(data: Mapping[str, Any]) -> Finding:
+    """Return the finding that `dataclasses.asdict` has made a dictionary of."""
+    own = {field.name: data[field.name] for field in fields(Finding)}
+    own["tensor"] = Overwritten(**{**data["tensor"], "shape": tuple(data["tensor"]["shape"])})
+    own["raised_at"], own["saved_by"] = _site(data["raised_at"]), _site(data["saved_by"])
+    own["overwritten_by"] = tuple(Write(**{**each, "site": _site(each["site"])}) for each in data["overwritten_by"])
+    edits = tuple(Edit(e["file"], tuple(e["start"]), tuple(e["end"]), e["new"]) for e in data["cure"]["edits"])
+    own["cure"] = Cure(**{**data["cure"], "edits": edits})
+    return Finding(**own)
+
+
+def look_from(data: Mapping[str, Any]) -> Look:
+    """Return the look that `dataclasses.asdict` has made a dictionary of."""
+    return Look(**{**data, "written": _site(data["written"]), "read": _site(data["read"])})
+
+
+def _site(data: Mapping[str, Any] | None) -> Any:
+    called = () if data is None else tuple(_site(each) for each in data["called_from"])
+    return None if data is None else Site(**{**data, "called_from": called})
+

@@ -1,0 +1,181 @@
+"""A cure's edits: the edited program runs, and computes what the program does that was cured by hand."""
+
+from __future__ import annotations
+
+import linecache
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support.cured_programs import HEAD, OVERWRITTEN, REFUSED, SILENT
+
+from relu_demo.edits.cure import cure_of
+from relu_demo.edits.edit import edited
+from relu_demo.edits.scene import Scene, Spot
+
+PROGRAMS = [
+    pytest.param(kind, name, text, id=f"{kind}, {name}")
+    for kind, programs in (("overwritten", OVERWRITTEN), ("silent", SILENT), ("refused", REFUSED))
+    for name, text in programs.items()
+]
+MARK = re.compile(r"# ([A-Z]+)(?: ([\w.]+))?")
+
+
+def faulty_and_cured(text: str) -> tuple[str, str]:
+    faulty, cured = HEAD.lstrip().splitlines(), HEAD.lstrip().splitlines()
+    for line in text.lstrip().splitlines():
+        indent = line[: len(line) - len(line.lstrip())]
+        before, _, after = line.partition("#=> ")
+        if before.lstrip().startswith("#+> "):
+            cured.append(indent + before.lstrip()[4:])
+            continue
+        faulty.append(before.rstrip())
+        cured += [] if after == "DEL" else [indent + after] if after else [before]
+    return "\n".join(faulty) + "\n", "\n".join(cured) + "\n"
+
+
+def scene_of(kind: Any, name: str, file: Path) -> Scene:
+    marks = {
+        mark: Spot(str(file), number, operation or "")
+        for number, line in enumerate(file.read_text().splitlines(), 1)
+        for mark, operation in MARK.findall(line)
+    }
+    writer = marks["WRITES"]
+    writer = Spot(writer.file, writer.line, writer.operation, called_from=tuple(filter(None, [marks.get("CALLS")])))
+    return Scene(
+        kind,
+        name.strip() if kind == "refused" else "",
+        saver=marks.get("SAVES"),
+        made_by=marks.get("MADE"),
+        writers=(writer,),
+        raised_at=marks.get("RAISES", writer),
+        tensor=marks["STATE"].operation if "STATE" in marks else None,
+        is_parameter="PARAMETER" in marks,
+        is_state="STATE" in marks or "PARAMETER" in marks,
+        gradient_is_written="GRADIENT" in marks,
+        built_at=marks.get("BUILT"),
+    )
+
+
+def result_of(source: str, file: str) -> torch.Tensor:
+    names: dict[str, Any] = {}
+    exec(compile(source, file, "exec"), names)
+    result = names["result"]
+    assert isinstance(result, torch.Tensor)
+    return result.detach()
+
+
+def written(text: str, folder: Path) -> tuple[Path, str]:
+    faulty, cured = faulty_and_cured(text)
+    file = folder / "program.py"
+    file.write_text(faulty)
+    return file, cured
+
+
+@pytest.mark.parametrize(("kind", "name", "text"), PROGRAMS)
+def test_the_edited_program_runs_and_computes_what_the_cured_one_does(
+    kind: str, name: str, text: str, tmp_path: Path
+) -> None:
+    file, cured = written(text, tmp_path)
+    right = result_of(cured, "cured.py")
+    if kind == "silent":
+        assert not torch.allclose(result_of(file.read_text(), str(file)).float(), right.float())
+    else:
+        with pytest.raises(RuntimeError):
+            result_of(file.read_text(), str(file))
+    cure = cure_of(scene_of(kind, name, file))
+    assert cure.edits, cure.says
+    (source,) = edited(cure.edits).values()
+    got = result_of(source.decode(), str(file))
+    assert torch.allclose(got.float(), right.float(), atol=1e-6)
+    assert got.dtype == right.dtype
+
+
+def spot_of(file: Path, part: str) -> Spot:
+    """The spot of a part of a program, with its range and without the operation's name."""
+    for number, line in enumerate(file.read_text().splitlines(), 1):
+        if part in line:
+            start = len(line[: line.index(part)].encode())
+            return Spot(str(file), number, span=(number, start, number, start + len(part.encode())))
+    raise AssertionError(part)
+
+
+def test_of_two_writes_on_one_line_the_range_tells_which(tmp_path: Path) -> None:
+    file = tmp_path / "program.py"
+    file.write_text("'é'; y = f(a.mul_(2), b.mul_(3))\n")
+    for name, cured in (("a", "f(a.mul(2), b.mul_(3))"), ("b", "f(a.mul_(2), b.mul(3))")):
+        (part,) = (each for each in ("a.mul_(2)", "b.mul_(3)") if each.startswith(name))
+        cure = cure_of(Scene("refused", "vmap", writers=(spot_of(file, part),)))
+        assert edited(cure.edits)[str(file)].decode() == f"'é'; y = {cured}\n"
+
+
+WRITE = "y = w.exp()\ny += 1\n"
+
+
+def test_every_write_of_a_fault_is_cured_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "program.py"
+    file.write_text(WRITE + "y *= 2\n")
+    writers = Spot(str(file), 2, "__iadd__"), Spot(str(file), 3, "__imul__")
+    cure = cure_of(Scene("overwritten", saver=Spot(str(file), 1, "exp"), writers=writers))
+    assert edited(cure.edits)[str(file)] == b"y = w.exp()\ny = y + 1\ny = y * 2\n"
+
+
+@pytest.mark.parametrize("file", ["<stdin>", "<string>", "/not/there.py", "/tmp/ipykernel_1/2.py"])
+def test_what_is_no_file_gets_a_sentence(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(linecache.cache, file, (len(WRITE), None, WRITE.splitlines(keepends=True), file))
+    scene = Scene("overwritten", saver=Spot(file, 1, "exp"), writers=(Spot(file, 2, "__iadd__"),), tensor="y")
+    cure = cure_of(scene)
+    assert cure.edits == ()
+    name = Path(file).name
+    assert cure.says == f"clone y where it is saved, {name}:1, or write out of place at {name}:2"
+
+
+def test_a_file_that_was_changed_since_it_ran_gets_a_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "program.py"
+    file.write_text(WRITE)
+    scene = Scene("overwritten", saver=Spot(str(file), 1, "exp"), writers=(Spot(str(file), 2, "__iadd__"),))
+    assert cure_of(scene).edits
+    file.write_text("import torch\n" + WRITE)
+    assert cure_of(scene).edits == ()
+
+
+CARRIED = """
+for x in data:
+    h = cell(x, h)
+    h.sum().backward(retain_graph=True)
+    opt.step()
+"""
+
+
+def test_what_would_change_the_training_is_a_warning_and_no_edit(tmp_path: Path) -> None:
+    file = tmp_path / "train.py"
+    file.write_text(CARRIED)
+    spots = {name: Spot(str(file), line, name) for name, line in (("cell", 3), ("backward", 4), ("step", 5))}
+    cure = cure_of(
+        Scene(
+            "overwritten",
+            saver=spots["cell"],
+            made_by=spots["cell"],
+            writers=(spots["step"],),
+            raised_at=spots["backward"],
+            tensor="h",
+            carried=True,
+        )
+    )
+    assert cure.says == (
+        "the backward at train.py:4 goes on into the graph of an earlier step through h, which train.py:3 carries from "
+        "step to step"
+    )
+    assert cure.edits == ()
+    assert "detach() it there" in cure.warning
+
+
+def test_a_step_behind_a_backward_whose_gradients_it_would_use_is_warned_of(tmp_path: Path) -> None:
+    file = tmp_path / "train.py"
+    file.write_text("loss = 0\nfor x in data:\n    loss += f(x)\nopt.step()\nloss.backward()\n")
+    writer, raised = Spot(str(file), 4, "step"), Spot(str(file), 5, "backward")
+    cure = cure_of(Scene("overwritten", saver=Spot(str(file), 3, "mul"), writers=(writer,), raised_at=raised))
+    assert edited(cure.edits)[str(file)].decode().endswith("loss.backward()\nopt.step()\n")
+    assert cure.warning == "its gradients are then added to those that opt.step() uses"
