@@ -143,10 +143,14 @@ class Check:
 
 @dataclass(frozen=True)
 class Watch:
-    """Watch a program: `program` has the words of its command line, `("train.py", "--epochs", "1")`."""
+    """Watch a program: `program` has the words of its command line, `("train.py", "--epochs", "1")`.
+
+    With `trying` run it again with the cures, until nothing is found.
+    """
 
     scenario: ClassVar[str] = "watch"
     program: tuple[str, ...]
+    trying: bool = False
 
 
 # A new kind of scenario has its request here.
@@ -154,6 +158,7 @@ Request = Replay | Measure | Check | Watch
 
 WORDS: Mapping[str, Callable[[Any], Sequence[str]]] = {
     "target": lambda target: [target],
+    "trying": lambda trying: ["--try"],
     "program": lambda program: program,
     "seed": lambda seed: ["--seed", str(seed)],
     "shape": lambda shape: ["--shape", sizes(shape)],

@@ -225,7 +225,7 @@ def check(
     context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True},
 )
 @click.pass_context
-def watch(context: click.Context, program: tuple[str, ...], save: Path | None, light: bool) -> Asked:
+def watch(context: click.Context, program: tuple[str, ...], trying: bool, save: Path | None, light: bool) -> Asked:
     """Run your own program as it is: which lines overwrite what a backward needs, and the cure."""
     if not program:
         raise click.UsageError(f"watch takes a program; give for example {line('watch', 'train.py')}", context)
@@ -234,7 +234,7 @@ def watch(context: click.Context, program: tuple[str, ...], save: Path | None, l
         near = get_close_matches(program[0], [name for each in context.command.params for name in each.opts])
         raise click.NoSuchOption(program[0], possibilities=near, ctx=context)
     require_output(context, save, light, Watch.scenario)
-    return asked(context, Watch(program), save, light, traceback=True)
+    return asked(context, Watch(program, trying), save, light, traceback=True)
 
 
 def asked(context: click.Context, request: Request, save: Path | None, light: bool, traceback: bool) -> Asked:

@@ -74,7 +74,7 @@ def runs_on(*names: str, **more: Any) -> Option:
 def view(name: str) -> Option:
     """Return the flag that picks the view of that name."""
     form = VIEWS[name]
-    goes_with = SESSIONS if form.sessions_only else None
+    goes_with = SESSIONS if form.sessions_only else (Watch.scenario,) if form.watches_only else None
     flag: dict[str, Any] = {"is_flag": True, "expose_value": False}
     return shown(*form.short, f"--{name}", picks="view", help=form.help, goes_with=goes_with, **flag)
 
@@ -165,6 +165,13 @@ OPTIONS = (
         is_flag=True,
         goes_with=(Check.scenario,),
         help="List every call, the safe ones too.",
+    ),
+    shown(
+        "--try",
+        "trying",
+        is_flag=True,
+        goes_with=(Watch.scenario,),
+        help="Run it again with the cures, in memory, until nothing is found.",
     ),
     *(view(name) for name in VIEWS if name != TABLES),
     shown(

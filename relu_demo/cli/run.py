@@ -113,10 +113,15 @@ def watched(asked: Asked, request: Watch) -> int:
     from relu_demo.cli.targets import command_of, find_program
     from relu_demo.watching.process.start import run as run_program
 
-    to_stdout = asked.view == "json" and not asked.save
+    to_stdout = asked.view in ("json", "diff") and not asked.save
     command = command_of(find_program(request.program), request.program)
     try:
         report = run_program(request, command, to_stderr=to_stdout)
+        if request.trying and report.findings:
+            from relu_demo.watching.process.rerun import tried
+
+            with progress_bar("Trying"):
+                report = tried(report, command)
     except OSError as error:
         raise BadInput(f"{command[0]} cannot be run: {error.strerror}; give another program") from error
     if asked.save:

@@ -6,6 +6,8 @@ import ast
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 from torch import nn
 from torch.nn.modules import module as modules
@@ -61,7 +63,11 @@ class Layers:
         number = id(module)
         line = found.file, _line_of_argument(found.file, found.line, name) if in_sequence else found.line
         for lines in (self._built, self._lines) if in_sequence else (self._built,):
-            lines[number] = weakref.ref(module, lambda _, lines=lines: lines.pop(number, None)), line
+            lines[number] = weakref.ref(module, partial(_forget, lines, number)), line
+
+
+def _forget(lines: dict[int, Any], number: int, ref: object) -> None:
+    lines.pop(number, None)
 
 
 def _line_of_argument(file: str, line: int, name: str) -> int:

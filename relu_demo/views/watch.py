@@ -58,10 +58,12 @@ def _lines(rows: list[Told], width: int) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for row in rows:
-        place = Text.assemble((readable(row.where), "bold"), "  ", readable(row.source)) if row.where else Text()
-        below = width < NARROW or place.cell_len + len(row.words) + 16 > width
-        text = place.append("\n" if below else "  ").append(readable(row.words)) if row.where else plain(row.words)
-        table.add_row(Text(row.label, style=LABELS.get(row.label, "")), text)
+        text = Text.assemble((readable(row.where), "bold"), "  ", readable(row.source)) if row.where else Text()
+        if row.where and row.words:
+            below = width < NARROW or text.cell_len + len(row.words) + 16 > width
+            text.append("\n" if below else "  ")
+        style = LABELS[row.label] if row.label in ("-", "+") else ""
+        table.add_row(Text(row.label, style=LABELS.get(row.label, "")), text.append(readable(row.words), style=style))
     return table
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import weakref
-from dataclasses import dataclass
 from types import CodeType, FrameType
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -31,8 +31,7 @@ _KINDS: dict[str, int] = {
 _CALL = nn.Module._call_impl.__code__
 
 
-@dataclass(slots=True, frozen=True)
-class CallSite:
+class CallSite(NamedTuple):
     """One operation with the calls that led to it."""
 
     operation: str
@@ -58,26 +57,38 @@ def call_site(operation: str, frame: FrameType | None, whole: bool = False) -> C
     while frame is not None:
         code = frame.f_code
         kind = _KINDS.get(code.co_filename)
-        if kind is None:
-            kind = _KINDS[code.co_filename] = _USER if is_users(code.co_filename) else _OTHER
-        if kind == _USER and code.co_name != STAND_IN:
-            frames.append((code, frame.f_lasti))
-            if not whole and len(frames) == NEAREST:
-                break
-        elif kind == _MODULE:
-            if module is None and code is _CALL:
-                module = weakref.ref(frame.f_locals["self"])
-        elif kind == _OPTIMIZER:
-            if not frames and code.co_name == "wrapper" and frame.f_locals.get("args"):
-                operation, optimizer = "step", type(frame.f_locals["args"][0]).__name__
-        elif kind == _FUNCTION and not operation and code.co_name == "apply":
-            function = frame.f_locals["cls"]
-            operation = function.__name__
+        if kind == _OTHER:
+            pass
+        elif kind == _USER:
+            if code.co_name != STAND_IN:
+                frames.append((code, frame.f_lasti))
+                if len(frames) == NEAREST and not whole:
+                    break
+        elif kind is None:
+            _KINDS[code.co_filename] = _USER if is_users(code.co_filename) else _OTHER
+            continue
+        elif code is _CALL:
+            module = module or weakref.ref(frame.f_locals["self"])
+        elif not frames:
+            optimizer = optimizer or _optimizer_of(frame)
+            function = function or (None if operation else _function_of(frame))
         steps += 1
-        if steps == DEEPEST and frames and not whole:
+        if steps > DEEPEST and frames and not whole:
             break
         frame = frame.f_back
+    operation = "step" if optimizer else operation or (function.__name__ if function is not None else "")
     return CallSite(operation, tuple(frames), module, optimizer, function)
+
+
+def _optimizer_of(frame: FrameType) -> str:
+    """Return the class of the optimizer whose `step()` a frame runs; empty if it runs none."""
+    arguments = frame.f_locals.get("args") if frame.f_code.co_name == "wrapper" else None
+    return type(arguments[0]).__name__ if arguments else ""
+
+
+def _function_of(frame: FrameType) -> type | None:
+    """Return the custom autograd.Function that a frame applies; None if it applies none."""
+    return frame.f_locals.get("cls") if frame.f_code.co_name == "apply" else None
 
 
 def user_frame(frame: FrameType | None) -> FrameType | None:
@@ -85,8 +96,3 @@ def user_frame(frame: FrameType | None) -> FrameType | None:
     while frame is not None and (frame.f_code.co_name == STAND_IN or not is_users(frame.f_code.co_filename)):
         frame = frame.f_back
     return frame
-
-
-def other_thread_frame(ident: int) -> FrameType | None:
-    """Return where another thread stands: the one that waits while a device's own thread goes backward."""
-    return sys._current_frames().get(ident)

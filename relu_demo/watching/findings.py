@@ -186,8 +186,10 @@ def _saving_line(where: CallSite) -> Site | None:
     """Return the line of a custom autograd.Function that calls `save_for_backward`; None outside of all."""
     for name in ("setup_context", "forward"):
         code = getattr(getattr(where.function, name, None), "__code__", None)
-        statement = statement_at(code.co_filename, code.co_firstlineno) if code is not None else None
-        for call in calls_in(statement, "save_for_backward") if statement is not None and code is not None else ():
+        if code is None:
+            continue
+        statement = statement_at(code.co_filename, code.co_firstlineno)
+        for call in calls_in(statement, "save_for_backward") if statement is not None else ():
             file = code.co_filename
             called = tuple(Site(shown_file(f), n, line_of(f, n), "") for f, n in starmap(_line_of, where.frames))
             return Site(shown_file(file), call.lineno, line_of(file, call.lineno), where.operation, "", called)
@@ -241,7 +243,8 @@ def _written_text(where: CallSite) -> str | None:
     if not where.frames:
         return None
     file, line = _line_of(*where.frames[0])
-    statement, target = statement_at(file, line), None
+    statement = statement_at(file, line)
+    target: ast.expr | None = None
     if isinstance(statement, ast.AugAssign):
         target = statement.target
     elif isinstance(statement, ast.Assign) and where.operation == "__setitem__":
@@ -253,4 +256,5 @@ def _written_text(where: CallSite) -> str | None:
         target = target.func.value
     while isinstance(target, ast.Attribute) and target.attr == "data":
         target = target.value
-    return text_of(target) if target is not None and root(target) is not None else None
+    plain = target is not None and not any(isinstance(part, ast.Call) for part in ast.walk(target))
+    return text_of(target) if plain and target is not None and root(target) is not None else None

@@ -1,4 +1,4 @@
-"""What a watch found, as plain data: no tensors, nothing of torch. A watched process writes it, the command reads it."""
+"""What a watch found, as plain data without torch: the watched process writes it, and the command reads it."""
 
 from __future__ import annotations
 
@@ -92,6 +92,8 @@ class Finding:
     """PyTorch's own; empty where it says nothing."""
     why: str = ""
     """What is the matter, where the lines alone do not tell it."""
+    backward: int = 0
+    """How many backward passes had begun by then."""
     processes: int = 1
     """In how many of the program's processes it was found."""
 
@@ -143,6 +145,10 @@ class WatchReport:
     processes: int = 1
     """The processes that were watched."""
     missing: tuple[Missing, ...] = ()
+    patch: str = ""
+    """All edits as one patch for `patch -p0`."""
+    rounds: int = 0
+    """How often the program was run again with edits."""
     exit_code: int = 0
     """The program's own; of a program that a signal ended 128 and the signal's number."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,9 +16,18 @@ _PRIME = 1_000_003
 
 
 class Saved:
-    """A tensor that autograd saved for backward. Its graph holds this object; the pages know it weakly."""
+    """A tensor that autograd saved for backward."""
 
-    __slots__ = ("__weakref__", "alias", "before", "hooked", "key", "number", "seen", "site", "version", "writers")
+    writers: tuple[Any, ...] = ()
+    """Every write since, in order."""
+    before: tuple[int, ...] | None = None
+    """What `fingerprint` gave before a write that the version counter does not count."""
+    hooked = False
+    """Whether other hooks on saved tensors keep it, under which PyTorch compares no version."""
+    key = -1
+    """Of its storage; -1 if it has none."""
+    number = 0
+    """How many tensors were saved by then; 0 of what other hooks keep."""
 
     def __init__(self, alias: Tensor, version: int, site: CallSite) -> None:
         self.alias = alias
@@ -27,44 +35,48 @@ class Saved:
         self.version = self.seen = version
         """The version counter when it was saved, and when it was last compared."""
         self.site = site
-        self.writers: list[Any] = []
-        """Every write since, in order."""
-        self.before: tuple[int, ...] | None = None
-        """What `fingerprint` gave before a write that the version counter does not count."""
-        self.hooked = False
-        """Whether other hooks on saved tensors keep it, under which PyTorch compares no version."""
-        self.key: int | None = None
-        self.number = 0
-        """How many tensors were saved by then; 0 of what other hooks keep."""
+
+
+class Hold:
+    """What the graph holds of a saved tensor. When the graph lets go of it, the pages forget the tensor."""
+
+    __slots__ = ("by_key", "saved")
+
+    def __init__(self, saved: Saved, by_key: dict[int, set[Saved]]) -> None:
+        self.saved = saved
+        self.by_key = by_key
+
+    def __del__(self) -> None:
+        page = self.by_key.get(self.saved.key)
+        if page is not None:
+            page.discard(self.saved)
+            if not page:
+                del self.by_key[self.saved.key]
 
 
 class Pages:
-    """The saved tensors that are alive, by the storage that they are in."""
+    """The saved tensors that a graph holds, by the storage that they are in."""
 
     def __init__(self) -> None:
-        self.by_key: dict[int, set[weakref.KeyedRef[int, Saved]]] = {}
+        self.by_key: dict[int, set[Saved]] = {}
 
-    def add(self, saved: Saved) -> None:
-        """Enter a saved tensor. It keeps its storage alive, and so the key its own."""
-        key = saved.key = key_of(saved.alias)
+    def add(self, saved: Saved) -> Hold:
+        """Enter a saved tensor, and return what the graph has to hold. The tensor keeps its storage, and so the key."""
+        key = key_of(saved.alias)
         if key is not None:
+            saved.key = key
             page = self.by_key.get(key)
             if page is None:
-                page = self.by_key[key] = set()
-            page.add(weakref.KeyedRef(saved, self._remove, key))
+                self.by_key[key] = {saved}
+            else:
+                page.add(saved)
+        return Hold(saved, self.by_key)
 
     def of(self, tensor: Tensor) -> list[Saved]:
         """Return what is saved of the tensor's storage."""
         key = key_of(tensor)
         page = self.by_key.get(key) if key is not None else None
-        return [saved for ref in list(page) for saved in [ref()] if saved is not None] if page else []
-
-    def _remove(self, ref: weakref.KeyedRef[int, Saved]) -> None:
-        page = self.by_key.get(ref.key)
-        if page is not None:
-            page.discard(ref)
-            if not page:
-                del self.by_key[ref.key]
+        return list(page) if page else []
 
 
 def key_of(tensor: Tensor) -> int | None:

@@ -51,6 +51,21 @@ def lines_of(finding: Finding, others: Sequence[Finding] = ()) -> Iterator[Told]
     """Return the lines of a finding. `others` were saved at the same line and overwritten by the same ones."""
     if finding.raised_at is not None:
         yield from _callers(finding.raised_at)
+    yield from _saving(finding, others)
+    yield from _writing(finding)
+    if finding.cure.says:
+        tried = {True: " (tried: it runs, and nothing is found)", False: " (tried: it does not help)", None: ""}
+        yield Told("cure", "", "", f"{finding.cure.says}{tried[finding.cure.works]}")
+        yield from (Told(line[0], "", "", line[1:]) for line in edit_lines(finding.cure))
+        if finding.cure.warning:
+            yield Told("", "", "", f"but {finding.cure.warning}")
+    if finding.words:
+        yield Told("PyTorch", "", "", finding.words.strip().partition("\n")[0].partition(". ")[0])
+    if finding.processes > 1:
+        yield Told("", "", "", f"in {finding.processes} processes")
+
+
+def _saving(finding: Finding, others: Sequence[Finding]) -> Iterator[Told]:
     saved = finding.saved_by
     if saved is not None:
         if finding.kind == REFUSED:
@@ -61,26 +76,19 @@ def lines_of(finding: Finding, others: Sequence[Finding] = ()) -> Iterator[Told]
             what = f"{', '.join(names[:FEW])}{more}"
             by = f"{_who(saved)} saved" if _who(saved) else "saved"
             yield Told("saved", where_of(saved), saved.source, f"{by} {what}, version {finding.tensor.version}")
+
+
+def _writing(finding: Finding) -> Iterator[Told]:
     writes = _one_a_statement(finding.overwritten_by)
     for write in writes[:FEW]:
         site = write.site
         yield Told("overwritten", where_of(site), site.source, f"{_who(site)} {_did(write, finding)}")
-        yield from _callers(site)
+        if finding.raised_at is None or site.called_from != finding.raised_at.called_from:
+            yield from _callers(site)
     if len(writes) > FEW:
         yield Told("", "", "", f"and {len(writes) - FEW:,} more writes")
     if not writes and finding.kind != REFUSED:
         yield Told("overwritten", "", "", "the write was not seen: it ran where nobody could look")
-    if finding.cure.says:
-        tried = {True: " (tried: it runs, and nothing is found)", False: " (tried: it does not help)", None: ""}
-        yield Told("cure", "", "", f"{finding.cure.says}{tried[finding.cure.works]}")
-        yield from (Told(line[0], "", "", line[1:]) for line in edit_lines(finding.cure))
-        if finding.cure.warning:
-            yield Told("", "", "", f"but {finding.cure.warning}")
-    if finding.words:
-        said = finding.words.partition(" Hint: ")[0].strip().splitlines()
-        yield Told("PyTorch", "", "", said[0] if said else "")
-    if finding.processes > 1:
-        yield Told("", "", "", f"in {finding.processes} processes")
 
 
 def edit_lines(cure: Cure) -> list[str]:
@@ -116,7 +124,9 @@ def missing_in_words(missing: Missing) -> str:
 def verdict(report: WatchReport) -> str:
     """Return the conclusion, in one line."""
     if not report.processes:
-        why = "" if report.unwatched else ": no Python process of the program imported torch where the watch could begin"
+        why = (
+            "" if report.unwatched else ": no Python process of the program imported torch where the watch could begin"
+        )
         return f"Nothing was watched{why}."
     faults = len(grouped(report.findings))
     found = "Nothing found" if not faults else "1 fault found" if faults == 1 else f"{faults:,} faults found"

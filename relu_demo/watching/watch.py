@@ -13,6 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from types import TracebackType
 
 import torch
@@ -20,9 +21,9 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import _get_current_function_mode_stack
 
 from relu_demo.errors import BadInput
+from relu_demo.sanitizer.blind import stepping_aside
 from relu_demo.sanitizer.frames import is_ours
 from relu_demo.sanitizer.layers import Layers
-from relu_demo.sanitizer.blind import stepping_aside
 from relu_demo.sanitizer.patches import replaced
 from relu_demo.watching.attribution import warnings_attributed
 from relu_demo.watching.error import InplaceError, SilentInplaceWarning
@@ -82,7 +83,8 @@ class Watch:
     def __enter__(self) -> Watch:
         if torch.__version__ < "2.6":  # a TorchVersion compares numbers
             raise BadInput(f"watching takes PyTorch 2.6 or newer, and this is {torch.__version__}")
-        running = next((each for each in _get_current_function_mode_stack() if hasattr(each, "watch")), None)
+        modes = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
+        running = next((each for each in modes if hasattr(each, "watch")), None)
         if running is not None:
             self._outer = running.watch if running.watch is not self else None
             running.watch._depth += 1
@@ -131,7 +133,9 @@ class Watch:
         return True
 
     def _found(self, faults: tuple[Fault, ...]) -> Exception | None:
-        found = tuple(finding_of(fault, self._layers) for fault in faults if not self._is_meant(fault))
+        count = self._watcher.seen.backwards
+        told = (finding_of(fault, self._layers) for fault in faults if not self._is_meant(fault))
+        found = tuple(replace(finding, backward=count) for finding in told)
         if not found:
             return None
         new = tuple(finding for finding in found if self._findings.setdefault(_key(finding), finding) is finding)

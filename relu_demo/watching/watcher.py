@@ -21,7 +21,7 @@ from types import FrameType, FunctionType, MethodWrapperType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
@@ -35,7 +35,7 @@ from relu_demo.watching.attribution import calling_from, passing_on
 from relu_demo.watching.callsite import CallSite, call_site
 from relu_demo.watching.names import modules_in, name_of, writes_to_an_item
 from relu_demo.watching.refusals import EXPANDED, HOOK, LOST, OVERLAP, OWN_INDEX, SLOPE, Refusal, refusal_in
-from relu_demo.watching.saved import Pages, Saved, fingerprint, key_of, shares_counter, tensors_in
+from relu_demo.watching.saved import Hold, Pages, Saved, fingerprint, key_of, shares_counter, tensors_in
 
 BEGINNING = "one of the variables needed for gradient computation has been modified by an inplace operation"
 
@@ -47,6 +47,8 @@ _NOT_IN_PLACE = {"__invert__", "__iter__", "__index__", "__int__"}
 _PLAIN = torch._C.DisableTorchFunction
 """Inside this context a tensor's attributes are read past all modes and subclasses."""
 _getframe, _is_inference = sys._getframe, torch.is_inference_mode_enabled
+_modes = torch._C._len_torch_function_stack
+_ORDINARY = (Tensor, nn.Parameter)
 _task = torch._C._current_graph_task_id
 
 
@@ -115,7 +117,7 @@ class Overwriting:
     frame: FrameType | None
     loud: bool
     carried: bool
-    """Whether the same line had gone backward since it was saved, and its saver saved again: a graph of another step."""
+    """Whether the line had gone backward since it was saved, and its saver saved again: the graph of another step."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ class Watcher(TorchFunctionMode):
         self._hooked: Any = WeakIdKeyDictionary()
         """What other hooks on saved tensors keep."""
         self._onto_expanded: deque[tuple[CallSite, CallSite | None, str | None, Tensor]] = deque(maxlen=8)
-        """Writes to expanded tensors that PyTorch let pass: it refuses them in the backward. The tensor has no memory."""
+        """Writes to expanded tensors that PyTorch lets pass, and refuses in the backward. The tensor has no memory."""
         self._last_saved: dict[object, int] = {}
         """For each line that saves, the number of what it saved last."""
         self._began: dict[object, tuple[int, int]] = {}
@@ -196,13 +198,13 @@ class Watcher(TorchFunctionMode):
 
     def __enter__(self) -> Watcher:
         self._thread = threading.get_ident()
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         torch._C._autograd._push_saved_tensors_default_hooks(*self._hooks)
         return self
 
     def __exit__(self, *raised: object) -> None:
         torch._C._autograd._pop_saved_tensors_default_hooks()
-        super().__exit__(*raised)
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]
 
     # Every function of torch.
 
@@ -216,17 +218,15 @@ class Watcher(TorchFunctionMode):
             return self._go_backward(function, args, kwargs, frame)
         switched = bool(kwargs) and kwargs.get("inplace") is True
         writes = traits.writes or switched or (bool(kwargs) and kwargs.get("out") is not None)
-        saved, makers, aliases = self._pages.by_key, self._makers, self.aliases
+        saved = self._pages.by_key
         if writes:
             self.seen.writes += 1
         if (writes and saved) or traits.gives:
             self._before(args, kwargs, traits, frame)
         outer, self._running = self._running, traits.name
         try:
-            if traits.is_python:
-                result = function(*args, **kwargs)
-            else:
-                result = calling_from(frame)(function, args, kwargs)
+            call = _call_here if traits.is_python else calling_from(frame)
+            result = call(function, args, kwargs)
         except RuntimeError as error:
             self._refuse(error, args, kwargs, traits.name, frame)
             raise
@@ -235,15 +235,10 @@ class Watcher(TorchFunctionMode):
         if saved:
             with _PLAIN():
                 self._after(args, kwargs, traits.name, frame, writes)
-        if aliases.pending:
-            aliases.read(args, kwargs, frame, writes)
-        if writes:
-            if makers.known:
-                self._note_write(args, kwargs, traits.name, frame)
-            if traits.binds or switched:
-                aliases.wrote(traits.name, args, switched, frame)
+        if writes or self.aliases.pending:
+            self._follow(traits, args, kwargs, frame, writes, switched)
         if traits.makes is not None or _is_inference() or "requires_grad" in kwargs:
-            return makers.remember(traits.makes, args, kwargs, result, partial(call_site, traits.name, frame))
+            return self._makers.remember(traits.makes, args, kwargs, result, partial(call_site, traits.name, frame))
         return result
 
     def _before(self, args: Any, kwargs: Any, traits: Traits, frame: FrameType) -> None:
@@ -275,15 +270,22 @@ class Watcher(TorchFunctionMode):
         for tensor in tensors_in(args, kwargs):
             for saved in self._pages.of(tensor):
                 version = saved.alias._version
-                if version == saved.seen:
-                    # A fingerprint stays different after the first write.
-                    if not writes or saved.before is None or saved.writers or fingerprint(saved.alias) == saved.before:
-                        continue
+                if version == saved.seen and not (writes and _is_first_change(saved)):
+                    continue
                 saved.seen = version
                 site = site or call_site(name, frame, whole=True)
                 elsewhere = apart(region_of(_part(tensor, name, args)), region_of(saved.alias))
                 known_as, item = name_of(tensor, frame), writes_to_an_item(frame)
-                saved.writers.append(Write(site, known_as, version, elsewhere, item))
+                saved.writers += (Write(site, known_as, version, elsewhere, item),)
+
+    def _follow(self, traits: Traits, args: Any, kwargs: Any, frame: FrameType, writes: bool, switched: bool) -> None:
+        """Note what a function reads, or has written, of memory that other names and other views have."""
+        if self.aliases.pending:
+            self.aliases.read(args, kwargs, frame, writes)
+        if writes and self._makers.known:
+            self._note_write(args, kwargs, traits.name, frame)
+        if traits.binds or switched:
+            self.aliases.wrote(traits.name, args, switched, frame)
 
     def _note_write(self, args: Any, kwargs: Any, name: str, frame: FrameType) -> None:
         target = kwargs.get("out", args[0] if args else None)
@@ -297,32 +299,39 @@ class Watcher(TorchFunctionMode):
     # What autograd saves.
 
     def _pack(self, tensor: Tensor) -> Any:
-        with _PLAIN():
-            try:
-                # The result itself would make a cycle: result, grad_fn, hook, result.
-                alias = tensor if tensor.grad_fn is None else tensor.detach()
-                version = tensor._version
-            except RuntimeError:  # a wrapper of torch.func, an inference tensor
-                return tensor
-            self.seen.saved += 1
-            saved = Saved(alias, version, call_site(self._running, sys._getframe(1)))
-            saved.number = self._last_saved[saved.site.frames[:1]] = self.seen.saved
-            self._enter(saved)
-            return saved
+        if _modes() or type(tensor) not in _ORDINARY:
+            with _PLAIN():
+                return self._save(tensor, _getframe(1))
+        return self._save(tensor, _getframe(1))
 
-    def _enter(self, saved: Saved) -> None:
-        self._pages.add(saved)
+    def _save(self, tensor: Tensor, frame: FrameType) -> Any:
+        try:
+            # The result itself would make a cycle: result, grad_fn, hook, result.
+            alias = tensor if tensor.grad_fn is None else tensor.detach()
+            version = tensor._version
+        except RuntimeError:  # a wrapper of torch.func, an inference tensor
+            return tensor
+        self.seen.saved += 1
+        site = call_site(self._running, frame)
+        saved = Saved(alias, version, site)
+        saved.number = self._last_saved[_line_key(site)] = self.seen.saved
+        return self._enter(saved)
+
+    def _enter(self, saved: Saved) -> Hold:
+        hold = self._pages.add(saved)
         if self._given and saved.key in self._given:
             owner, _ = self._given[saved.key]
             if is_gone(owner):
                 del self._given[saved.key]
             else:
                 saved.before = fingerprint(saved.alias)
+        return hold
 
-    def _unpack(self, saved: Any) -> Tensor:
-        if type(saved) is not Saved:
-            tensor: Tensor = saved
+    def _unpack(self, held: Any) -> Tensor:
+        if type(held) is not Hold:
+            tensor: Tensor = held
             return tensor
+        saved = held.saved
         self._last = weakref.ref(saved)
         with _PLAIN():
             if saved.alias._version != saved.version:
@@ -343,16 +352,15 @@ class Watcher(TorchFunctionMode):
                     alias = packed.detach()
                     saved = Saved(alias, alias._version, call_site(self._running, sys._getframe(1)))
                     saved.hooked = True
-                    self._enter(saved)
-                    self._hooked[packed] = saved
+                    self._hooked[packed] = self._enter(saved)
         return packed
 
     def _unpack_beside(self, unpack: Any, packed: Any) -> Any:
         value = unpack(packed)
-        saved = self._hooked.get(value) if isinstance(value, Tensor) else None
-        if saved is not None and saved.before is not None:
+        held = self._hooked.get(value) if isinstance(value, Tensor) else None
+        if held is not None and held.saved.before is not None:
             with _PLAIN():
-                self._compare(saved)
+                self._compare(held.saved)
         return value
 
     # What a backward finds.
@@ -366,7 +374,7 @@ class Watcher(TorchFunctionMode):
             self.looked()
         begun = set(self._stale)
         outer, self._running = self._running, "backward"
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         try:
             return _unhandled(function)(*args, **kwargs)
         except Exception as error:
@@ -377,7 +385,7 @@ class Watcher(TorchFunctionMode):
                 self._refuse(error, args, kwargs, "backward", frame)
             raise
         finally:
-            super().__exit__(None, None, None)
+            super().__exit__(None, None, None)  # type: ignore[no-untyped-call]
             self._running = outer
 
     def _site_of_backward(self) -> tuple[CallSite, FrameType | None]:
@@ -393,13 +401,13 @@ class Watcher(TorchFunctionMode):
     def _is_carried(self, saved: Saved, frame: FrameType | None) -> bool:
         before = self._began.get(call_site("", frame).frames, (-1, -1))[1]
         # Else one forward is gone backward through again and again.
-        return self._last_saved.get(saved.site.frames[:1], 0) > before >= saved.number > 0
+        return self._last_saved.get(_line_key(saved.site), 0) > before >= saved.number > 0
 
     def _meet(self, saved: Saved) -> None:
         """Note a stale tensor. PyTorch raises here; the watch does so at the end of that backward."""
         task = _task()
         site, frame = self._site_of_backward()
-        fault = Overwriting(saved, tuple(saved.writers), site, frame, True, self._is_carried(saved, frame))
+        fault = Overwriting(saved, saved.writers, site, frame, True, self._is_carried(saved, frame))
         if task < 0:  # somebody looks at a node of the graph
             raise RuntimeError(words_for(fault))
         known = self._stale.setdefault(task, [])
@@ -423,7 +431,7 @@ class Watcher(TorchFunctionMode):
         if fingerprint(saved.alias) == saved.before:
             return
         saved.before = None
-        writes = tuple(saved.writers)
+        writes = saved.writers
         if not writes and saved.key in self._given:
             writes = (Write(self._given[saved.key][1], None, saved.version, elsewhere=False),)
         site, frame = self._site_of_backward()
@@ -469,16 +477,31 @@ class Watcher(TorchFunctionMode):
             raise instead from None
 
 
+def _line_key(site: CallSite) -> tuple[int, int]:
+    """Return what tells one instruction from another: code is compared by its content, and hashed by it."""
+    return (id(site.frames[0][0]), site.frames[0][1]) if site.frames else (0, 0)
+
+
+def _call_here(function: Any, args: Any, kwargs: Any) -> Any:
+    return function(*args, **kwargs)
+
+
+def _is_first_change(saved: Saved) -> bool:
+    """Return whether the elements have changed: the fingerprint stays different after the first write."""
+    return saved.before is not None and not saved.writers and fingerprint(saved.alias) != saved.before
+
+
 def _part(tensor: Tensor, name: str, args: Any) -> Tensor:
     """Return the part of a tensor that a function writes to: of `x[i] = y` the view `x[i]`, if that is one."""
-    if name != "__setitem__" or tensor is not args[0]:
+    is_target: bool = name == "__setitem__" and tensor is args[0]
+    if not is_target:
         return tensor
     parts = args[1] if isinstance(args[1], tuple) else (args[1],)
     if any(isinstance(part, (Tensor, list, bool)) for part in parts):
         return tensor
     with torch.no_grad():
-        view = tensor[args[1]]
-        return view if isinstance(view, Tensor) else tensor
+        view: Tensor = tensor[args[1]]
+        return view
 
 
 def _is_own_index(tensor: Any, index: Any) -> bool:
@@ -500,7 +523,7 @@ def _hooked_at(frame: FrameType) -> CallSite | None:
 
 def watcher_of_thread() -> Watcher | None:
     """Return the watcher of the calling thread."""
-    modes = torch.overrides._get_current_function_mode_stack()
+    modes = torch.overrides._get_current_function_mode_stack()  # type: ignore[no-untyped-call]
     return next((mode for mode in reversed(modes) if isinstance(mode, Watcher)), None)
 
 
@@ -517,9 +540,7 @@ def entering_beside(enter: Any) -> Any:
     return entering
 
 
-passing_on.update(
-    method.__code__ for method in (Watcher.__torch_function__, Watcher._go_backward)
-)
+passing_on.update(each.__code__ for each in (Watcher.__torch_function__, Watcher._go_backward, _call_here))
 
 
 @lru_cache(maxsize=16)

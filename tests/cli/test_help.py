@@ -26,7 +26,7 @@ def test_each_command_has_its_own_options_and_no_other(process: Demo) -> None:
         return set(re.findall(r"^ +(?:-\w, )?(--[\w-]+)", shown, re.MULTILINE))
 
     both = {"--json", "--quiet", "--save", "--light", "--help"}
-    assert options("watch") == both
+    assert options("watch") == both | {"--try", "--diff"}
     assert options("check") == both | {"--seed", "--shape", "--device", "--dtype", "--train", "--all", "--traceback"}
     assert options() & {"--train", "--all", "--check", "--watch"} == set()
     assert {"--compare", "--schema", "--version", "--seed"} <= options()

@@ -5,9 +5,10 @@ import os
 import sys
 from contextlib import nullcontext
 
-from relu_demo.errors import BadInput
 from relu_demo.script.run import end, run
 from relu_demo.script.target import Function, Module, Script, Target
+
+from relu_demo.errors import BadInput
 
 
 def find(target: str) -> Target:

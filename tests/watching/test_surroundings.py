@@ -251,7 +251,7 @@ def test_the_error_begins_with_pytorchs_words_for_each_dtype(dtype: torch.dtype)
         step()
     words = error.value.findings[0].words
     assert words.startswith(beginning(str(plainly.value)))
-    assert str(list((2, 3))) in words
+    assert str([2, 3]) in words
 
 
 @pytest.mark.parametrize("name", slow_but(11, STEPS))

@@ -11,14 +11,13 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from relu_demo.edits.edit import Edit
+from relu_demo.edits.edit import Edit, diff, united
 from relu_demo.request import Watch
 from relu_demo.watching.report import Cure, Finding, Look, Missing, Overwritten, Site, Unwatched, WatchReport, Write
 
@@ -36,14 +35,20 @@ def run(request: Watch, command: Sequence[str], to_stderr: bool) -> WatchReport:
     """
     folder = tempfile.mkdtemp(prefix="relu-demo-watch-")  # mode 0700
     try:
-        code = _waited(command, _environment(folder), to_stderr)
-        lines = [line for path in sorted(Path(folder).glob("*.jsonl")) for line in _lines(path)]
+        code = _waited(command, environment(folder), to_stderr)
+        lines = lines_of_run(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return replace(report_of(lines), request=request, exit_code=code if code >= 0 else 128 - code)
+    report = report_of(lines)
+    try:
+        patch = diff(united(finding.cure.edits for finding in report.findings))
+    except (OSError, ValueError):  # a file is gone, or was changed meanwhile
+        patch = ""
+    return replace(report, request=request, exit_code=code if code >= 0 else 128 - code, patch=patch)
 
 
-def _environment(folder: str) -> Mapping[str, str]:
+def environment(folder: str) -> dict[str, str]:
+    """Return the environment of a program whose processes write what they find to a folder."""
     own = os.environ.get("PYTHONPATH")
     path = _HERE if not own else os.pathsep.join([_HERE, own])
     return {**os.environ, "PYTHONPATH": path, VARIABLE: folder}
@@ -70,6 +75,11 @@ def _waited(command: Sequence[str], environment: Mapping[str, str], to_stderr: b
         signal.signal(signal.SIGINT, ctrl_c)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def lines_of_run(folder: str) -> list[dict[str, Any]]:
+    """Return what all processes of a program have written so far."""
+    return [line for path in sorted(Path(folder).glob("*.jsonl")) for line in _lines(path)]
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -132,4 +142,3 @@ def look_from(data: Mapping[str, Any]) -> Look:
 def _site(data: Mapping[str, Any] | None) -> Any:
     called = () if data is None else tuple(_site(each) for each in data["called_from"])
     return None if data is None else Site(**{**data, "called_from": called})
-
