@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextvars
 import copy
 import functools
 import hashlib
@@ -514,19 +515,48 @@ def test_what_cannot_be_put_back_is_named(tmp_path: Path) -> None:
             self.numbers = (n for n in range(99))
             self.counter, self.keys = itertools.count(), iter(dict.fromkeys(range(99)))
             self.digest, self.lines = hashlib.sha256(), lines
+            self.turns, self.sums = itertools.cycle([1]), itertools.accumulate(range(99))
+            self.step = contextvars.ContextVar("step", default=0)
             self.idle = [(n for n in "ab"), iter({1: 2}), hashlib.sha256()]
 
         def forward(self, x: Tensor) -> Tensor:
             self.digest.update(b"a")
             self.lines.write("a line")
-            return x.add(next(self.numbers) + next(self.counter) + next(self.keys))
+            self.step.set(1)
+            drawn = sum(map(next, (self.numbers, self.counter, self.keys, self.turns, self.turns, self.sums)))
+            return x.add(drawn)
 
     with (tmp_path / "log").open("w", encoding="utf-8") as lines:
         report = check(nn.Sequential(Drawing(lines)), torch.randn(2, 4))
     named = {each.name for each in report.unrestored}
-    assert named == {"0.numbers", "0.counter", "0.keys", "0.digest", "0.lines"}
+    changed = {"numbers", "counter", "keys", "digest", "lines", "turns", "sums", "step"}
+    assert named - {""} == {f"0.{name}" for name in changed}  # without a name: what the cycle went over
     assert "0.numbers (generator): has moved on, and cannot be put back" in str(report)
     assert json.loads(json.dumps(report.to_dict()))["unrestored"][0]["name"] == "0.numbers"
+
+
+def test_tensors_that_are_keys_are_put_back() -> None:
+    def forward(net: Any, x: Tensor, weights: dict[Tensor, str]) -> Any:
+        for tensor in (*weights, *net.cache):
+            tensor.mul_(2)
+        return net.act(net.fc(x))
+
+    network, own, given = Run(forward), torch.ones(2), torch.ones(2)
+    network.cache = {own: "own"}
+    check(network, torch.randn(3, 4), {given: "given"})
+    assert (own.tolist(), given.tolist()) == ([1, 1], [1, 1])
+
+
+def test_an_object_that_takes_another_dict_has_its_own_again() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        net.cache.__dict__ = {"steps": net.cache.steps + 1}
+        return net.act(net.fc(x)) * net.cache.steps
+
+    network = Run(forward)
+    network.cache = Cache()
+    before = vars(network.cache)
+    assert check(network, torch.randn(3, 4)).ok
+    assert vars(network.cache) is before
 
 
 def test_a_large_vocabulary_is_put_back() -> None:

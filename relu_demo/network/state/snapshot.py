@@ -6,18 +6,16 @@ The model, its inputs, what its hooks keep and the random generators are as befo
 
 from __future__ import annotations
 
-import array
-import io
-import itertools
+import gc
 import random
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
-from operator import attrgetter, is_
-from types import CellType, FunctionType, GeneratorType
-from typing import Any
+from operator import attrgetter, is_, itemgetter, methodcaller
+from types import CellType, FunctionType
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -35,10 +33,11 @@ from relu_demo.network.state.walk import (
 from relu_demo.tensors.graph import grad_fn_of
 from relu_demo.tensors.storage import bytes_of, inner_tensors, is_strided, key_of, shape_of, storage_of, version_of
 
-PutBack = Callable[[], object]
-"""Puts the state of one object back to what it was."""
-_AT_A_PLACE = {*map(type, (iter([]), iter(()), iter(range(0)), iter(""), iter(b"")))}
-"""Iterators that tell at which item they are, and can be set to another."""
+Get = Callable[[Any], Any]
+"""Gives a part of an object's state."""
+Put = Callable[[Any, Any], object]
+"""Puts it back: the object, and what it was."""
+_Known = TypeVar("_Known")
 _HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 
 
@@ -60,11 +59,17 @@ class Snapshot:
         """The tensors in plain attributes of the network's modules, by name, as they were."""
         self.own: dict[int, Any] = {}
         """What belongs to the network, by id."""
-        own, beside = _with_functions([network, *_generators()], self.own)
+        self._empty: list[Any] = []
+        own = reachable([network, *_generators()], self.own, self._empty)
         not_given = {id(tensor) for tensor in not_copied(arguments)}
         given = {id(tensor): tensor for tensor in tensors(arguments) if id(tensor) not in not_given}
-        more = _with_functions([arguments], {**given, **self.own})
-        own, beside = own + more[0], beside + more[1]
+        entered = self.own | given
+        own += reachable([arguments], entered, self._empty)
+        beside, functions = [], _of(FunctionType, own)
+        while functions:
+            held = [item for function in functions for item in held_by_function(function)]
+            functions = _of(FunctionType, found := reachable(held, entered, self._empty))
+            beside += found
         modules = _of(nn.Module, own)
         self.parameters = [parameter for module in modules for parameter in module.parameters(recurse=False)]
         """The parameters of the network, those of modules in plain lists and objects too."""
@@ -85,22 +90,18 @@ class Snapshot:
             for buffer in module.buffers(recurse=False):
                 self.before_write(key_of(buffer))
         self._grad, self._dtype = torch.is_grad_enabled(), torch.get_default_dtype()
-        self._empty = [one for one in (*own, *beside) if type(one) in CONTAINERS and not one]
-        self._put_back: list[PutBack] = []
+        self._before: list[tuple[Put, Any, Any]] = []
+        """How each part of an object's state is put back, the object, and what it was."""
         self._marks: list[tuple[Any, object]] = []
         self._refusing: list[tuple[Any, str]] = []
         for one in (*own, *beside):
-            if type(one) not in CONTAINERS or one:
-                self._record(one)
-
-    def _record(self, value: Any) -> None:
-        kind: type = type(value)
-        try:
-            self._put_back += _putting_back(value, kind)
-        except Exception as error:
-            self._refusing.append((value, f"raised {type(error).__name__} when it was looked at"))
-        if _moves(kind):
-            self._marks.append((value, _mark(value, kind)))
+            kind: type = type(one)
+            try:
+                self._before += [(put, one, get(one)) for get, put in _ways(kind)]
+            except Exception as error:
+                self._refusing.append((one, f"raised {type(error).__name__} when it was looked at"))
+            if _marking(kind) is not None:
+                self._marks.append((one, _mark(one)))
 
     def holds(self, key: int | None) -> bool:
         """Return whether the storage with this key belongs to the network's state."""
@@ -141,9 +142,9 @@ class Snapshot:
         """Put everything back. Raise RuntimeError if a tensor was overwritten that was not copied before."""
         for container in self._empty if any(self._empty) else ():
             _refill(container, [])
-        for put_back in self._put_back:
+        for put, one, before in self._before:
             with suppress(Exception):  # a class that refuses, a list that has become shorter
-                put_back()
+                put(one, before)
         for state in self._every:
             state.restore()
         for each in self._saved.values():
@@ -175,26 +176,14 @@ class Snapshot:
 
     def unrestored(self) -> list[tuple[str, str, str]]:
         """Return what could not be put back: of each object its name in the network, its class, and why."""
-        names = {id(tensor): name for name, tensor in self.attributes.items()}
-        for path, module in self._network.named_modules():
-            for name, item in (*vars(module).items(), *module._parameters.items(), *module._buffers.items()):
-                names.setdefault(id(item), f"{path}.{name}".lstrip("."))
-        moved = [value for value, mark in self._marks if _mark(value, type(value)) != mark]
+        moved = [value for value, mark in self._marks if _mark(value) != mark]
         lost = [*self._refusing, *((value, "has moved on, and cannot be put back") for value in moved)]
         lost += [(state.tensor, why) for state in self._every if (why := state.unrestored()) is not None]
+        names = {id(tensor): name for name, tensor in self.attributes.items()}
+        for path, module in self._network.named_modules() if lost else ():
+            for name, item in (*vars(module).items(), *module._parameters.items(), *module._buffers.items()):
+                names.setdefault(id(item), f"{path}.{name}".lstrip("."))
         return [(names.get(id(value), ""), type(value).__name__, why) for value, why in lost]
-
-
-def _with_functions(roots: Iterable[Any], entered: dict[int, Any]) -> tuple[list[Any], list[Any]]:
-    """Return what can be reached from the roots without a function, which is entered, and what only functions hold."""
-    own = [*reachable(roots, entered)]
-    entered, beside = dict(entered), []
-    functions = _of(FunctionType, own)
-    while functions:
-        found = [*reachable([item for function in functions for item in held_by_function(function)], entered)]
-        functions = _of(FunctionType, found)
-        beside += found
-    return own, beside
 
 
 def _of(kind: type, found: Iterable[Any]) -> list[Any]:
@@ -218,54 +207,40 @@ def _generators() -> Iterator[Any]:
 # --- Python's objects
 
 
-def _putting_back(value: Any, kind: type) -> Iterator[PutBack]:
-    """Yield what puts each part of an object's state back; nothing for one that has none, or that Python cannot set."""
-    if issubclass(kind, CONTAINERS):
-        yield partial(_refill, value, _items_of(value))
+@cache
+def _ways(kind: type) -> tuple[tuple[Get, Put], ...]:
+    """Return how each part of the state of a class's objects is read, and put back, as far as Python can."""
+    ways: list[tuple[Get, Put]] = [(_items_of, _refill)] if issubclass(kind, CONTAINERS) else []
     if kind in CONTAINERS or issubclass(kind, (Tensor, FunctionType)):
-        return
+        return tuple(ways)
     if issubclass(kind, type):
-        yield partial(_restore_class, value, class_data(value))
-    elif kind is CellType:
-        yield partial(_restore_cell, value, _inside(value))
-    elif getattr(value, "__dict__", None) is not None:
-        yield partial(_restore_kind, value, kind)
-    before = _slots_of(value)
-    if before or getattr(kind, "__slotnames__", None):  # set where the slots are looked for
-        yield partial(_restore_slots, value, before)
-    hidden = _putting_hidden_back(value, kind)
-    if hidden is not None:
-        yield hidden
+        return ((class_data, _restore_class),)
+    if kind.__dictoffset__:
+        ways.append((attrgetter("__dict__"), partial(_restore_dict, kind)))
+    if any("__slots__" in vars(base) for base in kind.__mro__):
+        ways.append((_slots_of, _restore_slots))
+    return (*ways, *_by_name(_HIDDEN, kind))
 
 
-def _putting_hidden_back(value: Any, kind: type) -> PutBack | None:
-    """Return what puts a state back that no attribute shows; None if there is none, or Python cannot."""
-    for kinds, get, put in (
-        ((torch.Generator, *_of_numpy("random.RandomState")), "get_state", "set_state"),
-        ((random.Random,), "getstate", "setstate"),
-        ((io.StringIO, io.BytesIO), "__getstate__", "__setstate__"),
-    ):
-        if issubclass(kind, kinds):
-            return partial(getattr(value, put), getattr(value, get)())
-    if issubclass(kind, (bytearray, array.array)):
-        return partial(value.__setitem__, slice(None), value[:])
-    if kind in _AT_A_PLACE:
-        return partial(value.__setstate__, *value.__reduce__()[2:])
-    if issubclass(kind, _of_numpy("random.BitGenerator")):
-        return partial(setattr, value, "state", value.state)
-    if issubclass(kind, _of_numpy("ndarray")) and value.flags.writeable:
-        return partial(_restore_array, value, value.shape, value.copy())
-    return None
+def _by_name(known: dict[str, _Known], kind: type) -> list[_Known]:
+    """Return what is known of a class or of one that it is derived from, by name: nobody need have imported it."""
+    names = (f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__)
+    return [known[name] for name in names if name in known][:1]
 
 
-def _of_numpy(name: str) -> tuple[type, ...]:
-    """Return a class of NumPy's by its name; none where nobody has imported NumPy."""
-    return (attrgetter(name)(sys.modules["numpy"]),) if "numpy" in sys.modules else ()
-
-
-def _restore_kind(value: Any, kind: type) -> None:
+def _restore_dict(kind: type, value: Any, before: dict[str, Any]) -> None:
     if type(value) is not kind:
         object.__setattr__(value, "__class__", kind)
+    if value.__dict__ is not before:
+        object.__setattr__(value, "__dict__", before)
+
+
+def _items_of(container: Any) -> list[Any]:
+    """Return what is in a container, whatever its class has made of its methods: of a dict keys, then values."""
+    base = _base(container)
+    if issubclass(base, dict):
+        return [*base.keys(container), *base.values(container)]
+    return [*base.__iter__(container)]
 
 
 def _base(container: Any) -> Any:
@@ -274,29 +249,21 @@ def _base(container: Any) -> Any:
     return kind if kind in CONTAINERS else next(base for base in CONTAINERS if issubclass(kind, base))
 
 
-def _items_of(container: Any) -> list[Any]:
-    """Return what is in a container, whatever its class has made of its methods: of a dict keys, then values."""
-    base = _base(container)
-    if isinstance(container, dict):
-        return [*base.keys(container), *base.values(container)]
-    return [*base.__iter__(container)]
-
-
 def _refill(container: Any, before: list[Any]) -> None:
     now = _items_of(container)
     if len(now) == len(before) and all(map(is_, now, before)):
         return
     base = _base(container)
     base.clear(container)
-    if isinstance(container, dict):
+    if issubclass(base, dict):
         for key, item in zip(before[: (half := len(before) // 2)], before[half:], strict=True):
             base.__setitem__(container, key, item)
     else:
-        (base.update if isinstance(container, set) else base.extend)(container, before)
+        (base.update if base is set else base.extend)(container, before)
 
 
 def _slots_of(value: Any) -> dict[str, Any]:
-    state: Any = object.__getstate__(value)  # type: ignore[attr-defined]
+    state: Any = object.__getstate__(value)
     return state[1] if isinstance(state, tuple) else {}
 
 
@@ -307,15 +274,17 @@ def _restore_slots(value: Any, before: dict[str, Any]) -> None:
         object.__setattr__(value, name, item)
 
 
-def _restore_array(value: Any, shape: tuple[int, ...], before: Any) -> None:
-    value.shape = shape
-    value[...] = before
+def _restore_array(value: Any, before: Any) -> None:
+    value.shape = before.shape
+    if value.flags.writeable:
+        value[...] = before
 
 
 def _inside(cell: CellType) -> list[Any]:
-    with suppress(ValueError):
+    try:
         return [cell.cell_contents]
-    return []
+    except ValueError:
+        return []
 
 
 def _restore_cell(cell: CellType, before: list[Any]) -> None:
@@ -334,29 +303,60 @@ def _restore_class(kind: type, before: dict[str, Any]) -> None:
             setattr(kind, name, item)
 
 
+_BYTES: tuple[Get, Put] = (itemgetter(slice(None)), lambda value, before: value.__setitem__(slice(None), before))
+_STREAM: tuple[Get, Put] = (methodcaller("__getstate__"), lambda value, before: value.__setstate__(before))
+_DRAWING: tuple[Get, Put] = (methodcaller("get_state"), lambda value, before: value.set_state(before))
+_AT_A_PLACE: tuple[Get, Put] = (lambda one: one.__reduce__()[2:], lambda one, before: one.__setstate__(*before))
+_HIDDEN: dict[str, tuple[Get, Put]] = {
+    "builtins.cell": (_inside, _restore_cell),
+    "random.Random": (methodcaller("getstate"), lambda value, before: value.setstate(before)),
+    **dict.fromkeys(("torch._C.Generator", "numpy.random.mtrand.RandomState"), _DRAWING),
+    **dict.fromkeys(("_io.StringIO", "_io.BytesIO"), _STREAM),
+    **dict.fromkeys(("builtins.bytearray", "array.array"), _BYTES),
+    **{f"builtins.{type(iter(of)).__name__}": _AT_A_PLACE for of in ([], (), range(0), "", b"")},
+    "numpy.random.bit_generator.BitGenerator": (
+        attrgetter("state"),
+        lambda value, before: setattr(value, "state", before),
+    ),
+    "numpy.ndarray": (methodcaller("copy"), _restore_array),
+}
+"""How a state that no attribute shows is read, and put back, by the name of the class."""
+
+
+def _of_generator(value: Any) -> object:
+    frame = value.gi_frame
+    parts = () if frame is None else frame.f_locals.values()
+    return frame and frame.f_lasti, [part if type(part) in PLAIN else id(part) for part in parts]
+
+
+def _of_iterator(value: Any) -> object:
+    left = value.__length_hint__() if hasattr(value, "__length_hint__") else None
+    told = (part for part in value.__reduce__()[1:] if isinstance(part, tuple)) if left is None else ()
+    return left, [*map(id, gc.get_referents(value))], [n for part in told for n in part if type(n) is int]
+
+
+_MARKS: dict[str, Get] = {
+    "builtins.generator": _of_generator,
+    "itertools.count": repr,
+    "_io._IOBase": methodcaller("tell"),
+    "numpy.ndarray": lambda value: str(value.flags),
+    "numpy.random.bit_generator.SeedSequence": attrgetter("n_children_spawned"),
+    "_contextvars.ContextVar": lambda value: id(value.get(None)),
+}
+"""What is another once an object has changed whose state Python cannot put back, by the name of the class."""
+
+
 @cache
-def _moves(kind: type) -> bool:
-    """Return whether objects of a class may have a state that Python cannot put back."""
-    return issubclass(kind, (Iterator, *_of_numpy("ndarray"))) or hasattr(kind, "hexdigest")
+def _marking(kind: type) -> Get | None:
+    if hasattr(kind, "hexdigest"):
+        return methodcaller("hexdigest")
+    return next(iter(_by_name(_MARKS, kind)), _of_iterator if issubclass(kind, Iterator) else None)
 
 
-def _mark(value: Any, kind: type) -> object:
-    """Return something that is another once an iterator, a file, a hash or the flags of an array have changed."""
+def _mark(value: Any) -> object:
+    marking = _marking(type(value))
     with suppress(Exception):  # a closed file, a hash that asks for a length
-        if issubclass(kind, io.IOBase):
-            return value.tell()
-        if hasattr(kind, "hexdigest"):
-            return str(value.hexdigest())
-        if issubclass(kind, GeneratorType):
-            frame = value.gi_frame
-            parts = () if frame is None else frame.f_locals.values()
-            return frame and frame.f_lasti, [part if type(part) in PLAIN else id(part) for part in parts]
-        if issubclass(kind, itertools.count):
-            return repr(value)
-        if issubclass(kind, Iterator):
-            hint = getattr(value, "__length_hint__", None)
-            return [part for part in value.__reduce__()[1] if type(part) is int] if hint is None else hint()
-        return str(value.flags)
+        return marking and marking(value)
     return None
 
 

@@ -91,7 +91,7 @@ def _numbered(values: Iterable[Any]) -> Parts:
 
 def attributes(value: Any) -> dict[str, Any]:
     """Return the attributes that an object has in its `__dict__` and in the `__slots__` of its classes, by name."""
-    state: Any = object.__getstate__(value)  # type: ignore[attr-defined]
+    state: Any = object.__getstate__(value)
     own, in_slots = state if isinstance(state, tuple) else (state, {})
     return {**in_slots, **(own or {})}
 
@@ -178,40 +178,58 @@ def _is_plain(value: Any) -> bool:
     return type(value) in PLAIN or (type(value) is tuple and set(map(type, value)) <= PLAIN)
 
 
-def reachable(roots: Iterable[Any], entered: dict[int, Any]) -> Iterator[Any]:
+def reachable(roots: Iterable[Any], entered: dict[int, Any], empty: list[Any]) -> list[Any]:
     """
-    Yield each object that the roots keep alive and whose state can be theirs, but none that is in `entered` already.
+    Return each object that the roots keep alive and whose state can be theirs, but none that is in `entered` already.
 
     Left out are numbers and strings, modules and classes that are not the user's, and what changes on its own. A
-    function is yielded and not entered: `held_by_function` gives what it holds.
+    function is there and not entered: `held_by_function` gives what it holds. Empty containers go to `empty`.
     """
-    waiting = [*roots][::-1]
-    while waiting:
-        value = waiting.pop()
-        kind: type = type(value)
-        if id(value) in entered or not _is_followed(kind) or (issubclass(kind, type) and not _is_users_class(value)):
+    found, waiting = [], [*roots]
+    for value in waiting:
+        if id(value) in entered:
             continue
-        entered[id(value)] = value
-        yield value
-        if kind not in CONTAINERS or value:
-            waiting += [item for item in _held_by(value, kind) if not _is_plain(item)][::-1]
+        kind: type = type(value)
+        if kind in CONTAINERS:
+            entered[id(value)] = value
+            if not value:
+                empty.append(value)
+                continue
+            held = gc.get_referents(value)
+        elif (look := _way_into(kind)) is None or (look is _held_by_class and not _is_users_class(value)):
+            continue
+        else:
+            entered[id(value)] = value
+            try:
+                held = look(value)
+            except Exception:  # one that raises whatever it is asked for
+                held = []
+        found.append(value)
+        waiting += [item for item in held if type(item) not in PLAIN]
+    return found
 
 
-def _held_by(value: Any, kind: type) -> list[Any]:
-    if kind in CONTAINERS:
-        return gc.get_referents(value)
-    if issubclass(kind, Tensor):
-        return [value.__dict__, value._backward_hooks, value._post_accumulate_grad_hooks]
+@functools.cache
+def _way_into(kind: type) -> Callable[[Any], list[Any]] | None:
+    """Return what gives the objects that one of a class holds; None where the walk does not go."""
+    if issubclass(kind, (*_ATOMS, ModuleType, CodeType, FrameType)):
+        return None
+    if any(f"{base.__module__}.".startswith(_ALIVE) for base in kind.__mro__):
+        return None
     if issubclass(kind, (FunctionType, GeneratorType, io.IOBase)):
-        return []
-    if issubclass(kind, type):
-        functions = (getattr(item, "__func__", getattr(item, "fget", item)) for item in vars(value).values())
-        methods = (each for each in functions if type(each) is FunctionType)
-        return [*value.__bases__, *class_data(value).values(), *methods]
-    try:
-        return [getattr(value, "__dict__", None), *gc.get_referents(value)]
-    except Exception:  # one that raises whatever it is asked for
-        return []
+        return lambda _: []
+    if issubclass(kind, Tensor):
+        return lambda tensor: [tensor.__dict__, tensor._backward_hooks, tensor._post_accumulate_grad_hooks]
+    return _held_by_class if issubclass(kind, type) else _held_by
+
+
+def _held_by(value: Any) -> list[Any]:
+    return [getattr(value, "__dict__", None), *gc.get_referents(value)]
+
+
+def _held_by_class(value: type) -> list[Any]:
+    functions = (getattr(item, "__func__", getattr(item, "fget", item)) for item in vars(value).values())
+    return [*value.__bases__, *class_data(value).values(), *(one for one in functions if type(one) is FunctionType)]
 
 
 def held_by_function(function: FunctionType) -> list[Any]:
@@ -240,12 +258,6 @@ def class_data(kind: type) -> dict[str, Any]:
 
 
 @functools.cache
-def _is_followed(kind: type) -> bool:
-    if issubclass(kind, (*_ATOMS, ModuleType, CodeType, FrameType)):
-        return False
-    return not any(f"{base.__module__}.".startswith(_ALIVE) for base in kind.__mro__)
-
-
 def _is_users_class(kind: type) -> bool:
     """Whether a class can change with the network: one of the user's, or made while the program ran."""
     module = sys.modules.get(kind.__module__)
