@@ -313,7 +313,7 @@ _HIDDEN: dict[str, tuple[Get, Put]] = {
     **dict.fromkeys(("torch._C.Generator", "numpy.random.mtrand.RandomState"), _DRAWING),
     **dict.fromkeys(("_io.StringIO", "_io.BytesIO"), _STREAM),
     **dict.fromkeys(("builtins.bytearray", "array.array"), _BYTES),
-    **{f"builtins.{type(iter(of)).__name__}": _AT_A_PLACE for of in ([], (), range(0), "", b"")},
+    **{f"builtins.{kind}_iterator": _AT_A_PLACE for kind in ("list", "tuple", "range", "str_ascii", "str", "bytes")},
     "numpy.random.bit_generator.BitGenerator": (
         attrgetter("state"),
         lambda value, before: setattr(value, "state", before),
@@ -354,7 +354,8 @@ def _marking(kind: type) -> Get | None:
 
 
 def _mark(value: Any) -> object:
-    marking = _marking(type(value))
+    kind: type = type(value)
+    marking = _marking(kind)
     with suppress(Exception):  # a closed file, a hash that asks for a length
         return marking and marking(value)
     return None
