@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from relu_demo.claims.report import SessionReport
 from relu_demo.errors import BadInput, NetworkError
+from relu_demo.machine.pytorch import require_newer
 from relu_demo.memory.report import MemoryReport
 from relu_demo.network.report import CheckReport
 from relu_demo.request import LISTED, WHOLE, Measure, Replay, drawn_seed, image
@@ -111,6 +112,7 @@ def check(model: nn.Module | Callable[..., Any], /, *inputs: Any, train: bool | 
 
     In-place semantics: https://pytorch.org/docs/stable/notes/autograd.html#in-place-operations-with-autograd
     """
+    require_newer("check")
     from relu_demo.network.check import examine
     from relu_demo.sanitizer.layers import Layers
 
@@ -139,6 +141,7 @@ def watch() -> Watch:
 
     Only the thread that enters is watched. Inside another watch it is that one once more.
     """
+    require_newer("watch")
     from relu_demo.watching.watch import Watch
 
     return Watch(kind=ShownWatch)

@@ -16,6 +16,7 @@ import torch
 from relu_demo.claims.report import SessionReport
 from relu_demo.errors import NetworkError, SetupError
 from relu_demo.machine.devices import usable_device, usable_dtype
+from relu_demo.machine.pytorch import require_newer
 from relu_demo.request import Check, Measure, Progress, Replay, sizes
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def checked(request: Check, progress: Progress) -> CheckReport:
     Raise BadInput if the target is no network, NetworkError if its own code raises, InputError if that is due to the
     random input, and SetupError for a device or dtype that is not available here.
     """
+    require_newer("check")
     from relu_demo.network.check import examine, refused_in_building
     from relu_demo.network.inputs import blamed, random_inputs
     from relu_demo.network.target import load
@@ -109,8 +111,6 @@ def checked(request: Check, progress: Progress) -> CheckReport:
 
     meta = request.device == "meta"
     device = torch.device("meta") if meta else usable_device(request.device)
-    if meta and not hasattr(torch, "set_default_device"):
-        raise SetupError("--device", f"building on meta needs PyTorch 2.0, and this is {torch.__version__}; give cpu")
     dtype = usable_dtype(request.dtype, device)
     torch.manual_seed(request.seed)
     layers = Layers()

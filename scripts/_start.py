@@ -9,8 +9,6 @@ import sys
 import _lock
 from _environment import FOLDER, PYTHON, clean_environ, is_current, missing
 
-# Keep the current folder from being imported from; Python 3.10 has only the stronger of the two.
-ISOLATED = "-P" if sys.version_info >= (3, 11) else "-I"
 REMEDY = "remove the folder " + FOLDER + ", and run this again: that makes it anew"
 STATUS_CONTROL_C_EXIT = 0xC000013A
 
@@ -35,7 +33,7 @@ def start(layers: list[str], arguments: list[str]) -> None:
             os.set_inheritable(lock, True)  # the program holds the lock for as long as it runs
     if gone := missing():
         sys.exit(f"relu-demo: the environment is damaged, it lacks {gone[0]}; {REMEDY}")
-    command = [PYTHON, ISOLATED, *arguments]
+    command = [PYTHON, "-P", *arguments]  # no import from the current folder
     if os.name == "nt":
         sys.exit(_run_and_wait(command))
     os.execve(PYTHON, command, clean_environ())

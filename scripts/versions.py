@@ -2,7 +2,7 @@
 Run the tests on another set of versions, in an environment of its own that is removed afterwards.
 
     python scripts/versions.py torch==2.4.1 --python 3.12
-    python scripts/versions.py torch==2.1.2 click==8.1.3 "numpy<2" --python 3.10 -- tests/network -x
+    python scripts/versions.py torch==2.1.2 click==8.1.3 "numpy<2" --python 3.11 -- tests/network -x
 
 What stands behind `--` goes to pytest. Nothing in the project's folder is touched: a copy of it is tested. PyTorch from
 PyPI brings CUDA on Linux, of several gigabytes; `PIP_INDEX_URL` can name an index of CPU builds.

@@ -25,6 +25,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+if torch.__version__ < "2.6":  # a TorchVersion compares numbers: `check` and `watch` take a newer one, and say so
+    collect_ignore_glob = [
+        *("network/*", "watching/*", "sanitizer/*", "edits/*", "cli/test_check.py", "cli/test_watch.py"),
+        *("views/test_check_view.py", "scripts/test_tools.py", "test_readme.py", "test_notebook.py"),
+    ]
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     """Draws the same random numbers in each test, whichever tests ran before it, and the same `--seed`."""

@@ -14,7 +14,7 @@ FLOORS = [
     ["api", "cli"],
     ["views"],
     ["scenarios"],
-    ["network", "script", "watching"],
+    ["network", "watching"],
     ["memory", "claims"],
     ["replay", "sanitizer"],
     ["session"],

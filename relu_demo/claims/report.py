@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from relu_demo.request import Replay
 
 
-class Verdict(str, Enum):
+class Verdict(StrEnum):
     """Whether the live objects bear a claim out."""
 
     HOLDS = "holds"

@@ -74,7 +74,8 @@ def runs_on(*names: str, **more: Any) -> Option:
 def view(name: str) -> Option:
     """Return the flag that picks the view of that name."""
     form = VIEWS[name]
-    goes_with = SESSIONS if form.sessions_only else (Watch.scenario,) if form.watches_only else None
+    tools = (Check.scenario, Watch.scenario)
+    goes_with = SESSIONS if form.sessions_only else tools if form.cures_only else None
     flag: dict[str, Any] = {"is_flag": True, "expose_value": False}
     return shown(*form.short, f"--{name}", picks="view", help=form.help, goes_with=goes_with, **flag)
 

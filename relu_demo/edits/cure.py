@@ -49,15 +49,22 @@ def _cure_of(scene: Scene) -> Cure:
     return next(cure for pattern in PATTERNS for cure in [pattern(scene, write)] if cure is not None)
 
 
+def written_out_of_place(scene: Scene) -> Cure:
+    """Return how a write is made out of place, so that whoever else has the memory keeps what was there."""
+    write = write_at(scene.writers[0], scene.in_container)
+    edits = written_anew(write, is_alias_kept=True) if write is not None else None
+    anew = Cure("write out of place", tuple(edits)) if edits else None
+    return is_switched(scene, write) or anew or is_only_said(scene, write)
+
+
 def goes_into_an_earlier_step(scene: Scene, write: WriteSite | None) -> Cure | None:
     """What is carried from step to step."""
     if not scene.carried:
         return None
     through = f" through {scene.tensor}" if scene.tensor else ""
-    kept = f", which {place(scene.made_by)} carries from step to step" if scene.made_by else ""
     return Cure(
-        f"the backward at {place(scene.raised_at)} goes on into the graph of an earlier step{through}{kept}",
-        warning="to detach() it there ends that gradient, which changes the training",
+        f"the backward at {place(scene.raised_at)} goes on into the graph of an earlier step{through}",
+        warning=f"to detach() {scene.tensor or 'what is carried'} between the steps changes the training",
     )
 
 
@@ -252,10 +259,28 @@ def is_switched(scene: Scene, write: WriteSite | None) -> Cure | None:
     kind = (spot.operation or (scene.writers[0].module if scene.writers else "")).rpartition(".")[2]
     calls = [call for call in calls if name_called(call) == kind] or calls
     switches = [switch for call in calls for switch in [inplace_of(call)] if switch is not None]
-    if len({name_called(call) for call in calls}) != 1:
+    bound = _bound_result(scene.writers[0]) if scene.writers else []
+    if bound is None or len({name_called(call) for call in calls}) != 1:
         return None
-    edits = [syntax.replace(*syntax.range(switch), "False") for switch in switches]
+    edits = [*(syntax.replace(*syntax.range(switch), "False") for switch in switches), *bound]
     return Cure(f"build {name_called(calls[0])} with inplace=False", tuple(edits))
+
+
+def _bound_result(writer: Spot) -> list[Edit] | None:
+    """Return the edits that bind the result of `self.relu(x)`, a statement of its own; None where it has no name."""
+    found = found_at(writer)
+    if found is None:
+        return []
+    syntax, statement, call = found
+    dropped = isinstance(statement, ast.Expr) and statement.value is call
+    if not dropped or not isinstance(call, ast.Call) or len(call.args) != 1:
+        return []
+    given, (start, _) = call.args[0], syntax.range(statement)
+    if isinstance(given, ast.Name) and not is_bound(syntax, given.id, statement):
+        return None
+    if is_name(given):
+        return [syntax.replace(start, start, f"{syntax.text(given)} = ")]
+    return None if is_name(same_memory(given)) else []
 
 
 def is_state(scene: Scene, write: WriteSite | None) -> Cure | None:

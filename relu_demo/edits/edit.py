@@ -7,7 +7,7 @@ import io
 import os
 import re
 import tokenize
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,9 +95,30 @@ def patch(texts: Mapping[str, bytes], folder: str = ".") -> str:
     for path, new in sorted(texts.items()):
         # patch ends a name at a tab, so that one may have spaces.
         name = os.path.relpath(path, os.path.realpath(folder)).replace(os.sep, "/") + "\t"
-        body = difflib.unified_diff(_lines(Path(path).read_bytes()), _lines(new), name, name)
+        body = _unified(_lines(Path(path).read_bytes()), _lines(new), name)
         parts += [line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in body]
     return "".join(parts)
+
+
+def _unified(old: list[str], new: list[str], name: str) -> Iterator[str]:
+    """Yield what `difflib.unified_diff` does, which takes frequent lines of a long file for changed ones."""
+    groups = list(difflib.SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes())
+    if groups:
+        yield from (f"--- {name}\n", f"+++ {name}\n")
+    for group in groups:
+        first, last = group[0], group[-1]
+        yield f"@@ -{_counted(first[1], last[2])} +{_counted(first[3], last[4])} @@\n"
+        for kind, start, end, new_start, new_end in group:
+            if kind == "equal":
+                yield from (f" {line}" for line in old[start:end])
+            else:
+                yield from (f"-{line}" for line in old[start:end])
+                yield from (f"+{line}" for line in new[new_start:new_end])
+
+
+def _counted(start: int, end: int) -> str:
+    """Return a range of lines as a patch has it."""
+    return f"{start + (end > start)},{end - start}"
 
 
 def _overlap(one: Edit, other: Edit) -> bool:

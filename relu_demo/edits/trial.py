@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.machinery
 import importlib.util
 import io
+import json
 import os
 import sys
 import tokenize
 from collections.abc import Mapping
 from types import CodeType
 from typing import Any
+
+VARIABLE = "RELU_DEMO_EDITS"
+"""The environment variable that names the file with the edited sources, for a process that tries them."""
+
+
+def write_for_trial(texts: Mapping[str, bytes], folder: str) -> dict[str, str]:
+    """Write edited sources, by their real paths, to a file. Return the variable that has a process serve them."""
+    path = os.path.join(folder, "edits.json")
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({name: base64.b64encode(text).decode() for name, text in texts.items()}, file)
+    return {VARIABLE: path}
+
+
+def serve_if_asked() -> bool:
+    """Serve the edited sources that the environment names. Return whether this process is such a trial."""
+    path = os.environ.get(VARIABLE)
+    if path is None:
+        return False
+    with open(path, encoding="utf-8") as file:
+        serve({name: base64.b64decode(text) for name, text in json.load(file).items()})
+    return True
 
 
 def serve(texts: Mapping[str, bytes]) -> None:

@@ -157,8 +157,11 @@ def target_of_call(syntax: Syntax, call: ast.Call) -> ast.expr | None:
         while isinstance(base, ast.Call) and isinstance(base.func, ast.Attribute) and _writes(base.func.attr):
             base = base.func.value
         return base
-    writes = _writes(name_called(call)) or inplace_of(call) is not None
-    return call.args[0] if writes and call.args and not isinstance(call.args[0], ast.Starred) else None
+    if not (_writes(name_called(call)) or inplace_of(call) is not None):
+        return None
+    named = [keyword.value for keyword in call.keywords if keyword.arg == "input"]
+    first = next(iter((*call.args, *named)), None)
+    return None if isinstance(first, ast.Starred) else first
 
 
 def is_of_module(syntax: Syntax, call: ast.Call) -> bool:
@@ -196,15 +199,19 @@ def _is_container(syntax: Syntax, target: ast.expr, statement: ast.stmt) -> bool
     return any(isinstance(each, kinds) or ast.unparse(each).startswith(("list(", "dict(")) for each in values)
 
 
-def written_anew(write: WriteSite) -> list[Edit] | None:
-    """Return the edits by which a tensor is made anew and not written to; None where there is no such form."""
+def written_anew(write: WriteSite, is_alias_kept: bool = False) -> list[Edit] | None:
+    """
+    Return the edits by which a tensor is made anew and not written to; None where there is no such form.
+
+    With `is_alias_kept` a name that is not bound by the line keeps what was there, `y` of `z = y.mul_(2)`.
+    """
     if write.call is None:
         return _assigned_anew(write)
     if any(keyword.arg == "out" for keyword in write.call.keywords):
         return _without_out(write)
     if isinstance(write.call.func, ast.Attribute) and not is_of_module(write.syntax, write.call):
-        return _methods_anew(write)
-    return _function_anew(write)
+        return _methods_anew(write, is_alias_kept)
+    return _function_anew(write, is_alias_kept)
 
 
 def _assigned_anew(write: WriteSite) -> list[Edit] | None:
@@ -272,13 +279,13 @@ def on_a_clone(write: WriteSite) -> list[Edit] | None:
     ]
 
 
-def _methods_anew(write: WriteSite) -> list[Edit] | None:
+def _methods_anew(write: WriteSite, is_alias_kept: bool) -> list[Edit] | None:
     """`x.mul_(y)`, `x[0].mul_(y).add_(z)`."""
     syntax, owner = write.syntax, write.owner
     text, edits = _without_data(write, write.target)
     base = write.target.value if edits and isinstance(write.target, ast.Attribute) else write.target
     whole = is_name(base) or (write.in_container and isinstance(base, ast.Subscript))
-    goes_on = is_name(owner) and is_read_after(syntax, ast.unparse(owner), write.statement)
+    goes_on = not is_alias_kept and is_name(owner) and is_read_after(syntax, ast.unparse(owner), write.statement)
     if not write.is_statement and goes_on:
         return on_a_clone(write)
     if write.is_statement and not whole:
@@ -300,7 +307,7 @@ def _methods_anew(write: WriteSite) -> list[Edit] | None:
     return edits
 
 
-def _function_anew(write: WriteSite) -> list[Edit] | None:
+def _function_anew(write: WriteSite, is_alias_kept: bool) -> list[Edit] | None:
     """`F.relu_(x)`, `F.relu(x, inplace=True)`."""
     call, syntax = write.call, write.syntax
     assert call is not None
@@ -312,7 +319,8 @@ def _function_anew(write: WriteSite) -> list[Edit] | None:
     else:
         end = syntax.range(call.func)[1]
         edits = [syntax.replace(end - 1, end, "")]
-    goes_on = is_name(write.owner) and is_read_after(syntax, ast.unparse(write.owner), write.statement)
+    goes_on = not is_alias_kept and is_name(write.owner)
+    goes_on = goes_on and is_read_after(syntax, ast.unparse(write.owner), write.statement)
     if not write.is_statement:
         return on_a_clone(write) if goes_on and switch is None else edits
     if not is_name(write.target):

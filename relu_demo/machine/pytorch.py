@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, suppress
 from typing import TextIO
 
-from relu_demo.errors import LoadError
+from relu_demo.errors import BadInput, LoadError
 
 MADE_BY_SCRIPTS = "relu-demo-stamps"
 """A folder that is in the environment which the project's scripts make, and in no other."""
@@ -52,6 +52,14 @@ def load_torch() -> None:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def require_newer(what: str) -> None:
+    """Raise BadInput where PyTorch is older than 2.6 (Debian 13), the oldest that `check` and `watch` run with."""
+    import torch
+
+    if torch.__version__ < "2.6":  # a TorchVersion compares numbers
+        raise BadInput(f"{what} takes PyTorch 2.6 or newer, and this is {torch.__version__}; install a newer one")
 
 
 def _remedy() -> str:

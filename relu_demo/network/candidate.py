@@ -61,8 +61,8 @@ class Candidate:
     """Path of the module whose attribute `inplace` decides; None where the source line has the argument itself."""
     type: str | None = None
     """Class of that module."""
-    cure: str | None = None
-    """How the source writes it out of place; None for a call that has a switch."""
+    takes_inplace: bool = True
+    """Whether it takes `inplace=`; else it is a write whose result is used."""
     again: bool = False
     """Inside of a checkpoint: it runs again in backward."""
     outlives: bool = False

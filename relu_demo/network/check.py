@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import starmap
 from traceback import walk_tb
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
-from relu_demo.edits.cure import cure_of
-from relu_demo.edits.scene import Scene, Spot
-from relu_demo.errors import BadInput, NetworkError, first_line, with_article
+from relu_demo.edits.scene import Spot
+from relu_demo.edits.write import write_at
+from relu_demo.errors import BadInput, NetworkError, first_line, with_article, words_of
 from relu_demo.network.advice import advise
 from relu_demo.network.candidate import Candidate
+from relu_demo.network.cures import call_cured, in_need, write_cured
 from relu_demo.network.function import as_network, is_async, is_function
 from relu_demo.network.report import (
     CHANGES_RESULT,
@@ -41,7 +43,9 @@ from relu_demo.sanitizer.frames import is_users
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.source import SIGNS, called, is_what_runs, line_of, statement_at
+from relu_demo.watching.findings import shown_file
 from relu_demo.watching.refusals import refusal_in
+from relu_demo.watching.report import Look, Site
 
 
 def examine(
@@ -84,24 +88,27 @@ def _examined(model: nn.Module, runs: Runs, progress: Callable[[int, int], None]
     calls = tuple(_call(one, effects.get(one.index, ())) for one in candidates if one.inplace)
     off = tuple(_call(one, suspicions(one)) for one in candidates if not one.inplace)
     lines = {(place.file, place.line): place for place in reversed(runs.watched.over_input)}
-    writes = tuple(
-        Write(place, (), OVERWRITES_INPUT, "" if place.file else "write to a clone() of it")
-        for place in reversed(lines.values())
-    )
-    writes += tuple(Write(at, unique(by), CHANGES_RESULT) for at, by in runs.watched.past_autograd.items())
+    writes = tuple(Write(place, (), OVERWRITES_INPUT) for place in reversed(lines.values()))
+    past, meant = runs.watched.past_autograd, list(runs.watched.maybe_meant)
+    if past and not verdicts.overwrites_silently(runs.as_written):
+        meant += [(written, by[0]) for written, by in past.items()]
+    else:
+        writes += tuple(Write(written, unique(by), CHANGES_RESULT) for written, by in past.items())
     if as_written.out_of_place_backward is False:
         writes += verdicts.other_writes()
     if _is_other(as_written) and all(call.safe for call in calls) and not writes:
         writes = verdicts.overwriting(as_written)
     advice, conflicts = advise(verdicts, calls, off)
+    cured = in_need(calls, advice.turn_off)
     return CheckReport(
         network=type(model).__name__,
         training=model.training,
         grad=torch.is_grad_enabled(),
         device=_device(model, runs.arguments),
-        calls=calls,
+        calls=tuple(call_cured(call, model, runs.layers) if call.index in cured else call for call in calls),
         off=off,
-        writes=tuple(_with_cure(write, runs.watched.masks) for write in writes),
+        writes=tuple(_sourced(write_cured(write, model)) for write in writes),
+        worth_a_look=tuple(dict.fromkeys(starmap(_look, meant))),
         as_written=replace(as_written, conflicts=conflicts),
         advice=advice,
         unseen=(*unseen(model, runs.watched.missed), *verdicts.unsteady()),
@@ -122,8 +129,8 @@ def refused_in_building(network: str, error: BaseException) -> CheckReport | Non
     is_what_runs(frames[-1].f_code)
     file = frames[-1].f_code.co_filename
     place = Place(_written_as(file, lines[-1]), "", file, lines[-1])
-    write = Write(place, (), REFUSED, refusal.cure, f"the tensor {refusal.because}")
-    return _only_refused(network, _with_cure(write, {}), first_line(error))
+    write = Write(place, (), REFUSED, why=f"the tensor {refusal.because}")
+    return _only_refused(network, write_cured(write, words=words_of(error)), first_line(error))
 
 
 def _written_as(file: str, line: int) -> str:
@@ -141,7 +148,7 @@ def _refused(model: nn.Module, runs: Runs, arguments: Any) -> CheckReport:
     """Report a write that PyTorch refuses, whatever runs out of place."""
     assert runs.refused is not None
     return replace(
-        _only_refused(type(model).__name__, _with_cure(runs.refused, {}), runs.refused_words),
+        _only_refused(type(model).__name__, write_cured(runs.refused, model, runs.refused_words), runs.refused_words),
         training=model.training,
         grad=torch.is_grad_enabled(),
         device=_device(model, arguments),
@@ -158,7 +165,8 @@ def _only_refused(network: str, write: Write, words: str) -> CheckReport:
         device="cpu",
         calls=(),
         off=(),
-        writes=(write,),
+        writes=(_sourced(write),),
+        worth_a_look=(),
         as_written=AsWritten(None, False, words, None, None, None),
         advice=Advice((), (), False),
         unseen=(),
@@ -169,18 +177,18 @@ def _only_refused(network: str, write: Write, words: str) -> CheckReport:
     )
 
 
-def _with_cure(write: Write, masks: Mapping[tuple[str | None, int | None], int]) -> Write:
-    write = replace(write, source=line_of(write.place.file, write.place.line))
-    if write.cure:
-        return write
-    saver = write.saved_by[0] if write.saved_by else write.place
-    kind: Literal["overwritten", "refused"] = "refused" if write.effect == REFUSED else "overwritten"
-    scene = Scene(kind, saver=_spot(saver), writers=(_spot(write.place),), raised_at=_spot(write.place))
-    return replace(write, cure=cure_of(scene).says)
+def _sourced(write: Write) -> Write:
+    return replace(write, source=line_of(write.place.file, write.place.line))
 
 
-def _spot(place: Place) -> Spot:
-    return Spot(place.file or "", place.line or 0, place.operation, place.module)
+def _look(written: Place, read: Place) -> Look:
+    write = write_at(Spot(written.file or "", written.line or 0, written.operation))
+    return Look(_site(written), _site(read), ast.unparse(write.owner) if write is not None else "that tensor")
+
+
+def _site(place: Place) -> Site:
+    source = line_of(place.file, place.line)
+    return Site(shown_file(place.file) if place.file else "", place.line or 0, source, place.operation, place.module)
 
 
 def _refuse_what_cannot_run(model: object, arguments: Any) -> None:
@@ -256,7 +264,7 @@ def _call(found: Candidate, effects: Iterable[Effect]) -> Call:
         readers=tuple(found.readers),
         result_used=found.result_used,
         switch=found.switch,
-        cure=found.cure,
+        takes_inplace=found.takes_inplace,
         type=found.type,
         source=line_of(found.place.file, found.place.line),
     )

@@ -1,4 +1,4 @@
-"""Which writes in place have a result that the user's line uses, and how that line writes them out of place."""
+"""Which writes in place have a result that the user's line uses."""
 
 from __future__ import annotations
 
@@ -13,13 +13,10 @@ from torch import Tensor
 from relu_demo.sanitizer.frames import calling_frame
 from relu_demo.sanitizer.source import (
     MEANT,
-    assigned_anew,
     called,
     expression_at,
     imported,
-    is_out_of_place,
     is_sign_of,
-    out_of_place,
     parsed,
     root,
     statement_at,
@@ -37,73 +34,67 @@ _NEVER = _NO_VALUES | {"__get__", "__set__", "__setitem__"}
 _INITIAL = "torch.nn.init"
 
 
-def rebinds(function: Any, written: Any) -> str | None:
+def rebinds(function: Any, written: Any) -> bool:
     """
-    Return how the running line says the same out of place, if the function writes in place and its result is used.
+    Return whether the function writes in place, and the running line uses its result.
 
-    `written` is the tensor. None for every other function; for a statement that is nothing but the write
+    `written` is the tensor. False for every other function; for a statement that is nothing but the write
     (`x.mul_(2)`, `x[i] += y` of a tensor), which is meant to change the tensor; and where the line is not the user's.
     """
     name = str(getattr(function, "__name__", "")).partition(".")[0]
     if not name.endswith("_") or name in _NEVER or not isinstance(written, Tensor):
-        return None
+        return False
     frame = calling_frame()
     if frame is None or getattr(function, "__module__", "") == _INITIAL:
-        return None
-    return _said(name, frame.f_code, frame.f_code.co_filename, frame.f_lineno, frame.f_lasti) or _of_item(name, frame)
+        return False
+    code = frame.f_code
+    return _is_used(name, code, code.co_filename, frame.f_lineno, frame.f_lasti) or _is_of_container(name, frame)
 
 
 @lru_cache(maxsize=4096)
-def _said(name: str, code: CodeType, file: str, line: int, instruction: int) -> str | None:
+def _is_used(name: str, code: CodeType, file: str, line: int, instruction: int) -> bool:
     # Python holds code of two files for equal, so that the file has to be named too.
     if parsed(file) is None:
-        new = f"{name[:-1]}() in place of {name}()" if is_out_of_place(name[:-1]) else f"clone() before {name}()"
-        return None if _is_dropped(code, instruction) else new
+        return not _is_dropped(code, instruction)
     node = expression_at(code, instruction)
     statement = statement_at(file, line, node)
-    return None if statement is None else _cure(name, statement, node, imported(file))
+    return statement is not None and _uses(name, statement, node, imported(file))
 
 
-def _cure(name: str, statement: ast.stmt, node: ast.AST | None, modules: frozenset[str]) -> str | None:
+def _uses(name: str, statement: ast.stmt, node: ast.AST | None, modules: frozenset[str]) -> bool:
     if isinstance(statement, ast.AugAssign) and node in (None, statement):
-        named = is_sign_of(statement, name)
-        return assigned_anew(statement) if named and isinstance(statement.target, (ast.Name, ast.Attribute)) else None
+        return is_sign_of(statement, name) and isinstance(statement.target, (ast.Name, ast.Attribute))
     call = node
     if not isinstance(call, ast.Call):
         # Where nobody can tell which call of the line it is: the first of that name.
         call = next((n for n in ast.walk(statement) if isinstance(n, ast.Call) and called(n) == name), None)
     if name.startswith("_") or (isinstance(statement, ast.Expr) and (call is None or call in _chain(statement.value))):
-        return None
+        return False
     if name in MEANT:
-        return None if call is None else _filled(call, name, statement, modules)
-    if call is not None:
-        return out_of_place(call, name)
-    return None if node is None else f"clone() what {name}() writes to"  # `a, b = map(torch.relu_, [x, y])`
+        return call is not None and _fills_a_variable(call, statement, modules)
+    return call is not None or node is not None  # `a, b = map(torch.relu_, [x, y])`
 
 
-def _filled(call: ast.Call, name: str, statement: ast.stmt, modules: frozenset[str]) -> str | None:
+def _fills_a_variable(call: ast.Call, statement: ast.stmt, modules: frozenset[str]) -> bool:
     """
-    Return how a variable is filled out of place, whose old values may be read under the name that it has.
+    Return whether a call fills a variable whose old values may be read under the name that it has.
 
-    None of `noise = noise.bernoulli_()`, and of a new tensor, `torch.empty(3).normal_()`.
+    False for `noise = noise.bernoulli_()`, and for a new tensor, `torch.empty(3).normal_()`.
     """
     function = call.func
     if not isinstance(function, ast.Attribute) or not isinstance(function.value, (ast.Name, ast.Attribute)):
-        return None
-    filled = text_of(function.value)
+        return False
     bound = map(text_of, statement.targets) if isinstance(statement, ast.Assign) else ()
-    return None if root(function) in modules or filled in bound else f"{filled}.clone().{name}(...)"
+    return root(function) not in modules and text_of(function.value) not in bound
 
 
-def _of_item(name: str, frame: FrameType) -> str | None:
-    """Return how `features[i] += y` is written out of place, where `features` is a list or dictionary of tensors."""
+def _is_of_container(name: str, frame: FrameType) -> bool:
+    """Return whether the line is `features[i] += y`, where `features` is a list or dictionary of tensors."""
     file, line = frame.f_code.co_filename, frame.f_lineno
     statement = statement_at(file, line, expression_at(frame.f_code, frame.f_lasti))
     if not isinstance(statement, ast.AugAssign) or not isinstance(statement.target, ast.Subscript):
-        return None
-    container = value_of(statement.target.value, frame)
-    is_plain = isinstance(container, (list, dict)) and is_sign_of(statement, name)
-    return assigned_anew(statement) if is_plain else None
+        return False
+    return isinstance(value_of(statement.target.value, frame), (list, dict)) and is_sign_of(statement, name)
 
 
 def _is_dropped(code: CodeType, instruction: int) -> bool:

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
+from relu_demo.edits.edit import united
 from relu_demo.request import Check
 from relu_demo.sanitizer.place import Place
+from relu_demo.watching.report import Cure, Look
 
 CHANGES_RESULT = "changes-result"
 BREAKS_BACKWARD = "breaks-backward"
@@ -65,8 +67,10 @@ class Call:
     """False where the code drops the call's result and relies on the overwriting."""
     switch: str | None = None
     """Path of the module whose `inplace` decides, for all calls of it; None where the line has the argument itself."""
-    cure: str | None = None
-    """How the source writes it out of place (`x = x + y`); None for a call that has a switch."""
+    takes_inplace: bool = True
+    """Whether it takes `inplace=`; else it is a write whose result is used."""
+    cure: Cure | None = None
+    """What to do, of a call that does harm or has to be off; None for every other."""
     type: str | None = None
     """Class of that module."""
     source: str = ""
@@ -76,6 +80,9 @@ class Call:
     def safe(self) -> bool:
         """No effect of its own."""
         return not self.effects
+
+
+NOT_CURED = Cure("")
 
 
 @dataclass(frozen=True)
@@ -90,8 +97,8 @@ class Write:
 
     Of a refused write `saved_by` is the line that made it so.
     """
-    cure: str = ""
-    """What to write instead."""
+    cure: Cure = NOT_CURED
+    """What to do."""
     why: str = ""
     """Of a refused write, what PyTorch refuses: `bn.num_batches_tracked was made under torch.inference_mode()`."""
     source: str = ""
@@ -145,11 +152,7 @@ class Advice:
     """Which switches to turn, and what was measured with them turned."""
 
     turn_off: tuple[int, ...]
-    """
-    Calls (by index) that are on and must be off, with all others of the same module: its switch is one.
-
-    One whose result is dropped must first have it used, x = f(x).
-    """
+    """Calls (by index) that are on and must be off, with all others of the same module: its switch is one."""
     turn_on: tuple[int, ...]
     """
     Calls that are off, have a switch that can be reached, and could safely be on, all of them together.
@@ -210,6 +213,8 @@ class CheckReport:
     """The calls that take `inplace=` and run out of place."""
     writes: tuple[Write, ...]
     """Other writes in place, where they break backward or reach an input."""
+    worth_a_look: tuple[Look, ...]
+    """Writes past autograd that may be meant, each with who reads that memory later: no fault."""
     as_written: AsWritten
     advice: Advice
     unseen: tuple[Unseen, ...]
@@ -218,8 +223,21 @@ class CheckReport:
     """Forward passes that the check needed."""
     backwards: int
     torch_version: str = field(repr=False)
+    safe_when_cured: bool = field(default=False, repr=False, compare=False)
+    """Whether the network was checked with all edits of the cures, and no fault was found."""
     request: Check | None = field(default=None, repr=False)
     """What was asked on the command line; None where `relu_demo.check` was called with a live object."""
+
+    @property
+    def cures(self) -> tuple[Cure, ...]:
+        """All cures, each once."""
+        found = (*(call.cure for call in self.calls), *(write.cure for write in self.writes))
+        return tuple(dict.fromkeys(cure for cure in found if cure is not None))
+
+    @property
+    def patch(self) -> str:
+        """All edits as one patch for `patch -p0`; empty where there is none, or a file is gone."""
+        return Cure("", united(cure.edits for cure in self.cures)).diff or ""
 
     @property
     def ok(self) -> bool:
@@ -253,8 +271,10 @@ class CheckReport:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Cure):
+        return {name: getattr(value, name) for name in ("says", "diff", "tried", "works")}
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value) if field.compare}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):

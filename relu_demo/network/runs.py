@@ -27,12 +27,12 @@ from relu_demo.network.suspects import InBackward, Suspects
 from relu_demo.network.switch import Switch, Switched, copy_laid_out_the_same, in_each_backward
 from relu_demo.network.target import said_by
 from relu_demo.network.unseen import without_a_look
-from relu_demo.sanitizer.blind import stepping_aside, without_checkpoints
 from relu_demo.sanitizer.frames import CallSite, call_site
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.ledger import Ledger, Stale
 from relu_demo.sanitizer.observer import Observer
 from relu_demo.sanitizer.place import Place
+from relu_demo.sanitizer.unsupported import stepping_aside, without_checkpoints
 from relu_demo.tensors.graph import next_number
 from relu_demo.tensors.storage import Region, elements_in, is_freed, is_strided, key_of, values_now
 
@@ -52,8 +52,8 @@ class Watched:
     """Where other writes reach an input of the network."""
     past_autograd: dict[Place, list[Place]]
     """Other writes of which autograd does not know, each with who saved what it overwrites."""
-    masks: dict[tuple[str | None, int | None], int]
-    """By file and line of `x[mask] = y`: how many dimensions fewer than the tensor the mask has."""
+    maybe_meant: tuple[tuple[Place, Place], ...]
+    """Such writes that may be meant, each with who reads that memory later or has saved it."""
     lost_views: tuple[Write, ...]
     """Other writes that make PyTorch refuse a view that the network returns or keeps."""
     conflicts: list[Conflict]
@@ -106,7 +106,7 @@ class Runs:
     def watched(self) -> Watched:
         """Everything out of place, under watch, without a backward. Raise BadInput or NetworkError as `watch` does."""
         found = self.watch(frozenset(), backward=False)
-        unused = {call.index for call in found.candidates if call.cure is not None and not call.result_used}
+        unused = {call.index for call in found.candidates if not (call.takes_inplace or call.result_used)}
         if unused - self.meant:
             # Who does not use the result of a write means the write.
             self.meant |= unused
@@ -238,7 +238,7 @@ class Runs:
                 suspects.candidates,
                 tuple(suspects.over_input),
                 suspects.past_autograd,
-                suspects.masks,
+                tuple(suspects.maybe_meant),
                 tuple(suspects.lost_views),
                 _conflicts(suspects.ledger.stale),
                 in_backward.writes,

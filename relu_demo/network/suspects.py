@@ -18,7 +18,7 @@ from relu_demo.network.report import OVERWRITTEN, REFUSED, Unseen, Write
 from relu_demo.network.state.snapshot import Snapshot
 from relu_demo.network.state.walk import attribute_tensors, tensors
 from relu_demo.network.switch import Rebinding, Switched, switched
-from relu_demo.sanitizer.frames import is_users, operation_name
+from relu_demo.sanitizer.frames import edits_for_itself, is_users, operation_name
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.ledger import Followed, Ledger, Saved
 from relu_demo.sanitizer.makers import Makers, kind_of
@@ -68,12 +68,12 @@ class Suspects(Listener):
         """Where other writes reach an input of the network, in order."""
         self.past_autograd: dict[Place, list[Place]] = {}
         """Other writes of which autograd does not know (`.data`), with who has saved what they overwrite."""
+        self.maybe_meant: dict[tuple[Place, Place], None] = {}
+        """Such writes that may be meant, each with who reads that memory later or has saved it."""
         self.lost_views: dict[Write, None] = {}
         """Other writes to a tensor of which the network returns or keeps one of several views: PyTorch refuses that."""
         self.behind_autograd: list[tuple[Place, Followed]] = []
         """Writes to the `.data` of a tensor that autograd has made, with who reads that afterwards."""
-        self.masks: dict[tuple[str | None, int | None], int] = {}
-        """By file and line of `x[mask] = y`: how many dimensions fewer than the tensor the mask has."""
         self._bared: dict[int | None, StorageWeakRef] = {}
         """Storages of tensors that autograd has made, of which `.data` was asked for, by key."""
         self._last_write: dict[int | None, Place] = {}
@@ -127,9 +127,6 @@ class Suspects(Listener):
             self._note_graph_used(args[0])
         elif function == _DATA and args[0].requires_grad and not is_leaf(args[0]):
             self._bared[key_of(args[0])] = weak_ref(args[0])
-        elif function is Tensor.__setitem__ and isinstance(args[1], Tensor) and args[1].dtype == torch.bool:
-            place = here.place("")
-            self.masks[place.file, place.line] = args[0].dim() - args[1].dim()
         try:
             result = function(*args, **kwargs) if call is None else self._run_switched(call, here)
         except RuntimeError:
@@ -153,8 +150,8 @@ class Suspects(Listener):
         if self._raised is None or (refusal is None and OVERWRITTEN not in words_of(error)):
             return None
         place, maker, name = self._raised
-        why, cure = ("", "") if refusal is None else (f"{name} {refusal.because}", refusal.cure)
-        return Write(place, () if maker is None else (maker,), REFUSED, cure, why)
+        why = "" if refusal is None else f"{name} {refusal.because}"
+        return Write(place, () if maker is None else (maker,), REFUSED, why=why)
 
     def _name_of(self, tensor: Tensor | None) -> str:
         """Return the path of a parameter or buffer of the network; of another tensor that it is one."""
@@ -281,9 +278,6 @@ class Suspects(Listener):
         self._note_idle_switches()
         self._note_unrecorded(result)
         self.attributes = attribute_tensors(network)
-        for saved, write in self.ledger.past_autograd():
-            if write.call is None:
-                self.past_autograd.setdefault(write.place, []).append(saved.place)
         for tensor in (*tensors(result), *self.attributes.values()):
             self._note_lost_view(tensor)
         for tensor in tensors(result):
@@ -293,9 +287,7 @@ class Suspects(Listener):
         kept = {id(tensor): (name, tensor) for name, tensor in (*network.named_buffers(), *network.named_parameters())}
         for name, tensor in kept.values():
             self._read_later(tensor, f"kept as {name}")
-        for place, followed in self.behind_autograd:
-            if followed.readers.keys() - {place}:
-                self.past_autograd.setdefault(place, [])
+        self._note_past_autograd()
         foreign = not self.applied and any(isinstance(n, torch._C._FunctionBase) for n in graph(tensors(result)))
         for call in self.candidates:
             # In place, elu and its like save their result, and a later write overwrites it.
@@ -305,6 +297,19 @@ class Suspects(Listener):
             call.by_values |= foreign and call.bytes > 0 and (call.outlives or call is self._latest)
             call.by_values |= call.again
             call.saved_by = [saved.place for ref in call.saved_before for saved in [ref()] if saved is not None]
+
+    def _note_past_autograd(self) -> None:
+        for saved, write in self.ledger.past_autograd():
+            if write.call is not None:
+                continue
+            if edits_for_itself(write.place.frames, saved.place.frames):
+                self.maybe_meant[write.place, saved.place] = None
+            else:
+                self.past_autograd.setdefault(write.place, []).append(saved.place)
+        for place, followed in self.behind_autograd:
+            readers = [reader for reader in followed.readers if reader != place]
+            if readers and place not in self.past_autograd:
+                self.maybe_meant[place, readers[0]] = None
 
     def _note_unrecorded(self, result: Any) -> None:
         writes = self._wrote or any(call.inplace and call.bytes for call in self.candidates)
@@ -399,7 +404,7 @@ class Suspects(Listener):
             switchable=call.inplace or here.stand.has_switch,
             switch=place.module if here.stand.module_has_switch else None,
             type=type(here.stand.module).__name__ if here.stand.module_has_switch else None,
-            cure=call.cure,
+            takes_inplace=call.takes_inplace,
             made_by=self.makers.of(tensor),
             again=self._grad and here.stand.in_checkpoint,
         )

@@ -52,8 +52,8 @@ class Switched:
         self.inplace = bool(self.arguments["inplace"])
         """The switch, as the source has it."""
 
-    cure: str | None = None
-    """How the source writes it out of place; None for a call that has a switch."""
+    takes_inplace = True
+    """Whether it takes `inplace=`; else it is a write whose result is used."""
 
     @property
     def is_dropout(self) -> bool:
@@ -140,12 +140,13 @@ class Switched:
 class Rebinding(Switched):
     """One write in place whose result is used, before it runs."""
 
-    def __init__(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], cure: str) -> None:
+    takes_inplace = False
+
+    def __init__(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.function = function
         self.input = args[0]
         self.arguments = {}
         self.inplace = True
-        self.cure = cure
         self._args, self._kwargs = args[1:], kwargs
 
     @property
@@ -180,8 +181,7 @@ def switched(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sw
         return Switched(function, args, kwargs)
     rest = kwargs if args else {name: value for name, value in kwargs.items() if name not in _WRITTEN}
     written = args[0] if args else next((kwargs[name] for name in _WRITTEN if name in kwargs), None)
-    cure = rebinds(function, written)
-    return None if cure is None else Rebinding(function, (written, *args[1:]), rest, cure)
+    return Rebinding(function, (written, *args[1:]), rest) if rebinds(function, written) else None
 
 
 def _are_one(a: Any, b: Any) -> bool:

@@ -124,13 +124,16 @@ class Verdicts:
             outcome.backward,
             _words(outcome.backward_error),
             self.runs.out_of_place.backward,
-            verdict.gradients_differ or (not verdict.differs and self._overwrites_silently(outcome)),
+            verdict.gradients_differ or (not verdict.differs and self._overwrites_in_backward(outcome)),
             hooks_differ=verdict.hooks_differ > 0,
         )
 
-    def _overwrites_silently(self, outcome: Outcome) -> bool:
-        """Return whether the gradients are other ones if no write reaches what autograd has saved."""
-        if not self.runs.watched.runs_in_backward or outcome.backward is not True:
+    def _overwrites_in_backward(self, outcome: Outcome) -> bool:
+        return self.runs.watched.runs_in_backward and self.overwrites_silently(outcome)
+
+    def overwrites_silently(self, outcome: Outcome) -> bool:
+        """Return whether a run's gradients are other ones if no write reaches what autograd has saved."""
+        if outcome.backward is not True:
             return False
         copies = self.runs.on_saved_copies
         known = outcome.gradients.keys() & copies.gradients.keys()

@@ -6,7 +6,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import CodeType, FrameType
@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from relu_demo.sanitizer.hooks import hook_named
+from relu_demo.sanitizer.place import Frames
 from relu_demo.sanitizer.source import is_what_runs
 
 _TORCH = str(Path(torch.__file__).parent) + os.sep
@@ -48,6 +49,8 @@ class Stand:
     line: int | None = None
     code: CodeType | None = None
     """Code of that frame."""
+    frames: list[tuple[CodeType, int]] = field(default_factory=list)
+    """All frames of the user's code, from that one outwards."""
     module: nn.Module | None = None
     """The innermost module that is being called."""
     in_checkpoint: bool = False
@@ -116,6 +119,7 @@ def _note_user(found: Stand, frame: FrameType) -> None:
     if found.code is None:
         is_what_runs(frame.f_code)
         found.file, found.line, found.code = frame.f_code.co_filename, frame.f_lineno, frame.f_code
+    found.frames.append((frame.f_code, frame.f_lasti))
     found.outermost = frame.f_code
     if found.outputs is not None and found.backward is None:
         found.backward = frame.f_code.co_filename, frame.f_lineno
@@ -154,6 +158,7 @@ def _note_optimizer(found: Stand, frame: FrameType) -> None:
     if found.code is None or found.code is getattr(getattr(own, "__wrapped__", own), "__code__", None):
         found.optimizer = type(arguments[0]).__name__
         found.file = found.line = found.code = None
+        found.frames.clear()
 
 
 Note = Callable[[Stand, FrameType], None]
@@ -174,6 +179,15 @@ def _note_for(code: CodeType) -> Note | None:
     if code.co_filename == _OPTIMIZER and code.co_name == "wrapper":
         return _note_optimizer
     return _note_engine if code.co_name in _ENGINE and code.co_filename.startswith(_AUTOGRAD) else None
+
+
+def edits_for_itself(written: Frames, saved: Frames) -> bool:
+    """
+    Return whether a function edits what it saves further below: the write is of a later call than what it overwrites.
+
+    Past autograd a power iteration (spectral norm by `.data`) does so, and means it.
+    """
+    return bool(saved) and any(code is saved[0][0] and at < saved[0][1] for code, at in written)
 
 
 def calling_frame() -> FrameType | None:

@@ -73,30 +73,6 @@ def hooks_noted() -> Iterator[None]:
 
 
 @contextmanager
-def subclasses_made() -> Iterator[None]:
-    """
-    Inside the block, have `as_subclass` run outside of dispatch modes.
-
-    PyTorch 2.5 and older cannot give a class to what a mode returned: "the raw Tensor object is already associated".
-    """
-    if torch.__version__ >= "2.6" or "as_subclass" in vars(torch.Tensor):  # a TorchVersion compares numbers
-        yield
-        return
-    original: Any = torch.Tensor.as_subclass
-
-    @functools.wraps(original)
-    def as_subclass(tensor: torch.Tensor, cls: Any) -> Any:
-        with _python_dispatch._disable_current_modes():
-            return original(tensor, cls)
-
-    setattr(torch.Tensor, "as_subclass", as_subclass)  # noqa: B010 - it is a method
-    try:
-        yield
-    finally:
-        delattr(torch.Tensor, "as_subclass")
-
-
-@contextmanager
 def without_modes() -> Iterator[None]:
     """Inside the block, have no modes on functions and operators."""
     taken = []

@@ -231,7 +231,7 @@ class Observer:
         line = found.file, found.line
         if found.file is None and found.module is not None:
             line = self.listener.line_of(found.module) or line
-        return Place(operation, module, *line, found.hook)
+        return Place(operation, module, *line, found.hook, tuple(found.frames))
 
     def _pack(self, tensor: Tensor) -> Any:
         before, self.quiet = self.quiet, True

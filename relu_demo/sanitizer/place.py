@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import CodeType
+
+Frames = tuple[tuple[CodeType, int], ...]
+"""The user's frames around an operation, the innermost first: each one's code, and its instruction in bytes."""
 
 
 @dataclass(frozen=True)
@@ -18,3 +22,5 @@ class Place:
     line: int | None = None
     hook: str | None = None
     """Name of the module's forward hook that runs it; None outside of hooks."""
+    frames: Frames = field(default=(), compare=False, repr=False)
+    """Of that code: what a cure is made from. Empty where no frame is the user's."""

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import ast
-import copy
 import dis
 import linecache
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
 from types import CodeType, FrameType
-
-import torch
-import torch.nn.functional as F  # noqa: N812 - as every PyTorch user writes it
 
 SIGNS = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**",
@@ -76,14 +72,6 @@ def statement_at(file: str | None, line: int | None, part: ast.AST | None = None
     return found[-1] if found else None
 
 
-def arguments_at(file: str | None, line: int | None) -> frozenset[str]:
-    """Return the names of the arguments of the function that a line is part of; none at the top of a file."""
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    innermost = next((each for each in reversed(statements_at(file, line)) if isinstance(each, kinds)), None)
-    parts = ast.walk(innermost.args) if innermost is not None else ()
-    return frozenset(part.arg for part in parts if isinstance(part, ast.arg))
-
-
 def calls_in(node: ast.AST, name: str) -> Iterator[ast.Call]:
     """Yield the calls of a function or method of that name: `opt.step()` for `step`."""
     for part in ast.walk(node):
@@ -99,67 +87,9 @@ def called(call: ast.Call) -> str:
     )
 
 
-def operands(node: ast.AST) -> list[ast.expr]:
-    """Return the expressions that an expression itself reads: `x` and `f(y)` of `x + f(y)`, `a` of `cat([a])`."""
-    parts: list[ast.expr] = []
-    if isinstance(node, ast.Call):
-        parts = [*node.args, *(keyword.value for keyword in node.keywords)]
-        parts += [node.func.value] if isinstance(node.func, ast.Attribute) else []
-    elif isinstance(node, (ast.BinOp, ast.Compare, ast.UnaryOp, ast.Subscript, ast.Attribute, ast.AugAssign)):
-        parts = [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr)]
-    return parts + [item for part in parts if isinstance(part, (ast.List, ast.Tuple)) for item in part.elts]
-
-
-def assigned(name: str, file: str | None, line: int | None) -> Iterator[ast.expr]:
-    """Yield the expressions, but other names, that the code around a line assigns to a variable."""
-    for node in (part for scope in statements_at(file, line)[:-1] for part in ast.walk(scope)):
-        if not isinstance(node, ast.Assign) or isinstance(node.value, ast.Name):
-            continue
-        if any(isinstance(target, ast.Name) and target.id == name for target in node.targets):
-            yield node.value
-
-
 def is_sign_of(statement: ast.AugAssign, name: str) -> bool:
     """Return whether a function of torch is what `x += y` becomes: PyTorch calls that by the method's name, add_."""
     return name.strip("_") in AUGMENTED.get(type(statement.op), ())
-
-
-def assigned_anew(statement: ast.AugAssign) -> str:
-    """Return how an augmented assignment is written out of place: `x = x + y` for `x += y`."""
-    x = copy.deepcopy(statement.target)
-    vars(x)["ctx"] = ast.Load()
-    return f"{text_of(statement.target)} = {text_of(ast.BinOp(x, statement.op, statement.value))}"
-
-
-def out_of_place(call: ast.Call, name: str) -> str:
-    """
-    Return how a call of a method or function that writes in place is written out of place.
-
-    `x.mul(2)` for `x.mul_(2)`; `x.clone().fill_diagonal_(0)`, for which PyTorch has no such method; and a clone as
-    the first argument of a call by another name: `self.act(y.clone())`.
-    """
-    new, bare = copy.deepcopy(call), name[:-1]
-    function = new.func
-    if called(call) != name:
-        if len(new.args) != 1 or called(call).startswith("__"):
-            return f"clone() what {text_of(function)}() writes to"
-        new.args[0] = _cloned(new.args[0])
-    elif isinstance(function, ast.Name):
-        function.id = bare
-    elif isinstance(function, ast.Attribute) and is_out_of_place(bare):
-        function.attr = bare
-    elif isinstance(function, ast.Attribute):
-        function.value = _cloned(function.value)
-    return text_of(new)
-
-
-def is_out_of_place(name: str) -> bool:
-    """Return whether PyTorch has a method or a function of that name."""
-    return any(hasattr(owner, name) for owner in (torch.Tensor, torch, F))
-
-
-def _cloned(node: ast.expr) -> ast.expr:
-    return ast.Call(ast.Attribute(node, "clone", ast.Load()), [], [])
 
 
 def value_of(node: ast.AST, frame: FrameType) -> object:

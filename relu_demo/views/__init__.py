@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Format:
-    """A view as the command line offers it: its help, its short options, and whether it shows sessions only.
+    """A view as the command line offers it: its help, its short options, and whether it shows sessions or cures only.
 
     A view that has a screen can be saved as a picture: its module has `screen(report)` as well.
     """
@@ -26,7 +26,7 @@ class Format:
     help: str = ""
     short: tuple[str, ...] = ()
     sessions_only: bool = False
-    watches_only: bool = False
+    cures_only: bool = False
     has_screen: bool = False
 
 
@@ -38,7 +38,7 @@ VIEWS: Mapping[str, Format] = {
     "json": Format("One JSON document; --schema prints its description."),
     "repl": Format("The session as a transcript for python -m doctest.", sessions_only=True, has_screen=True),
     "quiet": Format("One line, and the exit code.", short=("-q",)),
-    "diff": Format("The cures as one patch, for patch -p0.", watches_only=True),
+    "diff": Format("The cures as one patch, for patch -p0.", cures_only=True),
     "step": Format("For teaching: wait for a key before each line.", sessions_only=True),
 }
 """Each view by the name of its option and of its module here, which is imported when asked for: JSON needs no rich."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
+from textwrap import dedent
 
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.padding import Padding
@@ -13,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from relu_demo.claims.report import counted
+from relu_demo.errors import readable
 from relu_demo.network.report import (
     CHANGES_RESULT,
     GRADIENTS,
@@ -24,9 +26,11 @@ from relu_demo.network.report import (
     Write,
 )
 from relu_demo.sanitizer.place import Place
-from relu_demo.views.changes import listed
 from relu_demo.views.parts import NARROW, header, plain, section
-from relu_demo.views.quiet import checked, line, named, where
+from relu_demo.views.quiet import checked, line, where
+from relu_demo.views.watch import LABELS
+from relu_demo.watching.report import Cure, Look
+from relu_demo.watching.told import edit_lines, where_of
 
 SAFE, FAULT, OPEN = ("safe", "green"), ("FAULT", "bold reverse red"), ("doubt", "bold")
 """The word and the style of a verdict. The word tells it without colours."""
@@ -56,7 +60,7 @@ class CheckScreen:
         rows = sorted(_rows(report.calls, every), key=lambda row: row.verdict is SAFE)
         folded = len(report.calls) - sum(row.calls for row in rows)
         advice = list(_advice(report))
-        if report.ok and not rows and not advice and not report.unrestored:
+        if report.ok and not (rows or advice or report.unrestored or report.worth_a_look):
             yield plain(f"{line(report)} ({_mode(report)}{_lists(report, folded)})", style=SAFE[1])
             return
         yield from header(f"The in-place calls of {report.network}", report)
@@ -67,15 +71,17 @@ class CheckScreen:
         if rows or folded:
             yield from section(f"{_kind(report)}, each tested alone, {_others(report)}")
             if rows:
-                yield _table(rows, options)
+                yield _table(rows, options, report)
             if folded:
                 others = "other call" if rows else "call"
                 yield plain(f"{counted(folded, others)} {'is' if folded == 1 else 'are'} safe{_lists(report, folded)}")
         if report.writes:
             yield from section("Other writes in place that do harm")
-            yield _table([_write(write, report) for write in report.writes], options)
+            yield _table([_write(write, report) for write in report.writes], options, report)
         if advice:
             yield from section("Advice", *advice)
+        if report.worth_a_look:
+            yield from section("Worth a look: autograd knows nothing of it", *map(_look, report.worth_a_look))
         if report.unseen:
             unseen = (plain(f"{u.module or 'the network'} ({u.type}): {u.why}") for u in report.unseen)
             yield from section("Not seen from inside, so not called safe", *unseen)
@@ -89,7 +95,7 @@ class CheckScreen:
 
 
 def _kind(report: CheckReport) -> str:
-    rebinding = sum(call.cure is not None for call in report.calls)
+    rebinding = sum(not call.takes_inplace for call in report.calls)
     if not rebinding:
         return "Calls with inplace=True"
     return "Writes whose result is used" if rebinding == len(report.calls) else "Calls in place"
@@ -100,7 +106,7 @@ def _others(report: CheckReport) -> str:
 
 
 def _rebinds(report: CheckReport) -> bool:
-    return any(call.cure is not None for call in report.calls)
+    return any(not call.takes_inplace for call in report.calls)
 
 
 def _mode(report: CheckReport) -> str:
@@ -117,20 +123,21 @@ def _lists(report: CheckReport, folded: int) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """The calls of one line that fare alike."""
+    """The calls of one line that fare alike, or a write, with the cure."""
 
     verdict: tuple[str, str]
     title: str
     source: str
     lines: Sequence[str]
     calls: int
+    cure: Cure | None = None
 
 
 def _rows(calls: Sequence[Call], every: bool) -> Iterator[Row]:
     """Yield the calls that are to be looked at, or `every` one; those of one source line that fare alike in one row."""
     alike: dict[object, list[Call]] = {}
     for call in calls:
-        if every or not call.safe or call.readers:
+        if every or not call.safe or call.readers or call.cure:
             place = call.place
             source = (place.operation, place.file, place.line, place.module if place.file is None else "")
             what = tuple((effect.kind, effect.settled) for effect in call.effects)
@@ -145,8 +152,10 @@ def _row(calls: Sequence[Call]) -> Row:
     lines = [line for effect in call.effects for line in _effect(effect)]
     if call.safe and call.readers:
         lines.append(_by("no difference with this input, though touched later by", call.readers))
+    if call.safe and call.cure:
+        lines.append("safe alone, and not together with the others")
     if not call.result_used and call.readers:
-        lines.append(f"its result is dropped: the code relies on the overwriting; use it: {_used(call)}")
+        lines.append("its result is dropped: the code relies on the overwriting")
     if len(calls) > 1:
         modules = list(dict.fromkeys(each.place.module or "the network" for each in calls[1:]))
         more = f" and {len(modules) - PLACES:,} more" if len(modules) > PLACES else ""
@@ -155,7 +164,7 @@ def _row(calls: Sequence[Call]) -> Row:
         )
     if size := sum(each.bytes for each in calls):
         lines.append(f"writes over {size:,} bytes")
-    return Row(verdict, *_title(call.place, call.source, call.type), lines, len(calls))
+    return Row(verdict, *_title(call.place, call.source, call.type), lines, len(calls), call.cure)
 
 
 def _write(write: Write, report: CheckReport) -> Row:
@@ -167,7 +176,7 @@ def _write(write: Write, report: CheckReport) -> Row:
         means, how = "PyTorch refuses a view of the tensor that was made before", "view made by"
     means += f": {write.why}" if write.why else ""
     lines = [means, *([_by(how, write.saved_by)] if write.saved_by else [])]
-    return Row(FAULT, *_title(write.place, write.source), lines, 1)
+    return Row(FAULT, *_title(write.place, write.source), lines, 1, write.cure)
 
 
 def _title(place: Place, source: str, kind: str | None = None) -> tuple[str, str]:
@@ -177,7 +186,9 @@ def _title(place: Place, source: str, kind: str | None = None) -> tuple[str, str
     return f"{name} {where(place)}" if place.file else name, source
 
 
-def _table(rows: Sequence[Row], options: ConsoleOptions) -> Table:
+def _table(rows: Sequence[Row], options: ConsoleOptions, report: CheckReport) -> Table:
+    """Return the rows with their cures, of which each is shown once."""
+    shown: set[Cure] = set()
     table = Table.grid(padding=(0, 1, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(ratio=1, overflow="fold")
@@ -188,7 +199,11 @@ def _table(rows: Sequence[Row], options: ConsoleOptions) -> Table:
         together = [title, source] if options.max_width < NARROW else [Text.assemble(title, "  ", source)]
         for text in together if row.source else [title]:
             text.no_wrap, text.overflow = bool(row.source), "crop" if options.ascii_only else "ellipsis"
-        details = (Padding(plain(line), (0, 0, 0, 2)) for line in row.lines)
+        lines = [*map(plain, row.lines)]
+        if row.cure is not None and row.cure.says and row.cure not in shown:
+            shown.add(row.cure)
+            lines += _cured(row.cure, report)
+        details = (Padding(line, (0, 0, 0, 2)) for line in lines)
         table.add_row(plain(word, style=style), Group(*(together if row.source else [title]), *details))
     return table
 
@@ -256,72 +271,39 @@ def _whole(report: CheckReport, base: str) -> Iterator[Text]:
 
 def _advice(report: CheckReport) -> Iterator[Text]:
     advice = report.advice
-    rows = {call.index: call for call in (*report.calls, *report.off)}
-    alike: dict[tuple[Place, str], list[str]] = {}
-    for write in report.writes:
-        operations = alike.setdefault((replace(write.place, operation=""), write.cure), [])
-        name = _operation(write.place.operation)
-        operations += [name] if name not in operations else []
-    for (place, cure), operations in alike.items():
-        yield plain(f"{_place(replace(place, operation=listed(operations)))}: {cure}")
-    off, on = ([rows[index] for index in indices] for indices in (advice.turn_off, advice.turn_on))
-    shared = _shared(off)
-    dropped = [call for call in off if not call.result_used and call.readers]
-    rebinding = [call for call in off if call.cure is not None and call.switch is None]
-    rest = [*dropped, *rebinding]
-    for title, calls in (
-        ("Use the result (only turned off, the call would do nothing)", dropped),
-        ("Write out of place", rebinding),
-        ("Turn off (inplace=False)", [call for call in off if call.switch not in shared and call not in rest]),
-        ("Could be on", on),
-    ):
-        if calls:
-            yield plain(f"{title}: {counted(len(calls), 'call')}")
-            instead = [_used(call) if calls is dropped else call.cure if calls is rebinding else "" for call in calls]
-            lines = [_place(c.place) + (f": {says}" if says else "") for c, says in zip(calls, instead, strict=True)]
-            yield from (plain(f"  {line}") for line in dict.fromkeys(lines))
-    for switch, calls in shared.items():
-        yield plain(_parted(switch, calls))
+    on = [call for call in report.off if call.index in advice.turn_on]
+    if on:
+        yield plain(f"Could be on: {counted(len(on), 'call')}")
+        yield from (plain(f"  {text}") for text in dict.fromkeys(_place(call.place) for call in on))
     if advice.before and advice.after:
         live, peak = f"{advice.saves_live:,}", f"{advice.saves_peak:,}"
         yield plain(f"  saves {live} bytes after the forward, {peak} at its highest point (measured)")
-    if rebinding and advice.verified:
-        yield plain("  (tried: the same result as out of place, and backward as there)")
     if advice.turn_off and not advice.verified:
-        yield plain("  (not verified: a run with these switches is still not the same)")
+        yield plain("With the calls at fault out of place, a run is still not the same.")
 
 
-def _shared(off: Sequence[Call]) -> dict[str | None, list[Call]]:
-    """Return the calls of each switch that is unsafe on some lines of one file, and safe on others."""
-    found: dict[str | None, list[Call]] = {}
-    for call in off:
-        if call.switch is not None:
-            found.setdefault(call.switch, []).append(call)
-    return {switch: calls for switch, calls in found.items() if _is_parted(calls)}
-
-
-def _is_parted(calls: Sequence[Call]) -> bool:
-    unsafe = _lines(call for call in calls if not call.safe)
-    return len({call.place.file for call in calls}) == 1 and bool(unsafe) and unsafe != _lines(calls)
-
-
-def _lines(calls: Iterable[Call]) -> list[int]:
-    return sorted({call.place.line for call in calls if call.place.line is not None})
-
-
-def _parted(switch: str | None, calls: Sequence[Call]) -> str:
-    """Say that one module runs on several lines, and which of them needs a module of its own."""
-    unsafe = _lines(call for call in calls if not call.safe)
-    line = named("line", unsafe)
-    are, their = ("is", "its") if len(unsafe) == 1 else ("are", "their")
-    return (
-        f"{switch} runs on {named('line', _lines(calls))}, and {line} {are} unsafe: give {line} "
-        f"a {calls[0].place.operation} module of {their} own, out of place, or turn the switch off for all"
+def _look(look: Look) -> Text:
+    written, read = look.written, look.read
+    later = (
+        f"{where_of(read)}  {read.source}" if read.file else {"return": "the caller"}.get(read.operation, "the network")
     )
+    return plain(f"{where_of(written)}  {written.source}  writes to {look.name}, which {later} uses")
 
 
-def _used(call: Call) -> str:
-    return f"x = {call.place.operation}(x)"
+def _cured(cure: Cure, report: CheckReport) -> Iterator[Text]:
+    """Yield a cure with what became of it, and the lines that it takes out and puts in, without their common indent."""
+    several = sum(bool(each.edits) for each in report.cures) > 1
+    safe = "no fault is found" if report.unseen else "all safe"
+    helps = f"tried together: {safe}" if several else f"tried: {safe} with it"
+    helps = helps if report.safe_when_cured else "tried: this fault is gone with it"
+    tried = {True: f" ({helps})", False: " (tried: it does not help)", None: " (not tried)" * bool(cure.edits)}
+    yield Text.assemble(("cure", LABELS["cure"]), readable(f"  {cure.says}{tried[cure.works]}"))
+    lines = edit_lines(cure)
+    bare = dedent("\n".join(text[1:] for text in lines)).split("\n")
+    for text, code in zip(lines, bare, strict=True) if lines else ():
+        yield Text(readable(f"{text[0]} {code}"), style=LABELS[text[0]])
+    if cure.warning:
+        yield plain(f"but {cure.warning}")
 
 
 def _by(how: str, places: Sequence[Place]) -> str:

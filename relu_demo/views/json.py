@@ -88,6 +88,7 @@ def watch_document(report: WatchReport) -> dict[str, Any]:
             for each in report.worth_a_look
         ],
         "unwatched": [properties(each, "what", "why") for each in report.unwatched],
+        "missing": [properties(each, "name", "python") for each in report.missing],
     }
 
 

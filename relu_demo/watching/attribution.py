@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import functools
 import sys
-import threading
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any
+
+from relu_demo.sanitizer.frames import is_ours
 
 STAND_IN = "<relu-demo call>"
 """Name of the code that stands in for the caller of a function of C."""
@@ -79,41 +78,9 @@ def level_without_mode(stacklevel: int, frame: FrameType | None) -> int:
     return level
 
 
-_lock = threading.Lock()
-_watches = 0
-_original: Any = None
+def attributed(original: Any) -> Any:
+    """Return what takes the place of `warnings.warn`: it counts a `stacklevel` without the frames of a mode."""
 
-
-@contextmanager
-def warnings_attributed() -> Iterator[None]:
-    """Inside the block, count the `stacklevel` of Python's warnings without the frames of a mode."""
-    begin()
-    try:
-        yield
-    finally:
-        end()
-
-
-def begin() -> None:
-    """Count the `stacklevel` of Python's warnings without the frames of a mode, until the last `end`."""
-    global _watches, _original
-    with _lock:
-        _watches += 1
-        if _watches == 1:
-            _original = warnings.warn
-            warnings.warn = _wrapped(_original)
-
-
-def end() -> None:
-    """Take back one `begin`."""
-    global _watches
-    with _lock:
-        _watches -= 1
-        if not _watches and getattr(warnings.warn, "__wrapped__", None) is _original:
-            warnings.warn = _original
-
-
-def _wrapped(original: Any) -> Any:
     @functools.wraps(original)
     def warn(message: Any, category: Any = None, stacklevel: int = 1, *args: Any, **kwargs: Any) -> None:
         level = level_without_mode(stacklevel, sys._getframe(1))
@@ -139,10 +106,9 @@ def _users(trace: TracebackType | None) -> TracebackType | None:
     kept: list[TracebackType] = []
     while trace is not None:
         code = trace.tb_frame.f_code
-        if code in passing_on:
-            if kept and kept[-1].tb_frame.f_code.co_name == _HANDLE:
-                del kept[-2:]
-        elif code.co_name != STAND_IN:
+        if code in passing_on and kept and kept[-1].tb_frame.f_code.co_name == _HANDLE:
+            del kept[-2:]
+        elif code.co_name != STAND_IN and not is_ours(code.co_filename):
             kept.append(trace)
         trace = trace.tb_next
     below: TracebackType | None = None

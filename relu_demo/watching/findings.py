@@ -15,11 +15,20 @@ from torch import Tensor, nn
 from relu_demo.edits.cure import cure_of
 from relu_demo.edits.scene import Scene, Spot
 from relu_demo.sanitizer.layers import Layers
-from relu_demo.sanitizer.source import calls_in, is_sign_of, line_of, root, statement_at, text_of
+from relu_demo.sanitizer.source import (
+    calls_in,
+    is_edited,
+    is_sign_of,
+    is_what_runs,
+    line_of,
+    root,
+    statement_at,
+    text_of,
+)
 from relu_demo.tensors.storage import shape_of
 from relu_demo.watching.aliases import AliasRead
 from relu_demo.watching.callsite import CallSite
-from relu_demo.watching.names import module_path, name_of, parameter, variable_of
+from relu_demo.watching.names import carried_names, module_path, name_of, parameter, variable_of
 from relu_demo.watching.refusals import LOST, OWN_INDEX, SLOPE
 from relu_demo.watching.report import (
     OVERWRITTEN,
@@ -73,7 +82,7 @@ def _overwriting(fault: Overwriting, layers: Layers) -> Finding:
         saver=_spot(saved.site) if saver is None or not saved.site.function else _spot_at(saver),
         writers=tuple(spot for write in fault.writes for spot in [_spot(write.site)] if spot is not None),
         raised_at=_spot(fault.raised_at),
-        tensor=name,
+        tensor=" and ".join(carried_names(frame)) or None if fault.carried else name,
         is_parameter=isinstance(state, nn.Parameter),
         is_state=state is not None,
         in_container=any(write.in_container for write in fault.writes[:1]),
@@ -112,6 +121,10 @@ def _refused(fault: Refused, layers: Layers) -> Finding:
 
 
 def _cure(scene: Scene) -> Cure:
+    spots = (scene.saver, scene.made_by, *scene.writers, scene.raised_at)
+    edited = next((spot.file for spot in spots if spot is not None and is_edited(spot.file)), None)
+    if edited is not None:
+        return Cure(f"{os.path.basename(edited)} was edited after its import: run it again to see its lines")
     found = cure_of(scene)
     return Cure(found.says, found.edits, found.warning)
 
@@ -164,6 +177,8 @@ def site_of(where: CallSite, frame: FrameType | None, layers: Layers | None = No
     path = where.optimizer or module_path(module, frame)
     if not where.frames:
         return None
+    for code, _ in where.frames:
+        is_what_runs(code)
     lines = [_line_of(code, instruction) for code, instruction in where.frames]
     (file, line), outer = lines[0], lines[1:]
     own = layers.line_of(module) if layers is not None and not where.optimizer else None

@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from relu_demo.sanitizer.source import expression_at, value_of
+from relu_demo.sanitizer.source import expression_at, statements_at, value_of
 from relu_demo.watching.callsite import user_frame
-from relu_demo.watching.saved import key_of
+from relu_demo.watching.saved import key_of, tensors_in
 
 MOST = 200
 """Variables of a frame that are looked at."""
@@ -97,3 +97,34 @@ def writes_to_an_item(frame: FrameType | None) -> bool:
     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
     held = [value_of(each.value, inner) for each in targets if isinstance(each, ast.Subscript)]
     return any(isinstance(value, (list, dict)) for value in held)
+
+
+def carried_names(frame: FrameType | None) -> list[str]:
+    """
+    Return what carries a graph from step to step: attributes of modules, and variables of the loop around a backward.
+
+    An attribute that is no leaf was computed and kept; a variable of a loop is carried if a round reads it before it
+    binds it.
+    """
+    found: list[str] = []
+    for name, outer in modules_in(frame):
+        for path, module in outer.named_modules():
+            kept = [(key, value) for key, value in vars(module).items() if isinstance(value, Tensor) and value.grad_fn]
+            found += [".".join(filter(None, (name, path, key))) for key, _ in kept]
+    inner = user_frame(frame)
+    while inner is not None and not found:
+        around = statements_at(inner.f_code.co_filename, inner.f_lineno)
+        loop = next((each for each in reversed(around) if isinstance(each, (ast.For, ast.While))), None)
+        read = _read_before_bound(loop) if loop is not None else ()
+        held = ((name, inner.f_locals.get(name)) for name in read)
+        found += [name for name, value in held if any(each.grad_fn is not None for each in tensors_in((value,), None))]
+        inner = user_frame(inner.f_back)
+    return list(dict.fromkeys(found))
+
+
+def _read_before_bound(loop: ast.For | ast.While) -> list[str]:
+    """Return the variables that a round of a loop reads before it binds them, and that it binds."""
+    parts = [part for statement in loop.body for part in ast.walk(statement) if isinstance(part, ast.Name)]
+    bound = {part.id: (part.lineno, part.col_offset) for part in reversed(parts) if isinstance(part.ctx, ast.Store)}
+    read = {part.id: (part.lineno, 0) for part in reversed(parts) if isinstance(part.ctx, ast.Load)}
+    return [name for name, at in read.items() if name in bound and at <= bound[name]]

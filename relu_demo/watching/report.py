@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from relu_demo.edits.edit import Edit
+from relu_demo.edits.edit import Edit, diff
 from relu_demo.request import Watch
 
 OVERWRITTEN, REFUSED, SILENT = "overwritten", "refused", "silent"
@@ -67,6 +67,14 @@ class Cure:
     """What the cure changes besides."""
     works: bool | None = None
     """Whether the program ran with the edits and nothing was found; None where that was not tried."""
+
+    @property
+    def diff(self) -> str | None:
+        """The edits as one patch; None where there is none, or a file is gone or was changed meanwhile."""
+        try:
+            return diff(self.edits) or None
+        except (OSError, ValueError):
+            return None
 
     @property
     def tried(self) -> bool:

@@ -49,10 +49,12 @@ def headline(finding: Finding) -> str:
 
 def lines_of(finding: Finding, others: Sequence[Finding] = ()) -> Iterator[Told]:
     """Return the lines of a finding. `others` were saved at the same line and overwritten by the same ones."""
+    told: set[tuple[str, int]] = set()
     if finding.raised_at is not None:
-        yield from _callers(finding.raised_at)
+        told.add((finding.raised_at.file, finding.raised_at.line))
+        yield from _callers(finding.raised_at, told)
     yield from _saving(finding, others)
-    yield from _writing(finding)
+    yield from _writing(finding, told)
     if finding.cure.says:
         tried = {True: " (tried: it runs, and nothing is found)", False: " (tried: it does not help)", None: ""}
         yield Told("cure", "", "", f"{finding.cure.says}{tried[finding.cure.works]}")
@@ -78,13 +80,12 @@ def _saving(finding: Finding, others: Sequence[Finding]) -> Iterator[Told]:
             yield Told("saved", where_of(saved), saved.source, f"{by} {what}, version {finding.tensor.version}")
 
 
-def _writing(finding: Finding) -> Iterator[Told]:
+def _writing(finding: Finding, told: set[tuple[str, int]]) -> Iterator[Told]:
     writes = _one_a_statement(finding.overwritten_by)
     for write in writes[:FEW]:
         site = write.site
-        yield Told("overwritten", where_of(site), site.source, f"{_who(site)} {_did(write, finding)}")
-        if finding.raised_at is None or site.called_from != finding.raised_at.called_from:
-            yield from _callers(site)
+        yield Told("overwritten", where_of(site), site.source, f"{_who(site)} {_did(write, finding)}".strip())
+        yield from _callers(site, told)
     if len(writes) > FEW:
         yield Told("", "", "", f"and {len(writes) - FEW:,} more writes")
     if not writes and finding.kind != REFUSED:
@@ -97,7 +98,9 @@ def edit_lines(cure: Cure) -> list[str]:
         text = diff(cure.edits).splitlines()
     except (OSError, ValueError):
         return []
-    return [line for line in text if line[:1] in ("-", "+") and line[:3] not in ("---", "+++")]
+    lines = [line for line in text if line[:1] in ("-", "+") and line[:3] not in ("---", "+++")]
+    indent = min((len(line[1:]) - len(line[1:].lstrip()) for line in lines if line[1:].strip()), default=0)
+    return [line[0] + line[1 + indent :] for line in lines]
 
 
 def look_in_words(look: Look) -> str:
@@ -163,9 +166,12 @@ def where_of(site: Site) -> str:
     return f"{site.file}, line {site.line}" if site.file.startswith("Cell ") else f"{site.file}:{site.line}"
 
 
-def _callers(site: Site) -> Iterator[Told]:
+def _callers(site: Site, told: set[tuple[str, int]]) -> Iterator[Told]:
+    """Yield the lines that called a site, each once in a finding."""
     for caller in site.called_from[:FEW]:
-        yield Told("called from", where_of(caller), caller.source, "")
+        if (caller.file, caller.line) not in told:
+            told.add((caller.file, caller.line))
+            yield Told("called from", where_of(caller), caller.source, "")
 
 
 def _one_a_statement(writes: Iterable[Write]) -> list[Write]:
@@ -192,7 +198,8 @@ def _tensor(tensor: Overwritten) -> str:
 def _who(site: Site) -> str:
     if site.operation.endswith("step()") and site.module:
         return site.module
-    return f"{site.operation} in {site.module}" if site.module else site.operation
+    operation = "" if site.operation in site.source and " " in site.operation else site.operation  # it stands there
+    return f"{operation} in {site.module}" if operation and site.module else operation
 
 
 def _counted(number: int, one: str, several: str) -> str:

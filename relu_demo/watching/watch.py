@@ -20,12 +20,11 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import _get_current_function_mode_stack
 
-from relu_demo.errors import BadInput
-from relu_demo.sanitizer.blind import stepping_aside
-from relu_demo.sanitizer.frames import is_ours
+from relu_demo.sanitizer.frames import edits_for_itself, is_ours
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.patches import replaced
-from relu_demo.watching.attribution import warnings_attributed
+from relu_demo.sanitizer.unsupported import stepping_aside
+from relu_demo.watching.attribution import attributed
 from relu_demo.watching.error import InplaceError, SilentInplaceWarning
 from relu_demo.watching.findings import finding_of, look_of
 from relu_demo.watching.report import SILENT, Finding, Look, Unwatched, WatchReport
@@ -81,8 +80,6 @@ class Watch:
         return (*map(look_of, self._watcher.aliases.found.values()), *self._meant)
 
     def __enter__(self) -> Watch:
-        if torch.__version__ < "2.6":  # a TorchVersion compares numbers
-            raise BadInput(f"watching takes PyTorch 2.6 or newer, and this is {torch.__version__}")
         modes = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
         running = next((each for each in modes if hasattr(each, "watch")), None)
         if running is not None:
@@ -92,7 +89,7 @@ class Watch:
         with ExitStack() as stack:
             stack.enter_context(stepping_aside(self.unwatched))
             stack.enter_context(self._layers.listening())
-            stack.enter_context(warnings_attributed())
+            stack.enter_context(replaced(warnings, "warn", attributed))
             stack.enter_context(replaced(saved_tensors_hooks, "__enter__", entering_beside))
             stack.enter_context(self._watcher)
             self._stack = stack.pop_all()
@@ -113,6 +110,13 @@ class Watch:
     def enter_thread(self) -> None:
         """Watch the calling thread too, to its end."""
         self._watcher.for_thread().__enter__()
+
+    def forget(self) -> None:
+        """Begin anew in a forked process: what was found and counted before is the other one's."""
+        self._findings.clear()
+        self._meant.clear()
+        seen = self._watcher.seen
+        seen.backwards = seen.saved = seen.writes = 0
 
     def unwatched(self, what: str, why: str) -> None:
         """Note what ran where nothing is seen."""
@@ -154,15 +158,16 @@ class Watch:
 
 def is_own_edit(fault: Fault) -> bool:
     """
-    Return whether a function edits past autograd what it saves further below, in a later call than the one that saved.
+    Return whether a module edits past autograd what it saves further below, in a later forward than the one that saved.
 
     A power iteration (spectral norm by `.data`) does so, and means it.
     """
-    if not isinstance(fault, Overwriting) or fault.loud or not fault.saved.site.frames:
+    if not isinstance(fault, Overwriting) or fault.loud or fault.saved.site.module is None:
         return False
-    saver, saved_at = fault.saved.site.frames[0]
-    edits = [[at for code, at in write.site.frames if code is saver] for write in fault.writes]
-    return bool(edits) and all(any(at < saved_at for at in found) for found in edits)
+    module, edits = fault.saved.site.module(), [write.site for write in fault.writes]
+    if not edits or any(edit.module is None or edit.module() is not module for edit in edits):
+        return False
+    return all(edits_for_itself(edit.frames, fault.saved.site.frames) for edit in edits)
 
 
 def _key(finding: Finding) -> object:

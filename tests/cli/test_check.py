@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 import torch
-from support.commands import Demo, schema
+from support.commands import Demo, Result, schema
 from support.processes import COLD, ROOT, command_environment
 from support.ptys import on_a_terminal, posix
 
@@ -607,3 +609,118 @@ def test_a_reader_that_goes_is_no_fault_at_the_end_either(tmp_path: Path) -> Non
         ["sh", "-c", shell], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
     )
     assert (done.stdout, done.stderr) == ("{", "")
+
+
+def test_the_cure_is_an_edit_that_was_tried(demo: Demo, nets: str) -> None:
+    before = Path(nets).read_bytes()
+    result = demo("check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--seed", "1")
+    lines = [line.strip() for line in result.out.splitlines()]
+    at = lines.index("cure  build ReLU with inplace=False (tried: all safe with it)")
+    assert lines[at + 1].split(maxsplit=1) == ["-", "self.relu = nn.ReLU(inplace=True)"]
+    assert lines[at + 2].split(maxsplit=1) == ["+", "self.relu = nn.ReLU(inplace=False)"]
+    assert Path(nets).read_bytes() == before
+    (call,) = demo("check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--json").document["calls"]
+    assert (call["cure"]["tried"], call["cure"]["works"]) == (True, True)
+    assert "\n-        self.relu = nn.ReLU(inplace=True)\n+" in call["cure"]["diff"]
+
+
+@pytest.mark.skipif(shutil.which("patch") is None, reason="there is no patch")
+def test_the_patch_of_all_cures_is_alone_on_standard_output_and_cures(demo: Demo, nets: str) -> None:
+    result = demo("check", f"{nets}:AfterSigmoid", "--shape", "2,16", "--diff")
+    assert (result.code, result.err) == (1, "")
+    assert result.out.startswith("--- nets.py\t\n+++ nets.py\t\n@@")
+    subprocess.run(["patch", "-p0"], input=result.out.encode(), check=True, capture_output=True)
+    sys.modules.pop("nets", None)
+    assert demo("check", f"{nets}:AfterSigmoid", "--shape", "2,16").code == 0
+    assert demo("check", f"{nets}:AfterSigmoid", "--shape", "2,16", "--diff") == Result(0, "", "")
+
+
+CURES = """
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(4, 4)
+
+        def forward(self, x):
+            y = self.fc(x)
+            {line}
+            return z + y
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("z = torch.relu_(y)", "write out of place (tried: all safe with it)"),
+        ("z = list(map(torch.relu_, [y]))[0]", "write it out of place"),
+        (
+            "z = torch.relu_(y); z = list(map(torch.relu_, [y]))[0] + z",
+            "write out of place (tried: this fault is gone with it)",
+        ),
+    ],
+)
+def test_what_became_of_a_cure_is_said_on_its_line(demo: Demo, tmp_path: Path, line: str, says: str) -> None:
+    (tmp_path / "net.py").write_text(textwrap.dedent(CURES.format(line=line)))
+    result = demo("check", f"{tmp_path / 'net.py'}:Net", "--shape", "4,4")
+    said = [line.strip() for line in result.out.splitlines() if line.strip().startswith("cure")]
+    assert said[0] == f"cure  {says}"
+
+
+def test_a_cure_with_which_the_network_does_not_run_does_not_help(demo: Demo, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(
+        textwrap.dedent(
+            """
+            import linecache
+            import torch
+            from torch import nn
+
+            class Net(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.fc = nn.Linear(4, 4)
+                    assert "y.mul_(2)" in linecache.getline(__file__, 14), "that line has to stay"
+
+                def forward(self, x):
+                    y = self.fc(x)
+                    z = y.mul_(2)
+                    return z + y
+            """
+        )
+        .lstrip("\n")
+        .replace("import linecache\n", "import linecache\n\n", 1)
+    )
+    result = demo("check", f"{tmp_path / 'net.py'}:Net", "--shape", "4,4")
+    assert "cure  write out of place (tried: it does not help)" in result.out
+
+
+def test_a_write_past_autograd_that_may_be_meant_is_worth_a_look_and_no_fault(demo: Demo, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(
+        textwrap.dedent(
+            """
+            from torch import nn
+
+            class Net(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.fc = nn.Linear(4, 4)
+
+                def forward(self, x):
+                    y = self.fc(x)
+                    y.data.mul_(2)
+                    return y.sum()
+            """
+        )
+    )
+    target = f"{tmp_path / 'net.py'}:Net"
+    result = demo("check", target, "--shape", "4,4")
+    assert result.code == 0
+    assert "Worth a look" in result.out
+    (look,) = demo("check", target, "--shape", "4,4", "--json").document["worth_a_look"]
+    assert (look["written"]["source"], look["read"]["source"], look["name"]) == (
+        "y.data.mul_(2)",
+        "return y.sum()",
+        "y",
+    )

@@ -1,4 +1,4 @@
-"""`watch` at the command line: the user's program runs as it would without, and what was found goes to stderr."""
+"""`watch` at the command line: the user's program runs as it would without, and what was found stands below it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.commands import COMMAND, schema
 from support.processes import PYTHON, command_environment
 from support.tiers import slow_but
 
-pytestmark = pytest.mark.skipif(not hasattr(torch._C, "_current_graph_task_id"), reason="watching takes PyTorch 2.1")
+pytestmark = pytest.mark.skipif(torch.__version__ < "2.6", reason="watching takes PyTorch 2.6")
 
 GAN = """\
 import sys
@@ -67,28 +67,28 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_both_lines_the_cure_and_pytorchs_words_stand_above_the_programs_own_traceback(folder: Path) -> None:
+def test_both_lines_stand_below_the_programs_own_traceback(folder: Path) -> None:
     done = run(folder, "watch", "train.py", "--epochs", "1")
     assert done.returncode == 1
     assert done.stdout == "given ['--epochs', '1']\n"
-    told, _, traceback = done.stderr.partition("Traceback (most recent call last):\n")
-    assert told.startswith("train.py:21  g_loss.backward() raises: a tensor that it needs was overwritten\n")
+    traceback, _, told = done.stderr.partition("\ntrain.py:21  ")
+    assert told.startswith("g_loss.backward() raises: a tensor that it needs was overwritten\n")
     assert "saved        train.py:17  p_fake = d(fake)" in told
-    assert "linear in D.2 saved D.2.weight [1, 8], version 1" in " ".join(told.split())
+    assert "linear in d.2 saved d.2.weight [1, 8]" in " ".join(told.split())
     assert "overwritten  train.py:20  opt_d.step()" in told
-    assert "Adam wrote D.2.weight in place, version 2" in told
-    cure = "compute g_loss after opt_d.step(), or call opt_d.step() after g_loss.backward()"
-    also = "g_loss is computed from line 17 on, and its backward adds to the gradients of that step"
-    assert f"cure {cure}; {also} (tried: backward runs)" in " ".join(told.split())
-    assert "1 fault found" in told
-    plain = plainly(folder, "train.py", "--epochs", "1")
-    assert traceback == plain.stderr.partition("Traceback (most recent call last):\n")[2]
+    assert "Adam wrote d.2.weight in place, version 2" in told
+    assert told.splitlines()[-1].startswith("1 fault found. Watched: 2 backward passes, ")
+    plain = plainly(folder, "train.py", "--epochs", "1").stderr
+    *frames, words = traceback[traceback.index("Traceback") :].splitlines()
+    *plain_frames, plain_words = plain[plain.index("Traceback") :].splitlines()
+    assert frames == plain_frames
+    assert words.startswith(plain_words.partition(", which is")[0])
 
 
 def test_a_program_without_a_fault_prints_and_ends_as_without_a_watch(folder: Path) -> None:
     done, plain = run(folder, "watch", "cured.py", "a b"), plainly(folder, "cured.py", "a b")
     assert (done.returncode, done.stdout) == (plain.returncode, plain.stdout) == (0, "given ['a b']\n")
-    assert done.stderr.startswith("Nothing found: 2 backwards, ")
+    assert done.stderr.splitlines()[-1].startswith("Nothing found. Watched: 2 backward passes, ")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_the_exit_code_is_the_programs_own(tmp_path: Path, program: str, code: i
     (tmp_path / "p.py").write_text(program)
     done, plain = run(tmp_path, "watch", "p.py"), plainly(tmp_path, "p.py")
     assert done.returncode == plain.returncode == code
-    assert plain.stderr in done.stderr
+    assert done.stderr.startswith(plain.stderr)
 
 
 def test_json_has_standard_output_to_itself(folder: Path) -> None:
@@ -108,14 +108,13 @@ def test_json_has_standard_output_to_itself(folder: Path) -> None:
     assert "given ['x']" in done.stderr
     assert document["command"] == "relu-demo watch train.py x"
     assert document["program"] == ["train.py", "x"]
+    assert (document["processes"], document["exit_code"]) == (1, 1)
     first, second = document["findings"]
     assert first["kind"] == "overwritten"
-    assert (first["saved_by"]["line"], first["saved_by"]["module"]) == (17, "D.2")
+    assert (first["saved_by"]["line"], first["saved_by"]["module"]) == (17, "d.2")
     assert [(w["line"], w["operation"], w["version"]) for w in first["overwritten_by"]] == [(20, "opt_d.step()", 2)]
-    assert first["tensor"] == {"name": "D.2.weight", "shape": [1, 8], "dtype": "float32", "version": 1}
-    assert first["cure"]["tried"] is True
-    assert first["cure"]["works"] is True
-    assert second["tensor"]["name"] == "D.0.weight"
+    assert first["tensor"] == {"name": "d.2.weight", "shape": [1, 8], "dtype": "float32", "version": 1}
+    assert second["tensor"]["name"] == "d.0.weight"
 
 
 @pytest.mark.parametrize("ending", slow_but(1, ["json", "txt", "svg", "html"]))
@@ -125,7 +124,7 @@ def test_the_report_is_saved_to_a_file(folder: Path, ending: str) -> None:
     text = (folder / f"found.{ending}").read_text(encoding="utf-8")
     if ending == "json":
         jsonschema.validate(json.loads(text), schema())
-    assert "D.2.weight" in text.replace("&#160;", " ")
+    assert "d.2.weight" in text.replace("&#160;", " ")
     assert "fault found" not in done.stderr
 
 
@@ -137,7 +136,8 @@ def test_a_function_is_called_without_arguments_and_a_module_is_run(folder: Path
     assert run(folder, "watch", "-m", "steps").stdout == "run\n"
     (folder / "pkg").mkdir()
     (folder / "pkg" / "mod.py").write_text("import sys\nprint(sys.argv[1:])\n")
-    done = run(folder, "watch", "--json", "--", "-m", "pkg.mod", "--epochs", "1")
+    done = run(folder, "watch", "--json", "-m", "pkg.mod", "--epochs", "1")
+    assert done.returncode == 3
     assert done.stderr == "['--epochs', '1']\n"
     assert json.loads(done.stdout)["program"] == ["-m", "pkg.mod", "--epochs", "1"]
 
@@ -169,7 +169,9 @@ def test_quiet_is_one_line(folder: Path) -> None:
     done = run(folder, "watch", "-q", "cured.py", "-q", "--seed", "3")
     assert done.returncode == 0
     assert done.stdout == "given ['-q', '--seed', '3']\n"
-    assert done.stderr.count("\n") == 1
+    quiet = [line for line in done.stderr.splitlines() if line.startswith("relu-demo ")]
+    assert quiet == [done.stderr.splitlines()[-1]]
+    assert quiet[0].startswith("relu-demo watch cured.py -q --seed 3: Nothing found. ")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal as a terminal does")
@@ -188,11 +190,12 @@ def test_ctrl_c_is_130_and_tells_what_was_seen_until_then(tmp_path: Path) -> Non
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
+        start_new_session=True,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "waits\n"
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "overwritten  p.py:3  y.add_(1)" in told
+    assert told.index("KeyboardInterrupt") < told.index("overwritten  p.py:3  y.add_(1)")
     assert "1 fault found" in told

@@ -67,7 +67,8 @@ def test_a_file_that_was_edited_after_its_import(edit: str, tmp_path: Path, monk
     report = check(network, torch.randn(4, 4))
     (call,) = report.calls
     assert (call.place.line, [effect.kind for effect in call.effects]) == (10, ["changes-result"])
-    assert call.cure == ("h = h + 1" if edit == "the same" else "add() in place of add_()")
+    assert call.cure
+    assert call.cure.says == ("write out of place" if edit == "the same" else "write it out of place")
     assert is_what_runs(code_of(network)) is (edit == "the same")
     why = f"{path} is not what runs: it was edited since its import, so its lines were not read"
     assert [each.why for each in report.unseen] == ([] if new in (NETWORK, "", None) else [why])

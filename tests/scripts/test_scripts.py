@@ -425,9 +425,9 @@ def test_a_python_that_cannot_make_environments_says_what_to_install(
 
 def other_python() -> str:
     here = sys.version_info[:2]
-    newer = [python for python in other_pythons() if (3, 10) <= version_of(python) != here]
+    newer = [python for python in other_pythons() if (3, 11) <= version_of(python) != here]
     if not newer:
-        pytest.skip("this machine has no other Python from 3.10 on")
+        pytest.skip("this machine has no other Python from 3.11 on")
     return newer[-1]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
-from support.nets import Net, line_of, residual
+from support.nets import Net, line_of
 from torch import Tensor, nn
 
 from relu_demo.api import Report, check
@@ -62,7 +62,7 @@ def test_the_verdict_is_a_word(report: Report) -> None:
     assert "the network's result is wrong, by up to " in text
     assert "changes-result" not in text  # a word of the document
     assert "later read by add" in text
-    assert "Turn off (inplace=False): 1 call" in text
+    assert "cure  build [link=x]b (ReLU) with inplace=False" in text
     assert "Could be on" not in text  # not before the fault is mended
     assert text.rstrip().splitlines()[-1].startswith("1 of 1 in-place call is not safe: test_check_view.py:")
     coloured = shown(report, 80, colour=True)
@@ -95,12 +95,9 @@ def test_a_call_whose_result_is_dropped_is_not_merely_to_be_turned_off() -> None
             nn.functional.relu(h, inplace=True)
             return h, nn.functional.elu(k, inplace=True), k
 
-    text = shown(check(Dropped(), torch.randn(8, 4)), 200)
-    advice = text[text.index("Advice") :]
-    assert re.search(
-        r"^Use the result \(only turned off.*\): 1 call\n  relu \(.*:\d+\): x = relu\(x\)$", advice, re.MULTILINE
-    )
-    assert re.search(r"^Turn off \(inplace=False\): 1 call\n  elu \(.*:\d+\)$", advice, re.MULTILINE)
+    lines = [line.split() for line in shown(check(Dropped(), torch.randn(8, 4)), 200).splitlines()]
+    assert ["+", "h", "=", "nn.functional.relu(h,", "inplace=False)"] in lines
+    assert ["+", "return", "h,", "nn.functional.elu(k,", "inplace=False),", "k"] in lines
 
 
 def test_a_notebook_gets_html(report: Report) -> None:
@@ -146,10 +143,3 @@ def test_faults_come_first_and_the_calls_of_one_line_are_one_row() -> None:
     assert alike
     assert int(alike[1]) == int(alike[3]) + 8 > 8
     assert "safe; report.calls lists" in text
-
-
-def test_of_a_switch_on_two_lines_it_says_which_line_needs_one_of_its_own() -> None:
-    text = " ".join(shown(check(residual(inplace=True), torch.randn(64, 4)), 200).split())
-    assert re.search(
-        r"relu runs on lines (\d+) and \d+, and line \1 is unsafe: give line \1 a relu module of its own", text
-    )

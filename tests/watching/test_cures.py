@@ -6,13 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 from support.marked import CASES, watched
 
 from relu_demo.edits.edit import edited, united
 from relu_demo.watching.report import Finding, WatchReport
-
-pytestmark = pytest.mark.skipif(torch.__version__ < "2.6", reason="watching takes PyTorch 2.6")
 
 ONLY_SAID = {"gan", "hook_of_backward", "lstm_state", "negative_slope", "summed_loss", "weight_clipping"}
 """

@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 from support.marked import CASES, marked, program, watched
 from support.tiers import slow_but
 
 import relu_demo
 from relu_demo.watching.report import REFUSED, WatchReport
-
-pytestmark = pytest.mark.skipif(torch.__version__ < "2.6", reason="watching takes PyTorch 2.6")
 
 LOOKS = sorted((Path(__file__).parent / "looks").glob("*.py"))
 """What is worth a look and no finding: comments stand where it WRITES and where it READS."""

@@ -13,8 +13,6 @@ from torch import Tensor
 
 import relu_demo
 
-pytestmark = pytest.mark.skipif(torch.__version__ < "2.6", reason="watching takes PyTorch 2.6")
-
 
 @pytest.mark.parametrize("train", slow_but(10, LOOPS), ids=[train.__name__ for train in LOOPS])
 def test_nothing_is_found_and_the_numbers_are_the_same(train: Callable[[], Tensor]) -> None:

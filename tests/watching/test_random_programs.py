@@ -6,11 +6,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import torch
 from oracle.loops import loop_disagreements
 from oracle.watched import watch_disagreements
-
-pytestmark = pytest.mark.skipif(torch.__version__ < "2.4", reason="PyTorch 2.3 and older tell no mode of indexing")
 
 ONCE_WRONG = [53, 62, 102, 144, 459, 793, 847, 890, 924, 1677, 1891, 2798, 11006, 27064, 101226]
 """Seeds on which an earlier version of the watch was wrong."""

@@ -5,12 +5,14 @@ Each function makes a step, with the fault or without, and returns what was comp
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,8 +24,6 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import relu_demo
 from relu_demo.watching.report import WatchReport
-
-pytestmark = pytest.mark.skipif(torch.__version__ < "2.6", reason="watching takes PyTorch 2.6")
 
 Step = Callable[[bool], object]
 
@@ -458,3 +458,21 @@ def test_of_two_statements_in_a_line_the_one_that_writes_counts() -> None:
         momentum.mul_(0.9).add_(1.0); step = momentum / 2  # noqa: E702  # fmt: skip
         assert step.sum() == 1
     assert watch.report.ok
+
+
+def test_a_file_that_was_edited_after_its_import_is_not_shown_as_what_runs(tmp_path: Path) -> None:
+    file = tmp_path / "step.py"
+    file.write_text("def step(x):\n    y = x.sigmoid()\n    y.mul_(2)\n    y.sum().backward()\n")
+    spec = importlib.util.spec_from_file_location("edited_step", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    file.write_text("def step(x):\n    # nothing is in place\n    y = x.sigmoid() * 2\n    y.sum().backward()\n")
+    with pytest.raises(relu_demo.InplaceError) as error, relu_demo.watch():
+        module.step(leaf())
+    (found,) = error.value.findings
+    assert found.overwritten_by[0].site.line == 3
+    assert found.overwritten_by[0].site.source == ""
+    assert found.cure.edits == ()
+    assert found.cure.says == "step.py was edited after its import: run it again to see its lines"

@@ -24,11 +24,12 @@ def _users(trace: TracebackType | None) -> TracebackType | None:
     return trace
 
 
-_folder, _source, _name = sys.argv[1:4]
-sys.argv[:] = [_source, *sys.argv[4:]]
-try:
-    _called(_folder, _source, _name)
-except Exception as _error:
-    _error.__traceback__ = _users(_error.__traceback__)
-    sys.excepthook(type(_error), _error, _error.__traceback__)
-    sys.exit(1)
+if __name__ == "__main__":
+    _folder, _source, _name = sys.argv[1:4]
+    sys.argv[:] = [_source, *sys.argv[4:]]
+    try:
+        _called(_folder, _source, _name)
+    except Exception as _error:
+        _error.__traceback__ = _users(_error.__traceback__)
+        sys.excepthook(type(_error), _error, _error.__traceback__)
+        sys.exit(1)

@@ -41,16 +41,21 @@ def begin(folder: str, write: Write) -> None:
         told["worth_a_look"] = [asdict(each) for each in report.worth_a_look]
         write(folder, {"event": "seen", **told})
 
+    def tell_process() -> None:
+        write(folder, {"event": "watching", "torch": str(torch.__version__)})
+
+    def forked() -> None:
+        watch.forget()
+        tell_process()
+
     watch = Watch(raising=False, tell=tell)
     watch.__enter__()
-    write(folder, {"event": "watching", "torch": str(torch.__version__)})
+    tell_process()
     atexit.register(tell_counts)
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(
-            after_in_child=lambda: write(folder, {"event": "watching", "torch": str(torch.__version__)})
-        )
+        os.register_at_fork(after_in_child=forked)
     _watch_threads(watch)
-    _clean_tracebacks(folder, write)
+    _clean_tracebacks()
 
 
 def _watch_threads(watch: Watch) -> None:
@@ -63,8 +68,9 @@ def _watch_threads(watch: Watch) -> None:
     threading.setprofile(entered)
 
 
-def _clean_tracebacks(folder: str, write: Write) -> None:
-    """Show the traceback of an exception that nobody caught as it is without a watch; tell of a missing module."""
+def _clean_tracebacks() -> None:
+    """Show the traceback of an exception that nobody caught as it is without a watch."""
+    owner: Any
     for owner in (sys, threading):
         before = owner.excepthook
 
@@ -72,8 +78,6 @@ def _clean_tracebacks(folder: str, write: Write) -> None:
             error = given[1] if len(given) == 3 else given[0].exc_value
             if error is not None:
                 without_our_frames(error)
-            if isinstance(error, ModuleNotFoundError) and error.name:
-                write(folder, {"event": "missing", "name": error.name, "python": sys.executable})
             if len(given) == 3:
                 given = (*given[:2], error.__traceback__)
             before(*given)

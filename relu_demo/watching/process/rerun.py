@@ -6,8 +6,6 @@ Tries the cures of a watch: runs the program from the edited sources, in memory,
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 import shutil
 import subprocess
@@ -15,14 +13,12 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from relu_demo.edits.edit import edited, patch, united
+from relu_demo.edits.trial import write_for_trial
 from relu_demo.watching.process.start import environment, lines_of_run, report_of
 from relu_demo.watching.report import Finding, WatchReport
 
-EDITS = "RELU_DEMO_EDITS"
-"""The environment variable that names the file with the edited sources."""
 ROUNDS = 5
 """Runs at most: each with the edits for what the one before has shown."""
 PATIENCE = 20.0
@@ -61,9 +57,7 @@ def _run(command: Sequence[str], texts: Mapping[str, bytes], past: int) -> tuple
     """Run the program from these sources, unseen. Return what is found, and whether it ended well or was past."""
     folder = tempfile.mkdtemp(prefix="relu-demo-watch-")
     try:
-        served = Path(folder, "edits.json")
-        served.write_text(json.dumps({path: base64.b64encode(text).decode() for path, text in texts.items()}))
-        variables = {**environment(folder), EDITS: str(served)}
+        variables = {**environment(folder), **write_for_trial(texts, folder)}
         nowhere = subprocess.DEVNULL
         process = subprocess.Popen(
             command, env=variables, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=os.name == "posix"

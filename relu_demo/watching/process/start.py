@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
@@ -24,7 +25,7 @@ from relu_demo.watching.report import Cure, Finding, Look, Missing, Overwritten,
 VARIABLE = "RELU_DEMO_WATCH"
 """The environment variable that tells a process the folder for its findings."""
 _HERE = os.path.dirname(os.path.abspath(__file__))
-_FORWARDED = ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGCONT")
+_FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 
 
 def run(request: Watch, command: Sequence[str], to_stderr: bool) -> WatchReport:
@@ -38,7 +39,10 @@ def run(request: Watch, command: Sequence[str], to_stderr: bool) -> WatchReport:
         code = _waited(command, environment(folder), to_stderr)
         lines = lines_of_run(folder)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        for _ in range(10):  # a process of the program may run on, and write
+            shutil.rmtree(folder, ignore_errors=True)
+            if not os.path.exists(folder):
+                break
     report = report_of(lines)
     try:
         patch = diff(united(finding.cure.edits for finding in report.findings))
@@ -55,24 +59,30 @@ def environment(folder: str) -> dict[str, str]:
 
 
 def _waited(command: Sequence[str], environment: Mapping[str, str], to_stderr: bool) -> int:
-    """Run the command and return its exit code. Signals go to it; Ctrl-C reaches it by itself."""
+    """Run the command and return its exit code. Signals go to it; a terminal's Ctrl-C reaches it by itself."""
     process: subprocess.Popen[bytes] | None = None
+    early: list[int] = []
 
     def forward(number: int, frame: object) -> None:
-        if process is not None:
+        if number == signal.SIGINT and _is_in_foreground():
+            return
+        if process is None:
+            early.append(number)
+        else:
             process.send_signal(number)
 
     numbers = [getattr(signal, name) for name in _FORWARDED if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}
-    ctrl_c = signal.signal(signal.SIGINT, lambda number, frame: None)
     try:
         for number in numbers:
             if before[number] is not signal.SIG_IGN:
                 signal.signal(number, forward)
-        process = subprocess.Popen(command, env=environment, stdout=2 if to_stderr else None)
+        stdout = None if not to_stderr else subprocess.DEVNULL if sys.stderr is None else 2
+        process = subprocess.Popen(command, env=environment, stdout=stdout)
+        for number in early:
+            process.send_signal(number)
         return process.wait()
     finally:
-        signal.signal(signal.SIGINT, ctrl_c)
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -80,6 +90,18 @@ def _waited(command: Sequence[str], environment: Mapping[str, str], to_stderr: b
 def lines_of_run(folder: str) -> list[dict[str, Any]]:
     """Return what all processes of a program have written so far."""
     return [line for path in sorted(Path(folder).glob("*.jsonl")) for line in _lines(path)]
+
+
+def _is_in_foreground() -> bool:
+    """Return whether the terminal's Ctrl-C goes to all processes of this one's group."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    except (OSError, AttributeError):  # there is none, or this is Windows, whose Ctrl-C goes to all
+        return os.name == "nt"
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    finally:
+        os.close(terminal)
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,117 @@
+"""
+Tries the cures of a check: a fresh process builds the network from the edited source, and checks it.
+
+The edited source stays in memory (`edits.trial`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from relu_demo.edits.edit import edited, united
+from relu_demo.edits.trial import write_for_trial
+from relu_demo.network.report import Call, CheckReport, Write
+from relu_demo.request import Check, command_line
+from relu_demo.watching.report import Cure
+
+FEW = 4
+"""So many cures are tried one by one where the network does not run with all of them."""
+LEAST, TIMES = 60.0, 5.0
+"""Seconds that a trial may take at least, and how many times as long as the check itself."""
+
+Fault = tuple[str, ...]
+"""What a fault is known by before and after an edit, which moves lines: its source, and who is at fault there."""
+_RAISES: Fault = ("the edited network raises",)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Where a trial runs: made before the user's code can change that."""
+
+    request: Check
+    folder: str = field(default_factory=os.getcwd)
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    began: float = field(default_factory=time.monotonic)
+
+    def of(self, report: CheckReport) -> CheckReport:
+        """Return a report whose cures with edits say whether they work, where that could be tried."""
+        cures = [cure for cure in report.cures if cure.edits]
+        patience = LEAST + TIMES * (time.monotonic() - self.began)
+        found = self._faults(cures, patience) if cures else None
+        if found is None:
+            return report
+        works = {cure: _is_gone(cure, report, found) for cure in cures}
+        if _RAISES in found and 1 < len(cures) <= FEW:
+            alone = {cure: self._faults([cure], patience) for cure in cures}
+            works = {cure: faults is not None and _is_gone(cure, report, faults) for cure, faults in alone.items()}
+
+        def known(cure: Cure | None) -> Any:
+            return replace(cure, works=works[cure]) if cure in works else cure
+
+        return replace(
+            report,
+            calls=tuple(replace(call, cure=known(call.cure)) for call in report.calls),
+            writes=tuple(replace(write, cure=known(write.cure)) for write in report.writes),
+            safe_when_cured=not found,
+        )
+
+    def _faults(self, cures: Sequence[Cure], patience: float) -> set[Fault] | None:
+        """Return what a check of the network with these cures finds; None where it gives no answer."""
+        with suppress(OSError, ValueError, subprocess.TimeoutExpired), tempfile.TemporaryDirectory() as folder:
+            texts = edited(united(cure.edits for cure in cures))
+            words = shlex.split(command_line(self.request))[1:]
+            done = subprocess.run(
+                [sys.executable, "-m", "relu_demo", *words, "--json"],
+                cwd=self.folder,
+                env={**self.environment, **_found_here(self.environment), **write_for_trial(texts, folder)},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=patience,
+            )
+            if done.returncode == 2 and b"relu-demo: " in done.stderr:
+                return {_RAISES}
+            return _faults_in(json.loads(done.stdout))
+        return None
+
+
+def _found_here(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return where Python finds this package, if that is not where packages are installed."""
+    package = Path(__file__).parents[2]
+    if package.name in ("site-packages", "dist-packages"):
+        return {}
+    own = environment.get("PYTHONPATH")
+    return {"PYTHONPATH": os.pathsep.join(([own] if own else []) + [str(package)])}
+
+
+def _faults_in(document: Mapping[str, Any]) -> set[Fault]:
+    rows = [row for row in document["calls"] if not row["safe"]] + document["writes"]
+    found: set[Fault] = {(row["source"], row["place"]["operation"], row["place"]["module"]) for row in rows}
+    return found or (set() if document["ok"] or _is_unseen(document) else {("the network as a whole",)})
+
+
+def _is_unseen(document: Mapping[str, Any]) -> bool:
+    """Whether nothing is at fault, and not all was seen."""
+    whole = document["as_written"]
+    return not any(whole[name] for name in ("differs", "forward_error", "gradients_differ", "hooks_differ")) and (
+        whole["backward"] is not False
+    )
+
+
+def _is_gone(cure: Cure, report: CheckReport, found: Iterable[Fault]) -> bool:
+    rows: list[Call | Write] = [*report.calls]
+    rows += report.writes
+    rows = [row for row in rows if row.cure == cure]
+    own = {(row.source, row.place.operation, row.place.module) for row in rows}
+    together = any(isinstance(row, Call) and row.safe for row in rows)
+    return own.isdisjoint(found) and _RAISES not in found and not (together and found)

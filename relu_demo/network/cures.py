@@ -1,0 +1,131 @@
+"""What to do about each call and each write that does harm: a scene of it, and the cure that its pattern gives."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import islice
+from operator import attrgetter
+from types import CodeType
+
+from torch import nn
+
+from relu_demo.edits.cure import Cure as Way
+from relu_demo.edits.cure import cure_of, written_out_of_place
+from relu_demo.edits.scene import Scene, Spot
+from relu_demo.edits.write import write_at
+from relu_demo.network.report import BREAKS_BACKWARD, CHANGES_RESULT, OVERWRITTEN, REFUSED, Call, Write
+from relu_demo.sanitizer.layers import Layers
+from relu_demo.sanitizer.place import Place
+from relu_demo.sanitizer.source import is_edited, statement_at
+from relu_demo.watching.refusals import LEAF, LEAF_VIEW, LOST, refusal_in
+from relu_demo.watching.report import Cure
+
+_NOWHERE = "write to a clone() of it"
+_INSIDE = "run it under relu-demo watch, which names both lines"
+
+
+def call_cured(call: Call, network: nn.Module, layers: Layers) -> Call:
+    """Return a call with its cure: what it was compared with, so out of place, whoever else reads its memory."""
+    module = _module(network, call.switch)
+    built = layers.built_at(module)
+    spot, statement = _spot(call.place), statement_at(call.place.file, call.place.line)
+    item = isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Subscript)
+    scene = Scene(
+        "overwritten",
+        writers=(replace(spot, module=call.type or ""),),
+        in_container=item and not call.takes_inplace,
+        built_at=None if built is None else Spot(*built, call.type or ""),
+    )
+    cure = _cure(written_out_of_place(scene))
+    if not cure.edits and call.switch is not None:
+        cure = Cure(f"build {call.switch} ({call.type}) with inplace=False{_binding(call)}")
+    elif not cure.edits:
+        cure = Cure(f"write it out of place{_binding(call)}")
+    return replace(call, cure=cure)
+
+
+def _binding(call: Call) -> str:
+    return ", and use its result" if not call.result_used and call.readers else ""
+
+
+def write_cured(write: Write, network: nn.Module | None = None, words: str = "") -> Write:
+    """
+    Return a write with its cure. `words`: of PyTorch, for a refused one.
+
+    Without a network that is being built, where a leaf that requires grad is a parameter.
+    """
+    if not write.place.file:
+        return replace(write, cure=Cure(_NOWHERE))
+    if write.effect == REFUSED and OVERWRITTEN in words:
+        return replace(write, cure=Cure(_INSIDE))
+    writer, by = _spot(write.place), next(map(_spot, write.saved_by), None)
+    name, value = _state(writer, _module(network, write.place.module))
+    refusal = (refusal_in(RuntimeError(words)) if words else LOST) if write.effect == REFUSED else None
+    scene = Scene(
+        "refused" if refusal else "silent" if write.effect == CHANGES_RESULT else "overwritten",
+        refusal=refusal.key if refusal else "",
+        saver=by if write.effect in (BREAKS_BACKWARD, CHANGES_RESULT) else None,
+        made_by=by if refusal else None,
+        writers=(writer,),
+        raised_at=writer,
+        tensor=name,
+        is_parameter=isinstance(value, nn.Parameter) or (network is None and refusal in (LEAF, LEAF_VIEW)),
+        is_state=value is not None,
+    )
+    cure = _cure(cure_of(scene))
+    return replace(
+        write, cure=replace(cure, says=f"{refusal.cure}; or {cure.says}") if refusal and not cure.edits else cure
+    )
+
+
+def _cure(way: Way) -> Cure:
+    """Return a cure; a sentence where the text of a file is not what runs."""
+    edits = () if any(is_edited(edit.file) for edit in way.edits) else way.edits
+    return Cure(way.says, edits, way.warning)
+
+
+def _module(network: nn.Module | None, path: str | None) -> nn.Module | None:
+    try:
+        return None if network is None or path is None else network.get_submodule(path)
+    except AttributeError:  # of a module outside of the network
+        return None
+
+
+def _state(writer: Spot, module: nn.Module | None) -> tuple[str | None, object]:
+    """Return the name of what a line writes to, and the parameter or buffer of the module that it is."""
+    write = write_at(writer)
+    name = None if write is None else ast.unparse(write.owner)
+    if module is None or name is None or not name.startswith("self."):
+        return name, None
+    try:
+        value = attrgetter(name.removeprefix("self."))(module)
+    except AttributeError:
+        return name, None
+    own = (*module.parameters(), *module.buffers())
+    return name, next((each for each in own if each is value), None)
+
+
+def _spot(place: Place) -> Spot:
+    """Return a place as a cure is chosen by."""
+    outer = tuple(Spot(code.co_filename, _range(code, at)[0]) for code, at in place.frames[1:])
+    spot = Spot(place.file or "", place.line or 0, place.operation, called_from=outer)
+    if not place.frames:
+        return spot
+    line, column, end_line, end_column = _range(*place.frames[0])
+    return replace(spot, span=(line, column, end_line, end_column)) if end_line else spot
+
+
+def _range(code: CodeType, instruction: int) -> tuple[int, int, int, int]:
+    """Return the first line, column, last line and column that an instruction is of; zeros where nobody knows."""
+    first, last, start, end = next(islice(code.co_positions(), instruction // 2, None), None) or (None,) * 4
+    return first or code.co_firstlineno, start or 0, last if None not in (start, end) and last else 0, end or 0
+
+
+def in_need(calls: Iterable[Call], turned_off: Iterable[int]) -> set[int]:
+    """Return the calls that need a cure, by index: those that do harm, and those of other switches to be turned off."""
+    harmful = [call for call in calls if not call.safe]
+    switches = {call.switch for call in harmful} - {None}
+    off = set(turned_off)
+    return {call.index for call in calls if not call.safe or (call.index in off and call.switch not in switches)}

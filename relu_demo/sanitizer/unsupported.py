@@ -1,0 +1,153 @@
+"""
+The parts of PyTorch that no mode and no hook can enter: named as not watched, and run as they run without a watch.
+
+For as long as a watch or a run of a check lasts, in whichever thread, the functions that lead into them are replaced by
+ones that step aside.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+import torch.utils.checkpoint
+
+from relu_demo.sanitizer.eager import uncompiled
+from relu_demo.sanitizer.modes import hooks_noted, without_hooks, without_modes
+from relu_demo.sanitizer.patches import replaced
+
+Unwatched = Callable[[str, str], None]
+"""Is told what is not watched, and why."""
+
+_lock = threading.Lock()
+_listeners: list[tuple[int, Unwatched]] = []
+"""Who is told, each with its thread, in the order in which they began."""
+_replaced = ExitStack()
+"""Puts everything back, when the last one ends."""
+
+
+@contextmanager
+def stepping_aside(unwatched: Unwatched) -> Iterator[None]:
+    """Inside the block, have the watch step aside where PyTorch does not bear it."""
+    listener = threading.get_ident(), unwatched
+    with _lock:
+        if not _listeners:
+            _replace()
+        _listeners.append(listener)
+    try:
+        yield
+    finally:
+        with _lock:
+            _listeners.remove(listener)
+            if not _listeners:
+                _replaced.close()
+
+
+def _replace() -> None:
+    _replaced.enter_context(uncompiled())
+    _replaced.enter_context(hooks_noted())
+    for owner, name, wrap in (
+        (torch.jit, "trace", _traced),
+        (torch.jit, "trace_module", _traced),
+        (sys.modules.get("torch.jit._trace"), "trace", _traced),
+        (torch.autograd.graph, "disable_saved_tensors_hooks", _transformed),
+        (torch, "compile", _compiled),
+        (torch, "cond", _branching),
+    ):
+        if hasattr(owner, name):
+            _replaced.enter_context(replaced(owner, name, wrap))
+
+
+def _tell(what: str, why: str) -> None:
+    """Tell the innermost listener of this thread; the first of all, in a thread that another one has begun."""
+    own = [unwatched for thread, unwatched in _listeners if thread == threading.get_ident()]
+    for unwatched in own[-1:] or [unwatched for _, unwatched in _listeners[:1]]:
+        unwatched(what, why)
+
+
+def _traced(original: Any) -> Any:
+    """`torch.jit.trace`: its tracer and a dispatch mode exclude each other."""
+
+    @functools.wraps(original)
+    def trace(*args: Any, **kwargs: Any) -> Any:
+        _tell("torch.jit.trace", "what it traces is not watched")
+        with without_modes(), without_hooks():
+            return original(*args, **kwargs)
+
+    return trace
+
+
+def _transformed(original: Any) -> Any:
+    """`torch.func.grad` and its like refuse to run where there are hooks on saved tensors."""
+
+    @contextmanager
+    def disable_saved_tensors_hooks(message: str) -> Iterator[None]:
+        _tell("torch.func", "what its gradients save is not watched")
+        with without_hooks(), original(message):
+            yield
+
+    return disable_saved_tensors_hooks
+
+
+def _compiled(original: Any) -> Any:
+    """`torch.compile`: what it makes runs uncompiled."""
+
+    @functools.wraps(original)
+    def compile(*args: Any, **kwargs: Any) -> Any:
+        _tell("torch.compile", "what it compiles runs uncompiled")
+        result = original(*args, **kwargs)
+        with _lock:
+            if _listeners and not _is_eager():
+                _replaced.enter_context(uncompiled())
+        return result
+
+    return compile
+
+
+@contextmanager
+def without_checkpoints() -> Iterator[list[str]]:
+    """
+    Inside the block, have torch.utils.checkpoint run its function as any other, and nothing again in backward.
+
+    Yield a list, in which it notes each time that it was called.
+    """
+    module: Any = torch.utils.checkpoint
+    before = {name: getattr(module, name) for name in ("CheckpointFunction", "_checkpoint_without_reentrant_generator")}
+    called: list[str] = []
+
+    class CheckpointFunction:
+        @staticmethod
+        def apply(function: Callable[..., Any], preserve: bool, *args: Any) -> Any:
+            called.append("reentrant")
+            return function(*args)
+
+    def generator(*args: Any, **kwargs: Any) -> Iterator[None]:
+        called.append("not reentrant")
+        yield
+
+    module.CheckpointFunction, module._checkpoint_without_reentrant_generator = CheckpointFunction, generator
+    try:
+        yield called
+    finally:
+        for name, value in before.items():
+            setattr(module, name, value)
+
+
+def _branching(original: Any) -> Any:
+    """`torch.cond`, which would compile both branches: run the one that is taken, as its result is defined."""
+
+    @functools.wraps(original)
+    def cond(pred: Any, true_fn: Any, false_fn: Any, operands: Any = ()) -> Any:
+        return (true_fn if bool(pred) else false_fn)(*operands)
+
+    return cond
+
+
+def _is_eager() -> bool:
+    dynamo = sys.modules.get("torch._dynamo.eval_frame")
+    return getattr(getattr(dynamo, "_stance", None), "stance", "") == "force_eager"

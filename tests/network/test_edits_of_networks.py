@@ -1,0 +1,68 @@
+"""Every edit that the check advises is made in a copy of the file, and the network of that is checked and run."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+import torch
+from support import faulty_networks
+from torch import nn
+
+from relu_demo.edits.edit import edited, united
+from relu_demo.network.gradients import SUMMED_OTHERWISE, gradient_gap
+from relu_demo.network.outcome import Outcome, difference
+from relu_demo.network.report import CheckReport
+from relu_demo.network.runs import Runs
+from relu_demo.network.target import load
+from relu_demo.request import Check, Input
+from relu_demo.sanitizer.layers import Layers
+from relu_demo.scenarios import checked
+
+FILE = Path(faulty_networks.__file__)
+NAMES = [
+    name
+    for name, value in vars(faulty_networks).items()
+    if inspect.isclass(value) and issubclass(value, faulty_networks.Used) and value is not faulty_networks.Used
+]
+RELY_ON_THE_WRITE = ("DroppedFunction", "DroppedModule")
+"""Out of place, these would do nothing with what they compute."""
+
+
+def report_of(file: Path, name: str) -> CheckReport:
+    request = Check(f"{file}:{name}", (Input((4, 4)),), seed=1, train=True)
+    return checked(request, lambda done, total: None)
+
+
+def run_of(file: Path, name: str, out_of_place: bool) -> Outcome:
+    torch.manual_seed(1)
+    network = load(f"{file}:{name}", 1)
+    assert isinstance(network, nn.Module)
+    runs = Runs(network, (torch.randn(4, 4),), {}, Layers())
+    with runs.snapshot:
+        return runs.out_of_place if out_of_place else runs.as_written
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_with_its_edits_nothing_is_found_and_the_numbers_are_those_of_all_out_of_place(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original, copy = tmp_path / f"before_{name}.py", tmp_path / f"after_{name}.py"
+    original.write_bytes(FILE.read_bytes())
+    report = report_of(original, name)
+    assert report.has_fault
+    assert all(cure.edits and not cure.tried for cure in report.cures)
+    (text,) = edited(united(cure.edits for cure in report.cures)).values()
+    copy.write_bytes(text)
+    after = report_of(copy, name)
+    assert not after.has_fault, after
+    assert after.cures == ()
+    if report.as_written.forward_error is not None:
+        return  # PyTorch refuses the write: there are no numbers before
+    wanted = run_of(original, name, out_of_place=name not in RELY_ON_THE_WRITE)
+    found = run_of(copy, name, out_of_place=False)
+    assert difference(wanted.result, found.result).largest == 0
+    assert found.backward
+    if wanted.backward and not report.writes:
+        assert gradient_gap(wanted, found) <= SUMMED_OTHERWISE

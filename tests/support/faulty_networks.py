@@ -1,0 +1,226 @@
+"""Networks with one fault or more, each cured by edits of this file: a test applies them to a copy of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+
+class Used(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+
+class EatenSkip(Used):
+    def __init__(self) -> None:
+        super().__init__()
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Any:
+        h = self.fc(x)
+        return self.fc(self.relu(h)) + h
+
+
+class OneFlagTwoCalls(Used):
+    def __init__(self) -> None:
+        super().__init__()
+        self.relu = nn.ReLU(True)
+
+    def forward(self, x: Tensor) -> Any:
+        h = self.fc(x)
+        y = self.fc(self.relu(h)) + h
+        return self.relu(y)
+
+
+class TwoFlags(Used):
+    def __init__(self) -> None:
+        super().__init__()
+        self.elu, self.silu = nn.ELU(inplace=True), nn.SiLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Any:
+        h, k = self.fc(x), self.fc(x + 1)
+        return self.elu(h) + h, self.silu(k) * k
+
+
+class LayersInARow(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(4, 4),
+            nn.Sigmoid(),
+            nn.ELU(inplace=True),
+            nn.Linear(4, 4),
+        )
+
+    def forward(self, x: Tensor) -> Any:
+        return self.layers(x)
+
+
+class TogetherOnly(Used):
+    """Each is safe alone: leaky_relu in place saves its result, and dropout writes over that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(4, 4), nn.LeakyReLU(0.1, True), nn.Dropout(0.5, True))
+
+    def forward(self, x: Tensor) -> Any:
+        return self.layers(x)
+
+
+class AfterSigmoid(Used):
+    def forward(self, x: Tensor) -> Any:
+        gate = torch.sigmoid(self.fc(x))
+        return F.relu(gate, inplace=True)
+
+
+class DroppedFunction(Used):
+    def forward(self, x: Tensor) -> Any:
+        h = self.fc(x)
+        F.relu(h, inplace=True)
+        return h * 2
+
+
+class DroppedModule(Used):
+    def __init__(self) -> None:
+        super().__init__()
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Any:
+        h = self.fc(x)
+        self.relu(h)
+        return h * 2
+
+
+class Gate(Used):
+    def forward(self, x: Tensor) -> Any:
+        y = self.fc(x)
+        z = y.mul_(y.sigmoid())
+        return y + z
+
+
+class Skip(Used):
+    def forward(self, x: Tensor) -> Any:
+        skip = h = self.fc(x)
+        h += x
+        return h + skip
+
+
+class Given(Used):
+    def forward(self, x: Tensor) -> Any:
+        return self.fc(x.mul_(2))
+
+
+class Stale(Used):
+    def forward(self, x: Tensor) -> Any:
+        y = self.fc(x).sigmoid()
+        y += x
+        return y
+
+
+class OwnSwitch(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inplace = True
+
+    def forward(self, x: Tensor) -> Any:
+        return x.mul_(x.sigmoid()) if self.inplace else x * x.sigmoid()
+
+
+class OfItsOwn(Used):
+    def __init__(self) -> None:
+        super().__init__()
+        self.act = OwnSwitch()
+
+    def forward(self, x: Tensor) -> Any:
+        y = self.fc(x)
+        return self.act(y) + y
+
+
+class ListOfTensors(Used):
+    def forward(self, x: Tensor) -> Any:
+        y = self.fc(x)
+        features = [y]
+        features[0] += x
+        return features[0] + y
+
+
+class Zeroed(Used):
+    def forward(self, x: Tensor) -> Any:
+        y = self.fc(x)
+        z = y.zero_()
+        return z + y
+
+
+class GivenStatement(Used):
+    def forward(self, x: Tensor) -> Any:
+        x.mul_(2)
+        return self.fc(x)
+
+
+class GivenItem(Used):
+    def forward(self, x: Tensor) -> Any:
+        x[0] = 0
+        return self.fc(x)
+
+
+class PastAutograd(Used):
+    def forward(self, x: Tensor) -> Any:
+        y = self.fc(x).sigmoid()
+        y.data.mul_(2)
+        return y
+
+
+class GivenOut(Used):
+    def forward(self, x: Tensor) -> Any:
+        noise = torch.ones(4, 4)
+        y = self.fc(x) * noise
+        torch.add(noise, 1, out=noise)
+        return y + noise
+
+
+class Masked(Used):
+    def forward(self, x: Tensor) -> Any:
+        noise = torch.ones(4, 4)
+        y = self.fc(x) * noise
+        noise[x > 0] = -1
+        return y + noise
+
+
+class Expanded(Used):
+    def forward(self, x: Tensor) -> Any:
+        bias = torch.zeros(4).expand(4, 4)
+        bias.add_(1)
+        return self.fc(x) + bias
+
+
+class Parts(Used):
+    def forward(self, x: Tensor) -> Any:
+        a, b = self.fc(x).chunk(2, 1)
+        a.mul_(2)
+        return torch.cat([a, b])
+
+
+class EditedLeaf(Used):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc.weight.mul_(0.5)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.fc(x)
+
+
+class Buffer(Used):
+    scale: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.ones(4))
+
+    def forward(self, x: Tensor) -> Any:
+        y = self.fc(x) * self.scale
+        self.scale.mul_(0.9)
+        return y

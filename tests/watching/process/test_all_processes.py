@@ -1,0 +1,134 @@
+"""Every Python process of a watched program is watched, whoever has started it, and a finding is told once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+from support.processes import COLD, command_environment
+from support.watched_program import FAULT, IN_A_FUNCTION, Watched, watch
+
+pytestmark = pytest.mark.skipif(torch.__version__ < "2.6", reason="watching takes PyTorch 2.6")
+BIN = Path(sys.executable).parent
+
+
+def watched(folder: Path, *program: str, **files: str) -> Watched:
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    return watch(folder, *program, PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}")
+
+
+DISTRIBUTED = """
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+dist.init_process_group("gloo")
+net = DistributedDataParallel(torch.nn.Linear(2, 2))
+net(torch.ones(2)).sum().backward()
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="needs torch.distributed")
+def test_torchrun_starts_two_processes_and_their_finding_is_told_once(tmp_path: Path) -> None:
+    done = watched(tmp_path, "torchrun", "--standalone", "--nproc-per-node", "2", "train.py", train=FAULT + DISTRIBUTED)
+    assert done.lines == [(3, 4, 6)]
+    assert done.out.count("raised") == 2
+    assert done.report["findings"][0]["processes"] == 2
+    assert done.report["processes"] >= 2
+    assert done.report["backwards"] == 4
+    assert done.code == 1
+
+
+def test_a_forked_child_counts_for_itself(tmp_path: Path) -> None:
+    fork = "import os\nif os.fork() == 0:\n    fault()\n    os._exit(0)\nos.wait()\nfault()\n"
+    done = watched(tmp_path, "train.py", train=IN_A_FUNCTION + fork)
+    assert done.lines == [(4, 5, 7)]
+    assert done.report["findings"][0]["processes"] == 2
+    assert (done.report["processes"], done.report["backwards"], done.report["writes"]) == (2, 2, 2)
+
+
+@pytest.mark.slow
+def test_a_finding_before_a_fork_is_of_one_process(tmp_path: Path) -> None:
+    fork = "import os, sys\nfault()\nif os.fork() == 0:\n    sys.exit()\nos.wait()\n"
+    done = watched(tmp_path, "train.py", train=IN_A_FUNCTION + fork)
+    assert done.report["findings"][0]["processes"] == 1
+    assert (done.report["processes"], done.report["backwards"]) == (2, 1)
+
+
+SPAWN = """
+import torch.multiprocessing as mp
+from faulty import fault
+def work(rank):
+    fault()
+if __name__ == "__main__":
+    mp.spawn(work, nprocs=2)
+"""
+SUBPROCESS = "import subprocess, sys\nsubprocess.run([sys.executable, 'faulty_script.py'], check=True)\n"
+LOADER = """
+from torch.utils.data import DataLoader, Dataset
+from faulty import fault
+class Data(Dataset):
+    def __len__(self):
+        return 2
+    def __getitem__(self, at):
+        fault()
+        return at
+if __name__ == "__main__":
+    list(DataLoader(Data(), num_workers=2))
+"""
+THREAD = "import threading\nfrom faulty import fault\nt = threading.Thread(target=fault)\nt.start()\nt.join()\n"
+POOL = "from concurrent.futures import ThreadPoolExecutor\nimport faulty\nThreadPoolExecutor(1).submit(faulty.fault)\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("program", "processes"),
+    [(SPAWN, 2), (SUBPROCESS, 1), (LOADER, 2), (f"import torch\n{THREAD}", 1), (f"import torch\n{POOL}", 1)],
+    ids=["mp.spawn", "subprocess", "workers of a DataLoader", "a thread", "a pool of threads"],
+)
+def test_a_finding_in_processes_and_threads(tmp_path: Path, program: str, processes: int) -> None:
+    done = watched(tmp_path, "train.py", train=program, faulty=IN_A_FUNCTION, faulty_script="\n" + FAULT)
+    assert done.lines == [(4, 5, 7)]
+    assert done.report["findings"][0]["processes"] == processes
+    assert done.report["findings"][0]["raised_at"]["file"].startswith("faulty")
+    assert done.code == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["alone", "with workers"])
+def test_pytest_as_the_program(tmp_path: Path, options: tuple[str, ...]) -> None:
+    test = f"{IN_A_FUNCTION}def test_step():\n    fault()\n"
+    done = watched(tmp_path, "pytest", "-q", "-p", "no:cacheprovider", *options, "test_steps.py", test_steps=test)
+    assert "1 passed" in done.out
+    assert done.lines == [(4, 5, 7)]
+    assert done.code == 1
+
+
+@pytest.mark.slow
+def test_a_notebook_names_the_cell(tmp_path: Path) -> None:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in ("1 + 1", FAULT)])
+    nbformat.write(notebook, tmp_path / "lesson.ipynb")
+    execute = textwrap.dedent("""
+        import nbclient, nbformat
+        notebook = nbformat.read("lesson.ipynb", 4)
+        nbclient.NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
+    """)
+    done = watched(tmp_path, "execute.py", execute=execute)
+    assert done.lines == [(3, 4, 6)]
+    assert done.report["findings"][0]["raised_at"]["file"] == "Cell 2"
+    told = subprocess.run(
+        [*COLD, "-m", "relu_demo", "watch", "execute.py"],
+        cwd=tmp_path,
+        env=command_environment(),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=240,
+    )
+    assert "Cell 2, line 6  y.sum().backward()" in told.stderr

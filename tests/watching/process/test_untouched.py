@@ -1,0 +1,185 @@
+"""What a watched program prints is what it prints without a watch: its warnings, tracebacks and streams."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import threading
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from support.processes import COLD, command_environment
+from support.watched_program import FAULT, plainly, watch, without_numpy
+
+import relu_demo
+
+pytestmark = pytest.mark.skipif(torch.__version__ < "2.6", reason="watching takes PyTorch 2.6")
+
+MSE = """
+import torch
+import torch.nn.functional as F
+
+model = torch.nn.Linear(3, 1)
+x, y = torch.randn(4, 3), torch.randn(4)
+loss = F.mse_loss(model(x), y)
+loss.backward()
+"""
+FILTERED = """
+import warnings
+
+import torch
+import torch.nn.functional as F
+
+warnings.filterwarnings("ignore", message="Using a target size", module="__main__")
+opt = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], 0.1)
+sched = torch.optim.lr_scheduler.StepLR(opt, 1)
+sched.step()
+for n in (1, 2):
+    F.mse_loss(torch.ones(4, 1), torch.ones(4))
+    F.l1_loss(torch.ones(4, 1), torch.ones(4))
+    torch.ones(3).expand(2, 3)[torch.tensor([[True, False, True]] * 2)] = 0.5
+"""
+ANOMALY = """
+import torch
+with torch.autograd.detect_anomaly():
+    x = torch.ones(2, requires_grad=True)
+    y = x.exp()
+    y.mul_(2)
+    y.sum().backward()
+"""
+LOGS = """
+import logging, warnings, torch
+logging.captureWarnings(True)
+logging.basicConfig(format="%(message)s")
+torch.nn.functional.mse_loss(torch.ones(4, 1), torch.ones(4))
+def old():
+    warnings.warn("old", DeprecationWarning, stacklevel=2)
+old()
+"""
+IN_A_THREAD = """
+import threading, torch
+def step():
+    y = torch.ones(2, requires_grad=True).exp()
+    y.mul_(2)
+    y.sum().backward()
+t = threading.Thread(target=step, name="step")
+t.start()
+t.join()
+"""
+RAISES = """
+import torch
+def f(x):
+    return torch.nn.functional.relu(x)
+try:
+    f(3)
+except Exception as error:
+    raise RuntimeError("outer") from error
+"""
+PROGRAMS = {
+    "a warning of PyTorch": MSE,
+    "filters by module": FILTERED,
+    "warnings in a log": LOGS,
+    "a traceback of a thread": IN_A_THREAD,
+    "a traceback with a cause": RAISES,
+}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if at else []) for at, name in enumerate(PROGRAMS)]
+)
+def test_the_program_prints_what_it_prints_without_a_watch(tmp_path: Path, name: str) -> None:
+    (tmp_path / "train.py").write_text(PROGRAMS[name])
+    plain, done = plainly(tmp_path, "train.py"), watch(tmp_path, "train.py")
+    assert done.out == plain.stdout
+    assert printed(done.err) == printed(plain.stderr) != ""
+
+
+def printed(text: str) -> str:
+    """What was printed, without what the watch leaves out of PyTorch's words: the node, and the hint."""
+    words = re.sub(r", which is output \d+ of \w+,|\. Hint: .*", "", without_numpy(text))
+    return words.strip()
+
+
+@pytest.mark.slow
+def test_anomaly_mode_names_the_forward(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(ANOMALY)
+    for done in (plainly(tmp_path, "train.py").stderr, watch(tmp_path, "train.py").err):
+        assert "Error detected in ExpBackward0. Traceback of forward call" in done
+        assert "y = x.exp()" in done
+        assert "train.py:3: UserWarning: Anomaly Detection has been enabled" in done
+
+
+def test_warnings_have_the_users_line_in_a_block_too() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with relu_demo.watch():
+            torch.nn.functional.mse_loss(torch.ones(4, 1), torch.ones(4))
+    (warning,) = caught
+    assert warning.filename == __file__
+    assert "mse_loss" in Path(__file__).read_text().splitlines()[warning.lineno - 1]
+
+
+def test_two_watches_that_overlap_in_two_threads_leave_nothing_replaced() -> None:
+    def replaced() -> list[object]:
+        hooks = torch.autograd.graph.disable_saved_tensors_hooks
+        return [torch.jit.trace, torch.jit.trace_module, torch.compile, torch.cond, hooks, warnings.warn]
+
+    before = replaced()
+    first_in, second_in, first_out = threading.Event(), threading.Event(), threading.Event()
+    inside = []
+
+    def first() -> None:
+        with relu_demo.watch():
+            first_in.set()
+            second_in.wait(60)
+        first_out.set()
+
+    def second() -> None:
+        first_in.wait(60)
+        with relu_demo.watch():
+            second_in.set()
+            first_out.wait(60)
+            inside.extend(replaced())
+
+    threads = [threading.Thread(target=each) for each in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(now is not then for now, then in zip(inside, before, strict=True))
+    assert all(now is then for now, then in zip(replaced(), before, strict=True))
+
+
+def test_what_was_not_watched_is_told_to_the_watch_of_its_thread() -> None:
+    with relu_demo.watch() as ours:
+        reports = []
+
+        def other() -> None:
+            with relu_demo.watch() as theirs:
+                torch.jit.trace(torch.relu, torch.ones(1), check_trace=False)  # type: ignore[no-untyped-call]
+                reports.append(theirs.report)
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+    assert [each.what for each in reports[0].unwatched] == ["torch.jit.trace"]
+    assert ours.report.unwatched == ()
+
+
+@pytest.mark.slow
+def test_json_has_standard_output_to_itself(tmp_path: Path) -> None:
+    program = f"{FAULT}import os, subprocess\nos.write(1, b'direct')\nsubprocess.run(['echo', 'below'])\n"
+    (tmp_path / "train.py").write_text(program)
+    done = subprocess.run(
+        [*COLD, "-m", "relu_demo", "watch", "--json", "train.py"],
+        cwd=tmp_path,
+        env=command_environment(),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=240,
+    )
+    assert len(json.loads(done.stdout)["findings"]) == 1
+    assert all(text in done.stderr for text in ("raised", "direct", "below"))
