@@ -35,8 +35,8 @@ from relu_demo.network.report import (
     unique,
 )
 from relu_demo.network.runs import Runs
-from relu_demo.network.state.contents import tensors
 from relu_demo.network.state.snapshot import Snapshot
+from relu_demo.network.state.walk import tensors
 from relu_demo.network.unseen import unseen
 from relu_demo.network.verdicts import Verdicts, suspicions
 from relu_demo.sanitizer.frames import is_users
@@ -69,8 +69,7 @@ def examine(
     with _mode(model, train), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # PyTorch would say again in each run what it says in the user's
         runs = Runs(model, args, kwargs, layers or Layers())
-        with runs.snapshot:
-            return _examined(model, runs, progress)
+        return _examined(model, runs, progress)
 
 
 def _examined(model: nn.Module, runs: Runs, progress: Callable[[int, int], None]) -> CheckReport:

@@ -20,7 +20,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from relu_demo.network.outcome import Leaves
-from relu_demo.network.state.contents import tensors
+from relu_demo.network.state.walk import tensors
 from relu_demo.sanitizer.hooks import code_of, keeping_line, name_of
 from relu_demo.sanitizer.ledger import Followed, Ledger
 from relu_demo.sanitizer.place import Place

@@ -20,10 +20,9 @@ from relu_demo.network.hooked import Looks, Seeing, has_hooks, told_of_modules
 from relu_demo.network.meter import Meter
 from relu_demo.network.outcome import Difference, Outcome, difference, leaf_difference
 from relu_demo.network.report import Conflict, Memory, Unseen, Write
-from relu_demo.network.state.attributes import attribute_tensors
-from relu_demo.network.state.contents import leaves, tensors
 from relu_demo.network.state.copies import copy_inputs
 from relu_demo.network.state.snapshot import Snapshot
+from relu_demo.network.state.walk import attribute_tensors, leaves, tensors
 from relu_demo.network.suspects import InBackward, Suspects
 from relu_demo.network.switch import Switch, Switched, copy_laid_out_the_same, in_each_backward
 from relu_demo.network.target import said_by
@@ -382,7 +381,7 @@ class Runs:
 
     def _left(self) -> dict[str, Tensor]:
         """Return the tensors that are in plain attributes of the network now, by name."""
-        return attribute_tensors(self.network, self.snapshot.looked)
+        return attribute_tensors(self.network)
 
     def _note(self, outcome: Outcome, result: Any, left: dict[str, Tensor]) -> None:
         outcome.result = [(path, _detached(leaf)) for path, leaf in leaves(result)]

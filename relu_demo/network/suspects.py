@@ -15,9 +15,8 @@ from relu_demo.errors import words_of
 from relu_demo.network.candidate import Candidate, may_be_refused, still_alive
 from relu_demo.network.hooked import Hooked
 from relu_demo.network.report import OVERWRITTEN, REFUSED, Unseen, Write
-from relu_demo.network.state.attributes import attribute_tensors
-from relu_demo.network.state.contents import tensors
 from relu_demo.network.state.snapshot import Snapshot
+from relu_demo.network.state.walk import attribute_tensors, tensors
 from relu_demo.network.switch import Rebinding, Switched, switched
 from relu_demo.sanitizer.frames import edits_for_itself, is_users, operation_name
 from relu_demo.sanitizer.layers import Layers
@@ -278,7 +277,7 @@ class Suspects(Listener):
         network = self._network
         self._note_idle_switches()
         self._note_unrecorded(result)
-        self.attributes = attribute_tensors(network, self._snapshot.looked)
+        self.attributes = attribute_tensors(network)
         for tensor in (*tensors(result), *self.attributes.values()):
             self._note_lost_view(tensor)
         for tensor in tensors(result):

@@ -10,7 +10,7 @@ from torch import nn
 
 from relu_demo.errors import with_article
 from relu_demo.network.report import Unseen
-from relu_demo.network.state.contents import opaque
+from relu_demo.network.state.walk import opaque
 from relu_demo.sanitizer.frames import is_users
 from relu_demo.sanitizer.hooks import code_of
 from relu_demo.sanitizer.source import is_edited, is_what_runs

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import array
-import contextvars
-import hashlib
 import io
 import queue
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -178,15 +175,15 @@ def made(kind: str) -> Tensor:
 
 def write(tensor: Tensor) -> None:
     with torch.no_grad():
-        if tensor.layout in (torch.sparse_csr, getattr(torch, "sparse_csc", None)):
+        if tensor.layout in (torch.sparse_csr, torch.sparse_csc):
             tensor.values().mul_(3)
         elif tensor.is_quantized:
             tensor.copy_(quantized(torch.full((4, 4), 0.7)))
         else:
-            tensor.mul_(tensor if tensor.is_mkldnn else 3)
+            tensor.mul_(3)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "mkldnn"])
 @pytest.mark.parametrize("registered", [True, False])
 def test_a_tensor_of_another_kind_that_the_forward_writes_to_is_as_before(kind: str, registered: bool) -> None:
     def forward(net: Any, x: Tensor) -> Any:
@@ -194,8 +191,6 @@ def test_a_tensor_of_another_kind_that_the_forward_writes_to_is_as_before(kind: 
         return net.act(net.fc(x))
 
     model, table = net(forward), made(kind)
-    if kind == "mkldnn":
-        table = torch.full((4, 4), 2.0).to_mkldnn()
     if registered:
         model.register_buffer("table", table)
     else:
@@ -273,8 +268,7 @@ def test_attributes_and_hooks_of_parameters_and_buffers_are_put_back() -> None:
         net.table.extra = "attribute"
         net.fc.weight.register_hook(lambda grad: grad * 2)
         net.fc.bias.register_hook(lambda grad: grad * 2)
-        if hasattr(net.fc.bias, "register_post_accumulate_grad_hook"):
-            net.fc.bias.register_post_accumulate_grad_hook(lambda parameter: None)
+        net.fc.bias.register_post_accumulate_grad_hook(lambda parameter: None)
         return net.act(net.fc(x) * net.table)
 
     model = net(forward)
@@ -286,13 +280,10 @@ def test_attributes_and_hooks_of_parameters_and_buffers_are_put_back() -> None:
     assert not hasattr(model.table, "extra")
     assert list(weight._backward_hooks) == [hook.id]
     assert not model.fc.bias._backward_hooks
-    assert not getattr(model.fc.bias, "_post_accumulate_grad_hooks", None)
+    assert not model.fc.bias._post_accumulate_grad_hooks
 
 
 def test_a_graph_that_has_saved_a_buffer_still_goes_backward() -> None:
-    if not hasattr(torch._C._autograd, "_unsafe_set_version_counter"):
-        pytest.skip("this PyTorch cannot set a version counter")
-
     def forward(net: Any, x: Tensor) -> Any:
         net.mean.mul_(0.9)
         return net.act(net.fc(x) + net.mean)
@@ -324,27 +315,13 @@ def test_a_detached_state_and_one_with_another_graph_are_named() -> None:
     assert torch.equal(model.total, values)
 
 
-class Hiding(Tensor):
-    """A tensor whose values nobody can copy."""
-
-    @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
-        if "clone" in str(func):
-            raise NotImplementedError("there is no copy")
-        return args[0] if "mul_" in str(func) else hiding()
-
-
-def hiding() -> Any:
-    return torch.Tensor._make_wrapper_subclass(Hiding, (4,))
-
-
 def test_a_tensor_that_cannot_be_copied_is_named_where_it_is_written_to() -> None:
     def forward(net: Any, x: Tensor) -> Any:
-        net.table.mul_(2)
+        net.table.mul_(net.table)
         return net.act(net.fc(x))
 
     model = net(forward)
-    model.table, model.other = hiding(), hiding()
+    model.table, model.other = torch.ones(4).to_mkldnn(), torch.ones(4).to_mkldnn()
     report = check(model, given())
     assert [(each.name, each.why) for each in report.unrestored] == [
         ("table", "it was written to, and its values cannot be copied")
@@ -455,9 +432,6 @@ def test_a_module_that_only_a_hook_holds_is_put_back_and_is_no_part_of_the_netwo
     assert report.unseen == ()
 
 
-LEVEL = contextvars.ContextVar("LEVEL", default=0)
-
-
 class Logging(nn.Module):
     """Writes into each of Python's own objects that can be written to."""
 
@@ -467,9 +441,8 @@ class Logging(nn.Module):
         self.log, self.raw = io.StringIO("a\n"), io.BytesIO(b"abc")
         self.bytes, self.numbers = bytearray(b"ab"), array.array("d", [1.0])
         self.replay: queue.Queue[int] = queue.Queue()
-        self.local, self.level = threading.local(), LEVEL
+        self.local = threading.local()
         self.local.steps = 0
-        self.digest, self.keys = hashlib.sha256(), iter({1: 2, 3: 4})
 
     def forward(self, x: Tensor) -> Any:
         self.log.write("a step")
@@ -479,44 +452,39 @@ class Logging(nn.Module):
         self.numbers.append(2.0)
         self.replay.put(1)
         self.local.steps += 1
-        self.level.set(self.level.get() + 1)
-        self.digest.update(b"a")
-        next(self.keys, None)
         return self.act(self.fc(x))
 
 
-def test_pythons_own_objects_are_put_back_or_named() -> None:
+def test_pythons_own_objects_are_put_back() -> None:
     model = Logging()
     report = check(model, given())
     assert report.ok
     assert (model.log.getvalue(), model.log.tell(), model.raw.getvalue()) == ("a\n", 0, b"abc")
     assert (bytes(model.bytes), model.numbers) == (b"ab", array.array("d", [1.0]))
-    assert (model.replay.qsize(), model.local.steps, LEVEL.get()) == (0, 0, 0)
-    assert {each.name for each in report.unrestored} == {"digest", "keys"}
+    assert (model.replay.qsize(), model.local.steps) == (0, 0)
 
 
-def test_numpy_arrays_have_their_shape_flags_and_objects_again() -> None:
+def test_numpy_arrays_have_their_shape_and_objects_again_and_changed_flags_are_named() -> None:
     numpy = pytest.importorskip("numpy")
 
     def forward(net: Any, x: Tensor) -> Any:
         net.objects[0] += 1
         net.row.shape = (2, 2)
         net.locked.flags.writeable = False
-        net.bits.random_raw()
+        net.draws.random()
         net.masked[0] = numpy.ma.masked
-        net.seeds.spawn(1)
         return net.act(net.fc(x))
 
     model = net(forward)
     model.objects, model.row = numpy.array([1, None], dtype=object), numpy.arange(4)
-    model.locked, model.bits = numpy.zeros(2), numpy.random.PCG64(3)
-    model.masked, model.seeds = numpy.ma.masked_array([1.0, 2.0]), numpy.random.SeedSequence(5)
-    drawn = model.bits.state
+    model.locked, model.draws = numpy.zeros(2), numpy.random.default_rng(3)
+    model.masked = numpy.ma.masked_array([1.0, 2.0])
+    drawn = model.draws.bit_generator.state
     report = check(model, given())
-    assert (model.objects.tolist(), model.row.shape, model.locked.flags.writeable) == ([1, None], (4,), True)
-    assert model.bits.state == drawn
+    assert (model.objects.tolist(), model.row.shape) == ([1, None], (4,))
+    assert model.draws.bit_generator.state == drawn
     assert not numpy.ma.getmaskarray(model.masked).any()
-    assert [each.name for each in report.unrestored] == ["seeds"]
+    assert [each.name for each in report.unrestored] == ["locked"]
 
 
 class Node:
@@ -534,28 +502,3 @@ def test_many_objects_are_looked_at_once_and_what_changes_among_them_is_seen() -
     (call,) = check(model, given()).calls
     assert [effect.kind for effect in call.effects] == ["changes-result"]
     assert model.nodes[-1].following == []
-
-
-def test_what_one_walk_has_found_among_many_objects_is_not_looked_for_again() -> None:
-    def forward(net: Any, x: Tensor) -> Any:
-        y = net.fc(x)
-        return net.act(y) + y
-
-    def calls(nodes: int) -> int:
-        """Count the Python functions that are called in a check."""
-        model, count = net(forward), 0
-        model.nodes = [Node() for _ in range(nodes)]
-
-        def called(frame: Any, event: str, argument: Any) -> None:
-            nonlocal count
-            count += event == "call"
-
-        sys.setprofile(called)
-        try:
-            check(model, given())
-        finally:
-            sys.setprofile(None)
-        return count
-
-    calls(1)
-    assert (calls(2001) - calls(1)) / 2000 < 70

@@ -1,81 +1,68 @@
-"""Copies of what a network is given, for every pass: new tensors, and new containers and objects around them."""
+"""Copies of the tensors that a network is given, for every pass, and of what holds them."""
 
 from __future__ import annotations
 
 import copy
-from collections import deque
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Container
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from relu_demo.network.state.contents import ENDS, Parts, contents, is_sentinel, tensors, walk
+from relu_demo.network.state.walk import Parts, contents, tensors, walk
 from relu_demo.tensors.storage import is_strided, key_of, region_of, storage_of
 
-_MUTABLE = (dict, list, set, deque)
 _ALIGNED = 64
 """Bytes to which a storage is aligned: a kernel may round otherwise at another offset from there."""
-_COPIED = {*_MUTABLE, tuple, MappingProxyType}
-"""Classes whose instances can always be copied."""
 
 
-def copy_inputs(arguments: Any, own: Mapping[int, Any], is_own: Callable[[int | None], bool]) -> Any:
+def copy_inputs(arguments: Any, own: Container[int], is_own: Callable[[int | None], bool]) -> Any:
     """
-    Return the arguments with a copy of every tensor and container, so that no pass can reach the caller's own.
+    Return the arguments with a copy of every tensor, so that no pass can reach the caller's own.
 
     Tensors that share a storage share one in the copy. Leaf stays leaf, view stays view, strides stay. The network's
-    own state is passed as it is: the holders in `own`, by id, and tensors of whose storage's key `is_own` is true. So
-    are modules, functions, objects in which nothing is copied, and objects that cannot be copied.
+    own state is passed as it is: what is in `own`, by id, and tensors of whose storage's key `is_own` is true. So is
+    what holds no tensor, and what cannot be copied.
     """
     found = {id(tensor): tensor for tensor in tensors(arguments)}
     sharing: dict[int | None, list[Tensor]] = {}
     for tensor in found.values():
         sharing.setdefault(key_of(tensor), []).append(tensor)
     bases: dict[int, tuple[Tensor, int]] = {}
-
-    def twin(tensor: Tensor) -> Tensor:
-        key = key_of(tensor)
-        return tensor if is_own(key) else _twin(tensor, sharing[key], bases)
-
-    return _copied(arguments, {i: twin(tensor) for i, tensor in found.items()}, own)
+    keys = {i: key_of(tensor) for i, tensor in found.items()}
+    twins = {i: _twin(found[i], sharing[key], bases) for i, key in keys.items() if not is_own(key)}
+    return _with_twins(arguments, twins, own)
 
 
 def not_copied(arguments: Any) -> list[Tensor]:
     """Return the tensors in the arguments that `copy_inputs` cannot copy, for the objects that hold them."""
     found = {id(tensor): tensor for tensor in tensors(arguments)}
-    copied = _copied(arguments, {i: tensor.detach() for i, tensor in found.items()}, {})
+    copied = _with_twins(arguments, {i: tensor.detach() for i, tensor in found.items()}, ())
     return [tensor for tensor in {id(tensor): tensor for tensor in tensors(copied)}.values() if id(tensor) in found]
 
 
-def _copied(value: Any, twins: dict[int, Tensor], own: Mapping[int, Any]) -> Any:
-    """Return a deep copy of the value with these twins, by id, in place of its tensors."""
+def _with_twins(value: Any, twins: dict[int, Tensor], own: Container[int]) -> Any:
+    """Return a copy of the value with these twins, by id, in place of its tensors."""
 
-    def parts(value: Any) -> Parts | None:
+    def look(value: Any) -> Parts | None:
         return None if id(value) in own else contents(value)
 
     # The list keeps each item alive, so that no id can come to mean another object.
-    reached = [(item, inside) for _, item, inside in walk(value, parts=parts)]
-    memo: dict[int, Any] = dict(twins)
+    reached = [(item, inside or []) for _, item, inside in walk(value, look=look)]
+    holders: dict[int, list[int]] = {}
     for item, inside in reached:
-        if inside is None and id(item) not in memo:
-            same = id(item) in own or isinstance(item, ENDS) or is_sentinel(item)
-            memo[id(item)] = item if same else _shallow(item)
-
-    def is_new(item: Any) -> bool:
-        return memo[id(item)] is not item if id(item) in memo else isinstance(item, _MUTABLE)
-
-    for item, inside in reached:
-        if inside is not None and type(item) not in _COPIED:
-            # Without anything new inside, its copy would be another object for nothing.
-            changes = any(is_new(part) for _, part, _ in walk(item, parts=parts))
-            if not changes or _deep(item, {id(part): part for _, part in inside}) is item:
-                memo[id(item)] = item
-    for item, _ in reversed(reached):
-        if isinstance(item, MappingProxyType):  # deepcopy has no way to make one
-            memo[id(item)] = MappingProxyType(_deep(item.copy(), memo))
-    return _deep(value, memo)
+        for _, part in inside:
+            holders.setdefault(id(part), []).append(id(item))
+    changed, waiting = set(), [*twins]
+    while waiting:
+        if (one := waiting.pop()) not in changed:
+            changed.add(one)
+            waiting += holders.get(one, ())
+    memo: dict[int, Any] = {id(item): item for item, _ in reached if id(item) not in changed} | twins
+    for item, _ in reversed(reached):  # what an item holds before the item itself
+        if id(item) not in memo:
+            memo[id(item)] = _deep(item, memo)
+    return memo[id(value)]
 
 
 def _deep(value: Any, memo: dict[int, Any]) -> Any:
@@ -83,14 +70,6 @@ def _deep(value: Any, memo: dict[int, Any]) -> Any:
         return copy.deepcopy(value, memo)
     except Exception:
         return value
-
-
-def _shallow(value: Any) -> Any:
-    try:
-        new = copy.copy(value)
-    except Exception:
-        return value
-    return new if type(new) is type(value) else value
 
 
 def _twin(tensor: Tensor, sharing: list[Tensor], bases: dict[int, tuple[Tensor, int]]) -> Tensor:

@@ -1,116 +1,125 @@
-"""A network's state as it was, to be put back after each run: a check leaves no trace."""
+"""
+A network's state, to be put back after each run: a check leaves no trace.
+
+The model, its inputs, what its hooks keep and the random generators are as before, or the report says what is not.
+"""
 
 from __future__ import annotations
 
+import gc
 import random
 import sys
-from collections.abc import Iterator, Mapping
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache, partial
+from operator import attrgetter, is_, itemgetter, methodcaller
+from types import CellType, FunctionType
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from relu_demo.network.state.attributes import attribute_tensors
 from relu_demo.network.state.copies import not_copied
-from relu_demo.network.state.holders import Holders
-from relu_demo.network.state.items import Looked
-from relu_demo.network.state.moving import PutBack
-from relu_demo.network.state.recorded import Recorded, has_no_graph, restore_versions, with_inner
-from relu_demo.network.state.storages import Saved, is_as_it_was, put_back, saved
-from relu_demo.tensors.storage import key_of, storage_of, version_of
+from relu_demo.network.state.walk import (
+    CONTAINERS,
+    PLAIN,
+    attribute_tensors,
+    class_data,
+    held_by_function,
+    reachable,
+    tensors,
+)
+from relu_demo.tensors.graph import grad_fn_of
+from relu_demo.tensors.storage import bytes_of, inner_tensors, is_strided, key_of, shape_of, storage_of, version_of
+
+Get = Callable[[Any], Any]
+"""Gives a part of an object's state."""
+Put = Callable[[Any, Any], object]
+"""Puts it back: the object, and what it was."""
+_Known = TypeVar("_Known")
+_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 
 
 class Snapshot:
     """
-    The state of a network and of the random generators. `restore()` puts both back, bit for bit.
+    The state of a network, of its inputs and of the random generators. `restore()` puts all back, bit for bit.
 
-    Recorded of the network: each module's class and attributes (parameters, buffers, submodules, hooks, training
-    flags, plain Python attributes), those of its class, the built-in containers, NumPy arrays, functions and the plain
-    objects in them, whatever modules these hold, the values, hooks and attributes of all their tensors, and the
-    gradients. Of the user's functions in them: closures, defaults, attributes, and what is in the containers among
-    their globals. Of the caller's arguments: the same, but for tensors, of which every pass gets copies. Of the
-    process: the generators of Python, NumPy and PyTorch on every device in use, the grad mode and the default dtype.
-    Of tensors outside the network: the values of those that `adopt` was told of. Not recorded: other state outside (a
-    global counter).
+    The network's own state is what it holds in whatever Python keeps: attributes, containers, objects, the user's
+    classes. What only its functions hold (hooks, methods) is put back, too, and counts nowhere else. So is what the
+    arguments hold, but for tensors, of which every pass gets copies, and the values of what `adopt` was told of.
 
     Buffers are copied at once. Other tensors are as large as the network, so they are copied only when a write is
     about to reach them: `before_write`.
     """
 
     def __init__(self, network: nn.Module, arguments: Any = ()) -> None:
-        self.looked = Looked()
         self._network = network
-        self._holders = Holders(network, arguments, self.looked)
-        self.parameters = [p for module in self._holders.modules for p in module.parameters(recurse=False)]
-        """The parameters of the network, those of modules in plain lists and objects too."""
-        buffers = [
-            buffer
-            for module in (*self._holders.modules, *self._holders.beside)
-            for buffer in module.buffers(recurse=False)
-        ]
-        self.attributes = attribute_tensors(network, self.looked, keep=True)
+        self.attributes = attribute_tensors(network)
         """The tensors in plain attributes of the network's modules, by name, as they were."""
-        found = [*self.parameters, *buffers, *self.attributes.values(), *self._holders.class_tensors]
-        found = [*with_inner([*found, *not_copied(arguments)])]
-        grads = [tensor.grad for tensor in found if has_no_graph(tensor) and tensor.grad is not None]
-        self._state = [Recorded(tensor) for tensor in with_inner([*found, *grads])]
-        self._holders.follow([held for state in self._state for held in state.held])
-        self._by_key: dict[int, Tensor] = {state.key: state.alias for state in self._state if state.key is not None}
-        self._saved: dict[int, Saved] = {}
-        """A copy of each storage, by its key, as it was before the first write."""
+        self.own: dict[int, Any] = {}
+        """What belongs to the network, by id."""
+        self._empty: list[Any] = []
+        own = reachable([network, *_generators()], self.own, self._empty)
+        not_given = {id(tensor) for tensor in not_copied(arguments)}
+        given = {id(tensor): tensor for tensor in tensors(arguments) if id(tensor) not in not_given}
+        entered = self.own | given
+        own += reachable([arguments], entered, self._empty)
+        beside, functions = [], _of(FunctionType, own)
+        while functions:
+            held = [item for function in functions for item in held_by_function(function)]
+            functions = _of(FunctionType, found := reachable(held, entered, self._empty))
+            beside += found
+        modules = _of(nn.Module, own)
+        self.parameters = [parameter for module in modules for parameter in module.parameters(recurse=False)]
+        """The parameters of the network, those of modules in plain lists and objects too."""
+        self._state = [RecordedTensor(tensor) for tensor in _with_gradients(own)]
+        self._every = self._state + [RecordedTensor(tensor) for tensor in _with_gradients(beside)]
+        self._by_key = {state.key: state.alias for state in self._every if state.key is not None}
+        self._known = {state.key for state in self._state if state.key is not None}
+        self._saved: dict[int, SavedStorage | None] = {}
+        """A copy of each storage, by its key, as it was before the first write; None if it cannot be copied."""
         self._overwritten: set[int] = set()
-        self._without_bytes: set[int] = set()
-        """The storages, by their keys, that cannot be copied: of a tensor that wraps others."""
         self._adopted: list[tuple[Tensor, int]] = []
         """Tensors outside the network, each with its version before the first write."""
-        for state in self._state:
-            # Nobody announces a write to one that has no storage of its own.
-            for tensor in state.inner:
-                self.adopt(tensor)
-                self.before_write(key_of(tensor))
-        for buffer in buffers:
-            self.before_write(key_of(buffer))
-        self._random: list[PutBack] = [*_random_states(), *self._holders.random]
-        self._lending = False
+        # Nobody announces a write to one that has no storage of its own.
+        for tensor in [tensor for state in self._every for tensor in state.inner]:
+            self.adopt(tensor)
+            self.before_write(key_of(tensor))
+        for module in [*modules, *_of(nn.Module, beside)]:
+            for buffer in module.buffers(recurse=False):
+                self.before_write(key_of(buffer))
         self._grad, self._dtype = torch.is_grad_enabled(), torch.get_default_dtype()
-
-    def __enter__(self) -> Snapshot:
-        """Until the end of the block, each pass uses up a copy of what can be copied and not be put back: a counter."""
-        self._lending = True
-        self._holders.lend()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._lending = False
-        self._holders.give_back()
-
-    @property
-    def own(self) -> Mapping[int, Any]:
-        """The modules, containers and objects in the network, by id."""
-        return self._holders.own
+        self._before: list[tuple[Put, Any, Any]] = []
+        """How each part of an object's state is put back, the object, and what it was."""
+        self._marks: list[tuple[Any, object]] = []
+        self._refusing: list[tuple[Any, str]] = []
+        for one in (*own, *beside):
+            kind: type = type(one)
+            try:
+                self._before += [(put, one, get(one)) for get, put in _ways(kind)]
+            except Exception as error:
+                self._refusing.append((one, f"raised {type(error).__name__} when it was looked at"))
+            if _marking(kind) is not None:
+                self._marks.append((one, _mark(one)))
 
     def holds(self, key: int | None) -> bool:
         """Return whether the storage with this key belongs to the network's state."""
-        return key in self._by_key
+        return key in self._known
 
     def before_write(self, key: int | None) -> None:
         """Copy the storage with this key, if it belongs to the network's state and has not been copied yet."""
         if key is not None and key in self._by_key and key not in self._saved:
             alias = self._by_key[key]
-            if alias.device.type != "meta" and key not in self._without_bytes:
-                copied = saved(storage_of(alias))
-                if copied is None:
-                    self._without_bytes.add(key)
-                else:
-                    self._saved[key] = copied
+            if alias.device.type != "meta":
+                self._saved[key] = saved_storage(storage_of(alias))
 
     def adopt(self, tensor: Tensor) -> None:
         """Copy a storage that is neither the network's nor the arguments', before the first write: a global's."""
         key = key_of(tensor)
-        if key is not None and key not in self._by_key:
-            self._by_key[key] = tensor.detach()
-            self._adopted.append((self._by_key[key], version_of(tensor)))
+        if key is not None and key not in self._known:
+            self._known.add(key)
+            self._adopted.append((self._by_key.setdefault(key, tensor.detach()), version_of(tensor)))
             self.before_write(key)
 
     def before_any_write(self) -> None:
@@ -124,51 +133,31 @@ class Snapshot:
 
     def note_overwritten(self) -> dict[int, Tensor]:
         """Return the tensors that are not as they were, and those of which that is not seen at once, by number."""
-        same = {key for key, each in self._saved.items() if is_as_it_was(each)}
-        found = {
-            i: state.tensor
-            for i, state in enumerate(self._state)
-            if (state.key in self._saved and state.key not in same) or state.inner or state.values is not None
-        }
+        other = {key for key, each in self._saved.items() if each is not None and not each.is_as_it_was()}
+        found = {i: state.tensor for i, state in enumerate(self._state) if state.key in other or state.inner}
         self._overwritten |= found.keys()
         return found
 
     def restore(self) -> None:
         """Put everything back. Raise RuntimeError if a tensor was overwritten that was not copied before."""
-        self._holders.restore()
-        for state in self._state:
+        for container in self._empty if any(self._empty) else ():
+            _refill(container, [])
+        for put, one, before in self._before:
+            with suppress(Exception):  # a class that refuses, a list that has become shorter
+                put(one, before)
+        for state in self._every:
             state.restore()
         for each in self._saved.values():
-            put_back(each)
-        written = [state for state in self._state if state.is_overwritten()]
+            if each is not None:
+                each.put_back()
+        written = [state for state in self._every if state.is_overwritten()]
         for state in written:
             self._look_for_loss(state)
         kept = [(state.tensor, state.first_version) for state in written if not state.is_lost]
-        restore_versions([*kept, *self._adopted])
+        _restore_versions([*kept, *self._adopted])
         for state in written:
-            state.mark()
-        self.restore_random()
+            state.version = version_of(state.tensor)
         self.restore_modes()
-        if self._lending:
-            self._holders.lend()
-
-    def unrestored(self) -> list[tuple[str, str, str]]:
-        """Return what could not be put back: of each object its name in the network, its class, and why."""
-        names = {id(tensor): name for name, tensor in self.attributes.items()}
-        for path, module in self._network.named_modules():
-            own = {**module._parameters, **module._buffers}
-            names.update({id(t): f"{path}.{name}".lstrip(".") for name, t in own.items() if t is not None})
-        lost = [(state.tensor, why) for state in self._state if (why := state.unrestored()) is not None]
-        tensors = [(names.get(id(tensor), ""), type(tensor).__name__, why) for tensor, why in lost]
-        return [*self._holders.unrestored(), *tensors]
-
-    def _look_for_loss(self, state: Recorded) -> None:
-        if state.key in self._saved or state.inner or state.values is not None:
-            return
-        if state.key is None or state.key in self._without_bytes:
-            state.is_lost = True
-        elif state.alias.device.type != "meta":
-            raise RuntimeError("a parameter was written to in one pass and not in another; its old values are lost")
 
     def restore_modes(self) -> None:
         """Put PyTorch's grad mode and default dtype back."""
@@ -177,20 +166,313 @@ class Snapshot:
         if torch.get_default_dtype() != self._dtype:
             torch.set_default_dtype(self._dtype)
 
-    def restore_random(self) -> None:
-        """Put the random generators back, so that every pass draws the same numbers."""
-        for restore in self._random:
-            restore()
+    def _look_for_loss(self, state: RecordedTensor) -> None:
+        if state.inner or state.alias.device.type == "meta":
+            return
+        if state.key is None or self._saved.get(state.key, state) is None:
+            state.is_lost = True
+        elif state.key not in self._saved:
+            raise RuntimeError("a parameter was written to in one pass and not in another; its old values are lost")
+
+    def unrestored(self) -> list[tuple[str, str, str]]:
+        """Return what could not be put back: of each object its name in the network, its class, and why."""
+        moved = [value for value, mark in self._marks if _mark(value) != mark]
+        lost = [*self._refusing, *((value, "has moved on, and cannot be put back") for value in moved)]
+        lost += [(state.tensor, why) for state in self._every if (why := state.unrestored()) is not None]
+        names = {id(tensor): name for name, tensor in self.attributes.items()}
+        for path, module in self._network.named_modules() if lost else ():
+            for name, item in (*vars(module).items(), *module._parameters.items(), *module._buffers.items()):
+                names.setdefault(id(item), f"{path}.{name}".lstrip("."))
+        return [(names.get(id(value), ""), type(value).__name__, why) for value, why in lost]
 
 
-def _random_states() -> Iterator[PutBack]:
-    yield partial(random.setstate, random.getstate())
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        yield partial(numpy.random.set_state, numpy.random.get_state())
-    yield partial(torch.set_rng_state, torch.get_rng_state())
-    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        yield partial(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all())
-    mps = getattr(torch, "mps", None)
-    if mps is not None and torch.backends.mps.is_available():
-        yield partial(mps.set_rng_state, mps.get_rng_state())
+def _of(kind: type, found: Iterable[Any]) -> list[Any]:
+    return [one for one in found if issubclass(type(one), kind)]
+
+
+def _with_gradients(found: Iterable[Any]) -> list[Tensor]:
+    those = _of(Tensor, found)
+    grads = [tensor.grad for tensor in those if has_no_graph(tensor) and tensor.grad is not None]
+    return [*{id(tensor): tensor for tensor in (*those, *grads)}.values()]
+
+
+def _generators() -> Iterator[Any]:
+    """Yield the random generators of Python, PyTorch and NumPy that functions draw from."""
+    yield from (random.setstate, torch.default_generator, *torch.cuda.default_generators)
+    if torch.backends.mps.is_available():
+        yield torch.mps._get_default_mps_generator()
+    yield from (sys.modules["numpy"].random.set_state.__self__,) if "numpy" in sys.modules else ()
+
+
+# --- Python's objects
+
+
+@cache
+def _ways(kind: type) -> tuple[tuple[Get, Put], ...]:
+    """Return how each part of the state of a class's objects is read, and put back, as far as Python can."""
+    ways: list[tuple[Get, Put]] = [(_items_of, _refill)] if issubclass(kind, CONTAINERS) else []
+    if kind in CONTAINERS or issubclass(kind, (Tensor, FunctionType)):
+        return tuple(ways)
+    if issubclass(kind, type):
+        return ((class_data, _restore_class),)
+    if kind.__dictoffset__:
+        ways.append((attrgetter("__dict__"), partial(_restore_dict, kind)))
+    if any("__slots__" in vars(base) for base in kind.__mro__):
+        ways.append((_slots_of, _restore_slots))
+    return (*ways, *_by_name(_HIDDEN, kind))
+
+
+def _by_name(known: dict[str, _Known], kind: type) -> list[_Known]:
+    """Return what is known of a class or of one that it is derived from, by name: nobody need have imported it."""
+    names = (f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__)
+    return [known[name] for name in names if name in known][:1]
+
+
+def _restore_dict(kind: type, value: Any, before: dict[str, Any]) -> None:
+    if type(value) is not kind:
+        object.__setattr__(value, "__class__", kind)
+    if value.__dict__ is not before:
+        object.__setattr__(value, "__dict__", before)
+
+
+def _items_of(container: Any) -> list[Any]:
+    """Return what is in a container, whatever its class has made of its methods: of a dict keys, then values."""
+    base = _base(container)
+    if issubclass(base, dict):
+        return [*base.keys(container), *base.values(container)]
+    return [*base.__iter__(container)]
+
+
+def _base(container: Any) -> Any:
+    # A class derived from it may refuse to be cleared.
+    kind = type(container)
+    return kind if kind in CONTAINERS else next(base for base in CONTAINERS if issubclass(kind, base))
+
+
+def _refill(container: Any, before: list[Any]) -> None:
+    now = _items_of(container)
+    if len(now) == len(before) and all(map(is_, now, before)):
+        return
+    base = _base(container)
+    base.clear(container)
+    if issubclass(base, dict):
+        for key, item in zip(before[: (half := len(before) // 2)], before[half:], strict=True):
+            base.__setitem__(container, key, item)
+    else:
+        (base.update if base is set else base.extend)(container, before)
+
+
+def _slots_of(value: Any) -> dict[str, Any]:
+    state: Any = object.__getstate__(value)
+    return state[1] if isinstance(state, tuple) else {}
+
+
+def _restore_slots(value: Any, before: dict[str, Any]) -> None:
+    for name in _slots_of(value).keys() - before.keys():
+        object.__delattr__(value, name)
+    for name, item in before.items():
+        object.__setattr__(value, name, item)
+
+
+def _restore_array(value: Any, before: Any) -> None:
+    value.shape = before.shape
+    if value.flags.writeable:
+        value[...] = before
+
+
+def _inside(cell: CellType) -> list[Any]:
+    try:
+        return [cell.cell_contents]
+    except ValueError:
+        return []
+
+
+def _restore_cell(cell: CellType, before: list[Any]) -> None:
+    if before:
+        cell.cell_contents = before[0]
+    elif _inside(cell):
+        del cell.cell_contents
+
+
+def _restore_class(kind: type, before: dict[str, Any]) -> None:
+    now = class_data(kind)
+    for name in now.keys() - before.keys():
+        delattr(kind, name)
+    for name, item in before.items():
+        if name not in now or now[name] is not item:
+            setattr(kind, name, item)
+
+
+_BYTES: tuple[Get, Put] = (itemgetter(slice(None)), lambda value, before: value.__setitem__(slice(None), before))
+_STREAM: tuple[Get, Put] = (methodcaller("__getstate__"), lambda value, before: value.__setstate__(before))
+_DRAWING: tuple[Get, Put] = (methodcaller("get_state"), lambda value, before: value.set_state(before))
+_AT_A_PLACE: tuple[Get, Put] = (lambda one: one.__reduce__()[2:], lambda one, before: one.__setstate__(*before))
+_HIDDEN: dict[str, tuple[Get, Put]] = {
+    "builtins.cell": (_inside, _restore_cell),
+    "random.Random": (methodcaller("getstate"), lambda value, before: value.setstate(before)),
+    **dict.fromkeys(("torch._C.Generator", "numpy.random.mtrand.RandomState"), _DRAWING),
+    **dict.fromkeys(("_io.StringIO", "_io.BytesIO"), _STREAM),
+    **dict.fromkeys(("builtins.bytearray", "array.array"), _BYTES),
+    **{f"builtins.{kind}_iterator": _AT_A_PLACE for kind in ("list", "tuple", "range", "str_ascii", "str", "bytes")},
+    "numpy.random.bit_generator.BitGenerator": (
+        attrgetter("state"),
+        lambda value, before: setattr(value, "state", before),
+    ),
+    "numpy.ndarray": (methodcaller("copy"), _restore_array),
+}
+"""How a state that no attribute shows is read, and put back, by the name of the class."""
+
+
+def _of_generator(value: Any) -> object:
+    frame = value.gi_frame
+    parts = () if frame is None else frame.f_locals.values()
+    return frame and frame.f_lasti, [part if type(part) in PLAIN else id(part) for part in parts]
+
+
+def _of_iterator(value: Any) -> object:
+    left = value.__length_hint__() if hasattr(value, "__length_hint__") else None
+    told = (part for part in value.__reduce__()[1:] if isinstance(part, tuple)) if left is None else ()
+    return left, [*map(id, gc.get_referents(value))], [n for part in told for n in part if type(n) is int]
+
+
+_MARKS: dict[str, Get] = {
+    "builtins.generator": _of_generator,
+    "itertools.count": repr,
+    "_io._IOBase": methodcaller("tell"),
+    "numpy.ndarray": lambda value: str(value.flags),
+    "numpy.random.bit_generator.SeedSequence": attrgetter("n_children_spawned"),
+    "_contextvars.ContextVar": lambda value: id(value.get(None)),
+}
+"""What is another once an object has changed whose state Python cannot put back, by the name of the class."""
+
+
+@cache
+def _marking(kind: type) -> Get | None:
+    if hasattr(kind, "hexdigest"):
+        return methodcaller("hexdigest")
+    return next(iter(_by_name(_MARKS, kind)), _of_iterator if issubclass(kind, Iterator) else None)
+
+
+def _mark(value: Any) -> object:
+    kind: type = type(value)
+    marking = _marking(kind)
+    with suppress(Exception):  # a closed file, a hash that asks for a length
+        return marking and marking(value)
+    return None
+
+
+# --- tensors
+
+
+class RecordedTensor:
+    """What is recorded of one tensor, with an alias that still has its storage if `.data` is given another."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+        self.alias = tensor.detach()
+        self.key = key_of(tensor)
+        self.is_lost = False
+        """Whether it was written to though its values cannot be copied."""
+        self.inner = [] if is_strided(tensor) else inner_tensors(self.alias)
+        """The tensors in which its values are, if these are not in its storage."""
+        self.version = self.first_version = version_of(tensor)
+        self._extent = _extent(tensor)
+        self._is_view = tensor._is_view()
+        self._is_leaf = has_no_graph(tensor)
+        self._requires_grad = tensor.requires_grad
+        self._keeps_grad = self._is_leaf or (not self._is_view and tensor.retains_grad)
+        self._grad = tensor.grad if self._keeps_grad else None
+        self._grad_fn = None if self._is_leaf or self._is_view else grad_fn_of(tensor)
+        self._hooks = [getattr(tensor, name) for name in _HOOKS]
+
+    def is_overwritten(self) -> bool:
+        """Return whether it has been written to since it was put back, as far as its version counter tells."""
+        return version_of(self.tensor) != self.version
+
+    def restore(self) -> None:
+        """Put everything back but the values in its storage."""
+        tensor, alias = self.tensor, self.alias
+        # A write may have given a sparse one other indices and values; the alias has still the old ones.
+        sparse = alias.layout != torch.strided and not alias.is_nested
+        if sparse or key_of(tensor) != self.key or _extent(tensor) != self._extent:
+            tensor.data = alias
+        if self._is_leaf and not self._is_view and not tensor.is_leaf:
+            # Something that requires grad was added to a buffer: it has a grad_fn now.
+            tensor.detach_()
+        if self._is_leaf and has_no_graph(tensor) and tensor.requires_grad != self._requires_grad:
+            tensor.requires_grad_(self._requires_grad)
+        if self._keeps_grad and (not self._is_leaf or has_no_graph(tensor)) and tensor.grad is not self._grad:
+            tensor.grad = self._grad
+        for name, hooks in zip(_HOOKS, self._hooks, strict=True):
+            now = getattr(tensor, name)
+            if now is not hooks:
+                if now is not None:
+                    now.clear()  # a node of the graph may hold the new dict, too
+                setattr(tensor, name, hooks)
+
+    def unrestored(self) -> str | None:
+        """Return what of it could not be put back; None if nothing."""
+        if self.is_lost:
+            return "it was written to, and its values cannot be copied"
+        if self._requires_grad and not self.tensor.requires_grad:
+            return "it does not require grad any more"
+        if self._is_leaf and not has_no_graph(self.tensor):
+            return "it has a grad_fn now, as the view that it is"
+        if self._grad_fn is not None and grad_fn_of(self.tensor) is not self._grad_fn:
+            return "its grad_fn is another now"
+        return None
+
+
+def has_no_graph(tensor: Tensor) -> bool:
+    """Return whether a tensor has no `grad_fn`, a view too, without changing that."""
+    # To ask a view itself would make its grad_fn anew where its base was written to.
+    base: Any = tensor._base if tensor._is_view() else None
+    return bool(tensor.is_leaf) if base is None else not base.requires_grad
+
+
+def _extent(tensor: Tensor) -> tuple[object, ...]:
+    """Return what `resize_`, `out=` of another shape, or `.data` changes."""
+    if is_strided(tensor):
+        return (tensor.shape, tensor.stride(), tensor.storage_offset(), tensor.dtype)
+    return (shape_of(tensor), tensor.dtype)
+
+
+def _restore_versions(pairs: Iterable[tuple[Tensor, int]]) -> None:
+    """
+    Give tensors whose values are as before the versions that they had.
+
+    A graph of the user's that has saved one would be refused its backward.
+    """
+    changed = [(tensor, version) for tensor, version in pairs if version >= 0 and version_of(tensor) != version]
+    if changed:
+        torch._C._autograd._unsafe_set_version_counter(*map(tuple, zip(*changed, strict=True)))
+
+
+@dataclass(slots=True)
+class SavedStorage:
+    """A storage, and its bytes: those now, and a copy of those before the first write."""
+
+    storage: Any
+    now: Tensor
+    before: Tensor
+
+    def is_as_it_was(self) -> bool:
+        """Return whether it certainly has the bytes that it had."""
+        # A device would have to be waited for.
+        same = self.storage.device.type == "cpu" and self.storage.nbytes() == self.before.numel()
+        return same and torch.equal(self.now, self.before)
+
+    def put_back(self) -> None:
+        """Put into it what was in it."""
+        if not self.is_as_it_was():
+            if self.storage.nbytes() != self.before.numel():
+                self.storage.resize_(self.before.numel())
+            self.now.copy_(self.before)
+
+
+def saved_storage(storage: Any) -> SavedStorage | None:
+    """Return a storage with a copy of it; None of one that has no bytes of its own, of a tensor that wraps others."""
+    try:
+        return SavedStorage(storage, bytes_of(storage), bytes_of(storage.clone()))
+    except (RuntimeError, NotImplementedError):
+        return None
