@@ -38,7 +38,7 @@ class WatchScreen:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for finding, others in grouped(self.report.findings):
             yield plain(headline(finding), style="bold")
-            yield _lines(list(lines_of(finding, others)), options.max_width)
+            yield _lines(list(lines_of(finding, others, self.report.processes)), options.max_width)
             yield ""
         yield from _foot(self.report)
 

@@ -151,7 +151,7 @@ class WatchReport:
     """Writes in place."""
     unwatched: tuple[Unwatched, ...] = ()
     processes: int = 1
-    """The processes that were watched."""
+    """The watched processes that computed anything with tensors; all of them where none did."""
     missing: tuple[Missing, ...] = ()
     patch: str = ""
     """All edits as one patch for `patch -p0`."""

@@ -47,8 +47,12 @@ def headline(finding: Finding) -> str:
     return f"{there}{at.source if at else 'a backward'} computes wrong gradients, and PyTorch says nothing"
 
 
-def lines_of(finding: Finding, others: Sequence[Finding] = ()) -> Iterator[Told]:
-    """Return the lines of a finding. `others` were saved at the same line and overwritten by the same ones."""
+def lines_of(finding: Finding, others: Sequence[Finding] = (), watched: int = 1) -> Iterator[Told]:
+    """
+    Return the lines of a finding. `others` were saved at the same line and overwritten by the same ones.
+
+    `watched`: the program's processes that were watched.
+    """
     told: set[tuple[str, int]] = set()
     if finding.raised_at is not None:
         told.add((finding.raised_at.file, finding.raised_at.line))
@@ -64,7 +68,7 @@ def lines_of(finding: Finding, others: Sequence[Finding] = ()) -> Iterator[Told]
     if finding.words:
         yield Told("PyTorch", "", "", finding.words.strip().partition("\n")[0].partition(". ")[0])
     if finding.processes > 1:
-        yield Told("", "", "", f"in {finding.processes} processes")
+        yield Told("", "", "", f"in {finding.processes} of {max(watched, finding.processes)} processes")
 
 
 def _saving(finding: Finding, others: Sequence[Finding]) -> Iterator[Told]:

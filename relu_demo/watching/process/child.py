@@ -22,10 +22,6 @@ Write = Callable[[str, dict[str, Any]], None]
 
 def begin(folder: str, write: Write) -> None:
     """Watch this process from now on, with all threads that begin later, and write to `folder` what is found."""
-    if torch.__version__ < "2.6":  # a TorchVersion compares numbers
-        what, why = f"PyTorch {torch.__version__}", "the watch needs 2.6 or newer"
-        write(folder, {"event": "unwatched", "what": what, "why": why})
-        return
 
     def tell(watch: Watch, found: tuple[Finding, ...]) -> None:
         for finding in found:

@@ -61,6 +61,10 @@ def _watch(folder: str, here: str) -> None:
     from importlib import import_module
     from importlib.util import module_from_spec, spec_from_file_location
 
+    version = str(sys.modules["torch"].__version__)
+    if [int(part) for part in version.split(".")[:2]] < [2, 6]:
+        _tell_unwatched(folder, f"PyTorch {version}", "the watch needs 2.6 or newer")
+        return
     package = os.path.dirname(os.path.dirname(here))
     apart = _taken()
     try:

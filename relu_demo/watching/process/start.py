@@ -129,13 +129,16 @@ def report_of(lines: Sequence[Mapping[str, Any]]) -> WatchReport:
             unwatched.update((Unwatched(**each), None) for each in line["unwatched"])
             looks.update((look_from(each), None) for each in line["worth_a_look"])
     watching = {line["pid"]: line["torch"] for line in lines if line["event"] == "watching"}
+    # A launcher imports torch and computes nothing.
+    counted = {pid for pid, line in seen.items() if line["backwards"] or line["saved"] or line["writes"]}
+    computing = counted.union(*(pids for _, pids in found.values())) & watching.keys()
     return WatchReport(
         torch_version=next(iter(watching.values()), ""),
         missing=tuple(Missing(line["name"], line["python"]) for line in lines if line["event"] == "missing"),
         findings=tuple(replace(finding, processes=len(pids)) for finding, pids in found.values()),
         worth_a_look=tuple(looks),
         unwatched=tuple(unwatched),
-        processes=len(watching),
+        processes=len(computing or watching),
         **{name: sum(line[name] for line in seen.values()) for name in ("backwards", "saved", "writes")},
     )
 
