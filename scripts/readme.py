@@ -1,7 +1,6 @@
 """Puts the real output of every command into the README: python scripts/readme.py.
 
-A block that begins with three backticks and `console` holds commands behind `$ ` with their output. One number behind
-`console` keeps so many lines of each output and puts `...` below them.
+A block that begins with three backticks and `console` holds commands behind `$ ` with their output.
 """
 
 from __future__ import annotations
@@ -18,19 +17,18 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parent.parent
 README = PROJECT / "README.md"
-BLOCK = re.compile(r"^```console(?: (?P<lines>\d+))?\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Example:
-    """A command of the README with the output that stands there, which is cut after `lines` lines unless that is 0."""
+    """A command of the README with the output that stands there."""
 
     command: str
     output: str
-    lines: int
 
     def run(self, python: Sequence[str] = (sys.executable,)) -> str:
-        """The command's real output, stdout and stderr as on a terminal of 80 columns, cut as the README's is.
+        """The command's real output, stdout and stderr as on a terminal of 80 columns.
 
         `python` is what `python` is in it, and what runs relu-demo.
         """
@@ -49,18 +47,15 @@ class Example:
                 stderr=subprocess.STDOUT,
                 encoding="utf-8",
             )
-        shown = done.stdout.splitlines(keepends=True)
-        if self.lines and len(shown) > self.lines:
-            shown[self.lines :] = ["...\n"]
-        return "".join(shown)
+        return done.stdout
 
 
 def examples(text: str) -> Iterator[Example]:
     """Every command in the console blocks of a README's text."""
     for block in BLOCK.finditer(text):
-        for part in block["body"].split("$ ")[1:]:
+        for part in block[1].split("$ ")[1:]:
             command, _, output = part.partition("\n")
-            yield Example(command, output, int(block["lines"] or 0))
+            yield Example(command, output)
 
 
 def refreshed(text: str) -> str:
@@ -68,7 +63,7 @@ def refreshed(text: str) -> str:
 
     def fill(block: re.Match[str]) -> str:
         filled = "".join(f"$ {example.command}\n{example.run()}" for example in examples(block[0]))
-        return f"{block[0].splitlines()[0]}\n{filled}```"
+        return f"```console\n{filled}```"
 
     return BLOCK.sub(fill, text)
 

@@ -1,4 +1,4 @@
-"""The README: every command in it is run, and the output that stands there is the real one."""
+"""The three READMEs: every command in them is run, and the output that stands there is the real one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from faults import PreActivation
 from support.commands import without_addresses
 from support.processes import PYTHON, ROOT, command_environment
 
+import relu_demo
+
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from readme import Example, examples
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+MEASURED = (ROOT / "scripts" / "README.md").read_text(encoding="utf-8")
+HOUSE = (ROOT / "relu_demo" / "README.md").read_text(encoding="utf-8")
 EXAMPLES = list(examples(TEXT))
 
 RUN_ELSEWHERE = ["python scripts/run.py --compare", "python scripts/test.py", "pip install ."]
@@ -29,7 +33,10 @@ SCRIPTS = {
         ("--times", "1", "--size", "8", "--calls", "50", "--pixels", "64"),
         r"^watched pass +wall time .* = +\d+\.\d\d  at most 1\.50",
     ),
-    "bench_watch.py": (("--turns", "1", "--steps", "100", "--pixels", "64"), r"^small, Adam +watched .* at most 4\.00"),
+    "bench_watch.py": (
+        ("--turns", "1", "--steps", "100", "--pixels", "64"),
+        r"^MLP with Adam +watched .* of anomaly mode = .* at most 1\.00",
+    ),
     "check_oracle.py": (("--count", "10"), r"^ +10  networks$|^ +0  disagreements$"),
 }
 """Scripts that measure, as short as they can be here, and a line of what they print."""
@@ -52,18 +59,22 @@ def test_what_the_readme_shows_is_what_the_command_prints(example: Example) -> N
     assert comparable(example.run(PYTHON)) == comparable(example.output)
 
 
-def test_the_readme_opens_with_the_comparison_and_has_both_commands() -> None:
-    assert EXAMPLES[0].command.startswith("relu-demo --compare --seed 7")
-    assert TEXT.index("relu-demo --compare") < TEXT.index("python scripts/run.py") < TEXT.index("## PyTorch says")
+def test_the_readme_is_one_page() -> None:
+    assert len(TEXT.splitlines()) <= 130
+
+
+def test_the_readme_shows_the_picture_then_both_commands_then_the_three_calls() -> None:
+    calls = ["answer.svg", *RUN_ELSEWHERE[:2], "$ relu-demo --inplace", "$ relu-demo --compare", "--json --seed 7 | jq"]
+    assert [TEXT.index(each) for each in calls] == sorted(TEXT.index(each) for each in calls)
 
 
 def test_every_other_command_is_run_by_the_checks() -> None:
     shell = [
         line
-        for block in re.findall(r"^```sh\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+        for block in re.findall(r"^```sh\n(.*?)^```$", TEXT + MEASURED, re.MULTILINE | re.DOTALL)
         for line in block.splitlines()
     ]
-    assert sorted(shell) == sorted([*RUN_ELSEWHERE, "python scripts/bench.py"])
+    assert sorted(shell) == sorted([*RUN_ELSEWHERE[:2], "python scripts/bench.py"])
     checks = (ROOT / ".ci" / "run").read_text(encoding="utf-8").replace('"$python"', "python")
     for command in RUN_ELSEWHERE:
         run = re.escape(command.replace("pip install .", "-m pip install --quiet ."))
@@ -85,22 +96,22 @@ def test_the_scripts_that_measure_run_and_print_what_the_readme_quotes(script: s
     assert done.returncode == int("TOO MUCH" in done.stdout)
 
 
-def test_every_script_that_the_readme_names_is_run() -> None:
+def test_every_script_that_the_readmes_name_is_run() -> None:
     run = {*SCRIPTS, *re.findall(r"scripts/(\w+\.py)", " ".join(RUN_ELSEWHERE))}
-    assert set(re.findall(r"python scripts/(\w+\.py)", TEXT)) == run
+    assert set(re.findall(r"python scripts/(\w+\.py)", TEXT + MEASURED)) == run
 
 
 def test_the_python_in_the_readme_passes_a_safe_network_and_names_the_fault_of_another() -> None:
     (block,) = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
     safe = torch.nn.Sequential(torch.nn.Conv2d(16, 16, 3), torch.nn.ReLU(inplace=True))
-    exec(block, {"model": safe, "torch": torch})
-    with pytest.raises(AssertionError, match=r"FAULT relu1 \(ReLU\) faults\.py:19 "):
-        exec(block, {"model": PreActivation(), "torch": torch})
+    exec(block, {"relu_demo": relu_demo, "model": safe, "torch": torch})
+    with pytest.raises(AssertionError, match=r"FAULT relu1 \(ReLU\) faults\.py:19"):
+        exec(block, {"relu_demo": relu_demo, "model": PreActivation(), "torch": torch})
 
 
-def test_the_readme_names_every_file_and_folder_of_the_package() -> None:
-    named = set(re.findall(r"`(\w+(?:\.py|/))`", TEXT[TEXT.index("## How it is made") :]))
+def test_the_house_names_every_file_and_folder_of_the_package() -> None:
+    named = set(re.findall(r"`((?:\w+/)?\w+(?:\.py|/))`", HOUSE))
     package = ROOT / "relu_demo"
-    there = {path.name for path in package.glob("*.py")} | {f"{path.parent.name}/" for path in package.glob("*/*.py")}
-    assert there - named == set()
-    assert named - there == {"process/", "state/"}
+    folders = {f"{path.parent.relative_to(package).as_posix()}/" for path in package.glob("*/**/*.py")}
+    there = {path.name for path in package.glob("*.py")} | folders
+    assert named - {"tests/test_house.py"} == there
