@@ -387,7 +387,7 @@ def test_every_scenario_ends_with_the_verdicts_and_leaves_them_behind(scenario: 
         person.press(SPACE, f"all {lines} lines have run")
         assert person.leave("x") == 0
         assert person.left_behind.count("  holds  ") == verdicts.count("  holds  ")
-            again = re.escape(f"relu-demo {' '.join([*options, '--seed 7', *after])} --step")
+        again = re.escape(f"relu-demo {' '.join([*options, '--seed 7', *after])} --step")
         assert re.search(rf"^{again}(  \(relu-demo .*\))?$", person.left_behind, re.MULTILINE)
 
 
