@@ -19,11 +19,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from relu_demo.edits.edit import edited, united
+from relu_demo.edits.edit import Cure, edited, united
 from relu_demo.edits.trial import write_for_trial
 from relu_demo.network.report import Call, CheckReport, Write
 from relu_demo.request import Check, command_line
-from relu_demo.watching.report import Cure
 
 FEW = 4
 """So many cures are tried one by one where the network does not run with all of them."""

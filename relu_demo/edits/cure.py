@@ -6,10 +6,10 @@ import ast
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from relu_demo.edits.binding import aliases, is_bound, is_name, is_read_after, memory_of, same_memory
-from relu_demo.edits.edit import Edit, united
+from relu_demo.edits.edit import Cure, Edit, united
 from relu_demo.edits.order import computed_again, course_of, in_other_order
 from relu_demo.edits.scene import Scene, Spot
 from relu_demo.edits.syntax import Syntax, found_at, syntax_of
@@ -22,15 +22,6 @@ SAVES_ITS_RESULT = {
 """Functions whose backward needs their result, and not what they were given."""
 HANDS_OUT = {"numpy", "__array__", "__dlpack__"}
 EXPANDS = {"expand", "expand_as", "broadcast_to", "broadcast_tensors"}
-
-
-@dataclass(frozen=True)
-class Cure:
-    """What to do: in words, as edits if there is a way that is right, and what is to be known of it."""
-
-    says: str
-    edits: tuple[Edit, ...] = ()
-    warning: str = ""
 
 
 Pattern = Callable[[Scene, "WriteSite | None"], "Cure | None"]

@@ -28,6 +28,32 @@ class Edit:
     """Its lines end in a line feed, whatever those of the file end in."""
 
 
+@dataclass(frozen=True)
+class Cure:
+    """What to do about a fault: in words, and as edits where there is a way that is right."""
+
+    says: str
+    edits: tuple[Edit, ...] = ()
+    """The cure as edits of the source; empty where it cannot be written as such."""
+    warning: str = ""
+    """What the cure changes besides."""
+    works: bool | None = None
+    """Whether the program ran with the edits and nothing was found; None where that was not tried."""
+
+    @property
+    def diff(self) -> str | None:
+        """The edits as one patch; None where there is none, or a file is gone or was changed meanwhile."""
+        try:
+            return diff(self.edits) or None
+        except (OSError, ValueError):
+            return None
+
+    @property
+    def tried(self) -> bool:
+        """Whether the program was run with the edits."""
+        return self.works is not None
+
+
 def apply(text: str | bytes, edits: Iterable[Edit]) -> bytes:
     """
     Return the bytes of a file with its edits; every byte outside of their ranges stays as it is.

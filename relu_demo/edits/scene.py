@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
+from types import CodeType
 from typing import Literal
 
 
@@ -48,3 +51,28 @@ class Scene:
     """Where the module that wrote is built: `nn.ReLU(inplace=True)`; its operation is the class."""
     carried: bool = False
     """Whether the backward goes on into the graph of an earlier step."""
+
+
+def spot_at(frames: Sequence[tuple[CodeType, int]], operation: str = "", module: str = "") -> Spot | None:
+    """
+    Return the spot of the innermost of some frames, each its code and the instruction that runs (`f_lasti`).
+
+    None without a frame. An instruction below zero is the beginning of its code.
+    """
+    if not frames:
+        return None
+    outer = tuple(Spot(code.co_filename, line_at(code, at)) for code, at in frames[1:])
+    code, at = frames[0]
+    first, last, start, end = _position(code, at)
+    span = None if None in (first, last, start, end) else (first or 0, start or 0, last or 0, end or 0)
+    return Spot(code.co_filename, line_at(code, at), operation, module, span, outer)
+
+
+def line_at(code: CodeType, instruction: int) -> int:
+    """Return the line on which the expression of an instruction begins; that of its function where nobody knows."""
+    return _position(code, instruction)[0] or code.co_firstlineno
+
+
+def _position(code: CodeType, instruction: int) -> tuple[int | None, int | None, int | None, int | None]:
+    nowhere = None, None, None, None
+    return next(islice(code.co_positions(), instruction // 2, None), nowhere) if instruction >= 0 else nowhere

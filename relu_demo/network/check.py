@@ -45,7 +45,7 @@ from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.source import SIGNS, called, is_what_runs, line_of, statement_at
 from relu_demo.watching.findings import shown_file
 from relu_demo.watching.refusals import refusal_in
-from relu_demo.watching.report import Look, Site
+from relu_demo.watching.report import Site, WorthALook
 
 
 def examine(
@@ -181,9 +181,9 @@ def _sourced(write: Write) -> Write:
     return replace(write, source=line_of(write.place.file, write.place.line))
 
 
-def _look(written: Place, read: Place) -> Look:
+def _look(written: Place, read: Place) -> WorthALook:
     write = write_at(Spot(written.file or "", written.line or 0, written.operation))
-    return Look(_site(written), _site(read), ast.unparse(write.owner) if write is not None else "that tensor")
+    return WorthALook(_site(written), _site(read), ast.unparse(write.owner) if write is not None else "that tensor")
 
 
 def _site(place: Place) -> Site:

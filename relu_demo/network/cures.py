@@ -5,22 +5,19 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 from dataclasses import replace
-from itertools import islice
 from operator import attrgetter
-from types import CodeType
 
 from torch import nn
 
-from relu_demo.edits.cure import Cure as Way
 from relu_demo.edits.cure import cure_of, written_out_of_place
-from relu_demo.edits.scene import Scene, Spot
+from relu_demo.edits.edit import Cure
+from relu_demo.edits.scene import Scene, Spot, spot_at
 from relu_demo.edits.write import write_at
 from relu_demo.network.report import BREAKS_BACKWARD, CHANGES_RESULT, OVERWRITTEN, REFUSED, Call, Write
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.source import is_edited, statement_at
 from relu_demo.watching.refusals import LEAF, LEAF_VIEW, LOST, refusal_in
-from relu_demo.watching.report import Cure
 
 _NOWHERE = "write to a clone() of it"
 _INSIDE = "run it under relu-demo watch, which names both lines"
@@ -80,10 +77,9 @@ def write_cured(write: Write, network: nn.Module | None = None, words: str = "")
     )
 
 
-def _cure(way: Way) -> Cure:
+def _cure(cure: Cure) -> Cure:
     """Return a cure; a sentence where the text of a file is not what runs."""
-    edits = () if any(is_edited(edit.file) for edit in way.edits) else way.edits
-    return Cure(way.says, edits, way.warning)
+    return replace(cure, edits=()) if any(is_edited(edit.file) for edit in cure.edits) else cure
 
 
 def _module(network: nn.Module | None, path: str | None) -> nn.Module | None:
@@ -109,18 +105,7 @@ def _state(writer: Spot, module: nn.Module | None) -> tuple[str | None, object]:
 
 def _spot(place: Place) -> Spot:
     """Return a place as a cure is chosen by."""
-    outer = tuple(Spot(code.co_filename, _range(code, at)[0]) for code, at in place.frames[1:])
-    spot = Spot(place.file or "", place.line or 0, place.operation, called_from=outer)
-    if not place.frames:
-        return spot
-    line, column, end_line, end_column = _range(*place.frames[0])
-    return replace(spot, span=(line, column, end_line, end_column)) if end_line else spot
-
-
-def _range(code: CodeType, instruction: int) -> tuple[int, int, int, int]:
-    """Return the first line, column, last line and column that an instruction is of; zeros where nobody knows."""
-    first, last, start, end = next(islice(code.co_positions(), instruction // 2, None), None) or (None,) * 4
-    return first or code.co_firstlineno, start or 0, last if None not in (start, end) and last else 0, end or 0
+    return spot_at(place.frames, place.operation) or Spot(place.file or "", place.line or 0, place.operation)
 
 
 def in_need(calls: Iterable[Call], turned_off: Iterable[int]) -> set[int]:

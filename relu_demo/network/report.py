@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-from relu_demo.edits.edit import united
+from relu_demo.edits.edit import Cure, united
 from relu_demo.request import Check
 from relu_demo.sanitizer.place import Place
-from relu_demo.watching.report import Cure, Look
+from relu_demo.watching.report import WorthALook
 
 CHANGES_RESULT = "changes-result"
 BREAKS_BACKWARD = "breaks-backward"
@@ -213,7 +213,7 @@ class CheckReport:
     """The calls that take `inplace=` and run out of place."""
     writes: tuple[Write, ...]
     """Other writes in place, where they break backward or reach an input."""
-    worth_a_look: tuple[Look, ...]
+    worth_a_look: tuple[WorthALook, ...]
     """Writes past autograd that may be meant, each with who reads that memory later: no fault."""
     as_written: AsWritten
     advice: Advice

@@ -27,7 +27,7 @@ from relu_demo.network.suspects import InBackward, Suspects
 from relu_demo.network.switch import Switch, Switched, copy_laid_out_the_same, in_each_backward
 from relu_demo.network.target import said_by
 from relu_demo.network.unseen import without_a_look
-from relu_demo.sanitizer.frames import CallSite, call_site
+from relu_demo.sanitizer.frames import InstructionSite, instruction_site
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.ledger import Ledger, Stale
 from relu_demo.sanitizer.observer import Observer
@@ -323,17 +323,17 @@ class Runs:
         """
         outcome = Outcome()
         held: dict[int, Tensor] = {}
-        sites: list[tuple[int, CallSite | None]] = []
+        sites: list[tuple[int, InstructionSite | None]] = []
 
         def run(index: int, call: Switched) -> Any:
             if index in holding:
                 held[index] = call.input.detach()
             if self.watched.runs_in_backward:
-                sites.append((index, call_site()))
+                sites.append((index, instruction_site()))
             return decide(index, call)
 
         def run_again(index: int, call: Switched) -> Any:
-            here = call_site()
+            here = instruction_site()
             before = [pair for pair in sites if pair[1] is not None and here is not None and here.is_again(pair[1])]
             if before:  # the same line may run more than once: in the same order again
                 sites.remove(before[0])

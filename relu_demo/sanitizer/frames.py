@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -32,12 +32,7 @@ _FUNCTIONAL = os.path.join(_TORCH, "nn", "functional.py")
 _PASSING_ON = (_OURS, _OVERRIDES, _OPERATORS)
 # Of `x **= 2`, which is Python around a method.
 _WRAPPERS = {getattr(torch.Tensor.__ipow__, "__code__", None)}
-# Before PyTorch 2.0 `apply` is not Python, and has no frame.
-_OPTIMIZER = os.path.join(_TORCH, "optim", "optimizer.py")
-_AUTOGRAD = os.path.join(_TORCH, "autograd") + os.sep
-_ENGINE = {"_engine_run_backward", "backward", "grad"}
-"""The functions of torch.autograd that call the engine, by the names that they have had."""
-_APPLY = getattr(getattr(torch.autograd.Function.apply, "__func__", None), "__code__", None)
+_APPLY = torch.autograd.Function.apply.__func__.__code__  # type: ignore[attr-defined]
 
 
 @dataclass(slots=True)
@@ -63,12 +58,6 @@ class Stand:
     """Code of the outermost frame of the user's inside the innermost module call that was walked through."""
     caller: CodeType | None = None
     """Code of the frame that called the function asked for."""
-    optimizer: str | None = None
-    """Class of the optimizer whose `step()` runs; `file` and `line` are then those of its caller."""
-    outputs: Any = None
-    """What the innermost running backward goes back from: a tensor or several; None outside of all backwards."""
-    backward: tuple[str, int] | None = None
-    """File and line of the user's code that called that backward."""
 
     @property
     def saver(self) -> str:
@@ -121,8 +110,6 @@ def _note_user(found: Stand, frame: FrameType) -> None:
         found.file, found.line, found.code = frame.f_code.co_filename, frame.f_lineno, frame.f_code
     found.frames.append((frame.f_code, frame.f_lasti))
     found.outermost = frame.f_code
-    if found.outputs is not None and found.backward is None:
-        found.backward = frame.f_code.co_filename, frame.f_lineno
 
 
 def _note_call(found: Stand, frame: FrameType) -> None:
@@ -143,24 +130,6 @@ def _note_checkpoint(found: Stand, frame: FrameType) -> None:
     found.in_checkpoint = True
 
 
-def _note_engine(found: Stand, frame: FrameType) -> None:
-    if found.outputs is None:
-        local = frame.f_locals
-        found.outputs = next((local[name] for name in ("t_outputs", "outputs", "tensors") if name in local), None)
-
-
-def _note_optimizer(found: Stand, frame: FrameType) -> None:
-    arguments = frame.f_locals.get("args")
-    if not arguments or found.optimizer is not None:
-        return
-    # A closure that `step` calls is the user's own code; a `step` of the user's own is an optimizer's.
-    own = vars(type(arguments[0])).get("step")
-    if found.code is None or found.code is getattr(getattr(own, "__wrapped__", own), "__code__", None):
-        found.optimizer = type(arguments[0]).__name__
-        found.file = found.line = found.code = None
-        found.frames.clear()
-
-
 Note = Callable[[Stand, FrameType], None]
 """Notes what a frame of one kind tells."""
 
@@ -174,11 +143,7 @@ def _note_for(code: CodeType) -> Note | None:
         return _note_call
     if code is _APPLY:
         return _note_apply
-    if code.co_filename == _CHECKPOINT:
-        return _note_checkpoint
-    if code.co_filename == _OPTIMIZER and code.co_name == "wrapper":
-        return _note_optimizer
-    return _note_engine if code.co_name in _ENGINE and code.co_filename.startswith(_AUTOGRAD) else None
+    return _note_checkpoint if code.co_filename == _CHECKPOINT else None
 
 
 def edits_for_itself(written: Frames, saved: Frames) -> bool:
@@ -201,19 +166,19 @@ def calling_frame() -> FrameType | None:
     return frame
 
 
-class CallSite(NamedTuple):
+class InstructionSite(NamedTuple):
     """Which instruction calls the running function of torch, and in which module."""
 
     code: CodeType
     instruction: int
     module: nn.Module | None
 
-    def is_again(self, before: CallSite) -> bool:
+    def is_again(self, before: InstructionSite) -> bool:
         """Return whether this may be that call once more, run by a checkpoint: that calls some modules' inner code."""
         return self[:2] == before[:2] and self.module in (None, before.module)
 
 
-def call_site() -> CallSite | None:
+def instruction_site() -> InstructionSite | None:
     """Return the site of the call of torch that runs now; None if no frame is outside of PyTorch's functions."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith((*_PASSING_ON, _FUNCTIONAL)):
@@ -223,39 +188,7 @@ def call_site() -> CallSite | None:
     code, instruction = frame.f_code, frame.f_lasti
     while frame is not None and frame.f_code is not _CALL:
         frame = frame.f_back
-    return CallSite(code, instruction, None if frame is None else frame.f_locals["self"])
-
-
-class UserFrame(NamedTuple):
-    """A frame of the user's code."""
-
-    frame: FrameType
-    called_module: bool
-    """Whether it is calling a module whose forward is the user's frame before it."""
-
-
-def user_frames() -> Iterator[UserFrame]:
-    """Yield the frames of the user's code on this thread's stack, the innermost first."""
-    through_module = False
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code is _CALL:
-            through_module = True
-        elif is_users(frame.f_code.co_filename):
-            yield UserFrame(frame, through_module)
-            through_module = False
-        frame = frame.f_back
-
-
-def modules_running() -> list[nn.Module]:
-    """Return the modules that this thread is calling, the outermost first."""
-    found: list[nn.Module] = []
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code is _CALL:
-            found.append(frame.f_locals["self"])
-        frame = frame.f_back
-    return found[::-1]
+    return InstructionSite(code, instruction, None if frame is None else frame.f_locals["self"])
 
 
 def is_ours(filename: str) -> bool:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from relu_demo.claims.report import counted
+from relu_demo.edits.edit import Cure
 from relu_demo.errors import readable
 from relu_demo.network.report import (
     CHANGES_RESULT,
@@ -29,7 +30,7 @@ from relu_demo.sanitizer.place import Place
 from relu_demo.views.parts import NARROW, header, plain, section
 from relu_demo.views.quiet import checked, line, where
 from relu_demo.views.watch import LABELS
-from relu_demo.watching.report import Cure, Look
+from relu_demo.watching.report import WorthALook
 from relu_demo.watching.told import edit_lines, where_of
 
 SAFE, FAULT, OPEN = ("safe", "green"), ("FAULT", "bold reverse red"), ("doubt", "bold")
@@ -282,7 +283,7 @@ def _advice(report: CheckReport) -> Iterator[Text]:
         yield plain("With the calls at fault out of place, a run is still not the same.")
 
 
-def _look(look: Look) -> Text:
+def _look(look: WorthALook) -> Text:
     written, read = look.written, look.read
     later = (
         f"{where_of(read)}  {read.source}" if read.file else {"return": "the caller"}.get(read.operation, "the network")

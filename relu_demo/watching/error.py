@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from relu_demo.watching.report import Cure, Finding, Site, Write
+    from relu_demo.edits.edit import Cure
+    from relu_demo.watching.report import Finding, Site, Write
 
 
 class InplaceError(RuntimeError):

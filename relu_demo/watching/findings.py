@@ -7,13 +7,14 @@ import os
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
-from itertools import islice, starmap
+from itertools import starmap
 from types import CodeType, FrameType
 
 from torch import Tensor, nn
 
 from relu_demo.edits.cure import cure_of
-from relu_demo.edits.scene import Scene, Spot
+from relu_demo.edits.edit import Cure
+from relu_demo.edits.scene import Scene, Spot, line_at, spot_at
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.source import (
     calls_in,
@@ -34,11 +35,10 @@ from relu_demo.watching.report import (
     OVERWRITTEN,
     REFUSED,
     SILENT,
-    Cure,
     Finding,
-    Look,
     Overwritten,
     Site,
+    WorthALook,
     Write,
 )
 from relu_demo.watching.watcher import Fault, Overwriting, Refused, words_for
@@ -49,13 +49,13 @@ def finding_of(fault: Fault, layers: Layers) -> Finding:
     return _refused(fault, layers) if isinstance(fault, Refused) else _overwriting(fault, layers)
 
 
-def look_of(read: AliasRead) -> Look:
+def look_of(read: AliasRead) -> WorthALook:
     """Return what is reported of a read through another name."""
     written, at = site_of(read.written, None), site_of(read.read, None)
     assert written is not None
     assert at is not None
     settle = f"relu-demo check {at.file}:{read.network}" if read.network and at.file.endswith(".py") else ""
-    return Look(written, at, read.name, settle)
+    return WorthALook(written, at, read.name, settle)
 
 
 def _overwriting(fault: Overwriting, layers: Layers) -> Finding:
@@ -125,22 +125,14 @@ def _cure(scene: Scene) -> Cure:
     edited = next((spot.file for spot in spots if spot is not None and is_edited(spot.file)), None)
     if edited is not None:
         return Cure(f"{os.path.basename(edited)} was edited after its import: run it again to see its lines")
-    found = cure_of(scene)
-    return Cure(found.says, found.edits, found.warning)
+    return cure_of(scene)
 
 
 def _spot(where: CallSite) -> Spot | None:
     """Return a place as a cure is chosen by."""
-    if not where.frames:
-        return None
     module = where.module() if where.module is not None else None
     kind = where.optimizer or (type(module).__name__ if module is not None else "")
-    outer = tuple(Spot(*_line_of(code, at)) for code, at in where.frames[1:])
-    code, at = where.frames[0]
-    span = next(islice(code.co_positions(), at // 2, None), None) if at >= 0 else None
-    first, last, start, end = span if span is not None else (None, None, None, None)
-    known = None if None in (first, last, start, end) else (first or 0, start or 0, last or 0, end or 0)
-    return Spot(*_line_of(code, at), where.operation, kind, known, outer)
+    return spot_at(where.frames, where.operation, kind)
 
 
 def _spot_at(site: Site) -> Spot:
@@ -212,10 +204,7 @@ def _saving_line(where: CallSite) -> Site | None:
 
 
 def _line_of(code: CodeType, instruction: int) -> tuple[str, int]:
-    if instruction < 0:
-        return code.co_filename, code.co_firstlineno
-    place = next(islice(code.co_positions(), instruction // 2, None), None)
-    return code.co_filename, (place[0] if place is not None else None) or code.co_firstlineno
+    return code.co_filename, line_at(code, instruction)
 
 
 def shown_file(file: str) -> str:

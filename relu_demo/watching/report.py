@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from relu_demo.edits.edit import Edit, diff
+from relu_demo.edits.edit import Cure
 from relu_demo.request import Watch
 
 OVERWRITTEN, REFUSED, SILENT = "overwritten", "refused", "silent"
@@ -12,9 +12,6 @@ OVERWRITTEN, REFUSED, SILENT = "overwritten", "refused", "silent"
 
 GIVING = ("numpy", "__array__", "__dlpack__")
 """Methods of a tensor that give its memory to NumPy and its like; a write there is named by the line of this call."""
-
-NEW_DATA = "data ="
-"""The operation of `w.data = x`, which gives a tensor other memory."""
 
 
 @dataclass(frozen=True)
@@ -57,32 +54,6 @@ class Overwritten:
 
 
 @dataclass(frozen=True)
-class Cure:
-    """What to do about it."""
-
-    says: str
-    edits: tuple[Edit, ...] = ()
-    """The cure as edits of the source; empty where it cannot be written as such."""
-    warning: str = ""
-    """What the cure changes besides."""
-    works: bool | None = None
-    """Whether the program ran with the edits and nothing was found; None where that was not tried."""
-
-    @property
-    def diff(self) -> str | None:
-        """The edits as one patch; None where there is none, or a file is gone or was changed meanwhile."""
-        try:
-            return diff(self.edits) or None
-        except (OSError, ValueError):
-            return None
-
-    @property
-    def tried(self) -> bool:
-        """Whether the program was run with the edits."""
-        return self.works is not None
-
-
-@dataclass(frozen=True)
 class Finding:
     """One tensor with its saver, its writers and the cure."""
 
@@ -105,9 +76,15 @@ class Finding:
     processes: int = 1
     """In how many of the program's processes it was found."""
 
+    @property
+    def identity(self) -> object:
+        """Return by what two findings are the same: the kind, the lines and the tensor's name."""
+        sites = self.raised_at, self.saved_by, *(write.site for write in self.overwritten_by[:1])
+        return self.kind, self.tensor.name, *((site.file, site.line) if site else None for site in sites)
+
 
 @dataclass(frozen=True)
-class Look:
+class WorthALook:
     """Memory that is written to through one variable and read through another: worth a look, and no finding."""
 
     written: Site
@@ -143,7 +120,7 @@ class WatchReport:
     request: Watch | None = None
     """None where it was asked in Python."""
     findings: tuple[Finding, ...] = ()
-    worth_a_look: tuple[Look, ...] = ()
+    worth_a_look: tuple[WorthALook, ...] = ()
     backwards: int = 0
     saved: int = 0
     """Tensors that autograd saved."""
@@ -155,8 +132,6 @@ class WatchReport:
     missing: tuple[Missing, ...] = ()
     patch: str = ""
     """All edits as one patch for `patch -p0`."""
-    rounds: int = 0
-    """How often the program was run again with edits."""
     exit_code: int = 0
     """The program's own; of a program that a signal ended 128 and the signal's number."""
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from relu_demo.edits.edit import diff
+from relu_demo.edits.edit import Cure
 from relu_demo.watching.report import (
     GIVING,
     OVERWRITTEN,
     REFUSED,
     SILENT,
-    Cure,
     Finding,
-    Look,
     Missing,
     Overwritten,
     Site,
     WatchReport,
+    WorthALook,
     Write,
 )
 
@@ -98,16 +97,13 @@ def _writing(finding: Finding, told: set[tuple[str, int]]) -> Iterator[Told]:
 
 def edit_lines(cure: Cure) -> list[str]:
     """Return the lines that a cure takes out and puts in, each behind its `-` or `+`; none where a file is gone."""
-    try:
-        text = diff(cure.edits).splitlines()
-    except (OSError, ValueError):
-        return []
+    text = (cure.diff or "").splitlines()
     lines = [line for line in text if line[:1] in ("-", "+") and line[:3] not in ("---", "+++")]
     indent = min((len(line[1:]) - len(line[1:].lstrip()) for line in lines if line[1:].strip()), default=0)
     return [line[0] + line[1 + indent :] for line in lines]
 
 
-def look_in_words(look: Look) -> str:
+def look_in_words(look: WorthALook) -> str:
     """Return what is worth a look in one sentence, with both lines."""
     settle = f"; {look.settle} runs it both ways" if look.settle else ""
     written, read = look.written, look.read

@@ -27,7 +27,7 @@ from relu_demo.sanitizer.unsupported import stepping_aside
 from relu_demo.watching.attribution import attributed
 from relu_demo.watching.error import InplaceError, SilentInplaceWarning
 from relu_demo.watching.findings import finding_of, look_of
-from relu_demo.watching.report import SILENT, Finding, Look, Unwatched, WatchReport
+from relu_demo.watching.report import SILENT, Finding, Unwatched, WatchReport, WorthALook
 from relu_demo.watching.told import text_of_findings
 from relu_demo.watching.watcher import Fault, Overwriting, Watcher, entering_beside
 
@@ -49,7 +49,7 @@ class Watch:
         self.raising = raising
         self._findings: dict[object, Finding] = {}
         """Each fault once, in order."""
-        self._meant: dict[Look, None] = {}
+        self._meant: dict[WorthALook, None] = {}
         self._kind = kind
         self._tell = tell
         self._layers = Layers()
@@ -75,7 +75,7 @@ class Watch:
         )
 
     @property
-    def worth_a_look(self) -> tuple[Look, ...]:
+    def worth_a_look(self) -> tuple[WorthALook, ...]:
         """Return the reads through another name that were seen."""
         return (*map(look_of, self._watcher.aliases.found.values()), *self._meant)
 
@@ -132,7 +132,7 @@ class Watch:
             return False
         found = finding_of(fault, self._layers)
         if found.overwritten_by and found.raised_at is not None:
-            look = Look(found.overwritten_by[0].site, found.raised_at, found.tensor.name or "a parameter")
+            look = WorthALook(found.overwritten_by[0].site, found.raised_at, found.tensor.name or "a parameter")
             self._meant[look] = None
         return True
 
@@ -142,7 +142,7 @@ class Watch:
         found = tuple(replace(finding, backward=count) for finding in told)
         if not found:
             return None
-        new = tuple(finding for finding in found if self._findings.setdefault(_key(finding), finding) is finding)
+        new = tuple(finding for finding in found if self._findings.setdefault(finding.identity, finding) is finding)
         if self._tell is not None:
             self._tell(self, new)
         if not self.raising:
@@ -168,12 +168,6 @@ def is_own_edit(fault: Fault) -> bool:
     if not edits or any(edit.module is None or edit.module() is not module for edit in edits):
         return False
     return all(edits_for_itself(edit.frames, fault.saved.site.frames) for edit in edits)
-
-
-def _key(finding: Finding) -> object:
-    """Return by what two findings are the same: the kind, the lines and the tensor's name."""
-    sites = finding.raised_at, finding.saved_by, *(write.site for write in finding.overwritten_by[:1])
-    return finding.kind, finding.tensor.name, *((site.file, site.line) if site else None for site in sites)
 
 
 def _hide_our_frames(traceback: TracebackType | None) -> None:

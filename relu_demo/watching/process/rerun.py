@@ -33,10 +33,12 @@ def tried(report: WatchReport, command: Sequence[str]) -> WatchReport:
     """
     texts: dict[str, bytes] = {}
     left: Sequence[Finding] = report.findings
-    helps, rounds = False, 0
+    helps = False
     past = max((finding.backward for finding in report.findings), default=0)
-    while rounds < ROUNDS and (edits := united(finding.cure.edits for finding in left)):
-        rounds += 1
+    for _ in range(ROUNDS):
+        edits = united(finding.cure.edits for finding in left)
+        if not edits:
+            break
         try:
             texts = edited(edits, texts)
         except (OSError, ValueError):
@@ -47,10 +49,10 @@ def tried(report: WatchReport, command: Sequence[str]) -> WatchReport:
             helps = ended_well
             break
     findings = tuple(
-        replace(finding, cure=replace(finding.cure, works=helps)) if finding.cure.edits and rounds else finding
+        replace(finding, cure=replace(finding.cure, works=helps)) if finding.cure.edits and texts else finding
         for finding in report.findings
     )
-    return replace(report, findings=findings, patch=patch(texts) if helps else report.patch, rounds=rounds)
+    return replace(report, findings=findings, patch=patch(texts) if helps else report.patch)
 
 
 def _run(command: Sequence[str], texts: Mapping[str, bytes], past: int) -> tuple[WatchReport, bool]:

@@ -18,9 +18,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from relu_demo.edits.edit import Edit, diff, united
+from relu_demo.edits.edit import Cure, Edit, diff, united
 from relu_demo.request import Watch
-from relu_demo.watching.report import Cure, Finding, Look, Missing, Overwritten, Site, Unwatched, WatchReport, Write
+from relu_demo.watching.report import Finding, Missing, Overwritten, Site, Unwatched, WatchReport, WorthALook, Write
 
 VARIABLE = "RELU_DEMO_WATCH"
 """The environment variable that tells a process the folder for its findings."""
@@ -115,13 +115,13 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 def report_of(lines: Sequence[Mapping[str, Any]]) -> WatchReport:
     """Return one report of what all processes have written: a finding of several is told once."""
     found: dict[object, tuple[Finding, set[int]]] = {}
-    looks: dict[Look, None] = {}
+    looks: dict[WorthALook, None] = {}
     unwatched: dict[Unwatched, None] = {}
     seen: dict[int, Mapping[str, Any]] = {}
     for line in lines:
         if line["event"] == "finding":
             finding = finding_from(line["finding"])
-            found.setdefault(_key(finding), (finding, set()))[1].add(line["pid"])
+            found.setdefault(finding.identity, (finding, set()))[1].add(line["pid"])
         elif line["event"] == "unwatched":
             unwatched[Unwatched(line["what"], line["why"])] = None
         elif line["event"] == "seen":
@@ -143,11 +143,6 @@ def report_of(lines: Sequence[Mapping[str, Any]]) -> WatchReport:
     )
 
 
-def _key(finding: Finding) -> object:
-    sites = finding.raised_at, finding.saved_by, *(write.site for write in finding.overwritten_by[:1])
-    return finding.kind, finding.tensor.name, *((site.file, site.line) if site else None for site in sites)
-
-
 def finding_from(data: Mapping[str, Any]) -> Finding:
     """Return the finding that `dataclasses.asdict` has made a dictionary of."""
     own = {field.name: data[field.name] for field in fields(Finding)}
@@ -159,9 +154,9 @@ def finding_from(data: Mapping[str, Any]) -> Finding:
     return Finding(**own)
 
 
-def look_from(data: Mapping[str, Any]) -> Look:
+def look_from(data: Mapping[str, Any]) -> WorthALook:
     """Return the look that `dataclasses.asdict` has made a dictionary of."""
-    return Look(**{**data, "written": _site(data["written"]), "read": _site(data["read"])})
+    return WorthALook(**{**data, "written": _site(data["written"]), "read": _site(data["read"])})
 
 
 def _site(data: Mapping[str, Any] | None) -> Any:
