@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import click
@@ -231,6 +230,8 @@ def watch(context: click.Context, program: tuple[str, ...], trying: bool, save: 
         raise click.UsageError(f"watch takes a program; give for example {line('watch', 'train.py')}", context)
     if program[0].startswith("-") and program[0] != "-m":
         refuse_option_of_another(context, program[0])
+        from difflib import get_close_matches  # --help does without
+
         near = get_close_matches(program[0], [name for each in context.command.params for name in each.opts])
         raise click.NoSuchOption(program[0], possibilities=near, ctx=context)
     require_output(context, save, light, Watch.scenario)
@@ -306,6 +307,8 @@ def meant(context: click.Context, words: Sequence[str]) -> str:
         return f"{word} alone is no command; give {line('watch', *words)}"
     options = {name: f"--{name}" for name in DEMONSTRATOR if name != WHOLE}
     commands = {Check.scenario: Check.scenario, Watch.scenario: Watch.scenario}
+    from difflib import get_close_matches  # --help does without
+
     near = get_close_matches(word.lower(), [*commands, *options], n=1)
     known = {**{name[2:]: name for each in context.command.params for name in each.opts}, **options, **commands}
     hint = known.get(word) or (known[near[0]] if near else "")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.faulty_networks import Gate, Given, OfItsOwn, Skip, Stale, Used
 from support.nets import Net
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -18,59 +19,6 @@ from torch.nn import functional as F  # noqa: N812
 from relu_demo.api import check
 from relu_demo.errors import BadInput
 from relu_demo.network.report import CheckReport
-
-
-class Used(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc = nn.Linear(4, 4)
-
-
-class Gate(Used):
-    def forward(self, x: Tensor) -> Any:
-        y = self.fc(x)
-        z = y.mul_(y.sigmoid())
-        return y + z
-
-
-class Skip(Used):
-    def forward(self, x: Tensor) -> Any:
-        skip = h = self.fc(x)
-        h += x
-        return h + skip
-
-
-class Given(Used):
-    def forward(self, x: Tensor) -> Any:
-        return self.fc(x.mul_(2))
-
-
-class Stale(Used):
-    def forward(self, x: Tensor) -> Any:
-        y = self.fc(x).sigmoid()
-        y += x
-        return y
-
-
-class Switched(nn.Module):
-    """As published activations do: a switch of its own, and a method in place."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inplace = True
-
-    def forward(self, x: Tensor) -> Any:
-        return x.mul_(x.sigmoid()) if self.inplace else x * x.sigmoid()
-
-
-class Swish(Used):
-    def __init__(self) -> None:
-        super().__init__()
-        self.act = Switched()
-
-    def forward(self, x: Tensor) -> Any:
-        y = self.fc(x)
-        return self.act(y) + y
 
 
 def one(network: nn.Module, x: Tensor | None = None) -> tuple[CheckReport, list[str]]:
@@ -167,7 +115,7 @@ def test_a_write_without_a_source_is_a_call_too() -> None:
 
 
 def test_a_switch_of_the_networks_own_is_a_switch() -> None:
-    report, found = one(Swish().requires_grad_(False))
+    report, found = one(OfItsOwn().requires_grad_(False))
     assert found == ["changes-result"]
     assert report.calls[0].switch == "act"
     assert "return x.mul(x.sigmoid()) if self.inplace else x * x.sigmoid()" in str(report)

@@ -122,6 +122,8 @@ class Stale(Used):
 
 
 class OwnSwitch(nn.Module):
+    """As published activations do: a switch of its own, and a method in place."""
+
     def __init__(self) -> None:
         super().__init__()
         self.inplace = True
