@@ -564,9 +564,15 @@ def test_control_characters_in_names_are_shown_escaped(demo: Demo, tmp_path: Pat
 
 
 ENDING = """
-import atexit, sys, tempfile, threading, time
+import atexit, multiprocessing, sys, tempfile, threading, time
 from torch import nn
 
+def work():
+    time.sleep(1)
+    with open("child.txt", "w") as file:
+        file.write("ended")
+
+multiprocessing.get_context("fork").Process(target=work).start()
 folder = tempfile.TemporaryDirectory(dir=sys.argv[0] and "folders")
 notes = open("notes.txt", "w")
 notes.write("in a buffer")
@@ -595,7 +601,8 @@ def test_a_check_ends_as_python_ends(
     done = cold("check", "net.py:Net", *options)
     assert done.code == code, done.err
     said = {path.name: path.read_text() for path in tmp_path.glob("*.txt")}
-    assert said == {"notes.txt": "in a buffer", "atexit.txt": "ran", "thread.txt": "ended", "deleted.txt": "freed"}
+    ended = {"thread.txt": "ended", "child.txt": "ended", "deleted.txt": "freed"}
+    assert said == {"notes.txt": "in a buffer", "atexit.txt": "ran", **ended}
     assert list((tmp_path / "folders").iterdir()) == []
     assert done.err.count("\n") == (code == 2)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -199,3 +200,45 @@ def test_ctrl_c_is_130_and_tells_what_was_seen_until_then(tmp_path: Path) -> Non
     assert process.returncode == 130
     assert told.index("KeyboardInterrupt") < told.index("overwritten  p.py:3  y.add_(1)")
     assert "1 fault found" in told
+
+
+OVERWRITES = """\
+import linecache
+import torch
+
+torch.manual_seed(0)
+x = torch.randn(3, requires_grad=True)
+y = x.exp()
+y += 1
+y.sum().backward()
+print(x.grad.sum().item())
+"""
+
+
+@pytest.mark.skipif(shutil.which("patch") is None, reason="patch is not installed")
+def test_the_patch_of_a_watch_cures_the_program(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(OVERWRITES)
+    done = run(tmp_path, "watch", "--diff", "train.py")
+    assert done.returncode == 1
+    assert [line for line in done.stdout.splitlines() if line[:1] in "+-"][2:] == ["-y += 1", "+y = y + 1"]
+    subprocess.run(["patch", "-p0"], cwd=tmp_path, input=done.stdout, encoding="utf-8", check=True)
+    cured = run(tmp_path, "watch", "train.py")
+    assert (cured.returncode, float(cured.stdout) > 0) == (0, True)
+    assert run(tmp_path, "watch", "--diff", "train.py").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "works"),
+    [("y += 1", True), ("y += 1; assert linecache.getline(__file__, 7).startswith('y += 1')", False)],
+    ids=["runs", "does not run"],
+)
+def test_a_cure_is_tried_by_running_the_program_with_it(tmp_path: Path, line: str, works: bool) -> None:
+    (tmp_path / "train.py").write_text(OVERWRITES.replace("y += 1", line))
+    done = run(tmp_path, "watch", "--try", "train.py")
+    assert (tmp_path / "train.py").read_text() == OVERWRITES.replace("y += 1", line)
+    assert done.returncode == 1
+    tried = run(tmp_path, "watch", "--try", "--json", "train.py")
+    (found,) = json.loads(tried.stdout)["findings"]
+    assert (found["cure"]["tried"], found["cure"]["works"]) == (True, works)
+    said = "(tried: it runs, and nothing is found)" if works else "(tried: it does not help)"
+    assert said in " ".join(done.stderr.split())
