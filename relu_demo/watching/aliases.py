@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from relu_demo.sanitizer.frames import is_users
 from relu_demo.sanitizer.source import expression_at, statement_at
-from relu_demo.tensors.storage import Region, is_gone, overlap, region_of, weak_ref
+from relu_demo.tensors.storage import Region, is_gone, key_of, overlap, region_of, weak_ref
 from relu_demo.watching.attribution import STAND_IN
 from relu_demo.watching.callsite import CallSite, call_site, user_frame
-from relu_demo.watching.saved import key_of, tensors_in
+from relu_demo.watching.saved import tensors_in
 
 MOST = 64
 """Writes that are followed at a time."""

@@ -10,8 +10,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from relu_demo.sanitizer.source import expression_at, statements_at, value_of
+from relu_demo.tensors.storage import key_of
 from relu_demo.watching.callsite import user_frame
-from relu_demo.watching.saved import key_of, tensors_in
+from relu_demo.watching.saved import tensors_in
 
 MOST = 200
 """Variables of a frame that are looked at."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
+from relu_demo.tensors.storage import key_of
 from relu_demo.watching.callsite import CallSite
 
 _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -77,15 +78,6 @@ class Pages:
         key = key_of(tensor)
         page = self.by_key.get(key) if key is not None else None
         return list(page) if page else []
-
-
-def key_of(tensor: Tensor) -> int | None:
-    """Return the key of the tensor's storage while that is alive; None if it has none (sparse, a wrapper)."""
-    try:
-        key: int = tensor.untyped_storage()._cdata
-    except (RuntimeError, NotImplementedError):
-        return None
-    return key
 
 
 def tensors_in(args: Any, kwargs: Any) -> Iterator[Tensor]:

@@ -75,13 +75,19 @@ class Watch:
         )
 
     @property
+    def backwards(self) -> int:
+        """Return how many backward passes have begun."""
+        return self._watcher.seen.backwards
+
+    @property
     def worth_a_look(self) -> tuple[WorthALook, ...]:
         """Return the reads through another name that were seen."""
         return (*map(look_of, self._watcher.aliases.found.values()), *self._meant)
 
     def __enter__(self) -> Watch:
         modes = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
-        running = next((each for each in modes if hasattr(each, "watch")), None)
+        # Of a watched process, which has this package a second time, it is another class of that name.
+        running = next((each for each in modes if type(each).__name__ == Watcher.__name__), None)
         if running is not None:
             self._outer = running.watch if running.watch is not self else None
             running.watch._depth += 1

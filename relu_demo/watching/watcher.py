@@ -15,7 +15,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from types import FrameType, FunctionType, MethodWrapperType
 from typing import Any
@@ -29,13 +29,13 @@ from relu_demo.errors import words_of
 from relu_demo.sanitizer.frames import operation_name
 from relu_demo.sanitizer.hooks import code_of
 from relu_demo.sanitizer.makers import Makers, kind_of
-from relu_demo.tensors.storage import apart, is_gone, overlaps_itself, region_of, weak_ref
+from relu_demo.tensors.storage import apart, is_gone, key_of, overlaps_itself, region_of, weak_ref
 from relu_demo.watching.aliases import Aliases
 from relu_demo.watching.attribution import calling_from, passing_on
 from relu_demo.watching.callsite import CallSite, call_site
 from relu_demo.watching.names import modules_in, name_of, writes_to_an_item
 from relu_demo.watching.refusals import EXPANDED, HOOK, LOST, OVERLAP, OWN_INDEX, SLOPE, Refusal, refusal_in
-from relu_demo.watching.saved import Hold, Pages, Saved, fingerprint, key_of, shares_counter, tensors_in
+from relu_demo.watching.saved import Hold, Pages, Saved, fingerprint, shares_counter, tensors_in
 
 BEGINNING = "one of the variables needed for gradient computation has been modified by an inplace operation"
 
@@ -465,10 +465,16 @@ class Watcher(TorchFunctionMode):
                 made_by = _hooked_at(frame)
             if refusal is LOST:
                 writes = self._makers.writes(tensor)
-            fault = Refused(refusal, tensor, site, frame, made_by, writes, words_of(error), known_as)
             given = tensors_in(args[1:], kwargs)
-            fault = replace(
-                fault,
+            fault = Refused(
+                refusal,
+                tensor,
+                site,
+                frame,
+                made_by,
+                writes,
+                words_of(error),
+                known_as,
                 in_container=writes_to_an_item(frame),
                 gradient_is_written=any(each.requires_grad for each in given),
             )

@@ -27,7 +27,7 @@ def begin(folder: str, write: Write) -> None:
         for finding in found:
             write(folder, {"event": "finding", "finding": asdict(finding)})
         # A process that ends by os._exit says nothing at its end: the counts are told now and then.
-        if found or os.environ.get("RELU_DEMO_EDITS") or _is_power_of_two(watch.report.backwards):
+        if found or os.environ.get("RELU_DEMO_EDITS") or _is_power_of_two(watch.backwards):
             tell_counts()
 
     def tell_counts() -> None:
