@@ -63,7 +63,8 @@ class MemoryScreen:
 
 def lesson(row: Measurement) -> str:
     """Say whether the commonest network saves memory in training, and why."""
-    return f"In training, conv+ReLU {saving(row) if row.saves else 'saves nothing'}: {row.why}"
+    why = row.why if row.saves else row.why.partition(", not")[0]
+    return f"In training, conv+ReLU {saving(row) if row.saves else 'saves nothing'}: {why}"
 
 
 def given_depth(asked: Measure) -> str:

@@ -194,9 +194,9 @@ def test_memory_that_runs_out_elsewhere_is_told(
     assert "not enough memory" in result.err
 
 
+# Without `watch`, which would run what is drawn.
 options = [
     "check",
-    "watch",
     "--branches",
     "--memory",
     "--depth",
