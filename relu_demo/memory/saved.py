@@ -7,7 +7,7 @@ from torch import nn
 
 from relu_demo.tensors.graph import saved_by
 
-RESULT, INPUT, COPY, OTHER = "its result", "its input", "a copy of its input", "another tensor"
+RESULT, INPUT, COPY, OTHER = "its result", "its input", "a copy of it", "another tensor"
 
 
 def saved(layer: nn.Module, device: str) -> tuple[str, ...]:
