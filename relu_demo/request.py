@@ -101,13 +101,13 @@ class Input:
     can have, and for bounds that leave no number between them.
     """
 
-    sizes: tuple[int, ...]
+    shape: tuple[int, ...]
     dtype: str = ""
     bounds: tuple[float, float] | None = None
     name: str = ""
 
     def __post_init__(self) -> None:
-        require_sizes(self.sizes)
+        require_sizes(self.shape)
         if self.bounds is not None and not self.bounds[0] <= self.bounds[1]:
             low, high = self.bounds
             why = f"has no number from {low:g} to {high:g}; give the lowest first, for example 2,16:0..999"
@@ -116,7 +116,7 @@ class Input:
     def __str__(self) -> str:
         name = f"{self.name}=" if self.name else ""
         between = "" if self.bounds is None else "{}..{}".format(*self.bounds)
-        return name + ":".join(filter(None, [sizes(self.sizes), self.dtype, between]))
+        return name + ":".join(filter(None, [sizes(self.shape), self.dtype, between]))
 
 
 @dataclass(frozen=True)

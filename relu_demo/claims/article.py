@@ -15,7 +15,7 @@ IN_PLACE, OUT_OF_PLACE = "in_place", "out_of_place"
 
 def states(half: TracedPart) -> tuple[TensorState, TensorState, TensorState]:
     """Return the states of o1 before, of o1 after and of h1."""
-    return half.looks["o1_before"].state, half.looks["o1_after"].state, half.looks["h1"].state
+    return half.moments["o1_before"].state, half.moments["o1_after"].state, half.moments["h1"].state
 
 
 def identity(half: TracedPart) -> tuple[bool, bool, str]:
@@ -36,7 +36,7 @@ def one_object(half: TracedPart) -> Answer:
 def negatives_zeroed(half: TracedPart) -> Answer:
     """Count the values that changed and those that were zeroed; the version counter goes up by one."""
     before, after, _ = states(half)
-    look, negatives = half.looks["o1_after"], before.values.negatives
+    look, negatives = half.moments["o1_after"], before.summary.negatives
     versions = f"version {before.version}, then {after.version}"
     holds = look.zeroed == look.changed == negatives and after.version == before.version + 1
     if holds and not negatives:
@@ -71,10 +71,10 @@ def two_objects(half: TracedPart) -> Answer:
 def unchanged(half: TracedPart) -> Answer:
     """Compare the bits of o1's values, its version counter and its grad_fn."""
     before, after, _ = states(half)
-    same_bits = before.values is after.values  # a trace holds equal bits once
+    same_bits = before.summary is after.summary  # a trace holds equal bits once
     same_node = before.grad_fn == after.grad_fn
     evidence = (
-        f"{half.looks['o1_after'].changed or 0:,} of {counted(after.values.elements, 'value')} changed; "
+        f"{half.moments['o1_after'].changed or 0:,} of {counted(after.summary.elements, 'value')} changed; "
         f"version {before.version}, then {after.version}"
     )
     name = after.grad_fn.name if after.grad_fn else "grad_fn"
@@ -86,7 +86,7 @@ def unchanged(half: TracedPart) -> Answer:
 def is_relu(half: TracedPart) -> Answer:
     """Compute max(0, o1) again and count the values of h1 that equal it."""
     before, _, h1 = states(half)
-    source, result = before.values, h1.values
+    source, result = before.summary, h1.summary
     right = count(lambda x, y: y == x.clamp(min=0), source.copy, result.copy)
     if right == result.elements and not source.negatives:
         return None, "o1 has no negative number: h1 can only equal it"
@@ -100,7 +100,7 @@ def is_relu(half: TracedPart) -> Answer:
 @claim(7, "Both halves give the same h1.", needs=(IN_PLACE, OUT_OF_PLACE))
 def same_result(in_place: TracedPart, out_of_place: TracedPart) -> Answer:
     """Count the values of h1 that are equal in both halves."""
-    here, there = in_place.looks["h1"].state.values, out_of_place.looks["h1"].state.values
+    here, there = in_place.moments["h1"].state.summary, out_of_place.moments["h1"].state.summary
     equal = here.elements if here.copy is there.copy else count(torch.eq, here.copy, there.copy)
     return (
         equal == here.elements,

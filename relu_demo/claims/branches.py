@@ -23,29 +23,29 @@ def off(*looks: Look) -> str:
 
 def equal(look: Look) -> bool:
     """Return whether a look equals its reference within rounding: 16 times the machine epsilon of its dtype."""
-    values = look.state.values
+    values = look.state.summary
     rounding = 16 * torch.finfo(values.copy.dtype).eps
-    return look.largest is not None and look.largest <= rounding * max(abs(values.minimum), abs(values.maximum), 1.0)
+    return look.largest is not None and look.largest <= rounding * max(abs(values.min), abs(values.max), 1.0)
 
 
 def nothing_negative(right: TracedPart) -> bool:
     """Return whether x has no negative value, so that ReLU in place changes nothing."""
-    return right.looks["x"].state.values.negatives == 0
+    return right.moments["x"].state.summary.negatives == 0
 
 
 def may_be_rounding(silent: TracedPart, look: Look) -> str:
     """Say that a wrong x need not show in `look`, whose fault may be as small as rounding. Empty if x is not wrong."""
-    return f"; in {look.state.dtype} rounding alone could be that much" if silent.looks["x"].changed else ""
+    return f"; in {look.state.dtype} rounding alone could be that much" if silent.moments["x"].changed else ""
 
 
 @claim(9, "ReLU first, in place: conv2 reads an x that ReLU has overwritten.", needs=(RIGHT, SILENT))
 def wrong_x(right: TracedPart, silent: TracedPart) -> Answer:
     """Compare the x that conv2 reads: its values differ and its version counter is one higher."""
-    there, here = right.looks["x"].state, silent.looks["x"].state
-    changed = silent.looks["x"].changed
+    there, here = right.moments["x"].state, silent.moments["x"].state
+    changed = silent.moments["x"].changed
     evidence = (
         f"version {here.version} in place, {there.version} not; "
-        f"{changed or 0:,} of {counted(here.values.elements, 'value')} {'differs' if changed == 1 else 'differ'}"
+        f"{changed or 0:,} of {counted(here.summary.elements, 'value')} {'differs' if changed == 1 else 'differ'}"
     )
     if changed == 0 and nothing_negative(right):
         return None, f"{evidence}, since x has no negative number"
@@ -55,7 +55,7 @@ def wrong_x(right: TracedPart, silent: TracedPart) -> Answer:
 @claim(10, "So h2 is wrong.", needs=(RIGHT, SILENT))
 def wrong_result(right: TracedPart, silent: TracedPart) -> Answer:
     """Compare h2 with that of the right order."""
-    h2 = silent.looks["h2"]
+    h2 = silent.moments["h2"]
     if nothing_negative(right):
         return None, off(h2)
     if equal(h2) and (doubt := may_be_rounding(silent, h2)):
@@ -66,7 +66,7 @@ def wrong_result(right: TracedPart, silent: TracedPart) -> Answer:
 @claim(11, "So are the gradients of both convolutions.", needs=(RIGHT, SILENT))
 def wrong_gradients(right: TracedPart, silent: TracedPart) -> Answer:
     """Compare the gradients of both weights with those of the right order."""
-    looks = silent.looks
+    looks = silent.moments
     gradients = [looks[key] for key in ("conv1_grad", "conv2_grad") if key in looks]
     if not gradients:
         return False, "backward() gave none"
@@ -81,15 +81,15 @@ def wrong_gradients(right: TracedPart, silent: TracedPart) -> Answer:
 @claim(12, "PyTorch says nothing of it.", needs=(RIGHT, SILENT))
 def silence(_: TracedPart, silent: TracedPart) -> Answer:
     """Count errors and warnings."""
-    warnings = sum(len(step.warnings) for step in silent.steps)
+    warnings = sum(len(step.warnings) for step in silent.lines)
     said = f"{counted(len(silent.errors), 'error')}, {counted(warnings, 'warning')}"
-    return not silent.errors and not warnings, f"{said} in {counted(len(silent.steps), 'line')}"
+    return not silent.errors and not warnings, f"{said} in {counted(len(silent.lines), 'line')}"
 
 
 @claim(13, "conv2 first, in place: the forward values are right.", needs=(RIGHT, LOUD))
 def right_forward(_: TracedPart, loud: TracedPart) -> Answer:
     """Compare h1 and h2 with those of the right order."""
-    h1, h2 = loud.looks["h1"], loud.looks["h2"]
+    h1, h2 = loud.moments["h1"], loud.moments["h2"]
     return equal(h1) and equal(h2), off(h1, h2)
 
 
@@ -103,8 +103,10 @@ def backward_raises(_: TracedPart, loud: TracedPart) -> Answer:
 @claim(15, "What the error omits: who saved x, and who overwrote it.", needs=(RIGHT, LOUD))
 def both_lines(_: TracedPart, loud: TracedPart) -> Answer:
     """Find the line that saved x and the line that overwrote it; their versions are those in PyTorch's message."""
-    saver = next((step for step in loud.steps if "h2" in step.changed), None)
-    writer = next((step for step in loud.steps if saver and "x" in step.changed and step.tensors["x"].version), None)
+    saver = next((step for step in loud.lines if "h2" in step.changed_tensors), None)
+    writer = next(
+        (step for step in loud.lines if saver and "x" in step.changed_tensors and step.tensors["x"].version), None
+    )
     if saver is None or writer is None:
         return False, "no line saved x, or none overwrote it"
     expected, found = saved_version(saver), writer.tensors["x"].version
@@ -119,7 +121,7 @@ def both_lines(_: TracedPart, loud: TracedPart) -> Answer:
 def saved_version(step: Step) -> int | None:
     """Return the version at which h2's own node saved x, or None if it did not."""
     node = step.tensors["h2"].grad_fn
-    return dict(node.saved).get("x") if node else None
+    return next((saved.version for saved in node.saved_tensors if saved.name == "x"), None) if node else None
 
 
 @claim(16, "inplace=False gives the right numbers in this order too.", needs=(RIGHT, ORDER))
@@ -127,12 +129,12 @@ def saved_version(step: Step) -> int | None:
 @claim(18, "Without backward() it is enough that conv2 goes first.", needs=(RIGHT, NO_BACKWARD))
 def cured(_: TracedPart, cure: TracedPart) -> Answer:
     """Compare all looks with those of the right order; nothing is raised."""
-    looks = cure.looks.values()
+    looks = cure.moments.values()
     return not cure.errors and all(map(equal, looks)), "; ".join([*map(off, looks), *cure.errors])
 
 
 @claim(19, "In place on a leaf that requires grad is refused at once.", needs=(LEAF,))
 def refused(leaf: TracedPart) -> Answer:
     """Look for the word "leaf" in PyTorch's message; the leaf's version counter stays 0."""
-    holds = any("leaf" in error for error in leaf.errors) and leaf.looks["leaf"].state.version == 0
+    holds = any("leaf" in error for error in leaf.errors) and leaf.moments["leaf"].state.version == 0
     return holds, " ".join(leaf.errors) or "nothing was raised"

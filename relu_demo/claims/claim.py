@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from relu_demo.claims.report import Finding, Verdict
+from relu_demo.claims.report import JudgedClaim, Verdict
 
 Answer = tuple[bool | None, str]
 """Whether a claim holds, or None if this input cannot show it, and the evidence."""
@@ -51,12 +51,12 @@ def claim(number: int, says: str, needs: tuple[str, ...]) -> Callable[[Predicate
     return register
 
 
-def findings(observed: Mapping[str, Any], advice: str = "") -> Iterator[Finding]:
-    """Test each claim whose needs are all in `observed`, by number. `advice` says what to do if one is unshown."""
+def findings(observed: Mapping[str, Any], hint: str = "") -> Iterator[JudgedClaim]:
+    """Test each claim whose needs are all in `observed`, by number. `hint` says what to do if one is unshown."""
     for _, each in sorted(CLAIMS.items()):
         if observed.keys() >= set(each.needs):
             holds, evidence = each.predicate(*(observed[key] for key in each.needs))
             if holds is None:
-                yield Finding(each.number, each.says, Verdict.UNSHOWN, evidence, advice)
+                yield JudgedClaim(each.number, each.says, Verdict.UNSHOWN, evidence, hint)
             else:
-                yield Finding(each.number, each.says, Verdict.HOLDS if holds else Verdict.FAILS, evidence)
+                yield JudgedClaim(each.number, each.says, Verdict.HOLDS if holds else Verdict.FAILS, evidence)

@@ -25,14 +25,14 @@ def counted(number: int, what: str) -> str:
 
 
 @dataclass(frozen=True)
-class Finding:
+class JudgedClaim:
     """A claim with its verdict, the evidence in words and figures, and what to try if this input cannot show it."""
 
     number: int
     says: str
     verdict: Verdict
     evidence: str
-    advice: str = ""
+    hint: str = ""
 
     @property
     def ok(self) -> bool:
@@ -45,7 +45,7 @@ class SessionReport:
     """A trace and the findings on it."""
 
     trace: Trace
-    findings: tuple[Finding, ...]
+    claims: tuple[JudgedClaim, ...]
 
     @property
     def torch_version(self) -> str:
@@ -60,4 +60,4 @@ class SessionReport:
     @property
     def ok(self) -> bool:
         """Whether no claim fails."""
-        return all(finding.ok for finding in self.findings)
+        return all(claim.ok for claim in self.claims)

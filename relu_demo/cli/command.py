@@ -318,11 +318,11 @@ def meant(context: click.Context, words: Sequence[str]) -> str:
 def only(given: Sequence[Input]) -> Shape | None:
     """Return the one shape N,C,H,W that was given, None without one. Raise SetupError for two, or another rank."""
     if len(given) > 1:
-        refuse_shape(given[1].sizes, "is a second shape, but there is only one input; give one")
+        refuse_shape(given[1].shape, "is a second shape, but there is only one input; give one")
     for each in given:
-        if each != Input(each.sizes):
-            raise SetupError("--shape", f"'{each}' is for relu-demo check; give the sizes alone, {sizes(each.sizes)}")
-    return image(given[0].sizes) if given else None
+        if each != Input(each.shape):
+            raise SetupError("--shape", f"'{each}' is for relu-demo check; give the sizes alone, {sizes(each.shape)}")
+    return image(given[0].shape) if given else None
 
 
 def is_given(context: click.Context, parameter: click.Parameter) -> bool:

@@ -21,7 +21,7 @@ from typing import Any
 
 from relu_demo.edits.edit import Cure, edited, united
 from relu_demo.edits.trial import write_for_trial
-from relu_demo.network.report import Call, CheckReport, Write
+from relu_demo.network.report import Call, CheckReport, HarmfulWrite
 from relu_demo.request import Check, command_line
 
 FEW = 4
@@ -61,7 +61,7 @@ class Trial:
         return replace(
             report,
             calls=tuple(replace(call, cure=known(call.cure)) for call in report.calls),
-            writes=tuple(replace(write, cure=known(write.cure)) for write in report.writes),
+            harmful_writes=tuple(replace(write, cure=known(write.cure)) for write in report.harmful_writes),
             safe_when_cured=not found,
         )
 
@@ -94,7 +94,7 @@ def _found_here(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _faults_in(document: Mapping[str, Any]) -> set[Fault]:
-    rows = [row for row in document["calls"] if not row["safe"]] + document["writes"]
+    rows = [row for row in document["calls"] if not row["safe"]] + document["harmful_writes"]
     found: set[Fault] = {(row["source"], row["place"]["operation"], row["place"]["module"]) for row in rows}
     return found or (set() if document["ok"] or _is_unseen(document) else {("the network as a whole",)})
 
@@ -108,8 +108,8 @@ def _is_unseen(document: Mapping[str, Any]) -> bool:
 
 
 def _is_gone(cure: Cure, report: CheckReport, found: Iterable[Fault]) -> bool:
-    rows: list[Call | Write] = [*report.calls]
-    rows += report.writes
+    rows: list[Call | HarmfulWrite] = [*report.calls]
+    rows += report.harmful_writes
     rows = [row for row in rows if row.cure == cure]
     own = {(row.source, row.place.operation, row.place.module) for row in rows}
     together = any(isinstance(row, Call) and row.safe for row in rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from relu_demo.claims.claim import Answer, claim, findings
-from relu_demo.claims.report import Finding
+from relu_demo.claims.report import JudgedClaim
 from relu_demo.memory.report import Measurement
 
 
@@ -16,6 +16,6 @@ def saves_memory(repl: Measurement) -> Answer:
     return here < there, f"{here:,} bytes live in place and {there:,} not"
 
 
-def judge(rows: Sequence[Measurement]) -> tuple[Finding, ...]:
+def judge(rows: Sequence[Measurement]) -> tuple[JudgedClaim, ...]:
     """Return the finding on claim 8."""
     return tuple(findings({row.situation.key: row for row in rows}))

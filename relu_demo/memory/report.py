@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from relu_demo.claims.report import Finding
+from relu_demo.claims.report import JudgedClaim
 from relu_demo.memory.situations import Situation
 from relu_demo.request import Measure
 
@@ -49,9 +49,9 @@ class MemoryReport:
     torch_version: str
     rows: tuple[Measurement, ...]
     growth: tuple[Measurement, ...]
-    findings: tuple[Finding, ...]
+    claims: tuple[JudgedClaim, ...]
 
     @property
     def ok(self) -> bool:
         """Whether no claim fails."""
-        return all(finding.ok for finding in self.findings)
+        return all(claim.ok for claim in self.claims)

@@ -109,7 +109,7 @@ def _agree(
         conflicts = [
             conflict
             for conflict in verdicts.runs.conflicts(on)
-            if conflict.overwritten_by_call in on or conflict.saved_by_call in on
+            if conflict.writer_call in on or conflict.saver_call in on
         ]
         found += tuple(dict.fromkeys(conflicts))
         away = (on - fixed) & {_in_the_way(conflict, on - fixed) for conflict in conflicts}
@@ -121,4 +121,4 @@ def _agree(
 
 def _in_the_way(conflict: Conflict, free: frozenset[int]) -> int | None:
     """Return the call of the two to be turned off: the writer, if it may be."""
-    return conflict.overwritten_by_call if conflict.overwritten_by_call in free else conflict.saved_by_call
+    return conflict.writer_call if conflict.writer_call in free else conflict.saver_call

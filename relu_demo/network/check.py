@@ -24,14 +24,13 @@ from relu_demo.network.function import as_network, is_async, is_function
 from relu_demo.network.report import (
     CHANGES_RESULT,
     OVERWRITES_INPUT,
-    REFUSED,
     Advice,
     AsWritten,
     Call,
     CheckReport,
     Effect,
+    HarmfulWrite,
     Unrestored,
-    Write,
     unique,
 )
 from relu_demo.network.runs import Runs
@@ -45,7 +44,7 @@ from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.source import SIGNS, called, is_what_runs, line_of, statement_at
 from relu_demo.watching.findings import shown_file
 from relu_demo.watching.refusals import refusal_in
-from relu_demo.watching.report import Site, WorthALook
+from relu_demo.watching.report import REFUSED, Site, WorthALook
 
 
 def examine(
@@ -88,12 +87,12 @@ def _examined(model: nn.Module, runs: Runs, progress: Callable[[int, int], None]
     calls = tuple(_call(one, effects.get(one.index, ())) for one in candidates if one.inplace)
     off = tuple(_call(one, suspicions(one)) for one in candidates if not one.inplace)
     lines = {(place.file, place.line): place for place in reversed(runs.watched.over_input)}
-    writes = tuple(Write(place, (), OVERWRITES_INPUT) for place in reversed(lines.values()))
+    writes = tuple(HarmfulWrite(place, (), OVERWRITES_INPUT) for place in reversed(lines.values()))
     past, meant = runs.watched.past_autograd, list(runs.watched.maybe_meant)
     if past and not verdicts.overwrites_silently(runs.as_written):
         meant += [(written, by[0]) for written, by in past.items()]
     else:
-        writes += tuple(Write(written, unique(by), CHANGES_RESULT) for written, by in past.items())
+        writes += tuple(HarmfulWrite(written, unique(by), CHANGES_RESULT) for written, by in past.items())
     if as_written.out_of_place_backward is False:
         writes += verdicts.other_writes()
     if _is_other(as_written) and all(call.safe for call in calls) and not writes:
@@ -107,7 +106,7 @@ def _examined(model: nn.Module, runs: Runs, progress: Callable[[int, int], None]
         device=_device(model, runs.arguments),
         calls=tuple(call_cured(call, model, runs.layers) if call.index in cured else call for call in calls),
         off=off,
-        writes=tuple(_sourced(write_cured(write, model)) for write in writes),
+        harmful_writes=tuple(_sourced(write_cured(write, model)) for write in writes),
         worth_a_look=tuple(dict.fromkeys(starmap(_look, meant))),
         as_written=replace(as_written, conflicts=conflicts),
         advice=advice,
@@ -129,7 +128,7 @@ def refused_in_building(network: str, error: BaseException) -> CheckReport | Non
     is_what_runs(frames[-1].f_code)
     file = frames[-1].f_code.co_filename
     place = Place(_written_as(file, lines[-1]), "", file, lines[-1])
-    write = Write(place, (), REFUSED, why=f"the tensor {refusal.because}")
+    write = HarmfulWrite(place, (), REFUSED, why=f"the tensor {refusal.because}")
     return _only_refused(network, write_cured(write, words=words_of(error)), first_line(error))
 
 
@@ -157,7 +156,7 @@ def _refused(model: nn.Module, runs: Runs, arguments: Any) -> CheckReport:
     )
 
 
-def _only_refused(network: str, write: Write, words: str) -> CheckReport:
+def _only_refused(network: str, write: HarmfulWrite, words: str) -> CheckReport:
     return CheckReport(
         network=network,
         training=True,
@@ -165,7 +164,7 @@ def _only_refused(network: str, write: Write, words: str) -> CheckReport:
         device="cpu",
         calls=(),
         off=(),
-        writes=(_sourced(write),),
+        harmful_writes=(_sourced(write),),
         worth_a_look=(),
         as_written=AsWritten(None, False, words, None, None, None),
         advice=Advice((), (), False),
@@ -177,7 +176,7 @@ def _only_refused(network: str, write: Write, words: str) -> CheckReport:
     )
 
 
-def _sourced(write: Write) -> Write:
+def _sourced(write: HarmfulWrite) -> HarmfulWrite:
     return replace(write, source=line_of(write.place.file, write.place.line))
 
 
@@ -256,7 +255,7 @@ def _call(found: Candidate, effects: Iterable[Effect]) -> Call:
     return Call(
         index=found.index,
         place=found.place,
-        in_place=found.inplace,
+        inplace=found.inplace,
         shape=found.shape,
         dtype=found.dtype,
         bytes=found.bytes,

@@ -13,11 +13,12 @@ from relu_demo.edits.cure import cure_of, written_out_of_place
 from relu_demo.edits.edit import Cure
 from relu_demo.edits.scene import Scene, Spot, spot_at
 from relu_demo.edits.write import write_at
-from relu_demo.network.report import BREAKS_BACKWARD, CHANGES_RESULT, OVERWRITTEN, REFUSED, Call, Write
+from relu_demo.network.report import BREAKS_BACKWARD, CHANGES_RESULT, OVERWRITTEN_WORDS, Call, HarmfulWrite
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.source import is_edited, statement_at
 from relu_demo.watching.refusals import LEAF, LEAF_VIEW, LOST, refusal_in
+from relu_demo.watching.report import REFUSED
 
 _NOWHERE = "write to a clone() of it"
 _INSIDE = "run it under relu-demo watch, which names both lines"
@@ -47,7 +48,7 @@ def _binding(call: Call) -> str:
     return ", and use its result" if not call.result_used and call.readers else ""
 
 
-def write_cured(write: Write, network: nn.Module | None = None, words: str = "") -> Write:
+def write_cured(write: HarmfulWrite, network: nn.Module | None = None, words: str = "") -> HarmfulWrite:
     """
     Return a write with its cure. `words`: of PyTorch, for a refused one.
 
@@ -55,15 +56,15 @@ def write_cured(write: Write, network: nn.Module | None = None, words: str = "")
     """
     if not write.place.file:
         return replace(write, cure=Cure(_NOWHERE))
-    if write.effect == REFUSED and OVERWRITTEN in words:
+    if write.kind == REFUSED and OVERWRITTEN_WORDS in words:
         return replace(write, cure=Cure(_INSIDE))
-    writer, by = _spot(write.place), next(map(_spot, write.saved_by), None)
+    writer, by = _spot(write.place), next(map(_spot, write.savers), None)
     name, value = _state(writer, _module(network, write.place.module))
-    refusal = (refusal_in(RuntimeError(words)) if words else LOST) if write.effect == REFUSED else None
+    refusal = (refusal_in(RuntimeError(words)) if words else LOST) if write.kind == REFUSED else None
     scene = Scene(
-        "refused" if refusal else "silent" if write.effect == CHANGES_RESULT else "overwritten",
+        "refused" if refusal else "silent" if write.kind == CHANGES_RESULT else "overwritten",
         refusal=refusal.key if refusal else "",
-        saver=by if write.effect in (BREAKS_BACKWARD, CHANGES_RESULT) else None,
+        saver=by if write.kind in (BREAKS_BACKWARD, CHANGES_RESULT) else None,
         made_by=by if refusal else None,
         writers=(writer,),
         raised_at=writer,
@@ -73,7 +74,7 @@ def write_cured(write: Write, network: nn.Module | None = None, words: str = "")
     )
     cure = _cure(cure_of(scene))
     return replace(
-        write, cure=replace(cure, says=f"{refusal.cure}; or {cure.says}") if refusal and not cure.edits else cure
+        write, cure=replace(cure, says=f"{refusal.instead}; or {cure.says}") if refusal and not cure.edits else cure
     )
 
 

@@ -62,11 +62,11 @@ def _random(given: Input, device: torch.device, otherwise: torch.dtype) -> Tenso
     try:
         if not (dtype.is_floating_point or dtype.is_complex):
             low, high = map(int, given.bounds or (0, 1))
-            return torch.randint(low, high + 1, given.sizes, device=device).to(dtype)
+            return torch.randint(low, high + 1, given.shape, device=device).to(dtype)
         if given.bounds is None:
-            return torch.randn(given.sizes, device=device, dtype=dtype)
+            return torch.randn(given.shape, device=device, dtype=dtype)
         low_, high_ = given.bounds
-        return torch.rand(given.sizes, device=device, dtype=dtype) * (high_ - low_) + low_
+        return torch.rand(given.shape, device=device, dtype=dtype) * (high_ - low_) + low_
     except (RuntimeError, OverflowError) as error:
         raise SetupError("--shape", f"PyTorch cannot make such an input: {first_line(error)}") from error
 

@@ -15,12 +15,11 @@ from relu_demo.watching.report import WorthALook
 CHANGES_RESULT = "changes-result"
 BREAKS_BACKWARD = "breaks-backward"
 OVERWRITES_INPUT = "overwrites-input"
-REFUSED = "refused"
 
-GRADIENTS = "the result is the same, its gradients are not"
+GRADIENTS_ALONE = "the result is the same, its gradients are not"
 """The note of an effect `changes-result` on the gradients alone, of which PyTorch says nothing."""
 
-OVERWRITTEN = "modified by an inplace operation"
+OVERWRITTEN_WORDS = "modified by an inplace operation"
 """In PyTorch's words for a stale tensor."""
 
 
@@ -38,11 +37,11 @@ class Effect:
     """Largest absolute difference of the network's result; infinity if shapes, kinds or NaNs differ."""
     words: str | None = None
     """PyTorch's own words, first line; None where it says nothing."""
-    overwritten_by: tuple[Place, ...] = ()
+    writers: tuple[Place, ...] = ()
     """Who writes over what was saved, where that is not the call itself: in place, it saves its own result."""
     note: str | None = None
     """What is to be said besides."""
-    elsewhere: bool = False
+    outside: bool = False
     """Of `changes-result`: the network's own result is right, and what a hook or another holder sees is wrong."""
 
 
@@ -53,7 +52,7 @@ class Call:
     index: int
     """Position in the forward among all such calls, from 0."""
     place: Place
-    in_place: bool
+    inplace: bool
     """The switch as written."""
     shape: tuple[int, ...]
     dtype: str
@@ -86,16 +85,16 @@ NOT_CURED = Cure("")
 
 
 @dataclass(frozen=True)
-class Write:
+class HarmfulWrite:
     """Another write in place (`x.mul_()` as a statement, `x[...] = y`) that does harm. It is meant to be in place."""
 
     place: Place
-    saved_by: tuple[Place, ...]
-    effect: str = BREAKS_BACKWARD
+    savers: tuple[Place, ...]
+    kind: str = BREAKS_BACKWARD
     """
     `breaks-backward`, `overwrites-input`, `refused`, or `changes-result`: of the gradients, and PyTorch says nothing.
 
-    Of a refused write `saved_by` is the line that made it so.
+    Of a refused write `savers` has the line that made it so.
     """
     cure: Cure = NOT_CURED
     """What to do."""
@@ -109,10 +108,10 @@ class Write:
 class Conflict:
     """Two in-place calls, each safe alone: the second writes over what the first, in place, saved."""
 
-    saved_by: Place
-    saved_by_call: int | None
-    overwritten_by: Place
-    overwritten_by_call: int | None
+    saver: Place
+    saver_call: int | None
+    writer: Place
+    writer_call: int | None
 
 
 @dataclass(frozen=True)
@@ -211,7 +210,7 @@ class CheckReport:
     """The in-place calls, in order."""
     off: tuple[Call, ...]
     """The calls that take `inplace=` and run out of place."""
-    writes: tuple[Write, ...]
+    harmful_writes: tuple[HarmfulWrite, ...]
     """Other writes in place, where they break backward or reach an input."""
     worth_a_look: tuple[WorthALook, ...]
     """Writes past autograd that may be meant, each with who reads that memory later: no fault."""
@@ -231,7 +230,7 @@ class CheckReport:
     @property
     def cures(self) -> tuple[Cure, ...]:
         """All cures, each once."""
-        found = (*(call.cure for call in self.calls), *(write.cure for write in self.writes))
+        found = (*(call.cure for call in self.calls), *(write.cure for write in self.harmful_writes))
         return tuple(dict.fromkeys(cure for cure in found if cure is not None))
 
     @property
@@ -250,7 +249,7 @@ class CheckReport:
         whole = self.as_written
         return bool(
             any(not call.safe for call in self.calls)
-            or self.writes
+            or self.harmful_writes
             or whole.forward_error
             or whole.differs
             or whole.gradients_differ

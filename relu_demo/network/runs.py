@@ -19,7 +19,7 @@ from relu_demo.network.gradients import Gradients, digest_gradients, gradients
 from relu_demo.network.hooked import Looks, Seeing, has_hooks, told_of_modules
 from relu_demo.network.meter import Meter
 from relu_demo.network.outcome import Difference, Outcome, difference, leaf_difference
-from relu_demo.network.report import Conflict, Memory, Unseen, Write
+from relu_demo.network.report import Conflict, HarmfulWrite, Memory, Unseen
 from relu_demo.network.state.copies import copy_inputs
 from relu_demo.network.state.snapshot import Snapshot
 from relu_demo.network.state.walk import attribute_tensors, leaves, tensors
@@ -54,7 +54,7 @@ class Watched:
     """Other writes of which autograd does not know, each with who saved what it overwrites."""
     maybe_meant: tuple[tuple[Place, Place], ...]
     """Such writes that may be meant, each with who reads that memory later or has saved it."""
-    lost_views: tuple[Write, ...]
+    lost_views: tuple[HarmfulWrite, ...]
     """Other writes that make PyTorch refuse a view that the network returns or keeps."""
     conflicts: list[Conflict]
     """
@@ -94,7 +94,7 @@ class Runs:
         self._foreign: set[int] = set()
         """The calls, by index, whose input's memory is older than the forward, and not the network's."""
         self._has_hooks = any(map(has_hooks, network.modules()))
-        self.refused: Write | None = None
+        self.refused: HarmfulWrite | None = None
         """The write that PyTorch refuses whatever runs out of place, once the watched pass has raised."""
         self.refused_words = ""
         self.forwards = 0

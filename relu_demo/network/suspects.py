@@ -14,7 +14,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from relu_demo.errors import words_of
 from relu_demo.network.candidate import Candidate, may_be_refused, still_alive
 from relu_demo.network.hooked import Hooked
-from relu_demo.network.report import OVERWRITTEN, REFUSED, Unseen, Write
+from relu_demo.network.report import OVERWRITTEN_WORDS, HarmfulWrite, Unseen
 from relu_demo.network.state.snapshot import Snapshot
 from relu_demo.network.state.walk import attribute_tensors, tensors
 from relu_demo.network.switch import Rebinding, Switched, switched
@@ -28,6 +28,7 @@ from relu_demo.sanitizer.source import MEANT
 from relu_demo.tensors.graph import graph, is_leaf, is_lost
 from relu_demo.tensors.storage import Region, key_of, overlap, region_of, shape_of, weak_ref
 from relu_demo.watching.refusals import refusal_in
+from relu_demo.watching.report import REFUSED
 
 _UNTOLD = {"copy_", "fill_", "index_put_", "_index_put_impl_", "set_"}
 """What `x[...] = y` becomes, of which PyTorch 1.13 tells no mode, and `x.set_(y)`, of which none does."""
@@ -70,7 +71,7 @@ class Suspects(Listener):
         """Other writes of which autograd does not know (`.data`), with who has saved what they overwrite."""
         self.maybe_meant: dict[tuple[Place, Place], None] = {}
         """Such writes that may be meant, each with who reads that memory later or has saved it."""
-        self.lost_views: dict[Write, None] = {}
+        self.lost_views: dict[HarmfulWrite, None] = {}
         """Other writes to a tensor of which the network returns or keeps one of several views: PyTorch refuses that."""
         self.behind_autograd: list[tuple[Place, Followed]] = []
         """Writes to the `.data` of a tensor that autograd has made, with who reads that afterwards."""
@@ -144,14 +145,14 @@ class Suspects(Listener):
         for call in self.candidates:
             call.doubtful |= call.key == key and call.bytes > 0
 
-    def refused_write(self, error: BaseException) -> Write | None:
+    def refused_write(self, error: BaseException) -> HarmfulWrite | None:
         """Return the write because of which the forward has raised, if PyTorch's words say that it was one."""
         refusal = refusal_in(error) if isinstance(error, RuntimeError) else None
-        if self._raised is None or (refusal is None and OVERWRITTEN not in words_of(error)):
+        if self._raised is None or (refusal is None and OVERWRITTEN_WORDS not in words_of(error)):
             return None
         place, maker, name = self._raised
         why = "" if refusal is None else f"{name} {refusal.because}"
-        return Write(place, () if maker is None else (maker,), REFUSED, why=why)
+        return HarmfulWrite(place, () if maker is None else (maker,), REFUSED, why=why)
 
     def _name_of(self, tensor: Tensor | None) -> str:
         """Return the path of a parameter or buffer of the network; of another tensor that it is one."""
@@ -323,7 +324,7 @@ class Suspects(Listener):
             return
         if is_lost(view):
             maker = self.makers.of(view)
-            self.lost_views[Write(writer, () if maker is None else (maker,), REFUSED)] = None
+            self.lost_views[HarmfulWrite(writer, () if maker is None else (maker,), REFUSED)] = None
 
     def _note_idle_switches(self) -> None:
         """Note each module that is in place and none of whose calls, nor of those below it, was seen."""

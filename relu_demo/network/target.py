@@ -19,7 +19,7 @@ from torch import nn
 from relu_demo.errors import BadInput, NetworkError, with_article, words_of
 from relu_demo.machine.imports import NAMED, all_names_in, import_file, names_in, near, python_modules
 from relu_demo.network.function import as_network, is_async, is_function
-from relu_demo.network.report import OVERWRITTEN
+from relu_demo.network.report import OVERWRITTEN_WORDS
 from relu_demo.sanitizer.frames import is_users
 
 ALIKE = 0.8
@@ -117,7 +117,7 @@ def _import_module(name: str) -> ModuleType:
 
 def _both_lines(error: BaseException, program: str) -> str:
     """Return where to go on, if what was raised by a program, which does more than it should be imported for."""
-    return f"; relu-demo watch {program} names both lines" if OVERWRITTEN in words_of(error) else ""
+    return f"; relu-demo watch {program} names both lines" if OVERWRITTEN_WORDS in words_of(error) else ""
 
 
 def _not_found(name: str, missing: str, folder: Path) -> str:

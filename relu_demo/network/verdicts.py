@@ -12,19 +12,19 @@ from relu_demo.network.outcome import Difference, Leaves, Outcome, difference
 from relu_demo.network.report import (
     BREAKS_BACKWARD,
     CHANGES_RESULT,
-    GRADIENTS,
+    GRADIENTS_ALONE,
     OVERWRITES_INPUT,
-    OVERWRITTEN,
-    REFUSED,
+    OVERWRITTEN_WORDS,
     AsWritten,
     Effect,
+    HarmfulWrite,
     Unseen,
-    Write,
     unique,
 )
 from relu_demo.network.runs import Runs
 from relu_demo.network.target import said_by
 from relu_demo.sanitizer.place import Place
+from relu_demo.watching.report import REFUSED
 
 _RRELU = "PyTorch's rrelu gives other random numbers in place, for a tensor that is not contiguous"
 _OUTSIDE = Place("held after the forward by a hook, a closure or a global", "")
@@ -65,7 +65,7 @@ class Verdicts:
             words = first_line(outcome.forward_error)
             # A backward inside of the forward: a gradient penalty.
             made = (candidate.made_by,) if candidate.made_by is not None else ()
-            savers = unique(candidate.saved_then) if OVERWRITTEN in words else made
+            savers = unique(candidate.saved_then) if OVERWRITTEN_WORDS in words else made
             return (Effect(REFUSED, True, savers, words=words),)
         found = [
             self._effect_on_result(candidate, outcome),
@@ -142,7 +142,7 @@ class Verdicts:
         noise = gradient_gap(self.runs.out_of_place, self.runs.out_of_place_again) if gap > SUMMED_OTHERWISE else 0.0
         return gap > max(SUMMED_OTHERWISE, _ABOVE_NOISE * noise)
 
-    def overwriting(self, whole: AsWritten) -> tuple[Write, ...]:
+    def overwriting(self, whole: AsWritten) -> tuple[HarmfulWrite, ...]:
         """
         Return the writes without a switch to what somebody has saved, where the network as written is not right.
 
@@ -151,13 +151,13 @@ class Verdicts:
         found = self.runs.watch(self._written, backward=True)
         savers = {place: list(by) for place, by in found.in_backward.items() if by}
         for conflict in found.conflicts:
-            if conflict.overwritten_by_call is None or conflict.overwritten_by_call in self.runs.meant:
-                savers.setdefault(conflict.overwritten_by, []).append(conflict.saved_by)
+            if conflict.writer_call is None or conflict.writer_call in self.runs.meant:
+                savers.setdefault(conflict.writer, []).append(conflict.saver)
         savers = savers or found.in_backward
         effect = BREAKS_BACKWARD if whole.backward is False else CHANGES_RESULT
-        return tuple(Write(place, unique(by), effect) for place, by in savers.items())
+        return tuple(HarmfulWrite(place, unique(by), effect) for place, by in savers.items())
 
-    def other_writes(self) -> tuple[Write, ...]:
+    def other_writes(self) -> tuple[HarmfulWrite, ...]:
         """
         Return the in-place writes without a switch that break backward, everything else out of place.
 
@@ -168,9 +168,9 @@ class Verdicts:
             raise NetworkError(said_by(error, "the network's backward")) from error
         savers: dict[Place, list[Place]] = {}
         for conflict in self.runs.conflicts(frozenset()):
-            if conflict.overwritten_by_call is None or conflict.overwritten_by_call in self.runs.meant:
-                savers.setdefault(conflict.overwritten_by, []).append(conflict.saved_by)
-        writes = (Write(place, unique(saved_by)) for place, saved_by in savers.items())
+            if conflict.writer_call is None or conflict.writer_call in self.runs.meant:
+                savers.setdefault(conflict.writer, []).append(conflict.saver)
+        writes = (HarmfulWrite(place, unique(saved_by)) for place, saved_by in savers.items())
         return (*self.runs.watched.lost_views, *writes)
 
     def unsteady(self) -> Iterator[Unseen]:
@@ -236,9 +236,9 @@ class Verdicts:
         if verdict.hooks_differ or outside:
             off = max(damage, verdict.hooks_differ)
             note = _HOOK_KEEPS if candidate.held_by and outside else _HOOK_READS if hooks else None
-            return Effect(CHANGES_RESULT, True, hooks + outside or readers, off, note=note, elsewhere=True)
+            return Effect(CHANGES_RESULT, True, hooks + outside or readers, off, note=note, outside=True)
         if verdict.gradients_differ:
-            return Effect(CHANGES_RESULT, True, savers or readers, note=GRADIENTS)
+            return Effect(CHANGES_RESULT, True, savers or readers, note=GRADIENTS_ALONE)
         return None
 
     def _effect_on_backward(self, candidate: Candidate, base: Outcome, outcome: Outcome) -> Effect | None:
@@ -247,10 +247,10 @@ class Verdicts:
             return None
         # A call whose input nobody had saved saves its own result, in place, and somebody else writes over that.
         conflicts = [] if candidate.saved_by else self.runs.conflicts(alone)
-        savers = unique(candidate.saved_by or (conflict.saved_by for conflict in conflicts))
-        writers = unique(conflict.overwritten_by for conflict in conflicts)
+        savers = unique(candidate.saved_by or (conflict.saver for conflict in conflicts))
+        writers = unique(conflict.writer for conflict in conflicts)
         words = _words(outcome.backward_error)
-        return Effect(BREAKS_BACKWARD, True, savers, words=words, overwritten_by=writers)
+        return Effect(BREAKS_BACKWARD, True, savers, words=words, writers=writers)
 
     def _breaks_backward(self, on: frozenset[int], base: Outcome, outcome: Outcome) -> bool:
         if base.backward is not False:

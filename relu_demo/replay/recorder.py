@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from relu_demo.replay.trace import Look, Node, TensorState, Values
+from relu_demo.replay.trace import Look, Node, SavedTensor, Summary, TensorState
 from relu_demo.replay.values import copy_values, count, largest, same_bits, zeroed
 from relu_demo.session.lines import Moment
 from relu_demo.tensors.graph import saved_by
@@ -24,7 +24,7 @@ class Recorder:
         self.listed = listed
         self.alive: list[Any] = []
         self.nodes: dict[int, Node] = {}
-        self.copies: dict[tuple[int, int, int], Values] = {}
+        self.copies: dict[tuple[int, int, int], Summary] = {}
         self.differences: dict[tuple[int, int], tuple[int, int, float]] = {}
 
     def look(self, namespace: dict[str, Any]) -> dict[str, TensorState]:
@@ -44,7 +44,7 @@ class Recorder:
             shape=tuple(tensor.shape),
             dtype=str(tensor.dtype).removeprefix("torch."),
             device=str(tensor.device),
-            values=self.values(tensor),
+            summary=self.summary(tensor),
         )
 
     def node(self, grad_fn: Any, tensors: Mapping[str, torch.Tensor]) -> Node | None:
@@ -60,11 +60,11 @@ class Recorder:
                 id=id(grad_fn),
                 next_functions=tuple(node for node in behind if node is not None),
                 variable=next((name for name, tensor in tensors.items() if tensor is leaf), ""),
-                saved=tuple(saved_tensors(grad_fn, tensors)),
+                saved_tensors=tuple(saved_tensors(grad_fn, tensors)),
             )
         return self.nodes[id(grad_fn)]
 
-    def values(self, tensor: torch.Tensor) -> Values:
+    def summary(self, tensor: torch.Tensor) -> Summary:
         """Copy the values once for each version of each tensor, and only once if the same bits were copied before."""
         # The address too: `.data = ...` gives a tensor another storage and leaves the version counter alone.
         key = (id(tensor), address(tensor), tensor._version)
@@ -79,7 +79,7 @@ class Recorder:
         """Return the look at a tensor, compared with its reference if there is one of the same shape."""
         if reference is None or reference.state.shape != state.shape:
             return Look(moment, state)
-        was, now = reference.state.values.copy, state.values.copy
+        was, now = reference.state.summary.copy, state.summary.copy
         pair = (id(was), id(now))
         if pair not in self.differences:
             differences = (
@@ -89,13 +89,14 @@ class Recorder:
         return Look(moment, state, *self.differences[pair])
 
 
-def saved_tensors(grad_fn: Any, tensors: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, int]]:
-    """Yield the name and the version of each named tensor whose storage a node saved for backward.
+def saved_tensors(grad_fn: Any, tensors: Mapping[str, torch.Tensor]) -> Iterator[SavedTensor]:
+    """Yield each named tensor whose storage a node saved for backward.
 
     A saved tensor can no longer be read once it is overwritten, or once backward has run.
     """
     for saved in saved_by(grad_fn):
-        yield from ((name, saved._version) for name, tensor in tensors.items() if address(tensor) == address(saved))
+        same = (name for name, tensor in tensors.items() if address(tensor) == address(saved))
+        yield from (SavedTensor(name, saved._version) for name in same)
 
 
 def named_tensors(namespace: dict[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:

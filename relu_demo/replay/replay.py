@@ -39,7 +39,7 @@ def traces(session: Session) -> Iterator[Trace]:
     recorder = Recorder(session.request.listed)
     before: dict[str, TensorState] = {}
     parts: dict[str, TracedPart] = {}
-    yield Trace(session, torch.__version__, (), ())
+    yield Trace(session, torch.__version__, {}, ())
     for part in session.parts:
         steps: list[Step] = []
         looks: dict[str, Look] = {}
@@ -47,21 +47,21 @@ def traces(session: Session) -> Iterator[Trace]:
         for line in part.lines:
             output, error, warned = run_line(line, namespace)
             after = recorder.look(namespace)
-            changed = tuple(name for name in after if after[name] != before.get(name))
+            changed = {name: state for name, state in after.items() if state != before.get(name)}
             steps.append(Step(line, output, after, changed, error, warned))
             if line.moment and line.source in after:  # there is no gradient where backward() raised
                 reference = reference_look(parts[part.key], line.moment.key, parts)
                 looks[line.moment.key] = recorder.compare(line.moment, after[line.source], reference)
             before = after
             parts[part.key] = TracedPart(part.key, part.title, tuple(steps), dict(looks), part.reference)
-            yield Trace(session, torch.__version__, tuple(parts.values()), tuple(recorder.alive))
+            yield Trace(session, torch.__version__, dict(parts), tuple(recorder.alive))
 
 
 def reference_look(part: TracedPart, moment: str, parts: Mapping[str, TracedPart]) -> Look | None:
     """Return the look that the look at a moment of `part` is compared with, or None if there is none."""
     if part.reference == part.key:
-        return next(iter(part.looks.values()), None)
-    return parts[part.reference].looks.get(moment) if part.reference in parts else None
+        return next(iter(part.moments.values()), None)
+    return parts[part.reference].moments.get(moment) if part.reference in parts else None
 
 
 def run_line(line: Line, namespace: dict[str, Any]) -> tuple[str, str | None, tuple[str, ...]]:

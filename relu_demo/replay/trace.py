@@ -16,36 +16,50 @@ Nested = Union[float, int, bool, "list[Nested]"]
 
 
 @dataclass(frozen=True)
-class Values:
-    """A copy of a tensor's values at one moment, with a summary. No tensor of a session is empty.
-
-    `elements`, `negatives` and `zeros` count elements. `nested` is None for a tensor of more elements than the replay
-    lists; `corner`, the top left of the first matrix, is always there: at most 8 by 8 elements, one row for a vector.
-    """
+class Summary:
+    """The numbers of a tensor at one moment in short, with a copy of them. No tensor of a session is empty."""
 
     copy: torch.Tensor = field(repr=False, compare=False)
     elements: int
+    """How many numbers there are."""
     negatives: int
+    """How many are below zero."""
     zeros: int
-    minimum: float
-    maximum: float
-    nested: Nested | None
+    """How many are zero."""
+    min: float
+    """The lowest."""
+    max: float
+    """The highest."""
+    values: Nested | None
+    """All of them; None where there are more than the replay lists."""
     corner: list[list[float]]
+    """The top left of the first matrix: at most 8 by 8 numbers, one row for a vector."""
+
+
+@dataclass(frozen=True)
+class SavedTensor:
+    """A tensor that a node of the autograd graph saved for backward."""
+
+    name: str
+    """By which the session has it."""
+    version: int
+    """Its version counter."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """A node of the autograd graph: the name of its class, its id, and the nodes of its `next_functions`.
-
-    `variable` is the name of the leaf that an AccumulateGrad node adds to, else "". `saved` has the name of each named
-    tensor that the node saved for backward, with its version when the node was first recorded.
-    """
+    """A node of the autograd graph, as it was when it was first recorded."""
 
     name: str
+    """The name of its class."""
     id: int
+    """`id(grad_fn)`."""
     next_functions: tuple[Node, ...] = ()
+    """The nodes behind it."""
     variable: str = ""
-    saved: tuple[tuple[str, int], ...] = ()
+    """The leaf that an AccumulateGrad node adds to; empty for every other node."""
+    saved_tensors: tuple[SavedTensor, ...] = ()
+    """The tensors that the node keeps for backward, where they have a name."""
 
     def walk(self) -> Iterator[Node]:
         """Yield this node and every node behind it, once for each path to it."""
@@ -56,22 +70,29 @@ class Node:
 
 @dataclass(frozen=True)
 class TensorState:
-    """One tensor after one line, its properties under PyTorch's own names.
-
-    `data_ptr` is the address of the storage (`Tensor.untyped_storage().data_ptr()`), the same for all views of it;
-    `version` is the version counter (`Tensor._version`), which every write in place increments.
-    """
+    """One tensor after one line, its properties under PyTorch's own names."""
 
     name: str
+    """By which the session has it."""
     id: int
+    """`id(tensor)`."""
     data_ptr: int
+    """The address of its storage, `tensor.untyped_storage().data_ptr()`: the same for all views of it."""
     version: int
+    """The version counter, `tensor._version`, which every write in place increments."""
     grad_fn: Node | None
+    """The autograd graph from `tensor.grad_fn` on."""
     requires_grad: bool
     shape: tuple[int, ...]
     dtype: str
     device: str
-    values: Values
+    summary: Summary
+    """The numbers in short."""
+
+    @property
+    def values(self) -> Nested | None:
+        """The numbers as `tensor.tolist()`; None where there are more than `--values` lists."""
+        return self.summary.values
 
     @property
     def grad_fn_name(self) -> str:
@@ -81,50 +102,55 @@ class TensorState:
 
 @dataclass(frozen=True)
 class Step:
-    """One line that ran: what it printed, and every tensor that has a name after it, by that name.
-
-    `changed` has the names whose tensor the line made, replaced or changed. `error` is the message of what the line
-    raised, `warnings` are the messages of its warnings.
-    """
+    """One line that ran, with what came of it."""
 
     line: Line
     output: str
+    """What the line printed, as the Python REPL prints it."""
     tensors: Mapping[str, TensorState]
-    changed: tuple[str, ...]
+    """Every tensor that has a name after the line, by that name."""
+    changed_tensors: Mapping[str, TensorState]
+    """Those that the line made, replaced or changed."""
     error: str | None = None
+    """What the line raised, in PyTorch's own words."""
     warnings: tuple[str, ...] = ()
+    """What it warned of."""
 
 
 @dataclass(frozen=True)
 class Look:
     """A moment of a session with the tensor as it was then, compared with a reference look.
 
-    The reference is the look of the same key in the part's reference, or the part's own first look. `changed` counts
-    the elements that differ from it, `zeroed` those of them that are negative there and zero here, `largest` is the
-    largest absolute difference; all three are None if there is no reference of the same shape.
+    The reference is the look of the same key in the part's reference, or the part's own first look.
     """
 
     moment: Moment
     state: TensorState
     changed: int | None = None
+    """How many elements are not those of the reference; None where there is none of the same shape."""
     zeroed: int | None = None
+    """How many of them are negative there and zero here."""
     largest: float | None = None
+    """The largest absolute difference from the reference."""
 
 
 @dataclass(frozen=True)
 class TracedPart:
-    """A part of the session with its steps, and the looks at its moments by the moments' keys."""
+    """A part of the session, as it ran."""
 
     key: str
     title: str
-    steps: tuple[Step, ...]
-    looks: Mapping[str, Look]
+    lines: tuple[Step, ...]
+    """The lines that ran, in order."""
+    moments: Mapping[str, Look]
+    """The tensors that the part looks at, in order, by the keys of the moments."""
     reference: str = ""
+    """The part whose moments these are held against; its own key means its own first moment; empty for none."""
 
     @property
     def errors(self) -> list[str]:
         """The messages of what the part's lines raised."""
-        return [step.error for step in self.steps if step.error is not None]
+        return [step.error for step in self.lines if step.error is not None]
 
 
 @dataclass(frozen=True)
@@ -133,10 +159,11 @@ class Trace:
 
     session: Session
     torch_version: str
-    parts: tuple[TracedPart, ...]
+    parts: Mapping[str, TracedPart]
+    """The parts of the session in the order in which they ran, by their keys."""
     alive: tuple[Any, ...] = field(repr=False, compare=False)
 
     @property
-    def steps(self) -> list[Step]:
+    def lines(self) -> list[Step]:
         """All lines that have run, in order."""
-        return [step for part in self.parts for step in part.steps]
+        return [step for part in self.parts.values() for step in part.lines]

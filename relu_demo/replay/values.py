@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from relu_demo.machine.threads import one_thread
-from relu_demo.replay.trace import Values
+from relu_demo.replay.trace import Summary
 
 CORNER = 8
 """Rows and columns of the corner that is listed of every tensor."""
@@ -20,7 +20,7 @@ INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 @one_thread()
-def copy_values(tensor: torch.Tensor, listed: int) -> Values:
+def copy_values(tensor: torch.Tensor, listed: int) -> Summary:
     """Copy a tensor's values and summarise them. List them in full if they are at most `listed` elements."""
     copy = tensor.clone()
     elements = copy.numel()
@@ -29,14 +29,14 @@ def copy_values(tensor: torch.Tensor, listed: int) -> Values:
     low, high = (extreme.item() for extreme in torch.aminmax(numbers))
     matrix = copy.reshape(-1, *copy.shape[-2:])[0] if copy.dim() > 2 else copy
     corner = matrix.reshape(-1, matrix.shape[-1] if matrix.dim() else 1)[:CORNER, :CORNER]
-    return Values(
+    return Summary(
         copy=copy,
         elements=elements,
         negatives=count(lambda x: x < 0, numbers),
         zeros=elements - int(torch.count_nonzero(numbers)),
-        minimum=low,
-        maximum=high,
-        nested=copy.tolist() if elements <= listed else None,
+        min=low,
+        max=high,
+        values=copy.tolist() if elements <= listed else None,
         corner=corner.tolist(),
     )
 

@@ -28,27 +28,27 @@ def against_reference(report: SessionReport, console: Console, options: ConsoleO
     """Yield the preparation, the reference, the faults and cures in order, the claims and the conclusion."""
     trace = report.trace
     cures = {part.key for part in trace.session.parts if part.cure}
-    references = {part.reference for part in trace.parts if part.reference not in ("", part.key)}
-    compared = [part for part in trace.parts if part.reference in references]
+    references = {part.reference for part in trace.parts.values() if part.reference not in ("", part.key)}
+    compared = [part for part in trace.parts.values() if part.reference in references]
     again = beginning(compared)
     yield Text(LEGEND, style="dim")
-    for part in trace.parts:
-        if not part.looks:
-            made = [step for step in part.steps if not step.line.source.startswith("import ")]
+    for part in trace.parts.values():
+        if not part.moments:
+            made = [step for step in part.lines if not step.line.source.startswith("import ")]
             yield code_within(made, options.max_width)
         elif part.key in references:
-            yield from section(part.title, code_within(doing(part.steps), options.max_width))
+            yield from section(part.title, code_within(doing(part.lines), options.max_width))
             if again:
                 yield repeated(again, options.max_width)
-    others = [part for part in trace.parts if part.looks and part.key not in references]
-    faulty = {step.line.source for part in others if part.key not in cures for step in part.steps}
+    others = [part for part in trace.parts.values() if part.moments and part.key not in references]
+    faulty = {step.line.source for part in others if part.key not in cures for step in part.lines}
     for cured, group in groupby(others, lambda part: part.key in cures and is_right(part)):
         if cured:
             yield from ("", cures_in_lines(list(group), faulty, options.max_width))
         else:
             for part in group:
                 yield from fault(part, again, trace.session.pictured, console, options)
-    yield from ("", *claims(report.findings, report.request.evidence, conclusion(compared, cures)))
+    yield from ("", *claims(report.claims, report.request.evidence, conclusion(compared, cures)))
 
 
 def conclusion(compared: Sequence[TracedPart], cures: Collection[str]) -> str:
@@ -65,8 +65,10 @@ def outcome(part: TracedPart) -> str:
     """Say how a fault shows."""
     if part.errors:
         return "PyTorch raises"
-    wrong = sum(not right(look) for look in part.looks.values())
-    return f"{wrong} of {counted(len(part.looks), 'tensor')} wrong, and nothing is said" if wrong else "nothing differs"
+    wrong = sum(not right(look) for look in part.moments.values())
+    return (
+        f"{wrong} of {counted(len(part.moments), 'tensor')} wrong, and nothing is said" if wrong else "nothing differs"
+    )
 
 
 def fault(
@@ -76,12 +78,12 @@ def fault(
 
     The lines are those after the beginning `again`, without those that only look.
     """
-    lines = doing(part.steps)
+    lines = doing(part.lines)
     starts = [step.line for step in lines[: len(again)]] == [step.line for step in again]
     yield from section(part.title, code_within(lines[len(again) if starts else 0 :], options.max_width))
     if (picture := flow(part, pictured, options.ascii_only)) is not None:
         yield picture
-    looks = tuple(part.looks.values())
+    looks = tuple(part.moments.values())
     if wrong := [look for look in looks if look.changed]:
         yield from fitting(console, options, differences(wrong))
     if same := [look for look in looks if right(look)]:
@@ -120,15 +122,15 @@ def beginning(parts: Sequence[TracedPart]) -> list[Step]:
 
 def before_tensors(part: TracedPart) -> Iterator[Step]:
     """Yield a part's steps up to the first that changes a tensor."""
-    for step in part.steps:
-        if step.changed:
+    for step in part.lines:
+        if step.changed_tensors:
             return
         yield step
 
 
 def is_right(part: TracedPart) -> bool:
     """Return whether nothing was raised in a part and all its looks are right."""
-    return not part.errors and all(map(right, part.looks.values()))
+    return not part.errors and all(map(right, part.moments.values()))
 
 
 def said_right(word: str, looks: Sequence[Look]) -> Text:
@@ -139,11 +141,11 @@ def said_right(word: str, looks: Sequence[Look]) -> Text:
 def cures_in_lines(cured: Sequence[TracedPart], faulty: Collection[str], width: int) -> Text:
     """Return for each cure what it makes right, beside or below it, and its lines that are in no `faulty` part."""
     longest = max(len(part.title) for part in cured)
-    made = [said_right("correct again", tuple(part.looks.values())) for part in cured]
+    made = [said_right("correct again", tuple(part.moments.values())) for part in cured]
     stacked = longest + len(GAP) + max(map(len, made)) > width
     lines = []
     for part, again in zip(cured, made, strict=True):
         gap = f"\n{GAP}" if stacked else " " * (longest - len(part.title)) + GAP
-        own = [step for step in part.steps if step.line.source not in faulty and not step.line.moment]
+        own = [step for step in part.lines if step.line.source not in faulty and not step.line.moment]
         lines += [Text.assemble(part.title, gap, again), code_within(own, width)]
     return Text("\n").join(lines)

@@ -84,7 +84,7 @@ def summary(column: Column) -> Text:
     """
     look = column.look
     if not column.before or look.changed is None:
-        return cell(f"{look.state.values.negatives:,} negative")
+        return cell(f"{look.state.summary.negatives:,} negative")
     if look.changed == 0:
         return change("none changed", False)
     words = f"{look.zeroed:,} zeroed" if look.changed == look.zeroed else f"{look.changed:,} changed"
@@ -105,6 +105,6 @@ def result(column: Column, name: str) -> Text:
         return cell(f"{state.name} itself", style=CHANGED)
     shares = made.state.data_ptr == state.data_ptr
     where = f"that of {state.name}" if shares else f"{address(made.state.data_ptr)} not {state.name}"
-    last = made.state.grad_fn_name, f"{made.state.values.zeros:,} zeros"
+    last = made.state.grad_fn_name, f"{made.state.summary.zeros:,} zeros"
     one_line = len(" ".join(last)) <= ONE_LINE
     return cell("\n".join([f"{made.state.id} not {state.name}", where, (" " if one_line else "\n").join(last)]))

@@ -14,7 +14,7 @@ def changes(step: Step, earlier: States) -> Iterator[str]:
     `earlier` are the tensors before the step.
     """
     new: list[str] = []
-    for name in step.changed:
+    for name in step.changed_tensors:
         now, was = step.tensors[name], earlier.get(name)
         kept = [other for other, state in step.tensors.items() if was is not None and state.id == was.id]
         if name in kept and was is not None:
@@ -32,18 +32,18 @@ def changes(step: Step, earlier: States) -> Iterator[str]:
         yield f"{listed(gone)} {'is' if len(gone) == 1 else 'are'} gone."
     if step.error is not None:
         yield "PyTorch refused this line."
-    elif not step.changed and not gone:
+    elif not step.changed_tensors and not gone:
         yield looked(step)
 
 
 def overwritten(now: TensorState, was: TensorState) -> str:
     """Say what became of a tensor, the same object as before."""
     said = []
-    if now.values is not was.values:
-        zeroed = now.values.zeros - was.values.zeros
-        all_were_negative = zeroed == was.values.negatives - now.values.negatives
+    if now.summary is not was.summary:
+        zeroed = now.summary.zeros - was.summary.zeros
+        all_were_negative = zeroed == was.summary.negatives - now.summary.negatives
         others = "it has other values"
-        said.append(f"{zeroed} of {now.values.elements} values became 0" if zeroed and all_were_negative else others)
+        said.append(f"{zeroed} of {now.summary.elements} values became 0" if zeroed and all_were_negative else others)
     if now.version != was.version:
         said.append(f"version {now.version}")
     if now.grad_fn != was.grad_fn:

@@ -18,19 +18,18 @@ from relu_demo.edits.edit import Cure
 from relu_demo.errors import readable
 from relu_demo.network.report import (
     CHANGES_RESULT,
-    GRADIENTS,
-    OVERWRITTEN,
-    REFUSED,
+    GRADIENTS_ALONE,
+    OVERWRITTEN_WORDS,
     Call,
     CheckReport,
     Effect,
-    Write,
+    HarmfulWrite,
 )
 from relu_demo.sanitizer.place import Place
 from relu_demo.views.parts import NARROW, header, plain, section
 from relu_demo.views.quiet import checked, line, where
 from relu_demo.views.watch import LABELS
-from relu_demo.watching.report import WorthALook
+from relu_demo.watching.report import REFUSED, WorthALook
 from relu_demo.watching.told import edit_lines, where_of
 
 SAFE, FAULT, OPEN = ("safe", "green"), ("FAULT", "bold reverse red"), ("doubt", "bold")
@@ -76,9 +75,9 @@ class CheckScreen:
             if folded:
                 others = "other call" if rows else "call"
                 yield plain(f"{counted(folded, others)} {'is' if folded == 1 else 'are'} safe{_lists(report, folded)}")
-        if report.writes:
+        if report.harmful_writes:
             yield from section("Other writes in place that do harm")
-            yield _table([_write(write, report) for write in report.writes], options, report)
+            yield _table([_write(write, report) for write in report.harmful_writes], options, report)
         if advice:
             yield from section("Advice", *advice)
         if report.worth_a_look:
@@ -168,15 +167,15 @@ def _row(calls: Sequence[Call]) -> Row:
     return Row(verdict, *_title(call.place, call.source, call.type), lines, len(calls), call.cure)
 
 
-def _write(write: Write, report: CheckReport) -> Row:
-    how = "made so by" if write.effect == REFUSED else "already saved by"
-    means = _GRADIENTS if write.effect == CHANGES_RESULT else MEANS[write.effect]
-    if write.effect == REFUSED and not report.forwards:
+def _write(write: HarmfulWrite, report: CheckReport) -> Row:
+    how = "made so by" if write.kind == REFUSED else "already saved by"
+    means = _GRADIENTS if write.kind == CHANGES_RESULT else MEANS[write.kind]
+    if write.kind == REFUSED and not report.forwards:
         means = "PyTorch raises while the network is built"
-    elif write.effect == REFUSED and report.as_written.forward_error is None:
+    elif write.kind == REFUSED and report.as_written.forward_error is None:
         means, how = "PyTorch refuses a view of the tensor that was made before", "view made by"
     means += f": {write.why}" if write.why else ""
-    lines = [means, *([_by(how, write.saved_by)] if write.saved_by else [])]
+    lines = [means, *([_by(how, write.savers)] if write.savers else [])]
     return Row(FAULT, *_title(write.place, write.source), lines, 1, write.cure)
 
 
@@ -212,22 +211,25 @@ def _table(rows: Sequence[Row], options: ConsoleOptions, report: CheckReport) ->
 def _effect(effect: Effect) -> Iterator[str]:
     off = effect.difference
     by = "" if off is None else f", by up to {off:.4g}" if isfinite(off) else ", in its shape, its kind or its NaNs"
-    if effect.note == GRADIENTS:
+    if effect.note == GRADIENTS_ALONE:
         yield _GRADIENTS
         yield from [_by("needed by", effect.by)] * bool(effect.by)
         return
-    if effect.elsewhere:
+    if effect.outside:
         yield f"the network's result is right; what {_seen_by(effect.by)} is wrong{by}"
     else:
         yield f"{'' if effect.settled else 'perhaps '}{MEANS[effect.kind]}{by}"
     holders = [place for place in effect.by if _holds(place)]
     yield from map(_place, holders)
     if len(effect.by) > len(holders):
-        saver = "saved by" if effect.overwritten_by else "already saved by"
-        how = {"breaks-backward": saver, "refused": saver if OVERWRITTEN in (effect.words or "") else "made so by"}
+        saver = "saved by" if effect.writers else "already saved by"
+        how = {
+            "breaks-backward": saver,
+            "refused": saver if OVERWRITTEN_WORDS in (effect.words or "") else "made so by",
+        }
         yield _by(how.get(effect.kind, "later read by"), [place for place in effect.by if place not in holders])
-    if effect.overwritten_by:
-        yield _by("later overwritten by", effect.overwritten_by)
+    if effect.writers:
+        yield _by("later overwritten by", effect.writers)
     if effect.note:
         yield effect.note
     if effect.words:
@@ -266,7 +268,7 @@ def _whole(report: CheckReport, base: str) -> Iterator[Text]:
     if whole.out_of_place_backward is False:
         yield plain(f"With {base}, backward raises too.")
     for conflict in whole.conflicts:
-        writer, saver = conflict.overwritten_by, conflict.saved_by
+        writer, saver = conflict.writer, conflict.saver
         yield plain(f"Together: {_place(writer)} writes over what {_place(saver)} saved.")
 
 

@@ -30,7 +30,7 @@ class Column:
 def moments_of(part: TracedPart) -> list[Column]:
     """Return a column for each look of a part. One at a tensor that the last column shows is the result of that."""
     found: list[Column] = []
-    looks = tuple(part.looks.values())
+    looks = tuple(part.moments.values())
     for number, look in enumerate(looks):
         if found and is_same(found[-1].look.state, look.state):
             found[-1] = replace(found[-1], result=look)
@@ -50,8 +50,8 @@ def side_by_side(parts: Sequence[TracedPart], apart: bool = False) -> list[Colum
     If `apart`, a result that is another object has a column of its own. Return None if a part has fewer than two looks,
     or if the parts do not begin with the same numbers.
     """
-    looks = [tuple(part.looks.values()) for part in parts]
-    if any(len(each) < 2 or each[0].state.values is not looks[0][0].state.values for each in looks):
+    looks = [tuple(part.moments.values()) for part in parts]
+    if any(len(each) < 2 or each[0].state.summary is not looks[0][0].state.summary for each in looks):
         return None
     found = [Column(looks[0][0].moment.title, looks[0][0], common=True)]
     for part, (first, second, *others) in zip(parts, looks, strict=True):

@@ -9,14 +9,14 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from relu_demo.claims.report import Finding, Verdict, counted
+from relu_demo.claims.report import JudgedClaim, Verdict, counted
 from relu_demo.views.parts import NARROW
 
 VERDICTS = {Verdict.HOLDS: "green", Verdict.FAILS: "bold reverse red", Verdict.UNSHOWN: "bold yellow"}
 """The style of a verdict; its words carry it without."""
 
 
-def claims(findings: Sequence[Finding], evidence: bool = False, conclusion: str = "") -> Iterator[RenderableType]:
+def claims(findings: Sequence[JudgedClaim], evidence: bool = False, conclusion: str = "") -> Iterator[RenderableType]:
     """Yield the claims under a title, then how many hold and the screen's conclusion; nothing if there are none.
 
     The evidence of a claim that holds is shown only if `evidence` is asked for: the rest of the screen has it.
@@ -35,7 +35,7 @@ class Claims:
     `folded` leaves out those that hold.
     """
 
-    findings: Sequence[Finding]
+    findings: Sequence[JudgedClaim]
     evidence: bool = False
     folded: bool = False
 
@@ -55,7 +55,7 @@ class Claims:
         yield table
 
 
-def tally(findings: Sequence[Finding]) -> Text:
+def tally(findings: Sequence[JudgedClaim]) -> Text:
     """Say how many claims hold, which do not, and what to try where the input cannot show one."""
     numbers = {
         verdict: [number for number, finding in enumerate(findings, 1) if finding.verdict is verdict]
@@ -69,7 +69,7 @@ def tally(findings: Sequence[Finding]) -> Text:
         word = "does" if len(fails) == 1 else "do"
         text.append(" ").append(f"{listed(fails)} {word} not hold.", style=VERDICTS[Verdict.FAILS])
     if unshown:
-        advice = next((f"; {finding.advice}" for finding in findings if finding.advice), "")
+        advice = next((f"; {finding.hint}" for finding in findings if finding.hint), "")
         text.append(f" This input cannot show {listed(unshown)}{advice}.", style=VERDICTS[Verdict.UNSHOWN])
     return text
 

@@ -54,6 +54,6 @@ def card(title: str, row: dict[str, Text], labels: int) -> Table:
 def figures(look: Look) -> dict[str, Text]:
     """Return the cells of a look by their titles."""
     return {
-        "differ from correct": cell(f"{look.changed:,} of {look.state.values.elements:,}", True),
+        "differ from correct": cell(f"{look.changed:,} of {look.state.summary.elements:,}", True),
         "by up to": cell(f"{look.largest:.4g}", True),
     }

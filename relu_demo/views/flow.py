@@ -55,7 +55,7 @@ def branches(part: TracedPart, name: str, dash: str, head: str, bar: str) -> Ite
 
 def assignments(part: TracedPart) -> Iterator[tuple[Step, Assignment]]:
     """Yield each step whose line is an Assignment."""
-    for step in part.steps:
+    for step in part.lines:
         match ast.parse(step.line.source).body:
             case [ast.Assign([ast.Name(result)], ast.Call(ast.Name(operation), [read]))]:
                 match read:
@@ -68,5 +68,5 @@ def assignments(part: TracedPart) -> Iterator[tuple[Step, Assignment]]:
 def saved_note(step: Step, result: str, name: str) -> str:
     """Return a note if the result's node saved that tensor for backward, else ""."""
     node = step.tensors[result].grad_fn
-    version = dict(node.saved).get(name) if node else None
+    version = next((saved.version for saved in node.saved_tensors if saved.name == name), None) if node else None
     return "" if version is None or result == name else f"  keeps {name}, version {version}, for backward()"

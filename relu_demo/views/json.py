@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any, TextIO
 
 from relu_demo import __version__
-from relu_demo.claims.report import Finding, SessionReport
+from relu_demo.claims.report import JudgedClaim, SessionReport
 from relu_demo.memory.report import Measurement, MemoryReport
 from relu_demo.network.report import CheckReport
 from relu_demo.replay.trace import Look, Nested, Node, Step, TensorState, TracedPart
@@ -66,14 +66,14 @@ def check_document(report: CheckReport) -> dict[str, Any]:
     """Return what a check was asked on the command line, null for one asked in Python, and what it found."""
     asked = {name: getattr(report.request, name, None) for name in ("target", "seed", "dtype")}
     inputs = None if report.request is None else report.request.inputs
-    shapes = None if inputs is None else [each.sizes for each in inputs]
+    shapes = None if inputs is None else [each.shape for each in inputs]
     given = None if inputs is None else [given_input(each) for each in inputs]
     return {"scenario": Check.scenario, **asked, "shapes": shapes, "inputs": given, **CheckReport.to_dict(report)}
 
 
 def given_input(each: Input) -> dict[str, Any]:
     """Return how a random input of a check was asked for."""
-    return {"name": each.name or None, "shape": each.sizes, "dtype": each.dtype or None, "range": each.bounds}
+    return {"name": each.name or None, "shape": each.shape, "dtype": each.dtype or None, "range": each.bounds}
 
 
 def watch_document(report: WatchReport) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def memory_document(report: MemoryReport) -> dict[str, Any]:
         "depth": report.request.depth,
         "rows": list(map(measurement, report.rows)),
         "growth": list(map(measurement, report.growth)),
-        "claims": list(map(claim, report.findings)),
+        "claims": list(map(claim, report.claims)),
     }
 
 
@@ -144,8 +144,8 @@ def session_document(report: SessionReport) -> dict[str, Any]:
     """Return what a session's replay recorded."""
     return {
         **properties(report.request, "scenario", "seed", "shape", "device", "dtype", "article"),
-        "parts": {part.key: part_document(part) for part in report.trace.parts},
-        "claims": list(map(claim, report.findings)),
+        "parts": {part.key: part_document(part) for part in report.trace.parts.values()},
+        "claims": list(map(claim, report.claims)),
     }
 
 
@@ -154,8 +154,8 @@ def part_document(part: TracedPart) -> dict[str, Any]:
     return {
         "title": part.title,
         "reference": part.reference or None,
-        "lines": list(map(line, part.steps)),
-        "moments": {key: moment(look) for key, look in part.looks.items()},
+        "lines": list(map(line, part.lines)),
+        "moments": {key: moment(look) for key, look in part.moments.items()},
     }
 
 
@@ -165,7 +165,7 @@ def line(step: Step) -> dict[str, Any]:
         "source": step.line.source,
         "comment": step.line.comment or None,
         **properties(step, "output", "error", "warnings"),
-        "changed": {name: tensor(step.tensors[name]) for name in step.changed},
+        "changed": {name: tensor(state) for name, state in step.changed_tensors.items()},
     }
 
 
@@ -182,7 +182,7 @@ def moment(look: Look) -> dict[str, Any]:
 
 def tensor(state: TensorState) -> dict[str, Any]:
     """Return a tensor as it was after a line."""
-    values = state.values
+    values = state.summary
     return {
         **properties(state, "name", "id", "data_ptr", "version"),
         "grad_fn": state.grad_fn.name if state.grad_fn else None,
@@ -190,10 +190,10 @@ def tensor(state: TensorState) -> dict[str, Any]:
         **properties(state, "requires_grad", "shape", "dtype", "device"),
         "summary": {
             **properties(values, "elements", "negatives", "zeros"),
-            "min": strict(values.minimum),
-            "max": strict(values.maximum),
+            "min": strict(values.min),
+            "max": strict(values.max),
         },
-        "values": strict(values.nested),
+        "values": strict(values.values),
     }
 
 
@@ -202,18 +202,18 @@ def graph(node: Node) -> dict[str, Any]:
     return {
         **properties(node, "name", "id"),
         "variable": node.variable or None,
-        "saved": [{"name": name, "version": version} for name, version in node.saved],
+        "saved": [properties(saved, "name", "version") for saved in node.saved_tensors],
         "next_functions": list(map(graph, node.next_functions)),
     }
 
 
-def claim(finding: Finding) -> dict[str, Any]:
+def claim(finding: JudgedClaim) -> dict[str, Any]:
     """Return a claim with its verdict."""
     return {
         **properties(finding, "number", "says"),
         "verdict": finding.verdict.value,
         "evidence": finding.evidence,
-        "advice": finding.advice or None,
+        "advice": finding.hint or None,
     }
 
 

@@ -32,7 +32,7 @@ class Lines:
 
     def layouts(self) -> Iterator[list[Table]]:
         """Yield the grids to choose from: the first beside the others (with comments, without, or folded) or above."""
-        steps = [[step for step in part.steps if is_shown(step)] for part in self.parts]
+        steps = [[step for step in part.lines if is_shown(step)] for part in self.parts]
         first, rest = steps[0], list(chain.from_iterable(steps[1:]))
         for comments in (True, False):
             yield [beside(code(first, comments), code(rest, comments))]

@@ -58,7 +58,7 @@ class MemoryScreen:
                 yield Padding(Text(row.why, style="dim"), (0, 0, 0, 2))
         if asked.by_depth:
             yield from ("", *chains(report))
-        yield from ("", *claims(report.findings, self.evidence, conclusion(saves, rows)))
+        yield from ("", *claims(report.claims, self.evidence, conclusion(saves, rows)))
 
 
 def lesson(row: Measurement) -> str:

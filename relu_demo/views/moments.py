@@ -11,7 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from relu_demo.replay.trace import Values
+from relu_demo.replay.trace import Summary
 from relu_demo.views import cells
 from relu_demo.views.chosen import Column
 from relu_demo.views.fitting import fitting, width
@@ -30,10 +30,10 @@ SHORT_CORNERS = tuple(size for size in CORNERS if size < FEW_ROWS / 2)
 Row = tuple[str, Callable[[Column], RenderableType]]
 """A row's label, and what makes its cell."""
 
-FIGURES: dict[str, Callable[[Values], str]] = {
+FIGURES: dict[str, Callable[[Summary], str]] = {
     "zeros": lambda values: f"{values.zeros:,}",
-    "min": lambda values: f"{values.minimum:.4g}",
-    "max": lambda values: f"{values.maximum:.4g}",
+    "min": lambda values: f"{values.min:.4g}",
+    "max": lambda values: f"{values.max:.4g}",
 }
 """What is told of a tensor that is too large to be drawn whole, by label."""
 
@@ -111,11 +111,11 @@ class Moments:
 
     def corner(self, size: int, column: Column) -> Text:
         """Draw a corner of a column's tensor."""
-        return corner(column.look.state.values, self.columns[0].look.state.values, size, size)
+        return corner(column.look.state.summary, self.columns[0].look.state.summary, size, size)
 
     def numbers(self, column: Column) -> Text | None:
         """Draw all numbers of a column's tensor, one matrix below the other, or return None if they are too many."""
-        drawn = whole(column.look.state.values, self.columns[0].look.state.values)
+        drawn = whole(column.look.state.summary, self.columns[0].look.state.summary)
         picture = Text("\n").join(drawn) if drawn else None
         return picture if picture and picture.plain.count("\n") < (FEW_ROWS if self.short else ROWS) else None
 
@@ -139,7 +139,7 @@ class Moments:
             for name, state in states.items()
         }
         first = self.columns[0].look.state
-        more = [f"{label} {FIGURES[label](first.values)}" for label in alike if label in FIGURES]
+        more = [f"{label} {FIGURES[label](first.summary)}" for label in alike if label in FIGURES]
         if "version" in alike:
             more.append(f"version {first.version:,}")
         if any(column.look.moment.grad_fn_1_10 for column in self.columns) and not self.short:
@@ -152,4 +152,4 @@ class Moments:
 
 def figure(label: str, column: Column) -> Text:
     """Return one of FIGURES of a column's tensor."""
-    return cell(FIGURES[label](column.look.state.values))
+    return cell(FIGURES[label](column.look.state.summary))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rich.style import Style
 from rich.text import Text
 
-from relu_demo.replay.trace import Nested, Values
+from relu_demo.replay.trace import Nested, Summary
 from relu_demo.views.parts import MARK
 
 CORNERS = (8, 6, 4, 3)
@@ -33,15 +33,15 @@ MOST = 10_000
 """The most numbers that are drawn: more fit on no screen, and a drawn number takes a thousand times its own bytes."""
 
 
-def whole(now: Values, was: Values) -> list[Text] | None:
+def whole(now: Summary, was: Summary) -> list[Text] | None:
     """Draw every matrix, or return None if the numbers are not listed or too many. `was` are the numbers before."""
-    if now.nested is None or was.nested is None or now.elements > MOST:
+    if now.values is None or was.values is None or now.elements > MOST:
         return None
     number = form(was, now)
-    return [draw(*pair, number) for pair in zip(matrices(now.nested), matrices(was.nested), strict=True)]
+    return [draw(*pair, number) for pair in zip(matrices(now.values), matrices(was.values), strict=True)]
 
 
-def corner(now: Values, was: Values, rows: int, columns: int) -> Text:
+def corner(now: Summary, was: Summary, rows: int, columns: int) -> Text:
     """Draw the top left of the first matrix, at most so many rows and columns of it."""
     top: Matrix = [row[:columns] for row in now.corner[:rows]]
     drawn = draw(top, was.corner, form(was, now))
@@ -70,9 +70,9 @@ class Form:
     largest: float
 
 
-def form(*many: Values) -> Form:
+def form(*many: Summary) -> Form:
     """Return the form that suits all the values, written as PyTorch prints them."""
-    extremes = [abs(x) for values in many for x in (values.minimum, values.maximum) if math.isfinite(x)]
+    extremes = [abs(x) for values in many for x in (values.min, values.max) if math.isfinite(x)]
     largest = max(extremes, default=0.0)
     spec = ".4f" if largest == 0 or 1e-3 <= largest < 1e5 else ".3e"
     return Form(spec, len(format(largest, spec)) + 1, largest)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from os.path import basename
 from typing import TYPE_CHECKING, TextIO
 
-from relu_demo.claims.report import Finding, Verdict, counted
+from relu_demo.claims.report import JudgedClaim, Verdict, counted
 from relu_demo.errors import readable
 from relu_demo.memory.report import MemoryReport
 from relu_demo.network.report import CheckReport
@@ -30,13 +30,13 @@ def line(report: AnyReport) -> str:
         return f"{command_line(report.request) or report.network}: {checked(report)}"
     if isinstance(report, WatchReport):
         return f"{command_line(report.request) or 'relu_demo.watch'}: {verdict(report)}"
-    answer = claims(report.findings)
+    answer = claims(report.claims)
     if isinstance(report, MemoryReport):
         answer = f"in place saved memory in {saving(report)} of {len(report.rows)} situations; {answer}"
     return f"{command_line(report.request)}: {answer}"
 
 
-def claims(findings: Sequence[Finding]) -> str:
+def claims(findings: Sequence[JudgedClaim]) -> str:
     """Say how many claims hold, and which do not."""
     numbers = {verdict: [finding.number for finding in findings if finding.verdict is verdict] for verdict in Verdict}
     if fails := numbers[Verdict.FAILS]:
@@ -55,10 +55,16 @@ def saving(report: MemoryReport) -> int:
 def checked(report: CheckReport) -> str:
     """Say whether every in-place call is safe, and which is not."""
     whole, calls = report.as_written, counted(len(report.calls), "in-place call")
-    faults = [*(call.place for call in report.calls if not call.safe), *(write.place for write in report.writes)]
+    faults = [
+        *(call.place for call in report.calls if not call.safe),
+        *(write.place for write in report.harmful_writes),
+    ]
     if faults:
-        bad, others = len(faults) - len(report.writes), counted(len(report.writes), "other in-place write")
-        unsafe = " and ".join([f"{bad} of {calls}"] * bool(bad) + [others] * bool(report.writes))
+        bad, others = (
+            len(faults) - len(report.harmful_writes),
+            counted(len(report.harmful_writes), "other in-place write"),
+        )
+        unsafe = " and ".join([f"{bad} of {calls}"] * bool(bad) + [others] * bool(report.harmful_writes))
         lines = ", ".join(dict.fromkeys(map(where, faults)))
         return f"{unsafe} {'is' if len(faults) == 1 else 'are'} not safe: {lines}"
     if whole.out_of_place_backward is False:

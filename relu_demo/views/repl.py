@@ -54,11 +54,11 @@ class Transcript:
         trace = self.report.trace
         changing = ids(trace)
         parts = [
-            [highlighted(step) if options.is_terminal else Text(for_doctest(step, changing)) for step in part.steps]
-            for part in trace.parts
+            [highlighted(step) if options.is_terminal else Text(for_doctest(step, changing)) for step in part.lines]
+            for part in trace.parts.values()
         ]
         yield Text("\n\n").join(Text("\n").join(part) for part in parts)
-        for finding in self.report.findings:
+        for finding in self.report.claims:
             if finding.verdict is Verdict.FAILS:
                 yield Text(f"\n# {finding.verdict.value}: {finding.says} {finding.evidence}", style="bold")
 
@@ -103,7 +103,7 @@ def typed(step: Step, directive: str = "") -> list[str]:
 
 def ids(trace: Trace) -> frozenset[str]:
     """Return every number in the trace that is an id or an address, and so differs in another process."""
-    states = [state for step in trace.steps for state in step.tensors.values()]
+    states = [state for step in trace.lines for state in step.tensors.values()]
     nodes = [node for state in states if state.grad_fn for node in state.grad_fn.walk()]
     numbers = {state.id for state in states} | {state.data_ptr for state in states} | {node.id for node in nodes}
     return frozenset(map(str, numbers - {0}))  # 0 is the address of an empty storage, in every process

@@ -52,8 +52,8 @@ def answer(report: SessionReport, console: Console, options: ConsoleOptions) -> 
     yield SHORT_LEGEND
     yield Text(MORE, style="dim")
     if not report.ok or report.request.evidence:
-        yield Claims(report.findings, report.request.evidence)
-    yield conclusion(parts, report.findings)
+        yield Claims(report.claims, report.request.evidence)
+    yield conclusion(parts, report.claims)
 
 
 def moments(report: SessionReport, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
@@ -83,7 +83,7 @@ def fitted(
     In a terminal with too few lines for that, the tables come last, and the claims that hold are left out.
     """
     parts = with_looks(report)
-    end = conclusion(parts, report.findings)
+    end = conclusion(parts, report.claims)
 
     def titled(short: bool) -> Iterator[RenderableType]:
         for title, table in tables(parts, console, options, short):
@@ -96,12 +96,12 @@ def fitted(
         lines = sum(len(console.render_lines(piece, options, pad=False)) for piece in pieces)
         return lines + others <= console.height
 
-    ran = Lines(report.trace.parts)
-    usual = [*titled(short=False), "", ran, "", Claims(report.findings, report.request.evidence), end]
+    ran = Lines(tuple(report.trace.parts.values()))
+    usual = [*titled(short=False), "", ran, "", Claims(report.claims, report.request.evidence), end]
     if fits(usual, HEADER + PROMPT):
         yield from usual
         return
-    yield from (ran, Claims(report.findings, folded=True), "")
+    yield from (ran, Claims(report.claims, folded=True), "")
     yield from first_fitting(([*titled(short), end] for short in (False, True)), lambda pieces: fits(pieces, PROMPT))
 
 
@@ -113,7 +113,7 @@ LAYOUTS: Mapping[str, Layout] = {ANSWER: answer, MOMENTS: moments, BESIDE: besid
 
 def with_looks(report: SessionReport) -> list[TracedPart]:
     """Return the parts that look at tensors."""
-    return [part for part in report.trace.parts if part.looks]
+    return [part for part in report.trace.parts.values() if part.moments]
 
 
 def each(

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from relu_demo.replay.trace import Step, TensorState, Values
+from relu_demo.replay.trace import Step, Summary, TensorState
 from relu_demo.views.parts import CHANGED, GAP, MARK, Underline, cell
 from relu_demo.views.picture import corner, form, whole
 
@@ -76,13 +76,13 @@ def row(now: TensorState, step: Step, earlier: States) -> Row:
         "version": (str(now.version), now.version != old.version),
         "grad_fn": (now.grad_fn_name, now.grad_fn != old.grad_fn),
         # A trace holds equal bits once.
-        NEGATIVE: (str(now.values.negatives), now.values is not old.values),
+        NEGATIVE: (str(now.summary.negatives), now.summary is not old.summary),
         "shape": (str(now.shape), now.shape != old.shape),
-        "values": (first_numbers(now.values), now.values is not old.values),
+        "values": (first_numbers(now.summary), now.summary is not old.summary),
     }
     name = called(now, step.tensors)
     seen = any(changed for title, (_, changed) in facts.items() if title not in (STORAGE, *MORE))
-    unseen = now.name in step.changed and not seen
+    unseen = now.name in step.changed_tensors and not seen
     renamed = was is None or unseen or name != called(was, earlier)
     style = "" if was else CHANGED
     cells = {title: cell(text, changed, style) for title, (text, changed) in facts.items()}
@@ -96,7 +96,7 @@ def called(state: TensorState, tensors: States) -> str:
     return state.name if namesakes[0] == state.name else f"{state.name} is {namesakes[0]}"
 
 
-def first_numbers(values: Values) -> str:
+def first_numbers(values: Summary) -> str:
     """Return the first numbers of a tensor as text."""
     numbers = [x for line in values.corner[:1] for x in line[:FIRST]]
     number = form(values)
@@ -175,19 +175,18 @@ def pictures(step: Step, earlier: States, columns: int, most: int) -> Iterator[R
     A picture takes at most `most` lines: a tensor is drawn whole, or by its corner, or left out.
     """
     drawn: set[int] = set()
-    changed = [step.tensors[name] for name in step.changed]
-    for now in sorted(changed, key=lambda state: is_new(state, earlier)):
+    for now in sorted(step.changed_tensors.values(), key=lambda state: is_new(state, earlier)):
         was = now if is_new(now, earlier) else earlier[now.name]
-        if now.id in drawn or (was is not now and was.values is now.values):
+        if now.id in drawn or (was is not now and was.summary is now.summary):
             continue
         drawn.add(now.id)
-        words = f"{now.name}: {was.values.negatives} of {was.values.elements} below 0"
+        words = f"{now.name}: {was.summary.negatives} of {was.summary.elements} below 0"
         if was is not now:
-            words += f", now {now.values.negatives}  ({MARK} zeroed)"
-        picture = abreast(now.values, was.values, columns)
+            words += f", now {now.summary.negatives}  ({MARK} zeroed)"
+        picture = abreast(now.summary, was.summary, columns)
         if picture is None or height(picture) >= most:
-            across = max(1, (columns + 1) // (form(now.values, was.values).width + 1))
-            picture = corner(now.values, was.values, max(most - 2, 0), across)
+            across = max(1, (columns + 1) // (form(now.summary, was.summary).width + 1))
+            picture = corner(now.summary, was.summary, max(most - 2, 0), across)
         if height(picture) < most:
             yield Group(Text(words, style="bold"), picture)
 
@@ -198,7 +197,7 @@ def is_new(state: TensorState, earlier: States) -> bool:
     return was is None or was.id != state.id
 
 
-def abreast(now: Values, was: Values, columns: int) -> Text | None:
+def abreast(now: Summary, was: Summary, columns: int) -> Text | None:
     """Draw all numbers, as many matrices beside each other as fit, or return None if one is too wide."""
     drawn = whole(now, was)
     if not drawn:

@@ -80,7 +80,7 @@ class StepScreen:
     @property
     def ran(self) -> int:
         """The number of lines that have run."""
-        return len(self.trace.steps)
+        return len(self.trace.lines)
 
     @property
     def verdicts(self) -> bool:
@@ -181,12 +181,12 @@ class StepScreen:
         if not self.at:
             return render(Text("Nothing has run yet.", style="dim"))[:room]
         start = max((stop for stop in self.stops if stop < self.at), default=0)
-        ran = self.trace.steps[: self.at]
+        ran = self.trace.lines[: self.at]
         step, earlier = self.as_one(ran[start:], ran[start - 1].tensors if start else {})
         alone = self.at - start == 1
         last = render(with_output(step, width) if alone else without_prompts(ran[start:], width))
         reserved = min(len(last), max(1, room // (SHARE if alone else 2)))
-        said = render(Text("\n".join(changes(step, earlier)), style="bold" if step.changed else ""))
+        said = render(Text("\n".join(changes(step, earlier)), style="bold" if step.changed_tensors else ""))
         said = said[: max(1, room // SHARE)]
         most = room - len(said) - reserved - 2 * len(blank)
         drawn = map(render, layouts(rows(step, earlier), width))
@@ -210,7 +210,7 @@ class StepScreen:
         That is a session's helpers, and the tensors of a layer (a name with a dot) that the step left alone.
         """
         gone = earlier.keys() - ran[-1].tensors.keys()
-        touched = gone.union(*(each.changed for each in ran))
+        touched = gone.union(*(each.changed_tensors for each in ran))
 
         def seen(tensors: States) -> States:
             helpers = self.trace.session.helpers
@@ -222,17 +222,17 @@ class StepScreen:
 
         tensors = seen(ran[-1].tensors)
         output = ran[-1].output if len(ran) == 1 else ""
-        names = tuple(name for name in tensors if name in touched)
-        return replace(ran[-1], output=output, tensors=tensors, changed=names), seen(earlier)
+        changed = {name: state for name, state in tensors.items() if name in touched}
+        return replace(ran[-1], output=output, tensors=tensors, changed_tensors=changed), seen(earlier)
 
     def findings_in(self, room: int, render: Render) -> Lines:
         """Render the verdicts with their evidence, or a line each if that has no room, those that fail first."""
         lines = []
-        for finding in sorted(self.report.findings, key=lambda finding: finding.verdict is not Verdict.FAILS):
+        for finding in sorted(self.report.claims, key=lambda finding: finding.verdict is not Verdict.FAILS):
             verdict = (finding.verdict.value, VERDICTS[finding.verdict])
             lines.append(Text.assemble(f"{finding.number:2}  ", verdict, f"  {finding.says}"))
         short = Text("\n", no_wrap=True, overflow="crop").join(lines)
-        forms: list[RenderableType] = [Group(*claims(self.report.findings)), short]
+        forms: list[RenderableType] = [Group(*claims(self.report.claims)), short]
         return first_fitting(map(render, forms), lambda rendered: len(rendered) <= room)[:room]
 
 
@@ -288,5 +288,5 @@ def show(report: SessionReport, out: TextIO) -> None:
     if screen.ran < screen.lines:
         end: Sequence[RenderableType] = [Text(f"Ended after {screen.ran} of {screen.lines} lines.")]
     else:
-        end = ["", *claims(report.findings)]
+        end = ["", *claims(report.claims)]
     write(Group(*header(session.title, report, " --step"), *end), out)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from relu_demo.edits.edit import Cure
-    from relu_demo.watching.report import Finding, Site, Write
+    from relu_demo.watching.report import Finding, Overwrite, Site
 
 
 class InplaceError(RuntimeError):
@@ -29,7 +29,7 @@ class InplaceError(RuntimeError):
         return self.findings[0].saved_by
 
     @property
-    def overwritten(self) -> tuple[Write, ...]:
+    def overwritten(self) -> tuple[Overwrite, ...]:
         """Return every write to the first tensor since."""
         return self.findings[0].overwritten_by
 

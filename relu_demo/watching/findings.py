@@ -36,10 +36,10 @@ from relu_demo.watching.report import (
     REFUSED,
     SILENT,
     Finding,
+    Overwrite,
     Overwritten,
     Site,
     WorthALook,
-    Write,
 )
 from relu_demo.watching.watcher import Fault, Overwriting, Refused, words_for
 
@@ -65,7 +65,7 @@ def _overwriting(fault: Overwriting, layers: Layers) -> Finding:
     own = layers if len(lines) == 2 and lines[0] == lines[1] else None
     saver = _saving_line(saved.site) or site_of(saved.site, frame, own)
     writes = [
-        Write(site, write.version, write.elsewhere)
+        Overwrite(site, write.version, write.elsewhere)
         for write in fault.writes
         for site in [site_of(write.site, frame, own)]
         if site is not None
@@ -99,7 +99,7 @@ def _refused(fault: Refused, layers: Layers) -> Finding:
     name = fault.name or (variable_of if refusal is LOST else name_of)(fault.tensor, frame)
     if name is None and refusal is not LOST:
         name = _written_text((fault.writes or (fault.raised_at,))[0])
-    writes = [Write(site, 0) for each in fault.writes for site in [site_of(each, frame)] if site is not None]
+    writes = [Overwrite(site, 0) for each in fault.writes for site in [site_of(each, frame)] if site is not None]
     tensor = _tensor(fault.tensor, name, 0)
     scene = Scene(
         kind="refused",
@@ -116,7 +116,7 @@ def _refused(fault: Refused, layers: Layers) -> Finding:
     )
     cure = _cure(scene)
     if not cure.edits:
-        cure = replace(cure, says=f"{refusal.cure}; or {cure.says}")
+        cure = replace(cure, says=f"{refusal.instead}; or {cure.says}")
     return Finding(REFUSED, tensor, at, made_by, _once(writes), cure, fault.words, refusal.because)
 
 
@@ -149,9 +149,9 @@ def _tensor(tensor: Tensor, name: str | None, version: int) -> Overwritten:
     return Overwritten(name, shape_of(tensor), str(tensor.dtype).removeprefix("torch."), version)
 
 
-def _once(writes: Iterable[Write]) -> tuple[Write, ...]:
+def _once(writes: Iterable[Overwrite]) -> tuple[Overwrite, ...]:
     """Return the last of each run of writes by one operation at one line: `x[i] += y` adds, and then assigns."""
-    found: list[Write] = []
+    found: list[Overwrite] = []
     for write in writes:
         if found and found[-1].site == write.site and found[-1].elsewhere == write.elsewhere:
             found.pop()

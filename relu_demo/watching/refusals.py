@@ -22,7 +22,7 @@ class Refusal:
     """A part of PyTorch's own words by which it is known."""
     because: str
     """What made the write forbidden, as the rest of a sentence that begins with the tensor."""
-    cure: str
+    instead: str
 
     def tensor_of(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
         """

@@ -32,7 +32,7 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Write:
+class Overwrite:
     """One write in place since a tensor was saved. `version` is the version counter after it."""
 
     site: Site
@@ -64,7 +64,7 @@ class Finding:
     """The line of the backward, or of the refused write."""
     saved_by: Site | None
     """Who saved it for backward; of a refusal, what made the write forbidden."""
-    overwritten_by: tuple[Write, ...]
+    overwritten_by: tuple[Overwrite, ...]
     """Every write since, in order."""
     cure: Cure
     words: str = ""

@@ -13,11 +13,11 @@ from relu_demo.watching.report import (
     SILENT,
     Finding,
     Missing,
+    Overwrite,
     Overwritten,
     Site,
     WatchReport,
     WorthALook,
-    Write,
 )
 
 FEW = 3
@@ -174,12 +174,12 @@ def _callers(site: Site, told: set[tuple[str, int]]) -> Iterator[Told]:
             yield Told("called from", where_of(caller), caller.source, "")
 
 
-def _one_a_statement(writes: Iterable[Write]) -> list[Write]:
+def _one_a_statement(writes: Iterable[Overwrite]) -> list[Overwrite]:
     """Return the last write of each statement."""
     return list({(w.site.file, w.site.line, w.elsewhere): w for w in writes}.values())
 
 
-def _did(write: Write, finding: Finding) -> str:
+def _did(write: Overwrite, finding: Finding) -> str:
     name = finding.tensor.name or "it"
     if finding.kind == REFUSED:  # there it may have another name
         return "wrote that memory in place"

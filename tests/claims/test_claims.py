@@ -82,6 +82,6 @@ def test_no_claim_fails_for_any_seed_shape_or_dtype(seed: int, shape: tuple[int,
     trace = replay(article(Replay("compare", seed, shape, dtype=dtype)))
     findings = judge(trace)
     assert SessionReport(trace, findings).ok, findings
-    negatives = trace.parts[1].looks["o1_before"].state.values.negatives
+    negatives = trace.parts["in_place"].moments["o1_before"].state.summary.negatives
     unshown = {finding.number for finding in findings if finding.verdict is Verdict.UNSHOWN}
     assert unshown == (set() if negatives else {2, 6})

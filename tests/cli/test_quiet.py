@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.commands import Demo, schema
 
-from relu_demo.claims.report import Finding, Verdict
+from relu_demo.claims.report import JudgedClaim, Verdict
 
 FAULTS = "tests/faults.py"
 
@@ -80,7 +80,7 @@ def test_a_check_whose_input_cannot_show_a_fault_says_that_its_answer_is_for_thi
 def test_a_claim_that_does_not_hold_is_named(
     demo: Demo, monkeypatch: pytest.MonkeyPatch, verdicts: list[Verdict], code: int, says: str
 ) -> None:
-    found = tuple(Finding(number, "", verdict, "") for number, verdict in enumerate(verdicts, 1))
+    found = tuple(JudgedClaim(number, "", verdict, "") for number, verdict in enumerate(verdicts, 1))
     monkeypatch.setattr("relu_demo.claims.judge.judge", lambda trace: found)
     result = demo("--inplace", "--seed", "7", "-q")
     assert (result.code, result.out) == (code, f"relu-demo --inplace --seed 7: {says}\n")

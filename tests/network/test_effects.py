@@ -154,7 +154,7 @@ def test_an_expanded_tensor_is_refused() -> None:
 )
 def test_by_keyword_or_position_as_function_or_module(call: Callable[[Tensor], Tensor]) -> None:
     report = check(Net(lambda net, x: call(net.fc(x)), fc=nn.Linear(4, 4)), torch.randn(2, 4))
-    assert only(report).in_place
+    assert only(report).inplace
     assert only(report).safe
 
 
@@ -344,10 +344,10 @@ def test_another_write_that_breaks_backward_is_listed_with_both_lines() -> None:
         return s
 
     report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(2, 4))
-    (write,) = report.writes
+    (write,) = report.harmful_writes
     assert write.place.operation == "add_"
     assert write.place.line == line_of("# and written over")
-    assert (write.saved_by[0].operation, write.saved_by[0].line) == ("sigmoid", line_of("# saved here"))
+    assert (write.savers[0].operation, write.savers[0].line) == ("sigmoid", line_of("# saved here"))
     assert report.as_written.out_of_place_backward is False
     assert not report.ok
 
@@ -361,7 +361,7 @@ def test_another_write_that_harms_nothing_is_not_listed() -> None:
         return h
 
     report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(2, 4))
-    assert report.writes == ()
+    assert report.harmful_writes == ()
     assert report.ok
 
 
@@ -371,7 +371,7 @@ def test_two_calls_each_safe_alone_and_not_together() -> None:
     assert all(call.safe for call in report.calls)
     assert report.as_written.backward is False
     (conflict,) = report.as_written.conflicts
-    assert (conflict.saved_by_call, conflict.overwritten_by_call) == (0, 1)
+    assert (conflict.saver_call, conflict.writer_call) == (0, 1)
     assert report.advice.turn_off == (1,)
     assert report.advice.verified
     assert not report.ok
@@ -401,7 +401,7 @@ def test_what_is_off_and_would_do_harm_is_not_advised() -> None:
         return h + F.relu(h) + F.elu(torch.sigmoid(h))
 
     report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(2, 4))
-    assert [call.in_place for call in report.off] == [False, False]
+    assert [call.inplace for call in report.off] == [False, False]
     assert report.advice.turn_on == ()
 
 
@@ -542,8 +542,8 @@ def test_a_checkpoint_that_runs_again_on_what_was_overwritten_is_a_fault(used: b
         assert only(report).effects[0].by[0].line == line_of("# saved again")
         assert report.advice.verified
     else:
-        (write,) = report.writes
-        assert (write.place.line, write.effect, write.saved_by[0].line) == (line, kind, line_of("# saved again"))
+        (write,) = report.harmful_writes
+        assert (write.place.line, write.kind, write.savers[0].line) == (line, kind, line_of("# saved again"))
 
 
 def test_a_checkpoint_that_ends_before_the_write_is_reached_again_is_right() -> None:
@@ -595,10 +595,10 @@ class Halved(torch.autograd.Function):
 )
 def test_a_backward_that_writes_over_what_was_saved(forward: Callable[[Tensor], Tensor], kind: str, mark: str) -> None:
     report = check(Net(lambda net, x: forward(net.fc(x)), fc=nn.Linear(4, 4)), torch.randn(3, 4))
-    found = [(write.effect, write.place.line) for write in report.writes]
+    found = [(write.kind, write.place.line) for write in report.harmful_writes]
     assert found == ([(kind, line_of(mark))] if kind else [])
     assert report.ok is (not kind)
-    assert all(write.cure.says for write in report.writes)
+    assert all(write.cure.says for write in report.harmful_writes)
 
 
 def test_an_autograd_function_that_keeps_a_tensor_its_own_way() -> None:
@@ -682,7 +682,7 @@ def test_what_a_call_saves_in_place_and_another_write_hurts_is_named_with_both()
     report = check(Net(forward, fc=nn.Linear(4, 4), act=nn.LeakyReLU(0.1, inplace=True)), torch.randn(3, 4))
     (effect,) = only(report).effects
     assert effect.kind == "breaks-backward"
-    (saver,), (writer,) = effect.by, effect.overwritten_by
+    (saver,), (writer,) = effect.by, effect.writers
     assert (saver.operation, writer.operation) == ("leaky_relu", "add_")
     assert (saver.line, writer.line) == (line_of("# saves what it makes"), line_of("# and this is in its way"))
     assert re.search(r"saved by leaky_relu in act.*later overwritten by add_", str(report), re.DOTALL)

@@ -65,7 +65,7 @@ def test_a_hook_that_reads_what_its_module_overwrote_is_named(hook: Any, mark: s
     model[1].register_forward_hook(hook)
     report = check(model, torch.randn(8, 4))
     (effect,) = only(report).effects
-    assert (effect.kind, effect.settled, effect.elsewhere) == ("changes-result", True, True)
+    assert (effect.kind, effect.settled, effect.outside) == ("changes-result", True, True)
     assert {place.hook for place in effect.by} == {hook.__name__}
     assert effect.by[0].line == line_of(mark)
     assert effect.by[0].module == "1"
@@ -97,7 +97,7 @@ def test_a_hook_whose_answer_the_network_uses_makes_the_result_wrong() -> None:
     report = check(model, torch.randn(8, 4))
     (effect,) = only(report).effects
     assert effect.kind == "changes-result"
-    assert not effect.elsewhere
+    assert not effect.outside
     assert report.as_written.differs
 
 
@@ -109,7 +109,7 @@ def test_a_hook_before_a_later_module_counts_too() -> None:
     model = Net(forward, fc=nn.Linear(4, 4), later=nn.Identity())
     model.get_submodule("later").register_forward_pre_hook(lambda module, args: SEEN.update(mean=args[0].mean()))
     (effect,) = only(check(model, torch.randn(8, 4))).effects
-    assert (effect.elsewhere, effect.by[0].module, effect.by[0].hook) == (True, "later", "<lambda>")
+    assert (effect.outside, effect.by[0].module, effect.by[0].hook) == (True, "later", "<lambda>")
 
 
 KEEPERS = [
@@ -127,7 +127,7 @@ def test_a_hook_that_keeps_what_is_overwritten_is_named_with_its_line(hook: Any,
     SEEN.clear()
     (effect,) = only(report).effects
     (place,) = effect.by
-    assert (effect.kind, effect.settled, effect.elsewhere) == ("changes-result", True, True)
+    assert (effect.kind, effect.settled, effect.outside) == ("changes-result", True, True)
     assert (place.operation, place.module, place.hook, place.file) == ("kept", "0", name, __file__)
     assert place.line == line_of(mark)
     assert "the network's result is right; what a hook keeps is wrong, by up to" in screen(report)
@@ -218,5 +218,5 @@ def test_a_hook_is_named_where_the_network_returns_another_part_of_what_it_keeps
     layer.register_forward_hook(keep)
     with torch.no_grad():
         (effect,) = only(check(Net(forward, fc=layer), torch.randn(8, 4))).effects
-    assert (effect.kind, effect.elsewhere) == ("changes-result", True)
+    assert (effect.kind, effect.outside) == ("changes-result", True)
     assert "keep" in str(effect.by[0].hook)

@@ -169,9 +169,9 @@ def test_a_write_that_is_refused_is_an_answer(written: str, tmp_path: Any) -> No
     names: dict[str, Any] = {}
     exec(compile(path.read_text(), str(path), "exec"), names)
     report = check(linear(names["forward"]), X)
-    (write,) = report.writes
-    assert (write.effect, write.place.line) == ("refused", 4)
-    assert [place.line for place in write.saved_by] == [3]
+    (write,) = report.harmful_writes
+    assert (write.kind, write.place.line) == ("refused", 4)
+    assert [place.line for place in write.savers] == [3]
     assert not report.ok
     assert "PyTorch raises in the forward" in str(report)
     assert "made so by" in str(report)
@@ -306,8 +306,8 @@ class ReturnsAViewOfWhatItWrites(nn.Module):
 def test_a_view_that_is_refused_after_the_forward_names_its_writer_and_its_maker() -> None:
     report = check(ReturnsAViewOfWhatItWrites(), torch.randn(2, 4))
     assert not report.ok
-    (write,) = report.writes
-    assert (write.effect, write.place.operation, write.saved_by[0].operation) == ("refused", "mul_", "chunk")
+    (write,) = report.harmful_writes
+    assert (write.kind, write.place.operation, write.savers[0].operation) == ("refused", "mul_", "chunk")
     said = " ".join(str(report).split())
     assert "PyTorch refuses a view of the tensor that was made before view made by chunk" in said
 

@@ -153,8 +153,8 @@ def test_a_write_that_is_meant_is_listed_where_it_reaches_the_callers_tensor(sta
     names: dict[str, Any] = {"torch": torch}
     exec(compile((tmp_path / "forward.py").read_text(), str(tmp_path / "forward.py"), "exec"), names)
     report = check(Net(names["forward"], fc=nn.Linear(4, 4)), torch.randn(4, 4))
-    (write,) = report.writes
-    assert write.effect == "overwrites-input"
+    (write,) = report.harmful_writes
+    assert write.kind == "overwrites-input"
     assert report.calls == ()
     assert not report.ok
     assert "a tensor that the caller passed in is overwritten" in str(report)
@@ -166,7 +166,7 @@ def test_a_write_to_the_callers_tensor_is_told_though_nothing_uses_its_result() 
         return net.fc(x)
 
     report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(4, 4))
-    assert [(write.effect, write.place.operation) for write in report.writes] == [("overwrites-input", "mul_")]
+    assert [(write.kind, write.place.operation) for write in report.harmful_writes] == [("overwrites-input", "mul_")]
 
 
 def test_a_write_to_the_callers_tensor_that_no_mode_sees_is_told() -> None:
@@ -175,9 +175,9 @@ def test_a_write_to_the_callers_tensor_that_no_mode_sees_is_told() -> None:
         return net.fc(x)
 
     report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(4, 4))
-    assert [write.effect for write in report.writes] == ["overwrites-input"]
+    assert [write.kind for write in report.harmful_writes] == ["overwrites-input"]
     assert "a write that PyTorch tells nobody of (apply_, NumPy)" in str(report)
-    assert report.writes[0].cure.says == "write to a clone() of it"
+    assert report.harmful_writes[0].cure.says == "write to a clone() of it"
 
 
 def test_fake_tensors_are_refused() -> None:
@@ -241,8 +241,8 @@ def test_a_write_past_autograd_is_listed_with_who_saved() -> None:
             return y
 
     report = check(Masked(), torch.randn(2, 4))
-    (write,) = report.writes
-    assert (write.effect, write.place.operation, write.saved_by[0].operation) == ("changes-result", "mul_", "sigmoid")
+    (write,) = report.harmful_writes
+    assert (write.kind, write.place.operation, write.savers[0].operation) == ("changes-result", "mul_", "sigmoid")
     assert not report.ok
     assert "the gradients are wrong, and nothing is raised" in str(report)
     assert "y = y.mul(2)" in (write.cure.diff or "")
@@ -263,7 +263,7 @@ def test_a_write_past_autograd_that_may_be_meant_is_worth_a_look_and_no_fault(
     lines: Sequence[str], read: str, tmp_path: Path
 ) -> None:
     report = check(written(tmp_path, "y = self.fc(x)", *lines), torch.randn(4, 4))
-    assert report.writes == ()
+    assert report.harmful_writes == ()
     assert report.ok
     assert [(look.name, look.read.operation) for look in report.worth_a_look] == ([("y", read)] if read else [])
     assert ("Worth a look" in str(report)) is bool(read)
@@ -303,8 +303,8 @@ def test_an_edit_of_a_spectral_norm_is_its_own_in_whatever_file_it_stands(file: 
 def test_a_cure_has_a_new_name_for_out_and_a_clone_under_a_mask(line: str, cure: str, tmp_path: Path) -> None:
     network = written(tmp_path, "noise = torch.ones(3, 4)", "y = self.fc(x) * noise", line, "return y + noise")
     report = check(network, torch.randn(3, 4))
-    (write,) = report.writes
-    assert write.effect == "breaks-backward"
+    (write,) = report.harmful_writes
+    assert write.kind == "breaks-backward"
     assert cure in (write.cure.diff or "")
 
 
@@ -320,8 +320,8 @@ class Counting(nn.Module):
 
 def test_what_pytorch_refuses_is_told_by_the_tensors_own_name() -> None:
     report = check(Counting(), torch.randn(3, 4))
-    (write,) = report.writes
-    assert (write.effect, write.why) == ("refused", "bn.num_batches_tracked was made under torch.inference_mode()")
+    (write,) = report.harmful_writes
+    assert (write.kind, write.why) == ("refused", "bn.num_batches_tracked was made under torch.inference_mode()")
     assert f"PyTorch raises in the forward: {write.why}" in " ".join(str(report).split())
 
 
@@ -338,5 +338,5 @@ class Saving(Used):
 
 def test_one_cure_for_several_writes_of_a_line() -> None:
     report = check(Saving(), torch.randn(3, 4))
-    assert [write.place.operation for write in report.writes] == ["mul_", "add_", "clamp_"]
+    assert [write.place.operation for write in report.harmful_writes] == ["mul_", "add_", "clamp_"]
     assert str(report).count("cure  ") == len(report.cures) == 1

@@ -35,7 +35,7 @@ def _disagreements(make: Make, tally: Counter[str]) -> Iterator[str]:
             report, _ = _checked(make)
         except NetworkError:
             return
-        if report.ok or [write.effect for write in report.writes] != ["refused"]:
+        if report.ok or [write.kind for write in report.harmful_writes] != ["refused"]:
             yield "the network raises, and the check names no refused write"
         return
     report, changed = _checked(make)
@@ -85,8 +85,8 @@ def _advised(make: Make, report: CheckReport, real: Truth, tally: Counter[str]) 
 def _unnamed(call: Call, report: CheckReport) -> bool:
     """Whether the call makes a saved tensor stale, and nothing in the report says who saved it."""
     whole = report.as_written
-    told = any(call.index in (c.saved_by_call, c.overwritten_by_call) for c in whole.conflicts)
-    told |= any(call.place in (write.place, *write.saved_by) for write in report.writes)
+    told = any(call.index in (c.saver_call, c.writer_call) for c in whole.conflicts)
+    told |= any(call.place in (write.place, *write.savers) for write in report.harmful_writes)
     # PyTorch's other words (a slope below zero, one of several views) are of the call itself: nobody saved anything.
     return not told and any(
         effect.kind == "breaks-backward" and effect.settled and not effect.by
@@ -121,8 +121,8 @@ def _same_state(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
 
 
 def _call(call: Call, written: bool, truly: set[str], same_input: bool, tally: Counter[str]) -> Iterator[str]:
-    if call.in_place != written:
-        yield f"in place {call.in_place}, written {written}"
+    if call.inplace != written:
+        yield f"in place {call.inplace}, written {written}"
     if not written:
         yield from _off(call, truly, tally)
         return
@@ -158,7 +158,7 @@ def _whole(report: CheckReport, real: Truth, tally: Counter[str]) -> Iterator[st
             yield from _same("out of place, backward fails", whole.out_of_place_backward is False, real.base.backward)
     if real.base.backward and whole.backward is False:
         tally["networks with another write that breaks backward"] += 1
-        if not report.writes and "modified by an inplace" in real.base.backward:
+        if not report.harmful_writes and "modified by an inplace" in real.base.backward:
             yield f"another write breaks backward, and none is listed: {real.base.backward!r}"
     safe = not any(real.effects[k] for k, written in enumerate(real.written) if written and k not in real.meant)
     if report.ok and not safe:

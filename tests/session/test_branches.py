@@ -164,7 +164,7 @@ def test_no_claim_fails_for_any_seed_shape_or_dtype(seed: int, shape: tuple[int,
     trace = replay(branches(Replay("branches", seed, shape, dtype=dtype)))
     findings = judge(trace)
     assert SessionReport(trace, findings).ok, [finding for finding in findings if finding.verdict is Verdict.FAILS]
-    negatives = trace.parts[1].looks["x"].state.values.negatives
+    negatives = list(trace.parts.values())[1].moments["x"].state.summary.negatives
     unshown = {finding.number for finding in findings if finding.verdict is Verdict.UNSHOWN}
     assert unshown == (set() if negatives else {9, 10, 11})
 
@@ -180,7 +180,7 @@ def test_what_half_precision_rounds_away_is_not_shown_and_does_not_fail(
     unshown = {finding.number: finding for finding in findings if finding.verdict is Verdict.UNSHOWN}
     assert set(unshown) <= {9, 10, 11}
     for finding in unshown.values():
-        assert finding.advice.startswith("try another seed")
+        assert finding.hint.startswith("try another seed")
 
 
 def test_right_gradients_of_a_wrong_forward_would_be_found_out() -> None:
@@ -261,7 +261,7 @@ def test_claims_are_numbered_from_1_and_one_that_fails_has_its_evidence() -> Non
     report = SessionReport(trace, judge(trace))
     assert re.findall(r"^(\d+) +holds ", text(report), re.MULTILINE) == list(map(str, range(1, 12)))
     assert "is the same" not in text(report)  # the evidence of claims that hold
-    failing = [dataclasses.replace(one, verdict=Verdict.FAILS) if one.number == 16 else one for one in report.findings]
+    failing = [dataclasses.replace(one, verdict=Verdict.FAILS) if one.number == 16 else one for one in report.claims]
     screen = text(SessionReport(trace, tuple(failing)))
     assert re.search(r"^8 +does not hold  inplace=False", screen, re.MULTILINE)
     assert "h1 is the same; h2 is the same" in screen
@@ -270,6 +270,6 @@ def test_claims_are_numbered_from_1_and_one_that_fails_has_its_evidence() -> Non
 
 def test_an_input_without_negatives_is_told_what_to_try() -> None:
     trace = replay(branches(Replay("branches", 7)))
-    findings = [dataclasses.replace(one, verdict=Verdict.UNSHOWN, advice="try 8") for one in judge(trace)[:3]]
+    findings = [dataclasses.replace(one, verdict=Verdict.UNSHOWN, hint="try 8") for one in judge(trace)[:3]]
     screen = text(SessionReport(trace, (*findings, *judge(trace)[3:])))
     assert "8 of 11 claims hold. This input cannot show 1, 2 and 3; try 8." in " ".join(screen.split())

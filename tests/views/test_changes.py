@@ -15,7 +15,7 @@ MADE = ("import torch", "x = torch.tensor([-1., 2., -3., 0.])")
 def said(*lines: str) -> list[str]:
     """What is said of the last of these lines."""
     part = Part("lines", "Lines", tuple(Line(line, raises=True) for line in (*MADE, *lines)))
-    steps = replay(Session(Replay("lines", 0), "Lines", (part,))).steps
+    steps = replay(Session(Replay("lines", 0), "Lines", (part,))).lines
     return list(changes(steps[-1], steps[-2].tensors))
 
 

@@ -14,7 +14,7 @@ from support.processes import COLD, PYTHON, command_environment
 from support.ptys import ESCAPE, on_a_terminal, posix
 from support.tiers import slow_but
 
-from relu_demo.claims.report import Finding, SessionReport, Verdict
+from relu_demo.claims.report import JudgedClaim, SessionReport, Verdict
 from relu_demo.replay.replay import replay
 from relu_demo.replay.trace import Step, Trace
 from relu_demo.request import WHOLE, Replay
@@ -149,7 +149,7 @@ def test_no_line_is_broken_however_narrow(demo: Demo, monkeypatch: pytest.Monkey
     assert without_addresses(narrow) == without_addresses(demo("--repl", "--seed", "7", "--article").out)
 
 
-def transcript(trace: Trace, *findings: Finding) -> str:
+def transcript(trace: Trace, *findings: JudgedClaim) -> str:
     out = io.StringIO()
     repl.show(SessionReport(trace, findings), out)
     return out.getvalue()
@@ -162,9 +162,9 @@ def traced(*sources: str) -> Trace:
 
 def with_step(trace: Trace, **changes: object) -> Trace:
     """The trace with another last step."""
-    part = trace.parts[0]
-    last: Step = dataclasses.replace(part.steps[-1], **changes)  # type: ignore[arg-type]
-    return dataclasses.replace(trace, parts=(dataclasses.replace(part, steps=(*part.steps[:-1], last)),))
+    part = trace.parts["lines"]
+    last: Step = dataclasses.replace(part.lines[-1], **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(trace, parts={"lines": dataclasses.replace(part, lines=(*part.lines[:-1], last))})
 
 
 def test_a_line_that_raises_is_accepted_by_doctest_too(tmp_path: Path) -> None:
@@ -197,7 +197,9 @@ def test_a_compound_statement_ends_with_the_empty_line_that_the_interpreter_wait
 
 def test_a_number_that_is_no_id_is_compared() -> None:
     trace = traced("x = torch.ones(2)", "x.numel() - 2", "10**15")
-    states = {name: dataclasses.replace(state, data_ptr=0) for name, state in trace.parts[0].steps[-1].tensors.items()}
+    states = {
+        name: dataclasses.replace(state, data_ptr=0) for name, state in trace.parts["lines"].lines[-1].tensors.items()
+    }
     assert states  # an empty tensor's storage is at 0
     text = transcript(with_step(trace, tensors=states))
     assert "SKIP" not in text
@@ -213,7 +215,7 @@ def test_an_address_of_a_node_or_a_storage_is_not_compared(tmp_path: Path) -> No
 
 
 def test_a_claim_that_fails_is_told_below_the_transcript(tmp_path: Path) -> None:
-    text = transcript(traced("1 + 1"), Finding(2, "One is two.", Verdict.FAILS, "1, then 1"))
+    text = transcript(traced("1 + 1"), JudgedClaim(2, "One is two.", Verdict.FAILS, "1, then 1"))
     assert text.endswith("\n2\n\n# does not hold: One is two. 1, then 1\n")
     (tmp_path / "session.txt").write_text(text)
     assert doctest(tmp_path / "session.txt").returncode == 0

@@ -20,7 +20,7 @@ from typing import Any
 
 from relu_demo.edits.edit import Cure, Edit, diff, united
 from relu_demo.request import Watch
-from relu_demo.watching.report import Finding, Missing, Overwritten, Site, Unwatched, WatchReport, WorthALook, Write
+from relu_demo.watching.report import Finding, Missing, Overwrite, Overwritten, Site, Unwatched, WatchReport, WorthALook
 
 VARIABLE = "RELU_DEMO_WATCH"
 """The environment variable that tells a process the folder for its findings."""
@@ -148,7 +148,7 @@ def finding_from(data: Mapping[str, Any]) -> Finding:
     own = {field.name: data[field.name] for field in fields(Finding)}
     own["tensor"] = Overwritten(**{**data["tensor"], "shape": tuple(data["tensor"]["shape"])})
     own["raised_at"], own["saved_by"] = _site(data["raised_at"]), _site(data["saved_by"])
-    own["overwritten_by"] = tuple(Write(**{**each, "site": _site(each["site"])}) for each in data["overwritten_by"])
+    own["overwritten_by"] = tuple(Overwrite(**{**each, "site": _site(each["site"])}) for each in data["overwritten_by"])
     edits = tuple(Edit(e["file"], tuple(e["start"]), tuple(e["end"]), e["new"]) for e in data["cure"]["edits"])
     own["cure"] = Cure(**{**data["cure"], "edits": edits})
     return Finding(**own)
