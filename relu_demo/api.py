@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from relu_demo.views.reports import AnyReport
+    from relu_demo.scenarios import AnyReport
     from relu_demo.watching.watch import Watch
 
 SCENARIOS = (*SESSIONS, Measure.scenario)
@@ -44,38 +44,38 @@ class Shown:
 
     def __str__(self: Any) -> str:
         """Return the screen as plain text."""
-        from relu_demo.views.tables import text
+        from relu_demo.views.tables import text_of_tables
 
-        return text(self)
+        return text_of_tables(self)
 
     def __repr__(self: Any) -> str:
         """Return what was asked and the answer, in one line."""
-        from relu_demo.views.quiet import line
+        from relu_demo.views.quiet import line_of
 
-        return f"<{line(self)}>"
+        return f"<{line_of(self)}>"
 
     def __rich__(self: Any) -> Any:
         """Return the screen."""
-        from relu_demo.views.tables import screen
+        from relu_demo.views.tables import screen_of
 
-        return screen(self)
+        return screen_of(self)
 
     def _repr_html_(self: Any) -> str:
         """Return the screen as a notebook shows it."""
-        from relu_demo.views.tables import html
+        from relu_demo.views.tables import html_of_tables
 
-        return html(self)
+        return html_of_tables(self)
 
     def to_dict(self: Any) -> dict[str, Any]:
         """Return the document that `--json` prints."""
-        from relu_demo.views.json import plain
+        from relu_demo.views.json import as_read
 
-        return plain(self)
+        return as_read(self)
 
 
 @dataclass(frozen=True, repr=False)
 class ShownSession(Shown, SessionReport):
-    """The report of `show` on a session: its trace, and its findings on each claim."""
+    """The report of `show` on a session: its trace, and the verdict on each claim."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -119,7 +119,7 @@ def check(model: nn.Module | Callable[..., Any], /, *inputs: Any, train: bool | 
     caller = sys._getframe(1)
     layers = Layers(otherwise=(caller.f_code.co_filename, caller.f_lineno))
     try:
-        return Report(**contents(examine(model, inputs, kwargs, train, layers=layers)))
+        return Report(**fields_of(examine(model, inputs, kwargs, train, layers=layers)))
     except NetworkError as error:
         for shape in filter(_is_shape, (*inputs, *kwargs.values())):
             words = f"{tuple(shape)} is a shape; give a tensor, torch.randn({', '.join(map(str, shape))})"
@@ -180,22 +180,26 @@ def show(
     sizes = None if shape is None else image(whole_numbers(shape))
     request: Replay | Measure
     if scenario == Measure.scenario:
-        blocks = Measure.depth if depth is None else whole("depth", depth)
+        blocks = Measure.depth if depth is None else whole_number("depth", depth)
         request = Measure(sizes or Measure.shape, blocks, str(device), depth is not None)
     else:
         if article and (sizes or name != Replay.dtype):
             raise BadInput("the article's numbers have their own shape and dtype; leave shape and dtype out")
-        number = drawn_seed() if seed is None else whole("seed", seed)
-        listed = whole("values", values)
+        number = drawn_seed() if seed is None else whole_number("seed", seed)
+        listed = whole_number("values", values)
         request = Replay(scenario, number, sizes or Replay.shape, str(device), name, bool(article), listed)
     from relu_demo.scenarios import answer
 
     with undisturbed():
         report = answer(request, lambda done, of: None)
-    return ShownMemory(**contents(report)) if isinstance(report, MemoryReport) else ShownSession(**contents(report))
+    shown: ShownSession | ShownMemory = SHOWN[type(report)](**fields_of(report))
+    return shown
 
 
-def contents(report: AnyReport) -> dict[str, Any]:
+SHOWN: Mapping[type, Callable[..., Any]] = {SessionReport: ShownSession, MemoryReport: ShownMemory}
+
+
+def fields_of(report: AnyReport) -> dict[str, Any]:
     """Return the fields of a report by their names."""
     return {field.name: getattr(report, field.name) for field in fields(report)}
 
@@ -235,7 +239,7 @@ def refuse_misplaced(scenario: str, given: Mapping[str, Any]) -> None:
             raise BadInput(f"{name} does not go with {scenario!r}; it goes with {where}")
 
 
-def whole(name: str, value: Any) -> int:
+def whole_number(name: str, value: Any) -> int:
     """Return an argument that is a whole number. Raise TypeError for anything else."""
     try:
         if not isinstance(value, bool):

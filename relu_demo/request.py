@@ -41,20 +41,22 @@ Shape = tuple[int, int, int, int]
 class Replay:
     """Replay the session of a scenario. `device` and `dtype` are PyTorch's own names.
 
-    With `article` conv1's weights are chosen to reproduce the numbers that the article prints, which have the default
-    shape and dtype. Values are listed of tensors of up to `listed` elements; with `evidence` each claim is
-    shown with all of its own. Raise SetupError for a seed that PyTorch does not take, and for a shape that conv1 cannot
-    read.
+    Raise SetupError for a seed that PyTorch does not take, and for a shape that conv1 cannot read.
     """
 
     scenario: str
     seed: int
+    """What torch.manual_seed was given."""
     shape: Shape = (1, 3, 5, 5)
+    """The input's shape."""
     device: str = "cpu"
     dtype: str = "float32"
     article: bool = False
+    """Whether conv1's weights are chosen to reproduce the numbers that the article prints, in that shape and dtype."""
     listed: int = LISTED
+    """Values are listed of tensors of up to so many elements."""
     evidence: bool = False
+    """Whether the screen shows each claim with all of its evidence."""
 
     def __post_init__(self) -> None:
         require_seed(self.seed)
@@ -72,16 +74,19 @@ class Replay:
 
 @dataclass(frozen=True)
 class Measure:
-    """Measure what in place saves, in chains of 1 to `depth` blocks of layers; show it `by_depth` too if asked for.
+    """Measure what in place saves, in chains of blocks of layers.
 
     Raise SetupError, with what to give instead, for a shape or a depth that no chain can have.
     """
 
     scenario: ClassVar[str] = "memory"
     shape: Shape = (1, 16, 64, 64)
+    """The input's shape, which is that of every activation."""
     depth: int = 8
+    """How many blocks the longest chains have."""
     device: str = "cpu"
     by_depth: bool = False
+    """Whether the screen shows each depth up to it too."""
 
     def __post_init__(self) -> None:
         batch, _, height, width = image(self.shape)
@@ -96,15 +101,16 @@ class Measure:
 class Input:
     """One random input of a checked network: `2,16`, `2,16:0..999`, `ids=2,16:int32:0..999`, `8,3:0.0..1.0`.
 
-    `bounds` are the lowest and the highest number. Without a `dtype`, whole numbers as bounds mean int64, and anything
-    else means the dtype of the check. With a `name` it is a keyword argument. Raise SetupError for sizes that no tensor
-    can have, and for bounds that leave no number between them.
+    Raise SetupError for sizes that no tensor can have, and for bounds that leave no number between them.
     """
 
     shape: tuple[int, ...]
     dtype: str = ""
+    """Where it is empty, whole numbers as bounds mean int64, and anything else means the dtype of the check."""
     bounds: tuple[float, float] | None = None
+    """The lowest and the highest number; None for numbers of a normal distribution, or 0 and 1."""
     name: str = ""
+    """The keyword argument that it is; empty where it is given by position."""
 
     def __post_init__(self) -> None:
         require_sizes(self.shape)
@@ -123,19 +129,22 @@ class Input:
 class Check:
     """Check the network or function that `target` names with random inputs: one for each tensor that it takes.
 
-    `target` is `file.py:name` or `package.module:name`, with constants in brackets behind it where that is called.
-    `train` is its mode, None to leave it as built. The screen lists `every_call`, or folds those that are safe into a
-    count. Raise SetupError for a seed that PyTorch does not take.
+    Raise SetupError for a seed that PyTorch does not take.
     """
 
     scenario: ClassVar[str] = "check"
     target: str
+    """`file.py:name` or `package.module:name`, with constants in brackets behind it where that is called."""
     inputs: tuple[Input, ...]
+    """The random inputs, as they were asked for."""
     seed: int
+    """What torch.manual_seed was given."""
     device: str = "cpu"
     dtype: str = "float32"
     train: bool | None = None
+    """The network's mode; None to leave it as built."""
     every_call: bool = False
+    """Whether the screen lists every call, or folds those that are safe into a count."""
 
     def __post_init__(self) -> None:
         require_seed(self.seed)
@@ -143,14 +152,13 @@ class Check:
 
 @dataclass(frozen=True)
 class Watch:
-    """Watch a program: `program` has the words of its command line, `("train.py", "--epochs", "1")`.
-
-    With `trying` run it again with the cures, until nothing is found.
-    """
+    """Watch a program."""
 
     scenario: ClassVar[str] = "watch"
     program: tuple[str, ...]
+    """The words of its command line, as they were typed: `("train.py", "--epochs", "1")`."""
     trying: bool = False
+    """Whether to run it again with the cures, until nothing is found."""
 
 
 # A new kind of scenario has its request here.

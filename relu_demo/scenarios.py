@@ -1,43 +1,40 @@
-"""Each request answered: what was asked goes in, its report comes out.
+"""One registry: for each kind of request what answers it, its report, its screen and its one line.
 
-Each scenario imports what it alone needs: to import the check takes a twentieth of the time of a comparison.
+The report is the JSON document as well: `views/schema.py` says how. Importing this imports no torch. Each answer
+imports what it alone needs, since to import the check takes a twentieth of the time of a comparison.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
-from dataclasses import replace
-from typing import TYPE_CHECKING
-
-import torch
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from relu_demo.claims.report import SessionReport
 from relu_demo.errors import NetworkError, SetupError
-from relu_demo.machine.devices import usable_device, usable_dtype
-from relu_demo.machine.pytorch import require_newer
-from relu_demo.request import Check, Measure, Progress, Replay, sizes
+from relu_demo.memory.report import MemoryReport
+from relu_demo.network.report import CheckReport
+from relu_demo.request import Check, Measure, Progress, Replay, Request, Watch, sizes
+from relu_demo.session.sessions import SESSIONS
+from relu_demo.watching.report import WatchReport
 
 if TYPE_CHECKING:
-    from relu_demo.memory.report import MemoryReport
-    from relu_demo.network.report import CheckReport
     from relu_demo.session.lines import Session
 
+AnyReport = SessionReport | MemoryReport | CheckReport | WatchReport
 
-def answer(request: Replay | Measure | Check, progress: Progress) -> SessionReport | MemoryReport | CheckReport:
+
+def answer(request: Replay | Measure | Check, progress: Progress) -> Any:
     """Return the report that answers a request. Call `progress(done, of)` while that takes long.
 
     Raise one of the kinds of `relu_demo.errors.Error` if there is no answer.
     """
-    if isinstance(request, Check):
-        return checked(request, progress)
-    if isinstance(request, Measure):
-        return measured(request, progress)
-    return replayed(request)
+    return KINDS[type(request)].answer(request, progress)
 
 
-def replayed(request: Replay) -> SessionReport:
+def replayed(request: Replay, progress: Progress) -> SessionReport:
     """Return the report on a session that is replayed.
 
     Raise SetupError where this machine cannot run it, and LineError where a line raises that should not.
@@ -52,7 +49,7 @@ def replayed(request: Replay) -> SessionReport:
 def stepped(request: Replay) -> Iterator[SessionReport]:
     """Yield the report so far, before a session's first line and after each. Raise what `replayed` raises.
 
-    A line runs when the report after it is asked for. Only the last report has the claims' findings.
+    A line runs when the report after it is asked for. Only the last report has the verdicts on the claims.
     """
     from relu_demo.claims.judge import judge
     from relu_demo.replay.replay import traces
@@ -77,10 +74,12 @@ def measured(request: Measure, progress: Progress) -> MemoryReport:
 
     Raise SetupError for a device that does not report what it allocates, and for a size that does not fit.
     """
+    import torch
+
+    from relu_demo.machine.devices import usable_device
     from relu_demo.machine.free_memory import amount, free_bytes
-    from relu_demo.memory.claim import judge
+    from relu_demo.memory.claim import judge_rows
     from relu_demo.memory.measure import measure
-    from relu_demo.memory.report import MemoryReport
     from relu_demo.memory.situations import bytes_needed, growth, situations
 
     device = usable_device(request.device)
@@ -94,7 +93,7 @@ def measured(request: Measure, progress: Progress) -> MemoryReport:
     table = situations(request)
     found = measure(request, progress, (*table, *growth(request)))
     rows, chains = found[: len(table)], found[len(table) :]
-    return MemoryReport(request, torch.__version__, rows, chains, judge(rows))
+    return MemoryReport(request, torch.__version__, rows, chains, judge_rows(rows))
 
 
 def checked(request: Check, progress: Progress) -> CheckReport:
@@ -103,7 +102,12 @@ def checked(request: Check, progress: Progress) -> CheckReport:
     Raise BadInput if the target is no network, NetworkError if its own code raises, InputError if that is due to the
     random input, and SetupError for a device or dtype that is not available here.
     """
+    from relu_demo.machine.pytorch import require_newer
+
     require_newer("check")
+    import torch
+
+    from relu_demo.machine.devices import usable_device, usable_dtype
     from relu_demo.network.check import examine, refused_in_building
     from relu_demo.network.inputs import blamed, random_inputs
     from relu_demo.network.target import load
@@ -134,3 +138,45 @@ def checked(request: Check, progress: Progress) -> CheckReport:
         except NetworkError as error:
             raise blamed(error, request) from error.__cause__
     return replace(report, request=request)
+
+
+def watched(request: Watch, command: Sequence[str], to_stderr: bool) -> WatchReport:
+    """Return the report on a program, which is run by a command line and, if that is asked for, with the cures.
+
+    With `to_stderr` its standard output goes to standard error. Raise OSError if it cannot be started.
+    """
+    from relu_demo.watching.process.start import run
+
+    report = run(request, command, to_stderr)
+    if request.trying and report.findings:
+        from relu_demo.watching.process.rerun import tried
+
+        report = tried(report, command)
+    return report
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What becomes of a kind of request. A function of `views/` stands as `module:name`, imported when asked for."""
+
+    scenarios: tuple[str, ...]
+    answer: Callable[..., AnyReport]
+    report: type[AnyReport]
+    screen: str
+    """Draws the report."""
+    line: str
+    """Tells it in one line."""
+
+
+# A new kind of request has its row here.
+KINDS: Mapping[type[Request], Kind] = {
+    Replay: Kind(tuple(SESSIONS), replayed, SessionReport, "session:SessionScreen", "quiet:session_line"),
+    Measure: Kind((Measure.scenario,), measured, MemoryReport, "memory:MemoryScreen", "quiet:memory_line"),
+    Check: Kind((Check.scenario,), checked, CheckReport, "check:CheckScreen", "quiet:check_line"),
+    Watch: Kind((Watch.scenario,), watched, WatchReport, "watch:WatchScreen", "quiet:watch_line"),
+}
+
+
+def kind_of(report: AnyReport) -> Kind:
+    """Return the kind of request that a report answers."""
+    return next(kind for kind in KINDS.values() if isinstance(report, kind.report))

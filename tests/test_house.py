@@ -83,14 +83,16 @@ def test_no_two_folders_need_each_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in PACKAGE if place(name) in ("cli", "session", "request", "errors", "views", "edits")]
+    "name",
+    [name for name in PACKAGE if place(name) in ("cli", "scenarios", "session", "request", "errors", "views", "edits")],
 )
 def test_importing_what_needs_no_tensors_does_not_load_torch(name: str) -> None:
     assert loading_path(name, "torch", IMPORTS) == []
 
 
-def test_importing_the_json_view_does_not_load_rich() -> None:
-    assert loading_path("relu_demo.views.json", "rich", IMPORTS) == []
+@pytest.mark.parametrize("name", ["json", "schema", "quiet", "diff"])
+def test_importing_a_view_without_a_screen_does_not_load_rich(name: str) -> None:
+    assert loading_path(f"relu_demo.views.{name}", "rich", IMPORTS) == []
 
 
 @pytest.mark.parametrize("modules", [PACKAGE, SCRIPTS, TESTS], ids=["relu_demo", "scripts", "tests"])

@@ -36,14 +36,14 @@ def test_a_report_shows_itself_as_the_command_does(demo: Demo, scenario: str) ->
 def test_memory_is_a_scenario_too() -> None:
     report = relu_demo.show("memory", shape=(1, 2, 8, 8), depth=2)
     jsonschema.validate(report.to_dict(), schema(), jsonschema.Draft202012Validator)
-    assert report.to_dict()["depth"] == 2
+    assert report.to_dict()["request"]["depth"] == 2
     assert "1,2,8,8" in str(report)
 
 
 def test_without_a_scenario_it_is_the_session_with_a_seed_that_is_drawn() -> None:
     document = relu_demo.show().to_dict()
     assert document["scenario"] == "session"
-    assert 0 <= document["seed"] < 10_000
+    assert 0 <= document["request"]["seed"] < 10_000
 
 
 def test_shape_device_and_dtype_may_be_those_of_torch() -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from relu_demo.replay.trace import Trace
-    from relu_demo.request import Replay
+from relu_demo.replay.trace import Trace
+from relu_demo.request import Replay
 
 
 class Verdict(StrEnum):
@@ -26,13 +24,15 @@ def counted(number: int, what: str) -> str:
 
 @dataclass(frozen=True)
 class JudgedClaim:
-    """A claim with its verdict, the evidence in words and figures, and what to try if this input cannot show it."""
+    """A claim with its verdict."""
 
     number: int
     says: str
     verdict: Verdict
     evidence: str
+    """What was observed, in words and figures."""
     hint: str = ""
+    """What to try if this input cannot show it."""
 
     @property
     def ok(self) -> bool:
@@ -42,10 +42,11 @@ class JudgedClaim:
 
 @dataclass(frozen=True)
 class SessionReport:
-    """A trace and the findings on it."""
+    """What a session's replay recorded, and the verdict on each claim: every scenario but --memory."""
 
     trace: Trace
     claims: tuple[JudgedClaim, ...]
+    """Every claim that the session can show, by number."""
 
     @property
     def torch_version(self) -> str:
@@ -54,7 +55,7 @@ class SessionReport:
 
     @property
     def request(self) -> Replay:
-        """What was asked."""
+        """What was asked for."""
         return self.trace.session.request
 
     @property

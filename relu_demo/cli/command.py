@@ -28,7 +28,7 @@ from relu_demo.request import (
     refuse_shape,
     sizes,
 )
-from relu_demo.views import DOCUMENT, PLAIN, TABLES, VIEWS
+from relu_demo.views import DOCUMENT, PLAIN_TEXT, TABLES, VIEWS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -365,7 +365,7 @@ def require_place(save: Path, view: str) -> None:
     """Raise UsageError where the view has no screen, and BadParameter where its file cannot be written."""
     from relu_demo.cli.output import check_place
 
-    if not VIEWS[view].has_screen:
+    if not VIEWS[view].screen:
         raise click.UsageError(f"--{view} has no screen to save; give --save without it, or --{view} > FILE")
     try:
         check_place(save)
@@ -378,5 +378,7 @@ def require_colours(save: Path | None) -> None:
     """Raise UsageError where --light has no picture to draw on white."""
     if save is None:
         raise click.UsageError("--light goes with --save; give for example --save screen.svg --light")
-    if save.suffix.lower() == PLAIN:
-        raise click.UsageError(f"--light colours a picture, and a {PLAIN} file has no colours; save as .svg or .html")
+    if save.suffix.lower() == PLAIN_TEXT:
+        raise click.UsageError(
+            f"--light colours a picture, and a {PLAIN_TEXT} file has no colours; save as .svg or .html"
+        )

@@ -88,9 +88,11 @@ def shown(*names: str, **more: Any) -> Option:
 def print_schema(context: click.Context, option: click.Parameter, given: bool) -> None:
     """Print the schema of the JSON document, and end, if --schema is given."""
     if given and not context.resilient_parsing:
-        from relu_demo.views.json import schema
+        import json
 
-        click.echo(schema(), nl=False)
+        from relu_demo.views.schema import schema
+
+        click.echo(json.dumps(schema(), indent=2))
         context.exit()
 
 

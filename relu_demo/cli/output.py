@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from relu_demo.errors import CLOSED
-from relu_demo.views import file_text, view_named
+from relu_demo.views import file_text, writer_of
 
 if TYPE_CHECKING:
-    from relu_demo.views.reports import AnyReport
+    from relu_demo.scenarios import AnyReport
 
 OPEN_FILES = "/proc/self/fd"
 """The folder in which Linux has an open file that has no name."""
@@ -29,7 +29,7 @@ def deliver(report: AnyReport, view: str, out: TextIO | None) -> None:
     if out is None:
         raise click.ClickException(CLOSED)
     try:
-        view_named(view).show(report, out)
+        writer_of(view)(report, out)
         out.flush()
     except OSError as error:
         if error.errno not in CLOSED_PIPE:

@@ -16,10 +16,9 @@ from relu_demo.cli.completion import VARIABLE, teach_shells
 from relu_demo.cli.progress import progress_bar
 from relu_demo.errors import CLOSED, BadInput, Error, lacks_memory, readable, words_of
 from relu_demo.request import Check, Measure, Replay, Watch
-from relu_demo.views import TABLES
 
 if TYPE_CHECKING:
-    from relu_demo.views.reports import AnyReport
+    from relu_demo.scenarios import AnyReport
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -32,12 +31,12 @@ def run(arguments: Sequence[str]) -> int:
         if not isinstance(asked, Asked):  # --help and --version ask nothing more
             return fault(CLOSED) if sys.stdout is None else 0
         if isinstance(asked.request, Check):
-            from relu_demo.cli.checking import checked
+            from relu_demo.cli.checking import run_check
 
-            return checked(asked, asked.request)
+            return run_check(asked, asked.request)
         if isinstance(asked.request, Watch):
-            return watched(asked, asked.request)
-        return answered(asked, asked.request)
+            return run_watch(asked, asked.request)
+        return run_scenario(asked, asked.request)
     except (click.Abort, KeyboardInterrupt, SystemExit, Exception) as error:
         # click 8.1.3 writes --help to it all the same.
         if asked is None and sys.stdout is None and isinstance(error, AttributeError):
@@ -78,7 +77,7 @@ def unforeseen(error: BaseException, traceback: bool) -> int:
     return 70
 
 
-def answered(asked: Asked, request: Replay | Measure) -> int:
+def run_scenario(asked: Asked, request: Replay | Measure) -> int:
     """Load PyTorch, answer the request, show the report, and return the exit code."""
     from relu_demo.cli.output import deliver, save
     from relu_demo.machine.pytorch import load_torch
@@ -102,32 +101,27 @@ def answered(asked: Asked, request: Replay | Measure) -> int:
     return 0 if report.ok else 1
 
 
-def watched(asked: Asked, request: Watch) -> int:
+def run_watch(asked: Asked, request: Watch) -> int:
     """
     Run the program of a request under watch, report below its last line, and return the exit code.
 
     `--json` has standard output to itself, and what the program writes there goes to standard error; every other view
     goes to standard error. Raise BadInput if there is no such program.
     """
+    from relu_demo import scenarios
     from relu_demo.cli.output import deliver, save
     from relu_demo.cli.targets import command_of, find_program
-    from relu_demo.watching.process.start import run as run_program
 
     to_stdout = asked.view in ("json", "diff") and not asked.save
     command = command_of(find_program(request.program), request.program)
     try:
-        report = run_program(request, command, to_stderr=to_stdout)
-        if request.trying and report.findings:
-            from relu_demo.watching.process.rerun import tried
-
-            with progress_bar("Trying"):
-                report = tried(report, command)
+        report = scenarios.watched(request, command, to_stderr=to_stdout)
     except OSError as error:
         raise BadInput(f"{command[0]} cannot be run: {error.strerror}; give another program") from error
     if asked.save:
         save(report, asked.view, asked.save, asked.light)
     elif to_stdout or sys.stderr is not None:
-        deliver(report, "watch" if asked.view == TABLES else asked.view, sys.stdout if to_stdout else sys.stderr)
+        deliver(report, asked.view, sys.stdout if to_stdout else sys.stderr)
     code = report.exit_code
     if code == 128 + signal.SIGINT:
         return code

@@ -33,6 +33,7 @@ class Cure:
     """What to do about a fault: in words, and as edits where there is a way that is right."""
 
     says: str
+    """What to do, in words."""
     edits: tuple[Edit, ...] = ()
     """The cure as edits of the source; empty where it cannot be written as such."""
     warning: str = ""

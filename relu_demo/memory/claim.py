@@ -16,6 +16,6 @@ def saves_memory(repl: Measurement) -> Answer:
     return here < there, f"{here:,} bytes live in place and {there:,} not"
 
 
-def judge(rows: Sequence[Measurement]) -> tuple[JudgedClaim, ...]:
+def judge_rows(rows: Sequence[Measurement]) -> tuple[JudgedClaim, ...]:
     """Return the finding on claim 8."""
     return tuple(findings({row.situation.key: row for row in rows}))

@@ -11,29 +11,27 @@ from relu_demo.request import Measure
 
 @dataclass(frozen=True)
 class Figures:
-    """Bytes that one forward allocated; its input and the weights existed before and do not count.
-
-    `live` bytes remain when the forward has returned and its result is referenced, `peak` is the most at any moment.
-    `peak_op` is the operation that reached the peak (`aten::conv2d`), or None where the allocator does not tell (CUDA).
-    """
+    """Bytes that one forward allocated; its input and the weights existed before and do not count."""
 
     live: int
+    """Still there when the forward has returned and its result is referenced."""
     peak: int
+    """The most there were at once."""
     peak_op: str | None = None
+    """The operation that reached the peak, `aten::conv2d`; None where the allocator does not tell (CUDA)."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """A situation, its figures out of place and in place, and in a few words what explains them.
-
-    `unit` is the size of one activation in bytes, the same in every row: each layer keeps the shape of the input.
-    """
+    """A situation, with its figures out of place and in place."""
 
     situation: Situation
     unit: int
+    """The bytes of one activation in float32, the same in every row: each layer keeps the shape of the input."""
     out_of_place: Figures
     in_place: Figures
     why: str
+    """What that activation's backward keeps, or what else decides."""
 
     @property
     def saves(self) -> bool:
@@ -43,13 +41,17 @@ class Measurement:
 
 @dataclass(frozen=True)
 class MemoryReport:
-    """All measurements: the rows of the table, the ReLU chains at each depth, and the finding on the claim."""
+    """What in place saves, in bytes."""
 
     request: Measure
+    """What was asked for."""
     torch_version: str
     rows: tuple[Measurement, ...]
+    """Each situation once."""
     growth: tuple[Measurement, ...]
+    """The ReLU chains at each depth from 1 on."""
     claims: tuple[JudgedClaim, ...]
+    """The verdict on the article's claim."""
 
     @property
     def ok(self) -> bool:

@@ -16,20 +16,20 @@ FLOAT32 = 4
 
 @dataclass(frozen=True)
 class Situation:
-    """A row of the table: `depth` blocks of convolution, an optional norm, and an activation.
-
-    `activation` and `norm` are class names in torch.nn. `training` means train() with grad, otherwise eval() under
-    no_grad. `both_names` is the article's REPL: the convolution's result stays referenced (`o1`) beside the
-    activation's (`h1`).
-    """
+    """A row of the table: blocks of a convolution, an optional norm, and an activation."""
 
     key: str
     title: str
     activation: str
+    """Its class in torch.nn."""
     norm: str | None
+    """The norm's class in torch.nn."""
     training: bool
+    """train() with grad, otherwise eval() under no_grad."""
     depth: int
+    """How many blocks there are."""
     both_names: bool = False
+    """The article's REPL: the convolution's result stays referenced (`o1`) beside the activation's (`h1`)."""
 
 
 def situations(request: Measure) -> tuple[Situation, ...]:

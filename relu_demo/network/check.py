@@ -40,9 +40,8 @@ from relu_demo.network.unseen import unseen
 from relu_demo.network.verdicts import Verdicts, suspicions
 from relu_demo.sanitizer.frames import is_users
 from relu_demo.sanitizer.layers import Layers
-from relu_demo.sanitizer.place import Place
+from relu_demo.sanitizer.place import Place, shown_file
 from relu_demo.sanitizer.source import SIGNS, called, is_what_runs, line_of, statement_at
-from relu_demo.watching.findings import shown_file
 from relu_demo.watching.refusals import refusal_in
 from relu_demo.watching.report import REFUSED, Site, WorthALook
 
@@ -187,7 +186,7 @@ def _look(written: Place, read: Place) -> WorthALook:
 
 def _site(place: Place) -> Site:
     source = line_of(place.file, place.line)
-    return Site(shown_file(place.file) if place.file else "", place.line or 0, source, place.operation, place.module)
+    return Site(shown_file(place.file or ""), place.line or 0, source, place.operation, place.module)
 
 
 def _refuse_what_cannot_run(model: object, arguments: Any) -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
 from relu_demo.edits.edit import Cure, united
 from relu_demo.request import Check
 from relu_demo.sanitizer.place import Place
 from relu_demo.watching.report import WorthALook
 
-CHANGES_RESULT = "changes-result"
-BREAKS_BACKWARD = "breaks-backward"
-OVERWRITES_INPUT = "overwrites-input"
+EffectKind = Literal["changes-result", "breaks-backward", "overwrites-input", "refused"]
+
+CHANGES_RESULT: Final = "changes-result"
+BREAKS_BACKWARD: Final = "breaks-backward"
+OVERWRITES_INPUT: Final = "overwrites-input"
 
 GRADIENTS_ALONE = "the result is the same, its gradients are not"
 """The note of an effect `changes-result` on the gradients alone, of which PyTorch says nothing."""
@@ -27,8 +28,7 @@ OVERWRITTEN_WORDS = "modified by an inplace operation"
 class Effect:
     """One thing that one in-place call does, alone, to everything else out of place."""
 
-    kind: str
-    """`changes-result`, `breaks-backward`, `overwrites-input` or `refused`."""
+    kind: EffectKind
     settled: bool
     """True if a real run showed it; False if it stays a suspicion (a meta tensor has no values to compare)."""
     by: tuple[Place, ...] = ()
@@ -77,7 +77,7 @@ class Call:
 
     @property
     def safe(self) -> bool:
-        """No effect of its own."""
+        """Whether it has no effect of its own."""
         return not self.effects
 
 
@@ -90,12 +90,9 @@ class HarmfulWrite:
 
     place: Place
     savers: tuple[Place, ...]
-    kind: str = BREAKS_BACKWARD
-    """
-    `breaks-backward`, `overwrites-input`, `refused`, or `changes-result`: of the gradients, and PyTorch says nothing.
-
-    Of a refused write `savers` has the line that made it so.
-    """
+    """Who saved what it overwrites; of a refused write, who made it so."""
+    kind: EffectKind = BREAKS_BACKWARD
+    """`changes-result` here means: of the gradients, and PyTorch says nothing."""
     cure: Cure = NOT_CURED
     """What to do."""
     why: str = ""
@@ -110,8 +107,10 @@ class Conflict:
 
     saver: Place
     saver_call: int | None
+    """Its index; None where it is no such call."""
     writer: Place
     writer_call: int | None
+    """Its index; None where it is no such call."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +180,9 @@ class Unseen:
     """A part of the network that could not be watched from inside."""
 
     module: str
+    """Its path, as in `named_modules()`."""
     type: str
+    """Its class."""
     why: str
 
 
@@ -202,14 +203,15 @@ class CheckReport:
     network: str
     """The class of the network."""
     training: bool
+    """Whether the network was in training mode."""
     grad: bool
-    """Was the forward recorded by autograd?"""
+    """Whether autograd recorded the forward."""
     device: str
     """`cpu`, `cuda`, `meta`: where the network's tensors live."""
     calls: tuple[Call, ...]
-    """The in-place calls, in order."""
+    """The in-place calls of the forward, in order."""
     off: tuple[Call, ...]
-    """The calls that take `inplace=` and run out of place."""
+    """The calls that take `inplace=` and run out of place. Their effects are what they might do."""
     harmful_writes: tuple[HarmfulWrite, ...]
     """Other writes in place, where they break backward or reach an input."""
     worth_a_look: tuple[WorthALook, ...]
@@ -217,12 +219,15 @@ class CheckReport:
     as_written: AsWritten
     advice: Advice
     unseen: tuple[Unseen, ...]
+    """What could not be watched from inside, and so is not called safe."""
     unrestored: tuple[Unrestored, ...]
+    """Objects that the check could not put back as they were."""
     forwards: int
     """Forward passes that the check needed."""
     backwards: int
+    """Backward passes that it needed."""
     torch_version: str = field(repr=False)
-    safe_when_cured: bool = field(default=False, repr=False, compare=False)
+    safe_when_cured: bool = field(default=False, repr=False)
     """Whether the network was checked with all edits of the cures, and no fault was found."""
     request: Check | None = field(default=None, repr=False)
     """What was asked on the command line; None where `relu_demo.check` was called with a live object."""
@@ -256,29 +261,6 @@ class CheckReport:
             or whole.hooks_differ
             or whole.backward is False
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what was found as strict JSON holds it: an infinity or a NaN is a string."""
-        plain: dict[str, Any] = _plain(self)
-        del plain["torch_version"], plain["request"]
-        plain["ok"] = self.ok
-        for row, call in zip([*plain["calls"], *plain["off"]], [*self.calls, *self.off], strict=True):
-            row["safe"] = call.safe
-        plain["advice"]["saves_live"] = self.advice.saves_live
-        plain["advice"]["saves_peak"] = self.advice.saves_peak
-        return plain
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Cure):
-        return {name: getattr(value, name) for name in ("says", "diff", "tried", "works")}
-    if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value) if field.compare}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value
 
 
 def unique(places: Iterable[Place]) -> tuple[Place, ...]:

@@ -17,6 +17,7 @@ from relu_demo.network.report import (
     OVERWRITTEN_WORDS,
     AsWritten,
     Effect,
+    EffectKind,
     HarmfulWrite,
     Unseen,
     unique,
@@ -154,8 +155,8 @@ class Verdicts:
             if conflict.writer_call is None or conflict.writer_call in self.runs.meant:
                 savers.setdefault(conflict.writer, []).append(conflict.saver)
         savers = savers or found.in_backward
-        effect = BREAKS_BACKWARD if whole.backward is False else CHANGES_RESULT
-        return tuple(HarmfulWrite(place, unique(by), effect) for place, by in savers.items())
+        kind: EffectKind = BREAKS_BACKWARD if whole.backward is False else CHANGES_RESULT
+        return tuple(HarmfulWrite(place, unique(by), kind) for place, by in savers.items())
 
     def other_writes(self) -> tuple[HarmfulWrite, ...]:
         """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass, field
 from types import CodeType
 
@@ -24,3 +26,20 @@ class Place:
     """Name of the module's forward hook that runs it; None outside of hooks."""
     frames: Frames = field(default=(), compare=False, repr=False)
     """Of that code: what a cure is made from. Empty where no frame is the user's."""
+
+
+def shown_file(file: str) -> str:
+    """Return a file as the user would type it: from the working directory where it is below that; `Cell 5`."""
+    shell = sys.modules.get("ipykernel") and sys.modules.get("IPython")
+    if shell is not None:
+        compiler = getattr(shell.get_ipython(), "compile", None)
+        number = getattr(compiler, "_filename_map", {}).get(file)
+        if number is not None:
+            return f"Cell {number}"
+    if not file:
+        return ""
+    try:
+        beside = os.path.relpath(file)
+    except (ValueError, OSError):  # on another drive; the working directory is gone
+        return file
+    return os.path.normpath(file) if beside.startswith(os.pardir) else beside

@@ -10,31 +10,30 @@ from relu_demo.request import Replay
 
 @dataclass(frozen=True)
 class Moment:
-    """A moment at which one tensor is shown. `key` names it in JSON and in the claims, `title` on the screen.
-
-    `grad_fn_1_10` is the name of the tensor's `grad_fn` in the article, whose PyTorch was 1.10, or empty if the
-    article does not show it.
-    """
+    """A moment at which one tensor is shown."""
 
     key: str
+    """Names it in JSON and in the claims."""
     title: str
+    """Names it on the screen."""
     grad_fn_1_10: str = ""
+    """The name of its `grad_fn` in the article, whose PyTorch was 1.10; empty where the article does not show it."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a session: Python source, and a short comment on its purpose.
-
-    The source of a line with a `moment` is the name of a tensor: the moment shows that tensor after the line. A line
-    that `raises` may raise; the session goes on. Lines in a row with the same `step` are one step of the stepping, and
-    the words say what they do; a line without it is a step of its own.
-    """
+    """One line of a session."""
 
     source: str
+    """The Python that runs."""
     comment: str = ""
+    """What it is for."""
     moment: Moment | None = None
+    """Shows a tensor after the line, whose source is the tensor's name."""
     raises: bool = False
+    """Whether it may raise; the session goes on."""
     step: str = ""
+    """What the lines in a row with these words do, which are one step of the stepping; empty for one of its own."""
 
     @property
     def only_looks(self) -> bool:

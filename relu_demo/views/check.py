@@ -27,7 +27,7 @@ from relu_demo.network.report import (
 )
 from relu_demo.sanitizer.place import Place
 from relu_demo.views.parts import NARROW, header, plain, section
-from relu_demo.views.quiet import checked, line, where
+from relu_demo.views.quiet import check_in_words, check_line, where
 from relu_demo.views.watch import LABELS
 from relu_demo.watching.report import REFUSED, WorthALook
 from relu_demo.watching.told import edit_lines, where_of
@@ -61,7 +61,7 @@ class CheckScreen:
         folded = len(report.calls) - sum(row.calls for row in rows)
         advice = list(_advice(report))
         if report.ok and not (rows or advice or report.unrestored or report.worth_a_look):
-            yield plain(f"{line(report)} ({_mode(report)}{_lists(report, folded)})", style=SAFE[1])
+            yield plain(f"{check_line(report)} ({_mode(report)}{_lists(report, folded)})", style=SAFE[1])
             return
         yield from header(f"The in-place calls of {report.network}", report)
         yield plain(
@@ -90,7 +90,7 @@ class CheckScreen:
             yield from section("Not as before the check", *map(plain, lines))
         base = "everything out of place" if _rebinds(report) else "every inplace= off"
         yield from section(f"As written, against the same with {base}", *_whole(report, base))
-        said = checked(report)
+        said = check_in_words(report)
         yield from ("", plain(f"{said[:1].upper()}{said[1:]}.", style=SAFE[1] if report.ok else "bold red"))
 
 

@@ -17,7 +17,7 @@ from relu_demo.replay.trace import Step
 from relu_demo.request import command_line
 
 if TYPE_CHECKING:
-    from relu_demo.views.reports import AnyReport
+    from relu_demo.scenarios import AnyReport
 
 CHANGED, MARK = "bold magenta", "*"
 """How a change is shown: by this style, and by this sign in front of it."""

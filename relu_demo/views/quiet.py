@@ -6,65 +6,73 @@ from collections.abc import Sequence
 from os.path import basename
 from typing import TYPE_CHECKING, TextIO
 
-from relu_demo.claims.report import JudgedClaim, Verdict, counted
+from relu_demo.claims.report import JudgedClaim, SessionReport, Verdict, counted
 from relu_demo.errors import readable
 from relu_demo.memory.report import MemoryReport
 from relu_demo.network.report import CheckReport
 from relu_demo.request import command_line
 from relu_demo.sanitizer.place import Place
+from relu_demo.scenarios import kind_of
+from relu_demo.views import imported
 from relu_demo.watching.report import WatchReport
 from relu_demo.watching.told import verdict
 
 if TYPE_CHECKING:
-    from relu_demo.views.reports import AnyReport
+    from relu_demo.scenarios import AnyReport
 
 
-def show(report: AnyReport, out: TextIO) -> None:
+def write_line(report: AnyReport, out: TextIO) -> None:
     """Write the line."""
-    out.write(readable(line(report)) + "\n")
+    out.write(readable(line_of(report)) + "\n")
 
 
-def line(report: AnyReport) -> str:
+def line_of(report: AnyReport) -> str:
     """Return the report in one line: `relu-demo --compare --seed 7: all 9 claims hold`."""
-    if isinstance(report, CheckReport):
-        return f"{command_line(report.request) or report.network}: {checked(report)}"
-    if isinstance(report, WatchReport):
-        return f"{command_line(report.request) or 'relu_demo.watch'}: {verdict(report)}"
-    answer = claims(report.claims)
-    if isinstance(report, MemoryReport):
-        answer = f"in place saved memory in {saving(report)} of {len(report.rows)} situations; {answer}"
-    return f"{command_line(report.request)}: {answer}"
+    line: str = imported(kind_of(report).line)(report)
+    return line
 
 
-def claims(findings: Sequence[JudgedClaim]) -> str:
+def session_line(report: SessionReport) -> str:
+    """Return what was replayed, and which claims hold."""
+    return f"{command_line(report.request)}: {claims_in_words(report.claims)}"
+
+
+def memory_line(report: MemoryReport) -> str:
+    """Return what was measured, and where in place needed less memory, after the forward or at its peak."""
+    saving = sum(row.saves for row in report.rows)
+    saved = f"in place saved memory in {saving} of {len(report.rows)} situations"
+    return f"{command_line(report.request)}: {saved}; {claims_in_words(report.claims)}"
+
+
+def check_line(report: CheckReport) -> str:
+    """Return what was checked, and whether it is safe."""
+    return f"{command_line(report.request) or report.network}: {check_in_words(report)}"
+
+
+def watch_line(report: WatchReport) -> str:
+    """Return what was watched, and how many faults were found."""
+    return f"{command_line(report.request) or 'relu_demo.watch'}: {verdict(report)}"
+
+
+def claims_in_words(claims: Sequence[JudgedClaim]) -> str:
     """Say how many claims hold, and which do not."""
-    numbers = {verdict: [finding.number for finding in findings if finding.verdict is verdict] for verdict in Verdict}
+    numbers = {verdict: [claim.number for claim in claims if claim.verdict is verdict] for verdict in Verdict}
     if fails := numbers[Verdict.FAILS]:
         return f"{named('claim', fails)} {'does' if len(fails) == 1 else 'do'} not hold"
     holds = len(numbers[Verdict.HOLDS])
     if unshown := numbers[Verdict.UNSHOWN]:
-        return f"{holds} of {counted(len(findings), 'claim')} hold, this input cannot show {named('claim', unshown)}"
+        return f"{holds} of {counted(len(claims), 'claim')} hold, this input cannot show {named('claim', unshown)}"
     return f"all {holds} claims hold" if holds > 1 else "the claim holds"
 
 
-def saving(report: MemoryReport) -> int:
-    """Count the situations in which in place needed less memory, after the forward or at its peak."""
-    return sum(row.saves for row in report.rows)
-
-
-def checked(report: CheckReport) -> str:
+def check_in_words(report: CheckReport) -> str:
     """Say whether every in-place call is safe, and which is not."""
     whole, calls = report.as_written, counted(len(report.calls), "in-place call")
-    faults = [
-        *(call.place for call in report.calls if not call.safe),
-        *(write.place for write in report.harmful_writes),
-    ]
+    writes = report.harmful_writes
+    faults = [*(call.place for call in report.calls if not call.safe), *(write.place for write in writes)]
     if faults:
-        bad, others = (
-            len(faults) - len(report.harmful_writes),
-            counted(len(report.harmful_writes), "other in-place write"),
-        )
-        unsafe = " and ".join([f"{bad} of {calls}"] * bool(bad) + [others] * bool(report.harmful_writes))
+        bad, others = len(faults) - len(writes), counted(len(writes), "other in-place write")
+        unsafe = " and ".join([f"{bad} of {calls}"] * bool(bad) + [others] * bool(writes))
         lines = ", ".join(dict.fromkeys(map(where, faults)))
         return f"{unsafe} {'is' if len(faults) == 1 else 'are'} not safe: {lines}"
     if whole.out_of_place_backward is False:

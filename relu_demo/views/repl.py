@@ -35,7 +35,7 @@ COLOURS = ANSISyntaxTheme(
 NUMBER = re.compile(r"\d+")
 
 
-def show(report: SessionReport, out: TextIO) -> None:
+def write_transcript(report: SessionReport, out: TextIO) -> None:
     """Write the transcript. Long lines are not wrapped."""
     write(Transcript(report), out, wrap=False)
 
@@ -61,9 +61,6 @@ class Transcript:
         for finding in self.report.claims:
             if finding.verdict is Verdict.FAILS:
                 yield Text(f"\n# {finding.verdict.value}: {finding.says} {finding.evidence}", style="bold")
-
-
-screen = Transcript
 
 
 def highlighted(step: Step) -> Text:

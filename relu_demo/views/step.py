@@ -282,7 +282,7 @@ def status_line(left: str, right: str, width: int) -> Text:
     return Text(f" {left[: max(room, 0)].ljust(room)} {right} "[:width].ljust(width), style=BAR)
 
 
-def show(report: SessionReport, out: TextIO) -> None:
+def write_end(report: SessionReport, out: TextIO) -> None:
     """Write what stays on the terminal after stepping: how to see it again, and the verdicts if all lines ran."""
     session, screen = report.trace.session, StepScreen(report)
     if screen.ran < screen.lines:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
@@ -12,9 +11,8 @@ from rich.text import Text
 
 from relu_demo.errors import readable
 from relu_demo.views.parts import NARROW, plain
-from relu_demo.views.screen import write
 from relu_demo.watching.report import WatchReport
-from relu_demo.watching.told import Told, grouped, headline, lines_of, look_in_words, missing_in_words, verdict
+from relu_demo.watching.told import Told, headline, lines_of, look_in_words, missing_in_words, verdict
 
 LABELS = {
     "saved": "cyan",
@@ -36,21 +34,11 @@ class WatchScreen:
     report: WatchReport
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        for finding, others in grouped(self.report.findings):
+        for finding in self.report.findings:
             yield plain(headline(finding), style="bold")
-            yield _lines(list(lines_of(finding, others, self.report.processes)), options.max_width)
+            yield _lines(list(lines_of(finding, self.report.processes)), options.max_width)
             yield ""
         yield from _foot(self.report)
-
-
-def show(report: WatchReport, out: TextIO) -> None:
-    """Write the screen."""
-    write(screen(report), out)
-
-
-def screen(report: WatchReport) -> RenderableType:
-    """Return the screen as rich draws it."""
-    return WatchScreen(report)
 
 
 def _lines(rows: list[Told], width: int) -> Table:

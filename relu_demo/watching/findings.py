@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import os
-import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import starmap
@@ -16,6 +15,7 @@ from relu_demo.edits.cure import cure_of
 from relu_demo.edits.edit import Cure
 from relu_demo.edits.scene import Scene, Spot, line_at, spot_at
 from relu_demo.sanitizer.layers import Layers
+from relu_demo.sanitizer.place import shown_file
 from relu_demo.sanitizer.source import (
     calls_in,
     is_edited,
@@ -36,6 +36,7 @@ from relu_demo.watching.report import (
     REFUSED,
     SILENT,
     Finding,
+    FindingKind,
     Overwrite,
     Overwritten,
     Site,
@@ -76,9 +77,8 @@ def _overwriting(fault: Overwriting, layers: Layers) -> Finding:
         name = _written_text(fault.writes[0].site)
     tensor = _tensor(saved.alias if state is None else state, name, saved.version)
     at = site_of(fault.raised_at, frame)
-    kind, words = (OVERWRITTEN, words_for(fault)) if fault.loud else (SILENT, "")
     scene = Scene(
-        kind="overwritten" if fault.loud else "silent",
+        kind=OVERWRITTEN if fault.loud else SILENT,
         saver=_spot(saved.site) if saver is None or not saved.site.function else _spot_at(saver),
         writers=tuple(spot for write in fault.writes for spot in [_spot(write.site)] if spot is not None),
         raised_at=_spot(fault.raised_at),
@@ -89,7 +89,9 @@ def _overwriting(fault: Overwriting, layers: Layers) -> Finding:
         built_at=_built_at(fault.writes[0].site, layers) if fault.writes else None,
         carried=fault.carried,
     )
-    return Finding(kind, tensor, at, saver, _once(writes), _cure(scene), words)
+    kind: FindingKind = OVERWRITTEN if fault.loud else SILENT
+    words = words_for(fault) if fault.loud else ""
+    return Finding(kind, (tensor,), at, saver, _once(writes), _cure(scene), words)
 
 
 def _refused(fault: Refused, layers: Layers) -> Finding:
@@ -117,7 +119,7 @@ def _refused(fault: Refused, layers: Layers) -> Finding:
     cure = _cure(scene)
     if not cure.edits:
         cure = replace(cure, says=f"{refusal.instead}; or {cure.says}")
-    return Finding(REFUSED, tensor, at, made_by, _once(writes), cure, fault.words, refusal.because)
+    return Finding(REFUSED, (tensor,), at, made_by, _once(writes), cure, fault.words, refusal.because)
 
 
 def _cure(scene: Scene) -> Cure:
@@ -205,23 +207,6 @@ def _saving_line(where: CallSite) -> Site | None:
 
 def _line_of(code: CodeType, instruction: int) -> tuple[str, int]:
     return code.co_filename, line_at(code, instruction)
-
-
-def shown_file(file: str) -> str:
-    """Return a file as the user knows it: a path from the working directory where it is below that; `Cell 5`."""
-    shell = sys.modules.get("ipykernel") and sys.modules.get("IPython")
-    if shell is not None:
-        compiler = getattr(shell.get_ipython(), "compile", None)
-        number = getattr(compiler, "_filename_map", {}).get(file)
-        if number is not None:
-            return f"Cell {number}"
-    if os.path.isabs(file):
-        try:
-            beside = os.path.relpath(file)
-        except (ValueError, OSError):
-            return file
-        return file if beside.startswith(os.pardir) else beside
-    return file
 
 
 def _operation(where: CallSite, file: str, line: int) -> str:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
-from relu_demo.edits.edit import Cure
+from relu_demo.edits.edit import Cure, united
 from relu_demo.request import Watch
 
-OVERWRITTEN, REFUSED, SILENT = "overwritten", "refused", "silent"
-"""The kinds of finding: a backward raises; PyTorch refuses a write; gradients are wrong and PyTorch says nothing."""
+FindingKind = Literal["overwritten", "refused", "silent"]
+"""A backward raises; PyTorch refuses a write; gradients are wrong and PyTorch says nothing."""
+
+OVERWRITTEN: Final = "overwritten"
+REFUSED: Final = "refused"
+SILENT: Final = "silent"
 
 GIVING = ("numpy", "__array__", "__dlpack__")
 """Methods of a tensor that give its memory to NumPy and its like; a write there is named by the line of this call."""
@@ -33,10 +39,11 @@ class Site:
 
 @dataclass(frozen=True)
 class Overwrite:
-    """One write in place since a tensor was saved. `version` is the version counter after it."""
+    """One write in place since a tensor was saved."""
 
     site: Site
     version: int
+    """The version counter after it; 0 where nothing counts it."""
     elsewhere: bool = False
     """Whether it wrote to another part of the same memory: one version counter counts both."""
 
@@ -50,37 +57,62 @@ class Overwritten:
     shape: tuple[int, ...]
     dtype: str
     version: int = 0
-    """When it was saved."""
+    """The version counter when it was saved."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One tensor with its saver, its writers and the cure."""
+    """One fault: its tensors with their saver, their writers and the cure."""
 
-    kind: str
-    """`overwritten`, `refused` or `silent`."""
-    tensor: Overwritten
+    kind: FindingKind
+    """A backward raises; PyTorch refuses the write; PyTorch says nothing, and numbers are wrong."""
+    tensors: tuple[Overwritten, ...]
+    """Those that one line has saved and the same lines have overwritten."""
     raised_at: Site | None
-    """The line of the backward, or of the refused write."""
+    """The line of the backward or of the refused write; of a silent fault where the overwritten values are used."""
     saved_by: Site | None
     """Who saved it for backward; of a refusal, what made the write forbidden."""
     overwritten_by: tuple[Overwrite, ...]
     """Every write since, in order."""
     cure: Cure
+    """What to do."""
     words: str = ""
     """PyTorch's own; empty where it says nothing."""
     why: str = ""
     """What is the matter, where the lines alone do not tell it."""
-    backward: int = 0
+    backwards: int = 0
     """How many backward passes had begun by then."""
     processes: int = 1
     """In how many of the program's processes it was found."""
 
     @property
+    def tensor(self) -> Overwritten:
+        """The first of its tensors."""
+        return self.tensors[0]
+
+    @property
     def identity(self) -> object:
         """Return by what two findings are the same: the kind, the lines and the tensor's name."""
-        sites = self.raised_at, self.saved_by, *(write.site for write in self.overwritten_by[:1])
-        return self.kind, self.tensor.name, *((site.file, site.line) if site else None for site in sites)
+        return self.tensor.name, self.lines(1)
+
+    def lines(self, writes: int | None = None) -> object:
+        """Return the kind with the lines, those of the first `writes` among them, or of all."""
+        ends = tuple(site and (site.file, site.line) for site in (self.raised_at, self.saved_by))
+        return self.kind, *ends, *dict.fromkeys((w.site.file, w.site.line) for w in self.overwritten_by[:writes])
+
+
+def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return the findings, those that differ in the tensor only as one, with the tensors and the edits of all."""
+    found: dict[object, Finding] = {}
+    for each in findings:
+        one = found.setdefault(each.lines(), each)
+        if one is not each:
+            tensors = tuple(dict.fromkeys((*one.tensors, *each.tensors)))
+            cure = one.cure if one.cure.edits or not each.cure.edits else each.cure
+            cure = replace(cure, edits=united((one.cure.edits, each.cure.edits)))
+            processes = max(one.processes, each.processes)
+            found[each.lines()] = replace(one, tensors=tensors, cure=cure, processes=processes)
+    return tuple(found.values())
 
 
 @dataclass(frozen=True)
@@ -88,7 +120,9 @@ class WorthALook:
     """Memory that is written to through one variable and read through another: worth a look, and no finding."""
 
     written: Site
+    """The line that writes."""
     read: Site
+    """The line that reads; its file is empty for what the network returns."""
     name: str
     """The variable that is read."""
     settle: str = ""
@@ -97,18 +131,20 @@ class WorthALook:
 
 @dataclass(frozen=True)
 class Unwatched:
-    """What ran where nobody could look, with the reason."""
+    """What ran where nobody could look."""
 
     what: str
     why: str
+    """The reason."""
 
 
 @dataclass(frozen=True)
 class Missing:
-    """A module that an import did not find, which ended a process; `python` is the one that ran."""
+    """A module that an import did not find, which ended a process."""
 
     name: str
     python: str
+    """The Python that ran."""
 
 
 @dataclass(frozen=True)
@@ -120,16 +156,21 @@ class WatchReport:
     request: Watch | None = None
     """None where it was asked in Python."""
     findings: tuple[Finding, ...] = ()
+    """The faults, each once."""
     worth_a_look: tuple[WorthALook, ...] = ()
+    """Writes that may be meant: no fault."""
     backwards: int = 0
+    """Backward passes that asked for a saved tensor."""
     saved: int = 0
     """Tensors that autograd saved."""
     writes: int = 0
     """Writes in place."""
     unwatched: tuple[Unwatched, ...] = ()
+    """What ran where nothing is seen."""
     processes: int = 1
     """The watched processes that computed anything with tensors; all of them where none did."""
     missing: tuple[Missing, ...] = ()
+    """Modules that an import did not find, which ended a process."""
     patch: str = ""
     """All edits as one patch for `patch -p0`."""
     exit_code: int = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from relu_demo.edits.edit import Cure
@@ -46,17 +46,13 @@ def headline(finding: Finding) -> str:
     return f"{there}{at.source if at else 'a backward'} computes wrong gradients, and PyTorch says nothing"
 
 
-def lines_of(finding: Finding, others: Sequence[Finding] = (), watched: int = 1) -> Iterator[Told]:
-    """
-    Return the lines of a finding. `others` were saved at the same line and overwritten by the same ones.
-
-    `watched`: the program's processes that were watched.
-    """
+def lines_of(finding: Finding, watched: int = 1) -> Iterator[Told]:
+    """Return the lines of a finding. `watched`: the program's processes that were watched."""
     told: set[tuple[str, int]] = set()
     if finding.raised_at is not None:
         told.add((finding.raised_at.file, finding.raised_at.line))
         yield from _callers(finding.raised_at, told)
-    yield from _saving(finding, others)
+    yield from _saving(finding)
     yield from _writing(finding, told)
     if finding.cure.says:
         tried = {True: " (tried: it runs, and nothing is found)", False: " (tried: it does not help)", None: ""}
@@ -70,13 +66,13 @@ def lines_of(finding: Finding, others: Sequence[Finding] = (), watched: int = 1)
         yield Told("", "", "", f"in {finding.processes} of {max(watched, finding.processes)} processes")
 
 
-def _saving(finding: Finding, others: Sequence[Finding]) -> Iterator[Told]:
+def _saving(finding: Finding) -> Iterator[Told]:
     saved = finding.saved_by
     if saved is not None:
         if finding.kind == REFUSED:
             yield Told("made", where_of(saved), saved.source, f"{_who(saved)} made it so")
         else:
-            names = list(dict.fromkeys(map(_tensor, (f.tensor for f in (finding, *others)))))
+            names = list(dict.fromkeys(map(_tensor, finding.tensors)))
             more = f", and {len(names) - FEW} more" if len(names) > FEW else ""
             what = f"{', '.join(names[:FEW])}{more}"
             by = f"{_who(saved)} saved" if _who(saved) else "saved"
@@ -131,26 +127,16 @@ def verdict(report: WatchReport) -> str:
             "" if report.unwatched else ": no Python process of the program imported torch where the watch could begin"
         )
         return f"Nothing was watched{why}."
-    faults = len(grouped(report.findings))
+    faults = len(report.findings)
     found = "Nothing found" if not faults else "1 fault found" if faults == 1 else f"{faults:,} faults found"
     return f"{found}. {counts_in_words(report)}"
-
-
-def grouped(findings: Iterable[Finding]) -> list[tuple[Finding, list[Finding]]]:
-    """Return the findings with those that differ from them in the tensor only."""
-    groups: dict[object, list[Finding]] = {}
-    for finding in findings:
-        lines = [(site.file, site.line) for site in (finding.raised_at, finding.saved_by) if site is not None]
-        lines += [(write.site.file, write.site.line) for write in finding.overwritten_by[:1]]
-        groups.setdefault((finding.kind, *lines), []).append(finding)
-    return [(first, others) for first, *others in groups.values()]
 
 
 def text_of_findings(findings: Iterable[Finding]) -> str:
     """Return the findings as plain text."""
     blocks = []
-    for finding, others in grouped(findings):
-        rows = list(lines_of(finding, others))
+    for finding in findings:
+        rows = list(lines_of(finding))
         wide = max((len(row.where) for row in rows), default=0)
         source = max((len(row.source) for row in rows), default=0)
         lines = [headline(finding)]

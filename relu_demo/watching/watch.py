@@ -27,7 +27,7 @@ from relu_demo.sanitizer.unsupported import stepping_aside
 from relu_demo.watching.attribution import attributed
 from relu_demo.watching.error import InplaceError, SilentInplaceWarning
 from relu_demo.watching.findings import finding_of, look_of
-from relu_demo.watching.report import SILENT, Finding, Unwatched, WatchReport, WorthALook
+from relu_demo.watching.report import SILENT, Finding, Unwatched, WatchReport, WorthALook, merged
 from relu_demo.watching.told import text_of_findings
 from relu_demo.watching.watcher import Fault, Overwriting, Watcher, entering_beside
 
@@ -66,7 +66,7 @@ class Watch:
         seen = self._watcher.seen
         return self._kind(
             torch_version=torch.__version__,
-            findings=tuple(self._findings.values()),
+            findings=merged(self._findings.values()),
             worth_a_look=self.worth_a_look,
             backwards=seen.backwards,
             saved=seen.saved,
@@ -145,7 +145,7 @@ class Watch:
     def _found(self, faults: tuple[Fault, ...]) -> Exception | None:
         count = self._watcher.seen.backwards
         told = (finding_of(fault, self._layers) for fault in faults if not self._is_meant(fault))
-        found = tuple(replace(finding, backward=count) for finding in told)
+        found = tuple(replace(finding, backwards=count) for finding in told)
         if not found:
             return None
         new = tuple(finding for finding in found if self._findings.setdefault(finding.identity, finding) is finding)
@@ -154,8 +154,8 @@ class Watch:
         if not self.raising:
             return None
         if found[0].kind != SILENT:
-            return InplaceError(found, text_of_findings(found))
-        for finding in new:
+            return InplaceError(merged(found), text_of_findings(merged(found)))
+        for finding in merged(new):
             at = finding.raised_at
             if at is not None:
                 warnings.warn_explicit(text_of_findings([finding]), SilentInplaceWarning, at.file, at.line)

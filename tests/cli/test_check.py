@@ -244,7 +244,7 @@ def test_a_package_is_found_from_the_current_folder(
 def test_one_shape_for_each_input(demo: Demo, nets: str) -> None:
     result = demo("check", f"{nets}:Two", "--shape", "2,3", "--shape", "3,5", "--json")
     assert result.code == 0
-    assert result.document["shapes"] == [[2, 3], [3, 5]]
+    assert [each["shape"] for each in result.document["request"]["inputs"]] == [[2, 3], [3, 5]]
     assert result.document["off"] == []
 
 

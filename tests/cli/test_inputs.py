@@ -100,16 +100,16 @@ def test_whole_numbers_reach_from_the_first_to_the_last(demo: Demo, file: str, g
     assert result.code == 1
     assert f"from {low} to {high}\n" in result.err
     jsonschema.validate(result.document, schema(), jsonschema.Draft202012Validator)
-    assert result.document["shapes"] == [[400]]
+    assert [each["shape"] for each in result.document["request"]["inputs"]] == [[400]]
     assert f"--shape {given}" in result.document["command"]
 
 
 def test_an_input_by_its_name(demo: Demo, file: str) -> None:
     result = demo("check", f"{file}:Masked", "--shape", "2,8", "--shape", "mask=2,8:bool", "--json")
     assert result.code == 0
-    first, second = result.document["inputs"]
-    assert first == {"name": None, "shape": [2, 8], "dtype": None, "range": None}
-    assert second == {"name": "mask", "shape": [2, 8], "dtype": "bool", "range": None}
+    first, second = result.document["request"]["inputs"]
+    assert first == {"name": "", "shape": [2, 8], "dtype": "", "bounds": None}
+    assert second == {"name": "mask", "shape": [2, 8], "dtype": "bool", "bounds": None}
 
 
 def test_fractions_between_two_numbers(demo: Demo, file: str) -> None:
@@ -122,9 +122,9 @@ def test_a_function_with_the_networks_that_it_uses(demo: Demo, file: str) -> Non
     assert result.code == 1
     assert result.document["network"] == "loss"
     assert [call["place"]["module"] for call in result.document["calls"]] == ["NET.1"]
-    (write,) = result.document["writes"]
-    assert (write["place"]["line"], write["effect"]) == (11, "breaks-backward")
-    assert [place["line"] for place in write["saved_by"]] == [10]
+    (write,) = result.document["harmful_writes"]
+    assert (write["place"]["line"], write["kind"]) == (11, "breaks-backward")
+    assert [place["line"] for place in write["savers"]] == [10]
 
 
 @pytest.mark.parametrize(("name", "inputs", "line"), [("Gate", 1, 52), ("Dice", 2, 57)])
@@ -132,7 +132,9 @@ def test_a_module_without_parameters_gets_inputs_that_require_grad(
     demo: Demo, file: str, name: str, inputs: int, line: int
 ) -> None:
     document = demo("check", f"{file}:{name}", *["--shape", "2,8"] * inputs, "--json").document
-    found = [call["place"]["line"] for call in document["calls"]] + [at["place"]["line"] for at in document["writes"]]
+    found = [call["place"]["line"] for call in document["calls"]] + [
+        at["place"]["line"] for at in document["harmful_writes"]
+    ]
     assert found == [line]
     assert document["as_written"]["backward"] is False
 
@@ -169,7 +171,7 @@ def test_a_factory_with_constants(demo: Demo, file: str, name: str) -> None:
     result = demo("check", f"{file}:{name}", "--shape", "2,8", "--json")
     assert result.code == 0
     assert len(result.document["calls"]) == 3
-    assert result.document["target"] == f"{file}:{name}"
+    assert result.document["request"]["target"] == f"{file}:{name}"
 
 
 def test_a_factory_of_a_function(demo: Demo, file: str) -> None:
@@ -186,8 +188,8 @@ def test_a_write_that_is_refused_while_the_network_is_built_is_an_answer(demo: D
     assert "Building it raises: a leaf Variable that requires grad" in result.out
     document = demo("check", target, "--shape", "2,3", "--json").document
     jsonschema.validate(document, schema(), jsonschema.Draft202012Validator)
-    (write,) = document["writes"]
-    assert (write["effect"], write["place"]["line"], write["place"]["operation"]) == ("refused", 64, "+=")
+    (write,) = document["harmful_writes"]
+    assert (write["kind"], write["place"]["line"], write["place"]["operation"]) == ("refused", 64, "+=")
     assert (write["cure"]["says"], write["cure"]["works"]) == ("edit it under torch.no_grad()", True)
 
 

@@ -201,7 +201,7 @@ def test_a_network_that_goes_to_another_folder_does_not_take_the_file_along(tmp_
 
 def test_every_ending_has_its_maker_and_every_screen_is_a_view() -> None:
     assert {*DRAWN, ".txt"} == set(ENDINGS)
-    assert not VIEWS["json"].has_screen
+    assert not VIEWS["json"].screen
 
 
 @posix

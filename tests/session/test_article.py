@@ -82,7 +82,7 @@ def test_no_seed_comes_near_to_another_fourth_decimal(seed: int) -> None:
 
 def test_another_seed_solves_for_another_input(demo: Demo) -> None:
     states = [
-        demo("--article", "--json", "--seed", seed).document["parts"]["preparation"]["lines"][-1]["changed"]
+        demo("--article", "--json", "--seed", seed).document["parts"]["preparation"]["lines"][-1]["changed_tensors"]
         for seed in ("1", "2")
     ]
     first, second = (torch.tensor(state["conv1.weight"]["values"]) for state in states)
@@ -92,7 +92,7 @@ def test_another_seed_solves_for_another_input(demo: Demo) -> None:
 
 def test_the_lines_that_solve_are_shown_and_give_the_numbers_when_typed_again(demo: Demo) -> None:
     document = demo("--article", "--inplace", "--json", "--seed", "3").document
-    assert document["article"] is True
+    assert document["request"]["article"] is True
     assert document["command"] == "relu-demo --inplace --seed 3 --article"
     sources = [line["source"] for line in document["parts"]["preparation"]["lines"]]
     screen = demo("--article", "--inplace", "--seed", "3").out

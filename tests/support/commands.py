@@ -6,11 +6,12 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
+from functools import cache
 from typing import Any
 
 import pytest
 
+from relu_demo.views.schema import schema as made_schema
 from support.processes import PYTHON
 
 COMMAND = [*PYTHON, "-m", "relu_demo"]
@@ -52,6 +53,7 @@ def held(code: int, out: str, err: str) -> None:
     assert "Traceback" not in err
 
 
+@cache
 def schema() -> Any:
     """What every document of `--json` is held against."""
-    return json.loads(resources.files("relu_demo").joinpath("schema.json").read_text(encoding="utf-8"))
+    return json.loads(json.dumps(made_schema()))

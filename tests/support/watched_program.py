@@ -41,7 +41,7 @@ class Watched:
     def lines(self) -> list[tuple[int, int, int]]:
         """For each finding the lines at which it was saved, overwritten and raised."""
         return [
-            (each["saved_by"]["line"], each["overwritten_by"][0]["line"], each["raised_at"]["line"])
+            (each["saved_by"]["line"], each["overwritten_by"][0]["site"]["line"], each["raised_at"]["line"])
             for each in self.report["findings"]
         ]
 

@@ -67,8 +67,8 @@ def test_the_tree_and_the_document_tell_the_same(demo: Demo) -> None:
     shown = rows(demo("--inplace", "--seed", "7").out)
     words = [word for row in shown for word in re.findall(r"[\w.]+", row)][1:]
     shown_looks = (looks["o1_before"], looks["o1_after"])  # h1 is o1 itself
-    assert sorted(words) == sorted(name for look in shown_looks for name in names(look["graph"]))
-    before, after = looks["o1_before"]["graph"], looks["o1_after"]["graph"]
+    assert sorted(words) == sorted(name for look in shown_looks for name in names(look["grad_fn"]))
+    before, after = looks["o1_before"]["grad_fn"], looks["o1_after"]["grad_fn"]
     assert after["next_functions"] == [before]  # the node itself, not its like
 
 

@@ -151,7 +151,7 @@ def test_no_line_is_broken_however_narrow(demo: Demo, monkeypatch: pytest.Monkey
 
 def transcript(trace: Trace, *findings: JudgedClaim) -> str:
     out = io.StringIO()
-    repl.show(SessionReport(trace, findings), out)
+    repl.write_transcript(SessionReport(trace, findings), out)
     return out.getvalue()
 
 

@@ -34,7 +34,7 @@ def tried(report: WatchReport, command: Sequence[str]) -> WatchReport:
     texts: dict[str, bytes] = {}
     left: Sequence[Finding] = report.findings
     helps = False
-    past = max((finding.backward for finding in report.findings), default=0)
+    past = max((finding.backwards for finding in report.findings), default=0)
     for _ in range(ROUNDS):
         edits = united(finding.cure.edits for finding in left)
         if not edits:

@@ -20,7 +20,17 @@ from typing import Any
 
 from relu_demo.edits.edit import Cure, Edit, diff, united
 from relu_demo.request import Watch
-from relu_demo.watching.report import Finding, Missing, Overwrite, Overwritten, Site, Unwatched, WatchReport, WorthALook
+from relu_demo.watching.report import (
+    Finding,
+    Missing,
+    Overwrite,
+    Overwritten,
+    Site,
+    Unwatched,
+    WatchReport,
+    WorthALook,
+    merged,
+)
 
 VARIABLE = "RELU_DEMO_WATCH"
 """The environment variable that tells a process the folder for its findings."""
@@ -135,7 +145,7 @@ def report_of(lines: Sequence[Mapping[str, Any]]) -> WatchReport:
     return WatchReport(
         torch_version=next(iter(watching.values()), ""),
         missing=tuple(Missing(line["name"], line["python"]) for line in lines if line["event"] == "missing"),
-        findings=tuple(replace(finding, processes=len(pids)) for finding, pids in found.values()),
+        findings=merged(replace(finding, processes=len(pids)) for finding, pids in found.values()),
         worth_a_look=tuple(looks),
         unwatched=tuple(unwatched),
         processes=len(computing or watching),
@@ -146,7 +156,7 @@ def report_of(lines: Sequence[Mapping[str, Any]]) -> WatchReport:
 def finding_from(data: Mapping[str, Any]) -> Finding:
     """Return the finding that `dataclasses.asdict` has made a dictionary of."""
     own = {field.name: data[field.name] for field in fields(Finding)}
-    own["tensor"] = Overwritten(**{**data["tensor"], "shape": tuple(data["tensor"]["shape"])})
+    own["tensors"] = tuple(Overwritten(**{**each, "shape": tuple(each["shape"])}) for each in data["tensors"])
     own["raised_at"], own["saved_by"] = _site(data["raised_at"]), _site(data["saved_by"])
     own["overwritten_by"] = tuple(Overwrite(**{**each, "site": _site(each["site"])}) for each in data["overwritten_by"])
     edits = tuple(Edit(e["file"], tuple(e["start"]), tuple(e["end"]), e["new"]) for e in data["cure"]["edits"])
