@@ -50,9 +50,9 @@ class Shown:
 
     def __repr__(self: Any) -> str:
         """Return what was asked and the answer, in one line."""
-        from relu_demo.views.quiet import line_of
+        from relu_demo.views.quiet import one_line
 
-        return f"<{line_of(self)}>"
+        return f"<{one_line(self)}>"
 
     def __rich__(self: Any) -> Any:
         """Return the screen."""
@@ -188,10 +188,10 @@ def show(
         number = drawn_seed() if seed is None else whole_number("seed", seed)
         listed = whole_number("values", values)
         request = Replay(scenario, number, sizes or Replay.shape, str(device), name, bool(article), listed)
-    from relu_demo.scenarios import answer
+    from relu_demo.scenarios import report_on
 
     with undisturbed():
-        report = answer(request, lambda done, of: None)
+        report = report_on(request, lambda done, of: None)
     shown: ShownSession | ShownMemory = SHOWN[type(report)](**fields_of(report))
     return shown
 

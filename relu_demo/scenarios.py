@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 AnyReport = SessionReport | MemoryReport | CheckReport | WatchReport
 
 
-def answer(request: Replay | Measure | Check, progress: Progress) -> Any:
+def report_on(request: Replay | Measure | Check, progress: Progress) -> Any:
     """Return the report that answers a request. Call `progress(done, of)` while that takes long.
 
     Raise one of the kinds of `relu_demo.errors.Error` if there is no answer.
@@ -145,9 +145,9 @@ def watched(request: Watch, command: Sequence[str], to_stderr: bool) -> WatchRep
 
     With `to_stderr` its standard output goes to standard error. Raise OSError if it cannot be started.
     """
-    from relu_demo.watching.process.start import run
+    from relu_demo.watching.process.start import run_watched
 
-    report = run(request, command, to_stderr)
+    report = run_watched(request, command, to_stderr)
     if request.trying and report.findings:
         from relu_demo.watching.process.rerun import tried
 
@@ -177,6 +177,6 @@ KINDS: Mapping[type[Request], Kind] = {
 }
 
 
-def kind_of(report: AnyReport) -> Kind:
+def kind_answered_by(report: AnyReport) -> Kind:
     """Return the kind of request that a report answers."""
     return next(kind for kind in KINDS.values() if isinstance(report, kind.report))

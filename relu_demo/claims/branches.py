@@ -9,7 +9,9 @@ from relu_demo.claims.report import counted
 from relu_demo.replay.trace import Look, Step, TracedPart
 from relu_demo.session import branches as session
 
-RIGHT, SILENT, LOUD, LEAF = (part.key for part in (session.RIGHT, session.SILENT, session.LOUD, session.LEAF))
+RIGHT_KEY, SILENT_KEY, LOUD_KEY, LEAF_KEY = (
+    part.key for part in (session.RIGHT, session.SILENT, session.LOUD, session.LEAF)
+)
 ORDER, CLONE, NO_BACKWARD = (part.key for part in session.CURES)
 
 
@@ -38,7 +40,7 @@ def may_be_rounding(silent: TracedPart, look: Look) -> str:
     return f"; in {look.state.dtype} rounding alone could be that much" if silent.moments["x"].changed else ""
 
 
-@claim(9, "ReLU first, in place: conv2 reads an x that ReLU has overwritten.", needs=(RIGHT, SILENT))
+@claim(9, "ReLU first, in place: conv2 reads an x that ReLU has overwritten.", needs=(RIGHT_KEY, SILENT_KEY))
 def wrong_x(right: TracedPart, silent: TracedPart) -> Answer:
     """Compare the x that conv2 reads: its values differ and its version counter is one higher."""
     there, here = right.moments["x"].state, silent.moments["x"].state
@@ -52,7 +54,7 @@ def wrong_x(right: TracedPart, silent: TracedPart) -> Answer:
     return here.version == there.version + 1 and bool(changed), evidence
 
 
-@claim(10, "So h2 is wrong.", needs=(RIGHT, SILENT))
+@claim(10, "So h2 is wrong.", needs=(RIGHT_KEY, SILENT_KEY))
 def wrong_result(right: TracedPart, silent: TracedPart) -> Answer:
     """Compare h2 with that of the right order."""
     h2 = silent.moments["h2"]
@@ -63,7 +65,7 @@ def wrong_result(right: TracedPart, silent: TracedPart) -> Answer:
     return not equal(h2), off(h2)
 
 
-@claim(11, "So are the gradients of both convolutions.", needs=(RIGHT, SILENT))
+@claim(11, "So are the gradients of both convolutions.", needs=(RIGHT_KEY, SILENT_KEY))
 def wrong_gradients(right: TracedPart, silent: TracedPart) -> Answer:
     """Compare the gradients of both weights with those of the right order."""
     looks = silent.moments
@@ -78,7 +80,7 @@ def wrong_gradients(right: TracedPart, silent: TracedPart) -> Answer:
     return not any(map(equal, gradients)), off(*gradients)
 
 
-@claim(12, "PyTorch says nothing of it.", needs=(RIGHT, SILENT))
+@claim(12, "PyTorch says nothing of it.", needs=(RIGHT_KEY, SILENT_KEY))
 def silence(_: TracedPart, silent: TracedPart) -> Answer:
     """Count errors and warnings."""
     warnings = sum(len(step.warnings) for step in silent.lines)
@@ -86,21 +88,21 @@ def silence(_: TracedPart, silent: TracedPart) -> Answer:
     return not silent.errors and not warnings, f"{said} in {counted(len(silent.lines), 'line')}"
 
 
-@claim(13, "conv2 first, in place: the forward values are right.", needs=(RIGHT, LOUD))
+@claim(13, "conv2 first, in place: the forward values are right.", needs=(RIGHT_KEY, LOUD_KEY))
 def right_forward(_: TracedPart, loud: TracedPart) -> Answer:
     """Compare h1 and h2 with those of the right order."""
     h1, h2 = loud.moments["h1"], loud.moments["h2"]
     return equal(h1) and equal(h2), off(h1, h2)
 
 
-@claim(14, "Then backward() raises.", needs=(RIGHT, LOUD))
+@claim(14, "Then backward() raises.", needs=(RIGHT_KEY, LOUD_KEY))
 def backward_raises(_: TracedPart, loud: TracedPart) -> Answer:
     """Look for PyTorch's own message."""
     holds = any("modified by an inplace operation" in error for error in loud.errors)
     return holds, " ".join(loud.errors) or "it did not"
 
 
-@claim(15, "What the error omits: who saved x, and who overwrote it.", needs=(RIGHT, LOUD))
+@claim(15, "What the error omits: who saved x, and who overwrote it.", needs=(RIGHT_KEY, LOUD_KEY))
 def both_lines(_: TracedPart, loud: TracedPart) -> Answer:
     """Find the line that saved x and the line that overwrote it; their versions are those in PyTorch's message."""
     saver = next((step for step in loud.lines if "h2" in step.changed_tensors), None)
@@ -124,16 +126,16 @@ def saved_version(step: Step) -> int | None:
     return next((saved.version for saved in node.saved_tensors if saved.name == "x"), None) if node else None
 
 
-@claim(16, "inplace=False gives the right numbers in this order too.", needs=(RIGHT, ORDER))
-@claim(17, "x.clone() before the branch gives the right numbers.", needs=(RIGHT, CLONE))
-@claim(18, "Without backward() it is enough that conv2 goes first.", needs=(RIGHT, NO_BACKWARD))
+@claim(16, "inplace=False gives the right numbers in this order too.", needs=(RIGHT_KEY, ORDER))
+@claim(17, "x.clone() before the branch gives the right numbers.", needs=(RIGHT_KEY, CLONE))
+@claim(18, "Without backward() it is enough that conv2 goes first.", needs=(RIGHT_KEY, NO_BACKWARD))
 def cured(_: TracedPart, cure: TracedPart) -> Answer:
     """Compare all looks with those of the right order; nothing is raised."""
     looks = cure.moments.values()
     return not cure.errors and all(map(equal, looks)), "; ".join([*map(off, looks), *cure.errors])
 
 
-@claim(19, "In place on a leaf that requires grad is refused at once.", needs=(LEAF,))
+@claim(19, "In place on a leaf that requires grad is refused at once.", needs=(LEAF_KEY,))
 def refused(leaf: TracedPart) -> Answer:
     """Look for the word "leaf" in PyTorch's message; the leaf's version counter stays 0."""
     holds = any("leaf" in error for error in leaf.errors) and leaf.moments["leaf"].state.version == 0

@@ -90,10 +90,10 @@ def run_scenario(asked: Asked, request: Replay | Measure) -> int:
 
         report = step(stepped(request), sys.stdout)
     else:
-        from relu_demo.scenarios import answer
+        from relu_demo.scenarios import report_on
 
         with progress_bar("Measuring") as progress:
-            report = answer(request, progress)
+            report = report_on(request, progress)
     if asked.save:
         save(report, asked.view, asked.save, asked.light)
     else:

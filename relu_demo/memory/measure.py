@@ -15,8 +15,8 @@ from relu_demo.machine.threads import one_thread
 from relu_demo.memory.allocator import listen
 from relu_demo.memory.report import Figures, Measurement
 from relu_demo.memory.saved import INPUT, saved
-from relu_demo.memory.situations import KERNEL, Situation, situations
-from relu_demo.request import Measure, Progress
+from relu_demo.memory.situations import Situation, situations
+from relu_demo.request import KERNEL, Measure, Progress
 
 SMALL = 2**20
 """Elements of an activation up to which one thread measures as fast as many."""

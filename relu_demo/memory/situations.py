@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from relu_demo.machine.scratch import scratch
-from relu_demo.request import Measure
+from relu_demo.request import KERNEL, Measure
 
 ACTIVATIONS = ("LeakyReLU", "ELU", "ReLU6", "SiLU", "Mish", "Hardswish")
-KERNEL = 3
-"""Height and width of every convolution's kernel, in elements."""
 FLOAT32 = 4
 """Bytes of an element of torch.float32, the dtype of every measurement."""
 

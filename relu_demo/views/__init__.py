@@ -58,7 +58,7 @@ DOCUMENT = ".json"
 """The ending of a file that the JSON document can be saved to."""
 
 
-def imported(place: str) -> Any:
+def function_named(place: str) -> Any:
     """Import `module:name` of this folder: JSON needs no rich."""
     module, _, name = place.partition(":")
     return getattr(import_module(f"{__name__}.{module}"), name)
@@ -66,7 +66,7 @@ def imported(place: str) -> Any:
 
 def writer_of(view: str) -> Callable[[AnyReport, TextIO], None]:
     """Import what writes the view of a name in VIEWS."""
-    write: Callable[[AnyReport, TextIO], None] = imported(VIEWS[view].write)
+    write: Callable[[AnyReport, TextIO], None] = function_named(VIEWS[view].write)
     return write
 
 
@@ -79,5 +79,5 @@ def file_text(name: str, report: AnyReport, ending: str, light: bool = False) ->
     from relu_demo.views.screen import PICTURES
     from relu_demo.views.themes import DARK, LIGHT
 
-    screen = imported(VIEWS[name].screen)(report)
+    screen = function_named(VIEWS[name].screen)(report)
     return PICTURES[ending](screen, command_line(report.request), LIGHT if light else DARK)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from relu_demo import __version__
 from relu_demo.request import command_line
 from relu_demo.sanitizer.place import shown_file
-from relu_demo.scenarios import kind_of
-from relu_demo.views.schema import INLINED, Head, attributes
+from relu_demo.scenarios import kind_answered_by
+from relu_demo.views.schema import INLINED, Head, shown_attributes
 
 if TYPE_CHECKING:
     from relu_demo.scenarios import AnyReport
@@ -32,7 +32,7 @@ def as_read(report: AnyReport) -> dict[str, Any]:
 
 def document(report: AnyReport) -> dict[str, Any]:
     """Return the report as plain data: the head, what was asked, and what its dataclasses hold."""
-    kind = kind_of(report)
+    kind = kind_answered_by(report)
     head = Head(
         relu_demo_version=__version__,
         torch_version=report.torch_version,
@@ -47,7 +47,7 @@ def document(report: AnyReport) -> dict[str, Any]:
 def contents_of(value: object, kind: type) -> dict[str, Any]:
     """Return the attributes of a dataclass that are in the document, by their names."""
     data: dict[str, Any] = {}
-    for name, hint in attributes(kind).items():
+    for name, hint in shown_attributes(kind).items():
         held = getattr(value, name)
         if hint in INLINED:
             data |= contents_of(held, hint)

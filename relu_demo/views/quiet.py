@@ -12,8 +12,8 @@ from relu_demo.memory.report import MemoryReport
 from relu_demo.network.report import CheckReport
 from relu_demo.request import command_line
 from relu_demo.sanitizer.place import Place
-from relu_demo.scenarios import kind_of
-from relu_demo.views import imported
+from relu_demo.scenarios import kind_answered_by
+from relu_demo.views import function_named
 from relu_demo.watching.report import WatchReport
 from relu_demo.watching.told import verdict
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 def write_line(report: AnyReport, out: TextIO) -> None:
     """Write the line."""
-    out.write(readable(line_of(report)) + "\n")
+    out.write(readable(one_line(report)) + "\n")
 
 
-def line_of(report: AnyReport) -> str:
+def one_line(report: AnyReport) -> str:
     """Return the report in one line: `relu-demo --compare --seed 7: all 9 claims hold`."""
-    line: str = imported(kind_of(report).line)(report)
+    line: str = function_named(kind_answered_by(report).line)(report)
     return line
 
 

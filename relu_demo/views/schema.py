@@ -1,6 +1,6 @@
 """The JSON Schema of the documents, made of the reports' dataclasses and the docstrings of their fields.
 
-`views/json.py` writes what `attributes` names here, so that neither can drift. Imports no torch and no rich.
+`views/json.py` writes what `shown_attributes` names here, so that neither can drift. Imports no torch and no rich.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ ADDED: Mapping[type, tuple[str, ...]] = {
 
 PLAIN_TYPES = {str: "string", int: "integer", bool: "boolean", type(None): "null"}
 
-NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["nan", "inf", "-inf"]}]}
+ANY_NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["nan", "inf", "-inf"]}]}
 """JSON has no number for a NaN and an infinity."""
 
 
@@ -74,7 +74,7 @@ class Head:
 
 
 @cache
-def attributes(kind: type) -> Mapping[str, Any]:
+def shown_attributes(kind: type) -> Mapping[str, Any]:
     """Return the type of each attribute of a dataclass that is in the document, by its name."""
     own = [field.name for field in fields(kind) if field.compare and field.name not in LEFT_OUT.get(kind, ())]
     module = vars(sys.modules[kind.__module__])
@@ -105,10 +105,9 @@ def schema() -> dict[str, Any]:
 
 def object_of(kind: type, properties: Mapping[str, Any]) -> dict[str, Any]:
     """Return the schema of an object of these properties, and no others."""
-    about = {"description": sentence((kind.__doc__ or "").partition("\n\n")[0])}
     return {
         "type": "object",
-        **about,
+        "description": as_one_line((kind.__doc__ or "").partition("\n\n")[0]),
         "additionalProperties": False,
         "required": [*properties],
         "properties": properties,
@@ -119,11 +118,11 @@ def described(kind: type, definitions: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of each property of a dataclass, with the docstring. Add to the definitions what it needs."""
     words = docstrings(kind)
     found: dict[str, Any] = {}
-    for name, hint in attributes(kind).items():
+    for name, hint in shown_attributes(kind).items():
         if hint in INLINED:
             found |= described(hint, definitions)
         else:
-            about = {"description": sentence(words[name])} if name in words else {}
+            about = {"description": as_one_line(words[name])} if name in words else {}
             found[name] = {**schema_of(hint, definitions), **about}
     return found
 
@@ -134,7 +133,7 @@ def schema_of(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     if hint in PLAIN_TYPES:
         return {"type": PLAIN_TYPES[hint]}
     if hint is float:
-        return NUMBER
+        return ANY_NUMBER
     if origin in (Union, types.UnionType):
         return {"anyOf": [schema_of(each, definitions) for each in args]}
     if origin is tuple:
@@ -146,7 +145,7 @@ def schema_of(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
         return {"enum": list(args or Verdict)}
     if hint == ForwardRef("list[Nested]"):
         items = {"type": "array", "items": {"$ref": "#/$defs/Nested"}}
-        definitions["Nested"] = {"anyOf": [NUMBER, items]}
+        definitions["Nested"] = {"anyOf": [ANY_NUMBER, items]}
         return items
     if not is_dataclass(hint):
         raise TypeError(f"{hint} has no JSON")
@@ -168,8 +167,8 @@ def docstrings(kind: type) -> dict[str, str]:
     return found
 
 
-def sentence(words: str) -> str:
+def as_one_line(words: str) -> str:
     """Return a docstring on one line, with JSON's words for Python's."""
-    return re.sub(
-        r"\bNone\b", "null", re.sub(r"\b(True|False)\b", lambda word: word[0].lower(), " ".join(words.split()))
-    )
+    for python, json in (("None", "null"), ("True", "true"), ("False", "false")):
+        words = re.sub(rf"\b{python}\b", json, words)
+    return " ".join(words.split())

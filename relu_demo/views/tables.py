@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from rich.console import RenderableType
 
-from relu_demo.scenarios import kind_of
-from relu_demo.views import imported
+from relu_demo.scenarios import kind_answered_by
+from relu_demo.views import function_named
 from relu_demo.views.screen import notebook, write
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def screen_of(report: AnyReport) -> RenderableType:
     """Return the screen of a report. Import only what its kind needs."""
-    screen: RenderableType = imported(kind_of(report).screen)(report)
+    screen: RenderableType = function_named(kind_answered_by(report).screen)(report)
     return screen
 
 

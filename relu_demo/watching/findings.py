@@ -47,7 +47,7 @@ from relu_demo.watching.watcher import Fault, Overwriting, Refused, words_for
 
 def finding_of(fault: Fault, layers: Layers) -> Finding:
     """Return what is reported of a fault, while the frames of the user's code still stand as they did."""
-    return _refused(fault, layers) if isinstance(fault, Refused) else _overwriting(fault, layers)
+    return _refusal(fault, layers) if isinstance(fault, Refused) else _overwriting(fault, layers)
 
 
 def look_of(read: AliasRead) -> WorthALook:
@@ -75,13 +75,13 @@ def _overwriting(fault: Overwriting, layers: Layers) -> Finding:
     name = path or next((write.name for write in fault.writes if write.name), None) or name_of(saved.alias, frame)
     if name is None and writes:
         name = _written_text(fault.writes[0].site)
-    tensor = _tensor(saved.alias if state is None else state, name, saved.version)
+    tensor = _overwritten(saved.alias if state is None else state, name, saved.version)
     at = site_of(fault.raised_at, frame)
     scene = Scene(
         kind=OVERWRITTEN if fault.loud else SILENT,
-        saver=_spot(saved.site) if saver is None or not saved.site.function else _spot_at(saver),
-        writers=tuple(spot for write in fault.writes for spot in [_spot(write.site)] if spot is not None),
-        raised_at=_spot(fault.raised_at),
+        saver=_spot_of(saved.site) if saver is None or not saved.site.function else _spot_at(saver),
+        writers=tuple(spot for write in fault.writes for spot in [_spot_of(write.site)] if spot is not None),
+        raised_at=_spot_of(fault.raised_at),
         tensor=" and ".join(carried_names(frame)) or None if fault.carried else name,
         is_parameter=isinstance(state, nn.Parameter),
         is_state=state is not None,
@@ -91,10 +91,10 @@ def _overwriting(fault: Overwriting, layers: Layers) -> Finding:
     )
     kind: FindingKind = OVERWRITTEN if fault.loud else SILENT
     words = words_for(fault) if fault.loud else ""
-    return Finding(kind, (tensor,), at, saver, _once(writes), _cure(scene), words)
+    return Finding(kind, (tensor,), at, saver, _once(writes), _cure_in(scene), words)
 
 
-def _refused(fault: Refused, layers: Layers) -> Finding:
+def _refusal(fault: Refused, layers: Layers) -> Finding:
     frame, refusal = fault.frame, fault.refusal
     at = site_of(fault.raised_at, frame)
     made_by = None if fault.made_by is None else site_of(fault.made_by, frame, layers if refusal is SLOPE else None)
@@ -102,27 +102,27 @@ def _refused(fault: Refused, layers: Layers) -> Finding:
     if name is None and refusal is not LOST:
         name = _written_text((fault.writes or (fault.raised_at,))[0])
     writes = [Overwrite(site, 0) for each in fault.writes for site in [site_of(each, frame)] if site is not None]
-    tensor = _tensor(fault.tensor, name, 0)
+    tensor = _overwritten(fault.tensor, name, 0)
     scene = Scene(
         kind="refused",
         refusal="overlap" if refusal is OWN_INDEX else refusal.key,
-        saver=_spot(fault.made_by) if refusal is SLOPE and fault.made_by is not None else None,
-        made_by=_spot(fault.made_by) if fault.made_by is not None else None,
-        writers=tuple(spot for each in fault.writes for spot in [_spot(each)] if spot is not None),
-        raised_at=_spot(fault.raised_at),
+        saver=_spot_of(fault.made_by) if refusal is SLOPE and fault.made_by is not None else None,
+        made_by=_spot_of(fault.made_by) if fault.made_by is not None else None,
+        writers=tuple(spot for each in fault.writes for spot in [_spot_of(each)] if spot is not None),
+        raised_at=_spot_of(fault.raised_at),
         tensor=name,
         is_parameter=isinstance(fault.tensor, nn.Parameter) or isinstance(fault.tensor._base, nn.Parameter),
         in_container=fault.in_container,
         gradient_is_written=fault.gradient_is_written,
         built_at=_built_at((fault.writes or (fault.raised_at,))[0], layers),
     )
-    cure = _cure(scene)
+    cure = _cure_in(scene)
     if not cure.edits:
         cure = replace(cure, says=f"{refusal.instead}; or {cure.says}")
     return Finding(REFUSED, (tensor,), at, made_by, _once(writes), cure, fault.words, refusal.because)
 
 
-def _cure(scene: Scene) -> Cure:
+def _cure_in(scene: Scene) -> Cure:
     spots = (scene.saver, scene.made_by, *scene.writers, scene.raised_at)
     edited = next((spot.file for spot in spots if spot is not None and is_edited(spot.file)), None)
     if edited is not None:
@@ -130,7 +130,7 @@ def _cure(scene: Scene) -> Cure:
     return cure_of(scene)
 
 
-def _spot(where: CallSite) -> Spot | None:
+def _spot_of(where: CallSite) -> Spot | None:
     """Return a place as a cure is chosen by."""
     module = where.module() if where.module is not None else None
     kind = where.optimizer or (type(module).__name__ if module is not None else "")
@@ -147,7 +147,7 @@ def _built_at(where: CallSite, layers: Layers) -> Spot | None:
     return None if line is None else Spot(*line, type(module).__name__)
 
 
-def _tensor(tensor: Tensor, name: str | None, version: int) -> Overwritten:
+def _overwritten(tensor: Tensor, name: str | None, version: int) -> Overwritten:
     return Overwritten(name, shape_of(tensor), str(tensor.dtype).removeprefix("torch."), version)
 
 
@@ -180,7 +180,7 @@ def site_of(where: CallSite, frame: FrameType | None, layers: Layers | None = No
         outer, (file, line) = lines, own
         operation = where.operation
     else:
-        operation = _operation(where, file, line)
+        operation = _as_typed(where, file, line)
     return Site(
         shown_file(file),
         line,
@@ -209,7 +209,7 @@ def _line_of(code: CodeType, instruction: int) -> tuple[str, int]:
     return code.co_filename, line_at(code, instruction)
 
 
-def _operation(where: CallSite, file: str, line: int) -> str:
+def _as_typed(where: CallSite, file: str, line: int) -> str:
     """Return the operation as the user wrote it: `opt.step()`, `x += y`, `h[i] = y`; else PyTorch's name."""
     statement = statement_at(file, line)
     if statement is None:

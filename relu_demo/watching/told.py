@@ -72,7 +72,7 @@ def _saving(finding: Finding) -> Iterator[Told]:
         if finding.kind == REFUSED:
             yield Told("made", where_of(saved), saved.source, f"{_who(saved)} made it so")
         else:
-            names = list(dict.fromkeys(map(_tensor, finding.tensors)))
+            names = list(dict.fromkeys(map(_tensor_in_words, finding.tensors)))
             more = f", and {len(names) - FEW} more" if len(names) > FEW else ""
             what = f"{', '.join(names[:FEW])}{more}"
             by = f"{_who(saved)} saved" if _who(saved) else "saved"
@@ -109,9 +109,9 @@ def look_in_words(look: WorthALook) -> str:
 
 def counts_in_words(report: WatchReport) -> str:
     """Return how much was watched."""
-    passes = _counted(report.backwards, "backward pass", "backward passes")
-    saved = _counted(report.saved, "saved tensor", "saved tensors")
-    return f"Watched: {passes}, {saved}, {_counted(report.writes, 'in-place write', 'in-place writes')}."
+    passes = _amount(report.backwards, "backward pass", "backward passes")
+    saved = _amount(report.saved, "saved tensor", "saved tensors")
+    return f"Watched: {passes}, {saved}, {_amount(report.writes, 'in-place write', 'in-place writes')}."
 
 
 def missing_in_words(missing: Missing) -> str:
@@ -177,7 +177,7 @@ def _did(write: Overwrite, finding: Finding) -> str:
     return f"{did}, version {write.version}"
 
 
-def _tensor(tensor: Overwritten) -> str:
+def _tensor_in_words(tensor: Overwritten) -> str:
     return f"{tensor.name or 'a tensor'} {list(tensor.shape)}"
 
 
@@ -188,5 +188,5 @@ def _who(site: Site) -> str:
     return f"{operation} in {site.module}" if operation and site.module else operation
 
 
-def _counted(number: int, one: str, several: str) -> str:
+def _amount(number: int, one: str, several: str) -> str:
     return f"{number:,} {one if number == 1 else several}"

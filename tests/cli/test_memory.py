@@ -15,9 +15,9 @@ from support.commands import Demo, schema
 from support.ptys import on_a_terminal, posix
 from support.tiers import slow_but
 
+import relu_demo.machine.devices
 import relu_demo.machine.free_memory
 import relu_demo.memory.measure
-import relu_demo.scenarios
 from relu_demo.claims.report import Verdict
 from relu_demo.memory.claim import judge_rows
 from relu_demo.memory.measure import measure
@@ -162,7 +162,7 @@ def test_the_device_asked_for_is_the_one_that_is_measured(demo: Demo, monkeypatc
         asked.append(request.device)
         return measure(replace(request, device="cpu"), progress, rows)
 
-    monkeypatch.setattr(relu_demo.scenarios, "usable_device", torch.device)
+    monkeypatch.setattr(relu_demo.machine.devices, "usable_device", torch.device)
     monkeypatch.setattr(relu_demo.machine.free_memory, "free_bytes", lambda device: None)
     monkeypatch.setattr(relu_demo.memory.measure, "measure", spy)
     document = demo("--memory", "--json", "--depth", "1", "--device", "cuda").document

@@ -16,11 +16,11 @@ from relu_demo.watching.attribution import without_our_frames
 from relu_demo.watching.report import Finding
 from relu_demo.watching.watch import Watch
 
-Write = Callable[[str, dict[str, Any]], None]
+Append = Callable[[str, dict[str, Any]], None]
 """Appends a line to this process's file in a folder."""
 
 
-def begin(folder: str, write: Write) -> None:
+def begin(folder: str, write: Append) -> None:
     """Watch this process from now on, with all threads that begin later, and write to `folder` what is found."""
 
     def tell(watch: Watch, found: tuple[Finding, ...]) -> None:

@@ -43,7 +43,7 @@ def tried(report: WatchReport, command: Sequence[str]) -> WatchReport:
             texts = edited(edits, texts)
         except (OSError, ValueError):
             break
-        found, ended_well = _run(command, texts, past)
+        found, ended_well = _ran_again(command, texts, past)
         left = found.findings
         if not left:
             helps = ended_well
@@ -55,7 +55,7 @@ def tried(report: WatchReport, command: Sequence[str]) -> WatchReport:
     return replace(report, findings=findings, patch=patch(texts) if helps else report.patch)
 
 
-def _run(command: Sequence[str], texts: Mapping[str, bytes], past: int) -> tuple[WatchReport, bool]:
+def _ran_again(command: Sequence[str], texts: Mapping[str, bytes], past: int) -> tuple[WatchReport, bool]:
     """Run the program from these sources, unseen. Return what is found, and whether it ended well or was past."""
     folder = tempfile.mkdtemp(prefix="relu-demo-watch-")
     try:

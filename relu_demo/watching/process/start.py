@@ -1,7 +1,7 @@
 """
 Starts the user's program with the watch in it, and reads what that has found. Imports no torch.
 
-    report = run(request, ["python", "train.py"], to_stderr=False)
+    report = run_watched(request, ["python", "train.py"], to_stderr=False)
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from relu_demo.watching.report import (
     merged,
 )
 
-VARIABLE = "RELU_DEMO_WATCH"
+WATCH_VARIABLE = "RELU_DEMO_WATCH"
 """The environment variable that tells a process the folder for its findings."""
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 
 
-def run(request: Watch, command: Sequence[str], to_stderr: bool) -> WatchReport:
+def run_watched(request: Watch, command: Sequence[str], to_stderr: bool) -> WatchReport:
     """
     Run a command line with the watch in every Python process of it, and wait for its end.
 
@@ -65,7 +65,7 @@ def environment(folder: str) -> dict[str, str]:
     """Return the environment of a program whose processes write what they find to a folder."""
     own = os.environ.get("PYTHONPATH")
     path = _HERE if not own else os.pathsep.join([_HERE, own])
-    return {**os.environ, "PYTHONPATH": path, VARIABLE: folder}
+    return {**os.environ, "PYTHONPATH": path, WATCH_VARIABLE: folder}
 
 
 def _waited(command: Sequence[str], environment: Mapping[str, str], to_stderr: bool) -> int:
@@ -99,7 +99,7 @@ def _waited(command: Sequence[str], environment: Mapping[str, str], to_stderr: b
 
 def lines_of_run(folder: str) -> list[dict[str, Any]]:
     """Return what all processes of a program have written so far."""
-    return [line for path in sorted(Path(folder).glob("*.jsonl")) for line in _lines(path)]
+    return [line for path in sorted(Path(folder).glob("*.jsonl")) for line in _lines_in(path)]
 
 
 def _is_in_foreground() -> bool:
@@ -114,7 +114,7 @@ def _is_in_foreground() -> bool:
         os.close(terminal)
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def _lines_in(path: Path) -> Iterator[dict[str, Any]]:
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             yield json.loads(text)
@@ -157,8 +157,10 @@ def finding_from(data: Mapping[str, Any]) -> Finding:
     """Return the finding that `dataclasses.asdict` has made a dictionary of."""
     own = {field.name: data[field.name] for field in fields(Finding)}
     own["tensors"] = tuple(Overwritten(**{**each, "shape": tuple(each["shape"])}) for each in data["tensors"])
-    own["raised_at"], own["saved_by"] = _site(data["raised_at"]), _site(data["saved_by"])
-    own["overwritten_by"] = tuple(Overwrite(**{**each, "site": _site(each["site"])}) for each in data["overwritten_by"])
+    own["raised_at"], own["saved_by"] = _site_from(data["raised_at"]), _site_from(data["saved_by"])
+    own["overwritten_by"] = tuple(
+        Overwrite(**{**each, "site": _site_from(each["site"])}) for each in data["overwritten_by"]
+    )
     edits = tuple(Edit(e["file"], tuple(e["start"]), tuple(e["end"]), e["new"]) for e in data["cure"]["edits"])
     own["cure"] = Cure(**{**data["cure"], "edits": edits})
     return Finding(**own)
@@ -166,9 +168,9 @@ def finding_from(data: Mapping[str, Any]) -> Finding:
 
 def look_from(data: Mapping[str, Any]) -> WorthALook:
     """Return the look that `dataclasses.asdict` has made a dictionary of."""
-    return WorthALook(**{**data, "written": _site(data["written"]), "read": _site(data["read"])})
+    return WorthALook(**{**data, "written": _site_from(data["written"]), "read": _site_from(data["read"])})
 
 
-def _site(data: Mapping[str, Any] | None) -> Any:
-    called = () if data is None else tuple(_site(each) for each in data["called_from"])
+def _site_from(data: Mapping[str, Any] | None) -> Any:
+    called = () if data is None else tuple(_site_from(each) for each in data["called_from"])
     return None if data is None else Site(**{**data, "called_from": called})
