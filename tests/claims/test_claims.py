@@ -38,7 +38,7 @@ def test_an_input_without_negatives_cannot_show_what_is_zeroed(demo: Demo) -> No
     result = demo("--compare", "--shape", "1,1,3,3", "--seed", seed, "--json")
     verdicts = {claim["number"]: claim for claim in result.document["claims"]}
     assert verdicts[2]["verdict"] == verdicts[6]["verdict"] == "this input cannot show it"
-    assert verdicts[2]["advice"] == f"try another seed, say --seed {int(seed) + 1}"
+    assert verdicts[2]["hint"] == f"try another seed, say --seed {int(seed) + 1}"
     assert verdicts[1]["verdict"] == "holds"
     assert result.code == 0
     assert "this input cannot show it" in demo("--compare", "--shape", "1,1,3,3", "--seed", seed).out

@@ -45,7 +45,7 @@ def test_at_40_columns_nothing_of_a_claim_is_lost(
     shown = words_of(out)
     for number, claim in enumerate(demo(*arguments, "--json").document["claims"], 1):
         assert words_of(f"{number} {claim['verdict']} {claim['says']} {claim['evidence']}") in shown
-        assert words_of(claim["advice"] or "") in shown
+        assert words_of(claim["hint"]) in shown
 
 
 def test_at_80_columns_both_halves_are_one_table_and_at_40_they_are_stacked(
