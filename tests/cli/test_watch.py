@@ -230,6 +230,26 @@ def test_the_patch_of_a_watch_cures_the_program(tmp_path: Path) -> None:
     assert run(tmp_path, "watch", "--diff", "train.py").stdout == ""
 
 
+TWO = """\
+import torch
+a = torch.ones(2, requires_grad=True).exp()
+b = torch.ones(2, requires_grad=True).exp()
+c = a * b
+a += 1; b += 1
+c.sum().backward()
+"""
+
+
+def test_two_tensors_of_the_same_lines_are_one_fault_with_one_cure(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TWO)
+    screen, document = run(tmp_path, "watch", "train.py").stderr, run(tmp_path, "watch", "--json", "train.py").stdout
+    findings = json.loads(document)["findings"]
+    assert f"{len(findings)} faults found" in screen
+    (both,) = (each for each in findings if each["saved_by"]["line"] == 4)
+    assert {tensor["name"] for tensor in both["tensors"]} == {"a", "b"}
+    assert "+c = a.clone() * b.clone()\n" in both["cure"]["diff"]
+
+
 @pytest.mark.parametrize(
     ("line", "works"),
     [("y += 1", True), ("y += 1; assert linecache.getline(__file__, 7).startswith('y += 1')", False)],
