@@ -1,6 +1,6 @@
 """One registry: for each kind of request what answers it, its report, its screen and its one line.
 
-The report is the JSON document as well: `views/schema.py` says how. Importing this imports no torch. Each answer
+The report is the JSON document as well: `views/json.py` says how. Importing this imports no torch. Each answer
 imports what it alone needs, since to import the check takes a twentieth of the time of a comparison.
 """
 

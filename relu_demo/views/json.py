@@ -1,21 +1,71 @@
-"""The JSON document: a report as `views/schema.py` describes it. Imports no rich."""
+"""The JSON document: a report, field by field, but for the exceptions below. Imports no rich."""
 
 from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
-from dataclasses import is_dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from relu_demo import __version__
-from relu_demo.request import command_line
+from relu_demo.claims.report import SessionReport
+from relu_demo.edits.edit import Cure
+from relu_demo.memory.situations import Situation
+from relu_demo.network.report import Advice, Call
+from relu_demo.replay.trace import Step, Summary, TensorState, Trace
+from relu_demo.request import Check, Measure, Replay, command_line
 from relu_demo.sanitizer.place import shown_file
 from relu_demo.scenarios import kind_answered_by
-from relu_demo.views.schema import INLINED, Head, shown_attributes
+from relu_demo.session.lines import Line, Moment
+from relu_demo.watching.report import WatchReport
 
 if TYPE_CHECKING:
     from relu_demo.scenarios import AnyReport
+
+INLINED = (Trace, Situation, Line, Moment, TensorState)
+"""What stands in the object that holds it, and is no object of its own."""
+
+LEFT_OUT: Mapping[type, tuple[str, ...]] = {
+    Trace: ("session",),
+    Step: ("tensors",),
+    Line: ("moment", "raises", "step"),
+    Summary: ("values", "corner"),
+    Cure: ("edits",),
+    WatchReport: ("patch",),
+    # How the screen shows it is not what was asked.
+    Replay: ("evidence",),
+    Measure: ("by_depth",),
+    Check: ("every_call",),
+}
+"""Fields that are not in the document; nor are those that two equal reports need not share (`compare=False`)."""
+
+ADDED: Mapping[type, tuple[str, ...]] = {
+    SessionReport: ("request",),
+    TensorState: ("values",),
+    Cure: ("diff", "tried"),
+    Call: ("safe",),
+    Advice: ("saves_live", "saves_peak"),
+}
+"""Properties that are in the document beside the fields."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """What every document begins with."""
+
+    schema_version: Literal[2] = 2
+    """Goes up by one when a reader of the document has to change."""
+    relu_demo_version: str
+    torch_version: str
+    """`torch.__version__`; empty where a watched program has not imported torch."""
+    scenario: str
+    command: str
+    """The command line that gives this document again, but for ids and addresses; empty where Python asked."""
+    ok: bool
+    """Whether no claim fails; of a check, whether all is safe; of a watch, whether nothing was found."""
 
 
 def write_document(report: AnyReport, out: TextIO) -> None:
@@ -41,7 +91,7 @@ def document(report: AnyReport) -> dict[str, Any]:
         ok=report.ok,
     )
     body = contents_of(report, kind.report)
-    return {"schema_version": head.schema_version, **contents_of(head, Head), "request": body["request"], **body}
+    return {**contents_of(head, Head), "request": body["request"], **body}
 
 
 def contents_of(value: object, kind: type) -> dict[str, Any]:
@@ -65,3 +115,16 @@ def strict(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: strict(each) for key, each in value.items()}
     return contents_of(value, type(value)) if is_dataclass(value) else value
+
+
+@cache
+def shown_attributes(kind: type) -> Mapping[str, Any]:
+    """Return the type of each attribute of a dataclass that is in the document, by its name."""
+    own = [field.name for field in fields(kind) if field.compare and field.name not in LEFT_OUT.get(kind, ())]
+    module = vars(sys.modules[kind.__module__])
+    found = {}
+    for name in (*own, *ADDED.get(kind, ())):
+        made = vars(kind).get(name)
+        hint = made.fget.__annotations__["return"] if isinstance(made, property) else kind.__annotations__[name]
+        found[name] = eval(hint, module)
+    return found

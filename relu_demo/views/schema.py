@@ -1,6 +1,7 @@
 """The JSON Schema of the documents, made of the reports' dataclasses and the docstrings of their fields.
 
-`views/json.py` writes what `shown_attributes` names here, so that neither can drift. Imports no torch and no rich.
+It describes what `shown_attributes` of `views/json.py` names, which that writes, so that neither can drift. Imports no
+torch and no rich.
 """
 
 from __future__ import annotations
@@ -8,82 +9,19 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-import sys
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
-from functools import cache
+from dataclasses import is_dataclass
 from typing import Any, ForwardRef, Literal, Union, get_args, get_origin
 
-from relu_demo.claims.report import SessionReport, Verdict
-from relu_demo.edits.edit import Cure
-from relu_demo.memory.situations import Situation
-from relu_demo.network.report import Advice, Call
-from relu_demo.replay.trace import Step, Summary, TensorState, Trace
-from relu_demo.request import Check, Measure, Replay
+from relu_demo.claims.report import Verdict
 from relu_demo.scenarios import KINDS
-from relu_demo.session.lines import Line, Moment
-from relu_demo.watching.report import WatchReport
-
-INLINED = (Trace, Situation, Line, Moment, TensorState)
-"""What stands in the object that holds it, and is no object of its own."""
-
-LEFT_OUT: Mapping[type, tuple[str, ...]] = {
-    Trace: ("session",),
-    Step: ("tensors",),
-    Line: ("moment", "raises", "step"),
-    Summary: ("values", "corner"),
-    Cure: ("edits",),
-    WatchReport: ("patch",),
-    # How the screen shows it is not what was asked.
-    Replay: ("evidence",),
-    Measure: ("by_depth",),
-    Check: ("every_call",),
-}
-"""Fields that are not in the document; nor are those that two equal reports need not share (`compare=False`)."""
-
-ADDED: Mapping[type, tuple[str, ...]] = {
-    SessionReport: ("request",),
-    TensorState: ("values",),
-    Cure: ("diff", "tried"),
-    Call: ("safe",),
-    Advice: ("saves_live", "saves_peak"),
-}
-"""Properties that are in the document beside the fields."""
+from relu_demo.views.json import INLINED, Head, shown_attributes
 
 PLAIN_TYPES = {str: "string", int: "integer", bool: "boolean", type(None): "null"}
 
 ANY_NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["nan", "inf", "-inf"]}]}
 """JSON has no number for a NaN and an infinity."""
-
-
-@dataclass(frozen=True)
-class Head:
-    """What every document begins with."""
-
-    relu_demo_version: str
-    torch_version: str
-    """`torch.__version__`; empty where a watched program has not imported torch."""
-    scenario: str
-    command: str
-    """The command line that gives this document again, but for ids and addresses; empty where Python asked."""
-    ok: bool
-    """Whether no claim fails; of a check, whether all is safe; of a watch, whether nothing was found."""
-    schema_version: Literal[2] = 2
-    """Goes up by one when a reader of the document has to change."""
-
-
-@cache
-def shown_attributes(kind: type) -> Mapping[str, Any]:
-    """Return the type of each attribute of a dataclass that is in the document, by its name."""
-    own = [field.name for field in fields(kind) if field.compare and field.name not in LEFT_OUT.get(kind, ())]
-    module = vars(sys.modules[kind.__module__])
-    found = {}
-    for name in (*own, *ADDED.get(kind, ())):
-        made = vars(kind).get(name)
-        hint = made.fget.__annotations__["return"] if isinstance(made, property) else kind.__annotations__[name]
-        found[name] = eval(hint, module)
-    return found
 
 
 def schema() -> dict[str, Any]:
