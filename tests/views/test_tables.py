@@ -66,14 +66,14 @@ def test_h1_has_a_column_of_its_own_where_that_fits_and_else_a_row(demo: Demo, m
         wide = demo(*scenario, "--seed", "7").out
         assert re.search(r"o1 after, not in place +h1, not in place$", wide, re.MULTILINE)
         assert re.search(r"^id .* \d+ not o1$", wide, re.MULTILINE)
-        assert re.search(rf"^grad_fn .* {h1['grad_fn']}$", wide, re.MULTILINE)
+        assert re.search(rf"^grad_fn .* {h1['grad_fn']['name']}$", wide, re.MULTILINE)
         assert wide.count("*0.0000") == 2 * h1["zeroed"]
         assert re.search(r"^h1 +o1 itself$", wide, re.MULTILINE)
         monkeypatch.setenv("COLUMNS", "100")
         narrow = demo(*scenario, "--seed", "7").out
         row = re.search(r"^h1 +o1 itself +\d+ not o1\n +0x[0-9a-f]+ not o1\n +(.*)$", narrow, re.MULTILINE)
         assert row is not None
-        assert row.group(1) == f"{h1['grad_fn']} {h1['summary']['zeros']} zeros"
+        assert row.group(1) == f"{h1['grad_fn']['name']} {h1['summary']['zeros']} zeros"
 
 
 def test_of_one_number_the_conclusion_says_so(demo: Demo) -> None:
