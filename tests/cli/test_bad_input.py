@@ -271,7 +271,7 @@ def test_what_nobody_foresaw_is_one_line_and_70(demo: Demo, monkeypatch: pytest.
     def fail(*arguments: object) -> None:
         raise KeyError("nobody foresaw this")
 
-    monkeypatch.setattr("relu_demo.scenarios.answer", fail)
+    monkeypatch.setattr("relu_demo.scenarios.report_on", fail)
     result = demo("--seed", "1")
     held(2, result.out, result.err)
     assert result.code == 70
