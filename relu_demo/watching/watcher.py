@@ -41,13 +41,14 @@ BEGINNING = "one of the variables needed for gradient computation has been modif
 
 _GIVING = {"numpy", "__array__", "__dlpack__"}
 """Methods that give a tensor's memory to code that no mode sees."""
-_ENGINE = "_engine_run_backward"
-"""The function of torch.autograd that calls the engine."""
+_BACKWARDS = {Tensor.backward, torch.autograd.backward, torch.autograd.grad}
+"""Functions that run the engine, where the watch goes on."""
 _NOT_IN_PLACE = {"__invert__", "__iter__", "__index__", "__int__"}
 _PLAIN = torch._C.DisableTorchFunction
 """Inside this context a tensor's attributes are read past all modes and subclasses."""
 _getframe, _is_inference = sys._getframe, torch.is_inference_mode_enabled
 _modes = torch._C._len_torch_function_stack
+_function_modes: Any = torch.overrides._get_current_function_mode_stack
 _ORDINARY = (Tensor, nn.Parameter)
 _task = torch._C._current_graph_task_id
 
@@ -64,7 +65,6 @@ class Traits:
     writes: bool
     binds: bool
     """It is a method in place or an augmented assignment, whose result the user's code may bind to a name."""
-    goes_backward: bool
     gives: bool
     uncounted: bool
     """It writes and moves no version counter: a fused optimizer's step, `w.data = x`."""
@@ -85,7 +85,6 @@ def traits_of(function: Any) -> Traits:
         looks=attribute and name == "__get__",
         writes=binds or name in ("__setitem__", "__set__") or fused,
         binds=binds,
-        goes_backward=function in (Tensor.backward, torch.autograd.backward, torch.autograd.grad),
         gives=name in _GIVING,
         uncounted=fused or name == "__set__",
         makes=kind_of(function),
@@ -185,7 +184,8 @@ class Watcher(TorchFunctionMode):
         self._last: Callable[[], Saved | None] = lambda: None
         """The saved tensor that a backward has asked for last."""
         self._hooks = self._pack, self._unpack
-        self._thread = 0
+        self._called_from: list[tuple[CallSite, FrameType]] = []
+        """Where each running backward was called, the innermost last."""
         self.watch: Any = None
         """The watch that this is of."""
 
@@ -197,7 +197,7 @@ class Watcher(TorchFunctionMode):
         return other
 
     def __enter__(self) -> Watcher:
-        self._thread = threading.get_ident()
+        _of_thread.watcher = self
         super().__enter__()  # type: ignore[no-untyped-call]
         torch._C._autograd._push_saved_tensors_default_hooks(*self._hooks)
         return self
@@ -205,6 +205,7 @@ class Watcher(TorchFunctionMode):
     def __exit__(self, *raised: object) -> None:
         torch._C._autograd._pop_saved_tensors_default_hooks()
         super().__exit__(*raised)  # type: ignore[no-untyped-call]
+        _of_thread.watcher = None
 
     # Every function of torch.
 
@@ -214,8 +215,8 @@ class Watcher(TorchFunctionMode):
         kwargs = kwargs or {}
         if traits.looks:
             return calling_from(frame)(function, args, kwargs)
-        if traits.goes_backward:
-            return self._go_backward(function, args, kwargs, frame)
+        if function in _BACKWARDS:
+            return _call_here(function, args, kwargs)
         switched = bool(kwargs) and kwargs.get("inplace") is True
         writes = traits.writes or switched or (bool(kwargs) and kwargs.get("out") is not None)
         saved = self._pages.by_key
@@ -365,49 +366,47 @@ class Watcher(TorchFunctionMode):
 
     # What a backward finds.
 
-    def _go_backward(self, function: Any, args: Any, kwargs: Any, frame: FrameType) -> Any:
-        """Go backward with the watch on: hooks and custom backwards are the user's code."""
-        if function is not Tensor.backward:
-            self.seen.backwards += 1
-            where = call_site("", frame).frames
-            self._began[where] = self.seen.saved, self._began.get(where, (-1, -1))[0]
-            self.looked()
+    def go_backward(self, run: Any, args: Any, kwargs: Any) -> Any:
+        """Run the engine with the watch on: hooks and custom backwards are the user's code."""
+        frame = _getframe(2)
+        site = call_site("backward", frame, whole=True)
+        self.seen.backwards += 1
+        self._began[site.frames] = self.seen.saved, self._began.get(site.frames, (-1, -1))[0]
+        self.looked()
         begun = set(self._stale)
         outer, self._running = self._running, "backward"
-        super().__enter__()  # type: ignore[no-untyped-call]
+        self._called_from.append((site, frame))
+        is_off = all(mode is not self for mode in _function_modes())
+        if is_off:  # a mode is off while it handles a function
+            super().__enter__()  # type: ignore[no-untyped-call]
         try:
-            return _unhandled(function)(*args, **kwargs)
+            return run(*args, **kwargs)
         except Exception as error:
             ended = [task for task in self._stale if task not in begun]
             if ended:  # something else has ended that backward, which PyTorch would have ended before
                 self._end(ended[0])
-            if function is not Tensor.backward and isinstance(error, RuntimeError):
+            if isinstance(error, RuntimeError):
                 self._refuse(error, args, kwargs, "backward", frame)
             raise
         finally:
-            super().__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            if is_off:
+                super().__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            self._called_from.pop()
             self._running = outer
 
-    def _site_of_backward(self) -> tuple[CallSite, FrameType | None]:
-        frame: FrameType | None = sys._getframe(1)
-        if threading.get_ident() != self._thread:  # a device's own thread, while the watched one waits
-            frame = sys._current_frames().get(self._thread)
-        engine = frame  # a custom backward is the user's code too
-        while engine is not None and engine.f_code.co_name != _ENGINE:
-            engine = engine.f_back
-        frame = frame if engine is None else engine.f_back
-        return call_site("backward", frame, whole=True), frame
-
-    def _is_carried(self, saved: Saved, frame: FrameType | None) -> bool:
-        before = self._began.get(call_site("", frame).frames, (-1, -1))[1]
+    def _fault(self, saved: Saved, writes: tuple[Write, ...], loud: bool) -> Overwriting:
+        here = _getframe(1)
+        # Outside of a backward somebody looks at a node of the graph.
+        site, frame = (self._called_from or [(call_site("backward", here, whole=True), here)])[-1]
+        before = self._began.get(site.frames, (-1, -1))[1]
         # Else one forward is gone backward through again and again.
-        return self._last_saved.get(_line_key(saved.site), 0) > before >= saved.number > 0
+        carried = self._last_saved.get(_line_key(saved.site), 0) > before >= saved.number > 0
+        return Overwriting(saved, writes, site, frame, loud, carried)
 
     def _meet(self, saved: Saved) -> None:
         """Note a stale tensor. PyTorch raises here; the watch does so at the end of that backward."""
         task = _task()
-        site, frame = self._site_of_backward()
-        fault = Overwriting(saved, saved.writers, site, frame, True, self._is_carried(saved, frame))
+        fault = self._fault(saved, saved.writers, loud=True)
         if task < 0:  # somebody looks at a node of the graph
             raise RuntimeError(words_for(fault))
         known = self._stale.setdefault(task, [])
@@ -434,9 +433,7 @@ class Watcher(TorchFunctionMode):
         writes = saved.writers
         if not writes and saved.key in self._given:
             writes = (Write(self._given[saved.key][1], None, saved.version, elsewhere=False),)
-        site, frame = self._site_of_backward()
-        fault = Overwriting(saved, writes, site, frame, False, self._is_carried(saved, frame))
-        error = self.found((fault,))
+        error = self.found((self._fault(saved, writes, loud=False),))
         if error is not None:
             raise error
 
@@ -527,10 +524,12 @@ def _hooked_at(frame: FrameType) -> CallSite | None:
     return None
 
 
+_of_thread = threading.local()
+
+
 def watcher_of_thread() -> Watcher | None:
     """Return the watcher of the calling thread."""
-    modes = torch.overrides._get_current_function_mode_stack()  # type: ignore[no-untyped-call]
-    return next((mode for mode in reversed(modes) if isinstance(mode, Watcher)), None)
+    return getattr(_of_thread, "watcher", None)
 
 
 def entering_beside(enter: Any) -> Any:
@@ -546,20 +545,20 @@ def entering_beside(enter: Any) -> Any:
     return entering
 
 
-passing_on.update(each.__code__ for each in (Watcher.__torch_function__, Watcher._go_backward, _call_here))
+def running_engine(run: Any) -> Any:
+    """Return what takes the place of torch.autograd's function that runs the engine: the watch goes on there."""
+
+    @functools.wraps(run)
+    def run_backward(*args: Any, **kwargs: Any) -> Any:
+        watcher = watcher_of_thread()
+        return run(*args, **kwargs) if watcher is None else watcher.go_backward(run, args, kwargs)
+
+    return run_backward
 
 
-@lru_cache(maxsize=16)
-def _unhandled(function: Any) -> Any:
-    """Return a function of torch that goes backward, which does not ask the modes again."""
-    names = {**function.__globals__, **dict.fromkeys(("has_torch_function", "has_torch_function_unary"), _no)}
-    copy = FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
-    copy.__kwdefaults__ = function.__kwdefaults__
-    return copy
-
-
-def _no(*args: Any) -> bool:
-    return False
+passing_on |= {
+    each.__code__ for each in (Watcher.__torch_function__, Watcher.go_backward, running_engine(_call_here), _call_here)
+}
 
 
 def words_for(fault: Overwriting) -> str:
