@@ -171,6 +171,8 @@ class Watcher(TorchFunctionMode):
         """By storage: memory that NumPy has, and the line that gave it."""
         self._running: str = ""
         """The function of torch that runs."""
+        self._site: CallSite | None = None
+        """Where that was called, once it has saved anything."""
         self._stale: dict[int, list[Overwriting]] = {}
         """What each running backward has found."""
         self._hooked: Any = WeakIdKeyDictionary()
@@ -224,7 +226,7 @@ class Watcher(TorchFunctionMode):
             self.seen.writes += 1
         if (writes and saved) or traits.gives:
             self._before(args, kwargs, traits, frame)
-        outer, self._running = self._running, traits.name
+        outer, self._running, self._site = (self._running, self._site), traits.name, None
         try:
             call = _call_here if traits.is_python else calling_from(frame)
             result = call(function, args, kwargs)
@@ -232,12 +234,14 @@ class Watcher(TorchFunctionMode):
             self._refuse(error, args, kwargs, traits.name, frame)
             raise
         finally:
-            self._running = outer
-        if saved:
+            self._running, self._site = outer
+        if saved or self.aliases.pending:
             with _PLAIN():
                 self._after(args, kwargs, traits.name, frame, writes)
-        if writes or self.aliases.pending:
-            self._follow(traits, args, kwargs, frame, writes, switched)
+        if writes and self._makers.known:
+            self._note_write(args, kwargs, traits.name, frame)
+        if traits.binds or switched:
+            self.aliases.wrote(traits.name, args, switched, frame)
         if traits.makes is not None or _is_inference() or "requires_grad" in kwargs:
             return self._makers.remember(traits.makes, args, kwargs, result, partial(call_site, traits.name, frame))
         return result
@@ -266,27 +270,26 @@ class Watcher(TorchFunctionMode):
             self._given[key] = weak_ref(tensor), site
 
     def _after(self, args: Any, kwargs: Any, name: str, frame: FrameType, writes: bool) -> None:
-        """Note which saved tensors a function has written to."""
-        site = None
+        """Note which saved tensors a function has written to, and which it has read through another name."""
+        pages, pending = self._pages.by_key, self.aliases.pending
         for tensor in tensors_in(args, kwargs):
-            for saved in self._pages.of(tensor):
-                version = saved.alias._version
-                if version == saved.seen and not (writes and _is_first_change(saved)):
-                    continue
-                saved.seen = version
-                site = site or call_site(name, frame, whole=True)
-                elsewhere = apart(region_of(_part(tensor, name, args)), region_of(saved.alias))
-                known_as, item = name_of(tensor, frame), writes_to_an_item(frame)
-                saved.writers += (Write(site, known_as, version, elsewhere, item),)
+            key = key_of(tensor)
+            if key in pages:
+                self._note_overwritten(tensor, args, name, frame, writes)
+            if key in pending and not (writes and tensor is args[0]):
+                self.aliases.read(tensor, frame)
 
-    def _follow(self, traits: Traits, args: Any, kwargs: Any, frame: FrameType, writes: bool, switched: bool) -> None:
-        """Note what a function reads, or has written, of memory that other names and other views have."""
-        if self.aliases.pending:
-            self.aliases.read(args, kwargs, frame, writes)
-        if writes and self._makers.known:
-            self._note_write(args, kwargs, traits.name, frame)
-        if traits.binds or switched:
-            self.aliases.wrote(traits.name, args, switched, frame)
+    def _note_overwritten(self, tensor: Tensor, args: Any, name: str, frame: FrameType, writes: bool) -> None:
+        site = None
+        for saved in self._pages.of(tensor):
+            version = saved.alias._version
+            if version == saved.seen and not (writes and _is_first_change(saved)):
+                continue
+            saved.seen = version
+            site = site or call_site(name, frame, whole=True)
+            elsewhere = apart(region_of(_part(tensor, name, args)), region_of(saved.alias))
+            known_as, item = name_of(tensor, frame), writes_to_an_item(frame)
+            saved.writers += (Write(site, known_as, version, elsewhere, item),)
 
     def _note_write(self, args: Any, kwargs: Any, name: str, frame: FrameType) -> None:
         target = kwargs.get("out", args[0] if args else None)
@@ -313,7 +316,10 @@ class Watcher(TorchFunctionMode):
         except RuntimeError:  # a wrapper of torch.func, an inference tensor
             return tensor
         self.seen.saved += 1
-        site = call_site(self._running, frame)
+        # One call of a function saves several; a backward runs code of the user's that saves.
+        site = self._site or call_site(self._running, frame)
+        if self._running != "backward":
+            self._site = site
         saved = Saved(alias, version, site)
         saved.number = self._last_saved[_line_key(site)] = self.seen.saved
         return self._enter(saved)
