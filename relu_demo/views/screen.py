@@ -145,11 +145,12 @@ def html(screen: RenderableType, title: str, theme: Theme = DARK) -> str:
 
 
 def notebook(screen: RenderableType) -> str:
-    """Return the screen as the output of a notebook's cell: a `<pre>` in HTML of WIDTH columns."""
+    """Return the screen as the output of a notebook's cell: a `<pre>` of WIDTH columns on a ground of its own."""
     console = plain_console(file=io.StringIO(), width=WIDTH, record=True, legacy_windows=False)
     console.print(screen)
-    style = f"font-family:{MONOSPACE};line-height:1.2"
-    return console.export_html(inline_styles=True, code_format=f'<pre style="{style}">{{code}}</pre>')
+    ground = "color:{foreground};background-color:{background};padding:0.8em 1em;overflow-x:auto"
+    code = f'<pre style="font-family:{MONOSPACE};line-height:1.2;{ground}">{{code}}</pre>'
+    return console.export_html(theme=DARK.colours, inline_styles=True, code_format=code)
 
 
 def braced(text: str) -> str:

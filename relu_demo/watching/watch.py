@@ -75,6 +75,19 @@ class Watch:
             unwatched=tuple(Unwatched(what, why) for what, why in seen.unwatched),
         )
 
+    def __str__(self) -> str:
+        """Return the report as its class shows it."""
+        return str(self.report)
+
+    def __repr__(self) -> str:
+        """Return the report in one line, if its class does."""
+        return repr(self.report)
+
+    def _repr_html_(self) -> str | None:
+        """Return the report as a notebook shows it; None if its class does not."""
+        html: Callable[[], str] | None = getattr(self.report, "_repr_html_", None)
+        return html() if html is not None else None
+
     @property
     def backwards(self) -> int:
         """Return how many backward passes have begun."""
