@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import gc
+import contextlib
 import importlib
 import marshal
 import os
@@ -44,7 +45,8 @@ def main(descriptor: int) -> None:
             importlib.import_module(name)
         for module in pkgutil.walk_packages(sys.modules["relu_demo"].__path__, "relu_demo."):
             if not module.name.endswith("__main__"):
-                importlib.import_module(module.name)
+                with contextlib.suppress(AttributeError):  # what `check` and `watch` need, in a PyTorch before 2.6
+                    importlib.import_module(module.name)
     gc.collect()
     gc.freeze()
     Server(listener).serve()
