@@ -7,8 +7,8 @@ a client whose environment asks for others gets no answer and starts Python itse
 from __future__ import annotations
 
 import array
-import gc
 import contextlib
+import gc
 import importlib
 import marshal
 import os
@@ -45,7 +45,7 @@ def main(descriptor: int) -> None:
             importlib.import_module(name)
         for module in pkgutil.walk_packages(sys.modules["relu_demo"].__path__, "relu_demo."):
             if not module.name.endswith("__main__"):
-                with contextlib.suppress(AttributeError):  # what `check` and `watch` need, in a PyTorch before 2.6
+                with contextlib.suppress(AttributeError, ImportError):  # what `check` and `watch` need, in a PyTorch before 2.6
                     importlib.import_module(module.name)
     gc.collect()
     gc.freeze()
