@@ -45,7 +45,8 @@ def main(descriptor: int) -> None:
             importlib.import_module(name)
         for module in pkgutil.walk_packages(sys.modules["relu_demo"].__path__, "relu_demo."):
             if not module.name.endswith("__main__"):
-                with contextlib.suppress(AttributeError, ImportError):  # what `check` and `watch` need, in a PyTorch before 2.6
+                # A PyTorch before 2.6 lacks what `check` and `watch` need.
+                with contextlib.suppress(AttributeError, ImportError):
                     importlib.import_module(module.name)
     gc.collect()
     gc.freeze()
