@@ -184,7 +184,7 @@ def test_capitals_in_the_ending_will_do(demo: Demo, tmp_path: Path) -> None:
     assert (tmp_path / "X.SVG").read_text(encoding="utf-8").startswith("<svg")
 
 
-def test_a_network_that_goes_to_another_folder_does_not_take_the_file_along(tmp_path: Path) -> None:
+def test_a_checked_network_that_goes_to_another_folder_does_not_take_the_file_along(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "net.py").write_text("import os, torch.nn as nn\nos.chdir('elsewhere')\nNet = lambda: nn.ReLU()\n")
     done = subprocess.run(
