@@ -39,6 +39,8 @@ class Cure:
     """What the cure changes besides."""
     works: bool | None = None
     """Whether the program ran with the edits and nothing was found; None where that was not tried."""
+    further: int = 0
+    """How many more edits it ran with, for what was found only behind this fault. The patch of a watch has them."""
 
     @property
     def diff(self) -> str | None:

@@ -107,7 +107,7 @@ class _Script(importlib.machinery.SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType:
         """Return code that runs the script with the names that Python gives to a script."""
         self.code = self.source_to_code(self.get_data(self.path), self.path)
-        return compile("__loader__.run(globals())", self.path, "exec")
+        return compile("__loader__.run(globals())", "<frozen trial>", "exec")
 
     def run(self, names: dict[str, Any]) -> None:
         names.update(__spec__=None, __package__=None, __cached__=None)
