@@ -43,6 +43,9 @@ from relu_demo.watching.report import (
 )
 from relu_demo.watching.watcher import Fault, Overwriting, Refused, words_for
 
+STATISTICS = ("batch_norm", "instance_norm")
+"""The functions that write to running statistics in training mode."""
+
 
 def finding_of(fault: Fault, layers: Layers) -> Finding:
     """Return what is reported of a fault, while the frames of the user's code still stand as they did."""
@@ -89,7 +92,11 @@ def _overwriting(fault: Overwriting, layers: Layers) -> Finding:
         built_at=_built_at(fault.writes[0].site, layers) if fault.writes else None,
         carried=fault.carried,
     )
-    return Finding(kind, tensor, at, saver, _once(writes), _cure(scene), words)
+    cure = _cure(scene)
+    if writes and fault.writes[0].site.operation in STATISTICS:
+        there = f"{writes[0].site.file}:{writes[0].site.line}"
+        cure = Cure(f"go backward before {there} moves the running statistics, or call the layer in eval mode there")
+    return Finding(kind, tensor, at, saver, _once(writes), cure, words)
 
 
 def _refused(fault: Refused, layers: Layers) -> Finding:

@@ -29,13 +29,15 @@ from relu_demo.errors import words_of
 from relu_demo.sanitizer.frames import operation_name
 from relu_demo.sanitizer.hooks import code_of
 from relu_demo.sanitizer.makers import Makers, kind_of
+from relu_demo.tensors.graph import graph
 from relu_demo.tensors.storage import apart, is_gone, key_of, overlaps_itself, region_of, weak_ref
 from relu_demo.watching.aliases import Aliases
 from relu_demo.watching.attribution import calling_from, passing_on
 from relu_demo.watching.callsite import CallSite, call_site
 from relu_demo.watching.names import modules_in, name_of, writes_to_an_item
+from relu_demo.watching.proof import is_wrong, saved_at
 from relu_demo.watching.refusals import EXPANDED, HOOK, LOST, OVERLAP, OWN_INDEX, SLOPE, Refusal, refusal_in
-from relu_demo.watching.saved import Hold, Pages, Saved, fingerprint, shares_counter, tensors_in
+from relu_demo.watching.saved import Hold, Pages, Saved, shares_counter, tensors_in
 
 BEGINNING = "one of the variables needed for gradient computation has been modified by an inplace operation"
 
@@ -68,6 +70,8 @@ class Traits:
     gives: bool
     uncounted: bool
     """It writes and moves no version counter: a fused optimizer's step, `w.data = x`."""
+    statistics: bool
+    """It may write to its running statistics, which moves no version counter."""
     makes: str | None
     """What it makes that may not be written to, in the words of `makers`."""
 
@@ -87,6 +91,7 @@ def traits_of(function: Any) -> Traits:
         binds=binds,
         gives=name in _GIVING,
         uncounted=fused or name == "__set__",
+        statistics=function in (nn.functional.batch_norm, nn.functional.instance_norm),
         makes=kind_of(function),
     )
 
@@ -185,6 +190,8 @@ class Watcher(TorchFunctionMode):
         """For each line that goes backward, how much was saved when it began last, and the time before that."""
         self._last: Callable[[], Saved | None] = lambda: None
         """The saved tensor that a backward has asked for last."""
+        self._copied: weakref.WeakSet[Saved] = weakref.WeakSet()
+        """What was copied before a write past its version counter."""
         self._hooks = self._pack, self._unpack
         self._called_from: list[tuple[CallSite, FrameType]] = []
         """Where each running backward was called, the innermost last."""
@@ -224,7 +231,7 @@ class Watcher(TorchFunctionMode):
         saved = self._pages.by_key
         if writes:
             self.seen.writes += 1
-        if (writes and saved) or traits.gives:
+        if (saved and (writes or traits.statistics)) or traits.gives:
             self._before(args, kwargs, traits, frame)
         outer, self._running, self._site = (self._running, self._site), traits.name, None
         try:
@@ -237,7 +244,7 @@ class Watcher(TorchFunctionMode):
             self._running, self._site = outer
         if saved or self.aliases.pending:
             with _PLAIN():
-                self._after(args, kwargs, traits.name, frame, writes)
+                self._after(args, kwargs, traits, frame, writes)
         if writes and self._makers.known:
             self._note_write(args, kwargs, traits.name, frame)
         if traits.binds or switched:
@@ -248,16 +255,20 @@ class Watcher(TorchFunctionMode):
 
     def _before(self, args: Any, kwargs: Any, traits: Traits, frame: FrameType) -> None:
         """Take the fingerprint of what is saved and about to be written to, or given away, past the version counter."""
+        if traits.statistics:  # they stand behind the input
+            args, kwargs = args[1:3], {name: kwargs.get(name) for name in ("running_mean", "running_var")}
         with _PLAIN():
             for tensor in tensors_in(args, kwargs):
                 for saved in self._pages.of(tensor):
-                    if saved.before is None and (
-                        traits.gives
-                        or traits.uncounted
-                        or saved.hooked
+                    if traits.gives or saved.hooked:
+                        saved.remember(copied=False)
+                    elif (
+                        traits.uncounted
+                        or traits.statistics
                         or not (tensor.is_inference() or shares_counter(tensor, saved.alias))
                     ):
-                        saved.before = fingerprint(saved.alias)
+                        saved.remember(copied=True)
+                        self._copied.add(saved)
                 if traits.gives:
                     self._give(tensor, traits.name, frame)
 
@@ -269,13 +280,13 @@ class Watcher(TorchFunctionMode):
                 del self._given[gone]
             self._given[key] = weak_ref(tensor), site
 
-    def _after(self, args: Any, kwargs: Any, name: str, frame: FrameType, writes: bool) -> None:
+    def _after(self, args: Any, kwargs: Any, traits: Traits, frame: FrameType, writes: bool) -> None:
         """Note which saved tensors a function has written to, and which it has read through another name."""
         pages, pending = self._pages.by_key, self.aliases.pending
         for tensor in tensors_in(args, kwargs):
             key = key_of(tensor)
             if key in pages:
-                self._note_overwritten(tensor, args, name, frame, writes)
+                self._note_overwritten(tensor, args, traits.name, frame, writes or traits.statistics)
             if key in pending and not (writes and tensor is args[0]):
                 self.aliases.read(tensor, frame)
 
@@ -283,7 +294,8 @@ class Watcher(TorchFunctionMode):
         site = None
         for saved in self._pages.of(tensor):
             version = saved.alias._version
-            if version == saved.seen and not (writes and _is_first_change(saved)):
+            # A fingerprint stays different after the first write.
+            if version == saved.seen and not (writes and not saved.writers and saved.has_changed()):
                 continue
             saved.seen = version
             site = site or call_site(name, frame, whole=True)
@@ -331,7 +343,7 @@ class Watcher(TorchFunctionMode):
             if is_gone(owner):
                 del self._given[saved.key]
             else:
-                saved.before = fingerprint(saved.alias)
+                saved.remember(copied=False)
         return hold
 
     def _unpack(self, held: Any) -> Tensor:
@@ -339,11 +351,13 @@ class Watcher(TorchFunctionMode):
             tensor: Tensor = held
             return tensor
         saved = held.saved
+        if saved.instead is not None:
+            return saved.instead
         self._last = weakref.ref(saved)
         with _PLAIN():
             if saved.alias._version != saved.version:
                 self._meet(saved)
-            elif saved.before is not None:
+            elif saved.before is not None and not saved.judged:
                 self._compare(saved)
         return saved.alias
 
@@ -385,6 +399,7 @@ class Watcher(TorchFunctionMode):
         is_off = all(mode is not self for mode in _function_modes())
         if is_off:  # a mode is off while it handles a function
             super().__enter__()  # type: ignore[no-untyped-call]
+        judging = self._judge_nodes(args[0]) if self._copied else []
         try:
             return run(*args, **kwargs)
         except Exception as error:
@@ -397,8 +412,28 @@ class Watcher(TorchFunctionMode):
         finally:
             if is_off:
                 super().__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            for handle in judging:
+                handle.remove()
             self._called_from.pop()
             self._running = outer
+
+    def _judge_nodes(self, outputs: Any) -> list[Any]:
+        """Have each node that saved what was copied judged when it has run. Return the handles of the hooks."""
+        handles = []
+        for node in graph(output for output in outputs if isinstance(output, Tensor)):
+            copied = [saved for saved in saved_at(node) if saved.kept is not None]
+            if copied:
+                for saved in copied:
+                    saved.judged = True
+                handles.append(node.register_hook(partial(self._judge, node, copied)))
+        return handles
+
+    def _judge(self, node: Any, copied: list[Saved], given: Any, received: Any) -> None:
+        with _PLAIN():
+            changed = [saved for saved in copied if saved.has_changed()]
+            if changed and is_wrong(node, changed, given, received):
+                for saved in changed:
+                    self._compare(saved)
 
     def _fault(self, saved: Saved, writes: tuple[Write, ...], loud: bool) -> Overwriting:
         here = _getframe(1)
@@ -433,9 +468,8 @@ class Watcher(TorchFunctionMode):
 
     def _compare(self, saved: Saved) -> None:
         """Tell of a saved tensor whose elements have changed and whose version counter has not."""
-        if fingerprint(saved.alias) == saved.before:
+        if not saved.has_changed():
             return
-        saved.before = None
         writes = saved.writers
         if not writes and saved.key in self._given:
             writes = (Write(self._given[saved.key][1], None, saved.version, elsewhere=False),)
@@ -493,11 +527,6 @@ def _line_key(site: CallSite) -> tuple[int, int]:
 
 def _call_here(function: Any, args: Any, kwargs: Any) -> Any:
     return function(*args, **kwargs)
-
-
-def _is_first_change(saved: Saved) -> bool:
-    """Return whether the elements have changed: the fingerprint stays different after the first write."""
-    return saved.before is not None and not saved.writers and fingerprint(saved.alias) != saved.before
 
 
 def _part(tensor: Tensor, name: str, args: Any) -> Tensor:
