@@ -49,6 +49,8 @@ _NOT_IN_PLACE = {"__invert__", "__iter__", "__index__", "__int__"}
 _PLAIN = torch._C.DisableTorchFunction
 """Inside this context a tensor's attributes are read past all modes and subclasses."""
 _getframe, _is_inference = sys._getframe, torch.is_inference_mode_enabled
+_NO_DISPATCH: Any = torch._C._DisableTorchDispatch
+_dispatch_modes: Any = torch._C._len_torch_dispatch_stack
 _modes = torch._C._len_torch_function_stack
 _function_modes: Any = torch.overrides._get_current_function_mode_stack
 _ORDINARY = (Tensor, nn.Parameter)
@@ -315,6 +317,9 @@ class Watcher(TorchFunctionMode):
     # What autograd saves.
 
     def _pack(self, tensor: Tensor) -> Any:
+        if _dispatch_modes() and type(tensor) in _ORDINARY:  # somebody may count the operators
+            with _PLAIN(), _NO_DISPATCH():
+                return self._save(tensor, _getframe(1))
         if _modes() or type(tensor) not in _ORDINARY:
             with _PLAIN():
                 return self._save(tensor, _getframe(1))

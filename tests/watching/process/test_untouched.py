@@ -7,12 +7,16 @@ import re
 import subprocess
 import threading
 import warnings
+from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from support.processes import COLD, command_environment
 from support.watched_program import FAULT, plainly, watch, without_numpy
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import relu_demo
 
@@ -114,6 +118,23 @@ def test_warnings_have_the_users_line_in_a_block_too() -> None:
     (warning,) = caught
     assert warning.filename == __file__
     assert "mse_loss" in Path(__file__).read_text().splitlines()[warning.lineno - 1]
+
+
+def test_a_mode_of_the_users_counts_the_operators_that_it_counts_without_a_watch() -> None:
+    class Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            counted[str(operator)] += 1
+            return operator(*args, **(kwargs or {}))
+
+    counts = []
+    blocks: tuple[AbstractContextManager[object], ...] = nullcontext(), relu_demo.watch()
+    for block in blocks:
+        net = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.ReLU(inplace=True), torch.nn.Linear(3, 1))
+        counted: Counter[str] = Counter()
+        with block, Count():  # type: ignore[no-untyped-call]
+            net(torch.ones(2, 3)).exp().sum().backward()
+        counts.append(counted)
+    assert counts[0] == counts[1]
 
 
 def test_two_watches_that_overlap_in_two_threads_leave_nothing_replaced() -> None:
