@@ -85,14 +85,19 @@ def traits_of(function: Any) -> Traits:
     attribute = type(function) is MethodWrapperType
     binds = (name.endswith("_") and not name.endswith("__")) or (name.startswith("__i") and name not in _NOT_IN_PLACE)
     fused = name.startswith("_fused_")
+    sets = name == "__set__" and getattr(getattr(function, "__self__", None), "__name__", "") in (
+        "data",
+        "real",
+        "imag",
+    )
     return Traits(
         name=name,
         is_python=type(function) is FunctionType,
         looks=attribute and name == "__get__",
-        writes=binds or name in ("__setitem__", "__set__") or fused,
+        writes=binds or name == "__setitem__" or sets or fused,
         binds=binds,
         gives=name in _GIVING,
-        uncounted=fused or name == "__set__",
+        uncounted=fused or sets,
         statistics=function in (nn.functional.batch_norm, nn.functional.instance_norm),
         makes=kind_of(function),
     )
@@ -435,7 +440,7 @@ class Watcher(TorchFunctionMode):
 
     def _judge(self, node: Any, copied: list[Saved], given: Any, received: Any) -> None:
         with _PLAIN():
-            changed = [saved for saved in copied if saved.has_changed()]
+            changed = [saved for saved in copied if saved.alias._version == saved.version and saved.has_changed()]
             if changed and is_wrong(node, changed, given, received):
                 for saved in changed:
                     self._compare(saved)
