@@ -201,7 +201,12 @@ def _outcome(
 
 def _lines_of(finding: Finding) -> Lines:
     assert finding.saved_by is not None
-    return _without_its_own(finding.saved_by.line, [write.site.line for write in finding.overwritten_by])
+    counted, at = [], finding.tensor.version
+    for write in finding.overwritten_by:  # a norm moves its statistics past the version counter
+        if write.version != at:
+            counted.append(write.site.line)
+        at = write.version
+    return _without_its_own(finding.saved_by.line, counted)
 
 
 def _without_its_own(saver: int, writers: list[int]) -> Lines:
