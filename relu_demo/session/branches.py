@@ -7,14 +7,14 @@ from relu_demo.session.article import HELPERS, placement, preparation
 from relu_demo.session.lines import DIFFERENCES, Line, Moment, Part, Session
 
 X, H1, H2 = Moment("x", "x as conv2 reads it"), Moment("h1", "h1"), Moment("h2", "h2")
-GRADIENTS = Moment("conv1_grad", "conv1.weight.grad"), Moment("conv2_grad", "conv2.weight.grad")
+WEIGHT_GRADIENTS = Moment("conv1_grad", "conv1.weight.grad"), Moment("conv2_grad", "conv2.weight.grad")
 
-AGAIN = (Line("conv1.zero_grad(set_to_none=True)"), Line("conv2.zero_grad(set_to_none=True)"))
+AGAIN = tuple(Line(f"{layer}.zero_grad(set_to_none=True)", prepares=True) for layer in ("conv1", "conv2"))
 FORWARD = Line("x = conv1(input)")
 READ = Line("x", "the x that conv2 is about to read", X)
 BACKWARD = "(h1.sum() + h2.sum()).backward()"
 SHOW = (Line("h1", moment=H1), Line("h2", moment=H2))
-SHOW_GRADIENTS = tuple(Line(moment.title, moment=moment) for moment in GRADIENTS)
+SHOW_GRADIENTS = tuple(Line(moment.title, moment=moment) for moment in WEIGHT_GRADIENTS)
 
 RIGHT = Part(
     "relu_first_out_of_place",
