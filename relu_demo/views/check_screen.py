@@ -89,8 +89,8 @@ class CheckScreen:
         if report.unrestored:
             lines = (f"{each.name or 'in an attribute'} ({each.type}): {each.why}" for each in report.unrestored)
             yield from section("Not as before the check", *map(literal, lines))
-        base = "everything out of place" if _rebinds(report) else "every inplace= off"
-        yield from section(f"As written, against the same with {base}", *_compared(report, base))
+        base = "everything out of place" if _rebinds(report) else "inplace off everywhere"
+        yield from section(f"As written, compared with {base}", *_compared(report, base))
         said = check_in_words(report)
         yield from ("", literal(f"{said[:1].upper()}{said[1:]}.", style=SAFE[1] if report.ok else "bold red"))
 
@@ -169,7 +169,7 @@ def _row(calls: Sequence[Call]) -> CallRow:
 
 
 def _write_row(write: Write, report: CheckReport) -> CallRow:
-    how = "made so by" if write.effect == REFUSED else "already saved by"
+    how = "made so by" if write.effect == REFUSED else "saved for backward by"
     means = _GRADIENTS if write.effect == CHANGES_RESULT else MEANS[write.effect]
     if write.effect == REFUSED and not report.forwards:
         means = "PyTorch raises while the network is built"
@@ -223,7 +223,7 @@ def _effect(effect: Effect) -> Iterator[str]:
     holders = [place for place in effect.by if _keeps(place)]
     yield from map(_place, holders)
     if len(effect.by) > len(holders):
-        saver = "saved by" if effect.overwritten_by else "already saved by"
+        saver = "saved by" if effect.overwritten_by else "saved for backward by"
         how = {"breaks-backward": saver, "refused": saver if OVERWRITTEN in (effect.words or "") else "made so by"}
         yield _by(how.get(effect.kind, "later read by"), [place for place in effect.by if place not in holders])
     if effect.overwritten_by:
@@ -258,7 +258,7 @@ def _compared(report: CheckReport, base: str) -> Iterator[Text]:
     if whole.hooks_differ:
         yield literal("What hooks see is not the same.")
     if whole.gradients_differ:
-        yield literal("The gradients are others, and nothing is raised.")
+        yield literal("The gradients differ, and nothing is raised.")
     if whole.backward is not None:
         shown = any(effect.words == whole.backward_error for call in report.calls for effect in call.effects)
         raises = ", in the words above." if shown else f": {_shortened(whole.backward_error or '')}"

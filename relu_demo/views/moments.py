@@ -33,7 +33,7 @@ FIGURES: dict[str, Callable[[Values], str]] = {
     "min": lambda values: f"{values.minimum:.4g}",
     "max": lambda values: f"{values.maximum:.4g}",
 }
-"""What is told of a tensor that is too large to be drawn whole, by label."""
+"""What is said of a tensor that is too large to be drawn whole, by label."""
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ def titled_moments(
 ) -> Iterator[RenderableType]:
     """Yield the tables of the parts that look at tensors, and the legend; with few lines if they are `short`.
 
-    They are one table without a title if they shall stand `together` and begin with the same numbers. There what was
+    They are one table without a title if they are to stand `together` and begin with the same numbers. There what was
     made of a tensor has a column of its own if that fits beside the others.
     """
     parts = [part for part in report.trace.shown if part.looks]

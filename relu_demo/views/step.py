@@ -28,11 +28,11 @@ ROOMY = 16
 SHARE = 3
 """The sentences get at most one in so many of the screen's lines, and the last step's own lines one in two."""
 
-LEAST = 6
+LEAST_LINES = 6
 """Lines of a table that are worth showing if not all have room."""
 
-Lines = list[list[Segment]]
-Render = Callable[[RenderableType], Lines]
+Rendered = list[list[Segment]]
+Render = Callable[[RenderableType], Rendered]
 """Renders into lines of the screen's width."""
 
 
@@ -76,13 +76,13 @@ class StepScreen:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width, height = options.max_width, options.height or options.max_height
 
-        def render(renderable: RenderableType) -> Lines:
+        def render(renderable: RenderableType) -> Rendered:
             return console.render_lines(renderable, options.update(height=None), pad=False)
 
         overflow: OverflowMethod = "crop" if options.ascii_only else "ellipsis"
         head, keys = (render(bar(*words, overflow)) for words in (self.title(width), self.keys(width)))
         foot = [*render(self.coming(width))[: max(1, height - 3)], *keys]
-        blank: Lines = [[]] if height >= ROOMY else []
+        blank: Rendered = [[]] if height >= ROOMY else []
         room = max(0, height - len(head) - len(blank) - len(foot))
         shown = self.body(width, room, blank, render) if self.at else render(Text("Nothing has run yet.", style="dim"))
         for number, line in enumerate([*head, *shown[:room], *[[]] * (room - len(shown)), *blank, *foot][-height:]):
@@ -138,7 +138,7 @@ class StepScreen:
         earlier = self.trace.steps[start - 1].tensors if start else {}
         return replace(part, steps=steps, looks=looks), self.trace.steps[start:end], earlier
 
-    def body(self, width: int, room: int, blank: Lines, render: Render) -> Lines:
+    def body(self, width: int, room: int, blank: Rendered, render: Render) -> Rendered:
         """Render what the last step changed in sentences and tables, and below them the part's lines so far."""
         part, ran, before = self.so_far()
         lines, step, earlier = acting(ran), *self.as_one(ran, before)
@@ -151,7 +151,7 @@ class StepScreen:
         last = cut(render(code_within(lines, width)), max(1, room // 2), render)
         spare = room - len(state) - len(last) - 2 * len(blank)
         for table in map(render, self.tables(part, step, earlier, looks)):
-            if table and (len(table) <= spare or spare >= LEAST):
+            if table and (len(table) <= spare or spare >= LEAST_LINES):
                 state += [*blank, *cut(table, spare, render)]
                 spare -= len(blank) + len(table)
         left = max(0, room - len(state) - len(blank))
@@ -200,7 +200,7 @@ class StepScreen:
         return replace(ran[-1], output=output, tensors=tensors, changed=names, error=error), seen(earlier)
 
 
-def cut(lines: Lines, room: int, render: Render) -> Lines:
+def cut(lines: Rendered, room: int, render: Render) -> Rendered:
     """Return the first lines, and how many more there are if not all have room."""
     if len(lines) <= room:
         return lines

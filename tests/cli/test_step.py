@@ -351,7 +351,7 @@ def test_comparing_ends_on_the_table_before_and_after() -> None:
         person.go(9)
         assert person.leave(ENTER) == 0
         last = person.left_behind.splitlines()[-23:]
-        assert re.match(r" +o1 before +o1 after, in place +o1 after, not in place", last[0])
+        assert any(re.match(r" +o1 before +o1 after, in place +o1 after, not in place", line) for line in last)
         assert last[-1].endswith("All 7 claims hold.")
 
 
