@@ -166,7 +166,7 @@ def command(
     refuse_strangers(context, scenario)
     if article:
         refuse_beside(context, "--article", "shapes", "dtype")
-    if context.meta.get("view") == "step":
+    if context.meta.get("view") == "step" and save is None:
         require_terminal()
     require_output(context, save, light, scenario)
     seed = drawn_seed() if seed is None else seed
@@ -365,10 +365,14 @@ def require_terminal() -> None:
 
 
 def require_place(save: Path, view: str) -> None:
-    """Raise UsageError where the view has no screen, and BadParameter where its file cannot be written."""
+    """Raise UsageError where the view cannot be saved, and BadParameter where that file cannot be written."""
     from relu_demo.cli.output import check_place
 
-    if not VIEWS[view].screen:
+    if VIEWS[view].lessons and save.suffix.lower() == PLAIN_TEXT:
+        raise click.UsageError(
+            f"--{view} is saved as a page or a moving picture; give a file that ends in .html or .svg"
+        )
+    if not (VIEWS[view].screen or VIEWS[view].lessons):
         raise click.UsageError(f"--{view} has no screen to save; give --save without it, or --{view} > FILE")
     try:
         check_place(save)

@@ -179,7 +179,7 @@ OPTIONS = (
         "--save",
         type=SaveType(),
         metavar="FILE",
-        help="Save the screen as .svg, .html or .txt.",
+        help="Save the screen as .svg, .html or .txt; with --step a lesson.",
         differs={Watch.scenario: {"help": "Save the report as .svg, .html, .txt or .json."}},
     ),
     shown(

@@ -27,6 +27,8 @@ class Format:
     cures_only: bool = False
     screen: str = ""
     """Returns the report as rich draws it, for a picture; empty where a view has no screen."""
+    lessons: str = ""
+    """What makes a file of a report, by the file's ending, where a view is saved as more than a screen."""
 
 
 TABLES = "tables"
@@ -44,7 +46,9 @@ VIEWS: Mapping[str, Format] = {
     ),
     "quiet": Format("one_line:write_line", "One line, and the exit code.", short=("-q",)),
     "diff": Format("diff:write_patch", "The cures as one patch, for patch -p0.", cures_only=True),
-    "step": Format("step:write_end", "For teaching: wait for a key before each step.", sessions_only=True),
+    "step": Format(
+        "step:write_end", "For teaching: wait for a key before each step.", sessions_only=True, lessons="lesson:LESSONS"
+    ),
 }
 """Each view by the name of its option."""
 
@@ -72,6 +76,9 @@ def writer_of(view: str) -> Callable[[AnyReport, TextIO], None]:
 
 def file_text(name: str, report: AnyReport, ending: str, light: bool = False) -> str:
     """Return the text of a file: the screen of the view of that name, on white if it is `light`; for DOCUMENT JSON."""
+    if lessons := VIEWS[name].lessons:
+        lesson: str = imported(lessons)[ending](report, light)
+        return lesson
     if ending in (PLAIN_TEXT, DOCUMENT):
         text = io.StringIO()
         writer_of("json" if ending == DOCUMENT else name)(report, text)

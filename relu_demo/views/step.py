@@ -19,6 +19,7 @@ from relu_demo.views.changes import States, against_correct, changed_columns, ch
 from relu_demo.views.columns import moments_of
 from relu_demo.views.differences import Comparison, Flow, acting
 from relu_demo.views.moments import Moments
+from relu_demo.views.objects import objects_of
 from relu_demo.views.parts import MARK, Header, code_within
 from relu_demo.views.tables import write, write_tables
 
@@ -175,6 +176,8 @@ class StepScreen:
         source = " ".join(line.source for line in self.steps[self.at - 1] if not line.moment)
         if columns := changed_columns(step, earlier, source, [look.state.name for look in looks]):
             yield Moments(columns, short=True)
+        if picture := objects_of(source, step.tensors, earlier):
+            yield picture
         yield Flow(part, self.trace.session.pictured)
 
     def as_one(self, ran: Sequence[Step], earlier: States) -> tuple[Step, States]:

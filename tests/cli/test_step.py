@@ -666,12 +666,6 @@ def test_beside_json_it_is_a_usage_error(demo: Demo, order: list[str]) -> None:
     assert result.err == f"relu-demo: {order[0]} and {order[1]} are two views; give one of them\n"
 
 
-def test_with_save_it_is_a_usage_error(demo: Demo) -> None:
-    result = demo("--step", "--save", "screen.svg")
-    assert (result.code, result.out) == (2, "")
-    assert result.err.startswith("relu-demo: --step ")
-
-
 def test_a_usage_error_does_without_torch_and_rich(process: Demo) -> None:
     done = subprocess.run(
         [*COLD, "-X", "importtime", *STEP],
