@@ -1,4 +1,4 @@
-"""A real browser without a window: Chromium, driven by its chromedriver over WebDriver. Without it a test is skipped."""
+"""A real browser without a window: Chromium, driven by chromedriver over WebDriver. Without it a test is skipped."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ class Browser:
     def requested(self) -> list[str]:
         """The addresses that were asked for since the last time."""
         events = [json.loads(entry["message"])["message"] for entry in self.ask("/se/log", {"type": "performance"})]
-        return [each["params"]["request"]["url"] for each in events if each["method"] == "Network.requestWillBeSent"]
+        urls = [each["params"]["request"]["url"] for each in events if each["method"] == "Network.requestWillBeSent"]
+        return [url for url in urls if not url.startswith(("data:", "about:"))]
 
 
 @contextmanager

@@ -74,7 +74,7 @@ def test_nothing_is_fetched_and_no_script_fails(page: Browser, lesson: Path) -> 
     page.open(lesson)
     page.press("ArrowRight")
     assert page.errors() == []
-    assert {each for each in page.requested() if not each.startswith("data:")} == {lesson.as_uri(), "about:blank"}
+    assert page.requested() == [lesson.as_uri()]
 
 
 def test_in_print_all_steps_stand_below_each_other(page: Browser, lesson: Path) -> None:
@@ -103,12 +103,7 @@ def test_a_screen_reader_hears_the_title_of_each_step(page: Browser, lesson: Pat
 
 def test_the_picture_shows_one_step_after_the_other_and_begins_anew(page: Browser, picture: Path) -> None:
     page.open(picture)
-    for moment, title in (
-        (100, "step 1 of 9"),
-        (9_100, "step 4 of 9"),
-        (24_100, "step 9 of 9"),
-        (27_100, "step 1 of 9"),
-    ):
+    for moment, step in ((100, 1), (9_100, 4), (24_100, 9), (27_100, 1)):
         (text,) = page.run(IN_PICTURE.replace("MOMENT", str(moment)))
         assert f"step {step} of 9" in text
 
@@ -124,7 +119,7 @@ def test_where_no_motion_is_wanted_the_picture_shows_what_was_overwritten(page: 
 def test_the_picture_fetches_nothing(page: Browser, picture: Path) -> None:
     page.requested()
     page.open(picture)
-    assert set(page.requested()) == {picture.as_uri(), "about:blank"}
+    assert page.requested() == [picture.as_uri()]
     assert "<script" not in picture.read_text()
 
 
