@@ -47,23 +47,25 @@ def literal(text: str, style: str = "") -> Text:
 
 @dataclass(frozen=True)
 class Header:
-    """A title with the versions that ran, and the command line that shows the screen again.
+    """A title, the command line that shows the screen again, and the versions that ran: behind one of them if they fit.
 
-    The versions stand behind the title or behind the command line, where they fit. A report that no command line asked
-    for has the bare title.
+    A report that no command line asked for has the bare title.
     """
 
     title: str
     report: AnyReport
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        title, command = literal(self.title, style="bold"), literal(command_line(self.report.request))
-        if command:
+        lines = [literal(self.title, style="bold")]
+        if command := command_line(self.report.request):
+            lines.append(literal(command))
             words, style = versions(self.report)
-            room = options.max_width - len(words)
-            behind = command if title.cell_len > room >= command.cell_len else title
-            behind.append(words, style)
-        yield from (title, command) if command else (title,)
+            behind = [line for line in lines if line.cell_len + len(words) <= options.max_width]
+            if behind:
+                behind[0].append(words, style)
+            else:
+                lines.append(Text(words.strip(), style))
+        yield from lines
 
 
 def versions(report: AnyReport) -> tuple[str, str]:

@@ -150,9 +150,13 @@ class StepScreen:
             said += against_correct(looks)
         state = render(Text("\n".join(said), style="bold" if step.changed else ""))[: max(1, room // SHARE)]
         last = cut(render(code_within(lines, width)), max(1, room // 2), render)
-        spare = room - len(state) - len(last) - 2 * len(blank)
-        for table in map(render, self.tables(part, step, earlier, looks)):
-            if table and (len(table) <= spare or spare >= LEAST_LINES):
+        tables = [table for table in map(render, self.tables(part, step, earlier, looks)) if table]
+        spare = room - len(state) - len(last)
+        if tables and len(tables[0]) + 2 > spare:
+            blank = []
+        spare -= 2 * len(blank)
+        for table in tables:
+            if len(table) <= spare or spare >= LEAST_LINES:
                 state += [*blank, *cut(table, spare, render)]
                 spare -= len(blank) + len(table)
         left = max(0, room - len(state) - len(blank))
@@ -213,10 +217,10 @@ def cut(lines: Rendered, room: int, render: Render) -> Rendered:
 
 def bar(left: str, right: str, overflow: OverflowMethod) -> Table:
     """Return a line from edge to edge with words at both ends."""
-    table = Table(box=None, show_header=False, padding=(0, 1), expand=True, style="reverse")
+    table = Table(box=None, show_header=False, padding=(0, 1), expand=True)
     table.add_column(ratio=1, no_wrap=True, overflow=overflow)
     table.add_column(justify="right", no_wrap=True, overflow=overflow)
-    table.add_row(left, right)
+    table.add_row(left, right, style="reverse")
     return table
 
 
