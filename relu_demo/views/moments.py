@@ -45,6 +45,8 @@ class Moments:
 
     columns: Sequence[Column]
     short: bool = False
+    same_in_picture: bool = False
+    """Whether a picture below shows which names are one object, so that no row says it."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield from laid_out(console, options, self.layouts())
@@ -123,7 +125,12 @@ class Moments:
 
     def results(self) -> Iterator[Row]:
         """Yield a row for each name of a result."""
-        for name in dict.fromkeys(column.result.state.name for column in self.columns if column.result):
+        names = [
+            column.result.state.name
+            for column in self.columns
+            if column.result and not (self.same_in_picture and column.result.state.id == column.state.id)
+        ]
+        for name in dict.fromkeys(names):
             yield name, partial(Column.result_of, name=name)
 
     def common(self) -> str:

@@ -18,7 +18,7 @@ ASCII = " --> ", " -+> ", " -+  ", " -'  ", "  |  "
 """From one name to one object; and of several that lead to one: the first, one between, the last, one passed by."""
 
 LAST = 4
-"""Characters of an id or an address that are shown where it does not fit whole."""
+"""Characters of an id or an address that are shown."""
 
 
 @dataclass(frozen=True)
@@ -29,20 +29,15 @@ class Objects:
     earlier: Mapping[str, TensorState]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        signs = ASCII if options.ascii_only else SIGNS
-        for whole in (True, False):
-            lines = list(self.lines(signs, whole))
-            if max(map(len, lines), default=0) <= options.max_width:
-                break
-        yield from lines
+        yield from self.lines(ASCII if options.ascii_only else SIGNS)
 
-    def lines(self, signs: Sequence[str], whole: bool) -> Iterator[Text]:
-        """Yield a line for each name; ids and addresses in full if `whole`."""
+    def lines(self, signs: Sequence[str]) -> Iterator[Text]:
+        """Yield a line for each name."""
         wide = max((len(state.name) for state in self.tensors), default=0)
         for _, in_storage in groupby(self.tensors, lambda state: state.data_ptr):
             objects = [list(names) for _, names in groupby(in_storage, lambda state: state.id)]
             for at, names in enumerate(objects):
-                tensor = f"tensor {number(names[0].id, whole)}"
+                tensor = f"tensor {end_of(str(names[0].id))}"
                 for row, state in enumerate(names):
                     text = Text(f"{state.name:{wide}}{joint(row, len(names), signs)}")
                     is_last = at == len(objects) - 1
@@ -50,19 +45,19 @@ class Objects:
                         text.append("" if is_last else " " * len(tensor) + signs[4])
                     else:
                         text.append(f"{tensor}{joint(at, len(objects), signs)}")
-                        text.append_text(self.storage(state, whole) if not at else Text())
+                        text.append_text(self.storage(state) if not at else Text())
                     text.rstrip()
                     yield text
 
-    def storage(self, state: TensorState, whole: bool) -> Text:
+    def storage(self, state: TensorState) -> Text:
         """Return a storage with its version counter, and how many of its numbers have changed."""
         was = next((each for each in self.earlier.values() if each.data_ptr == state.data_ptr), state)
-        text = Text(f"storage {number(state.data_ptr, whole, hexadecimal=True)}  ")
+        text = Text(f"storage {end_of(hex(state.data_ptr))}  ")
         overwritten = was.version != state.version
         text.append(f"{MARK if overwritten else ''}version {state.version}", style=CHANGED if overwritten else "")
         zeroed = state.values.zeros - was.values.zeros
         if overwritten and zeroed > 0:
-            text.append(f", {zeroed} zeroed", style=CHANGED)
+            text.append(f", {zeroed} of {state.values.elements} zeroed", style=CHANGED)
         return text
 
 
@@ -71,10 +66,9 @@ def joint(at: int, count: int, signs: Sequence[str]) -> str:
     return signs[0] if count == 1 else signs[1] if not at else signs[3] if at == count - 1 else signs[2]
 
 
-def number(value: int, whole: bool, hexadecimal: bool = False) -> str:
-    """Return an id or an address, or its end."""
-    text = f"{value:#x}" if hexadecimal else str(value)
-    return text if whole else f"...{text[-LAST:]}"
+def end_of(text: str) -> str:
+    """Return the end of an id or an address: a table has all of it."""
+    return f"...{text[-LAST:]}"
 
 
 def objects_of(source: str, tensors: Mapping[str, TensorState], earlier: Mapping[str, TensorState]) -> Objects | None:

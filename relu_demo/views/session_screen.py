@@ -18,6 +18,7 @@ from relu_demo.views.claims import Claims, fates_and_tally
 from relu_demo.views.columns import moments_of, side_by_side
 from relu_demo.views.differences import against_reference
 from relu_demo.views.moments import Moments
+from relu_demo.views.objects import Objects, objects_of
 from relu_demo.views.parts import GAP, Header, code, first_fitting, laid_out, section
 
 ELSEWHERE = "More: --compare, --repl, --branches, --memory, check, watch, --help"
@@ -116,11 +117,21 @@ def titled_moments(
     else:
         for part in parts:
             yield from section(part.title) if len(parts) > 1 else ()
-            yield Moments(moments_of(part), short)
+            picture = objects_at_end(part) if len(parts) == 1 and not short else None
+            yield Moments(moments_of(part), short, same_in_picture=picture is not None)
+            if picture:
+                yield picture
     words = [MEANINGS[each] for each in (("*", "version") if short else MEANINGS)]
     if console.color_system and not console.no_color:
         words.append(TINTS)
     yield Text("; ".join(words), style="dim")
+
+
+def objects_at_end(part: TracedPart) -> Objects | None:
+    """Return the picture of the tensors that a part looks at, as they are at its end."""
+    looks = list(part.looks.values())
+    names = " ".join(look.state.name for look in looks)
+    return objects_of(names, part.steps[-1].tensors, {looks[0].state.name: looks[0].state})
 
 
 @dataclass(frozen=True)
