@@ -44,27 +44,27 @@ class Shown:
 
     def __str__(self: Any) -> str:
         """Return the screen as plain text."""
-        from relu_demo.views.tables import text
+        from relu_demo.views.tables import text_of_tables
 
-        return text(self)
+        return text_of_tables(self)
 
     def __repr__(self: Any) -> str:
         """Return what was asked and the answer, in one line."""
-        from relu_demo.views.quiet import line
+        from relu_demo.views.one_line import line_of
 
-        return f"<{line(self)}>"
+        return f"<{line_of(self)}>"
 
     def __rich__(self: Any) -> Any:
         """Return the screen."""
-        from relu_demo.views.tables import screen
+        from relu_demo.views.tables import screen_of
 
-        return screen(self)
+        return screen_of(self)
 
     def _repr_html_(self: Any) -> str:
         """Return the screen as a notebook shows it."""
-        from relu_demo.views.tables import html
+        from relu_demo.views.pictures import html_of_cell
 
-        return html(self)
+        return html_of_cell(self)
 
     def to_dict(self: Any) -> dict[str, Any]:
         """Return the document that `--json` prints."""

@@ -55,6 +55,8 @@ class Replay:
     article: bool = False
     listed: int = LISTED
     evidence: bool = False
+    part: str = ""
+    """The key of the one part that is shown; empty for all."""
 
     def __post_init__(self) -> None:
         require_seed(self.seed)
@@ -167,6 +169,7 @@ WORDS: Mapping[str, Callable[[Any], Sequence[str]]] = {
     "device": lambda device: ["--device", device],
     "dtype": lambda dtype: ["--dtype", dtype],
     "article": lambda article: ["--article"],
+    "part": lambda part: ["--part", part],
     "train": lambda train: ["--train" if train else "--eval"],
 }
 """The words for a field of a request that is not at its default, in the order of the command line.

@@ -16,7 +16,7 @@ from relu_demo.cli.trying import Trial
 from relu_demo.edits.trial import serve_if_asked
 from relu_demo.machine.pytorch import load_torch
 from relu_demo.request import Check
-from relu_demo.views import view_named
+from relu_demo.views import writer_of
 
 WITHOUT_TRIAL = ("quiet", "diff")
 """The views that do not tell whether a cure was tried."""
@@ -33,7 +33,7 @@ def checked(asked: Asked, request: Check) -> int:
     from relu_demo import scenarios
 
     trial = None if serve_if_asked() or asked.view in WITHOUT_TRIAL else Trial(request)
-    view_named(asked.view)
+    writer_of(asked.view)
     streams, folder, modules = (sys.stdout, sys.stderr), os.getcwd(), dict(sys.modules)
     out, ours = _stdout_for_report(), sys.path
     sys.path = theirs = list(ours)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from relu_demo.errors import CLOSED
-from relu_demo.views import file_text, view_named
+from relu_demo.views import file_text, writer_of
 
 if TYPE_CHECKING:
     from relu_demo.views.reports import AnyReport
@@ -29,7 +29,7 @@ def deliver(report: AnyReport, view: str, out: TextIO | None) -> None:
     if out is None:
         raise click.ClickException(CLOSED)
     try:
-        view_named(view).show(report, out)
+        writer_of(view)(report, out)
         out.flush()
     except OSError as error:
         if error.errno not in CLOSED_PIPE:

@@ -16,7 +16,6 @@ from relu_demo.cli.completion import VARIABLE, teach_shells
 from relu_demo.cli.progress import progress_bar
 from relu_demo.errors import CLOSED, BadInput, Error, lacks_memory, readable, words_of
 from relu_demo.request import Check, Measure, Replay, Watch
-from relu_demo.views import TABLES
 
 if TYPE_CHECKING:
     from relu_demo.views.reports import AnyReport
@@ -85,7 +84,7 @@ def answered(asked: Asked, request: Replay | Measure) -> int:
 
     load_torch()
     report: AnyReport
-    if asked.view == "step" and isinstance(request, Replay):
+    if asked.view == "step" and isinstance(request, Replay) and not asked.save:
         from relu_demo.cli.stepping import step
         from relu_demo.scenarios import stepped
 
@@ -127,7 +126,7 @@ def watched(asked: Asked, request: Watch) -> int:
     if asked.save:
         save(report, asked.view, asked.save, asked.light)
     elif to_stdout or sys.stderr is not None:
-        deliver(report, "watch" if asked.view == TABLES else asked.view, sys.stdout if to_stdout else sys.stderr)
+        deliver(report, asked.view, sys.stdout if to_stdout else sys.stderr)
     code = report.exit_code
     if code == 128 + signal.SIGINT:
         return code

@@ -137,6 +137,11 @@ class Trace:
     alive: tuple[Any, ...] = field(repr=False, compare=False)
 
     @property
+    def shown(self) -> list[TracedPart]:
+        """The parts that a screen shows: all, or the one that is shown alone."""
+        return [part for part in self.parts if self.session.alone in ("", part.key)]
+
+    @property
     def steps(self) -> list[Step]:
         """All lines that have run, in order."""
         return [step for part in self.parts for step in part.steps]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby
 
 from relu_demo.request import Replay
 
@@ -27,7 +26,8 @@ class Line:
 
     The source of a line with a `moment` is the name of a tensor: the moment shows that tensor after the line. A line
     that `raises` may raise; the session goes on. Lines in a row with the same `step` are one step of the stepping, and
-    the words say what they do; a line without it is a step of its own.
+    the words say what they do. A line that `prepares` belongs to the step of the next line, and one with a moment to
+    that of the line before.
     """
 
     source: str
@@ -35,6 +35,7 @@ class Line:
     moment: Moment | None = None
     raises: bool = False
     step: str = ""
+    prepares: bool = False
 
     @property
     def only_looks(self) -> bool:
@@ -68,7 +69,8 @@ class Session:
 
     `layout` tells the views what to show: the ANSWER alone, the MOMENTS of each part, the parts BESIDE each other, or
     the DIFFERENCES of each part from its reference, with a picture of who reads and who writes the tensor named
-    `pictured`. `helpers` are the names of tensors that only serve to make others.
+    `pictured`. `helpers` are the names of tensors that only serve to make others. `alone` is the key of the one part
+    that is shown, or empty.
     """
 
     request: Replay
@@ -77,6 +79,7 @@ class Session:
     layout: str = MOMENTS
     pictured: str = ""
     helpers: tuple[str, ...] = ()
+    alone: str = ""
 
     @property
     def lines(self) -> list[Line]:
@@ -85,6 +88,11 @@ class Session:
 
     @property
     def steps(self) -> list[tuple[Line, ...]]:
-        """The lines in order, those of one step together."""
-        numbered = enumerate(self.lines)
-        return [tuple(line for _, line in same) for _, same in groupby(numbered, lambda pair: pair[1].step or pair[0])]
+        """The lines in order, those of one step together; what runs before the part that is shown alone is one step."""
+        before = [] if not self.alone else [line for part in self.parts[:-1] for line in part.lines]
+        steps = [tuple(before)] if before else []
+        for line in self.lines[len(before) :]:
+            last = steps[-1][-1] if steps else Line("")
+            joins = bool(steps) and (last.prepares or line.moment or (line.step and line.step == last.step))
+            steps[-1:] = [(*steps[-1], line)] if joins else [*steps[-1:], (line,)]
+        return steps

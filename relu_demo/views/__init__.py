@@ -1,81 +1,89 @@
-"""The views: one module a format, each with `show(report, out)`. A view reads a report and never touches torch."""
+"""The views: one module a format or a screen. A view reads a report and never touches torch."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO
 
 from relu_demo.request import command_line
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from relu_demo.views.reports import AnyReport
 
 
 @dataclass(frozen=True)
 class Format:
-    """A view as the command line offers it: its help, its short options, and whether it shows sessions or cures only.
+    """A view as the command line offers it. Its functions stand as `module:name`, and are imported when asked for."""
 
-    A view that has a screen can be saved as a picture: its module has `screen(report)` as well.
-    """
-
+    write: str
+    """Takes a report and a stream, and writes to that in one piece, once all of it is made."""
     help: str = ""
     short: tuple[str, ...] = ()
+    """Its short options."""
     sessions_only: bool = False
     cures_only: bool = False
-    has_screen: bool = False
+    screen: str = ""
+    """Returns the report as rich draws it, for a picture; empty where a view has no screen."""
+    lessons: str = ""
+    """What makes a file of a report, by the file's ending, where a view is saved as more than a screen."""
 
 
 TABLES = "tables"
 """The view if none is asked for."""
 
+# A new view has its row here.
 VIEWS: Mapping[str, Format] = {
-    TABLES: Format(has_screen=True),
-    "json": Format("One JSON document; --schema prints its description."),
-    "repl": Format("The session as a transcript for python -m doctest.", sessions_only=True, has_screen=True),
-    "quiet": Format("One line, and the exit code.", short=("-q",)),
-    "diff": Format("The cures as one patch, for patch -p0.", cures_only=True),
-    "step": Format("For teaching: wait for a key before each line.", sessions_only=True),
+    TABLES: Format("tables:write_tables", screen="tables:screen_of"),
+    "json": Format("json:write_document", "One JSON document; --schema prints its description."),
+    "repl": Format(
+        "repl:write_transcript",
+        "The session as a transcript for python -m doctest.",
+        sessions_only=True,
+        screen="repl:Transcript",
+    ),
+    "quiet": Format("one_line:write_line", "One line, and the exit code.", short=("-q",)),
+    "diff": Format("diff:write_patch", "The cures as one patch, for patch -p0.", cures_only=True),
+    "step": Format(
+        "step:write_end", "For teaching: wait for a key before each step.", sessions_only=True, lessons="lesson:LESSONS"
+    ),
 }
-"""Each view by the name of its option and of its module here, which is imported when asked for: JSON needs no rich."""
+"""Each view by the name of its option."""
 
-PLAIN = ".txt"
+PLAIN_TEXT = ".txt"
 """The ending of a file that takes the text that a pipe would get, without colours."""
 
-ENDINGS = (".svg", ".html", PLAIN)
+ENDINGS = (".svg", ".html", PLAIN_TEXT)
 """The endings of a file that a screen can be saved to."""
 
 DOCUMENT = ".json"
 """The ending of a file that the JSON document can be saved to."""
 
 
-class View(Protocol):
-    """What the module of a view offers."""
-
-    def show(self, report: AnyReport, out: TextIO) -> None:
-        """Write the report to `out`, in one piece, once all of it is made."""
-
-    def screen(self, report: AnyReport) -> RenderableType:
-        """Return the report as rich draws it. Only for a view with a screen."""
+def imported(place: str) -> Any:
+    """Import `module:name` of this folder: JSON needs no rich."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(f"{__name__}.{module}"), name)
 
 
-def view_named(name: str) -> View:
-    """Import the view of a name in VIEWS."""
-    return cast(View, import_module(f"{__name__}.{name}"))
+def writer_of(view: str) -> Callable[[AnyReport, TextIO], None]:
+    """Import what writes the view of a name in VIEWS."""
+    write: Callable[[AnyReport, TextIO], None] = imported(VIEWS[view].write)
+    return write
 
 
 def file_text(name: str, report: AnyReport, ending: str, light: bool = False) -> str:
     """Return the text of a file: the screen of the view of that name, on white if it is `light`; for DOCUMENT JSON."""
-    view = view_named("json" if ending == DOCUMENT else name)
-    if ending in (PLAIN, DOCUMENT):
+    if lessons := VIEWS[name].lessons:
+        lesson: str = imported(lessons)[ending](report, light)
+        return lesson
+    if ending in (PLAIN_TEXT, DOCUMENT):
         text = io.StringIO()
-        view.show(report, text)
+        writer_of("json" if ending == DOCUMENT else name)(report, text)
         return text.getvalue()
-    from relu_demo.views.screen import PICTURES
-    from relu_demo.views.themes import DARK, LIGHT
+    from relu_demo.views.pictures import DARK, LIGHT, PICTURES
 
-    return PICTURES[ending](view.screen(report), command_line(report.request), LIGHT if light else DARK)
+    screen = imported(VIEWS[name].screen)(report)
+    return PICTURES[ending](screen, command_line(report.request), LIGHT if light else DARK)

@@ -8,7 +8,7 @@ from relu_demo.network.report import CheckReport
 from relu_demo.watching.report import WatchReport
 
 
-def show(report: CheckReport | WatchReport, out: TextIO) -> None:
+def write_patch(report: CheckReport | WatchReport, out: TextIO) -> None:
     """Write the patch, with the bytes of the files; nothing where no cure is an edit."""
     binary = getattr(out, "buffer", None)
     if binary is None:

@@ -22,7 +22,7 @@ SCHEMA_VERSION = 1
 """Goes up by one when a reader of the document has to change."""
 
 
-def show(report: AnyReport, out: TextIO) -> None:
+def write_document(report: AnyReport, out: TextIO) -> None:
     """Write the report as one strict JSON document in ASCII: a NaN or an infinity is a string."""
     out.write(text(report) + "\n")
 

@@ -17,12 +17,12 @@ from rich.text import Text
 
 from relu_demo.claims.report import SessionReport, Verdict
 from relu_demo.replay.trace import Step, Trace
-from relu_demo.views.screen import write
+from relu_demo.views.tables import write
 
 ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")
 """An address as Python's `repr` prints it."""
 
-COLOURS = ANSISyntaxTheme(
+HIGHLIGHTING = ANSISyntaxTheme(
     {
         Comment: Style(dim=True, italic=True),
         Keyword: Style(color="magenta"),
@@ -35,7 +35,7 @@ COLOURS = ANSISyntaxTheme(
 NUMBER = re.compile(r"\d+")
 
 
-def show(report: SessionReport, out: TextIO) -> None:
+def write_transcript(report: SessionReport, out: TextIO) -> None:
     """Write the transcript. Long lines are not wrapped."""
     write(Transcript(report), out, wrap=False)
 
@@ -63,13 +63,10 @@ class Transcript:
                 yield Text(f"\n# {finding.verdict.value}: {finding.says} {finding.evidence}", style="bold")
 
 
-screen = Transcript
-
-
 def highlighted(step: Step) -> Text:
     """Return a step as the REPL shows it, its source in colours."""
     lines = typed(step)
-    source = Syntax("", "python", theme=COLOURS).highlight("\n".join(lines)).split("\n")[: len(lines)]
+    source = Syntax("", "python", theme=HIGHLIGHTING).highlight("\n".join(lines)).split("\n")[: len(lines)]
     typing = [Text.assemble((prompt, "bold"), line) for prompt, line in zip(prompts(), source, strict=False)]
     return Text("\n").join([*typing, *map(Text, step.output.splitlines())])
 

@@ -23,8 +23,8 @@ from support.processes import COLD, PYTHON, ROOT, command_environment
 from support.ptys import on_a_terminal, posix
 
 from relu_demo.views import ENDINGS, VIEWS
-from relu_demo.views.legend import COLOURS
-from relu_demo.views.screen import PICTURES as DRAWN
+from relu_demo.views.pictures import PICTURES as DRAWN
+from relu_demo.views.session_screen import TINTS
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
@@ -71,7 +71,7 @@ def test_a_file_has_the_same_screen(demo: Demo, save: Save, options: tuple[str, 
     assert without_addresses(save(".txt", *options)) == screen
     for words in (html_words(save(".html", *options)), svg_words(save(".svg", *options))):
         text = " ".join(without_addresses(" ".join(words)).split())
-        assert text.replace(f"; {COLOURS}", "") == " ".join(screen.split())  # plain text has no colours to explain
+        assert text.replace(f"; {TINTS}", "") == " ".join(screen.split())  # plain text has no colours to explain
 
 
 @pytest.mark.versions
@@ -201,7 +201,7 @@ def test_a_checked_network_that_goes_to_another_folder_does_not_take_the_file_al
 
 def test_every_ending_has_its_maker_and_every_screen_is_a_view() -> None:
     assert {*DRAWN, ".txt"} == set(ENDINGS)
-    assert not VIEWS["json"].has_screen
+    assert not VIEWS["json"].screen
 
 
 @posix

@@ -23,7 +23,7 @@ from relu_demo.replay.replay import replay
 from relu_demo.request import Replay
 from relu_demo.session.branches import branches
 from relu_demo.session.lines import Line
-from relu_demo.views.tables import text
+from relu_demo.views.tables import text_of_tables
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +231,7 @@ def test_the_screen_fits(demo: Demo, monkeypatch: pytest.MonkeyPatch, columns: i
 def test_a_cure_is_shown_with_its_line_and_one_that_cures_nothing_is_shown_as_a_fault() -> None:
     session = branches(Replay("branches", 7))
     trace = replay(session)
-    screen = text(SessionReport(trace, judge(trace)))
+    screen = text_of_tables(SessionReport(trace, judge(trace)))
     assert re.search(
         r"^Cure: x\.clone\(\) before the branch +correct again: h1, h2, both gradients\n>>> h1 = rl1\(x\.clone\(\)\)",
         screen,
@@ -248,7 +248,7 @@ def test_a_cure_is_shown_with_its_line_and_one_that_cures_nothing_is_shown_as_a_
         ]
         parts.append(dataclasses.replace(part, lines=tuple(lines)))
     trace = replay(dataclasses.replace(session, parts=tuple(parts)))
-    screen = text(SessionReport(trace, judge(trace)))
+    screen = text_of_tables(SessionReport(trace, judge(trace)))
     shown = screen[screen.index("Cure: x.clone() before the branch\n") : screen.index("Cure: conv2 first")]
     assert ">>> h1 = rl1(x)" in shown
     assert re.search(r"^h2 +\*27 of 27", shown, re.MULTILINE)
@@ -259,10 +259,10 @@ def test_claims_are_numbered_from_1_and_one_that_fails_has_its_evidence() -> Non
     session = branches(Replay("branches", 7))
     trace = replay(session)
     report = SessionReport(trace, judge(trace))
-    assert re.findall(r"^(\d+) +holds ", text(report), re.MULTILINE) == list(map(str, range(1, 12)))
-    assert "is the same" not in text(report)  # the evidence of claims that hold
+    assert re.findall(r"^(\d+) +holds ", text_of_tables(report), re.MULTILINE) == list(map(str, range(1, 12)))
+    assert "is the same" not in text_of_tables(report)  # the evidence of claims that hold
     failing = [dataclasses.replace(one, verdict=Verdict.FAILS) if one.number == 16 else one for one in report.findings]
-    screen = text(SessionReport(trace, tuple(failing)))
+    screen = text_of_tables(SessionReport(trace, tuple(failing)))
     assert re.search(r"^8 +does not hold  inplace=False", screen, re.MULTILINE)
     assert "h1 is the same; h2 is the same" in screen
     assert "10 of 11 claims hold. 8 does not hold." in screen
@@ -271,5 +271,5 @@ def test_claims_are_numbered_from_1_and_one_that_fails_has_its_evidence() -> Non
 def test_an_input_without_negatives_is_told_what_to_try() -> None:
     trace = replay(branches(Replay("branches", 7)))
     findings = [dataclasses.replace(one, verdict=Verdict.UNSHOWN, advice="try 8") for one in judge(trace)[:3]]
-    screen = text(SessionReport(trace, (*findings, *judge(trace)[3:])))
+    screen = text_of_tables(SessionReport(trace, (*findings, *judge(trace)[3:])))
     assert "8 of 11 claims hold. This input cannot show 1, 2 and 3; try 8." in " ".join(screen.split())

@@ -19,24 +19,25 @@ if TYPE_CHECKING:
     from relu_demo.views.reports import AnyReport
 
 
-def show(report: AnyReport, out: TextIO) -> None:
+def write_line(report: AnyReport, out: TextIO) -> None:
     """Write the line."""
-    out.write(readable(line(report)) + "\n")
+    out.write(readable(line_of(report)) + "\n")
 
 
-def line(report: AnyReport) -> str:
+def line_of(report: AnyReport) -> str:
     """Return the report in one line: `relu-demo --compare --seed 7: all 9 claims hold`."""
     if isinstance(report, CheckReport):
-        return f"{command_line(report.request) or report.network}: {checked(report)}"
+        return f"{command_line(report.request) or report.network}: {check_in_words(report)}"
     if isinstance(report, WatchReport):
         return f"{command_line(report.request) or 'relu_demo.watch'}: {verdict(report)}"
-    answer = claims(report.findings)
+    answer = claims_in_words(report.findings)
     if isinstance(report, MemoryReport):
-        answer = f"in place saved memory in {saving(report)} of {len(report.rows)} situations; {answer}"
+        saving = sum(row.saves for row in report.rows)
+        answer = f"in place saved memory in {saving} of {len(report.rows)} situations; {answer}"
     return f"{command_line(report.request)}: {answer}"
 
 
-def claims(findings: Sequence[Finding]) -> str:
+def claims_in_words(findings: Sequence[Finding]) -> str:
     """Say how many claims hold, and which do not."""
     numbers = {verdict: [finding.number for finding in findings if finding.verdict is verdict] for verdict in Verdict}
     if fails := numbers[Verdict.FAILS]:
@@ -47,12 +48,7 @@ def claims(findings: Sequence[Finding]) -> str:
     return f"all {holds} claims hold" if holds > 1 else "the claim holds"
 
 
-def saving(report: MemoryReport) -> int:
-    """Count the situations in which in place needed less memory, after the forward or at its peak."""
-    return sum(row.saves for row in report.rows)
-
-
-def checked(report: CheckReport) -> str:
+def check_in_words(report: CheckReport) -> str:
     """Say whether every in-place call is safe, and which is not."""
     whole, calls = report.as_written, counted(len(report.calls), "in-place call")
     faults = [*(call.place for call in report.calls if not call.safe), *(write.place for write in report.writes)]
