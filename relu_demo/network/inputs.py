@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from relu_demo.errors import InputError, NetworkError, SetupError, first_line
-from relu_demo.network.function import of_function
+from relu_demo.network.target import FunctionNetwork
 from relu_demo.request import Check, Input, sizes
 
 OF_RANGES = re.compile(r"index out of range in self|Class values must be smaller|Target \S+ is out of bounds")
@@ -39,7 +39,7 @@ def random_inputs(
     """
     require_inputs(network, request)
     made = [(each.name, _random(each, device, dtype)) for each in request.inputs]
-    if of_function(network) or next(network.parameters(), None) is None:
+    if isinstance(network, FunctionNetwork) or next(network.parameters(), None) is None:
         made = [
             (name, tensor.requires_grad_().clone() if tensor.is_floating_point() else tensor) for name, tensor in made
         ]

@@ -136,6 +136,12 @@ class AsWritten:
     """What hooks see, or keep, is not the same (beyond rounding)."""
     conflicts: tuple[Conflict, ...] = ()
 
+    @property
+    def is_other(self) -> bool:
+        """Whether the network as written does not do what it does out of place."""
+        broken = self.backward is False and self.out_of_place_backward is not False
+        return bool(self.differs or self.gradients_differ or self.hooks_differ or self.forward_error or broken)
+
 
 @dataclass(frozen=True)
 class Memory:

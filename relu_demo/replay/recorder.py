@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 
+from relu_demo.machine.threads import one_thread
 from relu_demo.replay.trace import Look, Node, TensorState, Values
-from relu_demo.replay.values import copy_values, count, largest, same_bits, zeroed
+from relu_demo.replay.values import copy_values, count, largest, zeroed
 from relu_demo.session.lines import Moment
 from relu_demo.tensors.graph import saved_by
-from relu_demo.tensors.storage import address
+from relu_demo.tensors.storage import address, same_bits
 
 
 class Recorder:
@@ -64,6 +65,7 @@ class Recorder:
             )
         return self.nodes[id(grad_fn)]
 
+    @one_thread()
     def values(self, tensor: torch.Tensor) -> Values:
         """Copy the values once for each version of each tensor, and only once if the same bits were copied before."""
         # The address too: `.data = ...` gives a tensor another storage and leaves the version counter alone.

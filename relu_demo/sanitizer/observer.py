@@ -341,7 +341,7 @@ class _Operators(_Dispatch):  # type: ignore[no-untyped-call]
                 if views:
                     _tell_views(observer, args, kwargs, result)
                 else:
-                    observer.listener.made(tuple(tensor for _, tensor in _tensors_in((result,), {})))
+                    observer.listener.made(tuple(tensor for _, tensor in tensors_in((result,), {})))
             finally:
                 observer.quiet = before
         return result
@@ -350,7 +350,7 @@ class _Operators(_Dispatch):  # type: ignore[no-untyped-call]
 def _tell_arguments(observer: Observer, operator: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     listener, here = observer.listener, observer.here
     listener.operator(operator, here)
-    for name, tensor in _tensors_in(args, kwargs):
+    for name, tensor in tensors_in(args, kwargs):
         if name in operator.writes:
             listener.wrote(tensor, here)
         elif not listener.reads_wanted:
@@ -363,7 +363,7 @@ def _tell_arguments(observer: Observer, operator: Operator, args: tuple[Any, ...
 
 def _counted(func: Any, operator: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run an operator, and count a version for each tensor that it writes to and, under a mode, does not count."""
-    written = [(tensor, tensor._version) for name, tensor in _tensors_in(args, kwargs) if name in operator.writes]
+    written = [(tensor, tensor._version) for name, tensor in tensors_in(args, kwargs) if name in operator.writes]
     result = func(*args, **kwargs)
     for tensor, version in written:
         if tensor._version == version:
@@ -372,12 +372,13 @@ def _counted(func: Any, operator: Operator, args: tuple[Any, ...], kwargs: dict[
 
 
 def _tell_views(observer: Observer, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-    views = tuple(tensor for _, tensor in _tensors_in((result,), {}))
-    for _, base in _tensors_in(args, kwargs):
+    views = tuple(tensor for _, tensor in tensors_in((result,), {}))
+    for _, base in tensors_in(args, kwargs):
         observer.listener.made_view(base, views, observer.here)
 
 
-def _tensors_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[int | str, Tensor]]:
+def tensors_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[int | str, Tensor]]:
+    """Yield each tensor in the arguments of an operator, in its lists too, with its position or name."""
     named: Any = [*enumerate(args), *kwargs.items()] if kwargs else enumerate(args)
     for name, value in named:
         if isinstance(value, Tensor):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,6 +115,23 @@ def is_freed(tensor: Tensor) -> bool:
         return False
     region = region_of(tensor)
     return region is not None and region.end > size
+
+
+_WHOLE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""Whole numbers with so many bytes, to compare bits."""
+
+
+def same_bits(a: Tensor, b: Tensor) -> bool:
+    """Return whether two tensors have the same shape, dtype, device and bits; False where these cannot be seen."""
+    if a.shape != b.shape or a.dtype != b.dtype or a.device != b.device or a.device.type == "meta":
+        return False
+    with suppress(RuntimeError, NotImplementedError, TypeError):
+        one, other = a.contiguous(), b.contiguous()
+        whole = _WHOLE.get(a.element_size())
+        if whole is None:  # complex128
+            one, other, whole = one.reshape(-1), other.reshape(-1), torch.uint8
+        return torch.equal(one.view(whole), other.view(whole))
+    return False
 
 
 def bytes_of(storage: Any) -> Tensor:

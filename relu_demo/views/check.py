@@ -26,7 +26,7 @@ from relu_demo.network.report import (
     Effect,
     Write,
 )
-from relu_demo.sanitizer.place import Place
+from relu_demo.sanitizer.place import Place, PlaceKind
 from relu_demo.views.parts import NARROW, header, plain, section
 from relu_demo.views.quiet import checked, line, where
 from relu_demo.views.watch import LABELS
@@ -236,7 +236,7 @@ def _effect(effect: Effect) -> Iterator[str]:
 
 def _holds(place: Place) -> bool:
     """Whether it keeps what was overwritten, and reads it nowhere that was seen."""
-    return place.operation.startswith(("kept", "held"))
+    return place.kind is PlaceKind.KEPT
 
 
 def _seen_by(places: Sequence[Place]) -> str:
