@@ -7,10 +7,12 @@ Other systems refuse the memory when it is asked for, and PyTorch says so.
 from __future__ import annotations
 
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from relu_demo.errors import SetupError
+
+if TYPE_CHECKING:
+    import torch
 
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
@@ -19,7 +21,7 @@ CGROUP = Path("/sys/fs/cgroup")
 UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 """Each a thousand times the one before."""
 
-BLOCK = 16
+ONEDNN_BLOCK = 16
 """Channels in one of oneDNN's blocks, at most: the floats that fit into a register of AVX-512."""
 
 
@@ -34,6 +36,8 @@ def require_memory(needed: int, device: torch.device, what: str, smaller: str) -
 def free_bytes(device: torch.device) -> int | None:
     """Return how many bytes can still be allocated on a device, or None if that is unknown."""
     if device.type == "cuda":
+        import torch
+
         return int(torch.cuda.mem_get_info(device)[0])
     known = [free for free in (_of_system(), _of_container()) if free is not None]
     return min(known, default=None) if device.type == "cpu" else None
@@ -70,5 +74,5 @@ def scratch(shape: tuple[int, int, int, int], kernel: int) -> int:
     (`_slow_conv2d_forward`) is unfolded.
     """
     batch, channels, height, width = shape
-    padded = -(-channels // BLOCK) * BLOCK
+    padded = -(-channels // ONEDNN_BLOCK) * ONEDNN_BLOCK
     return max(2 * padded, kernel**2 * channels) * batch * height * width + (padded * kernel) ** 2

@@ -14,8 +14,8 @@ from torch import nn
 from relu_demo.machine.threads import one_thread
 from relu_demo.memory.allocator import listen
 from relu_demo.memory.report import Figures, Measurement
-from relu_demo.memory.situations import KERNEL, Situation, situations
-from relu_demo.request import Measure, Progress
+from relu_demo.memory.situations import Situation, situations
+from relu_demo.request import KERNEL, Measure, Progress
 from relu_demo.tensors.graph import saved_by
 
 RESULT, INPUT, COPY, OTHER = "its result", "its input", "a copy of it", "another tensor"
@@ -56,13 +56,13 @@ class _Run:
 def _measure(row: Situation, request: Measure) -> Measurement:
     # zeros: the bytes do not depend on the values
     tensor = torch.zeros(request.shape, dtype=torch.float32, device=request.device)
-    out_of_place, in_place = (_run(row, tensor, inplace) for inplace in (False, True))
+    out_of_place, in_place = (_run_row(row, tensor, inplace) for inplace in (False, True))
     why = _why(row, request.device, out_of_place, in_place)
     unit = tensor.numel() * tensor.element_size()
     return Measurement(row, unit, out_of_place.figures, in_place.figures, why)
 
 
-def _run(row: Situation, tensor: torch.Tensor, inplace: bool) -> _Run:
+def _run_row(row: Situation, tensor: torch.Tensor, inplace: bool) -> _Run:
     layers = [layer for _ in range(row.depth) for layer in _block(row, tensor.shape[1], inplace)]
     net = nn.Sequential(*layers).to(tensor).train(row.training)
 
@@ -97,17 +97,17 @@ def _activation(name: str, inplace: bool) -> nn.Module:
 def _why(row: Situation, device: str, out_of_place: _Run, in_place: _Run) -> str:
     """Explain the bytes in a few words by what was read: storages, saved tensors, the operation at the peak."""
     if row.both_names:
-        words = f"o1 and h1 are {_tensors(out_of_place)}, in place {_tensors(in_place)}"
+        words = f"o1 and h1 are {_tensors_left(out_of_place)}, in place {_tensors_left(in_place)}"
         return words + _peak("; in place the peak is", in_place)
     if not (out_of_place.recorded or in_place.recorded):
         return "no backward, so nothing is kept" + _peak("; the peak is", out_of_place, in_place)
     there, here = (layer_saves(_activation(row.activation, inplace), device) for inplace in (False, True))
-    words = f"{row.activation}'s backward keeps {_words(there)}"
+    words = f"{row.activation}'s backward keeps {_listing(there)}"
     if here != there:
-        words += f"; in place {_words(here)}"
+        words += f"; in place {_listing(here)}"
     elif INPUT not in there:
         words += f", not {INPUT}"
-    return f"{words}; {row.norm}'s keeps {_words(layer_saves(_layer(row.norm, 2), device))}" if row.norm else words
+    return f"{words}; {row.norm}'s keeps {_listing(layer_saves(_layer(row.norm, 2), device))}" if row.norm else words
 
 
 def layer_saves(layer: nn.Module, device: str) -> tuple[str, ...]:
@@ -133,7 +133,7 @@ def layer_saves(layer: nn.Module, device: str) -> tuple[str, ...]:
     )
 
 
-def _tensors(run: _Run) -> str:
+def _tensors_left(run: _Run) -> str:
     return {1: "one tensor", 2: "two tensors"}[run.storages]
 
 
@@ -142,5 +142,5 @@ def _peak(words: str, *runs: _Run) -> str:
     return f"{words} inside {' and '.join(ops)}" if ops else ""
 
 
-def _words(saved_tensors: tuple[str, ...]) -> str:
+def _listing(saved_tensors: tuple[str, ...]) -> str:
     return " and ".join(saved_tensors) or "nothing"

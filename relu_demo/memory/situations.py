@@ -6,11 +6,9 @@ import math
 from dataclasses import dataclass
 
 from relu_demo.machine.free_memory import scratch
-from relu_demo.request import Measure
+from relu_demo.request import KERNEL, Measure
 
 ACTIVATIONS = ("LeakyReLU", "ELU", "ReLU6", "SiLU", "Mish", "Hardswish")
-KERNEL = 3
-"""Height and width of every convolution's kernel, in elements."""
 FLOAT32 = 4
 """Bytes of an element of torch.float32, the dtype of every measurement."""
 
@@ -36,7 +34,7 @@ class Situation:
 def situations(request: Measure) -> tuple[Situation, ...]:
     """Return the rows of the table at `request.depth` blocks: the REPL, the ReLU chains, the other activations."""
     repl = Situation("repl", "the article's REPL, both names kept", "ReLU", None, True, 1, both_names=True)
-    others = tuple(_chain(name, None, True, request.depth) for name in ACTIVATIONS)
+    others = tuple(_chain_of(name, None, True, request.depth) for name in ACTIVATIONS)
     return (repl, *_relu_chains(request.depth), *others)
 
 
@@ -46,10 +44,12 @@ def growth(request: Measure) -> tuple[Situation, ...]:
 
 
 def _relu_chains(depth: int) -> tuple[Situation, ...]:
-    return tuple(_chain("ReLU", norm, training, depth) for norm in (None, "BatchNorm2d") for training in (False, True))
+    return tuple(
+        _chain_of("ReLU", norm, training, depth) for norm in (None, "BatchNorm2d") for training in (False, True)
+    )
 
 
-def _chain(activation: str, norm: str | None, training: bool, depth: int) -> Situation:
+def _chain_of(activation: str, norm: str | None, training: bool, depth: int) -> Situation:
     layers = ["conv", *(["BatchNorm"] if norm else []), activation]
     mode = "training" if training else "no grad"
     key = "_".join([*layers, mode]).lower().replace(" ", "_")

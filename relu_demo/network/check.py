@@ -22,15 +22,14 @@ from relu_demo.network.cures import call_cured, in_need, write_cured
 from relu_demo.network.report import (
     CHANGES_RESULT,
     OVERWRITES_INPUT,
-    REFUSED,
     Advice,
     AsWritten,
     Call,
     CheckReport,
     Effect,
+    HarmfulWrite,
     Unrestored,
     Unseen,
-    Write,
     unique,
 )
 from relu_demo.network.runs import Runs
@@ -46,7 +45,7 @@ from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.source import SIGNS, called, is_edited, is_what_runs, line_of, statement_at
 from relu_demo.watching.findings import shown_file
 from relu_demo.watching.refusals import refusal_in
-from relu_demo.watching.report import Site, WorthALook
+from relu_demo.watching.report import REFUSED, Site, WorthALook
 
 
 def examine(
@@ -67,7 +66,7 @@ def examine(
         model = as_network(model)
     _refuse_what_cannot_run(model, (args, kwargs))
     assert isinstance(model, nn.Module)
-    with _mode(model, train), warnings.catch_warnings():
+    with _in_mode(model, train), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # PyTorch would say again in each run what it says in the user's
         runs = Runs(model, args, kwargs, layers or Layers())
         try:
@@ -75,7 +74,7 @@ def examine(
         except NetworkError:
             if runs.refused is None:
                 raise
-            return _refused(type(model).__name__, runs.refused, runs.refused_words, model, runs)
+            return _refused_report(type(model).__name__, runs.refused, runs.refused_words, model, runs)
         return _examined(model, runs, progress)
 
 
@@ -87,12 +86,12 @@ def _examined(model: nn.Module, runs: Runs, progress: Callable[[int, int], None]
     calls = tuple(_call(one, effects.get(one.call.index, ())) for one in candidates if one.call.in_place)
     off = tuple(_call(one, suspicions(one)) for one in candidates if not one.call.in_place)
     lines = {(place.file, place.line): place for place in reversed(runs.watched.over_input)}
-    writes = tuple(Write(place, (), OVERWRITES_INPUT) for place in reversed(lines.values()))
+    writes = tuple(HarmfulWrite(place, (), OVERWRITES_INPUT) for place in reversed(lines.values()))
     past, meant = runs.watched.past_autograd, list(runs.watched.maybe_meant)
     if past and not verdicts.overwrites_silently(runs.as_written):
         meant += [(written, by[0]) for written, by in past.items()]
     else:
-        writes += tuple(Write(written, unique(by), CHANGES_RESULT) for written, by in past.items())
+        writes += tuple(HarmfulWrite(written, unique(by), CHANGES_RESULT) for written, by in past.items())
     if whole.out_of_place_backward is False:
         writes += verdicts.other_writes()
     if whole.is_other and all(call.safe for call in calls) and not writes:
@@ -107,7 +106,7 @@ def _examined(model: nn.Module, runs: Runs, progress: Callable[[int, int], None]
         calls=tuple(call_cured(call, model, runs.layers) if call.index in cured else call for call in calls),
         off=off,
         writes=tuple(_sourced(write_cured(write, model)) for write in writes),
-        worth_a_look=tuple(dict.fromkeys(starmap(_look, meant))),
+        worth_a_look=tuple(dict.fromkeys(starmap(_worth_a_look, meant))),
         advice=advice,
         unseen=(*_unseen(model, runs.watched.missed), *verdicts.unsteady()),
         unrestored=tuple(Unrestored(*each) for each in runs.snapshot.unrestored()),
@@ -120,12 +119,12 @@ def _settled(
     """
     Return the effects of each call that is in place, by its index, of those that had to be tried alone.
 
-    Where the whole is right, each call is, but that it may overwrite an input. Where it is wrong, and the suspects do
-    not explain that, the watch has missed something, and all others are tried.
+    Where the whole is right, so is what only values could tell. Where it is wrong, and the suspects do not explain
+    that, the watch has missed something, and all others are tried.
     """
     could = [one for one in candidates if one.call.in_place and (one.call.bytes or one.suspect)]
     is_right = not whole.is_other and whole.difference is not None and whole.out_of_place_backward is not False
-    suspects = [one for one in could if (one.on_input if is_right else one.suspect)]
+    suspects = [one for one in could if one.suspect and not (is_right and one.only_by_values)]
     effects = _effects(verdicts, suspects, progress)
     harmful = {index for index, found in effects.items() if found}
     if whole.is_other and not (harmful and verdicts.good(verdicts.runs.written - harmful)):
@@ -172,12 +171,12 @@ def refused_in_building(network: str, error: BaseException) -> CheckReport | Non
     is_what_runs(frames[-1].f_code)
     file = frames[-1].f_code.co_filename
     place = Place(_written_as(file, lines[-1]), "", file, lines[-1])
-    write = Write(place, (), REFUSED, why=f"the tensor {refusal.because}")
-    return _refused(network, write, words_of(error).strip())
+    write = HarmfulWrite(place, (), REFUSED, why=f"the tensor {refusal.because}")
+    return _refused_report(network, write, words_of(error).strip())
 
 
-def _refused(
-    network: str, write: Write, words: str, model: nn.Module | None = None, runs: Runs | None = None
+def _refused_report(
+    network: str, write: HarmfulWrite, words: str, model: nn.Module | None = None, runs: Runs | None = None
 ) -> CheckReport:
     """Report a write that PyTorch refuses, whatever runs out of place."""
     whole = AsWritten(None, False, words.partition("\n")[0], None, None, None)
@@ -195,16 +194,18 @@ def _written_as(file: str, line: int) -> str:
     return next((name for name in calls if name.endswith("_") and not name.endswith("__")), "write")
 
 
-def _sourced(write: Write) -> Write:
+def _sourced(write: HarmfulWrite) -> HarmfulWrite:
     return replace(write, source=line_of(write.place.file, write.place.line))
 
 
-def _look(written: Place, read: Place) -> WorthALook:
+def _worth_a_look(written: Place, read: Place) -> WorthALook:
     write = write_at(Spot(written.file or "", written.line or 0, written.operation))
-    return WorthALook(_site(written), _site(read), ast.unparse(write.owner) if write is not None else "that tensor")
+    return WorthALook(
+        _site_of(written), _site_of(read), ast.unparse(write.owner) if write is not None else "that tensor"
+    )
 
 
-def _site(place: Place) -> Site:
+def _site_of(place: Place) -> Site:
     source = line_of(place.file, place.line)
     return Site(shown_file(place.file) if place.file else "", place.line or 0, source, place.operation, place.module)
 
@@ -230,7 +231,7 @@ def _is_faked() -> bool:
 
 
 @contextmanager
-def _mode(model: nn.Module, train: bool | None) -> Iterator[None]:
+def _in_mode(model: nn.Module, train: bool | None) -> Iterator[None]:
     if train is None:
         yield
         return

@@ -8,7 +8,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from relu_demo.network.report import Memory
-from relu_demo.sanitizer.observer import tensors_in
+from relu_demo.sanitizer.observer import operands
 from relu_demo.tensors.storage import is_gone, key_of, storage_of, weak_ref
 
 
@@ -36,9 +36,9 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        given = {key_of(tensor) for _, tensor in tensors_in(args, kwargs or {})}
+        given = {key_of(tensor) for _, tensor in operands(args, kwargs or {})}
         result = func(*args, **(kwargs or {}))
-        for _, tensor in tensors_in(result if isinstance(result, tuple) else (result,), {}):
+        for _, tensor in operands(result if isinstance(result, tuple) else (result,), {}):
             key = key_of(tensor)
             if key is not None and key not in given and key not in self._made:
                 size = storage_of(tensor).nbytes()

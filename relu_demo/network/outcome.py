@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from relu_demo.tensors.graph import graph, number_of
+from relu_demo.tensors.graph import nodes_behind, number_of
 from relu_demo.tensors.storage import dense, is_freed, same_bits
 
 Leaves = list[tuple[str, Any]]
@@ -152,19 +152,19 @@ def _rounding(value: Any) -> float:
     return 100 * max(eps, torch.finfo(value.dtype).eps) * (float(finite.max()) if finite.numel() else 0.0)
 
 
-def gradients(outputs: list[Tensor], network: nn.Module, since: float) -> Gradients:
+def gradients(outputs: list[Tensor], network: nn.Module, since: int) -> Gradients:
     """
     Run backward from the outputs, and return each leaf that they depend on with its gradient.
 
     Each `.grad` is put back, and a graph that is older than the node with the number `since` stays whole: it is the
     user's. Raise what backward raises.
     """
-    nodes = list(graph(outputs))
+    nodes = list(nodes_behind(outputs))
     # The network's own too: a checkpoint (reentrant) hides leaves from the graph.
     reached = (*_leaves_of(outputs, nodes), *network.parameters())
     found = list({id(leaf): leaf for leaf in reached}.values())
     losses = [_loss(output) for output in outputs]
-    keep = math.isinf(since) or any(number_of(node) < since for node in nodes)
+    keep = any(number_of(node) < since for node in nodes)
     if any(getattr(leaf, "_post_accumulate_grad_hooks", None) for leaf in found):
         # Such a hook may be an optimizer's step; `grad` does not call it.
         given = [leaf for leaf in found if leaf.requires_grad]

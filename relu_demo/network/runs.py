@@ -16,7 +16,7 @@ from relu_demo.errors import BadInput, NetworkError, first_line, with_article
 from relu_demo.network.hooked import Reading, told_of_modules
 from relu_demo.network.meter import Meter
 from relu_demo.network.outcome import Gradients, Outcome, difference, digests, gradients, leaf_difference
-from relu_demo.network.report import Memory, Unseen, Write
+from relu_demo.network.report import HarmfulWrite, Memory, Unseen
 from relu_demo.network.state.copies import copy_inputs
 from relu_demo.network.state.snapshot import Snapshot
 from relu_demo.network.state.walk import attribute_tensors, leaves, opaque, tensors
@@ -59,12 +59,12 @@ class Runs:
         self._foreign: set[int] = set()
         """The calls, by index, whose input's memory is older than the forward, and not the network's."""
         self._has_hooks = any(m._forward_hooks or m._forward_pre_hooks for m in network.modules())
-        self.refused: Write | None = None
+        self.refused: HarmfulWrite | None = None
         """The write that PyTorch refuses whatever runs out of place, once the watched pass has raised."""
         self.refused_words = ""
         self.forwards = 0
         self.backwards = 0
-        self._since = 0.0
+        self._since = 0
         """The number above which nodes of autograd's graph are the last forward's."""
         self._in_place: dict[frozenset[int], Outcome] = {}
         self._with_backward: dict[frozenset[int], Suspects] = {}

@@ -15,18 +15,18 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from relu_demo.errors import words_of
 from relu_demo.network.hooked import Hooked
 from relu_demo.network.outcome import Outcome
-from relu_demo.network.report import OVERWRITTEN, REFUSED, Call, Conflict, Unseen, Write
+from relu_demo.network.report import STALE_WORDS, Call, Conflict, HarmfulWrite, Unseen
 from relu_demo.network.state.snapshot import Snapshot
 from relu_demo.network.state.walk import attribute_tensors, tensors
 from relu_demo.network.switch import Rebinding, Switched, switched
 from relu_demo.sanitizer.frames import edits_for_itself, is_users, operation_name
 from relu_demo.sanitizer.layers import Layers
-from relu_demo.sanitizer.ledger import Followed, Ledger, Saved
+from relu_demo.sanitizer.ledger import Followed, Ledger, SavedTensor
 from relu_demo.sanitizer.makers import Makers, kind_of
 from relu_demo.sanitizer.observer import Here, Listener, Operator
 from relu_demo.sanitizer.place import Place, PlaceKind
 from relu_demo.sanitizer.source import MEANT
-from relu_demo.tensors.graph import grad_fn_of, graph, is_leaf, is_lost
+from relu_demo.tensors.graph import grad_fn_of, is_leaf, is_lost, nodes_behind
 from relu_demo.tensors.storage import (
     Region,
     elements_in,
@@ -40,6 +40,7 @@ from relu_demo.tensors.storage import (
     weak_ref,
 )
 from relu_demo.watching.refusals import refusal_in
+from relu_demo.watching.report import REFUSED
 
 _NOT_RECORDED = "nothing in it required grad, so no backward was tested; give it inputs that require grad"
 _IN_THREAD = "ran in another thread; what is called there is not watched"
@@ -51,7 +52,7 @@ _STRAIGHT_THROUGH = {*MEANT, "round_", "sign_", "floor_", "ceil_", "trunc_", "sg
 _OF_GRAPH = {Tensor.register_hook, Tensor.retain_grad, getattr(Tensor.grad_fn, "__get__")}  # noqa: B009 - mypy
 """What asks for a tensor's node in autograd's graph, or changes it."""
 
-Layout = tuple[tuple[int, ...], tuple[int, ...], int, torch.dtype]
+Geometry = tuple[tuple[int, ...], tuple[int, ...], int, torch.dtype]
 """Shape, strides, offset and dtype of a tensor."""
 
 _OWN_REFERRERS = 2
@@ -68,7 +69,7 @@ class Candidate:
     storage: StorageWeakRef | None
     region: Region | None
     """Of the input: what it would overwrite."""
-    layout: Layout | None
+    layout: Geometry | None
     switchable: bool
     """Whether the author of the network can put it in place."""
     note: str | None = None
@@ -78,8 +79,8 @@ class Candidate:
     result: Followed | None = None
     """Who uses the result after the call, if that is a tensor with a storage of its own."""
     result_storage: StorageWeakRef | None = None
-    result_layout: Layout | None = None
-    saved_before: list[weakref.ref[Saved]] = field(default_factory=list)
+    result_layout: Geometry | None = None
+    saved_before: list[weakref.ref[SavedTensor]] = field(default_factory=list)
     saved_then: list[Place] = field(default_factory=list)
     """Who had it saved when the call was made; a backward inside the forward may have freed it since."""
     saved_by: list[Place] = field(default_factory=list)
@@ -114,8 +115,16 @@ class Candidate:
     @property
     def suspect(self) -> bool:
         """Return whether it may do harm, as far as the watch has seen."""
-        hurt = self.readers or self.saved_by or self.on_input or self.held_outside
-        return bool(hurt or self.doubtful or self.by_values)
+        return self._is_seen or self.by_values
+
+    @property
+    def only_by_values(self) -> bool:
+        """Return whether it is suspect, and nothing that was seen makes it so: a checkpoint runs it again, say."""
+        return self.by_values and not self._is_seen
+
+    @property
+    def _is_seen(self) -> bool:
+        return bool(self.readers or self.saved_by or self.on_input or self.held_outside or self.doubtful)
 
 
 class Suspects(Listener):
@@ -148,7 +157,7 @@ class Suspects(Listener):
         """Other writes of which autograd does not know (`.data`), with who has saved what they overwrite."""
         self.maybe_meant: dict[tuple[Place, Place], None] = {}
         """Such writes that may be meant, each with who reads that memory later or has saved it."""
-        self.lost_views: dict[Write, None] = {}
+        self.lost_views: dict[HarmfulWrite, None] = {}
         """Other writes to a tensor of which the network returns or keeps one of several views: PyTorch refuses that."""
         self.in_backward: dict[Place, list[Place]] = {}
         """Writes of the user's own code in backward, each with who has saved what it overwrites."""
@@ -220,14 +229,14 @@ class Suspects(Listener):
             raise
         return self.makers.remember(kind_of(function), args, kwargs, result, lambda: here.place(""))
 
-    def refused_write(self, error: BaseException) -> Write | None:
+    def refused_write(self, error: BaseException) -> HarmfulWrite | None:
         """Return the write because of which the forward has raised, if PyTorch's words say that it was one."""
         refusal = refusal_in(error) if isinstance(error, RuntimeError) else None
-        if self._raised is None or (refusal is None and OVERWRITTEN not in words_of(error)):
+        if self._raised is None or (refusal is None and STALE_WORDS not in words_of(error)):
             return None
         place, maker, name = self._raised
         why = "" if refusal is None else f"{name} {refusal.because}"
-        return Write(place, () if maker is None else (maker,), REFUSED, why=why)
+        return HarmfulWrite(place, () if maker is None else (maker,), REFUSED, why=why)
 
     def _name_of(self, tensor: Tensor | None) -> str:
         """Return the path of a parameter or buffer of the network; of another tensor that it is one."""
@@ -256,15 +265,15 @@ class Suspects(Listener):
             candidate.input = self.ledger.follow(call.input, candidate.region)
             if isinstance(result, Tensor) and key_of(result) not in (None, candidate.key):
                 candidate.result = self.ledger.follow(result, None)
-                candidate.result_storage, candidate.result_layout = weak_ref(result), _layout_of(result)
+                candidate.result_storage, candidate.result_layout = weak_ref(result), _geometry_of(result)
         return result
 
-    def saved(self, tensor: Tensor, place: Place) -> Saved:
+    def saved(self, tensor: Tensor, place: Place) -> SavedTensor:
         """Note it in the ledger."""
         self._saved = True
         return self.ledger.saved(tensor, place, self._running)
 
-    def unpacked(self, saved: Saved) -> Tensor:
+    def unpacked(self, saved: SavedTensor) -> Tensor:
         """Note it in the ledger."""
         return self.ledger.unpacked(saved)
 
@@ -367,14 +376,14 @@ class Suspects(Listener):
             writer = self._last_write.get(key_of(tensor))
             if writer is not None and is_lost(tensor):
                 maker = self.makers.of(tensor)
-                self.lost_views[Write(writer, () if maker is None else (maker,), REFUSED)] = None
+                self.lost_views[HarmfulWrite(writer, () if maker is None else (maker,), REFUSED)] = None
         for tensor in tensors(result):
             self._read_later(tensor, Place("return", ""))
         kept = {id(tensor): (name, tensor) for name, tensor in (*network.named_buffers(), *network.named_parameters())}
         for name, tensor in (*self.attributes.items(), *kept.values()):
             self._read_later(tensor, Place(f"kept as {name}", "", kind=PlaceKind.KEPT))
         self._note_past_autograd()
-        self.runs_in_backward = checkpoints or any(isinstance(n, torch._C._FunctionBase) for n in graph(outputs))
+        self.runs_in_backward = checkpoints or any(isinstance(n, torch._C._FunctionBase) for n in nodes_behind(outputs))
         for one in self.candidates:
             # In place, elu and its like save their result, and a later write overwrites it.
             overwritten = one.recorded and one.result is not None and one.result.overwritten
@@ -408,15 +417,12 @@ class Suspects(Listener):
         The result holds it, or something that is not known, as a node of an autograd.Function may: only values tell.
         """
         self.ledger.end_of_backward()
-        gc.collect()
-        for one in self.candidates:
-            one.by_values |= one.region is not None and self._may_be_held(one.storage)
+        for one in self._held_calls():
+            one.by_values = True
 
     def forget(self) -> None:
         """Note what something outside the network holds, and keep no tensor. The result and its graph must be gone."""
-        gc.collect()
-        inputs = [one for one in self.candidates if one.region is not None and self._may_be_held(one.storage)]
-        results = [one for one in self.candidates if self._may_be_held(one.result_storage)]
+        inputs, results = self._held_calls(), self._held_calls(of_result=True)
         refs = [each for one in inputs + results for each in (one.storage, one.result_storage)]
         regions: dict[int | None, dict[Region, None]] = {}
         for tensor in _tensors_of({ref.cdata for ref in refs if ref is not None}) if refs else ():
@@ -434,11 +440,19 @@ class Suspects(Listener):
             self.held[one.call.index, True] = _elements(one.result_layout, holders)
         self.attributes = {}
 
-    def _may_be_held(self, storage: StorageWeakRef | None) -> bool:
-        """Return whether a storage is alive, and neither the network's nor an input's."""
-        if storage is None or is_gone(storage) or storage.cdata in self._inputs or self._snapshot.holds(storage.cdata):
-            return False
-        return storage.cdata not in map(key_of, self.attributes.values())
+    def _held_calls(self, of_result: bool = False) -> list[Candidate]:
+        """Return the calls whose input, or result, is held by what is neither the network nor an input."""
+        known = {*self._inputs, *map(key_of, self.attributes.values())}
+
+        def find() -> Iterator[Candidate]:
+            for one in self.candidates:
+                ref = one.result_storage if of_result else one.storage if one.region else None
+                if ref is not None and not (is_gone(ref) or ref.cdata in known or self._snapshot.holds(ref.cdata)):
+                    yield one
+
+        if any(find()):
+            gc.collect()
+        return list(find())
 
     @property
     def conflicts(self) -> list[Conflict]:
@@ -481,7 +495,7 @@ class Suspects(Listener):
             key,
             None if key is None else weak_ref(tensor),
             None if nothing or key is None else region_of(tensor),
-            _layout_of(tensor),
+            _geometry_of(tensor),
             switchable=call.inplace or stand.has_switch,
             note=call.note,
             made_by=self.makers.of(tensor),
@@ -514,7 +528,7 @@ class Suspects(Listener):
         )
 
 
-def _places(refs: Iterable[weakref.ref[Saved]]) -> list[Place]:
+def _places(refs: Iterable[weakref.ref[SavedTensor]]) -> list[Place]:
     """Return who has saved what is still saved."""
     return [saved.place for ref in refs for saved in [ref()] if saved is not None]
 
@@ -535,13 +549,13 @@ def _tensors_of(keys: set[int | None]) -> Iterator[Tensor]:
             yield tensor
 
 
-def _layout_of(tensor: Tensor) -> Layout | None:
+def _geometry_of(tensor: Tensor) -> Geometry | None:
     if not is_strided(tensor):
         return None
     return tuple(tensor.shape), tuple(tensor.stride()), int(tensor.storage_offset()), tensor.dtype
 
 
-def _elements(layout: Layout | None, regions: tuple[Region, ...]) -> Tensor | None:
+def _elements(layout: Geometry | None, regions: tuple[Region, ...]) -> Tensor | None:
     """Return which elements of a tensor that was laid out so are in these regions; None for all."""
     if layout is None or not regions:
         return None

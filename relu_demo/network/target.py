@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from relu_demo.errors import BadInput, NetworkError, with_article, words_of
 from relu_demo.machine.imports import NAMED, all_names_in, import_file, names_in, near, python_modules
-from relu_demo.network.report import OVERWRITTEN
+from relu_demo.network.report import STALE_WORDS
 from relu_demo.sanitizer.frames import is_users
 
 _HOLDERS = (nn.Module, Tensor, list, dict, set)
@@ -119,7 +119,7 @@ def _import_module(name: str) -> ModuleType:
 
 def _both_lines(error: BaseException, program: str) -> str:
     """Return where to go on, if what was raised by a program, which does more than it should be imported for."""
-    return f"; relu-demo watch {program} names both lines" if OVERWRITTEN in words_of(error) else ""
+    return f"; relu-demo watch {program} names both lines" if STALE_WORDS in words_of(error) else ""
 
 
 def _not_found(name: str, missing: str, folder: Path) -> str:

@@ -10,21 +10,21 @@ from relu_demo.network.outcome import SUMMED_OTHERWISE, Leaves, Outcome, differe
 from relu_demo.network.report import (
     BREAKS_BACKWARD,
     CHANGES_RESULT,
-    GRADIENTS,
     OVERWRITES_INPUT,
-    OVERWRITTEN,
-    REFUSED,
+    STALE_WORDS,
+    WRONG_GRADIENTS,
     AsWritten,
     Conflict,
     Effect,
+    HarmfulWrite,
     Unseen,
-    Write,
     unique,
 )
 from relu_demo.network.runs import Runs
 from relu_demo.network.suspects import Candidate
 from relu_demo.network.target import said_by
 from relu_demo.sanitizer.place import Place, PlaceKind
+from relu_demo.watching.report import REFUSED
 
 _OUTSIDE = Place("held after the forward by a hook, a closure or a global", "", kind=PlaceKind.KEPT)
 _HOOK_READS = "or look in a forward pre-hook, which sees the input before"
@@ -48,7 +48,7 @@ class Verdicts:
             words = first_line(outcome.forward_error)
             # A backward inside of the forward: a gradient penalty.
             made = (candidate.made_by,) if candidate.made_by is not None else ()
-            savers = unique(candidate.saved_then) if OVERWRITTEN in words else made
+            savers = unique(candidate.saved_then) if STALE_WORDS in words else made
             return (Effect(REFUSED, True, savers, words=words),)
         found = [
             self._effect_on_result(candidate, outcome),
@@ -100,7 +100,7 @@ class Verdicts:
         gap = gradient_gap(outcome, replace(copies, gradients={i: copies.gradients[i] for i in known}))
         return gap > SUMMED_OTHERWISE and gap > self._noise_of_gradients
 
-    def overwriting(self, whole: AsWritten) -> tuple[Write, ...]:
+    def overwriting(self, whole: AsWritten) -> tuple[HarmfulWrite, ...]:
         """
         Return the writes without a switch to what somebody has saved, where the network as written is not right.
 
@@ -110,9 +110,9 @@ class Verdicts:
         savers = {place: list(by) for place, by in watched.in_backward.items() if by}
         savers = self._savers(watched.conflicts, savers) or watched.in_backward
         effect = BREAKS_BACKWARD if whole.backward is False else CHANGES_RESULT
-        return tuple(Write(place, unique(by), effect) for place, by in savers.items())
+        return tuple(HarmfulWrite(place, unique(by), effect) for place, by in savers.items())
 
-    def other_writes(self) -> tuple[Write, ...]:
+    def other_writes(self) -> tuple[HarmfulWrite, ...]:
         """
         Return the in-place writes without a switch that break backward, everything else out of place.
 
@@ -122,7 +122,7 @@ class Verdicts:
         if error is not None and not isinstance(error, RuntimeError):
             raise NetworkError(said_by(error, "the network's backward")) from error
         savers = self._savers(self.runs.with_backward(frozenset()).conflicts, {})
-        return (*self.runs.watched.lost_views, *(Write(place, unique(by)) for place, by in savers.items()))
+        return (*self.runs.watched.lost_views, *(HarmfulWrite(place, unique(by)) for place, by in savers.items()))
 
     def _savers(self, conflicts: Iterable[Conflict], savers: dict[Place, list[Place]]) -> dict[Place, list[Place]]:
         """Add to each write without a switch who had saved what it overwrites."""
@@ -162,7 +162,7 @@ class Verdicts:
         runs, base = self.runs, self._base()
         if outcome.forward_error is not None:
             return AsWritten(None, False, first_line(outcome.forward_error), None, None, base.backward)
-        words = _words(outcome.backward_error)
+        words = _words_of(outcome.backward_error)
         apart = runs.apart(base, outcome)
         same = AsWritten(apart, False, None, outcome.backward, words, base.backward)
         beside = _largest(base.beside, outcome.beside)
@@ -203,7 +203,7 @@ class Verdicts:
             off = _largest(base.beside, outcome.beside)
             return Effect(CHANGES_RESULT, True, hooks + outside or readers, off, note=note, elsewhere=True)
         if found.gradients_differ:
-            return Effect(CHANGES_RESULT, True, savers or readers, note=GRADIENTS)
+            return Effect(CHANGES_RESULT, True, savers or readers, note=WRONG_GRADIENTS)
         return None
 
     def _effect_on_backward(self, candidate: Candidate, base: Outcome, outcome: Outcome) -> Effect | None:
@@ -214,7 +214,7 @@ class Verdicts:
         conflicts = [] if candidate.saved_by else self.runs.with_backward(alone).conflicts
         savers = unique(candidate.saved_by or (conflict.saved_by for conflict in conflicts))
         writers = unique(conflict.overwritten_by for conflict in conflicts)
-        words = _words(outcome.backward_error)
+        words = _words_of(outcome.backward_error)
         return Effect(BREAKS_BACKWARD, True, savers, words=words, overwritten_by=writers)
 
     def _breaks_backward(self, on: frozenset[int], base: Outcome, outcome: Outcome) -> bool:
@@ -262,5 +262,5 @@ def _holders(candidate: Candidate) -> tuple[Place, ...]:
     return (candidate.held_by or (_OUTSIDE,)) if candidate.held_outside else ()
 
 
-def _words(error: BaseException | None) -> str | None:
+def _words_of(error: BaseException | None) -> str | None:
     return first_line(error) if error else None

@@ -68,7 +68,7 @@ class Listener:
         return function(*args, **kwargs)
 
     def saved(self, tensor: Tensor, place: Place) -> Any:
-        """Autograd saves a tensor for backward. Return what its graph shall hold instead; nobody else may hold that."""
+        """Autograd saves a tensor. Return the object that the graph holds instead; keep no other reference to it."""
         raise NotImplementedError
 
     def unpacked(self, saved: Any) -> Tensor:
@@ -328,7 +328,7 @@ class _Operators(_Dispatch):  # type: ignore[no-untyped-call]
         finally:
             observer.quiet = before
         if operator.counts_no_version:
-            return _counted(func, operator, args, kwargs)
+            return _run_counted(func, operator, args, kwargs)
         try:
             result = func(*args, **kwargs)
         except RuntimeError as error:
@@ -341,7 +341,7 @@ class _Operators(_Dispatch):  # type: ignore[no-untyped-call]
                 if views:
                     _tell_views(observer, args, kwargs, result)
                 else:
-                    observer.listener.made(tuple(tensor for _, tensor in tensors_in((result,), {})))
+                    observer.listener.made(tuple(tensor for _, tensor in operands((result,), {})))
             finally:
                 observer.quiet = before
         return result
@@ -350,7 +350,7 @@ class _Operators(_Dispatch):  # type: ignore[no-untyped-call]
 def _tell_arguments(observer: Observer, operator: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     listener, here = observer.listener, observer.here
     listener.operator(operator, here)
-    for name, tensor in tensors_in(args, kwargs):
+    for name, tensor in operands(args, kwargs):
         if name in operator.writes:
             listener.wrote(tensor, here)
         elif not listener.reads_wanted:
@@ -361,9 +361,9 @@ def _tell_arguments(observer: Observer, operator: Operator, args: tuple[Any, ...
             listener.read(tensor, here)
 
 
-def _counted(func: Any, operator: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _run_counted(func: Any, operator: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run an operator, and count a version for each tensor that it writes to and, under a mode, does not count."""
-    written = [(tensor, tensor._version) for name, tensor in tensors_in(args, kwargs) if name in operator.writes]
+    written = [(tensor, tensor._version) for name, tensor in operands(args, kwargs) if name in operator.writes]
     result = func(*args, **kwargs)
     for tensor, version in written:
         if tensor._version == version:
@@ -372,12 +372,12 @@ def _counted(func: Any, operator: Operator, args: tuple[Any, ...], kwargs: dict[
 
 
 def _tell_views(observer: Observer, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-    views = tuple(tensor for _, tensor in tensors_in((result,), {}))
-    for _, base in tensors_in(args, kwargs):
+    views = tuple(tensor for _, tensor in operands((result,), {}))
+    for _, base in operands(args, kwargs):
         observer.listener.made_view(base, views, observer.here)
 
 
-def tensors_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[int | str, Tensor]]:
+def operands(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[int | str, Tensor]]:
     """Yield each tensor in the arguments of an operator, in its lists too, with its position or name."""
     named: Any = [*enumerate(args), *kwargs.items()] if kwargs else enumerate(args)
     for name, value in named:
@@ -387,9 +387,6 @@ def tensors_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[
             for item in value:
                 if isinstance(item, Tensor):
                     yield name, item
-
-
-_CAN_COUNT = hasattr(torch.autograd.graph, "increment_version")
 
 
 class Operator:
@@ -405,7 +402,7 @@ class Operator:
         """Whether its result shares the memory of an argument that it does not write to."""
         self.only_shape = False
         """Whether it reads no element of its arguments."""
-        self.counts_no_version = self.name.startswith("_foreach_") and _CAN_COUNT
+        self.counts_no_version = self.name.startswith("_foreach_")
         """Whether its writes raise no version counter below a dispatch mode: without one they do (PyTorch 2.13)."""
         if schema is None:
             return

@@ -18,9 +18,8 @@ from relu_demo.edits.edit import Cure
 from relu_demo.errors import readable
 from relu_demo.network.report import (
     CHANGES_RESULT,
-    GRADIENTS,
-    OVERWRITTEN,
-    REFUSED,
+    STALE_WORDS,
+    WRONG_GRADIENTS,
     Call,
     CheckReport,
     Effect,
@@ -30,7 +29,7 @@ from relu_demo.sanitizer.place import Place, PlaceKind
 from relu_demo.views.parts import NARROW, header, plain, section
 from relu_demo.views.quiet import checked, line, where
 from relu_demo.views.watch import LABELS
-from relu_demo.watching.report import WorthALook
+from relu_demo.watching.report import REFUSED, WorthALook
 from relu_demo.watching.told import edit_lines, where_of
 
 SAFE, FAULT, OPEN = ("safe", "green"), ("FAULT", "bold reverse red"), ("doubt", "bold")
@@ -212,7 +211,7 @@ def _table(rows: Sequence[Row], options: ConsoleOptions, report: CheckReport) ->
 def _effect(effect: Effect) -> Iterator[str]:
     off = effect.difference
     by = "" if off is None else f", by up to {off:.4g}" if isfinite(off) else ", in its shape, its kind or its NaNs"
-    if effect.note == GRADIENTS:
+    if effect.note == WRONG_GRADIENTS:
         yield _GRADIENTS
         yield from [_by("needed by", effect.by)] * bool(effect.by)
         return
@@ -224,7 +223,7 @@ def _effect(effect: Effect) -> Iterator[str]:
     yield from map(_place, holders)
     if len(effect.by) > len(holders):
         saver = "saved by" if effect.overwritten_by else "already saved by"
-        how = {"breaks-backward": saver, "refused": saver if OVERWRITTEN in (effect.words or "") else "made so by"}
+        how = {"breaks-backward": saver, "refused": saver if STALE_WORDS in (effect.words or "") else "made so by"}
         yield _by(how.get(effect.kind, "later read by"), [place for place in effect.by if place not in holders])
     if effect.overwritten_by:
         yield _by("later overwritten by", effect.overwritten_by)

@@ -106,7 +106,7 @@ def test_checkpoints_are_right_together_if_they_are_as_written() -> None:
     assert report.forwards <= 4
 
 
-def test_what_writes_what_is_there_already_needs_no_run() -> None:
+def test_what_writes_what_is_there_already_is_no_fault_and_its_reader_is_named() -> None:
     def forward(net: Any, x: Tensor) -> Any:
         y = net.fc(x).detach().abs()
         return F.relu(y, inplace=True) + y
@@ -114,7 +114,6 @@ def test_what_writes_what_is_there_already_needs_no_run() -> None:
     report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(2, 4))
     assert report.ok
     assert report.calls[0].readers
-    assert report.forwards == 2
 
 
 def test_progress_is_told() -> None:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from relu_demo.network.state.copies import not_copied
 from relu_demo.network.state.walk import (
     CONTAINERS,
-    PLAIN,
+    PLAIN_TYPES,
     attribute_tensors,
     class_data,
     held_by_function,
@@ -237,13 +237,13 @@ def _restore_dict(kind: type, value: Any, before: dict[str, Any]) -> None:
 
 def _items_of(container: Any) -> list[Any]:
     """Return what is in a container, whatever its class has made of its methods: of a dict keys, then values."""
-    base = _base(container)
+    base = _builtin_of(container)
     if issubclass(base, dict):
         return [*base.keys(container), *base.values(container)]
     return [*base.__iter__(container)]
 
 
-def _base(container: Any) -> Any:
+def _builtin_of(container: Any) -> Any:
     # A class derived from it may refuse to be cleared.
     kind = type(container)
     return kind if kind in CONTAINERS else next(base for base in CONTAINERS if issubclass(kind, base))
@@ -253,7 +253,7 @@ def _refill(container: Any, before: list[Any]) -> None:
     now = _items_of(container)
     if len(now) == len(before) and all(map(is_, now, before)):
         return
-    base = _base(container)
+    base = _builtin_of(container)
     base.clear(container)
     if issubclass(base, dict):
         for key, item in zip(before[: (half := len(before) // 2)], before[half:], strict=True):
@@ -280,7 +280,7 @@ def _restore_array(value: Any, before: Any) -> None:
         value[...] = before
 
 
-def _inside(cell: CellType) -> list[Any]:
+def _in_cell(cell: CellType) -> list[Any]:
     try:
         return [cell.cell_contents]
     except ValueError:
@@ -290,7 +290,7 @@ def _inside(cell: CellType) -> list[Any]:
 def _restore_cell(cell: CellType, before: list[Any]) -> None:
     if before:
         cell.cell_contents = before[0]
-    elif _inside(cell):
+    elif _in_cell(cell):
         del cell.cell_contents
 
 
@@ -308,7 +308,7 @@ _STREAM: tuple[Get, Put] = (methodcaller("__getstate__"), lambda value, before: 
 _DRAWING: tuple[Get, Put] = (methodcaller("get_state"), lambda value, before: value.set_state(before))
 _AT_A_PLACE: tuple[Get, Put] = (lambda one: one.__reduce__()[2:], lambda one, before: one.__setstate__(*before))
 _HIDDEN: dict[str, tuple[Get, Put]] = {
-    "builtins.cell": (_inside, _restore_cell),
+    "builtins.cell": (_in_cell, _restore_cell),
     "random.Random": (methodcaller("getstate"), lambda value, before: value.setstate(before)),
     **dict.fromkeys(("torch._C.Generator", "numpy.random.mtrand.RandomState"), _DRAWING),
     **dict.fromkeys(("_io.StringIO", "_io.BytesIO"), _STREAM),
@@ -326,7 +326,7 @@ _HIDDEN: dict[str, tuple[Get, Put]] = {
 def _of_generator(value: Any) -> object:
     frame = value.gi_frame
     parts = () if frame is None else frame.f_locals.values()
-    return frame and frame.f_lasti, [part if type(part) in PLAIN else id(part) for part in parts]
+    return frame and frame.f_lasti, [part if type(part) in PLAIN_TYPES else id(part) for part in parts]
 
 
 def _of_iterator(value: Any) -> object:
