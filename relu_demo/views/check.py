@@ -23,7 +23,7 @@ from relu_demo.network.report import (
     Call,
     CheckReport,
     Effect,
-    Write,
+    HarmfulWrite,
 )
 from relu_demo.sanitizer.place import Place, PlaceKind
 from relu_demo.views.parts import NARROW, header, plain, section
@@ -167,7 +167,7 @@ def _row(calls: Sequence[Call]) -> Row:
     return Row(verdict, *_title(call.place, call.source, call.type), lines, len(calls), call.cure)
 
 
-def _write(write: Write, report: CheckReport) -> Row:
+def _write(write: HarmfulWrite, report: CheckReport) -> Row:
     how = "made so by" if write.effect == REFUSED else "already saved by"
     means = _GRADIENTS if write.effect == CHANGES_RESULT else MEANS[write.effect]
     if write.effect == REFUSED and not report.forwards:
