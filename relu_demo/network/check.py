@@ -237,7 +237,6 @@ def _in_mode(model: nn.Module, train: bool | None) -> Iterator[None]:
         return
     # A network's own train() may do more than set flags: merge weights, reach into plain lists.
     before = Snapshot(model)
-    before.before_any_write()
     try:
         model.train(train)
         yield

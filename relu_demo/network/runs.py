@@ -170,7 +170,6 @@ class Runs:
             with stepping_aside(suspects.unwatched), without_checkpoints() as checkpoints:
                 result = self._forward_watched(inputs, suspects)
                 if backward:
-                    self.snapshot.before_any_write()
                     suspects.begin_backward()
                     # An error of another kind may end it; what was stale up to there still counts.
                     with suppress(Exception), Observer(suspects):
@@ -192,7 +191,7 @@ class Runs:
     def apart(self, a: Outcome, b: Outcome, coarse: bool = False) -> float | None:
         """Return the difference of two runs' results, and of what the network keeps for its next forward."""
         now = self.snapshot.overwritten()
-        # What was not copied when a run began, that run has not written to: it is as it is now.
+        # What a run has not written to is as it is now.
         states = [[(str(i), run.state.get(i, now[i])) for i in now] for run in (a, b)]
         return difference(a.result + a.attributes + states[0], b.result + b.attributes + states[1], coarse)
 
@@ -228,8 +227,6 @@ class Runs:
 
     def _runs_unwatched(self, decide: Decide) -> bool:
         self.snapshot.restore()
-        # Nobody announces its writes, so all is copied that they could reach.
-        self.snapshot.before_any_write()
         try:
             with _aside(), Switch(decide):
                 self._forward(self._inputs())
@@ -248,12 +245,10 @@ class Runs:
             yield Unseen("", type(self.network).__name__, why)
 
     def _call(self, index: int, call: Switched, in_place: bool) -> Any:
-        if in_place or index in self.meant:
-            self.snapshot.before_write(key_of(call.input))
-            if index in self._foreign:
-                self.snapshot.adopt(call.input)
-            return call.run(True)
-        return call.run(False)
+        in_place = in_place or index in self.meant
+        if in_place and index in self._foreign:
+            self.snapshot.adopt(call.input)
+        return call.run(in_place)
 
     def _only(self, on: Container[int]) -> Decide:
         return lambda index, call: self._call(index, call, index in on)
@@ -290,8 +285,6 @@ class Runs:
                 sites.append(before[0])
             return decide(before[0][0] if before else _OF_BACKWARD, call)
 
-        # Nobody announces what this run writes: a write may depend on values, or a hook may write in backward.
-        self.snapshot.before_any_write()
         try:
             inputs = self._inputs()
             reading = Reading(self.watched.hooked.read)

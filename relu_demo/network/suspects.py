@@ -133,7 +133,7 @@ class Suspects(Listener):
 
     `inputs`: what the network is given, each tensor in it. `layers`: where layers stand in the source. `in_place`: the
     calls, by index, that run in place; all others run out of place, but for writes to what the network holds, which
-    are meant. `snapshot`: is told of each write before it happens.
+    are meant. `snapshot`: knows the network's storages, and copies a global's before the first write.
     """
 
     reads_wanted = functions_wanted = results_wanted = True
@@ -252,8 +252,6 @@ class Suspects(Listener):
         self._running = index
         try:
             in_place = index in self._in_place or index in self.meant
-            if in_place:
-                self._snapshot.before_write(candidate.key)
             result = call.run(in_place)
         finally:
             self._running = None
@@ -307,7 +305,6 @@ class Suspects(Listener):
             return
         key = key_of(tensor)
         self._wrote = True
-        self._snapshot.before_write(key)
         if self._is_foreign(key):
             self._snapshot.adopt(tensor)
         is_meant = self._running is None or self._running in self._in_place or self._running in self.meant
@@ -340,7 +337,6 @@ class Suspects(Listener):
 
     def exposed(self, tensor: Tensor, here: Here) -> None:
         """From here on, only values tell who reads it, and nothing tells who writes to it."""
-        self._snapshot.before_write(key_of(tensor))
         self.ledger.expose(tensor)
         self.ledger.read(tensor, lambda: here.place("read"))
 
