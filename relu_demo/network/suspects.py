@@ -136,8 +136,6 @@ class Suspects(Listener):
     are meant. `snapshot`: knows the network's storages, and copies a global's before the first write.
     """
 
-    reads_wanted = functions_wanted = results_wanted = True
-
     def __init__(
         self,
         network: nn.Module,
@@ -193,7 +191,7 @@ class Suspects(Listener):
         """The storages that operators of this forward have made, by key, which a weak reference keeps theirs."""
         self._graph_used: set[int | None] = set()
         """The storages, by key, of tensors whose hooks or node of the graph the forward has to do with."""
-        self._wrote = self._saved = self._is_backward = False
+        self._wrote = self._saved = False
         self._grad = torch.is_grad_enabled()
         self._running: int | None = None
         """Index of the call that takes `inplace=` and runs now."""
@@ -278,7 +276,7 @@ class Suspects(Listener):
     def operator(self, operator: Operator, here: Here) -> None:
         """Note what writes where no function of torch tells of it."""
         self._operator = name = operator.name
-        if not operator.writes or self._is_backward:
+        if not operator.writes or not self.wants_all:
             return
         if self._running is None and _is_users_own(here.function):
             why = f"{name} writes in place inside a function with __torch_function__: its calls are not listed"
@@ -300,7 +298,7 @@ class Suspects(Listener):
 
     def wrote(self, tensor: Tensor, here: Here) -> None:
         """Note the write. After a call in place, writing to what it overwrote is a reading, too."""
-        if self._is_backward:
+        if not self.wants_all:
             self._wrote_in_backward(tensor, here)
             return
         key = key_of(tensor)
@@ -355,8 +353,7 @@ class Suspects(Listener):
 
     def begin_backward(self) -> None:
         """From now on listen to a backward: what the user's own code in it (an autograd.Function's) writes to."""
-        self._is_backward = True
-        self.reads_wanted = self.functions_wanted = self.results_wanted = False
+        self.wants_all = False
 
     def finish(self, result: Any, checkpoints: bool) -> None:
         """After the forward: note what is returned, what the network keeps, and what autograd still has saved."""
