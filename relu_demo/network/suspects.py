@@ -325,11 +325,7 @@ class Suspects(Listener):
             self.in_backward.setdefault(place, []).extend(_places(self.ledger.saved_of(tensor)))
             self.ledger.wrote(tensor, lambda: place)
 
-    def made_view(self, base: Tensor, views: tuple[Tensor, ...], here: Here) -> None:
-        """Note that the storage is used."""
-        self.ledger.looked_at(base)
-
-    def asked_shape(self, tensor: Tensor, here: Here) -> None:
+    def used(self, tensor: Tensor, here: Here) -> None:
         """Note that the storage is used."""
         self.ledger.looked_at(tensor)
 
@@ -414,7 +410,7 @@ class Suspects(Listener):
             one.by_values = True
 
     def forget(self) -> None:
-        """Note what something outside the network holds, and keep no tensor. The result and its graph must be gone."""
+        """Note what something outside the network holds. Call after the result and its graph are freed."""
         inputs, results = self._held_calls(), self._held_calls(of_result=True)
         refs = [each for one in inputs + results for each in (one.storage, one.result_storage)]
         regions: dict[int | None, dict[Region, None]] = {}

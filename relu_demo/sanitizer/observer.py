@@ -76,14 +76,11 @@ class Listener:
     def wrote(self, tensor: Tensor, here: Here) -> None:
         """An operator is about to write to the tensor; the old values are still there. It may read it as well."""
 
-    def made_view(self, base: Tensor, views: tuple[Tensor, ...], here: Here) -> None:
-        """An operator has made views of the tensor."""
+    def used(self, tensor: Tensor, here: Here) -> None:
+        """An operator takes a view of the tensor, or nothing but its shape, dtype or device (`zeros_like`)."""
 
     def made(self, results: tuple[Tensor, ...]) -> None:
         """An operator has returned these."""
-
-    def asked_shape(self, tensor: Tensor, here: Here) -> None:
-        """An operator takes nothing but the shape, dtype or device of the tensor (`zeros_like`)."""
 
     def exposed(self, tensor: Tensor, here: Here) -> None:
         """The tensor's memory is about to be given to code that no mode sees (`numpy()`, `data_ptr()`)."""
@@ -311,13 +308,10 @@ class _Operators(_Dispatch):  # type: ignore[no-untyped-call]
         finally:
             observer.quiet = before
         result = func(*args, **kwargs)
-        if observer.listener.wants_all:
+        if observer.listener.wants_all and not operator.is_view:
             before, observer.quiet = observer.quiet, True
             try:
-                if operator.is_view:
-                    _tell_views(observer, args, kwargs, result)
-                else:
-                    observer.listener.made(tuple(tensor for _, tensor in operands((result,), {})))
+                observer.listener.made(tuple(tensor for _, tensor in operands((result,), {})))
             finally:
                 observer.quiet = before
         return result
@@ -331,16 +325,10 @@ def _tell_arguments(observer: Observer, operator: Operator, args: tuple[Any, ...
             listener.wrote(tensor, here)
         elif not listener.wants_all:
             continue
-        elif operator.only_shape:
-            listener.asked_shape(tensor, here)
-        elif not operator.is_view:
+        elif operator.is_view or operator.only_shape:
+            listener.used(tensor, here)
+        else:
             listener.read(tensor, here)
-
-
-def _tell_views(observer: Observer, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-    views = tuple(tensor for _, tensor in operands((result,), {}))
-    for _, base in operands(args, kwargs):
-        observer.listener.made_view(base, views, observer.here)
 
 
 def operands(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[int | str, Tensor]]:
