@@ -60,7 +60,7 @@ def number_of(node: Any) -> int:
 
 def next_number() -> int:
     """Return a number above that of each node that this thread has made."""
-    with torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():
         return number_of(torch.ones((), requires_grad=True, device="cpu").neg().grad_fn)
 
 
