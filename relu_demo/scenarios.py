@@ -77,24 +77,20 @@ def measured(request: Measure, progress: Progress) -> MemoryReport:
 
     Raise SetupError for a device that does not report what it allocates, and for a size that does not fit.
     """
-    from relu_demo.machine.free_memory import amount, free_bytes
-    from relu_demo.memory.claim import judge
+    from relu_demo.machine.free_memory import require_memory
     from relu_demo.memory.measure import measure
-    from relu_demo.memory.report import MemoryReport
+    from relu_demo.memory.report import MemoryReport, judge_rows
     from relu_demo.memory.situations import bytes_needed, growth, situations
 
     device = usable_device(request.device)
     if device.type not in ("cpu", "cuda"):
         raise SetupError("--device", f"{request.device} does not report what it allocates; give cpu or cuda")
-    needed, free = bytes_needed(request), free_bytes(device)
-    if free is not None and needed > free:
-        size = f"{sizes(request.shape)} at depth {request.depth}"
-        room = f"needs about {amount(needed)} and {amount(free)} is free on {request.device}"
-        raise SetupError("--shape", f"{size} {room}; give a smaller shape or depth")
+    what = f"{sizes(request.shape)} at depth {request.depth}"
+    require_memory(bytes_needed(request), device, what, " or depth")
     table = situations(request)
     found = measure(request, progress, (*table, *growth(request)))
     rows, chains = found[: len(table)], found[len(table) :]
-    return MemoryReport(request, torch.__version__, rows, chains, judge(rows))
+    return MemoryReport(request, torch.__version__, rows, chains, judge_rows(rows))
 
 
 def checked(request: Check, progress: Progress) -> CheckReport:

@@ -21,7 +21,7 @@ from typing import Any
 
 from relu_demo.edits.edit import Cure, edited, united
 from relu_demo.edits.trial import write_for_trial
-from relu_demo.network.report import Call, CheckReport, Write
+from relu_demo.network.report import Call, CheckReport, HarmfulWrite
 from relu_demo.request import Check, command_line
 
 FEW = 4
@@ -108,7 +108,7 @@ def _is_unseen(document: Mapping[str, Any]) -> bool:
 
 
 def _is_gone(cure: Cure, report: CheckReport, found: Iterable[Fault]) -> bool:
-    rows: list[Call | Write] = [*report.calls]
+    rows: list[Call | HarmfulWrite] = [*report.calls]
     rows += report.writes
     rows = [row for row in rows if row.cure == cure]
     own = {(row.source, row.place.operation, row.place.module) for row in rows}

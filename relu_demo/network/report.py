@@ -15,12 +15,11 @@ from relu_demo.watching.report import WorthALook
 CHANGES_RESULT = "changes-result"
 BREAKS_BACKWARD = "breaks-backward"
 OVERWRITES_INPUT = "overwrites-input"
-REFUSED = "refused"
 
-GRADIENTS = "the result is the same, its gradients are not"
+WRONG_GRADIENTS = "the result is the same, its gradients are not"
 """The note of an effect `changes-result` on the gradients alone, of which PyTorch says nothing."""
 
-OVERWRITTEN = "modified by an inplace operation"
+STALE_WORDS = "modified by an inplace operation"
 """In PyTorch's words for a stale tensor."""
 
 
@@ -86,7 +85,7 @@ NOT_CURED = Cure("")
 
 
 @dataclass(frozen=True)
-class Write:
+class HarmfulWrite:
     """Another write in place (`x.mul_()` as a statement, `x[...] = y`) that does harm. It is meant to be in place."""
 
     place: Place
@@ -135,6 +134,12 @@ class AsWritten:
     hooks_differ: bool = False
     """What hooks see, or keep, is not the same (beyond rounding)."""
     conflicts: tuple[Conflict, ...] = ()
+
+    @property
+    def is_other(self) -> bool:
+        """Whether the network as written does not do what it does out of place."""
+        broken = self.backward is False and self.out_of_place_backward is not False
+        return bool(self.differs or self.gradients_differ or self.hooks_differ or self.forward_error or broken)
 
 
 @dataclass(frozen=True)
@@ -211,7 +216,7 @@ class CheckReport:
     """The in-place calls, in order."""
     off: tuple[Call, ...]
     """The calls that take `inplace=` and run out of place."""
-    writes: tuple[Write, ...]
+    writes: tuple[HarmfulWrite, ...]
     """Other writes in place, where they break backward or reach an input."""
     worth_a_look: tuple[WorthALook, ...]
     """Writes past autograd that may be meant, each with who reads that memory later: no fault."""
@@ -260,7 +265,7 @@ class CheckReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what was found as strict JSON holds it: an infinity or a NaN is a string."""
-        plain: dict[str, Any] = _plain(self)
+        plain: dict[str, Any] = _as_json(self)
         del plain["torch_version"], plain["request"]
         plain["ok"] = self.ok
         for row, call in zip([*plain["calls"], *plain["off"]], [*self.calls, *self.off], strict=True):
@@ -270,13 +275,13 @@ class CheckReport:
         return plain
 
 
-def _plain(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     if isinstance(value, Cure):
         return {name: getattr(value, name) for name in ("says", "diff", "tried", "works")}
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value) if field.compare}
+        return {field.name: _as_json(getattr(value, field.name)) for field in fields(value) if field.compare}
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [_as_json(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value

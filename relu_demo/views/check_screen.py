@@ -18,19 +18,18 @@ from relu_demo.edits.edit import Cure
 from relu_demo.errors import readable
 from relu_demo.network.report import (
     CHANGES_RESULT,
-    GRADIENTS,
-    OVERWRITTEN,
-    REFUSED,
+    STALE_WORDS,
+    WRONG_GRADIENTS,
     Call,
     CheckReport,
     Effect,
-    Write,
+    HarmfulWrite,
 )
-from relu_demo.sanitizer.place import Place
+from relu_demo.sanitizer.place import Place, PlaceKind
 from relu_demo.views.one_line import check_in_words, line_of, where
 from relu_demo.views.parts import NARROW, Header, literal, section
 from relu_demo.views.watch_screen import LABEL_STYLES
-from relu_demo.watching.report import WorthALook
+from relu_demo.watching.report import REFUSED, WorthALook
 from relu_demo.watching.told import edit_lines, where_of
 
 SAFE, FAULT, OPEN = ("safe", "green"), ("FAULT", "bold reverse red"), ("doubt", "bold")
@@ -168,7 +167,7 @@ def _row(calls: Sequence[Call]) -> CallRow:
     return CallRow(verdict, *_title(call.place, call.source, call.type), lines, len(calls), call.cure)
 
 
-def _write_row(write: Write, report: CheckReport) -> CallRow:
+def _write_row(write: HarmfulWrite, report: CheckReport) -> CallRow:
     how = "made so by" if write.effect == REFUSED else "saved for backward by"
     means = _GRADIENTS if write.effect == CHANGES_RESULT else MEANS[write.effect]
     if write.effect == REFUSED and not report.forwards:
@@ -212,7 +211,7 @@ def _table(rows: Sequence[CallRow], options: ConsoleOptions, report: CheckReport
 def _effect(effect: Effect) -> Iterator[str]:
     off = effect.difference
     by = "" if off is None else f", by up to {off:.4g}" if isfinite(off) else ", in its shape, its kind or its NaNs"
-    if effect.note == GRADIENTS:
+    if effect.note == WRONG_GRADIENTS:
         yield _GRADIENTS
         yield from [_by("needed by", effect.by)] * bool(effect.by)
         return
@@ -224,7 +223,7 @@ def _effect(effect: Effect) -> Iterator[str]:
     yield from map(_place, holders)
     if len(effect.by) > len(holders):
         saver = "saved by" if effect.overwritten_by else "saved for backward by"
-        how = {"breaks-backward": saver, "refused": saver if OVERWRITTEN in (effect.words or "") else "made so by"}
+        how = {"breaks-backward": saver, "refused": saver if STALE_WORDS in (effect.words or "") else "made so by"}
         yield _by(how.get(effect.kind, "later read by"), [place for place in effect.by if place not in holders])
     if effect.overwritten_by:
         yield _by("later overwritten by", effect.overwritten_by)
@@ -236,7 +235,7 @@ def _effect(effect: Effect) -> Iterator[str]:
 
 def _keeps(place: Place) -> bool:
     """Whether it keeps what was overwritten, and reads it nowhere that was seen."""
-    return place.operation.startswith(("kept", "held"))
+    return place.kind is PlaceKind.KEPT
 
 
 def _seen_by(places: Sequence[Place]) -> str:

@@ -29,7 +29,7 @@ from relu_demo.errors import words_of
 from relu_demo.sanitizer.frames import operation_name
 from relu_demo.sanitizer.hooks import code_of
 from relu_demo.sanitizer.makers import Makers, kind_of
-from relu_demo.tensors.graph import graph
+from relu_demo.tensors.graph import nodes_behind
 from relu_demo.tensors.storage import apart, is_gone, key_of, overlaps_itself, region_of, weak_ref
 from relu_demo.watching.aliases import Aliases
 from relu_demo.watching.attribution import calling_from, passing_on
@@ -430,7 +430,7 @@ class Watcher(TorchFunctionMode):
     def _judge_nodes(self, outputs: Any) -> list[Any]:
         """Have each node that saved what was copied judged when it has run. Return the handles of the hooks."""
         handles = []
-        for node in graph(output for output in outputs if isinstance(output, Tensor)):
+        for node in nodes_behind(output for output in outputs if isinstance(output, Tensor)):
             copied = [saved for saved in saved_at(node) if saved.kept is not None]
             if copied:
                 for saved in copied:

@@ -19,9 +19,8 @@ import relu_demo.machine.free_memory
 import relu_demo.memory.measure
 import relu_demo.scenarios
 from relu_demo.claims.report import Verdict
-from relu_demo.memory.claim import judge
 from relu_demo.memory.measure import measure
-from relu_demo.memory.report import Measurement
+from relu_demo.memory.report import Measurement, judge_rows
 from relu_demo.memory.situations import Situation
 from relu_demo.request import Measure
 
@@ -148,9 +147,9 @@ def test_a_pytorch_whose_in_place_saves_nothing_is_found_out(demo: Demo, monkeyp
 
 def test_in_place_that_takes_more_does_not_hold_either() -> None:
     found = measure(Measure((1, 2, 4, 4), depth=1))
-    (holds,) = judge(found)
+    (holds,) = judge_rows(found)
     assert holds.verdict is Verdict.HOLDS
-    (worse,) = judge([replace(row, in_place=row.out_of_place, out_of_place=row.in_place) for row in found])
+    (worse,) = judge_rows([replace(row, in_place=row.out_of_place, out_of_place=row.in_place) for row in found])
     assert worse.verdict is Verdict.FAILS
     assert not worse.ok
 

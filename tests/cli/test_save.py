@@ -363,9 +363,13 @@ def test_where_no_file_is_without_a_name_a_run_leaves_none_either(
 
 def comparable(picture: str) -> tuple[list[str], list[str], list[str]]:
     """What a picture shows: its words, its styles and its coloured cells, apart from ids, addresses and versions."""
-    words = re.sub(r"(PyTorch|relu-demo) \d[^\s,)]*", r"\1", without_addresses(" ".join(svg_words(picture))))
+    words = re.sub(
+        r"(PyTorch|relu-demo) \d[^\s,)]*",
+        r"\1",
+        without_addresses(" ".join(re.findall(r"<text[^>]*>([^<]*)<", picture))),
+    )
     styles = re.findall(r"^\..* \{.*\}$", picture, re.MULTILINE)
-    return words.split(), styles, re.findall(r'<rect fill="(#\w+)" x="[\d.]+" y', picture)
+    return words.split(), styles, re.findall(r'<rect (?:fill|class)="([#\w]+)" x="[\d.]+" y', picture)
 
 
 @pytest.mark.versions
