@@ -50,7 +50,7 @@ class Shown:
 
     def __repr__(self: Any) -> str:
         """Return what was asked and the answer, in one line."""
-        from relu_demo.views.quiet import one_line
+        from relu_demo.views.one_line import one_line
 
         return f"<{one_line(self)}>"
 
@@ -62,9 +62,9 @@ class Shown:
 
     def _repr_html_(self: Any) -> str:
         """Return the screen as a notebook shows it."""
-        from relu_demo.views.tables import html_of_tables
+        from relu_demo.views.pictures import html_of_cell
 
-        return html_of_tables(self)
+        return html_of_cell(self)
 
     def to_dict(self: Any) -> dict[str, Any]:
         """Return the document that `--json` prints."""

@@ -57,6 +57,8 @@ class Replay:
     """Values are listed of tensors of up to so many elements."""
     evidence: bool = False
     """Whether the screen shows each claim with all of its evidence."""
+    part: str = ""
+    """The key of the one part that is shown; empty for all."""
 
     def __post_init__(self) -> None:
         require_seed(self.seed)
@@ -175,6 +177,7 @@ WORDS: Mapping[str, Callable[[Any], Sequence[str]]] = {
     "device": lambda device: ["--device", device],
     "dtype": lambda dtype: ["--dtype", dtype],
     "article": lambda article: ["--article"],
+    "part": lambda part: ["--part", part],
     "train": lambda train: ["--train" if train else "--eval"],
 }
 """The words for a field of a request that is not at its default, in the order of the command line.

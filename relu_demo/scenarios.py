@@ -77,19 +77,16 @@ def measured(request: Measure, progress: Progress) -> MemoryReport:
     import torch
 
     from relu_demo.machine.devices import usable_device
-    from relu_demo.machine.free_memory import amount, free_bytes
-    from relu_demo.memory.claim import judge_rows
+    from relu_demo.machine.free_memory import require_memory
     from relu_demo.memory.measure import measure
+    from relu_demo.memory.report import judge_rows
     from relu_demo.memory.situations import bytes_needed, growth, situations
 
     device = usable_device(request.device)
     if device.type not in ("cpu", "cuda"):
         raise SetupError("--device", f"{request.device} does not report what it allocates; give cpu or cuda")
-    needed, free = bytes_needed(request), free_bytes(device)
-    if free is not None and needed > free:
-        size = f"{sizes(request.shape)} at depth {request.depth}"
-        room = f"needs about {amount(needed)} and {amount(free)} is free on {request.device}"
-        raise SetupError("--shape", f"{size} {room}; give a smaller shape or depth")
+    what = f"{sizes(request.shape)} at depth {request.depth}"
+    require_memory(bytes_needed(request), device, what, " or depth")
     table = situations(request)
     found = measure(request, progress, (*table, *growth(request)))
     rows, chains = found[: len(table)], found[len(table) :]
@@ -170,10 +167,10 @@ class Kind:
 
 # A new kind of request has its row here.
 KINDS: Mapping[type[Request], Kind] = {
-    Replay: Kind(tuple(SESSIONS), replayed, SessionReport, "session:SessionScreen", "quiet:session_line"),
-    Measure: Kind((Measure.scenario,), measured, MemoryReport, "memory:MemoryScreen", "quiet:memory_line"),
-    Check: Kind((Check.scenario,), checked, CheckReport, "check:CheckScreen", "quiet:check_line"),
-    Watch: Kind((Watch.scenario,), watched, WatchReport, "watch:WatchScreen", "quiet:watch_line"),
+    Replay: Kind(tuple(SESSIONS), replayed, SessionReport, "session_screen:SessionScreen", "one_line:session_line"),
+    Measure: Kind((Measure.scenario,), measured, MemoryReport, "memory_screen:MemoryScreen", "one_line:memory_line"),
+    Check: Kind((Check.scenario,), checked, CheckReport, "check_screen:CheckScreen", "one_line:check_line"),
+    Watch: Kind((Watch.scenario,), watched, WatchReport, "watch_screen:WatchScreen", "one_line:watch_line"),
 }
 
 

@@ -4,7 +4,6 @@ It may be interrupted at any moment. A layer's stamp says "unfinished" before th
 what is in it only afterwards; an unfinished layer means that the next run starts from a fresh folder.
 """
 
-import collections
 import contextlib
 import importlib.util
 import os
@@ -29,7 +28,6 @@ from _environment import (
 )
 
 UNFINISHED = b"unfinished"
-LAST_WORDS = 20
 
 PIP = [PYTHON, "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-user"]
 
@@ -182,34 +180,43 @@ def _is_empty_folder(path: str) -> bool:
 
 
 def _run(command: list[str], lock: int) -> None:
-    """Run a command that tells its progress on stderr; raise InstallError with its last words if it fails.
+    """Run a command, with its last line shown on a terminal; if it fails show all of them, and raise InstallError.
 
     The command holds the lock too, so that it is waited for even if this process is killed.
     """
-    last_words: collections.deque[str] = collections.deque(maxlen=LAST_WORDS)
+    lines = []
     with subprocess.Popen(
         command,
         cwd=PROJECT,
         env=clean_environ(),
         stdin=subprocess.DEVNULL,
-        stdout=sys.stderr,
-        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
         pass_fds=() if os.name == "nt" else (lock,),
     ) as process:
         try:
-            assert process.stderr is not None
-            for line in process.stderr:
-                sys.stderr.write(line)
-                sys.stderr.flush()
-                last_words.append(line.strip())
+            assert process.stdout is not None
+            for line in process.stdout:
+                lines.append(line)
+                _show_progress(line.strip())
             code = process.wait()
         except BaseException:
             with contextlib.suppress(OSError):
                 process.terminate()
             raise
+        finally:
+            _show_progress("")
     if code:
-        words = [line for line in last_words if line] or ["nothing"]
+        sys.stderr.writelines(lines)
+        words = [line.strip() for line in lines if line.strip()] or ["nothing"]
         said = ([line for line in words if line.lower().startswith("error")] or words)[-1]
         raise InstallError(f"the environment could not be made (exit code {code}): {said}")
+
+
+def _show_progress(text: str) -> None:
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns - 1
+        sys.stderr.write(f"\r{text[:width]:{width}}" + ("" if text else "\r"))
+        sys.stderr.flush()

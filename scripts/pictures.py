@@ -12,7 +12,7 @@ PROJECT = Path(__file__).parent.parent
 FOLDER = PROJECT / ".pictures"
 
 PICTURES = {
-    "answer.svg": "--article --seed 7",
+    "lesson.svg": "--article --seed 7 --step",
 }
 """What each picture shows. The article's numbers are the same with every PyTorch and on every machine."""
 

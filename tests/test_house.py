@@ -16,9 +16,10 @@ FLOORS = [
     ["scenarios"],
     ["network", "watching"],
     ["memory", "claims"],
-    ["replay", "sanitizer"],
+    ["replay", "edits"],
+    ["sanitizer"],
     ["session"],
-    ["tensors", "machine", "request", "edits"],
+    ["tensors", "machine", "request"],
     ["errors", "__init__"],
 ]
 """The files and folders of the package, the highest first: each may import what is beside it or lower."""

@@ -29,6 +29,7 @@ CELLS = {
         "net = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU(inplace=True))\n"
         "relu_demo.check(net, torch.randn(2, 4))"
     ),
+    "watch": ("with relu_demo.watch() as w:\n    torch.ones(2, requires_grad=True).exp().sum().backward()\nw"),
     "run": "%run -m relu_demo -- --version",
     "run compare": "%run -m relu_demo -- --compare --seed 7",
     "run wrong": "%run -m relu_demo -- --nope",
@@ -59,11 +60,13 @@ def test_tab_offers_what_there_is_and_waits_for_nothing(outputs: dict[str, list[
     )
 
 
-@pytest.mark.parametrize("cell", ["show", "check"])
+@pytest.mark.parametrize("cell", ["show", "check", "watch"])
 def test_a_report_at_the_end_of_a_cell_is_displayed_once(outputs: dict[str, list[Any]], cell: str) -> None:
     (output,) = outputs[cell]
     assert output.output_type == "execute_result"
-    assert output.data["text/html"].startswith("<pre")
+    style = output.data["text/html"].partition(">")[0]
+    assert style.startswith("<pre")
+    assert "background-color:#" in style, "the colours are for this ground, whatever the page's"
     assert output.data["text/plain"].startswith("<")
     assert "\n" not in output.data["text/plain"]
 

@@ -64,7 +64,7 @@ def test_the_readme_is_one_page() -> None:
 
 
 def test_the_readme_shows_the_picture_then_both_commands_then_the_three_calls() -> None:
-    calls = ["answer.svg", *RUN_ELSEWHERE[:2], "$ relu-demo --inplace", "$ relu-demo --compare", "--json --seed 7 | jq"]
+    calls = ["lesson.svg", *RUN_ELSEWHERE[:2], "$ relu-demo --inplace", "$ relu-demo --compare", "--json --seed 7 | jq"]
     assert [TEXT.index(each) for each in calls] == sorted(TEXT.index(each) for each in calls)
 
 

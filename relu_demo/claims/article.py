@@ -8,9 +8,7 @@ from relu_demo.claims.claim import Answer, claim
 from relu_demo.claims.report import counted
 from relu_demo.replay.trace import TensorState, TracedPart
 from relu_demo.replay.values import count
-
-IN_PLACE_KEY, OUT_OF_PLACE_KEY = "in_place", "out_of_place"
-"""The keys of the session's two halves. Each looks at o1 before ReLU, at o1 after it, and at h1."""
+from relu_demo.session.article import IN_PLACE, OUT_OF_PLACE
 
 
 def states(half: TracedPart) -> tuple[TensorState, TensorState, TensorState]:
@@ -25,14 +23,14 @@ def identity(half: TracedPart) -> tuple[bool, bool, str]:
     return o1.id == h1.id, o1.data_ptr == h1.data_ptr, evidence
 
 
-@claim(1, "In place, h1 and o1 are one object with one storage.", needs=(IN_PLACE_KEY,))
+@claim(1, "In place, h1 and o1 are one object with one storage.", needs=(IN_PLACE.key,))
 def one_object(half: TracedPart) -> Answer:
     """Compare `id` and storage address of o1 and h1."""
     same_object, same_storage, evidence = identity(half)
     return same_object and same_storage, evidence
 
 
-@claim(2, "In place, o1's negative values have become zero.", needs=(IN_PLACE_KEY,))
+@claim(2, "In place, o1's negative values have become zero.", needs=(IN_PLACE.key,))
 def negatives_zeroed(half: TracedPart) -> Answer:
     """Count the values that changed and those that were zeroed; the version counter goes up by one."""
     before, after, _ = states(half)
@@ -48,7 +46,7 @@ def negatives_zeroed(half: TracedPart) -> Answer:
     )
 
 
-@claim(3, "In place, o1's grad_fn is now ReLU's.", needs=(IN_PLACE_KEY,))
+@claim(3, "In place, o1's grad_fn is now ReLU's.", needs=(IN_PLACE.key,))
 def history_rewritten(half: TracedPart) -> Answer:
     """Look for the convolution's node among the `next_functions` of ReLU's."""
     before, after, _ = states(half)
@@ -60,14 +58,14 @@ def history_rewritten(half: TracedPart) -> Answer:
     return holds, f"{was.name}, then {now.name}, whose next_functions {'has' if behind else 'lacks'} the first"
 
 
-@claim(4, "Not in place, h1 is another object with a storage of its own.", needs=(OUT_OF_PLACE_KEY,))
+@claim(4, "Not in place, h1 is another object with a storage of its own.", needs=(OUT_OF_PLACE.key,))
 def two_objects(half: TracedPart) -> Answer:
     """Compare `id` and storage address of o1 and h1."""
     same_object, same_storage, evidence = identity(half)
     return not same_object and not same_storage, evidence
 
 
-@claim(5, "Not in place, o1 is unchanged.", needs=(OUT_OF_PLACE_KEY,))
+@claim(5, "Not in place, o1 is unchanged.", needs=(OUT_OF_PLACE.key,))
 def unchanged(half: TracedPart) -> Answer:
     """Compare the bits of o1's values, its version counter and its grad_fn."""
     before, after, _ = states(half)
@@ -82,7 +80,7 @@ def unchanged(half: TracedPart) -> Answer:
     return holds, f"{evidence}; {'the same' if same_node else 'another'} {name}"
 
 
-@claim(6, "Not in place, h1 is the ReLU of o1.", needs=(OUT_OF_PLACE_KEY,))
+@claim(6, "Not in place, h1 is the ReLU of o1.", needs=(OUT_OF_PLACE.key,))
 def is_relu(half: TracedPart) -> Answer:
     """Compute max(0, o1) again and count the values of h1 that equal it."""
     before, _, h1 = states(half)
@@ -97,7 +95,7 @@ def is_relu(half: TracedPart) -> Answer:
     return right == result.elements, evidence
 
 
-@claim(7, "Both halves give the same h1.", needs=(IN_PLACE_KEY, OUT_OF_PLACE_KEY))
+@claim(7, "Both halves give the same h1.", needs=(IN_PLACE.key, OUT_OF_PLACE.key))
 def same_result(in_place: TracedPart, out_of_place: TracedPart) -> Answer:
     """Count the values of h1 that are equal in both halves."""
     here, there = in_place.moments["h1"].state.summary, out_of_place.moments["h1"].state.summary

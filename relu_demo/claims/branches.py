@@ -7,12 +7,9 @@ import torch
 from relu_demo.claims.claim import Answer, claim
 from relu_demo.claims.report import counted
 from relu_demo.replay.trace import Look, Step, TracedPart
-from relu_demo.session import branches as session
+from relu_demo.session.branches import CURES, LEAF_FAULT, LOUD_FAULT, RIGHT, SILENT_FAULT
 
-RIGHT_KEY, SILENT_KEY, LOUD_KEY, LEAF_KEY = (
-    part.key for part in (session.RIGHT, session.SILENT, session.LOUD, session.LEAF)
-)
-ORDER, CLONE, NO_BACKWARD = (part.key for part in session.CURES)
+ORDER, CLONE, NO_BACKWARD = CURES
 
 
 def off(*looks: Look) -> str:
@@ -40,7 +37,7 @@ def may_be_rounding(silent: TracedPart, look: Look) -> str:
     return f"; in {look.state.dtype} rounding alone could be that much" if silent.moments["x"].changed else ""
 
 
-@claim(9, "ReLU first, in place: conv2 reads an x that ReLU has overwritten.", needs=(RIGHT_KEY, SILENT_KEY))
+@claim(9, "ReLU first, in place: conv2 reads an x that ReLU has overwritten.", needs=(RIGHT.key, SILENT_FAULT.key))
 def wrong_x(right: TracedPart, silent: TracedPart) -> Answer:
     """Compare the x that conv2 reads: its values differ and its version counter is one higher."""
     there, here = right.moments["x"].state, silent.moments["x"].state
@@ -54,7 +51,7 @@ def wrong_x(right: TracedPart, silent: TracedPart) -> Answer:
     return here.version == there.version + 1 and bool(changed), evidence
 
 
-@claim(10, "So h2 is wrong.", needs=(RIGHT_KEY, SILENT_KEY))
+@claim(10, "So h2 is wrong.", needs=(RIGHT.key, SILENT_FAULT.key))
 def wrong_result(right: TracedPart, silent: TracedPart) -> Answer:
     """Compare h2 with that of the right order."""
     h2 = silent.moments["h2"]
@@ -65,7 +62,7 @@ def wrong_result(right: TracedPart, silent: TracedPart) -> Answer:
     return not equal(h2), off(h2)
 
 
-@claim(11, "So are the gradients of both convolutions.", needs=(RIGHT_KEY, SILENT_KEY))
+@claim(11, "So are the gradients of both convolutions.", needs=(RIGHT.key, SILENT_FAULT.key))
 def wrong_gradients(right: TracedPart, silent: TracedPart) -> Answer:
     """Compare the gradients of both weights with those of the right order."""
     looks = silent.moments
@@ -80,7 +77,7 @@ def wrong_gradients(right: TracedPart, silent: TracedPart) -> Answer:
     return not any(map(equal, gradients)), off(*gradients)
 
 
-@claim(12, "PyTorch says nothing of it.", needs=(RIGHT_KEY, SILENT_KEY))
+@claim(12, "PyTorch says nothing of it.", needs=(RIGHT.key, SILENT_FAULT.key))
 def silence(_: TracedPart, silent: TracedPart) -> Answer:
     """Count errors and warnings."""
     warnings = sum(len(step.warnings) for step in silent.lines)
@@ -88,21 +85,21 @@ def silence(_: TracedPart, silent: TracedPart) -> Answer:
     return not silent.errors and not warnings, f"{said} in {counted(len(silent.lines), 'line')}"
 
 
-@claim(13, "conv2 first, in place: the forward values are right.", needs=(RIGHT_KEY, LOUD_KEY))
+@claim(13, "conv2 first, in place: the forward values are right.", needs=(RIGHT.key, LOUD_FAULT.key))
 def right_forward(_: TracedPart, loud: TracedPart) -> Answer:
     """Compare h1 and h2 with those of the right order."""
     h1, h2 = loud.moments["h1"], loud.moments["h2"]
     return equal(h1) and equal(h2), off(h1, h2)
 
 
-@claim(14, "Then backward() raises.", needs=(RIGHT_KEY, LOUD_KEY))
+@claim(14, "Then backward() raises.", needs=(RIGHT.key, LOUD_FAULT.key))
 def backward_raises(_: TracedPart, loud: TracedPart) -> Answer:
     """Look for PyTorch's own message."""
     holds = any("modified by an inplace operation" in error for error in loud.errors)
     return holds, " ".join(loud.errors) or "it did not"
 
 
-@claim(15, "What the error omits: who saved x, and who overwrote it.", needs=(RIGHT_KEY, LOUD_KEY))
+@claim(15, "What the error omits: who saved x, and who overwrote it.", needs=(RIGHT.key, LOUD_FAULT.key))
 def both_lines(_: TracedPart, loud: TracedPart) -> Answer:
     """Find the line that saved x and the line that overwrote it; their versions are those in PyTorch's message."""
     saver = next((step for step in loud.lines if "h2" in step.changed_tensors), None)
@@ -126,16 +123,16 @@ def saved_version(step: Step) -> int | None:
     return next((saved.version for saved in node.saved_tensors if saved.name == "x"), None) if node else None
 
 
-@claim(16, "inplace=False gives the right numbers in this order too.", needs=(RIGHT_KEY, ORDER))
-@claim(17, "x.clone() before the branch gives the right numbers.", needs=(RIGHT_KEY, CLONE))
-@claim(18, "Without backward() it is enough that conv2 goes first.", needs=(RIGHT_KEY, NO_BACKWARD))
+@claim(16, "inplace=False gives the right numbers in this order too.", needs=(RIGHT.key, ORDER.key))
+@claim(17, "x.clone() before the branch gives the right numbers.", needs=(RIGHT.key, CLONE.key))
+@claim(18, "Without backward() it is enough that conv2 goes first.", needs=(RIGHT.key, NO_BACKWARD.key))
 def cured(_: TracedPart, cure: TracedPart) -> Answer:
     """Compare all looks with those of the right order; nothing is raised."""
     looks = cure.moments.values()
     return not cure.errors and all(map(equal, looks)), "; ".join([*map(off, looks), *cure.errors])
 
 
-@claim(19, "In place on a leaf that requires grad is refused at once.", needs=(LEAF_KEY,))
+@claim(19, "In place on a leaf that requires grad is refused at once.", needs=(LEAF_FAULT.key,))
 def refused(leaf: TracedPart) -> Answer:
     """Look for the word "leaf" in PyTorch's message; the leaf's version counter stays 0."""
     holds = any("leaf" in error for error in leaf.errors) and leaf.moments["leaf"].state.version == 0

@@ -28,6 +28,7 @@ from relu_demo.request import (
     refuse_shape,
     sizes,
 )
+from relu_demo.session.sessions import session_for
 from relu_demo.views import DOCUMENT, PLAIN_TEXT, TABLES, VIEWS
 
 if TYPE_CHECKING:
@@ -156,15 +157,16 @@ def command(
     light: bool,
     values: int,
     evidence: bool,
+    part: str,
 ) -> Asked | None:
-    """See what nn.ReLU(inplace=True) does to your tensor: every line was really executed, every value read from it."""
+    """See what nn.ReLU(inplace=True) does to your tensor. Every line really runs."""
     if context.invoked_subcommand is not None:
         return None
     scenario = context.meta.get("scenario", WHOLE)
     refuse_strangers(context, scenario)
     if article:
         refuse_beside(context, "--article", "shapes", "dtype")
-    if context.meta.get("view") == "step":
+    if context.meta.get("view") == "step" and save is None:
         require_terminal()
     require_output(context, save, light, scenario)
     seed = drawn_seed() if seed is None else seed
@@ -174,7 +176,8 @@ def command(
         by_depth = context.get_parameter_source("depth") is not ParameterSource.DEFAULT
         request = Measure(only(shapes) or Measure.shape, depth, device, by_depth)
     else:
-        request = Replay(scenario, seed, only(shapes) or Replay.shape, device, dtype, article, values, evidence)
+        request = Replay(scenario, seed, only(shapes) or Replay.shape, device, dtype, article, values, evidence, part)
+        session_for(request)  # raises for a part that it has not
     return asked(context, request, save, light, traceback)
 
 
@@ -362,10 +365,14 @@ def require_terminal() -> None:
 
 
 def require_place(save: Path, view: str) -> None:
-    """Raise UsageError where the view has no screen, and BadParameter where its file cannot be written."""
+    """Raise UsageError where the view cannot be saved, and BadParameter where that file cannot be written."""
     from relu_demo.cli.output import check_place
 
-    if not VIEWS[view].screen:
+    if VIEWS[view].lessons and save.suffix.lower() == PLAIN_TEXT:
+        raise click.UsageError(
+            f"--{view} is saved as a page or a moving picture; give a file that ends in .html or .svg"
+        )
+    if not (VIEWS[view].screen or VIEWS[view].lessons):
         raise click.UsageError(f"--{view} has no screen to save; give --save without it, or --{view} > FILE")
     try:
         check_place(save)

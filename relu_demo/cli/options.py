@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from relu_demo.cli.types import InputType, NameType, SaveType, SeedType
+from relu_demo.cli.types import InputType, NameType, PartType, SaveType, SeedType
 from relu_demo.request import LISTED, MAX_DEPTH, Check, Measure, Replay, Watch
 from relu_demo.session.sessions import SESSIONS
 from relu_demo.views import TABLES, VIEWS
@@ -181,8 +181,16 @@ OPTIONS = (
         "--save",
         type=SaveType(),
         metavar="FILE",
-        help="Save the screen as .svg, .html or .txt.",
+        help="Save the screen as .svg, .html or .txt; with --step a lesson.",
         differs={Watch.scenario: {"help": "Save the report as .svg, .html, .txt or .json."}},
+    ),
+    shown(
+        "--part",
+        type=PartType(),
+        metavar="NAME",
+        default=Replay.part,
+        goes_with=SESSIONS,
+        help="Show one part alone: a slide. Tab lists them.",
     ),
     shown("--light", is_flag=True, help="With --save: dark on white, for print and slides."),
     shown(

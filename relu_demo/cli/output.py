@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from contextlib import suppress
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from relu_demo.errors import CLOSED
-from relu_demo.views import file_text, writer_of
+from relu_demo.request import command_line
+from relu_demo.views import DOCUMENT, PLAIN_TEXT, VIEWS, function_named, writer_of
 
 if TYPE_CHECKING:
     from relu_demo.scenarios import AnyReport
@@ -44,6 +46,21 @@ def save(report: AnyReport, view: str, path: Path, light: bool) -> None:
     replace(path, file_text(view, report, path.suffix.lower(), light))
     if sys.stderr is not None and sys.stderr.isatty():
         print(f"Saved to {path}", file=sys.stderr)
+
+
+def file_text(name: str, report: AnyReport, ending: str, light: bool = False) -> str:
+    """Return the text of a file: the screen of the view of that name, on white if it is `light`; for DOCUMENT JSON."""
+    if lessons := VIEWS[name].lessons:
+        lesson: str = function_named(lessons)[ending](report, light)
+        return lesson
+    if ending in (PLAIN_TEXT, DOCUMENT):
+        text = io.StringIO()
+        writer_of("json" if ending == DOCUMENT else name)(report, text)
+        return text.getvalue()
+    from relu_demo.views.pictures import DARK, LIGHT, PICTURES
+
+    screen = function_named(VIEWS[name].screen)(report)
+    return PICTURES[ending](screen, command_line(report.request), LIGHT if light else DARK)
 
 
 def check_place(path: Path) -> None:

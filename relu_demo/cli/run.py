@@ -84,7 +84,7 @@ def run_scenario(asked: Asked, request: Replay | Measure) -> int:
 
     load_torch()
     report: AnyReport
-    if asked.view == "step" and isinstance(request, Replay):
+    if asked.view == "step" and isinstance(request, Replay) and not asked.save:
         from relu_demo.cli.stepping import step
         from relu_demo.scenarios import stepped
 

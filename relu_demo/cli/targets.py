@@ -20,7 +20,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from relu_demo.errors import BadInput, with_article
-from relu_demo.machine.imports import FEW, NAMED, find_spec, missing_file, near, python_files, python_modules
+from relu_demo.machine.imports import MOST_LISTED, NAMED, find_spec, missing_file, near, python_files, python_modules
 
 GIVE_PROGRAM = "give train.py, -m package.module, my_file.py:step or a command line"
 GIVE_NETWORK = "give file.py:name or package.module:name"
@@ -243,8 +243,8 @@ def _networks_of(source: str, path: str) -> str:
     if not names:
         return f"{source} has no network; {GIVE_NETWORK}"
     example = f"relu-demo check {shlex.quote(f'{source}:{names[0]}')} --shape 1,3,8,8"
-    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
-    return f"{source} has {', '.join(names[:FEW])}{more}; give for example {example}"
+    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    return f"{source} has {', '.join(names[:MOST_LISTED])}{more}; give for example {example}"
 
 
 def _networks(path: str) -> list[str]:

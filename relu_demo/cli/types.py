@@ -10,7 +10,8 @@ import click
 
 from relu_demo.cli.completion import files, targets, words
 from relu_demo.errors import SetupError, shorten
-from relu_demo.request import Input
+from relu_demo.request import WHOLE, Input
+from relu_demo.session.sessions import part_names
 from relu_demo.views import DOCUMENT, ENDINGS
 
 if TYPE_CHECKING:
@@ -82,6 +83,16 @@ class NameType(click.ParamType):  # type: ignore[type-arg]
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the usual names that begin like this."""
         return words(self.usual, incomplete)
+
+
+class PartType(click.ParamType):  # type: ignore[type-arg]
+    """The key of a part of the session."""
+
+    name = "part"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the parts of the scenario that begin like this."""
+        return words(part_names(ctx.meta.get("scenario", WHOLE)), incomplete)
 
 
 class TargetType(click.ParamType):  # type: ignore[type-arg]

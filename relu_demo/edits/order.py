@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from relu_demo.edits.edit import Edit
 from relu_demo.edits.scene import Scene, Spot
-from relu_demo.edits.syntax import FUNCTIONS, Syntax, syntax_of
+from relu_demo.edits.syntax import FUNCTIONS, Found, Syntax, end_of, found_at, pairs, start_of
 
 
 @dataclass(frozen=True)
@@ -22,27 +22,20 @@ class Course:
 
 def course_of(scene: Scene) -> Course | None:
     """Return the course of a scene in the innermost function that has its write and its backward in this order."""
-    if scene.raised_at is None or not scene.writers:
-        return None
-    for raised in (scene.raised_at, *scene.raised_at.called_from):
-        syntax = syntax_of(raised.file)
-        raises = syntax.statement(raised) if syntax is not None else None
-        if syntax is None or raises is None:
-            continue
-        writes = _in_same_function(syntax, raises, scene.writers[0])
-        if writes is None or syntax.range(writes)[1] > syntax.range(raises)[0]:
-            continue
-        saves = _in_same_function(syntax, raises, scene.saver) if scene.saver is not None else None
-        return Course(syntax, saves, writes, raises)
+    for spot in (scene.raised_at, *scene.raised_at.called_from) if scene.raised_at else ():
+        found = found_at(spot)
+        writes = _in_same_function(found, scene.writers[0]) if found is not None else None
+        if found is not None and writes is not None and end_of(writes) <= start_of(found.statement):
+            return Course(found.syntax, _in_same_function(found, scene.saver), writes, found.statement)
     return None
 
 
-def _in_same_function(syntax: Syntax, node: ast.stmt, spot: Spot) -> ast.stmt | None:
-    """Return the statement of a spot, or of a line that called it, that is in the function of a node."""
-    for each in (spot, *spot.called_from):
-        found = syntax.statement(each) if each.file == syntax.file else None
-        if found is not None and syntax.scope_of(found) is syntax.scope_of(node):
-            return found
+def _in_same_function(found: Found, spot: Spot | None) -> ast.stmt | None:
+    """Return the statement of a spot, or of a line that called it, that is in the function of what was found."""
+    for each in (spot, *spot.called_from) if spot is not None else ():
+        other = found_at(each) if each.file == found.syntax.file else None
+        if other and found.syntax.scope_of(other.statement) is found.syntax.scope_of(found.statement):
+            return other.statement
     return None
 
 
@@ -55,73 +48,63 @@ def computed_again(course: Course) -> tuple[list[str], list[Edit]] | None:
     syntax, saves, raises = course.syntax, course.saves, course.raises
     if saves is None:
         return None
-    block = syntax.block_of(saves)
-    writes = next((each for each in syntax.around(course.writes) if each in block), None)
-    below = next((each for each in syntax.around(raises) if each in block), None)
-    if writes is None or below is None or not block.index(saves) < block.index(writes) <= block.index(below):
+    block, indent = syntax.block_of(saves), syntax.indent(raises)
+    first, middle, last = (_place_in(syntax, block, each) for each in (saves, course.writes, raises))
+    if indent is None or not 0 <= first < middle <= last:
         return None
-    lines = block[block.index(saves) : block.index(writes)]
-    needed, parts = _needed_of(lines, _names(raises, ast.Load))
-    again, changed = [], set[str]()
+    parts = _needed_parts(block[first:middle], raises)
+    changed, again = set[str](), list[str]()
     for line, target, value in parts:
         if line is saves or _names(value, ast.Load) & changed:
             changed |= _names(target, ast.Store)
             again.append(f"{syntax.text(target)} = {syntax.text(value)}")
-    between = block[block.index(writes) + 1 : block.index(below)]
-    indent = syntax.indent(raises)
-    if (
-        indent is None
-        or not changed & _names(raises, ast.Load)
-        or any(_names(each, ast.Store) & needed for each in between)
-    ):
+    needed = changed.union(*(_names(value, ast.Load) for _, _, value in parts))
+    is_bound_between = any(_names(each, ast.Store) & needed for each in block[middle + 1 : last])
+    if is_bound_between or not changed & _names(raises, ast.Load):
         return None
     return sorted(changed), [syntax.before(raises, f"\n{indent}".join(again))]
 
 
-def _needed_of(lines: list[ast.stmt], needed: set[str]) -> tuple[set[str], list[tuple[ast.stmt, ast.expr, ast.expr]]]:
-    """
-    Return the names that others depend on, and what binds them in order: the line, the target and the value.
-
-    Nothing where that is a loop or a sum: to run it again would add to it.
-    """
-    found: list[tuple[ast.stmt, ast.expr, ast.expr]] = []
+def _needed_parts(lines: list[ast.stmt], raises: ast.stmt) -> list[tuple[ast.stmt, ast.expr, ast.expr]]:
+    """Return what binds the names that a backward needs, in order, with its line; nothing if that is a loop."""
+    needed, parts = _names(raises, ast.Load), list[tuple[ast.stmt, ast.expr, ast.expr]]()
     for line in reversed(lines):
-        bound = _names(line, ast.Store) & needed
-        if bound and not isinstance(line, ast.Assign):
-            return needed, []
-        for target, value in _needed_parts(line, bound) if isinstance(line, ast.Assign) and bound else ():
-            needed = needed | _names(value, ast.Load)
-            found.insert(0, (line, target, value))
-    return needed, found
-
-
-def _needed_parts(line: ast.Assign, bound: set[str]) -> list[tuple[ast.expr, ast.expr]]:
-    """Return the targets of an assignment that bind one of these names, each with its value."""
-    target, value = line.targets[0], line.value
-    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
-        pairs = zip(target.elts, value.elts, strict=True)
-        return [(each, part) for each, part in pairs if _names(each, ast.Store) & bound]
-    return [(target, value)]
+        if not _names(line, ast.Store) & needed:
+            continue
+        if not isinstance(line, ast.Assign) or len(line.targets) > 1:  # to run a loop or a sum again would add to it
+            return []
+        found = list(pairs(line.targets[0], line.value))
+        found = [(line.targets[0], line.value)] if any(value is line.value for _, value in found) else found
+        for target, value in found:
+            if _names(target, ast.Store) & needed:
+                needed |= _names(value, ast.Load)
+                parts.insert(0, (line, target, value))
+    return parts
 
 
 def in_other_order(course: Course) -> list[Edit] | None:
     """Return the edits that put the write behind the backward; None where that is no matter of one block."""
-    syntax, writes, raises = course.syntax, course.writes, course.raises
+    syntax, raises = course.syntax, course.raises
     block = syntax.block_of(raises)
-    writes = next((each for each in syntax.around(writes) if each in block and not isinstance(each, FUNCTIONS)), writes)
-    if writes not in block or writes is raises or syntax.indent(writes) is None or syntax.indent(raises) is None:
+    row = _place_in(syntax, block, course.writes)
+    if row < 0 or block[row] is raises or None in (syntax.indent(block[row]), syntax.indent(raises)):
         return None
-    names = _names(writes, ast.Load)
-    for line in block[block.index(writes) + 1 : block.index(raises)]:
-        quiet = isinstance(line, ast.Expr) and isinstance(line.value, ast.Call)
-        if not quiet or not ast.unparse(line).partition("(")[0].endswith(("zero_grad", "print")):
+    writes, between = block[row], block[row + 1 : block.index(raises)]
+    for line in between:
+        call = ast.unparse(line).partition("(")[0]
+        if not call.endswith(("zero_grad", "print")) or _names(line, ast.Load) & _names(writes, ast.Load):
             return None
-        if _names(line, ast.Load) & names:
-            return None
-    first, (start, end) = syntax.line(syntax.range(writes)[0])[0], syntax.range(writes)
-    last = syntax.line(end)[1]
-    code = syntax.data[start:last].decode()
-    return [syntax.replace(first, last + 1, ""), syntax.after(raises, code)]
+    (first, _), (last, _) = start_of(writes), end_of(writes)
+    code = syntax.between((first, 0), (last, len(syntax.lines[last - 1])))
+    return [Edit(syntax.file, (first, 0), (last + 1, 0), ""), syntax.after(raises, code.lstrip())]
+
+
+def _place_in(syntax: Syntax, block: list[ast.stmt], statement: ast.stmt) -> int:
+    """Return which statement of a block one is part of; -1 where it is in no other or in a function of that."""
+    for each in syntax.around(statement):
+        if each in block and not isinstance(each, FUNCTIONS):
+            return block.index(each)
+    return -1
 
 
 def _names(node: ast.AST, kind: type[ast.expr_context]) -> set[str]:

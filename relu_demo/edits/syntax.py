@@ -1,85 +1,97 @@
-"""The source of a file as a tree in which each part has its range, and the edits that are made of ranges."""
+"""The source of a file: its tree with what is around each part, edits of parts, and what its names stand for."""
 
 from __future__ import annotations
 
 import ast
-import bisect
-import itertools
 import linecache
 import os
 from collections.abc import Iterator
-from functools import cached_property, lru_cache
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import takewhile
 
-from relu_demo.edits.edit import Edit
+from relu_demo.edits.edit import Edit, Position
 from relu_demo.edits.scene import Spot
+from relu_demo.sanitizer.source import parsed, statement_at
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 LOOPS = (ast.For, ast.AsyncFor, ast.While)
 ATOMS = (ast.Name, ast.Constant, ast.Attribute, ast.Call, ast.Subscript, ast.List)
-"""What needs no parentheses beside a sign or before a dot."""
+"""What needs no parentheses before a dot."""
+VIEWING_METHODS = {
+    "as_strided", "chunk", "contiguous", "cpu", "detach", "diagonal", "expand", "expand_as", "flatten", "flip_view",
+    "hsplit", "movedim", "narrow", "permute", "ravel", "reshape", "select", "split", "squeeze", "swapaxes", "swapdims",
+    "t", "tensor_split", "to", "transpose", "unbind", "unflatten", "unfold", "unsqueeze", "view", "view_as", "vsplit",
+}  # fmt: skip
+"""Methods whose result can have the memory of their tensor."""
+SAME_MEMORY = {"data", "T", "mT", "H", "mH", "real", "imag"}
+"""Attributes that have the memory of their tensor."""
+CALLER = "a caller"
+"""Whose memory an argument has."""
 
 
-def source_of(file: str) -> str | None:
-    """Return the text of a file, or of a notebook's cell; None where nobody can read it."""
-    return "".join(linecache.getlines(file)) or None
+@dataclass(frozen=True)
+class Found:
+    """A spot in the source: its statement, and the part of that which ran, where the spot has its range."""
+
+    syntax: Syntax
+    statement: ast.stmt
+    node: ast.AST | None
+
+
+def found_at(spot: Spot | None) -> Found | None:
+    """Return what the source has at a spot; None where there is no source that is known to be what ran."""
+    syntax = syntax_of(spot.file) if spot is not None else None
+    if spot is None or syntax is None:
+        return None
+    node = syntax.node(spot.span) if spot.span else None
+    statement = syntax.statement_of(node) if node is not None else statement_at(spot.file, spot.line)
+    return None if statement is None else Found(syntax, statement, node)
 
 
 def syntax_of(file: str) -> Syntax | None:
     """Return the syntax of a file; None where it is no file, is no Python, or was changed since it was read."""
-    text = source_of(file) if os.path.isfile(file) else None
-    return _parsed(file, text) if text is not None and not _is_changed(file) else None
-
-
-def found_at(spot: Spot | None) -> tuple[Syntax, ast.stmt, ast.expr | ast.stmt | None] | None:
-    """Return a spot's file, its statement, and the part of that which its range is; None where there is no source."""
-    syntax = syntax_of(spot.file) if spot is not None else None
-    statement = syntax.statement(spot) if syntax is not None and spot is not None else None
-    if spot is None or syntax is None or statement is None:
+    tree = parsed(file) if os.path.isfile(file) else None
+    if tree is None:
         return None
-    return syntax, statement, syntax.node(spot) if spot.span else None
-
-
-def _is_changed(file: str) -> bool:
     size, time = (*linecache.cache.get(file, ()), None, None)[:2]
     now = os.stat(file)
-    return time is not None and (size, time) != (now.st_size, now.st_mtime)
+    return None if time is not None and (size, time) != (now.st_size, now.st_mtime) else _syntax(file, tree)
 
 
-@lru_cache(maxsize=64)
-def _parsed(file: str, text: str) -> Syntax | None:
-    try:
-        return Syntax(file, text)
-    except (SyntaxError, ValueError):
-        return None
+def start_of(node: ast.AST) -> Position:
+    """Return where a part begins."""
+    assert isinstance(node, (ast.expr, ast.stmt, ast.keyword))
+    return node.lineno, node.col_offset
+
+
+def end_of(node: ast.AST) -> Position:
+    """Return where a part ends."""
+    assert isinstance(node, (ast.expr, ast.stmt, ast.keyword))
+    return node.end_lineno or 0, node.end_col_offset or 0
 
 
 class Syntax:
-    """A file's tree, whose parts know what is around them and which bytes they are."""
+    """A file's tree, with what is around each part of it, and its lines, in which a column counts bytes."""
 
-    def __init__(self, file: str, text: str) -> None:
-        self.file, self.tree, self.data = file, ast.parse(text), text.encode()
-        self._starts = [0, *itertools.accumulate(len(line) + 1 for line in self.data.split(b"\n"))]
+    def __init__(self, file: str, tree: ast.Module) -> None:
+        self.file, self.tree = file, tree
+        self.lines = [line.rstrip("\n").encode() for line in linecache.getlines(file)]
+        self.parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
 
-    @cached_property
-    def parents(self) -> dict[ast.AST, ast.AST]:
-        """The node around each node."""
-        return {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
-
-    def around(self, node: ast.AST) -> Iterator[ast.AST]:
-        """Yield a node and what is around it, the innermost first."""
-        while True:
+    def around(self, node: ast.AST | None) -> Iterator[ast.AST]:
+        """Yield a part and what is around it, the innermost first."""
+        while node is not None:
             yield node
-            if node not in self.parents:
-                return
-            node = self.parents[node]
+            node = self.parents.get(node)
 
     def statement_of(self, node: ast.AST) -> ast.stmt:
-        """Return the innermost statement that a node is part of."""
+        """Return the innermost statement of which this is a part."""
         return next(each for each in self.around(node) if isinstance(each, ast.stmt))
 
     def scope_of(self, node: ast.AST) -> ast.AST:
-        """Return the function, or the module, whose names an expression reads."""
-        outer = itertools.islice(self.around(node), 1, None)
+        """Return the function, or the module, in which a part stands."""
+        outer = self.around(self.parents.get(node))
         return next((each for each in outer if isinstance(each, (*FUNCTIONS, ast.Module))), self.tree)
 
     def block_of(self, statement: ast.stmt) -> list[ast.stmt]:
@@ -87,92 +99,154 @@ class Syntax:
         fields = (value for _, value in ast.iter_fields(self.parents[statement]))
         return next(value for value in fields if isinstance(value, list) and statement in value)
 
-    def statement(self, spot: Spot) -> ast.stmt | None:
-        """Return the innermost statement that a line is part of."""
-        node = self.node(spot) if spot.span else None
-        if node is not None:
-            return self.statement_of(node)
-        statements = [node for node in ast.walk(self.tree) if isinstance(node, ast.stmt)]
-        held = [node for node in statements if node.lineno <= spot.line <= (node.end_lineno or node.lineno)]
-        return max(held, key=lambda node: (node.lineno, node.col_offset), default=None)
-
-    def node(self, spot: Spot) -> ast.expr | ast.stmt | None:
-        """Return the expression or statement that a spot's range is; None where it has none."""
-        line, column, end_line, end_column = spot.span or (0, 0, 0, 0)
-        for node in ast.walk(self.tree):
-            if not isinstance(node, (ast.expr, ast.stmt)) or isinstance(node, ast.Expr):  # a call's statement
-                continue
-            if (node.end_lineno, node.end_col_offset) != (end_line, end_column):
-                continue
-            starts = [(node.lineno, node.col_offset)]
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                # Python tells of a method on a line of its own from its name on.
-                starts.append(self.position(self.name_of(node.func)[0]))
-            if (line, column) in starts:
-                return node
-        return None
-
     def header(self, statement: ast.stmt) -> Iterator[ast.AST]:
         """Yield the parts of a statement that are in no other statement."""
         for child in ast.iter_child_nodes(statement):
             if not isinstance(child, (ast.stmt, ast.ExceptHandler, ast.match_case)):
                 yield from ast.walk(child)
 
-    def range(self, node: ast.AST) -> tuple[int, int]:
-        """Return where a node begins and ends, in bytes."""
-        assert isinstance(node, (ast.expr, ast.stmt, ast.keyword))
-        return (
-            self._starts[node.lineno - 1] + node.col_offset,
-            self._starts[(node.end_lineno or 0) - 1] + (node.end_col_offset or 0),
-        )
-
-    def name_of(self, node: ast.Attribute) -> tuple[int, int]:
-        """Return where the name behind the last dot begins and ends."""
-        end = self.range(node)[1]
-        return end - len(node.attr.encode()), end
-
-    def position(self, offset: int) -> tuple[int, int]:
-        """Return the line and the column of a byte."""
-        line = bisect.bisect_right(self._starts, offset)
-        return line, offset - self._starts[line - 1]
+    def node(self, span: tuple[int, int, int, int]) -> ast.AST | None:
+        """Return the expression or statement that has a range; None where there is none."""
+        for node in ast.walk(self.tree):
+            if not isinstance(node, (ast.expr, ast.stmt)) or isinstance(node, ast.Expr):  # a call's statement
+                continue
+            starts = [start_of(node)]
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                line, column = end_of(node.func)  # so Python tells of a method on a line of its own
+                starts.append((line, column - len(node.func.attr.encode())))
+            if span[:2] in starts and span[2:] == end_of(node):
+                return node
+        return None
 
     def text(self, node: ast.AST) -> str:
-        """Return the source of a node as it is written."""
-        start, end = self.range(node)
-        return self.data[start:end].decode()
+        """Return the source of a part as it is written."""
+        return self.between(start_of(node), end_of(node))
 
-    def replace(self, start: int, end: int, new: str) -> Edit:
-        """Return the edit that puts a text in the place of some bytes."""
-        return Edit(self.file, self.position(start), self.position(end), new)
+    def between(self, start: Position, end: Position) -> str:
+        """Return the source of a range."""
+        lines = self.lines[start[0] - 1 : end[0]]
+        lines[-1] = lines[-1][: end[1]]
+        lines[0] = lines[0][start[1] :]
+        return b"\n".join(lines).decode()
+
+    def replace(self, node: ast.AST, new: str) -> Edit:
+        """Return the edit that puts a text in the place of a part."""
+        return Edit(self.file, start_of(node), end_of(node), new)
+
+    def insert(self, at: Position, new: str) -> Edit:
+        """Return the edit that puts a text at a place."""
+        return Edit(self.file, at, at, new)
 
     def cloned(self, node: ast.expr) -> list[Edit]:
         """Return the edits that add `.clone()` to an expression."""
-        start, end = self.range(node)
         if isinstance(node, ATOMS):
-            return [self.replace(end, end, ".clone()")]
-        return [self.replace(start, start, "("), self.replace(end, end, ").clone()")]
-
-    def line(self, offset: int) -> tuple[int, int]:
-        """Return where the line of a byte begins, and where its line end stands."""
-        number = bisect.bisect_right(self._starts, offset)
-        return self._starts[number - 1], self._starts[number] - 1
+            return [self.insert(end_of(node), ".clone()")]
+        return [self.insert(start_of(node), "("), self.insert(end_of(node), ").clone()")]
 
     def indent(self, statement: ast.stmt) -> str | None:
         """Return what stands before a statement; None where another statement shares its lines."""
-        start, end = self.range(statement)
-        before = self.data[self.line(start)[0] : start].decode()
-        behind = self.data[end : self.line(end)[1]].strip()
+        (line, column), (last, end) = start_of(statement), end_of(statement)
+        before, behind = self.lines[line - 1][:column].decode(), self.lines[last - 1][end:].strip()
         return before if not before.strip() and (not behind or behind.startswith(b"#")) else None
 
     def before(self, statement: ast.stmt, code: str) -> Edit:
         """Return the edit that puts a statement before another."""
-        start, indent = self.range(statement)[0], self.indent(statement)
-        return self.replace(start, start, f"{code}; " if indent is None else f"{code}\n{indent}")
+        indent = self.indent(statement)
+        return self.insert(start_of(statement), f"{code}; " if indent is None else f"{code}\n{indent}")
 
     def after(self, statement: ast.stmt, code: str) -> Edit:
         """Return the edit that puts a statement behind another."""
-        end, indent = self.range(statement)[1], self.indent(statement)
+        indent, (line, column) = self.indent(statement), end_of(statement)
         if indent is None:
-            return self.replace(end, end, f"; {code}")
-        end = min(self.line(end)[1], len(self.data))
-        return self.replace(end, end, f"\n{indent}{code}")
+            return self.insert((line, column), f"; {code}")
+        return self.insert((line, len(self.lines[line - 1])), f"\n{indent}{code}")
+
+    def memory_of(self, names: set[str], at: ast.AST, and_views: bool = False) -> set[str]:
+        """
+        Return names with those that they have their memory of in a function, `CALLER` where that is an argument's.
+
+        With `and_views` also those that have it of them.
+        """
+        scope = self.scope_of(at)
+        known = [(names_of(target), names_of(value)) for target, value in self.bindings(scope) if is_name(target)]
+        known += [(base, name) for name, base in known] if and_views else []
+        while found := [base for name, base in known if name & names and not base <= names]:
+            names = names.union(*found)
+        return names | {CALLER} if names & arguments_of(scope) else names
+
+    def bindings(self, scope: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
+        """Yield what a function, and no other in it, binds, each with what it is bound to."""
+        for part in ast.walk(scope):
+            if isinstance(part, (ast.Assign, ast.For, ast.AsyncFor)) and self.scope_of(part) is scope:
+                targets = part.targets if isinstance(part, ast.Assign) else [part.target]
+                for target in targets:
+                    yield from pairs(target, part.value if isinstance(part, ast.Assign) else part.iter)
+            elif isinstance(part, (ast.AnnAssign, ast.NamedExpr)) and part.value and self.scope_of(part) is scope:
+                yield part.target, part.value
+
+    def can_be_bound(self, node: ast.expr) -> bool:
+        """Return whether an assignment to a name or an attribute binds what others of its function read by it."""
+        scope = self.scope_of(node)
+        if not isinstance(node, ast.Name) or isinstance(scope, ast.Lambda):
+            return is_name(node) and not isinstance(scope, ast.Lambda)
+        bound = {target.id for target, _ in self.bindings(scope) if isinstance(target, ast.Name)}
+        return isinstance(scope, ast.Module) or node.id in arguments_of(scope) | bound
+
+    def is_read_after(self, text: str, statement: ast.stmt) -> bool:
+        """Return whether a name or an attribute is read when a statement has run, or anywhere in the loop around it."""
+        scope, begin = self.scope_of(statement), end_of(statement)
+        for loop in takewhile(lambda each: each is not scope, self.around(statement)):
+            begin = start_of(loop.body[0]) if isinstance(loop, LOOPS) else begin
+        own = set(ast.walk(statement))
+        parts = (part for part in ast.walk(scope) if isinstance(part, (ast.Name, ast.Attribute)) and part not in own)
+        return any(
+            ast.unparse(part) == text and isinstance(part.ctx, ast.Load) and start_of(part) >= begin for part in parts
+        )
+
+
+_syntax = lru_cache(maxsize=64)(Syntax)
+
+
+def same_memory(node: ast.expr) -> ast.expr:
+    """Return the expression whose memory another has: `h` of `h[0].detach()`, of `h.view(-1)` and of `h.data`."""
+    while True:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in VIEWING_METHODS:
+            node = node.func.value
+        elif isinstance(node, (ast.Subscript, ast.Starred)) or (
+            isinstance(node, ast.Attribute) and node.attr in SAME_MEMORY
+        ):
+            node = node.value
+        else:
+            return node
+
+
+def is_name(node: ast.AST) -> bool:
+    """Return whether a part is a name or an attribute of one, which can be read twice and bound anew."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return isinstance(node, ast.Name)
+
+
+def names_of(node: ast.expr) -> set[str]:
+    """Return the names of which one has the memory of an expression: `x` of `x[0]`, both of `x if a else y`."""
+    base = same_memory(node)
+    if isinstance(base, ast.IfExp):
+        return names_of(base.body) | names_of(base.orelse)
+    return {ast.unparse(base)} if is_name(base) else set()
+
+
+def pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """Yield each target of an assignment with what it is bound to, whole where nobody can tell its part."""
+    if not isinstance(target, (ast.Tuple, ast.List)):
+        yield target, value
+        return
+    parts = value.elts if isinstance(value, (ast.Tuple, ast.List)) else []
+    same = len(parts) == len(target.elts)
+    for at, each in enumerate(target.elts):
+        yield from pairs(each, parts[at] if same else value)
+
+
+def arguments_of(scope: ast.AST) -> set[str]:
+    """Return the names of a function's arguments; none of a module."""
+    arguments = ast.walk(scope.args) if isinstance(scope, FUNCTIONS) else ()
+    return {part.arg for part in arguments if isinstance(part, ast.arg)}

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from types import CodeType
 from typing import Any
 
-VARIABLE = "RELU_DEMO_EDITS"
+EDITS_VARIABLE = "RELU_DEMO_EDITS"
 """The environment variable that names the file with the edited sources, for a process that tries them."""
 
 
@@ -23,12 +23,12 @@ def write_for_trial(texts: Mapping[str, bytes], folder: str) -> dict[str, str]:
     path = os.path.join(folder, "edits.json")
     with open(path, "w", encoding="utf-8") as file:
         json.dump({name: base64.b64encode(text).decode() for name, text in texts.items()}, file)
-    return {VARIABLE: path}
+    return {EDITS_VARIABLE: path}
 
 
 def serve_if_asked() -> bool:
     """Serve the edited sources that the environment names. Return whether this process is such a trial."""
-    path = os.environ.get(VARIABLE)
+    path = os.environ.get(EDITS_VARIABLE)
     if path is None:
         return False
     with open(path, encoding="utf-8") as file:
@@ -107,7 +107,7 @@ class _Script(importlib.machinery.SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType:
         """Return code that runs the script with the names that Python gives to a script."""
         self.code = self.source_to_code(self.get_data(self.path), self.path)
-        return compile("__loader__.run(globals())", self.path, "exec")
+        return compile("__loader__.run(globals())", "<frozen trial>", "exec")
 
     def run(self, names: dict[str, Any]) -> None:
         names.update(__spec__=None, __package__=None, __cached__=None)

@@ -9,7 +9,7 @@ import torch
 
 from relu_demo.errors import SetupError, first_line
 
-SHORT = 80
+LONGEST_REASON = 80
 """Of at most so many characters PyTorch's reason is quoted: longer ones are about how PyTorch itself was built."""
 
 
@@ -27,7 +27,7 @@ def usable_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except Exception as error:
         words = first_line(error).rstrip(".")
-        why = f" ({words})" if len(words) <= SHORT else ""
+        why = f" ({words})" if len(words) <= LONGEST_REASON else ""
         raise SetupError("--device", f"no {name} on this machine{why}; available here: {available()}") from error
     return device
 

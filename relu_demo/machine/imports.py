@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-FEW = 8
+MOST_LISTED = 8
 """So many names are all listed."""
 
 NAMED = re.compile(r"(?P<source>.+?)::?(?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*)(?P<call>\(.*\))?", re.DOTALL)
@@ -54,7 +54,7 @@ def near(name: str, likely: Sequence[str], others: Sequence[str] = (), having: s
             close = [lower[k] for k in difflib.get_close_matches(name.lower(), list(lower), n=3)]
         if close:
             return f"; did you mean {' or '.join(dict.fromkeys(close))}?"
-    return f"; {having} {', '.join(sorted(likely))}" if 0 < len(likely) <= FEW else ""
+    return f"; {having} {', '.join(sorted(likely))}" if 0 < len(likely) <= MOST_LISTED else ""
 
 
 def names_in(namespace: Any) -> list[str]:

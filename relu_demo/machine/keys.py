@@ -24,7 +24,7 @@ number pad (xterm, "Control Sequences", PC-style and VT220-style function keys);
 gives (Microsoft C runtime, `_getwch`), after 0xE0, and after 0 for the number pad.
 """
 
-NAMES: Mapping[str, str] = {sent: name for name, sequences in KEYS.items() for sent in sequences}
+KEY_NAMES: Mapping[str, str] = {sent: name for name, sequences in KEYS.items() for sent in sequences}
 """The name of each key by what is sent for it."""
 
 START = r"\x1b(?:\[\[?[0-?]*[ -/]*|O)?"
@@ -45,4 +45,4 @@ def keys(typed: str) -> tuple[list[str], str]:
     begun = BEGUN.search(typed)
     rest = begun.group() if begun else ""
     complete = typed[: len(typed) - len(rest)]
-    return [NAMES.get(sent, sent) for sent in ONE.findall(complete)], rest
+    return [KEY_NAMES.get(sent, sent) for sent in ONE.findall(complete)], rest

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
 import click
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-TERMINATED = 128 + 15
-"""The exit code after SIGTERM, as a shell reports it."""
+ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
+"""The signals that ask for an end: from `kill`, from a terminal that goes away, and for Ctrl-\\."""
 
 
 def lacks_terminal() -> str | None:
@@ -87,8 +87,8 @@ class Terminal:
 def borrowed(out: TextIO) -> Iterator[Terminal]:
     """Yield the terminal that `out` is, switched to its alternate screen, without a cursor.
 
-    However the block ends, by Ctrl-C and SIGTERM too, the former screen, the cursor, the terminal's modes and the
-    signals' handlers are restored. SIGTERM raises SystemExit in the block.
+    However the block ends, by Ctrl-C and a signal too, the former screen, the cursor, the terminal's modes and the
+    signals' handlers are restored. A signal of ENDING raises SystemExit in the block.
     """
     from rich.console import Console
 
@@ -105,17 +105,23 @@ def borrowed(out: TextIO) -> Iterator[Terminal]:
 
 @contextmanager
 def signals(terminal: Terminal) -> Iterator[None]:
-    """Draw the screen again when the window is resized, and raise SystemExit for SIGTERM, inside the context."""
+    """Draw the screen again when the window is resized, and raise SystemExit for those of ENDING, inside the context.
 
-    def terminate(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(TERMINATED)
+    A signal that is ignored, as `nohup` has it, stays so.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for each in handlers:  # a second one must not cut the restoring short
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(128 + number)  # as a shell reports it
 
     def resize(number: int, frame: FrameType | None) -> None:
         terminal.draw()
 
-    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, terminate)}
+    handlers = {number: end for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN}
     if sys.platform != "win32":
-        before[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, resize)
+        handlers[signal.SIGWINCH] = resize
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
@@ -140,4 +146,5 @@ def silent_keys() -> Iterator[None]:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, silent)
         yield
     finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        with suppress(termios.error):  # the terminal is gone
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

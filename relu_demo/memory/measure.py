@@ -14,9 +14,11 @@ from torch import nn
 from relu_demo.machine.threads import one_thread
 from relu_demo.memory.allocator import listen
 from relu_demo.memory.report import Figures, Measurement
-from relu_demo.memory.saved import INPUT, saved
 from relu_demo.memory.situations import Situation, situations
 from relu_demo.request import KERNEL, Measure, Progress
+from relu_demo.tensors.graph import saved_by
+
+RESULT, INPUT, COPY, OTHER = "its result", "its input", "a copy of it", "another tensor"
 
 SMALL = 2**20
 """Elements of an activation up to which one thread measures as fast as many."""
@@ -54,13 +56,13 @@ class _Run:
 def _measure(row: Situation, request: Measure) -> Measurement:
     # zeros: the bytes do not depend on the values
     tensor = torch.zeros(request.shape, dtype=torch.float32, device=request.device)
-    out_of_place, in_place = (_run(row, tensor, inplace) for inplace in (False, True))
+    out_of_place, in_place = (_run_row(row, tensor, inplace) for inplace in (False, True))
     why = _why(row, request.device, out_of_place, in_place)
     unit = tensor.numel() * tensor.element_size()
     return Measurement(row, unit, out_of_place.figures, in_place.figures, why)
 
 
-def _run(row: Situation, tensor: torch.Tensor, inplace: bool) -> _Run:
+def _run_row(row: Situation, tensor: torch.Tensor, inplace: bool) -> _Run:
     layers = [layer for _ in range(row.depth) for layer in _block(row, tensor.shape[1], inplace)]
     net = nn.Sequential(*layers).to(tensor).train(row.training)
 
@@ -95,20 +97,43 @@ def _activation(name: str, inplace: bool) -> nn.Module:
 def _why(row: Situation, device: str, out_of_place: _Run, in_place: _Run) -> str:
     """Explain the bytes in a few words by what was read: storages, saved tensors, the operation at the peak."""
     if row.both_names:
-        words = f"o1 and h1 are {_tensors(out_of_place)}, in place {_tensors(in_place)}"
+        words = f"o1 and h1 are {_tensors_left(out_of_place)}, in place {_tensors_left(in_place)}"
         return words + _peak("; in place the peak is", in_place)
     if not (out_of_place.recorded or in_place.recorded):
         return "no backward, so nothing is kept" + _peak("; the peak is", out_of_place, in_place)
-    there, here = (saved(_activation(row.activation, inplace), device) for inplace in (False, True))
-    words = f"{row.activation}'s backward keeps {_words(there)}"
+    there, here = (layer_saves(_activation(row.activation, inplace), device) for inplace in (False, True))
+    words = f"{row.activation}'s backward keeps {_listing(there)}"
     if here != there:
-        words += f"; in place {_words(here)}"
+        words += f"; in place {_listing(here)}"
     elif INPUT not in there:
         words += f", not {INPUT}"
-    return f"{words}; {row.norm}'s keeps {_words(saved(_layer(row.norm, 2), device))}" if row.norm else words
+    return f"{words}; {row.norm}'s keeps {_listing(layer_saves(_layer(row.norm, 2), device))}" if row.norm else words
 
 
-def _tensors(run: _Run) -> str:
+def layer_saves(layer: nn.Module, device: str) -> tuple[str, ...]:
+    """Return which of RESULT, INPUT, COPY and OTHER the layer saves for backward, sorted; empty if none.
+
+    Run the layer on a small tensor of shape (1, C, 2, 2) and look at what its node saved: the address tells the result
+    from the input, the values tell a copy. Tensors of another shape (weights, BatchNorm's statistics) do not count.
+    """
+    channels = getattr(layer, "num_features", 2)
+    leaf = torch.linspace(-2.0, 2.0, 4 * channels, device=device).view(1, channels, 2, 2).requires_grad_()
+    tensor = leaf * 1  # PyTorch refuses to write in place to a leaf
+    values, address = tensor.detach().clone(), tensor.data_ptr()
+    result = layer(tensor)
+    known = {address: INPUT, result.data_ptr(): RESULT}  # in place the two are one
+    return tuple(
+        sorted(
+            {
+                known.get(each.data_ptr(), COPY if torch.equal(each, values) else OTHER)
+                for each in saved_by(result.grad_fn)
+                if each.shape == values.shape
+            }
+        )
+    )
+
+
+def _tensors_left(run: _Run) -> str:
     return {1: "one tensor", 2: "two tensors"}[run.storages]
 
 
@@ -117,5 +142,5 @@ def _peak(words: str, *runs: _Run) -> str:
     return f"{words} inside {' and '.join(ops)}" if ops else ""
 
 
-def _words(saved_tensors: tuple[str, ...]) -> str:
+def _listing(saved_tensors: tuple[str, ...]) -> str:
     return " and ".join(saved_tensors) or "nothing"

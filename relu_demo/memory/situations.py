@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from relu_demo.machine.scratch import scratch
+from relu_demo.machine.free_memory import scratch
 from relu_demo.request import KERNEL, Measure
 
 ACTIVATIONS = ("LeakyReLU", "ELU", "ReLU6", "SiLU", "Mish", "Hardswish")
@@ -33,7 +34,7 @@ class Situation:
 def situations(request: Measure) -> tuple[Situation, ...]:
     """Return the rows of the table at `request.depth` blocks: the REPL, the ReLU chains, the other activations."""
     repl = Situation("repl", "the article's REPL, both names kept", "ReLU", None, True, 1, both_names=True)
-    others = tuple(_chain(name, None, True, request.depth) for name in ACTIVATIONS)
+    others = tuple(_chain_of(name, None, True, request.depth) for name in ACTIVATIONS)
     return (repl, *_relu_chains(request.depth), *others)
 
 
@@ -43,10 +44,12 @@ def growth(request: Measure) -> tuple[Situation, ...]:
 
 
 def _relu_chains(depth: int) -> tuple[Situation, ...]:
-    return tuple(_chain("ReLU", norm, training, depth) for norm in (None, "BatchNorm2d") for training in (False, True))
+    return tuple(
+        _chain_of("ReLU", norm, training, depth) for norm in (None, "BatchNorm2d") for training in (False, True)
+    )
 
 
-def _chain(activation: str, norm: str | None, training: bool, depth: int) -> Situation:
+def _chain_of(activation: str, norm: str | None, training: bool, depth: int) -> Situation:
     layers = ["conv", *(["BatchNorm"] if norm else []), activation]
     mode = "training" if training else "no grad"
     key = "_".join([*layers, mode]).lower().replace(" ", "_")
@@ -54,13 +57,12 @@ def _chain(activation: str, norm: str | None, training: bool, depth: int) -> Sit
 
 
 def bytes_needed(request: Measure) -> int:
-    """Return the bytes that measuring takes at once, input and weights included, without allocating any.
-
-    An upper bound for the CPU: at most two activations of each block are saved for backward, and one convolution's
-    scratch memory is added. On CUDA the same, without the workspace that cuDNN chooses for itself.
     """
-    batch, channels, height, width = request.shape
-    plane = batch * height * width
-    activations = (1 + 2 * request.depth + 1) * channels * plane  # the input; the blocks; the result
+    Return the most bytes that measuring takes at once, input and weights included.
+
+    At most two activations of each block are saved for backward, and one convolution runs at a time.
+    """
+    channels = request.shape[1]
+    activations = 2 * (1 + request.depth) * math.prod(request.shape)  # of the blocks; the input and the result
     weights = (channels * KERNEL**2 + 16) * channels  # the kernel; the bias and BatchNorm's vectors
-    return FLOAT32 * (activations + request.depth * weights + max(scratch(channels, KERNEL, plane, plane)))
+    return FLOAT32 * (activations + request.depth * weights + scratch(request.shape, KERNEL))

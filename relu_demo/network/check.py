@@ -16,11 +16,9 @@ from torch import nn
 
 from relu_demo.edits.scene import Spot
 from relu_demo.edits.write import write_at
-from relu_demo.errors import BadInput, NetworkError, first_line, with_article, words_of
+from relu_demo.errors import BadInput, NetworkError, with_article, words_of
 from relu_demo.network.advice import advise
-from relu_demo.network.candidate import Candidate
 from relu_demo.network.cures import call_cured, in_need, write_cured
-from relu_demo.network.function import as_network, is_async, is_function
 from relu_demo.network.report import (
     CHANGES_RESULT,
     OVERWRITES_INPUT,
@@ -31,17 +29,20 @@ from relu_demo.network.report import (
     Effect,
     HarmfulWrite,
     Unrestored,
+    Unseen,
     unique,
 )
 from relu_demo.network.runs import Runs
 from relu_demo.network.state.snapshot import Snapshot
 from relu_demo.network.state.walk import tensors
-from relu_demo.network.unseen import unseen
+from relu_demo.network.suspects import Candidate
+from relu_demo.network.target import as_network, is_async, is_function
 from relu_demo.network.verdicts import Verdicts, suspicions
 from relu_demo.sanitizer.frames import is_users
+from relu_demo.sanitizer.hooks import code_of
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.place import Place, shown_file
-from relu_demo.sanitizer.source import SIGNS, called, is_what_runs, line_of, statement_at
+from relu_demo.sanitizer.source import SIGNS, called, is_edited, is_what_runs, line_of, statement_at
 from relu_demo.watching.refusals import refusal_in
 from relu_demo.watching.report import REFUSED, Site, WorthALook
 
@@ -64,27 +65,25 @@ def examine(
         model = as_network(model)
     _refuse_what_cannot_run(model, (args, kwargs))
     assert isinstance(model, nn.Module)
-    with _mode(model, train), warnings.catch_warnings():
+    with _in_mode(model, train), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # PyTorch would say again in each run what it says in the user's
         runs = Runs(model, args, kwargs, layers or Layers())
+        try:
+            runs.watched  # noqa: B018 - made here, so that it raises here
+        except NetworkError:
+            if runs.refused is None:
+                raise
+            return _refused_report(type(model).__name__, runs.refused, runs.refused_words, model, runs)
         return _examined(model, runs, progress)
 
 
 def _examined(model: nn.Module, runs: Runs, progress: Callable[[int, int], None]) -> CheckReport:
     verdicts = Verdicts(runs)
-    try:
-        runs.watched  # noqa: B018 - made here, so that it raises here
-    except NetworkError:
-        if runs.refused is None:
-            raise
-        return _refused(model, runs, runs.arguments)
-    candidates = [one for one in runs.watched.candidates if one.index not in runs.meant]
-    effects = _settle(verdicts, candidates, progress)
-    as_written = verdicts.as_written()
-    if _is_other(as_written) and not any(effects.values()):
-        effects |= _settle(verdicts, candidates, progress, suspect=False)
-    calls = tuple(_call(one, effects.get(one.index, ())) for one in candidates if one.inplace)
-    off = tuple(_call(one, suspicions(one)) for one in candidates if not one.inplace)
+    candidates = [one for one in runs.watched.candidates if one.call.index not in runs.meant]
+    whole = verdicts.as_written()
+    effects = _settled(verdicts, whole, candidates, progress)
+    calls = tuple(_call(one, effects.get(one.call.index, ())) for one in candidates if one.call.inplace)
+    off = tuple(_call(one, suspicions(one)) for one in candidates if not one.call.inplace)
     lines = {(place.file, place.line): place for place in reversed(runs.watched.over_input)}
     writes = tuple(HarmfulWrite(place, (), OVERWRITES_INPUT) for place in reversed(lines.values()))
     past, meant = runs.watched.past_autograd, list(runs.watched.maybe_meant)
@@ -92,28 +91,74 @@ def _examined(model: nn.Module, runs: Runs, progress: Callable[[int, int], None]
         meant += [(written, by[0]) for written, by in past.items()]
     else:
         writes += tuple(HarmfulWrite(written, unique(by), CHANGES_RESULT) for written, by in past.items())
-    if as_written.out_of_place_backward is False:
+    if whole.out_of_place_backward is False:
         writes += verdicts.other_writes()
-    if _is_other(as_written) and all(call.safe for call in calls) and not writes:
-        writes = verdicts.overwriting(as_written)
+    if whole.is_other and all(call.safe for call in calls) and not writes:
+        writes = verdicts.overwriting(whole)
     advice, conflicts = advise(verdicts, calls, off)
     cured = in_need(calls, advice.turn_off)
-    return CheckReport(
-        network=type(model).__name__,
-        training=model.training,
-        grad=torch.is_grad_enabled(),
-        device=_device(model, runs.arguments),
+    return _report(
+        type(model).__name__,
+        replace(whole, conflicts=conflicts),
+        model,
+        runs,
         calls=tuple(call_cured(call, model, runs.layers) if call.index in cured else call for call in calls),
         off=off,
         harmful_writes=tuple(_sourced(write_cured(write, model)) for write in writes),
-        worth_a_look=tuple(dict.fromkeys(starmap(_look, meant))),
-        as_written=replace(as_written, conflicts=conflicts),
+        worth_a_look=tuple(dict.fromkeys(starmap(_worth_a_look, meant))),
         advice=advice,
-        unseen=(*unseen(model, runs.watched.missed), *verdicts.unsteady()),
+        unseen=(*_unseen(model, runs.watched.missed), *verdicts.unsteady()),
         unrestored=tuple(Unrestored(*each) for each in runs.snapshot.unrestored()),
-        forwards=runs.forwards,
-        backwards=runs.backwards,
+    )
+
+
+def _settled(
+    verdicts: Verdicts, whole: AsWritten, candidates: list[Candidate], progress: Callable[[int, int], None]
+) -> dict[int, tuple[Effect, ...]]:
+    """
+    Return the effects of each call that is in place, by its index, of those that had to be tried alone.
+
+    Where the whole is right, so is what only values could tell. Where it is wrong, and the suspects do not explain
+    that, the watch has missed something, and all others are tried.
+    """
+    could = [one for one in candidates if one.call.inplace and (one.call.bytes or one.suspect)]
+    is_right = not whole.is_other and whole.difference is not None and whole.out_of_place_backward is not False
+    suspects = [one for one in could if one.suspect and not (is_right and one.only_by_values)]
+    effects = _effects(verdicts, suspects, progress)
+    harmful = {index for index, found in effects.items() if found}
+    if whole.is_other and not (harmful and verdicts.good(verdicts.runs.written - harmful)):
+        effects |= _effects(verdicts, [one for one in could if not one.suspect], progress)
+    return effects
+
+
+def _effects(
+    verdicts: Verdicts, candidates: list[Candidate], progress: Callable[[int, int], None]
+) -> dict[int, tuple[Effect, ...]]:
+    effects = {}
+    for done, one in enumerate(candidates):
+        progress(done, len(candidates))
+        effects[one.call.index] = verdicts.effects(one)
+    progress(len(candidates), len(candidates))
+    return effects
+
+
+def _report(network: str, whole: AsWritten, model: nn.Module | None, runs: Runs | None, **found: Any) -> CheckReport:
+    """Return a report on a network by this name; without a model and its runs, on one that could not be built."""
+    nothing: dict[str, Any] = dict.fromkeys(
+        ("calls", "off", "harmful_writes", "worth_a_look", "unseen", "unrestored"), ()
+    )
+    state = () if model is None else (*model.parameters(), *model.buffers())
+    given = () if runs is None else tensors(runs.arguments)
+    return CheckReport(
+        network=network,
+        training=model is None or model.training,
+        grad=model is None or torch.is_grad_enabled(),
+        device=next((tensor.device.type for tensor in (*state, *given)), "cpu"),
+        as_written=whole,
+        forwards=0 if runs is None else runs.forwards,
+        backwards=0 if runs is None else runs.backwards,
         torch_version=torch.__version__,
+        **{"advice": Advice((), (), False)} | nothing | found,
     )
 
 
@@ -128,7 +173,15 @@ def refused_in_building(network: str, error: BaseException) -> CheckReport | Non
     file = frames[-1].f_code.co_filename
     place = Place(_written_as(file, lines[-1]), "", file, lines[-1])
     write = HarmfulWrite(place, (), REFUSED, why=f"the tensor {refusal.because}")
-    return _only_refused(network, write_cured(write, words=words_of(error)), first_line(error))
+    return _refused_report(network, write, words_of(error).strip())
+
+
+def _refused_report(
+    network: str, write: HarmfulWrite, words: str, model: nn.Module | None = None, runs: Runs | None = None
+) -> CheckReport:
+    """Report a write that PyTorch refuses, whatever runs out of place."""
+    whole = AsWritten(None, False, words.partition("\n")[0], None, None, None)
+    return _report(network, whole, model, runs, harmful_writes=(_sourced(write_cured(write, model, words)),))
 
 
 def _written_as(file: str, line: int) -> str:
@@ -142,49 +195,18 @@ def _written_as(file: str, line: int) -> str:
     return next((name for name in calls if name.endswith("_") and not name.endswith("__")), "write")
 
 
-def _refused(model: nn.Module, runs: Runs, arguments: Any) -> CheckReport:
-    """Report a write that PyTorch refuses, whatever runs out of place."""
-    assert runs.refused is not None
-    return replace(
-        _only_refused(type(model).__name__, write_cured(runs.refused, model, runs.refused_words), runs.refused_words),
-        training=model.training,
-        grad=torch.is_grad_enabled(),
-        device=_device(model, arguments),
-        forwards=runs.forwards,
-        backwards=runs.backwards,
-    )
-
-
-def _only_refused(network: str, write: HarmfulWrite, words: str) -> CheckReport:
-    return CheckReport(
-        network=network,
-        training=True,
-        grad=True,
-        device="cpu",
-        calls=(),
-        off=(),
-        harmful_writes=(_sourced(write),),
-        worth_a_look=(),
-        as_written=AsWritten(None, False, words, None, None, None),
-        advice=Advice((), (), False),
-        unseen=(),
-        unrestored=(),
-        forwards=0,
-        backwards=0,
-        torch_version=torch.__version__,
-    )
-
-
 def _sourced(write: HarmfulWrite) -> HarmfulWrite:
     return replace(write, source=line_of(write.place.file, write.place.line))
 
 
-def _look(written: Place, read: Place) -> WorthALook:
+def _worth_a_look(written: Place, read: Place) -> WorthALook:
     write = write_at(Spot(written.file or "", written.line or 0, written.operation))
-    return WorthALook(_site(written), _site(read), ast.unparse(write.owner) if write is not None else "that tensor")
+    return WorthALook(
+        _site_of(written), _site_of(read), ast.unparse(write.owner) if write is not None else "that tensor"
+    )
 
 
-def _site(place: Place) -> Site:
+def _site_of(place: Place) -> Site:
     source = line_of(place.file, place.line)
     return Site(shown_file(place.file or ""), place.line or 0, source, place.operation, place.module)
 
@@ -210,13 +232,12 @@ def _is_faked() -> bool:
 
 
 @contextmanager
-def _mode(model: nn.Module, train: bool | None) -> Iterator[None]:
+def _in_mode(model: nn.Module, train: bool | None) -> Iterator[None]:
     if train is None:
         yield
         return
     # A network's own train() may do more than set flags: merge weights, reach into plain lists.
     before = Snapshot(model)
-    before.before_any_write()
     try:
         model.train(train)
         yield
@@ -224,50 +245,43 @@ def _mode(model: nn.Module, train: bool | None) -> Iterator[None]:
         before.restore()
 
 
-def _is_other(whole: AsWritten) -> bool:
-    """Return whether the network as written does not do what it does out of place."""
-    broken = whole.backward is False and whole.out_of_place_backward is not False
-    return bool(whole.differs or whole.gradients_differ or whole.hooks_differ or whole.forward_error or broken)
-
-
-def _settle(
-    verdicts: Verdicts, candidates: list[Candidate], progress: Callable[[int, int], None], suspect: bool = True
-) -> dict[int, tuple[Effect, ...]]:
-    """
-    Return the effects of each call that is in place and suspect, by its index.
-
-    With `suspect=False` those of the others: where the whole is not right, the watch has missed something.
-    """
-    suspects = [one for one in candidates if one.inplace and one.suspect is suspect and (suspect or one.bytes)]
-    if any(one.is_again_alone for one in suspects) and verdicts.is_good_as_written():
-        # What a checkpoint runs again does so as written in every run: one has shown that all of it is right.
-        suspects = [one for one in suspects if not one.is_again_alone]
-    settled = {}
-    for done, one in enumerate(suspects):
-        progress(done, len(suspects))
-        settled[one.index] = verdicts.effects(one)
-    progress(len(suspects), len(suspects))
-    return settled
-
-
 def _call(found: Candidate, effects: Iterable[Effect]) -> Call:
-    return Call(
-        index=found.index,
-        place=found.place,
-        inplace=found.inplace,
-        shape=found.shape,
-        dtype=found.dtype,
-        bytes=found.bytes,
+    return replace(
+        found.call,
         effects=tuple(effects),
-        readers=tuple(found.readers),
+        readers=found.readers,
         result_used=found.result_used,
-        switch=found.switch,
-        takes_inplace=found.takes_inplace,
-        type=found.type,
-        source=line_of(found.place.file, found.place.line),
+        source=line_of(found.call.place.file, found.call.place.line),
     )
 
 
-def _device(model: nn.Module, arguments: Any) -> str:
-    known = (*model.parameters(), *model.buffers(), *tensors(arguments))
-    return next((tensor.device.type for tensor in known), "cpu")
+def _unseen(model: nn.Module, missed: Iterable[Unseen]) -> Iterator[Unseen]:
+    """
+    Yield each part of the network whose own calls are not all in the report, with the reason.
+
+    `missed`: what the watched pass knows that it did not see.
+    """
+    hidden: list[str] = []
+    edited: dict[str, tuple[str, str]] = {}
+    for name, module in model.named_modules():
+        if any(f"{name}.".startswith(f"{above}." if above else "") for above in hidden):
+            continue
+        if why := _hidden(module):
+            hidden.append(name)
+            yield Unseen(name, type(module).__name__, why)
+        elif (code := code_of(module.forward)) is not None and is_users(code.co_filename):
+            is_what_runs(code)
+            edited.setdefault(code.co_filename, (name, type(module).__name__))
+    yield from (one for one in missed if one.module not in hidden)
+    for file, module_of in edited.items():
+        if is_edited(file):
+            why = f"{file} is not what runs: it was edited since its import, so its lines were not read"
+            yield Unseen(*module_of, why)
+
+
+def _hidden(module: nn.Module) -> str | None:
+    if isinstance(module, torch.jit.ScriptModule):
+        return "TorchScript: its own in-place calls are not listed"
+    if type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None) is not None:
+        return "compiled: the plain code it was made from was watched, not the compiled code"
+    return None

@@ -13,7 +13,7 @@ from relu_demo.edits.cure import cure_of, written_out_of_place
 from relu_demo.edits.edit import Cure
 from relu_demo.edits.scene import Scene, Spot, spot_at
 from relu_demo.edits.write import write_at
-from relu_demo.network.report import BREAKS_BACKWARD, CHANGES_RESULT, OVERWRITTEN_WORDS, Call, HarmfulWrite
+from relu_demo.network.report import BREAKS_BACKWARD, CHANGES_RESULT, STALE_WORDS, Call, HarmfulWrite
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.source import is_edited, statement_at
@@ -26,9 +26,9 @@ _INSIDE = "run it under relu-demo watch, which names both lines"
 
 def call_cured(call: Call, network: nn.Module, layers: Layers) -> Call:
     """Return a call with its cure: what it was compared with, so out of place, whoever else reads its memory."""
-    module = _module(network, call.switch)
+    module = _module_at(network, call.switch)
     built = layers.built_at(module)
-    spot, statement = _spot(call.place), statement_at(call.place.file, call.place.line)
+    spot, statement = _spot_of(call.place), statement_at(call.place.file, call.place.line)
     item = isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Subscript)
     scene = Scene(
         "overwritten",
@@ -36,7 +36,7 @@ def call_cured(call: Call, network: nn.Module, layers: Layers) -> Call:
         in_container=item and not call.takes_inplace,
         built_at=None if built is None else Spot(*built, call.type or ""),
     )
-    cure = _cure(written_out_of_place(scene))
+    cure = _usable(written_out_of_place(scene))
     if not cure.edits and call.switch is not None:
         cure = Cure(f"build {call.switch} ({call.type}) with inplace=False{_binding(call)}")
     elif not cure.edits:
@@ -56,10 +56,10 @@ def write_cured(write: HarmfulWrite, network: nn.Module | None = None, words: st
     """
     if not write.place.file:
         return replace(write, cure=Cure(_NOWHERE))
-    if write.kind == REFUSED and OVERWRITTEN_WORDS in words:
+    if write.kind == REFUSED and STALE_WORDS in words:
         return replace(write, cure=Cure(_INSIDE))
-    writer, by = _spot(write.place), next(map(_spot, write.savers), None)
-    name, value = _state(writer, _module(network, write.place.module))
+    writer, by = _spot_of(write.place), next(map(_spot_of, write.savers), None)
+    name, value = _state(writer, _module_at(network, write.place.module))
     refusal = (refusal_in(RuntimeError(words)) if words else LOST) if write.kind == REFUSED else None
     scene = Scene(
         "refused" if refusal else "silent" if write.kind == CHANGES_RESULT else "overwritten",
@@ -72,18 +72,18 @@ def write_cured(write: HarmfulWrite, network: nn.Module | None = None, words: st
         is_parameter=isinstance(value, nn.Parameter) or (network is None and refusal in (LEAF, LEAF_VIEW)),
         is_state=value is not None,
     )
-    cure = _cure(cure_of(scene))
+    cure = _usable(cure_of(scene))
     return replace(
         write, cure=replace(cure, says=f"{refusal.instead}; or {cure.says}") if refusal and not cure.edits else cure
     )
 
 
-def _cure(cure: Cure) -> Cure:
+def _usable(cure: Cure) -> Cure:
     """Return a cure; a sentence where the text of a file is not what runs."""
     return replace(cure, edits=()) if any(is_edited(edit.file) for edit in cure.edits) else cure
 
 
-def _module(network: nn.Module | None, path: str | None) -> nn.Module | None:
+def _module_at(network: nn.Module | None, path: str | None) -> nn.Module | None:
     try:
         return None if network is None or path is None else network.get_submodule(path)
     except AttributeError:  # of a module outside of the network
@@ -104,7 +104,7 @@ def _state(writer: Spot, module: nn.Module | None) -> tuple[str | None, object]:
     return name, next((each for each in own if each is value), None)
 
 
-def _spot(place: Place) -> Spot:
+def _spot_of(place: Place) -> Spot:
     """Return a place as a cure is chosen by."""
     return spot_at(place.frames, place.operation) or Spot(place.file or "", place.line or 0, place.operation)
 

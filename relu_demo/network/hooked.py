@@ -1,33 +1,36 @@
 """
-What forward hooks are given, and what of that they keep: they may see what a call overwrites.
+What forward hooks are given: they may read, or keep, what a call overwrites.
 
-A `Hooked` listens in the watched pass, and knows afterwards what is kept. A `Seeing` records in each real run what the
-hooks see there, and what has become of what they keep.
+A `Hooked` listens in the watched pass, and knows afterwards who reads and who may keep what. A `Reading` records in
+each real run what the hooks read there.
 """
 
 from __future__ import annotations
 
-import gc
-import math
-from collections.abc import Callable, Iterable, Iterator
+import ast
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import CodeType
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from relu_demo.network.outcome import Leaves
 from relu_demo.network.state.walk import tensors
-from relu_demo.sanitizer.hooks import code_of, keeping_line, name_of
+from relu_demo.sanitizer.hooks import code_of, hook_name
 from relu_demo.sanitizer.ledger import Followed, Ledger
-from relu_demo.sanitizer.place import Place
-from relu_demo.tensors.storage import Region, is_gone, is_strided, key_of, region_of, weak_ref
+from relu_demo.sanitizer.place import Place, PlaceKind
+from relu_demo.sanitizer.source import is_what_runs, statement_at
+from relu_demo.tensors.storage import is_gone, is_strided, key_of, region_of, weak_ref
 
 Event = Callable[[nn.Module, dict[int, Any], Any], None]
 """Is told of a module, of its hooks that are about to be called, and of what they are given."""
+
+Number = tuple[int, int]
+"""Of a tensor that hooks are given: that of the event, and of the tensor in it."""
 
 
 @contextmanager
@@ -44,58 +47,6 @@ def told_of_modules(event: Event) -> Iterator[None]:
             handle.remove()
 
 
-def has_hooks(module: nn.Module) -> bool:
-    """Return whether a module has forward hooks of its own."""
-    return bool(module._forward_hooks or module._forward_pre_hooks)
-
-
-def _elements_of(kept: Tensor, given: _Given) -> Tensor | None:
-    """Return which elements of what a hook was given it keeps, as numbers; None if it keeps others of the storage."""
-    start = int(kept.storage_offset()) - given.offset
-    regions = [region for region in (region_of(kept), given.region) if region is not None]
-    if start < 0 or len(regions) < 2:
-        return None
-    length = max(region.end for region in regions) // kept.element_size() + 1 - given.offset
-    numbers = torch.full((length,), -1)
-    of_given = torch.arange(math.prod(given.shape)).reshape(given.shape)
-    for dim, stride in enumerate(given.stride):
-        if stride == 0:  # expanded: all of that dimension is one element in memory
-            of_given = of_given.narrow(dim, 0, 1)
-    numbers.as_strided(of_given.shape, given.stride, 0).copy_(of_given)
-    found = numbers.as_strided(kept.shape, kept.stride(), start).clone()
-    return None if bool((found < 0).any()) else found
-
-
-_OWN_REFERRERS = 2
-"""Who refers to a tensor while it is looked for: the list of what was found, and the frame."""
-
-Number = tuple[int, int]
-"""Of a tensor that hooks are given: that of the event, and of the tensor in it."""
-
-
-@dataclass(frozen=True)
-class Looks:
-    """What hooks look at."""
-
-    read: frozenset[Number]
-    kept: dict[Number, list[Tensor]]
-    """Which elements of a tensor, by their numbers in it."""
-
-
-@dataclass
-class _Given:
-    number: Number
-    storage: StorageWeakRef
-    key: int
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
-    offset: int
-    dtype: Any
-    region: Region | None
-    hooks: set[str]
-    followed: Followed
-
-
 class Hooked:
     """Follows which hooks are given what. `path_of` names a module; `ledger` knows who reads a tensor."""
 
@@ -105,7 +56,8 @@ class Hooked:
         self.switched_on: dict[str, str] = {}
         """Path and class of each module that ran with `inplace=True`."""
         self._holders: dict[int, tuple[StorageWeakRef, dict[Place, None]]] = {}
-        self._given: list[_Given] = []
+        self._given: list[tuple[Number, set[str], Followed]] = []
+        """Each tensor that hooks were given, their names, and who reads it afterwards."""
         self._events = 0
 
     def holding(self, key: int | None) -> tuple[Place, ...]:
@@ -113,21 +65,10 @@ class Hooked:
         ref, places = self._holders.get(-1 if key is None else key, (None, {}))
         return () if ref is None or is_gone(ref) else tuple(places)
 
-    def looks(self, is_known: Callable[[int | None], bool]) -> Looks:
-        """
-        Return what hooks have read, and what they keep; the result and its graph must be gone by now.
-
-        `is_known`: whether a storage, by its key, is the network's or an input's.
-        """
-        read = {given.number for given in self._given if any(at.hook in given.hooks for at in given.followed.readers)}
-        alive = [given for given in self._given if not is_gone(given.storage) and not is_known(given.key)]
-        kept: dict[Number, list[Tensor]] = {}
-        for tensor in tensors_of({given.key for given in alive}) if alive else ():
-            for given in alive:
-                if given.key == key_of(tensor) and given.dtype == tensor.dtype and is_strided(tensor):
-                    elements = _elements_of(tensor, given)
-                    kept.setdefault(given.number, []).extend([] if elements is None else [elements])
-        return Looks(frozenset(read), kept)
+    @property
+    def read(self) -> frozenset[Number]:
+        """Return which tensors the hooks that were given them have read."""
+        return frozenset(n for n, hooks, then in self._given if any(at.hook in hooks for at in then.readers))
 
     def event(self, module: nn.Module, hooks: dict[int, Any], values: Any) -> None:
         """Note what the hooks of a module are given."""
@@ -146,62 +87,42 @@ class Hooked:
                 known = self._holders[key] = weak_ref(tensor), {}
             known[1].update(places)
             if is_strided(tensor):
-                self._given.append(
-                    _Given(
-                        (self._events, number),
-                        known[0],
-                        key,
-                        tuple(tensor.shape),
-                        tuple(tensor.stride()),
-                        int(tensor.storage_offset()),
-                        tensor.dtype,
-                        region_of(tensor),
-                        {name_of(hook) for hook in hooks.values()},
-                        self._ledger.follow(tensor, region_of(tensor)),
-                    )
-                )
+                followed = self._ledger.follow(tensor, region_of(tensor))
+                self._given.append(((self._events, number), {hook_name(hook) for hook in hooks.values()}, followed))
 
     def _place(self, module: nn.Module, hook: Any) -> Place:
         code = code_of(hook)
-        if code is None:
-            return Place("kept", self._path_of(module), hook=name_of(hook))
-        line = keeping_line(code) or code.co_firstlineno
-        return Place("kept", self._path_of(module), code.co_filename, line, name_of(hook))
+        file = None if code is None else code.co_filename
+        line = None if code is None else _keeping_line(code) or code.co_firstlineno
+        return Place("kept", self._path_of(module), file, line, hook_name(hook), kind=PlaceKind.KEPT)
+
+
+def _keeping_line(code: CodeType) -> int | None:
+    """Return the line of a hook that puts its output somewhere: `KEPT[...] = output`, `kept.append(output)`."""
+    output = code.co_varnames[code.co_argcount - 1] if code.co_argcount else ""
+    is_what_runs(code)
+    definition = statement_at(code.co_filename, code.co_firstlineno)
+    for part in () if definition is None else ast.walk(definition):
+        if isinstance(part, (ast.Assign, ast.Expr)) and not isinstance(getattr(part, "value", None), ast.Constant):
+            to_name = isinstance(part, ast.Assign) and all(isinstance(target, ast.Name) for target in part.targets)
+            if not to_name and any(isinstance(n, ast.Name) and n.id == output for n in ast.walk(part.value)):
+                return part.lineno
+    return None
 
 
 @dataclass
-class Seeing:
-    """Records in one run what hooks look at."""
+class Reading:
+    """Records in one run what hooks read. `wanted`: the tensors that they are known to read."""
 
-    looks: Looks
+    wanted: frozenset[Number]
     seen: Leaves = field(default_factory=list)
-    """Copies: of what hooks read, and at last of what they keep."""
+    """Copies."""
     _events: int = 0
-    _kept: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
     def event(self, module: nn.Module, hooks: dict[int, Any], values: Any) -> None:
-        """Note what the hooks of a module are given."""
-        if not hooks:
-            return
-        self._events += 1
-        for i, tensor in enumerate(tensors(values)):
-            number = self._events, i
-            if number in self.looks.read:
-                self.seen.append((f"read {number}", tensor.detach().clone()))
-            self._kept += [(tensor.detach(), elements) for elements in self.looks.kept.get(number, ())]
-
-    def end(self) -> None:
-        """Copy what is kept, as the forward has left it."""
-        for i, (tensor, elements) in enumerate(self._kept):
-            self.seen.append((f"kept {i}", tensor.reshape(-1)[elements.to(tensor.device)]))
-        self._kept.clear()
-
-
-def tensors_of(keys: Iterable[int | None]) -> Iterator[Tensor]:
-    """Yield each tensor that Python knows and that has one of these storages."""
-    found = [thing for thing in gc.get_objects() if issubclass(type(thing), Tensor) and key_of(thing) in keys]
-    bases = {id(tensor._base) for tensor in found if tensor._base is not None}
-    for tensor in found:
-        # A view keeps its base alive, and that is in nobody's hands; the list and this frame refer to each.
-        if id(tensor) not in bases or len(gc.get_referrers(tensor)) > _OWN_REFERRERS:
-            yield tensor
+        """Copy what the hooks of a module are given, where one reads it."""
+        if hooks:
+            self._events += 1
+            for i, tensor in enumerate(tensors(values)):
+                if (self._events, i) in self.wanted:
+                    self.seen.append((f"read {self._events, i}", tensor.detach().clone()))

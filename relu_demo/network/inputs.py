@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from relu_demo.errors import InputError, NetworkError, SetupError, first_line
-from relu_demo.network.function import of_function
+from relu_demo.network.target import FunctionNetwork
 from relu_demo.request import Check, Input, sizes
 
 OF_RANGES = re.compile(r"index out of range in self|Class values must be smaller|Target \S+ is out of bounds")
@@ -39,7 +39,7 @@ def random_inputs(
     """
     require_inputs(network, request)
     made = [(each.name, _random(each, device, dtype)) for each in request.inputs]
-    if of_function(network) or next(network.parameters(), None) is None:
+    if isinstance(network, FunctionNetwork) or next(network.parameters(), None) is None:
         made = [
             (name, tensor.requires_grad_().clone() if tensor.is_floating_point() else tensor) for name, tensor in made
         ]
@@ -73,46 +73,29 @@ def _random(given: Input, device: torch.device, otherwise: torch.dtype) -> Tenso
 
 def require_inputs(network: nn.Module, request: Check) -> None:
     """Raise SetupError unless a network's forward takes as many inputs as are asked for, and those names."""
-    inputs = request.inputs
     try:
-        forward = list(inspect.signature(network.forward).parameters.values())
+        signature = inspect.signature(network.forward)
     except ValueError:  # what torch.jit.trace makes has no signature
         return
-    kinds = inspect.Parameter
-    names = [each.name for each in inputs if each.name]
-    given = len(inputs) - len(names)
-    taken = [
-        parameter for parameter in forward if parameter.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)
-    ]
-    by_name = [p.name for p in forward if p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)]
-    takes = (
-        " and ".join(parameter.name for parameter in forward if parameter.kind is not kinds.VAR_KEYWORD) or "no input"
-    )
-    for name in names:
-        if name not in by_name and not any(parameter.kind is kinds.VAR_KEYWORD for parameter in forward):
-            raise SetupError("--shape", f"the network has no input {name!r}: it takes {takes}")
-        if names.count(name) > 1 or name in [parameter.name for parameter in taken[:given]]:
-            raise SetupError("--shape", f"the input {name!r} is given twice; give one --shape for each")
-    needed = [p.name for p in taken if p.default is p.empty]
-    needed += [p.name for p in forward if p.kind is kinds.KEYWORD_ONLY and p.default is p.empty]
-    if [name for name in needed if name not in names and name not in [p.name for p in taken[:given]]]:
-        words = f"the network takes {' and '.join(needed)}; give one --shape for each, in this order"
-        shapes = [
-            f"{p.name}={fitting(network)}" if p.kind is kinds.KEYWORD_ONLY else fitting(network)
-            for p in forward
-            if p.name in needed
-        ]
-        example = shlex.join(
-            ["relu-demo", "check", request.target, *(word for each in shapes for word in ("--shape", each))]
+    names = [each.name for each in request.inputs if each.name]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise SetupError("--shape", f"the input {twice!r} is given twice; give one --shape for each")
+    try:
+        signature.bind(*(each for each in request.inputs if not each.name), **dict.fromkeys(names))
+    except TypeError as error:
+        forward = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+        takes = " and ".join(each.name for each in forward) or "no input"
+        named = (
+            f"{each.name}=" if each.kind is each.KEYWORD_ONLY else "" for each in forward if each.default is each.empty
         )
-        raise SetupError("--shape", f"{words}, for example {example}")
-    if given > len(taken) and not any(parameter.kind is kinds.VAR_POSITIONAL for parameter in forward):
-        raise SetupError(
-            "--shape", f"{given} shapes are too many: the network takes {takes}; give one --shape for each"
-        )
+        shapes = [word for name in named for word in ("--shape", f"{name}{fitting_shape(network)}")]
+        example = shlex.join(["relu-demo", "check", request.target, *shapes])
+        words = f"{error}: the network takes {takes}; give one --shape for each, in this order"
+        raise SetupError("--shape", f"{words}, for example {example}") from error
 
 
-def fitting(network: nn.Module) -> str:
+def fitting_shape(network: nn.Module) -> str:
     """Return an input that the first layer of a network may take, as --shape takes it."""
     for layer in network.modules():
         if isinstance(layer, nn.Linear):

@@ -17,10 +17,10 @@ CHANGES_RESULT: Final = "changes-result"
 BREAKS_BACKWARD: Final = "breaks-backward"
 OVERWRITES_INPUT: Final = "overwrites-input"
 
-GRADIENTS_ALONE = "the result is the same, its gradients are not"
+WRONG_GRADIENTS = "the result is the same, its gradients are not"
 """The note of an effect `changes-result` on the gradients alone, of which PyTorch says nothing."""
 
-OVERWRITTEN_WORDS = "modified by an inplace operation"
+STALE_WORDS = "modified by an inplace operation"
 """In PyTorch's words for a stale tensor."""
 
 
@@ -133,6 +133,12 @@ class AsWritten:
     hooks_differ: bool = False
     """What hooks see, or keep, is not the same (beyond rounding)."""
     conflicts: tuple[Conflict, ...] = ()
+
+    @property
+    def is_other(self) -> bool:
+        """Whether the network as written does not do what it does out of place."""
+        broken = self.backward is False and self.out_of_place_backward is not False
+        return bool(self.differs or self.gradients_differ or self.hooks_differ or self.forward_error or broken)
 
 
 @dataclass(frozen=True)

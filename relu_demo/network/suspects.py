@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
+import gc
+import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,28 +13,37 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from relu_demo.errors import words_of
-from relu_demo.network.candidate import Candidate, may_be_refused, still_alive
 from relu_demo.network.hooked import Hooked
-from relu_demo.network.report import OVERWRITTEN_WORDS, HarmfulWrite, Unseen
+from relu_demo.network.outcome import Outcome
+from relu_demo.network.report import STALE_WORDS, Call, Conflict, HarmfulWrite, Unseen
 from relu_demo.network.state.snapshot import Snapshot
 from relu_demo.network.state.walk import attribute_tensors, tensors
 from relu_demo.network.switch import Rebinding, Switched, switched
 from relu_demo.sanitizer.frames import edits_for_itself, is_users, operation_name
 from relu_demo.sanitizer.layers import Layers
-from relu_demo.sanitizer.ledger import Followed, Ledger, Saved
+from relu_demo.sanitizer.ledger import Followed, Ledger, SavedTensor
 from relu_demo.sanitizer.makers import Makers, kind_of
 from relu_demo.sanitizer.observer import Here, Listener, Operator
-from relu_demo.sanitizer.place import Place
+from relu_demo.sanitizer.place import Place, PlaceKind
 from relu_demo.sanitizer.source import MEANT
-from relu_demo.tensors.graph import graph, is_leaf, is_lost
-from relu_demo.tensors.storage import Region, key_of, overlap, region_of, shape_of, weak_ref
+from relu_demo.tensors.graph import grad_fn_of, is_leaf, is_lost, nodes_behind
+from relu_demo.tensors.storage import (
+    Region,
+    elements_in,
+    is_gone,
+    is_strided,
+    key_of,
+    overlap,
+    overlaps_itself,
+    region_of,
+    shape_of,
+    weak_ref,
+)
 from relu_demo.watching.refusals import refusal_in
 from relu_demo.watching.report import REFUSED
 
-_UNTOLD = {"copy_", "fill_", "index_put_", "_index_put_impl_", "set_"}
-"""What `x[...] = y` becomes, of which PyTorch 1.13 tells no mode, and `x.set_(y)`, of which none does."""
-
 _NOT_RECORDED = "nothing in it required grad, so no backward was tested; give it inputs that require grad"
+_IN_THREAD = "ran in another thread; what is called there is not watched"
 
 _DATA = getattr(Tensor.data, "__get__")  # noqa: B009 - mypy
 _STRAIGHT_THROUGH = {*MEANT, "round_", "sign_", "floor_", "ceil_", "trunc_", "sgn_", "heaviside_"}
@@ -42,14 +52,88 @@ _STRAIGHT_THROUGH = {*MEANT, "round_", "sign_", "floor_", "ceil_", "trunc_", "sg
 _OF_GRAPH = {Tensor.register_hook, Tensor.retain_grad, getattr(Tensor.grad_fn, "__get__")}  # noqa: B009 - mypy
 """What asks for a tensor's node in autograd's graph, or changes it."""
 
+Geometry = tuple[tuple[int, ...], tuple[int, ...], int, torch.dtype]
+"""Shape, strides, offset and dtype of a tensor."""
+
+_OWN_REFERRERS = 2
+"""Who refers to a tensor while it is looked for: the list of what was found, and the frame."""
+
+
+@dataclass
+class Candidate:
+    """One call that can be in place, and what would be hurt if it were. Holds no tensor."""
+
+    call: Call
+    """What the report says of it."""
+    key: int | None
+    storage: StorageWeakRef | None
+    region: Region | None
+    """Of the input: what it would overwrite."""
+    layout: Geometry | None
+    switchable: bool
+    """Whether the author of the network can put it in place."""
+    note: str | None = None
+    """What else in place changes."""
+    input: Followed = field(default_factory=lambda: Followed(None))
+    """Who uses the input's region after the call."""
+    result: Followed | None = None
+    """Who uses the result after the call, if that is a tensor with a storage of its own."""
+    result_storage: StorageWeakRef | None = None
+    result_layout: Geometry | None = None
+    saved_before: list[weakref.ref[SavedTensor]] = field(default_factory=list)
+    saved_then: list[Place] = field(default_factory=list)
+    """Who had it saved when the call was made; a backward inside the forward may have freed it since."""
+    saved_by: list[Place] = field(default_factory=list)
+    """Who saved some of the input's storage before the call, and still has it saved after the forward."""
+    made_by: Place | None = None
+    """The line that made the input, if PyTorch may refuse to write to that."""
+    recorded: bool = False
+    """Whether autograd recorded the call."""
+    doubtful: bool = False
+    """Only a real run can tell: a view, an alias in autograd, something PyTorch may refuse."""
+    by_values: bool = False
+    """Only values can tell: memory in the hands of code that no mode sees."""
+    foreign: bool = False
+    """No operator of this forward has made the input's storage, and it is neither the network's nor an input's."""
+    on_input: bool = False
+    """It would overwrite an input of the network."""
+    held_outside: bool = False
+    """Something outside the network still holds the input's memory after the forward."""
+    held_by: tuple[Place, ...] = ()
+    """Of that, the hooks that were given it."""
+
+    @property
+    def readers(self) -> tuple[Place, ...]:
+        """Return who reads what it would overwrite; each place once, in order."""
+        return tuple(self.input.readers)
+
+    @property
+    def result_used(self) -> bool:
+        """Return False where the code drops the result and relies on the overwriting."""
+        return self.result is None or self.result.used
+
+    @property
+    def suspect(self) -> bool:
+        """Return whether it may do harm, as far as the watch has seen."""
+        return self._is_seen or self.by_values
+
+    @property
+    def only_by_values(self) -> bool:
+        """Return whether it is suspect, and nothing that was seen makes it so: a checkpoint runs it again, say."""
+        return self.by_values and not self._is_seen
+
+    @property
+    def _is_seen(self) -> bool:
+        return bool(self.readers or self.saved_by or self.on_input or self.held_outside or self.doubtful)
+
 
 class Suspects(Listener):
     """
-    Listens to one forward of a network.
+    Listens to one forward of a network, and on demand to its backward.
 
     `inputs`: what the network is given, each tensor in it. `layers`: where layers stand in the source. `in_place`: the
     calls, by index, that run in place; all others run out of place, but for writes to what the network holds, which
-    are meant. `snapshot`: is told of each write before it happens.
+    are meant. `snapshot`: knows the network's storages, and copies a global's before the first write.
     """
 
     def __init__(
@@ -73,24 +157,32 @@ class Suspects(Listener):
         """Such writes that may be meant, each with who reads that memory later or has saved it."""
         self.lost_views: dict[HarmfulWrite, None] = {}
         """Other writes to a tensor of which the network returns or keeps one of several views: PyTorch refuses that."""
-        self.behind_autograd: list[tuple[Place, Followed]] = []
+        self.in_backward: dict[Place, list[Place]] = {}
+        """Writes of the user's own code in backward, each with who has saved what it overwrites."""
+        self.runs_in_backward = False
+        """Whether code that is not PyTorch's may run in backward: an autograd.Function, a checkpoint."""
+        self.missed: dict[Unseen, None] = {}
+        """What ran where no mode reaches, and what tensors cannot be found in, in order."""
+        self.attributes: dict[str, Tensor] = {}
+        """What the network keeps in plain attributes when the forward has ended, until `forget`."""
+        self.held: dict[tuple[int, bool], Tensor | None] = {}
+        """Which elements something outside the network may hold of a call's input, or of its result; None for all."""
+        self.outcome = Outcome()
+        """Its result, and what it has left in the network; nothing of a backward."""
+        self.makers: Makers[Place] = Makers()
+        self.hooked = Hooked(self.path_of, self.ledger)
+        self._behind_autograd: list[tuple[Place, Followed]] = []
         """Writes to the `.data` of a tensor that autograd has made, with who reads that afterwards."""
         self._bared: dict[int | None, StorageWeakRef] = {}
         """Storages of tensors that autograd has made, of which `.data` was asked for, by key."""
         self._last_write: dict[int | None, Place] = {}
         """Of storages with views that PyTorch may refuse."""
-        self.missed: dict[Unseen, None] = {}
-        """What ran where no mode reaches, in order."""
-        self.makers: Makers[Place] = Makers()
-        self.hooked = Hooked(self.path_of, self.ledger)
-        self._layers = layers
         self._raised: tuple[Place, Place | None, str] | None = None
         """The first function of torch that raised, what made the tensor that it was given, and that tensor's name."""
+        self._layers = layers
         self._network = network
         self._snapshot = snapshot
         self._in_place = in_place
-        self.attributes: dict[str, Tensor] = {}
-        """What the network keeps in plain attributes when the forward has ended."""
         self._paths = {id(module): path for path, module in network.named_modules()}
         self._inputs: dict[int | None, list[Region | None]] = {}
         for tensor in inputs:
@@ -99,18 +191,12 @@ class Suspects(Listener):
         """The storages that operators of this forward have made, by key, which a weak reference keeps theirs."""
         self._graph_used: set[int | None] = set()
         """The storages, by key, of tensors whose hooks or node of the graph the forward has to do with."""
-        self.applied = False
-        """Whether an autograd.Function was applied."""
-        self._wrote = False
-        """Whether anything was written to."""
-        self._saved = False
-        """Whether autograd saved anything."""
+        self._wrote = self._saved = False
         self._grad = torch.is_grad_enabled()
-        self._count = 0
         self._running: int | None = None
         """Index of the call that takes `inplace=` and runs now."""
-        self._latest: Candidate | None = None
-        """The call after which no operator has run yet."""
+        self._count = 0
+        self._operator = ""
 
     def path_of(self, module: nn.Module) -> str:
         """Return the path as in `named_modules()`; of a module outside the network, its class in angle brackets."""
@@ -125,7 +211,10 @@ class Suspects(Listener):
         """Run a function; one that takes `inplace=` in place or out of place, as this pass wants it."""
         call = switched(function, args, kwargs)
         if function in _OF_GRAPH and args:
-            self._note_graph_used(args[0])
+            # In place, a hook or a node would be the result's.
+            self._graph_used.add(key := key_of(args[0]))
+            for candidate in self.candidates:
+                candidate.doubtful |= candidate.key == key and candidate.call.bytes > 0
         elif function == _DATA and args[0].requires_grad and not is_leaf(args[0]):
             self._bared[key_of(args[0])] = weak_ref(args[0])
         try:
@@ -138,17 +227,10 @@ class Suspects(Listener):
             raise
         return self.makers.remember(kind_of(function), args, kwargs, result, lambda: here.place(""))
 
-    def _note_graph_used(self, tensor: Tensor) -> None:
-        """Note that a hook was registered on a tensor, or its node asked for: in place, those are of the result."""
-        key = key_of(tensor)
-        self._graph_used.add(key)
-        for call in self.candidates:
-            call.doubtful |= call.key == key and call.bytes > 0
-
     def refused_write(self, error: BaseException) -> HarmfulWrite | None:
         """Return the write because of which the forward has raised, if PyTorch's words say that it was one."""
         refusal = refusal_in(error) if isinstance(error, RuntimeError) else None
-        if self._raised is None or (refusal is None and OVERWRITTEN_WORDS not in words_of(error)):
+        if self._raised is None or (refusal is None and STALE_WORDS not in words_of(error)):
             return None
         place, maker, name = self._raised
         why = "" if refusal is None else f"{name} {refusal.because}"
@@ -161,14 +243,13 @@ class Suspects(Listener):
 
     def _run_switched(self, call: Switched, here: Here) -> Any:
         candidate = self._candidate(call, here)
+        index = candidate.call.index
         self.ledger.looked_at(call.input)  # dropout in evaluation runs no operator
         if isinstance(call, Rebinding) and self._snapshot.holds(candidate.key):
-            self.meant.add(candidate.index)
-        self._running = candidate.index
+            self.meant.add(index)
+        self._running = index
         try:
-            in_place = candidate.index in self._in_place or candidate.index in self.meant
-            if in_place:
-                self._snapshot.before_write(candidate.key)
+            in_place = index in self._in_place or index in self.meant
             result = call.run(in_place)
         finally:
             self._running = None
@@ -176,42 +257,33 @@ class Suspects(Listener):
             # It ran on a copy: what it saved of its own input is another argument, as in `x *= x`.
             candidate.saved_before = self.ledger.saved_of(call.input)
         self.candidates.append(candidate)
-        self._latest = candidate
-        # What autograd has recorded may have another backward in place.
-        recorded = isinstance(result, Tensor) and result.requires_grad
-        candidate.unchanged = candidate.inplace and not (in_place or recorded) and call.leaves_as_it_was(result)
         if not call.writes_nothing:
             candidate.input = self.ledger.follow(call.input, candidate.region)
             if isinstance(result, Tensor) and key_of(result) not in (None, candidate.key):
                 candidate.result = self.ledger.follow(result, None)
+                candidate.result_storage, candidate.result_layout = weak_ref(result), _geometry_of(result)
         return result
 
-    def saved(self, tensor: Tensor, place: Place) -> Saved:
+    def saved(self, tensor: Tensor, place: Place) -> SavedTensor:
         """Note it in the ledger."""
         self._saved = True
         return self.ledger.saved(tensor, place, self._running)
 
-    def unpacked(self, saved: Saved) -> Tensor:
+    def unpacked(self, saved: SavedTensor) -> Tensor:
         """Note it in the ledger."""
         return self.ledger.unpacked(saved)
 
     def operator(self, operator: Operator, here: Here) -> None:
-        """Note whether the latest call's input is alive still, and what writes in compiled code."""
-        if self._latest is not None and self._running is None:
-            self._latest.outlives = self._latest.storage is None or self._latest.is_alive
-            self._latest = None
-        name = operator.name
-        if operator.writes and self._running is None and _is_users_own(here.function):
+        """Note what writes where no function of torch tells of it."""
+        self._operator = name = operator.name
+        if not operator.writes or not self.wants_all:
+            return
+        if self._running is None and _is_users_own(here.function):
             why = f"{name} writes in place inside a function with __torch_function__: its calls are not listed"
             self.missed[Unseen(here.place(name).module, operation_name(here.function), why)] = None
-        if operator.writes and here.function is None and name not in _UNTOLD:
+        if here.function is None and name != "set_":  # of `x.set_(y)` no mode is told
             why = f"{name} writes in place in compiled code (TorchScript, an extension): its calls are not listed"
             self.missed[Unseen(here.place(name).module, "compiled code", why)] = None
-
-    @property
-    def results_wanted(self) -> bool:
-        """It needs to know which storages are older than the forward."""
-        return True
 
     def made(self, results: tuple[Tensor, ...]) -> None:
         """Note the storages."""
@@ -226,9 +298,11 @@ class Suspects(Listener):
 
     def wrote(self, tensor: Tensor, here: Here) -> None:
         """Note the write. After a call in place, writing to what it overwrote is a reading, too."""
+        if not self.wants_all:
+            self._wrote_in_backward(tensor, here)
+            return
         key = key_of(tensor)
         self._wrote = True
-        self._snapshot.before_write(key)
         if self._is_foreign(key):
             self._snapshot.adopt(tensor)
         is_meant = self._running is None or self._running in self._in_place or self._running in self.meant
@@ -238,23 +312,25 @@ class Suspects(Listener):
         if bared and self._running is None and not self._snapshot.holds(key):
             place = here.place("write")
             if place.operation not in _STRAIGHT_THROUGH:
-                self.behind_autograd.append((place, self.ledger.follow(tensor, region_of(tensor))))
+                self._behind_autograd.append((place, self.ledger.follow(tensor, region_of(tensor))))
         if self._running is None and self.makers.of(tensor) is not None:
             self._last_write[key] = here.place("write")
         self.ledger.wrote(tensor, lambda: here.place("write"), self._running)
         self.ledger.read(tensor, lambda: here.place("read"))
 
-    def made_view(self, base: Tensor, views: tuple[Tensor, ...], here: Here) -> None:
-        """Note that the storage is used."""
-        self.ledger.looked_at(base)
+    def _wrote_in_backward(self, tensor: Tensor, here: Here) -> None:
+        # The backward runs outside of all functions of torch.
+        place = here.place(self._operator)
+        if place.file is not None:
+            self.in_backward.setdefault(place, []).extend(_places(self.ledger.saved_of(tensor)))
+            self.ledger.wrote(tensor, lambda: place)
 
-    def asked_shape(self, tensor: Tensor, here: Here) -> None:
+    def used(self, tensor: Tensor, here: Here) -> None:
         """Note that the storage is used."""
         self.ledger.looked_at(tensor)
 
     def exposed(self, tensor: Tensor, here: Here) -> None:
         """From here on, only values tell who reads it, and nothing tells who writes to it."""
-        self._snapshot.before_write(key_of(tensor))
         self.ledger.expose(tensor)
         self.ledger.read(tensor, lambda: here.place("read"))
 
@@ -264,40 +340,44 @@ class Suspects(Listener):
 
     def other_thread(self, module: nn.Module) -> None:
         """Note a module whose calls are not in `candidates`."""
-        why = "ran in another thread; what is called there is not watched"
-        self.missed[Unseen(self.path_of(module), type(module).__name__, why)] = None
+        self.missed[Unseen(self.path_of(module), type(module).__name__, _IN_THREAD)] = None
 
     def thread_runs(self, operator: str) -> None:
         """Note a thread, of which nothing is in `candidates`, once, and not where its modules are named."""
-        if not any("another thread" in missed.why for missed in self.missed):
-            why = "ran in another thread; what is called there is not watched"
-            self.missed[Unseen("", operator, why)] = None
+        if not any(missed.why == _IN_THREAD for missed in self.missed):
+            self.missed[Unseen("", operator, _IN_THREAD)] = None
 
-    def finish(self, result: Any) -> None:
+    def begin_backward(self) -> None:
+        """From now on listen to a backward: what the user's own code in it (an autograd.Function's) writes to."""
+        self.wants_all = False
+
+    def finish(self, result: Any, checkpoints: bool) -> None:
         """After the forward: note what is returned, what the network keeps, and what autograd still has saved."""
         network = self._network
         self._note_idle_switches()
-        self._note_unrecorded(result)
+        writes = self._wrote or any(one.call.inplace and one.call.bytes for one in self.candidates)
+        recorded = self._saved or any(tensor.requires_grad for tensor in tensors(result))
+        if self._grad and writes and not recorded:
+            self.missed[Unseen("", type(network).__name__, _NOT_RECORDED)] = None
         self.attributes = attribute_tensors(network)
-        for tensor in (*tensors(result), *self.attributes.values()):
-            self._note_lost_view(tensor)
+        outputs = [*tensors(result), *self.attributes.values()]
+        for tensor in outputs:
+            writer = self._last_write.get(key_of(tensor))
+            if writer is not None and is_lost(tensor):
+                maker = self.makers.of(tensor)
+                self.lost_views[HarmfulWrite(writer, () if maker is None else (maker,), REFUSED)] = None
         for tensor in tensors(result):
-            self._read_later(tensor, "return")
-        for name, tensor in self.attributes.items():
-            self._read_later(tensor, f"kept as {name}")
+            self._read_later(tensor, Place("return", ""))
         kept = {id(tensor): (name, tensor) for name, tensor in (*network.named_buffers(), *network.named_parameters())}
-        for name, tensor in kept.values():
-            self._read_later(tensor, f"kept as {name}")
+        for name, tensor in (*self.attributes.items(), *kept.values()):
+            self._read_later(tensor, Place(f"kept as {name}", "", kind=PlaceKind.KEPT))
         self._note_past_autograd()
-        foreign = not self.applied and any(isinstance(n, torch._C._FunctionBase) for n in graph(tensors(result)))
-        for call in self.candidates:
+        self.runs_in_backward = checkpoints or any(isinstance(n, torch._C._FunctionBase) for n in nodes_behind(outputs))
+        for one in self.candidates:
             # In place, elu and its like save their result, and a later write overwrites it.
-            overwritten = call.recorded and call.result is not None and call.result.overwritten
-            call.doubtful |= call.input.alias_used or overwritten
-            # Of this autograd.Function nobody was told when it was applied.
-            call.by_values |= foreign and call.bytes > 0 and (call.outlives or call is self._latest)
-            call.by_values |= call.again
-            call.saved_by = [saved.place for ref in call.saved_before for saved in [ref()] if saved is not None]
+            overwritten = one.recorded and one.result is not None and one.result.overwritten
+            one.doubtful |= one.input.alias_used or overwritten
+            one.saved_by = _places(one.saved_before)
 
     def _note_past_autograd(self) -> None:
         for saved, write in self.ledger.past_autograd():
@@ -307,109 +387,110 @@ class Suspects(Listener):
                 self.maybe_meant[write.place, saved.place] = None
             else:
                 self.past_autograd.setdefault(write.place, []).append(saved.place)
-        for place, followed in self.behind_autograd:
+        for place, followed in self._behind_autograd:
             readers = [reader for reader in followed.readers if reader != place]
             if readers and place not in self.past_autograd:
                 self.maybe_meant[place, readers[0]] = None
 
-    def _note_unrecorded(self, result: Any) -> None:
-        writes = self._wrote or any(call.inplace and call.bytes for call in self.candidates)
-        recorded = self._saved or any(tensor.requires_grad for tensor in tensors(result))
-        if self._grad and writes and not recorded:
-            self.missed[Unseen("", type(self._network).__name__, _NOT_RECORDED)] = None
-
-    def _note_lost_view(self, view: Tensor) -> None:
-        writer = self._last_write.get(key_of(view))
-        if writer is None:
-            return
-        if is_lost(view):
-            maker = self.makers.of(view)
-            self.lost_views[HarmfulWrite(writer, () if maker is None else (maker,), REFUSED)] = None
-
     def _note_idle_switches(self) -> None:
         """Note each module that is in place and none of whose calls, nor of those below it, was seen."""
-        seen = {*(call.place.module for call in self.candidates), *(one.module for one in self.missed)}
-        reached = {above for path in seen for above in _with_those_above(path)}
+        seen = {*(one.call.place.module for one in self.candidates), *(one.module for one in self.missed)}
         for path, kind in self.hooked.switched_on.items():
-            if path and path not in reached:
+            if path and not any(f"{each}.".startswith(f"{path}.") for each in seen):
                 self.missed[Unseen(path, kind, "its inplace=True reaches no call that was watched")] = None
 
-    def is_known(self, key: int | None) -> bool:
-        """Return whether a storage, by its key, is the network's or an input's."""
-        return key in self._inputs or self._snapshot.holds(key)
-
-    def held_in_secret(self) -> list[Candidate]:
+    def let_go(self) -> None:
         """
-        Return the calls whose input's storage is alive: the result holds it, or something that is not known.
+        Let go of what autograd saved, so that no backward can follow, and mark the calls whose input is alive even so.
 
-        Those of the network's and of the inputs' storages are left out. Let go of what autograd saved: after this no
-        backward can follow.
+        The result holds it, or something that is not known, as a node of an autograd.Function may: only values tell.
         """
         self.ledger.end_of_backward()
-        alive = still_alive([call for call in self.candidates if call.region and not self._snapshot.holds(call.key)])
-        if not alive:
-            return []
-        attributes = self.attributes.values()
-        known = {*self._inputs, *map(key_of, attributes)}
-        return [call for call in alive if call.key not in known]
+        for one in self._held_calls():
+            one.by_values = True
 
-    @contextmanager
-    def functions(self) -> Iterator[None]:
+    def forget(self) -> None:
+        """Note what something outside the network holds. Call after the result and its graph are freed."""
+        inputs, results = self._held_calls(), self._held_calls(of_result=True)
+        refs = [each for one in inputs + results for each in (one.storage, one.result_storage)]
+        regions: dict[int | None, dict[Region, None]] = {}
+        for tensor in _tensors_of({ref.cdata for ref in refs if ref is not None}) if refs else ():
+            region = region_of(tensor)
+            regions.setdefault(key_of(tensor), {}).update({} if region is None else {region: None})
+        for one in inputs:
+            holders = tuple(regions.get(one.key, ()))
+            # Where no tensor of Python's is found, compiled code may hold the memory.
+            if not holders or any(overlap(region, one.region) for region in holders):
+                one.held_outside, one.held_by = True, self.hooked.holding(one.key)
+                self.held[one.call.index, False] = _elements(one.layout, holders)
+        for one in results:
+            assert one.result_storage is not None
+            holders = tuple(regions.get(one.result_storage.cdata, ()))
+            self.held[one.call.index, True] = _elements(one.result_layout, holders)
+        self.attributes = {}
+
+    def _held_calls(self, of_result: bool = False) -> list[Candidate]:
+        """Return the calls whose input, or result, is held by what is neither the network nor an input."""
+        known = {*self._inputs, *map(key_of, self.attributes.values())}
+
+        def find() -> Iterator[Candidate]:
+            for one in self.candidates:
+                ref = one.result_storage if of_result else one.storage if one.region else None
+                if ref is not None and not (is_gone(ref) or ref.cdata in known or self._snapshot.holds(ref.cdata)):
+                    yield one
+
+        if any(find()):
+            gc.collect()
+        return list(find())
+
+    @property
+    def conflicts(self) -> list[Conflict]:
         """
-        Inside the block, be told when an autograd.Function is applied.
+        Return each stale tensor that backward unpacked, with each write that made it so, in the order of the writes.
 
-        It may hand memory to compiled code, whose reads no mode sees: only values tell of what is alive then.
+        As if no checkpoint ran anything again.
         """
-        function: Any = torch.autograd.Function
-        own, original = vars(function).get("apply"), inspect.getattr_static(function, "apply")
-
-        def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
-            self.applied = True
-            for call in self.candidates:
-                call.by_values |= call.bytes > 0 and call.is_alive
-            return original.__get__(None, cls)(*args, **kwargs)
-
-        function.apply = classmethod(apply)
-        try:
-            yield
-        finally:
-            if own is None:
-                del function.apply
-            else:
-                function.apply = own
+        pairs = [(found.saver, writer) for found in self.ledger.stale for writer in found.writers]
+        pairs.sort(key=lambda pair: (pair[1].number, pair[0].number))
+        return [Conflict(saver.place, saver.call, writer.place, writer.call) for saver, writer in pairs]
 
     def _is_foreign(self, key: int | None) -> bool:
-        return key is not None and key not in self._made and not self.is_known(key)
+        """Return whether no operator of this forward has made a storage, and it is nobody's that is known."""
+        known = key is None or key in self._made or key in self._inputs or self._snapshot.holds(key)
+        return not known
 
-    def _read_later(self, tensor: Tensor, operation: str) -> None:
-        self.ledger.read(tensor, lambda: Place(operation, ""))
+    def _read_later(self, tensor: Tensor, place: Place) -> None:
+        self.ledger.read(tensor, lambda: place)
 
     def _candidate(self, call: Switched, here: Here) -> Candidate:
-        tensor = call.input
+        tensor, place, stand = call.input, here.place(""), here.stand
         key = key_of(tensor)
         nothing = call.writes_nothing
         grad = torch.is_grad_enabled()
-        place = here.place("")
-        found = Candidate(
+        told = Call(
             index=self._count,
             place=place,
             inplace=call.inplace,
             shape=shape_of(tensor),
             dtype=str(tensor.dtype).removeprefix("torch."),
             bytes=0 if nothing else tensor.numel() * tensor.element_size(),
-            key=key,
-            storage=None if key is None else weak_ref(tensor),
-            region=None if nothing or key is None else region_of(tensor),
-            recorded=grad,
-            draws_otherwise=call.draws_otherwise,
-            switchable=call.inplace or here.stand.has_switch,
-            switch=place.module if here.stand.module_has_switch else None,
-            type=type(here.stand.module).__name__ if here.stand.module_has_switch else None,
+            switch=place.module if stand.module_has_switch else None,
             takes_inplace=call.takes_inplace,
-            made_by=self.makers.of(tensor),
-            again=self._grad and here.stand.in_checkpoint,
+            type=type(stand.module).__name__ if stand.module_has_switch else None,
         )
         self._count += 1
+        found = Candidate(
+            told,
+            key,
+            None if key is None else weak_ref(tensor),
+            None if nothing or key is None else region_of(tensor),
+            _geometry_of(tensor),
+            switchable=call.inplace or stand.has_switch,
+            note=call.note,
+            made_by=self.makers.of(tensor),
+            recorded=grad,
+            by_values=self._grad and stand.in_checkpoint,
+        )
         if not nothing or call.reshapes:
             self._look_at_input(found, call, grad)
         elif not tensor.numel():
@@ -417,66 +498,85 @@ class Suspects(Listener):
             found.doubtful = True
         if not nothing or found.doubtful or found.by_values:
             found.saved_before = self.ledger.saved_of(tensor)
-            found.saved_then = [saved.place for ref in found.saved_before for saved in [ref()] if saved is not None]
+            found.saved_then = _places(found.saved_before)
         return found
 
     def _look_at_input(self, found: Candidate, call: Switched, grad: bool) -> None:
         found.foreign = self._is_foreign(found.key)
-        found.by_values = found.key is None or found.foreign or self.ledger.is_exposed(call.input)
-        given = self._inputs.get(found.key, ())
-        found.on_input = any(overlap(found.region, region) for region in given)
+        found.by_values |= found.key is None or found.foreign or self.ledger.is_exposed(call.input)
+        found.on_input = any(overlap(found.region, region) for region in self._inputs.get(found.key, ()))
         found.doubtful = (
             call.reshapes
-            or found.draws_otherwise
+            or found.note is not None
             or found.key in self._inputs
             or self._snapshot.holds(found.key)
             # In place, the result is the input, which has a graph.
             or (not grad and call.input.requires_grad)
             or found.key in self._graph_used
-            or may_be_refused(call, grad)
+            or _may_be_refused(call, grad)
         )
 
 
-class InBackward(Listener):
-    """Listens to a backward: what the user's own code in it (an autograd.Function's) writes to. `ledger`: who saved."""
-
-    reads_wanted = functions_wanted = False
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._operator = ""
-        self.writes: dict[Place, list[Place]] = {}
-        """The user's writes, in order, each with who has saved what it overwrites."""
-
-    def saved(self, tensor: Tensor, place: Place) -> Saved:
-        """Note it in the ledger."""
-        return self._ledger.saved(tensor, place)
-
-    def unpacked(self, saved: Saved) -> Tensor:
-        """Note it in the ledger."""
-        return self._ledger.unpacked(saved)
-
-    def operator(self, operator: Operator, here: Here) -> None:
-        """Remember its name: the backward runs outside of all functions of torch."""
-        self._operator = operator.name
-
-    def wrote(self, tensor: Tensor, here: Here) -> None:
-        """Note the write, if it is the user's."""
-        place = here.place(self._operator)
-        if place.file is not None:
-            savers = [saved.place for ref in self._ledger.saved_of(tensor) for saved in [ref()] if saved is not None]
-            self.writes.setdefault(place, []).extend(savers)
-            self._ledger.wrote(tensor, lambda: place)
-
-
-def _with_those_above(module: str) -> Iterator[str]:
-    """Yield the path of a module, and of each that it is in: `a.b.c`, `a.b`, `a`."""
-    while module:
-        yield module
-        module = module.rpartition(".")[0]
+def _places(refs: Iterable[weakref.ref[SavedTensor]]) -> list[Place]:
+    """Return who has saved what is still saved."""
+    return [saved.place for ref in refs for saved in [ref()] if saved is not None]
 
 
 def _is_users_own(function: Any) -> bool:
-    """Whether a function that a mode was told of is not PyTorch's: one that handles __torch_function__ itself."""
+    """Return whether a function that a mode was told of handles __torch_function__ itself, and is not PyTorch's."""
     code = getattr(function, "__code__", None)
     return code is not None and is_users(code.co_filename)
+
+
+def _tensors_of(keys: set[int | None]) -> Iterator[Tensor]:
+    """Yield each tensor that Python knows and that has one of these storages."""
+    found = [thing for thing in gc.get_objects() if issubclass(type(thing), Tensor) and key_of(thing) in keys]
+    bases = {id(tensor._base) for tensor in found if tensor._base is not None}
+    for tensor in found:
+        # A view keeps its base alive, and that is in nobody's hands; the list and this frame refer to each.
+        if id(tensor) not in bases or len(gc.get_referrers(tensor)) > _OWN_REFERRERS:
+            yield tensor
+
+
+def _geometry_of(tensor: Tensor) -> Geometry | None:
+    if not is_strided(tensor):
+        return None
+    return tuple(tensor.shape), tuple(tensor.stride()), int(tensor.storage_offset()), tensor.dtype
+
+
+def _elements(layout: Geometry | None, regions: tuple[Region, ...]) -> Tensor | None:
+    """Return which elements of a tensor that was laid out so are in these regions; None for all."""
+    if layout is None or not regions:
+        return None
+    shape, strides, offset, dtype = layout
+    size = offset + 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+    found = elements_in(torch.empty(size, dtype=dtype, device="meta").as_strided(shape, strides, offset), regions)
+    return None if bool(found.all()) else found
+
+
+def _may_be_refused(call: Switched, grad: bool) -> bool:
+    """Return whether PyTorch may refuse the call in place, here or in backward; False is certain."""
+    tensor = call.input
+    if type(tensor) not in (Tensor, nn.Parameter) or not tensor.is_floating_point():
+        return True
+    if overlaps_itself(tensor) or (tensor.is_inference() and not torch.is_inference_mode_enabled()):
+        return True
+    if not grad:
+        return False
+    if (tensor.requires_grad and grad_fn_of(tensor) is None) or call.slope_below_zero:
+        return True
+    return tensor._is_view() and not _is_ordinary_view(tensor)
+
+
+def _is_ordinary_view(view: Tensor) -> bool:
+    base = view._base
+    if base is None or (base.requires_grad and grad_fn_of(base) is None):
+        return False
+    if torch._C._autograd._get_creation_meta(view) != torch._C._autograd.CreationMeta.DEFAULT:
+        return False
+    if not view.is_inference() and view._version > 0:
+        # Its base was written to since: autograd makes the view's grad_fn anew, or has not yet.
+        return False
+    # A view that was resized (`out=`) can reach beyond its base; autograd's view of it is wrong then.
+    inner, outer = region_of(view), region_of(base)
+    return inner is None or (outer is not None and outer.start <= inner.start and inner.end <= outer.end)

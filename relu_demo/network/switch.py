@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from relu_demo.network.rebinding import rebinds
-from relu_demo.tensors.storage import is_strided
+from relu_demo.tensors.storage import is_strided, same_bits
 
 SWITCHED: dict[Any, inspect.Signature] = {
     function: inspect.signature(function)
@@ -30,11 +30,9 @@ SWITCHED: dict[Any, inspect.Signature] = {
 _BATCHED = {F.dropout1d: 3, F.dropout3d: 5}
 _BELOW_ZERO = {F.leaky_relu: "negative_slope", F.elu: "alpha", F.celu: "alpha", F.rrelu: "lower"}
 
-_AS_WHOLE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-"""Whole numbers with so many bytes, to compare bits."""
-_ALIGNED = 64
-"""Elements. So many of any dtype are a multiple of 64 bytes, to which the beginning of a storage is aligned."""
-
+_ALIGNED_ELEMENTS = 64
+"""So many of any dtype are a multiple of 64 bytes, to which the beginning of a storage is aligned."""
+_RRELU = "PyTorch's rrelu gives other random numbers in place, for a tensor that is not contiguous"
 
 _WRITTEN = ("input", "self")
 """The names of the argument that a function in place writes to: `torch.clamp_(input=x, min=0)`."""
@@ -77,13 +75,10 @@ class Switched:
         return self.input.dim() != _BATCHED.get(self.function, self.input.dim())
 
     @property
-    def draws_otherwise(self) -> bool:
-        """
-        Return whether it gives other random numbers in place than out of place.
-
-        PyTorch's rrelu does, of a tensor that is not contiguous: it goes through the elements in another order.
-        """
-        return self.function is F.rrelu and self.arguments["training"] and not self.input.is_contiguous()
+    def note(self) -> str | None:
+        """Return how its random numbers differ in place: it goes through the elements in another order."""
+        other = self.function is F.rrelu and self.arguments["training"] and not self.input.is_contiguous()
+        return _RRELU if other else None
 
     @property
     def slope_below_zero(self) -> bool:
@@ -106,35 +101,29 @@ class Switched:
         """
         Run it in place on a copy of its input: out of place, by the kernels and with the roundings of in place.
 
-        Two kinds of calls run out of place instead: one that writes nothing must return its input itself, and rrelu's
-        other random numbers in place are a difference that the check reports, and no rounding.
+        Two kinds of calls run out of place instead: one that writes nothing must return its input itself, and other
+        random numbers in place are a difference that the check reports, and no rounding.
         """
-        if self.writes_nothing or self.draws_otherwise:
+        if self.writes_nothing or self.note:
             return self.run(False)
         return self.function(**{**self.arguments, "input": copy_laid_out_the_same(self.input), "inplace": True})
 
-    @property
-    def draws(self) -> bool:
-        """Return whether its result depends on random numbers."""
-        return self.is_dropout or self.function is F.rrelu
-
     def rounds_alike(self) -> bool:
         """
-        Return whether it gives the same bits, laid out the same, in place and out of place; False where nobody knows.
+        Return whether it gives the same bits, laid out the same, in place and out of place; False if unknown.
 
         Both are tried, on a copy. What draws random numbers is not: the network would get others.
         """
-        if self.draws or self.writes_nothing:
+        if self.is_dropout or self.function is F.rrelu or self.writes_nothing:
             return False
         with torch.no_grad():
             try:
-                return _are_one(self.run(False), self.run_on_copy())
+                a, b = self.run(False), self.run_on_copy()
+                offsets = a.storage_offset(), b.storage_offset()
             except Exception:  # PyTorch refuses one of them
                 return False
-
-    def leaves_as_it_was(self, result: Any) -> bool:
-        """Return whether a result has the input's values, bit for bit: in place, it would write what is there."""
-        return isinstance(result, Tensor) and _same_bits(self.input.detach(), result.detach())
+        alike = is_strided(a) and is_strided(b) and same_bits(a, b) and a.stride() == b.stride()
+        return bool(alike and len({offset % _ALIGNED_ELEMENTS for offset in offsets}) == 1)
 
 
 class Rebinding(Switched):
@@ -184,26 +173,12 @@ def switched(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sw
     return Rebinding(function, (written, *args[1:]), rest) if rebinds(function, written) else None
 
 
-def _are_one(a: Any, b: Any) -> bool:
-    """Whether two results have the same bits and the same layout, so that nothing behind them can round otherwise."""
-    if not (isinstance(a, Tensor) and isinstance(b, Tensor) and _same_bits(a, b)) or a.stride() != b.stride():
-        return False
-    return bool(a.storage_offset() % _ALIGNED == b.storage_offset() % _ALIGNED)
-
-
-def _same_bits(a: Tensor, b: Tensor) -> bool:
-    if not (is_strided(a) and is_strided(b)) or a.dtype != b.dtype or a.shape != b.shape or a.device.type == "meta":
-        return False
-    whole = _AS_WHOLE.get(a.element_size())
-    return whole is not None and bool(torch.equal(a.view(whole), b.view(whole)))
-
-
 def copy_laid_out_the_same(tensor: Tensor) -> Tensor:
     """Return a copy with the same strides, for which each kernel rounds as for the tensor itself."""
     if not is_strided(tensor) or 0 in (*tensor.shape, *tensor.stride()):
         return tensor.clone()
     # The same strides, and the same offset from an aligned address: the roundings of a matrix product depend on both.
-    offset = tensor.storage_offset() % _ALIGNED
+    offset = tensor.storage_offset() % _ALIGNED_ELEMENTS
     if not offset and (same := tensor.clone()).stride() == tensor.stride():
         return same  # no view, which a later write would make autograd treat otherwise
     length = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 import os
 import shlex
 import sys
 import traceback
+from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from relu_demo.errors import BadInput, NetworkError, with_article, words_of
 from relu_demo.machine.imports import NAMED, all_names_in, import_file, names_in, near, python_modules
-from relu_demo.network.function import as_network, is_async, is_function
-from relu_demo.network.report import OVERWRITTEN_WORDS
+from relu_demo.network.report import STALE_WORDS
 from relu_demo.sanitizer.frames import is_users
 
+_HOLDERS = (nn.Module, Tensor, list, dict, set)
 ALIKE = 0.8
 """How alike two names are, from 0 to 1, where one may be a slip for the other though nobody's own module has it."""
 
@@ -117,7 +119,7 @@ def _import_module(name: str) -> ModuleType:
 
 def _both_lines(error: BaseException, program: str) -> str:
     """Return where to go on, if what was raised by a program, which does more than it should be imported for."""
-    return f"; relu-demo watch {program} names both lines" if OVERWRITTEN_WORDS in words_of(error) else ""
+    return f"; relu-demo watch {program} names both lines" if STALE_WORDS in words_of(error) else ""
 
 
 def _not_found(name: str, missing: str, folder: Path) -> str:
@@ -166,3 +168,46 @@ def said_by(error: BaseException, doing: str) -> str:
         if theirs:
             place = f" ({theirs[-1].filename}:{theirs[-1].lineno})"
     return f"{doing} raised {': '.join([type(error).__name__, *words])}{place}"
+
+
+def is_function(value: Any) -> bool:
+    """Return whether a value is a function, a method or a partial one of them: no class, and no object with a call."""
+    inner = value.func if isinstance(value, functools.partial) else value
+    return inspect.isroutine(inner)
+
+
+def is_async(value: Any) -> bool:
+    """Return whether a call of a value gives something to await."""
+    return inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value)
+
+
+class FunctionNetwork(nn.Module):
+    """A function as a network: the modules and tensors that it uses are its attributes."""
+
+
+def as_network(function: Callable[..., Any]) -> nn.Module:
+    """
+    Return a module whose forward is the function, and whose class has its name.
+
+    The modules, tensors and built-in containers that it uses (globals, variables of an outer function, the object of a
+    method) are its attributes by their names: their state is put back after each run, as that of a network is.
+    """
+    inner = function.func if isinstance(function, functools.partial) else function
+    name = getattr(inner, "__name__", "function")
+    network: nn.Module = type(name, (FunctionNetwork,), {"forward": staticmethod(function)})()
+    for reached, value in _reached(inner).items():
+        if isinstance(value, _HOLDERS) and not hasattr(network, reached):
+            setattr(network, reached, value)
+    if isinstance(function, functools.partial):
+        vars(network)["given"] = (function.args, function.keywords)
+    return network
+
+
+def _reached(function: Callable[..., Any]) -> dict[str, Any]:
+    method = getattr(function, "__self__", None)
+    found = {} if method is None or inspect.ismodule(method) else {"self": method}
+    try:
+        variables = inspect.getclosurevars(function)
+    except (TypeError, ValueError):  # not Python's
+        return found
+    return {**variables.globals, **variables.nonlocals, **found}

@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 
+from relu_demo.machine.threads import one_thread
 from relu_demo.replay.trace import Look, Node, SavedTensor, Summary, TensorState
-from relu_demo.replay.values import copy_values, count, largest, same_bits, zeroed
+from relu_demo.replay.values import copy_values, count, largest, zeroed
 from relu_demo.session.lines import Moment
 from relu_demo.tensors.graph import saved_by
-from relu_demo.tensors.storage import address
+from relu_demo.tensors.storage import address_of, same_bits
 
 
 class Recorder:
@@ -37,7 +38,7 @@ class Recorder:
         return TensorState(
             name=name,
             id=id(tensor),
-            data_ptr=address(tensor),
+            data_ptr=address_of(tensor),
             version=tensor._version,
             grad_fn=self.node(tensor.grad_fn, tensors),
             requires_grad=tensor.requires_grad,
@@ -64,10 +65,11 @@ class Recorder:
             )
         return self.nodes[id(grad_fn)]
 
+    @one_thread()
     def summary(self, tensor: torch.Tensor) -> Summary:
         """Copy the values once for each version of each tensor, and only once if the same bits were copied before."""
         # The address too: `.data = ...` gives a tensor another storage and leaves the version counter alone.
-        key = (id(tensor), address(tensor), tensor._version)
+        key = (id(tensor), address_of(tensor), tensor._version)
         if key not in self.copies:
             self.alive.append(tensor)
             now = tensor.detach()
@@ -95,7 +97,7 @@ def saved_tensors(grad_fn: Any, tensors: Mapping[str, torch.Tensor]) -> Iterator
     A saved tensor can no longer be read once it is overwritten, or once backward has run.
     """
     for saved in saved_by(grad_fn):
-        same = (name for name, tensor in tensors.items() if address(tensor) == address(saved))
+        same = (name for name, tensor in tensors.items() if address_of(tensor) == address_of(saved))
         yield from (SavedTensor(name, saved._version) for name in same)
 
 

@@ -164,6 +164,11 @@ class Trace:
     alive: tuple[Any, ...] = field(repr=False, compare=False)
 
     @property
+    def shown(self) -> list[TracedPart]:
+        """The parts that a screen shows: all, or the one that is shown alone."""
+        return [part for part in self.parts.values() if self.session.alone in ("", part.key)]
+
+    @property
     def lines(self) -> list[Step]:
         """All lines that have run, in order."""
         return [step for part in self.parts.values() for step in part.lines]

@@ -15,9 +15,6 @@ CORNER = 8
 BLOCK = 2**19
 """Elements compared at a time: what fits into a processor's cache."""
 
-INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-"""The dtype that shows an element's bits, by the element's size in bytes."""
-
 
 @one_thread()
 def copy_values(tensor: torch.Tensor, listed: int) -> Summary:
@@ -39,15 +36,6 @@ def copy_values(tensor: torch.Tensor, listed: int) -> Summary:
         values=copy.tolist() if elements <= listed else None,
         corner=corner.tolist(),
     )
-
-
-@one_thread()
-def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
-    """Return whether two tensors have the same shape, dtype and device and, element for element, the same bits."""
-    if a.shape != b.shape or a.dtype != b.dtype or a.device != b.device:
-        return False
-    bits = INTEGERS[a.element_size()]
-    return torch.equal(a.contiguous().view(bits), b.contiguous().view(bits))
 
 
 def blocks(*tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:

@@ -36,7 +36,7 @@ class Access:
 
 
 @dataclass(frozen=True)
-class Write(Access):
+class WriteAccess(Access):
     """A write, in place."""
 
     region: Region | None
@@ -48,11 +48,11 @@ class Stale:
     """A saved tensor that was written to before backward unpacked it."""
 
     saver: Access
-    writers: tuple[Write, ...]
+    writers: tuple[WriteAccess, ...]
     """Every write to its storage since, in order. Empty if nobody told the ledger of writes."""
 
 
-class Saved:
+class SavedTensor:
     """A tensor that autograd saved for backward. Autograd's graph holds this object, and nothing else may."""
 
     __slots__ = ("__weakref__", "call", "number", "page", "place", "tensor", "version")
@@ -101,15 +101,15 @@ class Page:
     """What the ledger knows of one storage."""
 
     storage: StorageWeakRef
-    saved: list[weakref.ref[Saved]] = field(default_factory=list)
-    writes: deque[Write] = field(default_factory=deque)
+    saved: list[weakref.ref[SavedTensor]] = field(default_factory=list)
+    writes: deque[WriteAccess] = field(default_factory=deque)
     followed: list[Followed] = field(default_factory=list)
     exposed: bool = False
     """Whether code that no mode sees may have its address."""
     look_at: int = _FEW
     """Length of `saved` at which it is looked through for dead ones."""
 
-    def living(self) -> list[weakref.ref[Saved]]:
+    def living(self) -> list[weakref.ref[SavedTensor]]:
         """Forget the saved tensors that are gone, and return the others."""
         self.saved = [ref for ref in self.saved if ref() is not None]
         self.look_at = 2 * len(self.saved) + _FEW
@@ -128,18 +128,18 @@ class Ledger:
         self.count = 0
         """Accesses so far: the number of the last one."""
 
-    def saved(self, tensor: Tensor, place: Place, call: int | None = None) -> Saved:
+    def saved(self, tensor: Tensor, place: Place, call: int | None = None) -> SavedTensor:
         """Note that autograd saves the tensor. Return what its graph must hold."""
         self.count += 1
         page = self._open(tensor)
-        saved = Saved(tensor, self.count, place, call, page)
+        saved = SavedTensor(tensor, self.count, place, call, page)
         if page is not None:
             page.saved.append(weakref.ref(saved))
             if len(page.saved) > page.look_at:
                 page.living()
         return saved
 
-    def unpacked(self, saved: Saved) -> Tensor:
+    def unpacked(self, saved: SavedTensor) -> Tensor:
         """Note that backward asks for a saved tensor, and return it. Raise RuntimeError after `end_of_backward`."""
         if saved.tensor is None:
             raise RuntimeError("backward after the ledger was told that none follows")
@@ -147,12 +147,12 @@ class Ledger:
             self.stale.append(Stale(saved.by, self.writes_since(saved)))
         return saved.tensor
 
-    def writes_since(self, saved: Saved) -> tuple[Write, ...]:
+    def writes_since(self, saved: SavedTensor) -> tuple[WriteAccess, ...]:
         """Return each write to the storage of a saved tensor since it was saved, whatever its region."""
         writes = () if saved.page is None else saved.page.writes
         return tuple(write for write in writes if write.number > saved.number)
 
-    def past_autograd(self) -> Iterator[tuple[Saved, Write]]:
+    def past_autograd(self) -> Iterator[tuple[SavedTensor, WriteAccess]]:
         """Yield each saved tensor that is alive and whose elements were written to without a count of its version."""
         for page in list(self._pages.values()):
             for ref in page.living():
@@ -164,7 +164,7 @@ class Ledger:
                     if overlap(write.region, region):
                         yield saved, write
 
-    def saved_of(self, tensor: Tensor) -> list[weakref.ref[Saved]]:
+    def saved_of(self, tensor: Tensor) -> list[weakref.ref[SavedTensor]]:
         """Return what is saved of the tensor's storage, and alive."""
         page = self._page(tensor)
         return [] if page is None else list(page.living())
@@ -181,7 +181,7 @@ class Ledger:
         while page.writes and (not living or page.writes[0].number < living[0].number):
             page.writes.popleft()
         if living:
-            page.writes.append(Write(self.count, place(), call, region_of(tensor)))
+            page.writes.append(WriteAccess(self.count, place(), call, region_of(tensor)))
 
     def read(self, tensor: Tensor, place: Callable[[], Place]) -> None:
         """Note that the tensor is read. `place` is called only if a followed region is."""

@@ -23,7 +23,6 @@ from functools import cache
 from types import FrameType
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.modules.module import register_module_forward_pre_hook
@@ -45,15 +44,8 @@ class Listener:
     keep one, or it changes what is freed when.
     """
 
-    @property
-    def reads_wanted(self) -> bool:
-        """Whether it wants to hear now of operators, reads, views and shapes too. Of writes it always hears."""
-        return True
-
-    @property
-    def functions_wanted(self) -> bool:
-        """Whether it wants to run the functions of torch that are called now."""
-        return True
+    wants_all = True
+    """Whether it wants to hear of everything now, and to run the functions of torch; else of writes alone."""
 
     def path_of(self, module: nn.Module) -> str:
         """Return the name of a module, for `Place.module`."""
@@ -68,7 +60,7 @@ class Listener:
         return function(*args, **kwargs)
 
     def saved(self, tensor: Tensor, place: Place) -> Any:
-        """Autograd saves a tensor for backward. Return what its graph shall hold instead; nobody else may hold that."""
+        """Autograd saves a tensor. Return the object that the graph holds instead; keep no other reference to it."""
         raise NotImplementedError
 
     def unpacked(self, saved: Any) -> Tensor:
@@ -84,22 +76,11 @@ class Listener:
     def wrote(self, tensor: Tensor, here: Here) -> None:
         """An operator is about to write to the tensor; the old values are still there. It may read it as well."""
 
-    def made_view(self, base: Tensor, views: tuple[Tensor, ...], here: Here) -> None:
-        """An operator has made views of the tensor."""
-
-    @property
-    def results_wanted(self) -> bool:
-        """Whether it wants to hear of `made`."""
-        return False
+    def used(self, tensor: Tensor, here: Here) -> None:
+        """An operator takes a view of the tensor, or nothing but its shape, dtype or device (`zeros_like`)."""
 
     def made(self, results: tuple[Tensor, ...]) -> None:
         """An operator has returned these."""
-
-    def asked_shape(self, tensor: Tensor, here: Here) -> None:
-        """An operator takes nothing but the shape, dtype or device of the tensor (`zeros_like`)."""
-
-    def failed(self, error: RuntimeError, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """An operator has raised."""
 
     def exposed(self, tensor: Tensor, here: Here) -> None:
         """The tensor's memory is about to be given to code that no mode sees (`numpy()`, `data_ptr()`)."""
@@ -154,8 +135,7 @@ class Observer:
         self.listener = listener
         self.quiet = False
         """Whether the listener itself asks tensors, which is not watched."""
-        self.outside = Here(self, None)
-        self.here = self.outside
+        self.here = Here(self, None)
         """What runs now."""
         self._outermost: FrameType | None = None
         self._thread = 0
@@ -301,7 +281,7 @@ class _Functions(TorchFunctionMode):
     ) -> Any:
         observer, kwargs = self._observer, kwargs or {}
         listener = observer.listener
-        if observer.quiet or not listener.functions_wanted:
+        if observer.quiet or not listener.wants_all:
             return func(*args, **kwargs)
         outer = observer.here
         here = observer.here = Here(observer, func)
@@ -320,28 +300,18 @@ class _Operators(_Dispatch):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         observer, operator, kwargs = self._observer, operator_of(func), kwargs or {}
-        if not operator.writes and not observer.listener.reads_wanted:
+        if not operator.writes and not observer.listener.wants_all:
             return func(*args, **kwargs)
         before, observer.quiet = observer.quiet, True
         try:
             _tell_arguments(observer, operator, args, kwargs)
         finally:
             observer.quiet = before
-        if operator.counts_no_version:
-            return _counted(func, operator, args, kwargs)
-        try:
-            result = func(*args, **kwargs)
-        except RuntimeError as error:
-            observer.listener.failed(error, args, kwargs)
-            raise
-        views = operator.is_view and observer.listener.reads_wanted
-        if views or observer.listener.results_wanted:
+        result = func(*args, **kwargs)
+        if observer.listener.wants_all and not operator.is_view:
             before, observer.quiet = observer.quiet, True
             try:
-                if views:
-                    _tell_views(observer, args, kwargs, result)
-                else:
-                    observer.listener.made(tuple(tensor for _, tensor in _tensors_in((result,), {})))
+                observer.listener.made(tuple(tensor for _, tensor in operands((result,), {})))
             finally:
                 observer.quiet = before
         return result
@@ -350,34 +320,19 @@ class _Operators(_Dispatch):  # type: ignore[no-untyped-call]
 def _tell_arguments(observer: Observer, operator: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     listener, here = observer.listener, observer.here
     listener.operator(operator, here)
-    for name, tensor in _tensors_in(args, kwargs):
+    for name, tensor in operands(args, kwargs):
         if name in operator.writes:
             listener.wrote(tensor, here)
-        elif not listener.reads_wanted:
+        elif not listener.wants_all:
             continue
-        elif operator.only_shape:
-            listener.asked_shape(tensor, here)
-        elif not operator.is_view:
+        elif operator.is_view or operator.only_shape:
+            listener.used(tensor, here)
+        else:
             listener.read(tensor, here)
 
 
-def _counted(func: Any, operator: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Run an operator, and count a version for each tensor that it writes to and, under a mode, does not count."""
-    written = [(tensor, tensor._version) for name, tensor in _tensors_in(args, kwargs) if name in operator.writes]
-    result = func(*args, **kwargs)
-    for tensor, version in written:
-        if tensor._version == version:
-            torch.autograd.graph.increment_version(tensor)
-    return result
-
-
-def _tell_views(observer: Observer, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-    views = tuple(tensor for _, tensor in _tensors_in((result,), {}))
-    for _, base in _tensors_in(args, kwargs):
-        observer.listener.made_view(base, views, observer.here)
-
-
-def _tensors_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[int | str, Tensor]]:
+def operands(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[int | str, Tensor]]:
+    """Yield each tensor in the arguments of an operator, in its lists too, with its position or name."""
     named: Any = [*enumerate(args), *kwargs.items()] if kwargs else enumerate(args)
     for name, value in named:
         if isinstance(value, Tensor):
@@ -386,9 +341,6 @@ def _tensors_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple
             for item in value:
                 if isinstance(item, Tensor):
                     yield name, item
-
-
-_CAN_COUNT = hasattr(torch.autograd.graph, "increment_version")
 
 
 class Operator:
@@ -404,8 +356,6 @@ class Operator:
         """Whether its result shares the memory of an argument that it does not write to."""
         self.only_shape = False
         """Whether it reads no element of its arguments."""
-        self.counts_no_version = self.name.startswith("_foreach_") and _CAN_COUNT
-        """Whether its writes raise no version counter below a dispatch mode: without one they do (PyTorch 2.13)."""
         if schema is None:
             return
         for i, argument in enumerate(schema.arguments):

@@ -5,10 +5,20 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from types import CodeType
 
 Frames = tuple[tuple[CodeType, int], ...]
 """The user's frames around an operation, the innermost first: each one's code, and its instruction in bytes."""
+
+
+class PlaceKind(Enum):
+    """What a place stands for."""
+
+    OPERATION = auto()
+    """Something that ran: an operation, or the network's return."""
+    KEPT = auto()
+    """A hook, an attribute or something outside that keeps a tensor after the forward."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +36,7 @@ class Place:
     """Name of the module's forward hook that runs it; None outside of hooks."""
     frames: Frames = field(default=(), compare=False, repr=False)
     """Of that code: what a cure is made from. Empty where no frame is the user's."""
+    kind: PlaceKind = field(default=PlaceKind.OPERATION, compare=False, repr=False)
 
 
 def shown_file(file: str) -> str:

@@ -7,14 +7,14 @@ from relu_demo.session.article import HELPERS, placement, preparation
 from relu_demo.session.lines import DIFFERENCES, Line, Moment, Part, Session
 
 X, H1, H2 = Moment("x", "x as conv2 reads it"), Moment("h1", "h1"), Moment("h2", "h2")
-GRADIENTS = Moment("conv1_grad", "conv1.weight.grad"), Moment("conv2_grad", "conv2.weight.grad")
+WEIGHT_GRADIENTS = Moment("conv1_grad", "conv1.weight.grad"), Moment("conv2_grad", "conv2.weight.grad")
 
-AGAIN = (Line("conv1.zero_grad(set_to_none=True)"), Line("conv2.zero_grad(set_to_none=True)"))
+AGAIN = tuple(Line(f"{layer}.zero_grad(set_to_none=True)", prepares=True) for layer in ("conv1", "conv2"))
 FORWARD = Line("x = conv1(input)")
 READ = Line("x", "the x that conv2 is about to read", X)
 BACKWARD = "(h1.sum() + h2.sum()).backward()"
 SHOW = (Line("h1", moment=H1), Line("h2", moment=H2))
-SHOW_GRADIENTS = tuple(Line(moment.title, moment=moment) for moment in GRADIENTS)
+SHOW_GRADIENTS = tuple(Line(moment.title, moment=moment) for moment in WEIGHT_GRADIENTS)
 
 RIGHT = Part(
     "relu_first_out_of_place",
@@ -37,7 +37,7 @@ def compared(key: str, title: str, *forward: Line, comment: str = "", cure: bool
     return Part(key, title, lines, RIGHT.key, cure)
 
 
-SILENT = compared(
+SILENT_FAULT = compared(
     "relu_first_in_place",
     "ReLU first, in place: the silent fault",
     Line("h1 = rl1(x)", "overwrites x"),
@@ -46,7 +46,7 @@ SILENT = compared(
     comment="and nothing is said",
 )
 
-LOUD = Part(
+LOUD_FAULT = Part(
     "conv2_first_in_place",
     "conv2 first, in place: the loud fault",
     (
@@ -85,7 +85,7 @@ CURES = (
     ),
 )
 
-LEAF = Part(
+LEAF_FAULT = Part(
     "leaf",
     "The third fault: in place on a leaf that requires grad",
     (
@@ -105,6 +105,6 @@ def branches(request: Replay) -> Session:
     start = preparation(request)
     made = f"conv2 = nn.Conv2d({channels}, {channels}, kernel_size={KERNEL}, padding=1{placed})"
     conv2 = Line(made, step=start.lines[-1].step)
-    parts = (Part(start.key, start.title, (*start.lines, conv2)), RIGHT, SILENT, LOUD, *CURES, LEAF)
+    parts = (Part(start.key, start.title, (*start.lines, conv2)), RIGHT, SILENT_FAULT, LOUD_FAULT, *CURES, LEAF_FAULT)
     title = "Two branches that read one tensor: three faults and their cures"
     return Session(request, title, parts, DIFFERENCES, pictured="x", helpers=HELPERS)

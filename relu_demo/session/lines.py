@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby
 
 from relu_demo.request import Replay
 
@@ -33,7 +32,9 @@ class Line:
     raises: bool = False
     """Whether it may raise; the session goes on."""
     step: str = ""
-    """What the lines in a row with these words do, which are one step of the stepping; empty for one of its own."""
+    """What the lines in a row with these words do, which are one step of the stepping."""
+    prepares: bool = False
+    """Whether it belongs to the step of the next line. One with a moment belongs to that of the line before."""
 
     @property
     def only_looks(self) -> bool:
@@ -67,7 +68,8 @@ class Session:
 
     `layout` tells the views what to show: the ANSWER alone, the MOMENTS of each part, the parts BESIDE each other, or
     the DIFFERENCES of each part from its reference, with a picture of who reads and who writes the tensor named
-    `pictured`. `helpers` are the names of tensors that only serve to make others.
+    `pictured`. `helpers` are the names of tensors that only serve to make others. `alone` is the key of the one part
+    that is shown, or empty.
     """
 
     request: Replay
@@ -76,6 +78,7 @@ class Session:
     layout: str = MOMENTS
     pictured: str = ""
     helpers: tuple[str, ...] = ()
+    alone: str = ""
 
     @property
     def lines(self) -> list[Line]:
@@ -84,6 +87,11 @@ class Session:
 
     @property
     def steps(self) -> list[tuple[Line, ...]]:
-        """The lines in order, those of one step together."""
-        numbered = enumerate(self.lines)
-        return [tuple(line for _, line in same) for _, same in groupby(numbered, lambda pair: pair[1].step or pair[0])]
+        """The lines in order, those of one step together; what runs before the part that is shown alone is one step."""
+        before = [] if not self.alone else [line for part in self.parts[:-1] for line in part.lines]
+        steps = [tuple(before)] if before else []
+        for line in self.lines[len(before) :]:
+            last = steps[-1][-1] if steps else Line("")
+            joins = bool(steps) and (last.prepares or line.moment or (line.step and line.step == last.step))
+            steps[-1:] = [(*steps[-1], line)] if joins else [*steps[-1:], (line,)]
+        return steps

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from relu_demo.errors import SetupError, shorten
 from relu_demo.request import Replay
 from relu_demo.session.article import ARTICLE, article
 from relu_demo.session.branches import branches
@@ -14,5 +16,22 @@ SESSIONS: dict[str, Callable[[Replay], Session]] = {**dict.fromkeys(ARTICLE, art
 
 
 def session_for(request: Replay) -> Session:
-    """Return the session that a request asks for. Raise KeyError for a scenario that replays none."""
-    return SESSIONS[request.scenario](request)
+    """Return the session that a request asks for; for one part, the session of that and of what it needs.
+
+    Raise KeyError for a scenario that replays none, and SetupError for a part that it has not.
+    """
+    session = SESSIONS[request.scenario](request)
+    if not request.part:
+        return session
+    parts = {part.key: part for part in session.parts}
+    if request.part not in parts:
+        given = f"'{shorten(request.part)}' is no part of this session"
+        raise SetupError("--part", f"{given}; give one of {', '.join(parts)}")
+    alone = parts[request.part]
+    needed = dict.fromkeys((session.parts[0].key, alone.reference or alone.key, alone.key))
+    return replace(session, parts=tuple(parts[key] for key in needed), alone=alone.key)
+
+
+def part_names(scenario: str) -> list[str]:
+    """Return the keys of the parts of a scenario's session."""
+    return [part.key for part in SESSIONS[scenario](Replay(scenario, 0)).parts] if scenario in SESSIONS else []

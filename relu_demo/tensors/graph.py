@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -13,7 +12,7 @@ from torch import Tensor
 
 def grad_fn_of(tensor: Tensor) -> Any:
     """
-    Return a tensor's node of autograd's graph: None of a leaf, and of a view that is lost.
+    Return a tensor's node of autograd's graph; None for a leaf or an invalidated view.
 
     PyTorch refuses to tell the `grad_fn` of a view, and so whether it is a leaf, once its base was written to as it
     may not be: of one of several views (`chunk`), and of one made under `no_grad`.
@@ -42,7 +41,7 @@ def is_leaf(tensor: Tensor) -> bool:
     return not tensor._is_view() and tensor.is_leaf
 
 
-def graph(outputs: Iterable[Tensor]) -> Iterator[Any]:
+def nodes_behind(outputs: Iterable[Tensor]) -> Iterator[Any]:
     """Yield each node of autograd's graph behind the outputs, once."""
     waiting = [grad_fn_of(output) for output in outputs]
     seen: set[Any] = set()
@@ -54,18 +53,14 @@ def graph(outputs: Iterable[Tensor]) -> Iterator[Any]:
             waiting.extend(following for following, _ in node.next_functions)
 
 
-def number_of(node: Any) -> float:
-    """
-    Return when a node was made: each of a thread has a higher number than the one before.
-
-    Infinity for the node of a leaf, which is of no time, and before PyTorch 2.1, which tells no numbers.
-    """
-    return float(node._sequence_nr()) if hasattr(node, "_sequence_nr") else math.inf
+def number_of(node: Any) -> int:
+    """Return when a node was made: each of a thread has a higher number than the one before, a leaf's the highest."""
+    return int(node._sequence_nr())
 
 
-def next_number() -> float:
-    """Return a number above that of each node that this thread has made; infinity before PyTorch 2.1."""
-    with torch.enable_grad():
+def next_number() -> int:
+    """Return a number above that of each node that this thread has made."""
+    with torch.inference_mode(False), torch.enable_grad():
         return number_of(torch.ones((), requires_grad=True, device="cpu").neg().grad_fn)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +12,14 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn import Parameter
 
-_ORDINARY = (Tensor, Parameter)
+_PLAIN_TENSORS = (Tensor, Parameter)
 
 if hasattr(Tensor, "untyped_storage"):
 
     def storage_of(tensor: Tensor) -> Any:
         """Return the untyped storage. Raise an error of PyTorch's if there is none (sparse, functorch wrappers)."""
         # The storage of a jagged tensor itself is empty.
-        inner = tensor if type(tensor) in _ORDINARY else getattr(tensor, "_values", tensor)
+        inner = tensor if type(tensor) in _PLAIN_TENSORS else getattr(tensor, "_values", tensor)
         return (inner if isinstance(inner, Tensor) else tensor).untyped_storage()
 
 else:
@@ -28,7 +29,7 @@ else:
         return getattr(tensor, "_storage")()  # noqa: B009 - the stubs lack it
 
 
-def address(tensor: Tensor) -> int:
+def address_of(tensor: Tensor) -> int:
     """Return the address of the tensor's storage, in bytes: where it begins, whatever part of it the tensor views."""
     return int(storage_of(tensor).data_ptr())
 
@@ -101,7 +102,7 @@ def shape_of(tensor: Tensor) -> tuple[int, ...]:
 
 def is_freed(tensor: Tensor) -> bool:
     """Return whether a tensor's storage is smaller than what it reaches: to read an element would be to crash."""
-    if type(tensor) not in _ORDINARY or tensor.layout != torch.strided:
+    if type(tensor) not in _PLAIN_TENSORS or tensor.layout != torch.strided:
         return False
     if tensor.is_nested or tensor.is_quantized or tensor.device.type == "meta":
         return False
@@ -116,6 +117,23 @@ def is_freed(tensor: Tensor) -> bool:
     return region is not None and region.end > size
 
 
+_WHOLE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""Whole numbers with so many bytes, to compare bits."""
+
+
+def same_bits(a: Tensor, b: Tensor) -> bool:
+    """Return whether two tensors have the same shape, dtype, device and bits; False where these cannot be seen."""
+    if a.shape != b.shape or a.dtype != b.dtype or a.device != b.device or a.device.type == "meta":
+        return False
+    with suppress(RuntimeError, NotImplementedError, TypeError):
+        one, other = a.contiguous(), b.contiguous()
+        whole = _WHOLE.get(a.element_size())
+        if whole is None:  # complex128
+            one, other, whole = one.reshape(-1), other.reshape(-1), torch.uint8
+        return torch.equal(one.view(whole), other.view(whole))
+    return False
+
+
 def bytes_of(storage: Any) -> Tensor:
     """Return all of an untyped storage as a tensor of its bytes."""
     return torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)
@@ -123,7 +141,7 @@ def bytes_of(storage: Any) -> Tensor:
 
 def is_wrapper(tensor: Tensor) -> bool:
     """Return whether a tensor of a subclass has its values in tensors that it holds, and no bytes of its own."""
-    if type(tensor) in _ORDINARY or not inner_tensors(tensor):
+    if type(tensor) in _PLAIN_TENSORS or not inner_tensors(tensor):
         return False
     try:
         return bool(storage_of(tensor).data_ptr() == 0)
@@ -133,7 +151,7 @@ def is_wrapper(tensor: Tensor) -> bool:
 
 def inner_tensors(tensor: Tensor) -> list[Tensor]:
     """Return the tensors in which one that is sparse, or that wraps others, has its values; none of a plain one."""
-    if type(tensor) not in _ORDINARY:
+    if type(tensor) not in _PLAIN_TENSORS:
         flatten = getattr(tensor, "__tensor_flatten__", None)
         held = [getattr(tensor, name) for name in flatten()[0]] if flatten else tensor.__dict__.values()
         return [each for each in held if isinstance(each, Tensor)]
@@ -166,7 +184,7 @@ def dense(tensor: Tensor) -> Tensor:
     """
     if tensor.is_nested:
         return tensor.values() if tensor.layout != torch.strided else tensor.to_padded_tensor(0.0)
-    if type(tensor) not in _ORDINARY:
+    if type(tensor) not in _PLAIN_TENSORS:
         if hasattr(tensor, "get_mask") and hasattr(tensor, "to_tensor"):
             return dense(tensor.to_tensor(0.0))
         if not tensor.requires_grad and is_wrapper(tensor):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TextIO
-
-from relu_demo.request import command_line
 
 if TYPE_CHECKING:
     from relu_demo.scenarios import AnyReport
@@ -27,6 +24,8 @@ class Format:
     cures_only: bool = False
     screen: str = ""
     """Returns the report as rich draws it, for a picture; empty where a view has no screen."""
+    lessons: str = ""
+    """What makes a file of a report, by the file's ending, where a view is saved as more than a screen."""
 
 
 TABLES = "tables"
@@ -42,9 +41,11 @@ VIEWS: Mapping[str, Format] = {
         sessions_only=True,
         screen="repl:Transcript",
     ),
-    "quiet": Format("quiet:write_line", "One line, and the exit code.", short=("-q",)),
+    "quiet": Format("one_line:write_line", "One line, and the exit code.", short=("-q",)),
     "diff": Format("diff:write_patch", "The cures as one patch, for patch -p0.", cures_only=True),
-    "step": Format("step:write_end", "For teaching: wait for a key before each line.", sessions_only=True),
+    "step": Format(
+        "step:write_end", "For teaching: wait for a key before each step.", sessions_only=True, lessons="lesson:LESSONS"
+    ),
 }
 """Each view by the name of its option."""
 
@@ -68,16 +69,3 @@ def writer_of(view: str) -> Callable[[AnyReport, TextIO], None]:
     """Import what writes the view of a name in VIEWS."""
     write: Callable[[AnyReport, TextIO], None] = function_named(VIEWS[view].write)
     return write
-
-
-def file_text(name: str, report: AnyReport, ending: str, light: bool = False) -> str:
-    """Return the text of a file: the screen of the view of that name, on white if it is `light`; for DOCUMENT JSON."""
-    if ending in (PLAIN_TEXT, DOCUMENT):
-        text = io.StringIO()
-        writer_of("json" if ending == DOCUMENT else name)(report, text)
-        return text.getvalue()
-    from relu_demo.views.screen import PICTURES
-    from relu_demo.views.themes import DARK, LIGHT
-
-    screen = function_named(VIEWS[name].screen)(report)
-    return PICTURES[ending](screen, command_line(report.request), LIGHT if light else DARK)

@@ -1,31 +1,153 @@
-"""The table of differences: looks as rows, each compared with the look of the same moment in another part."""
+"""The screen of differences: each fault with its lines, its picture and what came out wrong, and the cures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import ast
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from relu_demo.replay.trace import Look
-from relu_demo.views.parts import GAP, add_row, cell, columns
+from relu_demo.claims.report import SessionReport, counted
+from relu_demo.replay.trace import Look, Step, TracedPart
+from relu_demo.views.claims import titled_claims
+from relu_demo.views.numbers import excerpt
+from relu_demo.views.parts import (
+    CHANGED,
+    GAP,
+    UNCHANGED,
+    add_row,
+    cell,
+    code,
+    code_within,
+    laid_out,
+    section,
+    titled_table,
+)
+
+LEGEND = "* differs from the correct values; version: times overwritten; all: --repl"
+"""Stands under the title."""
+
+REPEATED = "before each part with backward()"
+"""The comment on the lines that prepare several parts."""
 
 GRADIENT = ".grad"
 """How the title of a gradient ends."""
 
 
-def right(look: Look) -> bool:
+def against_reference(report: SessionReport, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+    """Yield the preparation, the reference, the faults and cures in order, the claims and the conclusion.
+
+    Of one part that is shown alone, yield that part and its claims.
+    """
+    trace = report.trace
+    cures = {part.key for part in trace.session.parts if part.cure}
+    references = {part.reference for part in trace.parts.values() if part.reference not in ("", part.key)}
+    yield Text(LEGEND, style="dim")
+    for part in trace.shown:
+        if not part.moments:
+            made = [step for step in part.lines if not step.line.source.startswith("import ")]
+            yield code_within(made, options.max_width)
+        elif part.key in references:
+            yield from section(part.title, code_within(acting(part.lines), options.max_width))
+            again = [[step for step in each.lines if step.line.prepares] for each in trace.shown]
+            if repeated := next(filter(None, again), None):
+                yield said_repeated(repeated, options.max_width)
+    others = [part for part in trace.shown if part.moments and part.key not in references]
+    faulty = {step.line.source for part in others if part.key not in cures for step in part.lines}
+    for cured, group in groupby(others, lambda part: part.key in cures and is_right(part)):
+        if cured:
+            yield from ("", cures_in_lines(list(group), faulty, options.max_width))
+        else:
+            for part in group:
+                yield from fault_section(part, trace.session.pictured, console, options)
+    compared = [part for part in others if part.reference in references]
+    yield from ("", *titled_claims(report.claims, report.request.evidence, outcomes(compared, cures)))
+
+
+def outcomes(compared: Sequence[TracedPart], cures: Collection[str]) -> str:
+    """Say of each fault how it shows, and how many of the cures, whose keys these are, give the right numbers."""
+    said = [f"{part.title.partition(':')[0]}: {outcome(part)}." for part in compared if part.key not in cures]
+    cured = [is_right(part) for part in compared if part.key in cures]
+    if cured:
+        how_many = f"All {len(cured)} cures" if all(cured) else f"{sum(cured)} of {counted(len(cured), 'cure')}"
+        said.append("The cure gives the right numbers." if cured == [True] else f"{how_many} give the right numbers.")
+    return " ".join(said)
+
+
+def outcome(part: TracedPart) -> str:
+    """Say how a fault shows."""
+    if part.errors:
+        return "PyTorch raises"
+    wrong = sum(not is_equal(look) for look in part.moments.values())
+    return (
+        f"{wrong} of {counted(len(part.moments), 'tensor')} wrong, and nothing is said" if wrong else "nothing differs"
+    )
+
+
+def fault_section(
+    part: TracedPart, pictured: str, console: Console, options: ConsoleOptions
+) -> Iterator[RenderableType]:
+    """Yield a part's title, its lines, who reads and who writes the tensor `pictured`, and what came out wrong."""
+    lines = [step for step in acting(part.lines) if not step.line.prepares]
+    yield from section(part.title, code_within(lines, options.max_width))
+    yield Flow(part, pictured)
+    looks = tuple(part.moments.values())
+    if wrong := [look for look in looks if look.changed]:
+        yield from laid_out(console, options, differences(wrong))
+    if same := [look for look in looks if is_equal(look)]:
+        yield said_correct("correct", same)
+    for look in looks:
+        if look.changed is None:
+            yield Text(f"{look.moment.title}: version {look.state.version:,}")
+
+
+def said_repeated(steps: Sequence[Step], width: int) -> Text:
+    """Return the lines that prepare several parts, and say so beside them, or above them in a narrow terminal."""
+    text = code([replace(step, line=replace(step.line, comment=REPEATED)) for step in steps])
+    if max(map(len, text.plain.splitlines())) <= width:
+        return text
+    return Text.assemble((f"{REPEATED}:\n", "dim"), code(steps, comments=False))
+
+
+def acting(steps: Sequence[Step]) -> list[Step]:
+    """Return the steps that do more than look at a tensor."""
+    return [step for step in steps if not step.line.moment]
+
+
+def is_right(part: TracedPart) -> bool:
+    """Return whether nothing was raised in a part and all its looks are right."""
+    return not part.errors and all(map(is_equal, part.moments.values()))
+
+
+def is_equal(look: Look) -> bool:
     """Return whether a look does not differ from its reference."""
     return look.changed == 0
 
 
-def names(looks: Sequence[Look]) -> str:
-    """Return the titles of looks: `h1, h2, both gradients`."""
+def said_correct(word: str, looks: Sequence[Look]) -> Text:
+    """Say of which looks nothing differs: `correct: h1, h2, both gradients`."""
     titles = [look.moment.title for look in looks]
     gradients = [title for title in titles if title.endswith(GRADIENT)]
     if len(gradients) == 2:
         titles = [*(title for title in titles if title not in gradients), "both gradients"]
-    return ", ".join(titles)
+    return Text(f"{word}: {', '.join(titles)}", style=UNCHANGED)
+
+
+def cures_in_lines(cured: Sequence[TracedPart], faulty: Collection[str], width: int) -> Text:
+    """Return for each cure what it makes right, beside or below it, and its lines that are in no `faulty` part."""
+    longest = max(len(part.title) for part in cured)
+    made = [said_correct("correct again", tuple(part.moments.values())) for part in cured]
+    stacked = longest + len(GAP) + max(map(len, made)) > width
+    lines = []
+    for part, again in zip(cured, made, strict=True):
+        gap = f"\n{GAP}" if stacked else " " * (longest - len(part.title)) + GAP
+        own = [step for step in acting(part.lines) if step.line.source not in faulty]
+        lines += [Text.assemble(part.title, gap, again), code_within(own, width)]
+    return Text("\n").join(lines)
 
 
 def differences(looks: Sequence[Look]) -> Iterator[list[Table]]:
@@ -33,27 +155,103 @@ def differences(looks: Sequence[Look]) -> Iterator[list[Table]]:
 
     A row tells how far a look is from its reference: how many numbers differ, and the largest difference.
     """
-    rows = {look.moment.title: figures(look) for look in looks}
-    kinds = list(figures(looks[0]))
+    kinds = "differ from correct", "by up to"
+    rows = [
+        (
+            look.moment.title,
+            cell(f"{look.changed:,} of {look.state.summary.elements:,}", True),
+            cell(f"{look.largest:.4g}", True),
+        )
+        for look in looks
+    ]
     table = Table.grid(padding=(0, len(GAP), 0, 0))
     table.add_row("", *(cell(kind, style="bold") for kind in kinds))
-    for title, row in rows.items():
-        table.add_row(Text(title, style="dim"), *row.values())
+    cards = []
+    for title, *figures in rows:
+        table.add_row(Text(title, style="dim"), *figures)
+        cards.append(titled_table([title], max(map(len, kinds)) + 1))
+        for kind, figure in zip(kinds, figures, strict=True):
+            add_row(cards[-1], kind, [figure])
     yield [table]
-    yield [card(title, row, max(map(len, kinds)) + 1) for title, row in rows.items()]
+    yield cards
 
 
-def card(title: str, row: dict[str, Text], labels: int) -> Table:
-    """Return a row as a table of its own, its figures below each other behind labels of that many characters."""
-    table = columns([title], labels)
-    for kind, figure in row.items():
-        add_row(table, kind, [figure])
-    return table
+@dataclass(frozen=True)
+class Comparison:
+    """The correct numbers beside the wrong ones, of pairs of looks."""
+
+    pairs: Sequence[tuple[Look, Look]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from laid_out(console, options, ([self.table(self.pairs)], [self.table([pair]) for pair in self.pairs]))
+
+    def table(self, pairs: Sequence[tuple[Look, Look]]) -> Table:
+        """Return some of the pairs as a table."""
+        titles = [f"{look.moment.title}, {word}" for _, look in pairs for word in ("correct", "wrong")]
+        table = titled_table(titles, 0, underlined=False)
+        add_row(table, "", [excerpt(each.state.summary, pair[0].state.summary) for pair in pairs for each in pair])
+        return table
 
 
-def figures(look: Look) -> dict[str, Text]:
-    """Return the cells of a look by their titles."""
-    return {
-        "differ from correct": cell(f"{look.changed:,} of {look.state.summary.elements:,}", True),
-        "by up to": cell(f"{look.largest:.4g}", True),
-    }
+@dataclass(frozen=True)
+class Assignment:
+    """A line of the form `result = operation(argument)`, or `result = operation(argument.method())`."""
+
+    result: str
+    operation: str
+    argument: str
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What a part's lines do with the tensor of that name, from the line that makes it on; nothing if none does."""
+
+    part: TracedPart
+    name: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from flow_lines(self.part, self.name, *(("-", ">", ":") if options.ascii_only else ("─", "▶", "┊")))
+
+
+def flow_lines(part: TracedPart, name: str, dash: str, head: str, bar: str) -> Iterator[Text]:
+    """Yield the lines of the picture."""
+    version: int | None = None
+    indent, writer = "", ""
+    for step, line in assignments(part):
+        if line.result == name:
+            version = step.tensors[name].version
+            start = f"{line.argument} {dash * 2} {line.operation} {dash * 2}{head} "
+            indent = " " * len(start)
+            yield Text(f"{start}{name}, version {version}")
+        elif version is not None and line.argument == name:
+            after = step.tensors[name].version
+            note = saved_note(step, line.result, name) if after == version else ""
+            if writer:
+                note = f"  wrong: this is what {writer} left"
+            branch = f"{indent}{dash * 2} {line.operation} {dash * 2}{head} {line.result}{note}"
+            yield Text(branch, style=CHANGED if writer else "")
+            if after != version:
+                version, writer = after, line.operation
+                yield Text(f"{indent}{bar}  {writer} overwrites {name}", style=CHANGED)
+                yield Text(f"{indent}{name}, version {version}", style=CHANGED)
+    if any("modified by an inplace operation" in error for error in part.errors):
+        yield Text(f"{indent}{bar}  backward() finds version {version} and raises", style=CHANGED)
+
+
+def assignments(part: TracedPart) -> Iterator[tuple[Step, Assignment]]:
+    """Yield each step whose line is an Assignment."""
+    for step in part.lines:
+        match ast.parse(step.line.source).body:
+            case [ast.Assign([ast.Name(result)], ast.Call(ast.Name(operation), [read]))]:
+                match read:
+                    case ast.Name(argument):
+                        yield step, Assignment(result, operation, argument)
+                    case ast.Call(ast.Attribute(ast.Name(argument), method), []):
+                        yield step, Assignment(result, f"{method} & {operation}", argument)
+
+
+def saved_note(step: Step, result: str, name: str) -> str:
+    """Return a note if the result's node saved that tensor for backward, else ""."""
+    node = step.tensors[result].grad_fn
+    version = next((saved.version for saved in node.saved_tensors if saved.name == name), None) if node else None
+    return "" if version is None or result == name else f"  keeps {name}, version {version}, for backward()"

@@ -31,7 +31,7 @@ INLINED = (Trace, Situation, Line, Moment, TensorState)
 LEFT_OUT: Mapping[type, tuple[str, ...]] = {
     Trace: ("session",),
     Step: ("tensors",),
-    Line: ("moment", "raises", "step"),
+    Line: ("moment", "raises", "step", "prepares"),
     Summary: ("values", "corner"),
     Cure: ("edits",),
     WatchReport: ("patch",),

@@ -12,17 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 from relu_demo.replay.trace import Summary
-from relu_demo.views import cells
-from relu_demo.views.chosen import Column
-from relu_demo.views.fitting import fitting, width
-from relu_demo.views.parts import GAP, MARK, add_row, cell, columns
-from relu_demo.views.picture import CORNERS, corner, whole
+from relu_demo.views.columns import Column, without_mark
+from relu_demo.views.numbers import CORNERS, FEW_ROWS, all_numbers, corner
+from relu_demo.views.parts import GAP, add_row, cell, laid_out, titled_table, width
 
 LABELS = 7
 """Characters of the longest label."""
 
-ROWS, FEW_ROWS = 16, 9
-"""The most rows of text that a tensor is drawn whole in, on any screen and on a short one."""
+ROWS = 16
+"""The most rows of text that a tensor is drawn whole in; on a short screen FEW_ROWS."""
 
 SHORT_CORNERS = tuple(size for size in CORNERS if size < FEW_ROWS / 2)
 """The sizes of corner for a short screen, where the figures above the corner need room too."""
@@ -35,7 +33,7 @@ FIGURES: dict[str, Callable[[Summary], str]] = {
     "min": lambda values: f"{values.min:.4g}",
     "max": lambda values: f"{values.max:.4g}",
 }
-"""What is told of a tensor that is too large to be drawn whole, by label."""
+"""What is said of a tensor that is too large to be drawn whole, by label."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +45,13 @@ class Moments:
 
     columns: Sequence[Column]
     short: bool = False
+    same_in_picture: bool = False
+    """Whether a picture below shows which names are one object, so that no row says it."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield from fitting(console, options, self.layouts())
+        yield from laid_out(console, options, self.layouts())
         if self.large or not self.short:
-            yield Text(self.common(self.alike()), style="dim")
+            yield Text(self.common(), style="dim")
 
     def is_one_table(self, console: Console, options: ConsoleOptions) -> bool:
         """Return whether all columns fit beside each other."""
@@ -68,79 +68,80 @@ class Moments:
         """Whether a tensor is too large to be drawn whole."""
         return None in self.drawn
 
+    @cached_property
+    def alike(self) -> list[str]:
+        """The labels of the rows of one word that are the same in all of several columns."""
+        rows: list[tuple[str, Callable[[Column], Text]]] = [("version", Column.version)]
+        rows += [(label, partial(figure, label)) for label in FIGURES if self.large]
+        said = {label: {without_mark(make(column)) for column in self.columns} for label, make in rows}
+        return [label for label, words in said.items() if len(words) == 1 and len(self.columns) > 1]
+
     def layouts(self) -> Iterator[list[Table]]:
         """Yield the tables to choose from: as many columns in each as possible, with the largest of the bodies."""
         bodies: list[list[Row]] = [[("", lambda column: self.drawn[self.columns.index(column)] or Text())]]
         if self.large:
             bodies = [self.corners(size) for size in (SHORT_CORNERS if self.short else CORNERS)]
-        alike = self.alike()
         for together in range(len(self.columns), 0, -1):
             groups = [self.columns[at : at + together] for at in range(0, len(self.columns), together)]
             for body in bodies:
                 for gap in (GAP, GAP[1:]):
-                    yield [self.table(group, body, alike, gap) for group in groups]
+                    yield [self.table(group, body, gap) for group in groups]
 
-    def table(self, group: Sequence[Column], body: Sequence[Row], alike: Sequence[str], gap: str) -> Table:
+    def table(self, group: Sequence[Column], body: Sequence[Row], gap: str) -> Table:
         """Return some of the columns as a table, without the rows that are alike in all and those that are empty."""
-        table = columns([column.title for column in group], LABELS, gap, underlined=not self.short)
+        table = titled_table([column.title for column in group], LABELS, gap, underlined=not self.short)
         for label, make in (*self.properties(), *body, *self.results()):
             made = [make(column) for column in group]
-            if label not in alike and not all(isinstance(one, Text) and not one.plain.strip() for one in made):
+            if label not in self.alike and not all(isinstance(one, Text) and not one.plain.strip() for one in made):
                 add_row(table, label, made, gap)
         return table
 
     def properties(self) -> Iterator[Row]:
         """Yield the rows above the numbers."""
         shown = {id(column.look) for column in self.columns if not column.common}
-
-        def is_shown(column: Column) -> bool:
-            return id(column.earlier) in shown
-
-        yield "id", lambda column: cells.tensor_id(column, is_shown(column))
-        yield "storage", lambda column: cells.storage(column, is_shown(column))
-        yield "version", cells.version
-        yield "grad_fn", cells.grad_fn if self.short else cells.graph
+        yield "id", lambda column: column.object_id(id(column.earlier) in shown)
+        yield "storage", lambda column: column.storage(id(column.earlier) in shown)
+        yield "version", Column.version
+        yield "grad_fn", Column.grad_fn if self.short else Column.graph
         if not self.short:
-            yield "article", cells.grad_fn_1_10
+            yield "article", Column.grad_fn_1_10
         if self.large or not self.short:
-            yield "values", cells.summary
+            yield "values", Column.summary
 
     def corners(self, size: int) -> list[Row]:
         """Return the rows that tell of large tensors: figures, and a corner of that size in rows and columns."""
-        return [*((label, partial(figure, label)) for label in FIGURES), ("corner", partial(self.corner, size))]
-
-    def corner(self, size: int, column: Column) -> Text:
-        """Draw a corner of a column's tensor."""
-        return corner(column.look.state.summary, self.columns[0].look.state.summary, size, size)
+        figures = [(label, partial(figure, label)) for label in FIGURES]
+        return [*figures, ("corner", lambda column: corner(column.state.summary, self.before(column), size, size))]
 
     def numbers(self, column: Column) -> Text | None:
         """Draw all numbers of a column's tensor, one matrix below the other, or return None if they are too many."""
-        drawn = whole(column.look.state.summary, self.columns[0].look.state.summary)
-        picture = Text("\n").join(drawn) if drawn else None
+        picture = all_numbers(column.state.summary, self.before(column))
         return picture if picture and picture.plain.count("\n") < (FEW_ROWS if self.short else ROWS) else None
+
+    def before(self, column: Column) -> Summary:
+        """Return the numbers with which a column's are compared: the first column's, if they have the same shape."""
+        first = self.columns[0].state
+        return first.summary if first.shape == column.state.shape else column.state.summary
 
     def results(self) -> Iterator[Row]:
         """Yield a row for each name of a result."""
-        for name in dict.fromkeys(column.result.state.name for column in self.columns if column.result):
-            yield name, partial(cells.result, name=name)
+        names = [
+            column.result.state.name
+            for column in self.columns
+            if column.result and not (self.same_in_picture and column.result.state.id == column.state.id)
+        ]
+        for name in dict.fromkeys(names):
+            yield name, partial(Column.result_of, name=name)
 
-    def alike(self) -> list[str]:
-        """Return the labels of the rows of one word that are the same in all of several columns."""
-        rows: list[tuple[str, Callable[[Column], Text]]] = [("version", cells.version)]
-        rows += [(label, partial(figure, label)) for label in FIGURES if self.large]
-        said = {label: {make(column).plain.strip(f" {MARK}") for column in self.columns} for label, make in rows}
-        return [label for label, words in said.items() if len(words) == 1 and len(self.columns) > 1]
-
-    def common(self, alike: Sequence[str]) -> str:
+    def common(self) -> str:
         """Return what the table leaves out: once if it holds for all columns, else for each."""
-        states = {column.look.state.name: column.look.state for column in self.columns}
         kinds = {
-            name: f"{tuple(state.shape)} {state.dtype} on {state.device}, requires_grad={state.requires_grad}"
-            for name, state in states.items()
+            state.name: f"{state.shape} {state.dtype} on {state.device}, requires_grad={state.requires_grad}"
+            for state in (column.state for column in self.columns)
         }
-        first = self.columns[0].look.state
-        more = [f"{label} {FIGURES[label](first.summary)}" for label in alike if label in FIGURES]
-        if "version" in alike:
+        first = self.columns[0].state
+        more = [f"{label} {FIGURES[label](first.summary)}" for label in self.alike if label in FIGURES]
+        if "version" in self.alike:
             more.append(f"version {first.version:,}")
         if any(column.look.moment.grad_fn_1_10 for column in self.columns) and not self.short:
             more.append("article: PyTorch 1.10")
@@ -152,4 +153,4 @@ class Moments:
 
 def figure(label: str, column: Column) -> Text:
     """Return one of FIGURES of a column's tensor."""
-    return cell(FIGURES[label](column.look.state.summary))
+    return cell(FIGURES[label](column.state.summary))

@@ -1,10 +1,10 @@
-"""What every screen is made of: its header, marked cells, tables of them, and lines of code."""
+"""What every screen is made of: its header, marked cells, tables of them, lines of code, and the choice of a layout."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
@@ -37,38 +37,35 @@ COMMENTS = 38
 NARROW = 60
 """Columns of the terminal below which what would stand side by side is stacked."""
 
+Choice = TypeVar("Choice")
 
-def plain(text: str, style: str = "") -> Text:
+
+def literal(text: str, style: str = "") -> Text:
     """Return text as it is to be shown, without markup, with control characters escaped."""
     return Text(readable(text), style=style)
 
 
-def header(title: str, report: AnyReport, options: str = "") -> Iterator[RenderableType]:
-    """Yield a screen's title with the versions that ran, and the command line, with `options`, that shows it again.
-
-    Yield the bare title for a report that no command line asked for.
-    """
-    if report.request is None:
-        yield plain(title, style="bold")
-        return
-    yield Header(title, versions(report), command_line(report.request) + options)
-
-
 @dataclass(frozen=True)
 class Header:
-    """A title, the versions that ran behind it or behind the command line, where they fit, and the command line."""
+    """A title, the command line that shows the screen again, and the versions that ran: behind one of them if they fit.
+
+    A report that no command line asked for has the bare title.
+    """
 
     title: str
-    versions: tuple[str, str]
-    command: str
+    report: AnyReport
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        title, command = plain(self.title, style="bold"), plain(self.command)
-        room = options.max_width - len(self.versions[0])
-        behind = command if title.cell_len > room >= command.cell_len else title
-        behind.append(*self.versions)
-        yield title
-        yield command
+        lines = [literal(self.title, style="bold")]
+        if command := command_line(self.report.request):
+            lines.append(literal(command))
+            words, style = versions(self.report)
+            behind = [line for line in lines if line.cell_len + len(words) <= options.max_width]
+            if behind:
+                behind[0].append(words, style)
+            else:
+                lines.append(Text(words.strip(), style))
+        yield from lines
 
 
 def versions(report: AnyReport) -> tuple[str, str]:
@@ -87,11 +84,6 @@ def cell(text: str, changed: bool = False, style: str = "") -> Text:
     return Text(mark + text.replace("\n", "\n "), style=CHANGED if changed else style)
 
 
-def change(text: str, changed: bool) -> Text:
-    """Return a cell whose words say that something changed, or that it did not."""
-    return cell(text, changed, UNCHANGED)
-
-
 @dataclass(frozen=True)
 class Underline:
     """A line below a title, as wide as its column. rich's Rule is not ASCII where it should be."""
@@ -103,7 +95,7 @@ class Underline:
         return Measurement(1, 1)
 
 
-def columns(titles: Sequence[str], labels: int, gap: str = GAP, underlined: bool = True) -> Table:
+def titled_table(titles: Sequence[str], labels: int, gap: str = GAP, underlined: bool = True) -> Table:
     """Return a table of a column for labels, `labels` characters wide, and a column for each title, `gap` between them.
 
     Fill it with `add_row`.
@@ -121,7 +113,7 @@ def columns(titles: Sequence[str], labels: int, gap: str = GAP, underlined: bool
 
 
 def add_row(table: Table, label: str, cells: Sequence[RenderableType], gap: str = GAP) -> None:
-    """Add a row to a table of `columns` that has the same `gap`."""
+    """Add a row to a `titled_table` that has the same `gap`."""
     apart: list[RenderableType] = []
     for item in cells:
         apart += [gap, item] if apart else [item]
@@ -141,3 +133,38 @@ def code(steps: Sequence[Step], comments: bool = True) -> Text:
         elif step.output:
             lines.append(Text(step.output.rstrip(), style="dim"))
     return Text("\n").join(lines)
+
+
+def code_within(steps: Sequence[Step], width: int) -> Text:
+    """Return the lines that ran, without their comments where one of these would need more than `width` columns."""
+    text = code(steps)
+    longest = max((len(line) for line in text.plain.splitlines() if line.startswith(">>> ")), default=0)
+    return text if longest <= width else code(steps, comments=False)
+
+
+def enumerated(words: Sequence[str]) -> str:
+    """Return words as one says them: `a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def first_fitting(choices: Iterable[Choice], fits: Callable[[Choice], bool]) -> Choice:
+    """Return the first that fits, else the last. There is at least one; those after it are not made."""
+    for choice in choices:
+        if fits(choice):
+            break
+    return choice
+
+
+def width(console: Console, tables: Iterable[Table]) -> int:
+    """Return how many columns of the terminal the widest table takes if it has as many as it likes."""
+    roomy = console.options.update(max_width=10_000)
+    return max(console.measure(table, options=roomy).maximum for table in tables)
+
+
+def laid_out(console: Console, options: ConsoleOptions, layouts: Iterable[Sequence[Table]]) -> Iterator[RenderableType]:
+    """Yield the tables of the first layout that fits into `options.max_width` columns, else of the last.
+
+    They stand below each other, with an empty line between two.
+    """
+    for number, table in enumerate(first_fitting(layouts, lambda each: width(console, each) <= options.max_width)):
+        yield from ("", table) if number else (table,)

@@ -17,12 +17,12 @@ from rich.text import Text
 
 from relu_demo.claims.report import SessionReport, Verdict
 from relu_demo.replay.trace import Step, Trace
-from relu_demo.views.screen import write
+from relu_demo.views.tables import write
 
 ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")
 """An address as Python's `repr` prints it."""
 
-COLOURS = ANSISyntaxTheme(
+HIGHLIGHTING = ANSISyntaxTheme(
     {
         Comment: Style(dim=True, italic=True),
         Keyword: Style(color="magenta"),
@@ -66,7 +66,7 @@ class Transcript:
 def highlighted(step: Step) -> Text:
     """Return a step as the REPL shows it, its source in colours."""
     lines = typed(step)
-    source = Syntax("", "python", theme=COLOURS).highlight("\n".join(lines)).split("\n")[: len(lines)]
+    source = Syntax("", "python", theme=HIGHLIGHTING).highlight("\n".join(lines)).split("\n")[: len(lines)]
     typing = [Text.assemble((prompt, "bold"), line) for prompt, line in zip(prompts(), source, strict=False)]
     return Text("\n").join([*typing, *map(Text, step.output.splitlines())])
 

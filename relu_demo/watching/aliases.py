@@ -9,7 +9,6 @@ the name that did not get the result. It may be meant.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
 from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any
@@ -21,7 +20,6 @@ from relu_demo.sanitizer.source import expression_at, statement_at
 from relu_demo.tensors.storage import Region, is_gone, key_of, overlap, region_of, weak_ref
 from relu_demo.watching.attribution import STAND_IN
 from relu_demo.watching.callsite import CallSite, call_site, user_frame
-from relu_demo.watching.saved import tensors_in
 
 MOST = 64
 """Writes that are followed at a time."""
@@ -56,7 +54,8 @@ class Aliases:
     def __init__(self) -> None:
         self.found: dict[tuple[object, ...], AliasRead] = {}
         """Each pair of lines once, in order."""
-        self.pending: list[_Pending] = []
+        self.pending: dict[int, _Pending] = {}
+        """By storage, the write that came last."""
 
     def wrote(self, operation: str, args: Any, by_switch: bool, frame: FrameType) -> None:
         """Follow a write, if another variable has the memory. `by_switch`: it was asked for by `inplace=`."""
@@ -75,30 +74,29 @@ class Aliases:
             if isinstance(value, Tensor) and name not in bound and _is_in(value, key, region)
         ]
         if others:
-            self.pending = [each for each in self.pending[-MOST:] if not is_gone(each.storage)]
-            site = call_site(operation, frame, whole=True)
-            self.pending.append(
-                _Pending(inner.f_code, frozenset(others), key, region, weak_ref(target), site, inner.f_lineno)
-            )
+            if len(self.pending) >= MOST:
+                self.pending = {each: write for each, write in self.pending.items() if not is_gone(write.storage)}
+            if len(self.pending) < MOST:
+                site = call_site(operation, frame, whole=True)
+                self.pending[key] = _Pending(
+                    inner.f_code, frozenset(others), key, region, weak_ref(target), site, inner.f_lineno
+                )
 
-    def read(self, args: Any, kwargs: Any, frame: FrameType, writes: bool) -> None:
-        """Look whether a function reads through another name what was written to."""
-        given: Iterable[Tensor] = tensors_in(args[1:] if writes else args, kwargs)
-        for tensor in given:
-            key = key_of(tensor)
-            for pending in [each for each in self.pending if each.key == key]:
-                if is_gone(pending.storage):
-                    self.pending.remove(pending)
-                    continue
-                found = _reading(pending, tensor, frame)
-                if found is not None:
-                    self.pending.remove(pending)
-                    inner, name = found
-                    site = CallSite("read", ((inner.f_code, inner.f_lasti),))
-                    owner = inner.f_locals.get("self")
-                    network = type(owner).__name__ if isinstance(owner, nn.Module) else ""
-                    lines = (pending.code, pending.site.frames[0], site.frames[0])
-                    self.found.setdefault(lines, AliasRead(pending.site, site, name, network))
+    def read(self, tensor: Tensor, frame: FrameType) -> None:
+        """Look whether a function reads through another name what was written to. Its storage is in `pending`."""
+        key = key_of(tensor)
+        assert key is not None
+        pending = self.pending[key]
+        found = None if is_gone(pending.storage) else _reading(pending, tensor, frame)
+        if found is not None:
+            inner, name = found
+            site = CallSite("read", ((inner.f_code, inner.f_lasti),))
+            owner = inner.f_locals.get("self")
+            network = type(owner).__name__ if isinstance(owner, nn.Module) else ""
+            lines = (pending.code, pending.site.frames[0], site.frames[0])
+            self.found.setdefault(lines, AliasRead(pending.site, site, name, network))
+        if found is not None or is_gone(pending.storage):
+            del self.pending[key]
 
 
 def _is_in(value: Tensor, key: int, region: Region | None) -> bool:

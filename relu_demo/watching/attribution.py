@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterator
+from traceback import StackSummary
 from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any
 
@@ -87,6 +88,20 @@ def attributed(original: Any) -> Any:
         original(message, category, level + 1, *args, **kwargs)
 
     return warn
+
+
+def formatted(original: Any) -> Any:
+    """Return what takes the place of torch.fx.traceback's `format_stack`, which anomaly mode asks in a forward."""
+
+    @functools.wraps(original)
+    def format_stack() -> list[str]:
+        if original.__globals__["should_preserve_node_meta"]:
+            kept: list[str] = original()
+            return kept
+        frames = [(frame, frame.f_lineno) for frame in _without_mode(sys._getframe(1))]
+        return StackSummary.extract(reversed(frames)).format()
+
+    return format_stack
 
 
 def without_our_frames(error: BaseException) -> None:

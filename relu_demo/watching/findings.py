@@ -29,7 +29,7 @@ from relu_demo.sanitizer.source import (
 from relu_demo.tensors.storage import shape_of
 from relu_demo.watching.aliases import AliasRead
 from relu_demo.watching.callsite import CallSite
-from relu_demo.watching.names import carried_names, module_path, name_of, parameter, variable_of
+from relu_demo.watching.names import carried_names, module_path, name_by_memory, name_of, parameter, variable_of
 from relu_demo.watching.refusals import LOST, OWN_INDEX, SLOPE
 from relu_demo.watching.report import (
     OVERWRITTEN,
@@ -43,6 +43,9 @@ from relu_demo.watching.report import (
     WorthALook,
 )
 from relu_demo.watching.watcher import Fault, Overwriting, Refused, words_for
+
+STATISTICS = ("batch_norm", "instance_norm")
+"""The functions that write to running statistics in training mode."""
 
 
 def finding_of(fault: Fault, layers: Layers) -> Finding:
@@ -73,6 +76,7 @@ def _overwriting(fault: Overwriting, layers: Layers) -> Finding:
     ]
     path, state = parameter(saved.alias, frame)
     name = path or next((write.name for write in fault.writes if write.name), None) or name_of(saved.alias, frame)
+    name = name or name_by_memory(saved.alias, frame)
     if name is None and writes:
         name = _written_text(fault.writes[0].site)
     tensor = _overwritten(saved.alias if state is None else state, name, saved.version)
@@ -91,7 +95,11 @@ def _overwriting(fault: Overwriting, layers: Layers) -> Finding:
     )
     kind: FindingKind = OVERWRITTEN if fault.loud else SILENT
     words = words_for(fault) if fault.loud else ""
-    return Finding(kind, (tensor,), at, saver, _once(writes), _cure_in(scene), words)
+    cure = _cure_in(scene)
+    if writes and fault.writes[0].site.operation in STATISTICS:
+        there = f"{writes[0].site.file}:{writes[0].site.line}"
+        cure = Cure(f"go backward before {there} moves the running statistics, or call the layer in eval mode there")
+    return Finding(kind, (tensor,), at, saver, _once(writes), cure, words)
 
 
 def _refusal(fault: Refused, layers: Layers) -> Finding:

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from relu_demo.sanitizer.source import expression_at, statements_at, value_of
-from relu_demo.tensors.storage import key_of
+from relu_demo.tensors.storage import key_of, region_of
 from relu_demo.watching.callsite import user_frame
 from relu_demo.watching.saved import tensors_in
 
@@ -32,6 +32,19 @@ def name_of(tensor: Tensor, frame: FrameType | None) -> str | None:
             if found is not None:
                 return f"self.{found}"
     return parameter(tensor, frame)[0]
+
+
+def name_by_memory(tensor: Tensor, frame: FrameType | None) -> str | None:
+    """Return the variable of the running function of the user's that has a tensor's very memory; None if none has."""
+    inner = user_frame(frame)
+    key, region = key_of(tensor), region_of(tensor)
+    held = list(inner.f_locals.items())[:MOST] if inner is not None and key is not None else ()
+    same = (
+        name
+        for name, value in held
+        if isinstance(value, Tensor) and key_of(value) == key and region_of(value) == region
+    )
+    return next(same, None)
 
 
 def variable_of(tensor: Tensor, frame: FrameType | None) -> str | None:

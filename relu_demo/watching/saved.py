@@ -23,6 +23,12 @@ class Saved:
     """Every write since, in order."""
     before: tuple[int, ...] | None = None
     """What `fingerprint` gave before a write that the version counter does not count."""
+    kept: Tensor | None = None
+    """A copy from before such a write, where its node can be run on that."""
+    instead: Tensor | None = None
+    """What its node gets when it runs once more."""
+    judged = False
+    """Whether its node is asked for a proof that its gradient is wrong."""
     hooked = False
     """Whether other hooks on saved tensors keep it, under which PyTorch compares no version."""
     key = -1
@@ -36,6 +42,18 @@ class Saved:
         self.version = self.seen = version
         """The version counter when it was saved, and when it was last compared."""
         self.site = site
+
+    def remember(self, copied: bool) -> None:
+        """Take the fingerprint before a write that the version counter does not count, and a copy if `copied`."""
+        if self.before is None:
+            self.before = fingerprint(self.alias)
+            if copied:
+                with torch.no_grad():
+                    self.kept = self.alias.clone()
+
+    def has_changed(self) -> bool:
+        """Return whether the elements are others than before such a write."""
+        return self.before is not None and fingerprint(self.alias) != self.before
 
 
 class Hold:

@@ -55,8 +55,11 @@ def lines_of(finding: Finding, watched: int = 1) -> Iterator[Told]:
     yield from _saving(finding)
     yield from _writing(finding, told)
     if finding.cure.says:
-        tried = {True: " (tried: it runs, and nothing is found)", False: " (tried: it does not help)", None: ""}
-        yield Told("cure", "", "", f"{finding.cure.says}{tried[finding.cure.works]}")
+        tried = {True: "it runs, and nothing is found", False: "it does not help"}
+        more = finding.cure.further
+        beside = f" with {_amount(more, 'more edit', 'more edits')}, see --try --diff" if more else ""
+        run = f" (tried{beside}: {tried[finding.cure.works]})" if finding.cure.works is not None else ""
+        yield Told("cure", "", "", f"{finding.cure.says}{run}")
         yield from (Told(line[0], "", "", line[1:]) for line in edit_lines(finding.cure))
         if finding.cure.warning:
             yield Told("", "", "", f"but {finding.cure.warning}")

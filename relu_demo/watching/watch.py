@@ -17,6 +17,7 @@ from dataclasses import replace
 from types import TracebackType
 
 import torch
+import torch.fx.traceback
 from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import _get_current_function_mode_stack
 
@@ -24,12 +25,12 @@ from relu_demo.sanitizer.frames import edits_for_itself, is_ours
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.patches import replaced
 from relu_demo.sanitizer.unsupported import stepping_aside
-from relu_demo.watching.attribution import attributed
+from relu_demo.watching.attribution import attributed, formatted
 from relu_demo.watching.error import InplaceError, SilentInplaceWarning
 from relu_demo.watching.findings import finding_of, look_of
 from relu_demo.watching.report import SILENT, Finding, Unwatched, WatchReport, WorthALook, merged
 from relu_demo.watching.told import text_of_findings
-from relu_demo.watching.watcher import Fault, Overwriting, Watcher, entering_beside
+from relu_demo.watching.watcher import Fault, Overwriting, Watcher, entering_beside, running_engine
 
 
 class Watch:
@@ -74,6 +75,19 @@ class Watch:
             unwatched=tuple(Unwatched(what, why) for what, why in seen.unwatched),
         )
 
+    def __str__(self) -> str:
+        """Return the report as its class shows it."""
+        return str(self.report)
+
+    def __repr__(self) -> str:
+        """Return the report in one line, if its class does."""
+        return repr(self.report)
+
+    def _repr_html_(self) -> str | None:
+        """Return the report as a notebook shows it; None if its class does not."""
+        html: Callable[[], str] | None = getattr(self.report, "_repr_html_", None)
+        return html() if html is not None else None
+
     @property
     def backwards(self) -> int:
         """Return how many backward passes have begun."""
@@ -96,7 +110,9 @@ class Watch:
             stack.enter_context(stepping_aside(self.unwatched))
             stack.enter_context(self._layers.listening())
             stack.enter_context(replaced(warnings, "warn", attributed))
+            stack.enter_context(replaced(torch.fx.traceback, "format_stack", formatted))
             stack.enter_context(replaced(saved_tensors_hooks, "__enter__", entering_beside))
+            stack.enter_context(replaced(torch.autograd, "_engine_run_backward", running_engine))
             stack.enter_context(self._watcher)
             self._stack = stack.pop_all()
         self._watcher.watch = self

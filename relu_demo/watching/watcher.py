@@ -29,25 +29,30 @@ from relu_demo.errors import words_of
 from relu_demo.sanitizer.frames import operation_name
 from relu_demo.sanitizer.hooks import code_of
 from relu_demo.sanitizer.makers import Makers, kind_of
+from relu_demo.tensors.graph import nodes_behind
 from relu_demo.tensors.storage import apart, is_gone, key_of, overlaps_itself, region_of, weak_ref
 from relu_demo.watching.aliases import Aliases
 from relu_demo.watching.attribution import calling_from, passing_on
 from relu_demo.watching.callsite import CallSite, call_site
 from relu_demo.watching.names import modules_in, name_of, writes_to_an_item
+from relu_demo.watching.proof import is_wrong, saved_at
 from relu_demo.watching.refusals import EXPANDED, HOOK, LOST, OVERLAP, OWN_INDEX, SLOPE, Refusal, refusal_in
-from relu_demo.watching.saved import Hold, Pages, Saved, fingerprint, shares_counter, tensors_in
+from relu_demo.watching.saved import Hold, Pages, Saved, shares_counter, tensors_in
 
 BEGINNING = "one of the variables needed for gradient computation has been modified by an inplace operation"
 
 _GIVING = {"numpy", "__array__", "__dlpack__"}
 """Methods that give a tensor's memory to code that no mode sees."""
-_ENGINE = "_engine_run_backward"
-"""The function of torch.autograd that calls the engine."""
+_BACKWARDS = {Tensor.backward, torch.autograd.backward, torch.autograd.grad}
+"""Functions that run the engine, where the watch goes on."""
 _NOT_IN_PLACE = {"__invert__", "__iter__", "__index__", "__int__"}
 _PLAIN = torch._C.DisableTorchFunction
 """Inside this context a tensor's attributes are read past all modes and subclasses."""
 _getframe, _is_inference = sys._getframe, torch.is_inference_mode_enabled
+_NO_DISPATCH: Any = torch._C._DisableTorchDispatch
+_dispatch_modes: Any = torch._C._len_torch_dispatch_stack
 _modes = torch._C._len_torch_function_stack
+_function_modes: Any = torch.overrides._get_current_function_mode_stack
 _ORDINARY = (Tensor, nn.Parameter)
 _task = torch._C._current_graph_task_id
 
@@ -64,10 +69,11 @@ class Traits:
     writes: bool
     binds: bool
     """It is a method in place or an augmented assignment, whose result the user's code may bind to a name."""
-    goes_backward: bool
     gives: bool
     uncounted: bool
     """It writes and moves no version counter: a fused optimizer's step, `w.data = x`."""
+    statistics: bool
+    """It may write to its running statistics, which moves no version counter."""
     makes: str | None
     """What it makes that may not be written to, in the words of `makers`."""
 
@@ -79,15 +85,20 @@ def traits_of(function: Any) -> Traits:
     attribute = type(function) is MethodWrapperType
     binds = (name.endswith("_") and not name.endswith("__")) or (name.startswith("__i") and name not in _NOT_IN_PLACE)
     fused = name.startswith("_fused_")
+    sets = name == "__set__" and getattr(getattr(function, "__self__", None), "__name__", "") in (
+        "data",
+        "real",
+        "imag",
+    )
     return Traits(
         name=name,
         is_python=type(function) is FunctionType,
         looks=attribute and name == "__get__",
-        writes=binds or name in ("__setitem__", "__set__") or fused,
+        writes=binds or name == "__setitem__" or sets or fused,
         binds=binds,
-        goes_backward=function in (Tensor.backward, torch.autograd.backward, torch.autograd.grad),
         gives=name in _GIVING,
-        uncounted=fused or name == "__set__",
+        uncounted=fused or sets,
+        statistics=function in (nn.functional.batch_norm, nn.functional.instance_norm),
         makes=kind_of(function),
     )
 
@@ -172,6 +183,8 @@ class Watcher(TorchFunctionMode):
         """By storage: memory that NumPy has, and the line that gave it."""
         self._running: str = ""
         """The function of torch that runs."""
+        self._site: CallSite | None = None
+        """Where that was called, once it has saved anything."""
         self._stale: dict[int, list[Overwriting]] = {}
         """What each running backward has found."""
         self._hooked: Any = WeakIdKeyDictionary()
@@ -184,8 +197,11 @@ class Watcher(TorchFunctionMode):
         """For each line that goes backward, how much was saved when it began last, and the time before that."""
         self._last: Callable[[], Saved | None] = lambda: None
         """The saved tensor that a backward has asked for last."""
+        self._copied: weakref.WeakSet[Saved] = weakref.WeakSet()
+        """What was copied before a write past its version counter."""
         self._hooks = self._pack, self._unpack
-        self._thread = 0
+        self._called_from: list[tuple[CallSite, FrameType]] = []
+        """Where each running backward was called, the innermost last."""
         self.watch: Any = None
         """The watch that this is of."""
 
@@ -197,7 +213,7 @@ class Watcher(TorchFunctionMode):
         return other
 
     def __enter__(self) -> Watcher:
-        self._thread = threading.get_ident()
+        _of_thread.watcher = self
         super().__enter__()  # type: ignore[no-untyped-call]
         torch._C._autograd._push_saved_tensors_default_hooks(*self._hooks)
         return self
@@ -205,6 +221,7 @@ class Watcher(TorchFunctionMode):
     def __exit__(self, *raised: object) -> None:
         torch._C._autograd._pop_saved_tensors_default_hooks()
         super().__exit__(*raised)  # type: ignore[no-untyped-call]
+        _of_thread.watcher = None
 
     # Every function of torch.
 
@@ -214,16 +231,16 @@ class Watcher(TorchFunctionMode):
         kwargs = kwargs or {}
         if traits.looks:
             return calling_from(frame)(function, args, kwargs)
-        if traits.goes_backward:
-            return self._go_backward(function, args, kwargs, frame)
+        if function in _BACKWARDS:
+            return _call_here(function, args, kwargs)
         switched = bool(kwargs) and kwargs.get("inplace") is True
         writes = traits.writes or switched or (bool(kwargs) and kwargs.get("out") is not None)
         saved = self._pages.by_key
         if writes:
             self.seen.writes += 1
-        if (writes and saved) or traits.gives:
+        if (saved and (writes or traits.statistics)) or traits.gives:
             self._before(args, kwargs, traits, frame)
-        outer, self._running = self._running, traits.name
+        outer, self._running, self._site = (self._running, self._site), traits.name, None
         try:
             call = _call_here if traits.is_python else calling_from(frame)
             result = call(function, args, kwargs)
@@ -231,28 +248,34 @@ class Watcher(TorchFunctionMode):
             self._refuse(error, args, kwargs, traits.name, frame)
             raise
         finally:
-            self._running = outer
-        if saved:
+            self._running, self._site = outer
+        if saved or self.aliases.pending:
             with _PLAIN():
-                self._after(args, kwargs, traits.name, frame, writes)
-        if writes or self.aliases.pending:
-            self._follow(traits, args, kwargs, frame, writes, switched)
+                self._after(args, kwargs, traits, frame, writes)
+        if writes and self._makers.known:
+            self._note_write(args, kwargs, traits.name, frame)
+        if traits.binds or switched:
+            self.aliases.wrote(traits.name, args, switched, frame)
         if traits.makes is not None or _is_inference() or "requires_grad" in kwargs:
             return self._makers.remember(traits.makes, args, kwargs, result, partial(call_site, traits.name, frame))
         return result
 
     def _before(self, args: Any, kwargs: Any, traits: Traits, frame: FrameType) -> None:
         """Take the fingerprint of what is saved and about to be written to, or given away, past the version counter."""
+        if traits.statistics:  # they stand behind the input
+            args, kwargs = args[1:3], {name: kwargs.get(name) for name in ("running_mean", "running_var")}
         with _PLAIN():
             for tensor in tensors_in(args, kwargs):
                 for saved in self._pages.of(tensor):
-                    if saved.before is None and (
-                        traits.gives
-                        or traits.uncounted
-                        or saved.hooked
+                    if traits.gives or saved.hooked:
+                        saved.remember(copied=False)
+                    elif (
+                        traits.uncounted
+                        or traits.statistics
                         or not (tensor.is_inference() or shares_counter(tensor, saved.alias))
                     ):
-                        saved.before = fingerprint(saved.alias)
+                        saved.remember(copied=True)
+                        self._copied.add(saved)
                 if traits.gives:
                     self._give(tensor, traits.name, frame)
 
@@ -264,28 +287,28 @@ class Watcher(TorchFunctionMode):
                 del self._given[gone]
             self._given[key] = weak_ref(tensor), site
 
-    def _after(self, args: Any, kwargs: Any, name: str, frame: FrameType, writes: bool) -> None:
-        """Note which saved tensors a function has written to."""
-        site = None
+    def _after(self, args: Any, kwargs: Any, traits: Traits, frame: FrameType, writes: bool) -> None:
+        """Note which saved tensors a function has written to, and which it has read through another name."""
+        pages, pending = self._pages.by_key, self.aliases.pending
         for tensor in tensors_in(args, kwargs):
-            for saved in self._pages.of(tensor):
-                version = saved.alias._version
-                if version == saved.seen and not (writes and _is_first_change(saved)):
-                    continue
-                saved.seen = version
-                site = site or call_site(name, frame, whole=True)
-                elsewhere = apart(region_of(_part(tensor, name, args)), region_of(saved.alias))
-                known_as, item = name_of(tensor, frame), writes_to_an_item(frame)
-                saved.writers += (Write(site, known_as, version, elsewhere, item),)
+            key = key_of(tensor)
+            if key in pages:
+                self._note_overwritten(tensor, args, traits.name, frame, writes or traits.statistics)
+            if key in pending and not (writes and tensor is args[0]):
+                self.aliases.read(tensor, frame)
 
-    def _follow(self, traits: Traits, args: Any, kwargs: Any, frame: FrameType, writes: bool, switched: bool) -> None:
-        """Note what a function reads, or has written, of memory that other names and other views have."""
-        if self.aliases.pending:
-            self.aliases.read(args, kwargs, frame, writes)
-        if writes and self._makers.known:
-            self._note_write(args, kwargs, traits.name, frame)
-        if traits.binds or switched:
-            self.aliases.wrote(traits.name, args, switched, frame)
+    def _note_overwritten(self, tensor: Tensor, args: Any, name: str, frame: FrameType, writes: bool) -> None:
+        site = None
+        for saved in self._pages.of(tensor):
+            version = saved.alias._version
+            # A fingerprint stays different after the first write.
+            if version == saved.seen and not (writes and not saved.writers and saved.has_changed()):
+                continue
+            saved.seen = version
+            site = site or call_site(name, frame, whole=True)
+            elsewhere = apart(region_of(_part(tensor, name, args)), region_of(saved.alias))
+            known_as, item = name_of(tensor, frame), writes_to_an_item(frame)
+            saved.writers += (Write(site, known_as, version, elsewhere, item),)
 
     def _note_write(self, args: Any, kwargs: Any, name: str, frame: FrameType) -> None:
         target = kwargs.get("out", args[0] if args else None)
@@ -299,6 +322,9 @@ class Watcher(TorchFunctionMode):
     # What autograd saves.
 
     def _pack(self, tensor: Tensor) -> Any:
+        if _dispatch_modes() and type(tensor) in _ORDINARY:  # somebody may count the operators
+            with _PLAIN(), _NO_DISPATCH():
+                return self._save(tensor, _getframe(1))
         if _modes() or type(tensor) not in _ORDINARY:
             with _PLAIN():
                 return self._save(tensor, _getframe(1))
@@ -312,7 +338,10 @@ class Watcher(TorchFunctionMode):
         except RuntimeError:  # a wrapper of torch.func, an inference tensor
             return tensor
         self.seen.saved += 1
-        site = call_site(self._running, frame)
+        # One call of a function saves several; a backward runs code of the user's that saves.
+        site = self._site or call_site(self._running, frame)
+        if self._running != "backward":
+            self._site = site
         saved = Saved(alias, version, site)
         saved.number = self._last_saved[_line_key(site)] = self.seen.saved
         return self._enter(saved)
@@ -324,7 +353,7 @@ class Watcher(TorchFunctionMode):
             if is_gone(owner):
                 del self._given[saved.key]
             else:
-                saved.before = fingerprint(saved.alias)
+                saved.remember(copied=False)
         return hold
 
     def _unpack(self, held: Any) -> Tensor:
@@ -332,11 +361,13 @@ class Watcher(TorchFunctionMode):
             tensor: Tensor = held
             return tensor
         saved = held.saved
+        if saved.instead is not None:
+            return saved.instead
         self._last = weakref.ref(saved)
         with _PLAIN():
             if saved.alias._version != saved.version:
                 self._meet(saved)
-            elif saved.before is not None:
+            elif saved.before is not None and not saved.judged:
                 self._compare(saved)
         return saved.alias
 
@@ -365,49 +396,68 @@ class Watcher(TorchFunctionMode):
 
     # What a backward finds.
 
-    def _go_backward(self, function: Any, args: Any, kwargs: Any, frame: FrameType) -> Any:
-        """Go backward with the watch on: hooks and custom backwards are the user's code."""
-        if function is not Tensor.backward:
-            self.seen.backwards += 1
-            where = call_site("", frame).frames
-            self._began[where] = self.seen.saved, self._began.get(where, (-1, -1))[0]
-            self.looked()
+    def go_backward(self, run: Any, args: Any, kwargs: Any) -> Any:
+        """Run the engine with the watch on: hooks and custom backwards are the user's code."""
+        frame = _getframe(2)
+        site = call_site("backward", frame, whole=True)
+        self.seen.backwards += 1
+        self._began[site.frames] = self.seen.saved, self._began.get(site.frames, (-1, -1))[0]
+        self.looked()
         begun = set(self._stale)
         outer, self._running = self._running, "backward"
-        super().__enter__()  # type: ignore[no-untyped-call]
+        self._called_from.append((site, frame))
+        is_off = all(mode is not self for mode in _function_modes())
+        if is_off:  # a mode is off while it handles a function
+            super().__enter__()  # type: ignore[no-untyped-call]
+        judging = self._judge_nodes(args[0]) if self._copied else []
         try:
-            return _unhandled(function)(*args, **kwargs)
+            return run(*args, **kwargs)
         except Exception as error:
             ended = [task for task in self._stale if task not in begun]
             if ended:  # something else has ended that backward, which PyTorch would have ended before
                 self._end(ended[0])
-            if function is not Tensor.backward and isinstance(error, RuntimeError):
+            if isinstance(error, RuntimeError):
                 self._refuse(error, args, kwargs, "backward", frame)
             raise
         finally:
-            super().__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            if is_off:
+                super().__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            for handle in judging:
+                handle.remove()
+            self._called_from.pop()
             self._running = outer
 
-    def _site_of_backward(self) -> tuple[CallSite, FrameType | None]:
-        frame: FrameType | None = sys._getframe(1)
-        if threading.get_ident() != self._thread:  # a device's own thread, while the watched one waits
-            frame = sys._current_frames().get(self._thread)
-        engine = frame  # a custom backward is the user's code too
-        while engine is not None and engine.f_code.co_name != _ENGINE:
-            engine = engine.f_back
-        frame = frame if engine is None else engine.f_back
-        return call_site("backward", frame, whole=True), frame
+    def _judge_nodes(self, outputs: Any) -> list[Any]:
+        """Have each node that saved what was copied judged when it has run. Return the handles of the hooks."""
+        handles = []
+        for node in nodes_behind(output for output in outputs if isinstance(output, Tensor)):
+            copied = [saved for saved in saved_at(node) if saved.kept is not None]
+            if copied:
+                for saved in copied:
+                    saved.judged = True
+                handles.append(node.register_hook(partial(self._judge, node, copied)))
+        return handles
 
-    def _is_carried(self, saved: Saved, frame: FrameType | None) -> bool:
-        before = self._began.get(call_site("", frame).frames, (-1, -1))[1]
+    def _judge(self, node: Any, copied: list[Saved], given: Any, received: Any) -> None:
+        with _PLAIN():
+            changed = [saved for saved in copied if saved.alias._version == saved.version and saved.has_changed()]
+            if changed and is_wrong(node, changed, given, received):
+                for saved in changed:
+                    self._compare(saved)
+
+    def _fault(self, saved: Saved, writes: tuple[Write, ...], loud: bool) -> Overwriting:
+        here = _getframe(1)
+        # Outside of a backward somebody looks at a node of the graph.
+        site, frame = (self._called_from or [(call_site("backward", here, whole=True), here)])[-1]
+        before = self._began.get(site.frames, (-1, -1))[1]
         # Else one forward is gone backward through again and again.
-        return self._last_saved.get(_line_key(saved.site), 0) > before >= saved.number > 0
+        carried = self._last_saved.get(_line_key(saved.site), 0) > before >= saved.number > 0
+        return Overwriting(saved, writes, site, frame, loud, carried)
 
     def _meet(self, saved: Saved) -> None:
         """Note a stale tensor. PyTorch raises here; the watch does so at the end of that backward."""
         task = _task()
-        site, frame = self._site_of_backward()
-        fault = Overwriting(saved, saved.writers, site, frame, True, self._is_carried(saved, frame))
+        fault = self._fault(saved, saved.writers, loud=True)
         if task < 0:  # somebody looks at a node of the graph
             raise RuntimeError(words_for(fault))
         known = self._stale.setdefault(task, [])
@@ -428,15 +478,12 @@ class Watcher(TorchFunctionMode):
 
     def _compare(self, saved: Saved) -> None:
         """Tell of a saved tensor whose elements have changed and whose version counter has not."""
-        if fingerprint(saved.alias) == saved.before:
+        if not saved.has_changed():
             return
-        saved.before = None
         writes = saved.writers
         if not writes and saved.key in self._given:
             writes = (Write(self._given[saved.key][1], None, saved.version, elsewhere=False),)
-        site, frame = self._site_of_backward()
-        fault = Overwriting(saved, writes, site, frame, False, self._is_carried(saved, frame))
-        error = self.found((fault,))
+        error = self.found((self._fault(saved, writes, loud=False),))
         if error is not None:
             raise error
 
@@ -492,11 +539,6 @@ def _call_here(function: Any, args: Any, kwargs: Any) -> Any:
     return function(*args, **kwargs)
 
 
-def _is_first_change(saved: Saved) -> bool:
-    """Return whether the elements have changed: the fingerprint stays different after the first write."""
-    return saved.before is not None and not saved.writers and fingerprint(saved.alias) != saved.before
-
-
 def _part(tensor: Tensor, name: str, args: Any) -> Tensor:
     """Return the part of a tensor that a function writes to: of `x[i] = y` the view `x[i]`, if that is one."""
     is_target: bool = name == "__setitem__" and tensor is args[0]
@@ -527,10 +569,12 @@ def _hooked_at(frame: FrameType) -> CallSite | None:
     return None
 
 
+_of_thread = threading.local()
+
+
 def watcher_of_thread() -> Watcher | None:
     """Return the watcher of the calling thread."""
-    modes = torch.overrides._get_current_function_mode_stack()  # type: ignore[no-untyped-call]
-    return next((mode for mode in reversed(modes) if isinstance(mode, Watcher)), None)
+    return getattr(_of_thread, "watcher", None)
 
 
 def entering_beside(enter: Any) -> Any:
@@ -546,20 +590,20 @@ def entering_beside(enter: Any) -> Any:
     return entering
 
 
-passing_on.update(each.__code__ for each in (Watcher.__torch_function__, Watcher._go_backward, _call_here))
+def running_engine(run: Any) -> Any:
+    """Return what takes the place of torch.autograd's function that runs the engine: the watch goes on there."""
+
+    @functools.wraps(run)
+    def run_backward(*args: Any, **kwargs: Any) -> Any:
+        watcher = watcher_of_thread()
+        return run(*args, **kwargs) if watcher is None else watcher.go_backward(run, args, kwargs)
+
+    return run_backward
 
 
-@lru_cache(maxsize=16)
-def _unhandled(function: Any) -> Any:
-    """Return a function of torch that goes backward, which does not ask the modes again."""
-    names = {**function.__globals__, **dict.fromkeys(("has_torch_function", "has_torch_function_unary"), _no)}
-    copy = FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
-    copy.__kwdefaults__ = function.__kwdefaults__
-    return copy
-
-
-def _no(*args: Any) -> bool:
-    return False
+passing_on |= {
+    each.__code__ for each in (Watcher.__torch_function__, Watcher.go_backward, running_engine(_call_here), _call_here)
+}
 
 
 def words_for(fault: Overwriting) -> str:

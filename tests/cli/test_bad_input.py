@@ -112,7 +112,7 @@ def test_a_misspelt_option_is_answered_with_the_right_one(demo: Demo) -> None:
     held(result.code, result.out, result.err)
     assert "--compare" in result.err.lower()
     # As click 8.4 says it, and as earlier ones do.
-    near = r"Did you mean one of: '--compare', '--schema'\?|Possible options: --compare, --schema"
+    near = r"Did you mean one of: '--compare', |Possible options: --compare, "
     assert re.search(near, result.err)
 
 

@@ -318,7 +318,7 @@ BAD = {
     "a shape too few": (["nets.py:Two", "--shape", "2,3"], "the network takes x and y; give one --shape for each"),
     "a shape too many": (
         ["nets.py:Two", *["--shape", "2,3"] * 3],
-        "3 shapes are too many: the network takes x and y; give one --shape for each",
+        "too many positional arguments: the network takes x and y; give one --shape for each",
     ),
     "another number of sizes": (
         ["nets.py:PreActivation", "--shape", "3,8"],

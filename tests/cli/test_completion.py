@@ -132,9 +132,11 @@ def test_bash_cuts_a_word_at_its_colon_and_replaces_what_stands_behind_it(
         (["--dtype", "f"], ["float32", "float64", "float16"]),
         (["--device", "c"], ["cpu", "cuda"]),
         (["--device", "tpu"], []),
+        (["--compare", "--part", ""], ["preparation", "in_place", "out_of_place"]),
+        (["--branches", "--part", "c"], ["conv2_first_in_place", "conv2_first_out_of_place", "clone"]),
     ],
 )
-def test_devices_and_dtypes_are_a_fixed_list(process: Demo, words: list[str], answers: list[str]) -> None:
+def test_devices_dtypes_and_parts_are_a_fixed_list(process: Demo, words: list[str], answers: list[str]) -> None:
     assert tab(process, *words) == [f"plain,{answer}" for answer in answers]
 
 

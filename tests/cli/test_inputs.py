@@ -205,9 +205,12 @@ BAD = {
     "no dtype": (["add", "--shape", "2,8:int63"], "unknown dtype 'int63' in '2,8:int63'; give for example int64, bool"),
     "no such name": (
         ["Embed", "--shape", "2,8:0..4", "--shape", "nask=2,8:bool"],
-        "the network has no input 'nask': it takes ids and mask",
+        "got an unexpected keyword argument 'nask': the network takes ids and mask",
     ),
-    "a name twice": (["Embed", "--shape", "2:0..4", "--shape", "ids=2:0..4"], "the input 'ids' is given twice"),
+    "a name twice": (
+        ["Embed", "--shape", "2:0..4", "--shape", "ids=2:0..4"],
+        "multiple values for argument 'ids': the network takes ids and mask",
+    ),
     "a name that is needed": (["Masked", "--shape", "2,8"], "the network takes x and mask; give one --shape for each"),
     "numbers too large": (
         ["TABLE", "--shape", "99:0..5"],

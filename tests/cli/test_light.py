@@ -13,8 +13,7 @@ from rich.text import Text
 from support.colours import contrast, luminance
 from support.commands import Demo, Result, held, without_addresses
 
-from relu_demo.views.screen import svg
-from relu_demo.views.themes import DARK, LIGHT, Theme
+from relu_demo.views.pictures import DARK, LIGHT, Theme, svg_picture
 
 SPACE = "{http://www.w3.org/2000/svg}"
 WHITE = "#ffffff"
@@ -143,12 +142,12 @@ def test_a_screen_of_a_terminal_s_size_is_in_landscape(
     monkeypatch: pytest.MonkeyPatch, theme: Theme, lines: int
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    width, height = sides(svg(Text("\n".join(["x" * 80] * lines)), "relu-demo", theme))
+    width, height = sides(svg_picture(Text("\n".join(["x" * 80] * lines)), "relu-demo", theme))
     assert 1.5 <= width / height <= 2.1
 
 
 def test_on_white_there_is_no_window_around_it() -> None:
-    drawn = ElementTree.fromstring(svg(Text("one\ntwo"), "relu-demo", LIGHT))
+    drawn = ElementTree.fromstring(svg_picture(Text("one\ntwo"), "relu-demo", LIGHT))
     assert not list(drawn.iter(f"{SPACE}circle"))
     assert [word.text for word in drawn.iter(f"{SPACE}text") if (word.text or "").strip()] == ["one", "two"]
     height = float(drawn.attrib["viewBox"].split()[3])

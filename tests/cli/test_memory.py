@@ -19,9 +19,8 @@ import relu_demo.machine.devices
 import relu_demo.machine.free_memory
 import relu_demo.memory.measure
 from relu_demo.claims.report import Verdict
-from relu_demo.memory.claim import judge_rows
 from relu_demo.memory.measure import measure
-from relu_demo.memory.report import Measurement
+from relu_demo.memory.report import Measurement, judge_rows
 from relu_demo.memory.situations import Situation
 from relu_demo.request import Measure
 

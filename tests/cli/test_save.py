@@ -23,8 +23,8 @@ from support.processes import COLD, PYTHON, ROOT, command_environment
 from support.ptys import on_a_terminal, posix
 
 from relu_demo.views import ENDINGS, VIEWS
-from relu_demo.views.legend import COLOURS
-from relu_demo.views.screen import PICTURES as DRAWN
+from relu_demo.views.pictures import PICTURES as DRAWN
+from relu_demo.views.session_screen import TINTS
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
@@ -71,7 +71,7 @@ def test_a_file_has_the_same_screen(demo: Demo, save: Save, options: tuple[str, 
     assert without_addresses(save(".txt", *options)) == screen
     for words in (html_words(save(".html", *options)), svg_words(save(".svg", *options))):
         text = " ".join(without_addresses(" ".join(words)).split())
-        assert text.replace(f"; {COLOURS}", "") == " ".join(screen.split())  # plain text has no colours to explain
+        assert text.replace(f"; {TINTS}", "") == " ".join(screen.split())  # plain text has no colours to explain
 
 
 @pytest.mark.versions
@@ -184,7 +184,7 @@ def test_capitals_in_the_ending_will_do(demo: Demo, tmp_path: Path) -> None:
     assert (tmp_path / "X.SVG").read_text(encoding="utf-8").startswith("<svg")
 
 
-def test_a_network_that_goes_to_another_folder_does_not_take_the_file_along(tmp_path: Path) -> None:
+def test_a_checked_network_that_goes_to_another_folder_does_not_take_the_file_along(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "net.py").write_text("import os, torch.nn as nn\nos.chdir('elsewhere')\nNet = lambda: nn.ReLU()\n")
     done = subprocess.run(
@@ -363,9 +363,13 @@ def test_where_no_file_is_without_a_name_a_run_leaves_none_either(
 
 def comparable(picture: str) -> tuple[list[str], list[str], list[str]]:
     """What a picture shows: its words, its styles and its coloured cells, apart from ids, addresses and versions."""
-    words = re.sub(r"(PyTorch|relu-demo) \d[^\s,)]*", r"\1", without_addresses(" ".join(svg_words(picture))))
+    words = re.sub(
+        r"(PyTorch|relu-demo) \d[^\s,)]*",
+        r"\1",
+        without_addresses(" ".join(re.findall(r"<text[^>]*>([^<]*)<", picture))),
+    )
     styles = re.findall(r"^\..* \{.*\}$", picture, re.MULTILINE)
-    return words.split(), styles, re.findall(r'<rect fill="(#\w+)" x="[\d.]+" y', picture)
+    return words.split(), styles, re.findall(r'<rect (?:fill|class)="([#\w]+)" x="[\d.]+" y', picture)
 
 
 @pytest.mark.versions

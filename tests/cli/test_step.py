@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,10 @@ from support.commands import Demo
 from support.processes import COLD, PYTHON, command_environment
 from support.tiers import slow_but
 
+from relu_demo.cli.stepping import BACK, ON
 from relu_demo.machine.keys import KEYS
 from relu_demo.request import Replay
-from relu_demo.session.sessions import SESSIONS
-from relu_demo.views.keys import ACTIONS, BINDINGS, Action
+from relu_demo.session.sessions import SESSIONS, part_names
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 STEP = ["-m", "relu_demo", "--step", "--seed", "7"]
@@ -114,21 +113,21 @@ class Desk:
         os.write(self.leader, keys.encode())
         return self.see(words)
 
-    def go(self, lines: int, of: int = 21) -> str:
-        """Goes on until so many lines have run, a key for each step. Gives the screen."""
-        while (ran := self.ran(of)) < lines:
-            self.press(SPACE, partial(self.is_beyond, ran, of))
-        assert ran == lines
+    def go(self, step: int) -> str:
+        """Goes on to that step, a key for each. Gives the screen."""
+        while self.step < step:
+            self.press(SPACE, partial(self.is_beyond, self.step))
+        assert self.step == step
         return self.screen
 
-    def is_beyond(self, ran: int, of: int, screen: str) -> bool:
-        """Whether the screen is that after more lines."""
-        return self.ran(of) > ran
+    def is_beyond(self, step: int, screen: str) -> bool:
+        """Whether the screen is that of a later step."""
+        return self.step > step
 
-    def ran(self, of: int) -> int:
-        """After how many lines the screen is, that of the verdicts after one more."""
-        found = re.search(rf"(\d+) of {of}\b", self.screen)
-        return int(found[1]) if found else of + 1
+    @property
+    def step(self) -> int:
+        """The step that the screen shows, counted from 1."""
+        return int(re.findall(r"step (\d+) of", self.screen)[0])
 
     def leave(self, keys: str = "") -> int:
         """Presses keys, if any, waits for the end, and gives the exit code."""
@@ -182,30 +181,33 @@ def session_of(*lines: str) -> str:
 
 @posix
 @pytest.mark.versions
-def test_a_key_runs_a_line_and_what_it_changed_is_marked() -> None:
+def test_a_key_runs_a_step_and_what_it_changed_is_said_and_marked() -> None:
     with desk() as person:
-        assert "7 of 21 lines have run" in person.screen
-        assert ">>>" not in person.screen  # what a prompt stands before is shown with what it printed
-        made = person.go(8)
-        assert re.search(r"^\*o1 +\d+ +0x\w+ +0 +ConvolutionBackward0 +16$", made, re.MULTILINE)
-        assert re.search(r"^ input +\d+ ", made, re.MULTILINE)
+        assert "step 1 of 9" in person.screen
+        made = person.go(2)
+        assert "o1 is a new tensor." in made
+        assert re.search(r"^version 0\ngrad_fn ConvolutionBackward0\n", made, re.MULTILINE)
         assert re.search(r"^>>> o1 = conv1\(input\)\n\nnext: id\(o1\)$", made, re.MULTILINE)
-        printed = person.go(10)
-        assert "\n*" not in printed  # to print a tensor changes nothing
-        assert "grad_fn=<ConvolutionBackward0>)" in printed
-        assert "next: h1 = rl1(o1)  # in place" in printed
-        changed = person.go(11)
-        assert re.search(r"^ o1 +(\d+) +0x\w+ +\*1 +\*ReluBackward0 +\*0\n\*h1 is o1 +the same ", changed, re.MULTILINE)
+        printed = person.go(3)
+        assert "Nothing changed. The id below belongs to o1 alone." in printed
+        assert re.search(r"^>>> id\(o1\)\n(\d+)\n\nnext: h1 = rl1\(o1\)  # in place$", printed, re.MULTILINE)
+        assert not re.search(r"\*[\w.]", printed.rpartition("\n")[0])  # to print an id changes nothing
+        changed = person.go(4)
         assert "o1 was overwritten: 16 of 27 values became 0, version 1, grad_fn ReluBackward0.\n" in changed
         assert "h1 is o1: one object, two names.\n" in changed
-        assert "o1: 16 of 27 below 0, now 0  (* zeroed)" in changed
+        assert re.search(r"^ +o1 before +o1 after\nid +\d+ +same\n", changed, re.MULTILINE)
+        assert re.search(r"^version 0 +\*1\ngrad_fn ConvolutionBackward0 +\*ReluBackward0\n", changed, re.MULTILINE)
+        assert re.search(r"^h1 +o1 itself$", changed, re.MULTILINE)
         assert changed.count("*0.0000") == 16
-        again = person.go(15)  # o1 = conv1(input), in the second half
-        assert re.search(r"^ o1 +\*\d+ +\*0x\w+ +\*0 +\*ConvolutionBackward0 +\*16\n\*h1 +\d+ ", again, re.MULTILINE)
+        again = person.go(6)  # o1 = conv1(input), in the second half
+        assert "o1 is a new tensor; h1 is still the old one." in again
+        beside = person.go(8)
+        assert re.search(r"^ +o1 +h1\nid +(\d+) +\d+ not o1\n", beside, re.MULTILINE)
+        assert "\n*" not in beside  # no name led to a tensor that is another now
         assert person.leave("q") == 0, person.left_behind
         assert person.left_behind == (
             re.search(r"nn.ReLU.*\n", person.left_behind)[0]  # type: ignore[index]
-            + "relu-demo --seed 7 --step\nEnded after 15 of 21 lines.\n"
+            + "relu-demo --seed 7\nEnded after 8 of 9 steps.\n"
         )
 
 
@@ -214,23 +216,22 @@ def test_a_line_does_not_run_before_its_key(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)  # the screen has the same lines wherever that is
     mark = tmp_path / "ran"
     with desk("--inplace", code=session_of("o1 = 1", "open('ran', 'w').close()", "o1")) as person:
-        person.go(8, of=10)
+        person.go(2)
         assert "next: open('ran'" in person.screen
         time.sleep(0.3)
         assert not mark.exists()
-        person.go(9, of=10)
+        person.go(3)
         assert mark.exists()
 
 
 @posix
 def test_an_id_is_not_known_before_the_line_that_makes_the_object() -> None:
     with desk("--no-inplace") as person:
-        person.go(10, of=14)
+        person.go(3)
         seen_before = person.shown
-        screen = person.go(12, of=14)
-        (o1,) = re.findall(r"^ o1 +(\d+) ", screen, re.MULTILINE)
-        (h1,) = re.findall(r">>> id\(h1\) +# the id of o1\?\n(\d+)\n", screen)
-        assert "\n h1     printed below " in screen
+        screen = person.go(5)
+        (o1, h1) = re.findall(r"^id +(\d+) +same +(\d+) not o1$", screen, re.MULTILINE)[0]
+        assert re.search(rf"^>>> id\(h1\) +# the id of o1\?\n{h1}$", screen, re.MULTILINE)
         assert "The id below belongs to h1 alone." in screen
         assert o1 != h1
         assert o1 in seen_before
@@ -240,42 +241,42 @@ def test_an_id_is_not_known_before_the_line_that_makes_the_object() -> None:
 @posix
 def test_enter_goes_on_like_space_and_other_keys_do_nothing() -> None:
     with desk("--inplace") as person:
-        person.press(ENTER, " 8 of 14")
-        person.press("x\x1b[1;5H" + ENTER, " 9 of 14")
+        person.press(ENTER, "step 2 of 5")
+        person.press("x\x1b[1;5H" + ENTER, "step 3 of 5")
         assert ">>> id(o1)" in person.screen
-        person.press("  ", " 11 of 14")  # two keys at once are two keys
+        person.press("  ", "step 5 of 5")  # two keys at once are two keys
 
 
-def sequences(action: Action) -> list[str]:
-    """All that terminals send for the keys of an action."""
-    names = [key for key, does in ACTIONS.items() if does is action]
-    return [sent for name in names for sent in KEYS.get(name, (name,))]
+def sequences(names: tuple[str, ...]) -> list[str]:
+    """All that terminals send for keys."""
+    both = {each for name in names for each in ((name, name.upper()) if len(name) == 1 else (name,))}
+    return [sent for name in sorted(both) for sent in KEYS.get(name, (name,))]
 
 
 @posix
 @pytest.mark.versions
 def test_every_key_of_the_table_goes_on_or_back() -> None:
-    on, back = sequences(Action.ON), sequences(Action.BACK)
-    assert {"\x1b[C", "\x1bOB", "\x1b[6~", "n", " ", "\r", "\xe0M"} <= set(on)
-    assert {"\x1bOD", "\x1b[A", "\x1b[5~", "b", "\xe0K"} <= set(back)
+    on, back = sequences(ON), sequences(BACK)
+    assert {"\x1b[C", "\x1bOB", "\x1b[6~", "n", "N", " ", "\r", "\xe0M"} <= set(on)
+    assert {"\x1bOD", "\x1b[A", "\x1b[5~", "b", "B", "\xe0K"} <= set(back)
     with desk("--inplace") as person:
         for forward in on:
-            person.press(forward, "8 of 14 lines have run" if forward == on[0] else "8 of 14")
-            person.press(back[0], "line 7 of 14, 8 have run")
+            person.press(forward, "next: id(o1)" if forward == on[0] else "step 2 of 5")
+            person.press(back[0], "step 1 of 5, 2 have run")
         for backward in back:
-            person.press(on[0], "8 of 14 lines have run")
-            person.press(backward, "line 7 of 14, 8 have run")
+            person.press(on[0], "next: id(o1)")
+            person.press(backward, "step 1 of 5, 2 have run")
 
 
 @posix
 def test_a_key_held_down_or_cut_in_two_is_as_many_keys_as_were_pressed() -> None:
-    with desk("--inplace") as person:
-        person.press("\x1b[C" * 3, " 10 of 14")
-        person.press("\x1b[D\x1b[D\x1b[6~", "line 9 of 14")
+    with desk("--compare") as person:
+        person.press("\x1b[C" * 3, "step 4 of 9")
+        person.press("\x1b[D\x1b[D\x1b[6~", "step 3 of 9, 4 have run")
         os.write(person.leader, b"\x1b[")
         time.sleep(0.3)
-        person.press("C", " 10 of 14 lines have run")
-        person.press("\x1bOQ\x1b[[B\x1b[15~" + SPACE, " 11 of 14")  # function keys are no letters
+        person.press("C", "next: id(h1)")
+        person.press("\x1bOQ\x1b[[B\x1b[15~" + SPACE, "step 5 of 9")  # function keys are no letters
 
 
 @posix
@@ -283,70 +284,28 @@ def test_a_key_held_down_or_cut_in_two_is_as_many_keys_as_were_pressed() -> None
 @pytest.mark.parametrize("key", ["s", "S"])
 def test_s_goes_on_to_the_end_of_the_part(key: str) -> None:
     with desk("--compare") as person:
-        end = person.press(key, " 14 of 21 lines have run")
-        assert end.startswith(" In place ")
+        end = person.press(key, "step 5 of 9")
         assert "next: o1 = conv1(input)" in end
-        person.press("b" * 7, "line 7 of 21")
-        person.press(key, " 14 of 21 lines have run")  # nothing runs again
-        person.press("b" * 3, "line 11 of 21")
-        person.press(key * 2, " 21 of 21 lines have run")
-        person.press(key, "all 21 lines have run")
-        assert person.leave("q") == 0, person.left_behind
-
-
-@posix
-@pytest.mark.parametrize(("columns", "lines"), [(80, 24), (60, 20), (40, 24)])
-def test_the_keys_are_listed_and_any_key_leads_back(columns: int, lines: int) -> None:
-    with desk("--inplace", columns=columns, lines=lines) as person:
-        before = person.press(SPACE, "8 of 14")
-        assert "?: keys" in before
-        listed = person.press("?", "any key: back")
-        for binding in BINDINGS:
-            for name in binding.keys:
-                assert re.search(rf"(?:^|[ ,]){re.escape(name)}(?:$|[ ,])", listed, re.MULTILINE), name
-            assert binding.action.value.split()[-1] in listed
-        assert person.press("x", "next: ") == before
-        person.press("?", "any key: back")
-        assert person.press(SPACE, "next: ") == before
-        person.press("?", "any key: back")
-        person.resize(columns + 10, lines)
-        assert person.leave("q") == 0, person.left_behind
+        person.press("b" * 4, "step 1 of 9")
+        person.press(key, "next: o1 = conv1(input)")  # nothing runs again
+        person.press("b" * 2, "step 3 of 9")
+        person.press(key * 2, "step 9 of 9")
+        assert person.leave(key) == 0
+        assert person.left_behind.rstrip().endswith("All 7 claims hold.")
 
 
 @posix
 def test_the_article_s_weights_are_solved_in_one_step_and_o1_is_pictured() -> None:
     with desk("--article", "--inplace") as person:
         assert "next: choose conv1's weights for the article's o1  (8 lines)" in person.screen
-        solved = person.press(SPACE, " 15 of 22 lines have run")
+        solved = person.press(SPACE, "step 2 of 6")
         assert "conv1.weight is a new tensor." in solved
-        assert "below 0" not in solved
-        o1 = person.press(SPACE, " 16 of 22")
-        assert "o1: 13 of 27 below 0\n-0.1162  0.5905  1.0601 " in o1
-        for number in range(17, 23):
-            screen = person.press(SPACE, f" {number} of 22")
-            assert not re.search(r"^[ *](article|missing|seen|solved)\b", screen, re.MULTILINE)
-            assert not re.search(r"^(article|missing|seen|solved|conv1.weight): ", screen, re.MULTILINE)
-        assert person.press("b" * 7, "line 15 of 22").split("\n")[1:-3] == solved.split("\n")[1:-3]
-
-
-@posix
-@pytest.mark.versions
-@pytest.mark.parametrize("scenario", slow_but(1, ["--compare", "--branches", "--article"]))
-def test_no_screen_has_an_address_twice(scenario: str) -> None:
-    lines = {"--compare": 21, "--branches": 63, "--article": 29}[scenario]
-    with desk(scenario) as person:
-        while person.ran(lines) < lines:
-            addresses = re.findall(r"\b(?:0x[0-9a-f]{6,}|\d{9,})\b", person.screen)
-            assert addresses
-            assert len(set(addresses)) == len(addresses), person.screen
-            person.go(min(number for number in stops(scenario) if number > person.ran(lines)), of=lines)
-
-
-def stops(scenario: str) -> list[int]:
-    """After how many lines each step of a scenario ends."""
-    name = "session" if scenario == "--article" else scenario[2:]
-    session = SESSIONS[name](Replay(name, 7, article=scenario == "--article"))
-    return [*accumulate(map(len, session.steps))]
+        o1 = person.press(SPACE, "step 3 of 6")
+        assert "\n       -0.1162  0.5905  1.0601\n" in o1
+        for number in range(4, 7):
+            screen = person.press(SPACE, f"step {number} of 6")
+            assert not re.search(r"\b(article|missing|seen|solved)\b", screen)
+        assert person.press("b" * 4, "step 2 of 6").split("\n")[1:-3] == solved.split("\n")[1:-3]
 
 
 @posix
@@ -355,40 +314,104 @@ def test_b_looks_back_and_nothing_runs_again(tmp_path: Path, monkeypatch: pytest
     log = tmp_path / "log"
     line = "print(open('log', 'a').write('x'))"
     with desk("--inplace", code=session_of("o1 = conv1(input)", line, "h1 = rl1(o1)")) as person:
-        person.go(10, of=10)
-        now = person.screen
-        back = person.press("b", "line 9 of 10, 10 have run")
+        now = person.go(4)
+        back = person.press("b", "step 3 of 4, 4 have run")
         assert "then: h1 = rl1(o1)" in back
-        assert re.search(r"^ o1 .* 0 +ConvolutionBackward0 ", back, re.MULTILINE)
-        person.press("bb", "line 7 of 10")
-        person.press(SPACE + ENTER, "line 9 of 10")
-        assert person.press(SPACE, "10 of 10 lines have run") == now
-        person.press("b" * 12, "line 7 of 10")  # before the first step there is nothing to see
+        assert "grad_fn ConvolutionBackward0\n" in person.press("b", "step 2 of 4")
+        person.press("b", "step 1 of 4")
+        person.press(SPACE + ENTER, "step 3 of 4")
+        assert person.press(SPACE, "That was the last step.") == now
+        person.press("b" * 12, "step 1 of 4")  # before the first step there is nothing to see
         assert log.read_text() == "x"
 
 
 @posix
 @pytest.mark.versions
 @pytest.mark.parametrize(
-    ("scenario", "article"), slow_but(2, [("inplace", True), *((name, False) for name in SESSIONS)])
+    ("scenario", "article"), slow_but(2, [("compare", True), *((name, False) for name in SESSIONS)])
 )
-def test_every_scenario_ends_with_the_verdicts_and_leaves_them_behind(scenario: str, article: bool) -> None:
-    options = [] if scenario == "session" else [f"--{scenario}"]
-    lines = sum(len(part.lines) for part in SESSIONS[scenario](Replay(scenario, 7, article=article)).parts)
-    after = ["--article"] if article else []
-    with desk(*options, *after) as person:
-        person.go(lines, of=lines)
-        assert "That was the last line." in person.screen
-        verdicts = person.press(SPACE, f"all {lines} lines have run")
-        assert verdicts.count("  holds  ") == {"inplace": 3, "no-inplace": 3}.get(
-            scenario, 11 if scenario == "branches" else 7
+def test_every_scenario_ends_on_its_own_screen_which_stays(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch, scenario: str, article: bool
+) -> None:
+    options = [*([] if scenario == "session" else [f"--{scenario}"]), *(["--article"] if article else [])]
+    session = SESSIONS[scenario](Replay(scenario, 7, article=article))
+    with desk(*options, lines=100) as person:
+        person.go(len(session.steps))
+        assert "That was the last step. Next: all of it on one screen." in person.screen
+        assert person.leave(SPACE) == 0
+        monkeypatch.setenv("COLUMNS", "80")
+        there = [line.rstrip() for line in person.left_behind.splitlines()]
+        assert there[-2:] == demo(*options, "--seed", "7").out.splitlines()[-2:]
+        assert any(line.startswith("relu-demo ") for line in there)
+
+
+@posix
+def test_comparing_ends_on_the_table_before_and_after() -> None:
+    with desk("--compare") as person:
+        person.go(9)
+        assert person.leave(ENTER) == 0
+        last = person.left_behind.splitlines()[-23:]
+        assert any(re.match(r" +o1 before +o1 after, in place +o1 after, not in place", line) for line in last)
+        assert last[-1].endswith("All 7 claims hold.")
+
+
+@posix
+def test_branches_take_at_most_25_keys() -> None:
+    with desk("--branches") as person:
+        keys = 0
+        while "That was the last step." not in person.screen:
+            person.press(SPACE, partial(person.is_beyond, person.step))
+            keys += 1
+        assert person.leave(SPACE) == 0
+    assert keys + 1 <= 25
+
+
+@posix
+def test_a_step_says_what_is_wrong_and_shows_it_beside_the_correct_numbers(demo: Demo) -> None:
+    silent, correct = (
+        demo("--branches", "--json", "--seed", "7").document["parts"][key]["moments"]
+        for key in ("relu_first_in_place", "relu_first_out_of_place")
+    )
+    with desk("--branches") as person:
+        x = person.go(7)
+        assert f"x as conv2 reads it is wrong: {silent['x']['changed']} of 27 numbers differ" in x
+        h2 = person.go(8)
+        assert "h1 is correct.\nh2 is wrong: 27 of 27 numbers differ, by up to 0.332.\n" in h2
+        both = [*correct["h2"]["values"][0][0][0], *silent["h2"]["values"][0][0][0]]
+        assert re.search(
+            r"^  h2, correct +h2, wrong\n +" + r" +".join(f"{number:.4f}" for number in both), h2, re.MULTILINE
         )
-        person.press("b", f"{lines} of {lines} lines have run")
-        person.press(SPACE, f"all {lines} lines have run")
-        assert person.leave("x") == 0
-        assert person.left_behind.count("  holds  ") == verdicts.count("  holds  ")
-        again = re.escape(f"relu-demo {' '.join([*options, '--seed 7', *after])} --step")
-        assert re.search(rf"^{again}(  \(relu-demo .*\))?$", person.left_behind, re.MULTILINE)
+        gradients = " ".join(person.go(9).split())
+        for key, name in (("conv1_grad", "conv1.weight.grad"), ("conv2_grad", "conv2.weight.grad")):
+            differ = f"{silent[key]['changed']} of 81 numbers differ, by up to {silent[key]['largest']:.4g}."
+            assert f"{name} is wrong: {differ}" in gradients
+            assert f"{name}, correct {name}, wrong" in gradients
+        loud = person.go(13)
+        assert "backward() finds version 1 and raises" in loud
+        assert loud.count("one of the variables") == 1
+        assert "h1 and h2 are correct." in person.go(16)
+
+
+@posix
+def test_zero_grad_belongs_to_the_step_that_it_prepares() -> None:
+    with desk("--branches") as person:
+        assert "conv1.weight.grad, conv1.bias.grad, conv2.weight.grad and conv2.bias.grad are" in person.go(5)
+        assert "next: x = conv1(input)" in person.screen
+        went = person.go(6)
+        assert ">>> conv1.zero_grad(set_to_none=True)\n>>> conv2.zero_grad(set_to_none=True)\n>>> x = conv1" in went
+        assert "x is a new tensor." in went
+        assert "conv2.bias.grad are\ngone." in went
+
+
+@posix
+def test_one_part_alone_is_stepped_through_after_what_it_needs() -> None:
+    with desk("--branches", "--part", "relu_first_in_place") as person:
+        assert "next: x = conv1(input)" in person.screen
+        assert "h2 is wrong: 27 of 27 numbers differ" in person.go(4)
+        person.go(5)
+        assert person.leave(SPACE) == 0
+        assert "relu-demo --branches --seed 7 --part relu_first_in_place" in person.left_behind
+        assert "the loud fault" not in person.left_behind
 
 
 @posix
@@ -400,23 +423,20 @@ def test_the_exit_code_is_that_of_the_claims_once_all_has_run() -> None:
         "ARTICLE['inplace'] = ('Wrong', (Part('in_place', 'In place', "
         f"tuple(Line(l, '', Moment(m, m, '') if m else None) for l, m in {lines})),), MOMENTS)"
     )
-    with desk("--inplace", code=code) as person:
-        person.go(11, of=12)
-        assert person.leave("q") == 0, person.left_behind
-    with desk("--inplace", code=code) as person:
-        person.go(12, of=12)
-        person.press(SPACE, "does not hold")
-        assert person.leave("q") == 1
-        assert "does not hold" in person.left_behind
+    for last, ended in ((2, 0), (3, 1)):
+        with desk("--inplace", code=code) as person:
+            person.go(last)
+            assert person.leave("q") == ended
+            assert ("does not hold" in person.left_behind) == bool(ended)
 
 
 @posix
 @pytest.mark.parametrize("keys", ["q", "Q", CTRL_D])
 def test_q_ends(keys: str) -> None:
     with desk() as person:
-        person.go(9)
+        person.go(3)
         assert person.leave(keys) == 0
-        assert "Ended after 9 of 21 lines." in person.left_behind
+        assert "Ended after 3 of 9 steps." in person.left_behind
 
 
 @posix
@@ -424,18 +444,19 @@ def test_q_ends(keys: str) -> None:
 @pytest.mark.parametrize("keys", [CTRL_C, "  " + CTRL_C], ids=["alone", "behind others"])
 def test_ctrl_c_gives_the_terminal_back(keys: str) -> None:
     with desk() as person:
-        person.go(9)
+        person.go(3)
         assert person.leave(keys) == 130
         assert person.left_behind.strip() == ""
 
 
 @posix
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_gives_the_terminal_back(sent: signal.Signals, code: int) -> None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"])
+def test_a_signal_gives_the_terminal_back(name: str) -> None:
+    sent = getattr(signal, name)
     with desk() as person:
-        person.go(9)
+        person.go(3)
         person.process.send_signal(sent)
-        assert person.leave() == code
+        assert person.leave() == 128 + sent
         assert person.left_behind.strip() == ""
 
 
@@ -443,7 +464,7 @@ def test_a_signal_gives_the_terminal_back(sent: signal.Signals, code: int) -> No
 @pytest.mark.parametrize("end", ["key", "signal"])
 def test_a_line_that_is_running_can_be_left(end: str) -> None:
     with desk("--inplace", code=session_of("import time", "time.sleep(100)")) as person:
-        person.go(8, of=9)
+        person.go(2)
         os.write(person.leader, SPACE.encode())
         person.wait("running", lambda: "running: time.sleep(100)" in person.screen)
         if end == "key":
@@ -458,18 +479,18 @@ def test_a_line_that_is_running_can_be_left(end: str) -> None:
 @posix
 def test_keys_that_are_pressed_while_a_line_runs_do_not_spoil_the_screen() -> None:
     with desk("--inplace", code=session_of("import time", "time.sleep(1)", "o1 = 1")) as person:
-        person.go(8, of=10)
+        person.go(2)
         os.write(person.leader, SPACE.encode())
         person.wait("running", lambda: "running: time.sleep(1)" in person.screen)
         os.write(person.leader, b"zzzz")
-        person.see(" 9 of 10")
+        person.see("step 3 of 4")
         assert "zzzz" not in person.shown
 
 
 @posix
 def test_a_line_that_raises_gives_the_terminal_back_and_is_one_line_on_stderr() -> None:
     with desk("--inplace", code=session_of("o1 = conv1(input)", "o1 @ torch.ones(7)")) as person:
-        person.go(8, of=9)
+        person.go(2)
         assert person.leave(SPACE) == 2
         assert re.fullmatch(r"relu-demo: PyTorch cannot run 'o1 @ torch.ones\(7\)': .*\n", person.left_behind)
 
@@ -481,16 +502,13 @@ def test_a_line_that_raises_gives_the_terminal_back_and_is_one_line_on_stderr() 
 )
 def test_every_screen_fits(columns: int, lines: int) -> None:
     with desk("--compare", columns=columns, lines=lines) as person:
-        for number in range(7, 22):
-            screen = person.press(SPACE, f" {number} of 21") if number > 7 else person.screen
-            assert "of 21" in screen.split("\n")[0]
+        for number in range(1, 10):
+            screen = person.go(number)
             assert "Space" in screen.split("\n")[-1]
-            if number == 11 and lines >= 12:
-                assert re.search(r"\*ReluBackward0", screen)
-                assert "*h1 is o1" in screen
-            if columns >= 40 and number > 7:
+            if number == 4 and columns >= 40:
+                assert "o1 was overwritten: 16 of 27 values" in screen
+            if columns >= 40:
                 assert ">>> " in screen
-        person.press(SPACE, "all" if columns < 30 else "holds")
         places = [(int(row), int(column), STYLE.sub("", text)) for row, column, text in PLACED.findall(person.shown)]
         assert max(row for row, _, _ in places) == lines
         assert {column + len(text) - 1 for _, column, text in places if text} <= set(range(columns + 1))
@@ -498,36 +516,50 @@ def test_every_screen_fits(columns: int, lines: int) -> None:
 
 
 @posix
+def test_a_title_that_is_cut_ends_in_dots() -> None:
+    with desk("--branches", columns=40) as person:
+        assert re.match(r" ReLU first, not in .*…  step 2 of 24$", person.go(2).split("\n")[0])
+
+
+@posix
 def test_a_large_tensor_is_shown_by_a_corner() -> None:
     with desk("--inplace", "--shape", "2,3,100,100") as person:
-        screen = person.go(11, of=14)
-        assert re.search(r"^o1: \d+ of 57624 below 0, now 0", screen, re.MULTILINE)
-        assert "*0.0000" in screen
-        assert "\n ..." in screen
+        screen = person.go(4)
+        assert re.search(r"^o1 was overwritten: \d+ of 57624 values became 0", screen, re.MULTILINE)
+        assert re.search(r"^zeros +0 +\d", screen, re.MULTILINE)
 
 
 @posix
 def test_the_screen_follows_the_window() -> None:
     with desk() as person:
-        person.go(11)
+        person.go(4)
         seen = len(person.raw)
         person.resize(40, 20)
         person.wait("smaller screen", lambda: b"\x1b[20;1H" in person.raw[seen:])
-        narrow = person.see("Space: run  b: back  q: end")
-        assert "*h1 is o1" in narrow
+        narrow = person.see("Space: run  b: back")
+        assert "h1 is o1: one object" in narrow
         assert max(map(len, narrow.split("\n"))) <= 40
-        assert "next: id(h1)" in person.see("11 of 21")
+        assert "next: id(h1)" in person.see("step 4 of 9")
         seen = len(person.raw)
         person.resize(100, 30)
         person.wait("larger screen", lambda: b"\x1b[30;1H" in person.raw[seen:])
-        assert "shape" in person.see("Space or Enter: run")
-        assert "11 of 21 lines have run" in person.press("x", "next: id(h1)")
+        assert "o1 after" in person.see("Space or Enter: run")
+        assert "step 4 of 9" in person.press("x", "next: id(h1)")
+
+
+@posix
+def test_a_terminal_that_goes_away_ends_it() -> None:
+    with desk() as person:
+        os.dup2(os.open(os.devnull, os.O_RDWR), person.leader)  # nobody holds the other side any more
+        os.close(person.follower)
+        person.follower = os.open(os.devnull, os.O_RDWR)
+        assert person.process.wait(PATIENCE) != 0
 
 
 @posix
 def test_without_colours_the_marks_say_it() -> None:
     with desk(NO_COLOR="1") as person:
-        screen = person.go(11)
+        screen = person.go(4)
         assert person.leave("q") == 0, person.left_behind
     assert "*ReluBackward0" in screen
     assert not re.search(r"\x1b\[[0-9;]*\b(3|4|9|10)[0-7]m", person.shown)
@@ -536,7 +568,7 @@ def test_without_colours_the_marks_say_it() -> None:
 @posix
 def test_a_narrow_character_set_gets_ascii() -> None:
     with desk(PYTHONIOENCODING="ascii") as person:
-        person.go(11)
+        person.go(4)
         assert person.leave("q") == 0, person.left_behind
         assert person.shown.isascii()
         assert "\\u" not in person.shown
@@ -597,32 +629,33 @@ def test_what_is_no_session_has_no_steps(demo: Demo) -> None:
 
 
 @posix
-def test_a_name_that_leads_nowhere_any_more_is_marked() -> None:
+def test_a_name_that_leads_nowhere_any_more_is_told() -> None:
     with desk("--inplace", code=session_of("o1 = conv1(input)", "h1 = rl1(o1)", "del o1")) as person:
-        screen = person.go(10, of=10)
-        assert re.search(r"^\*o1 +gone\n\*h1 +\d+ ", screen, re.MULTILINE)
+        assert "o1 is gone." in person.go(4)
 
 
-@posix
-def test_the_gradients_of_a_layer_are_shown_when_they_come_and_when_they_go() -> None:
-    with desk("--branches") as person:
-        came = person.go(15, of=63)
-        assert re.search(r"^\*conv1.weight.grad +\d+ ", came, re.MULTILINE)
-        assert "conv1.weight.grad" not in person.go(17, of=63).partition(">>>")[0]
-        went = person.go(18, of=63)
-        assert re.search(r"^\*conv1.weight.grad +gone$", went, re.MULTILINE)
-        assert "conv1.weight.grad and conv1.bias.grad are gone." in went
+@pytest.mark.parametrize("part", part_names("branches"))
+def test_one_part_alone_is_a_screen_of_few_lines_and_its_transcript_is_whole(
+    demo: Demo, tmp_path: Path, part: str
+) -> None:
+    path = tmp_path / "slide.txt"
+    assert demo("--branches", "--part", part, "--seed", "7", "--save", str(path)).code == 0
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 32
+    document = demo("--branches", "--part", part, "--seed", "7", "--json").document
+    assert part in document["parts"]
+    assert len(document["parts"]) <= 3
+    typed = demo("--branches", "--part", part, "--seed", "7", "--repl").out
+    assert typed.count("import torch\n") == 1
 
 
-@posix
-@pytest.mark.slow
-def test_what_a_line_raises_where_it_may_is_shown_once() -> None:
-    with desk("--branches") as person:
-        screen = person.go(37, of=63)
-        assert screen.count("Traceback (most recent call last):\n  ...\nRuntimeError: one of the variables") == 1
-        assert screen.count("one of the variables") == 1
-        assert "next: conv1.zero_grad(set_to_none=True)" in screen
-        assert "next: with torch.no_grad(): x" in person.go(57, of=63)
+def test_a_part_that_is_none_is_told_with_those_that_are(demo: Demo) -> None:
+    result = demo("--compare", "--part", "clone")
+    assert (result.code, result.out) == (2, "")
+    assert result.err == (
+        "relu-demo: Invalid value for '--part': 'clone' is no part of this session; "
+        "give one of preparation, in_place, out_of_place\n"
+    )
+    assert "does not go with --memory" in demo("--memory", "--part", "clone").err
 
 
 @pytest.mark.parametrize("order", [["--step", "--json"], ["--json", "--step"]], ids=" ".join)
@@ -631,12 +664,6 @@ def test_beside_json_it_is_a_usage_error(demo: Demo, order: list[str]) -> None:
     assert result.code == 2
     assert result.out == ""
     assert result.err == f"relu-demo: {order[0]} and {order[1]} are two views; give one of them\n"
-
-
-def test_with_save_it_is_a_usage_error(demo: Demo) -> None:
-    result = demo("--step", "--save", "screen.svg")
-    assert (result.code, result.out) == (2, "")
-    assert result.err.startswith("relu-demo: --step ")
 
 
 def test_a_usage_error_does_without_torch_and_rich(process: Demo) -> None:

@@ -250,6 +250,35 @@ def test_two_tensors_of_the_same_lines_are_one_fault_with_one_cure(tmp_path: Pat
     assert "+c = a.clone() * b.clone()\n" in both["cure"]["diff"]
 
 
+STEP_BY_HAND = """\
+import torch
+
+w = torch.zeros(3, requires_grad=True)
+b = torch.zeros(1, requires_grad=True)
+for _ in range(2):
+    (torch.randn(5, 3) @ w + b - 1).square().mean().backward()
+    w -= 0.1 * w.grad
+    b -= 0.1 * b.grad
+    w.grad.zero_()
+    b.grad.zero_()
+"""
+
+
+def test_what_is_found_only_behind_the_first_fault_is_cured_too(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(STEP_BY_HAND)
+    done = run(tmp_path, "watch", "--try", "train.py")
+    said = " ".join(done.stderr.split())
+    assert "w -= 0.1 * w.grad is refused" in said
+    assert "(tried with 1 more edit, see --try --diff: it runs, and nothing is found)" in said
+    patch = run(tmp_path, "watch", "--try", "--diff", "train.py").stdout
+    assert [line for line in patch.splitlines() if line[:1] == "+"][1:] == [
+        "+    with torch.no_grad():",
+        "+        w -= 0.1 * w.grad",
+        "+    with torch.no_grad():",
+        "+        b -= 0.1 * b.grad",
+    ]
+
+
 @pytest.mark.parametrize(
     ("line", "works"),
     [("y += 1", True), ("y += 1; assert linecache.getline(__file__, 7).startswith('y += 1')", False)],

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import linecache
-import re
+import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,16 @@ import pytest
 import torch
 from support.cured_programs import HEAD, OVERWRITTEN, REFUSED, SILENT
 
+import relu_demo
 from relu_demo.edits.cure import cure_of
-from relu_demo.edits.edit import edited
+from relu_demo.edits.edit import edited, united
 from relu_demo.edits.scene import Scene, Spot
 
 PROGRAMS = [
-    pytest.param(kind, name, text, id=f"{kind}, {name}")
+    pytest.param(kind, text, id=f"{kind}, {name}")
     for kind, programs in (("overwritten", OVERWRITTEN), ("silent", SILENT), ("refused", REFUSED))
     for name, text in programs.items()
 ]
-MARK = re.compile(r"# ([A-Z]+)(?: ([\w.]+))?")
 
 
 def faulty_and_cured(text: str) -> tuple[str, str]:
@@ -36,30 +37,7 @@ def faulty_and_cured(text: str) -> tuple[str, str]:
     return "\n".join(faulty) + "\n", "\n".join(cured) + "\n"
 
 
-def scene_of(kind: Any, name: str, file: Path) -> Scene:
-    marks = {
-        mark: Spot(str(file), number, operation or "")
-        for number, line in enumerate(file.read_text().splitlines(), 1)
-        for mark, operation in MARK.findall(line)
-    }
-    writer = marks["WRITES"]
-    writer = Spot(writer.file, writer.line, writer.operation, called_from=tuple(filter(None, [marks.get("CALLS")])))
-    return Scene(
-        kind,
-        name.strip() if kind == "refused" else "",
-        saver=marks.get("SAVES"),
-        made_by=marks.get("MADE"),
-        writers=(writer,),
-        raised_at=marks.get("RAISES", writer),
-        tensor=marks["STATE"].operation if "STATE" in marks else None,
-        is_parameter="PARAMETER" in marks,
-        is_state="STATE" in marks or "PARAMETER" in marks,
-        gradient_is_written="GRADIENT" in marks,
-        built_at=marks.get("BUILT"),
-    )
-
-
-def result_of(source: str, file: str) -> torch.Tensor:
+def result_of(source: str | bytes, file: Path) -> torch.Tensor:
     names: dict[str, Any] = {}
     exec(compile(source, file, "exec"), names)
     result = names["result"]
@@ -67,28 +45,23 @@ def result_of(source: str, file: str) -> torch.Tensor:
     return result.detach()
 
 
-def written(text: str, folder: Path) -> tuple[Path, str]:
+@pytest.mark.parametrize(("kind", "text"), PROGRAMS)
+def test_the_edited_program_runs_and_computes_what_the_cured_one_does(kind: str, text: str, tmp_path: Path) -> None:
     faulty, cured = faulty_and_cured(text)
-    file = folder / "program.py"
+    file = tmp_path / "program.py"
     file.write_text(faulty)
-    return file, cured
-
-
-@pytest.mark.parametrize(("kind", "name", "text"), PROGRAMS)
-def test_the_edited_program_runs_and_computes_what_the_cured_one_does(
-    kind: str, name: str, text: str, tmp_path: Path
-) -> None:
-    file, cured = written(text, tmp_path)
-    right = result_of(cured, "cured.py")
-    if kind == "silent":
-        assert not torch.allclose(result_of(file.read_text(), str(file)).float(), right.float())
-    else:
-        with pytest.raises(RuntimeError):
-            result_of(file.read_text(), str(file))
-    cure = cure_of(scene_of(kind, name, file))
-    assert cure.edits, cure.says
-    (source,) = edited(cure.edits).values()
-    got = result_of(source.decode(), str(file))
+    right = result_of(cured, tmp_path / "cured.py")
+    with suppress(RuntimeError), warnings.catch_warnings():
+        warnings.simplefilter("ignore", relu_demo.SilentInplaceWarning)
+        with relu_demo.watch() as watch:
+            wrong = result_of(faulty, file)
+            assert kind == "silent"
+            assert not torch.allclose(wrong.float(), right.float())
+    assert {finding.kind for finding in watch.report.findings} == {kind}
+    cures = [finding.cure for finding in watch.report.findings]
+    assert all(cure.edits for cure in cures), cures
+    (source,) = edited(united(cure.edits for cure in cures)).values()
+    got = result_of(source, file)
     assert torch.allclose(got.float(), right.float(), atol=1e-6)
     assert got.dtype == right.dtype
 
@@ -109,6 +82,17 @@ def test_of_two_writes_on_one_line_the_range_tells_which(tmp_path: Path) -> None
         (part,) = (each for each in ("a.mul_(2)", "b.mul_(3)") if each.startswith(name))
         cure = cure_of(Scene("refused", "vmap", writers=(spot_of(file, part),)))
         assert edited(cure.edits)[str(file)].decode() == f"'é'; y = {cured}\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "cured"),
+    [("b - 1", "y - (b - 1)"), ("(b - 1)", "y - (b - 1)"), ("not b", "y - (not b)"), ("b * 2", "y - b * 2")],
+)
+def test_a_value_gets_parentheses_where_it_needs_them(value: str, cured: str, tmp_path: Path) -> None:
+    file = tmp_path / "program.py"
+    file.write_text(f"y -= {value}  # why not\n")
+    cure = cure_of(Scene("refused", "vmap", writers=(Spot(str(file), 1, "__isub__"),)))
+    assert edited(cure.edits)[str(file)].decode() == f"y = {cured}  # why not\n"
 
 
 WRITE = "y = w.exp()\ny += 1\n"

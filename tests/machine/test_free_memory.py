@@ -5,19 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from relu_demo.machine import free_memory as room
 
 
 def test_a_container_can_drop_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def groups(*contents: str) -> tuple[tuple[str, str, str, str], ...]:
-        names = []
-        for number, content in enumerate(contents):
-            (tmp_path / str(number)).write_text(content)
-            names.append(str(tmp_path / str(number)))
-        return ((names[0], names[1], names[2], "inactive_file"),)
-
-    monkeypatch.setattr(room, "CGROUPS", groups("1000\n", "900\n", "anon 300\ninactive_file 250\n"))
-    assert room.container_bytes() == 350
-    monkeypatch.setattr(room, "CGROUPS", groups("max\n", "900\n", "inactive_file 250\n"))
-    assert room.container_bytes() is None
+    monkeypatch.setattr(room, "CGROUP", tmp_path)
+    monkeypatch.setattr(room, "MEMINFO", tmp_path / "meminfo")
+    files = {"memory.max": "1000\n", "memory.current": "900\n", "memory.stat": "anon 300\ninactive_file 250\n"}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert room.free_bytes(torch.device("cpu")) == 350
+    (tmp_path / "meminfo").write_text("MemTotal:  9 kB\nMemAvailable:  0 kB\n")
+    assert room.free_bytes(torch.device("cpu")) == 0
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "meminfo").unlink()
+    assert room.free_bytes(torch.device("cpu")) is None

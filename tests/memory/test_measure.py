@@ -21,9 +21,8 @@ from support.tiers import examples
 import relu_demo.memory.measure
 from relu_demo.machine.quiet import quiet
 from relu_demo.memory.allocator import listen
-from relu_demo.memory.measure import measure
+from relu_demo.memory.measure import COPY, INPUT, RESULT, layer_saves, measure
 from relu_demo.memory.report import Figures, Measurement
-from relu_demo.memory.saved import COPY, INPUT, RESULT, saved
 from relu_demo.memory.situations import (
     ACTIVATIONS,
     bytes_needed,
@@ -114,12 +113,12 @@ def test_the_reason_fits_the_figures() -> None:
 
 
 def test_what_is_saved_is_read_from_the_node() -> None:
-    assert saved(torch.nn.ReLU(), "cpu") == (RESULT,)
-    assert saved(torch.nn.Sigmoid(), "cpu") == (RESULT,)
-    assert saved(torch.nn.SiLU(), "cpu") == (INPUT,)
-    assert saved(torch.nn.SiLU(inplace=True), "cpu") == (COPY,)
-    assert saved(torch.nn.BatchNorm2d(3), "cpu") == (INPUT,)
-    assert saved(torch.nn.Identity(), "cpu") == ()
+    assert layer_saves(torch.nn.ReLU(), "cpu") == (RESULT,)
+    assert layer_saves(torch.nn.Sigmoid(), "cpu") == (RESULT,)
+    assert layer_saves(torch.nn.SiLU(), "cpu") == (INPUT,)
+    assert layer_saves(torch.nn.SiLU(inplace=True), "cpu") == (COPY,)
+    assert layer_saves(torch.nn.BatchNorm2d(3), "cpu") == (INPUT,)
+    assert layer_saves(torch.nn.Identity(), "cpu") == ()
 
 
 def test_without_grad_the_live_bytes_do_not_grow_with_depth_and_in_training_they_do() -> None:
@@ -396,7 +395,7 @@ def test_weights_and_input_are_on_the_device(monkeypatch: pytest.MonkeyPatch) ->
         return Figures(1, 1), held
 
     monkeypatch.setattr(relu_demo.memory.measure, "listen", spy)
-    monkeypatch.setattr(relu_demo.memory.measure, "saved", lambda layer, device: (device,))
+    monkeypatch.setattr(relu_demo.memory.measure, "layer_saves", lambda layer, device: (device,))
     found = measure(Measure(SMALL.shape, depth=2, device="meta"))
     assert {each.in_place for each in found} == {Figures(1, 1)}
     assert "ELU's backward keeps meta, not its input" in {each.why for each in found}

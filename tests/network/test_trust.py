@@ -291,6 +291,19 @@ def test_where_the_whole_differs_and_nobody_is_suspect_each_call_is_tried_alone(
     assert "1 of 1 in-place call is not safe" in str(report)
 
 
+def test_a_fault_that_the_watch_cannot_see_is_found_beside_one_that_it_can() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        y, h = net.a(x).detach(), net.a(x)
+        other = torch.ops.relu_demo_beside.same_memory(y)  # not even its schema tells
+        hidden = net.a(F.leaky_relu(other, 0.2, inplace=True)) + y
+        return F.relu(h, inplace=True) + h + hidden
+
+    library = torch.library.Library("relu_demo_beside", "DEF")  # type: ignore[no-untyped-call]
+    library.define("same_memory(Tensor a) -> Tensor")  # type: ignore[no-untyped-call]
+    library.impl("same_memory", dlpack.from_dlpack, "CPU")  # type: ignore[no-untyped-call]
+    assert [kinds(call) for call in check(linear(forward), X).calls] == [["changes-result"], ["changes-result"]]
+
+
 class ReturnsAViewOfWhatItWrites(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -23,6 +23,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 import relu_demo
 from oracle.truth import same
+from oracle.watched import near
 from relu_demo.watching.report import OVERWRITTEN, SILENT, Finding
 
 BEGINNING = """\
@@ -161,10 +162,14 @@ def _disagreements(
             yield "the numbers are others"
         yield from (f"{found.kind}, and PyTorch raises nothing" for found in findings if found.kind != SILENT)
         silent = {found.saved_by.line for found in findings if found.saved_by is not None and not found.why}
-        truly_silent = _traced(run, path).silent
-        tally["loops with gradients of overwritten values"] += bool(truly_silent)
-        if silent != truly_silent:
-            yield f"overwritten past autograd is what the lines {sorted(truly_silent)} saved, told {sorted(silent)}"
+        overwritten = _traced(run, path).silent
+        tally["loops with gradients of overwritten values"] += bool(overwritten)
+        if silent - overwritten:
+            yield f"overwritten past autograd is what the lines {sorted(overwritten)} saved, told {sorted(silent)}"
+        for line in overwritten - silent:  # right for all that, if the values do not matter
+            tally["  lines of them that were not told"] += 1
+            if not all(map(near, plain, _traced(run, path, keeping=line).numbers)):
+                yield f"what line {line} saved was overwritten past autograd, gradients are wrong, and nothing is told"
     elif error is None or told is None or str(error)[:60] not in str(told):
         yield f"plainly {error!r}, watched {told!r}"
     elif LOUD in str(error):
@@ -196,7 +201,12 @@ def _outcome(
 
 def _lines_of(finding: Finding) -> Lines:
     assert finding.saved_by is not None
-    return _without_its_own(finding.saved_by.line, [write.site.line for write in finding.overwritten_by])
+    counted, at = [], finding.tensor.version
+    for write in finding.overwritten_by:  # a norm moves its statistics past the version counter
+        if write.version != at:
+            counted.append(write.site.line)
+        at = write.version
+    return _without_its_own(finding.saved_by.line, counted)
 
 
 def _without_its_own(saver: int, writers: list[int]) -> Lines:
@@ -223,6 +233,10 @@ class _Trace:
     """The stale tensors that backward has asked for, with the line that saved each, and the writes before that."""
     silent: set[int] = field(default_factory=set)
     """The lines that saved what a backward found with other values and the version counter that it had."""
+    keeping: int = 0
+    """The line whose saved tensors backward gets as they were."""
+    numbers: list[Tensor | None] = field(default_factory=list)
+    """What the loop returned."""
 
     def pack(self, tensor: Tensor) -> Packed:
         if id(tensor) not in self.versions:
@@ -237,7 +251,7 @@ class _Trace:
             self.stale.append((tensor, line, before))
         elif not same(tensor.detach(), values) and (tensor.dim() > 1 or tensor.requires_grad):
             self.silent.add(line)  # a norm fills its own statistics, of one dimension
-        return tensor
+        return values if line == self.keeping else tensor
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
         if frame.f_code.co_filename != self.path:
@@ -252,12 +266,12 @@ class _Trace:
         return self
 
 
-def _traced(run: Callable[[], list[Tensor | None]], path: Path) -> _Trace:
-    trace, before = _Trace(str(path)), sys.gettrace()
+def _traced(run: Callable[[], list[Tensor | None]], path: Path, keeping: int = 0) -> _Trace:
+    trace, before = _Trace(str(path), keeping=keeping), sys.gettrace()
     sys.settrace(trace)
     try:
         with saved_tensors_hooks(trace.pack, trace.unpack):
-            run()
+            trace.numbers = run()
     except _StaleError:
         pass
     finally:

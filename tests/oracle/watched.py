@@ -92,7 +92,7 @@ def _silent(seed: int, plain: Ran, watched: Ran, tally: Counter[str]) -> Iterato
     copied = _copied(network(seed), names)
     if "rrelu" in names:  # it saves its noise before it fills it
         return
-    truly = copied.error is None and not all(map(_near, plain.numbers, copied.numbers))
+    truly = copied.error is None and not all(map(near, plain.numbers, copied.numbers))
     tally["programs with gradients that are wrong"] += truly
     if truly and not told:
         yield "the gradients are wrong, and nothing is told"
@@ -149,7 +149,7 @@ def _unsteady(words: str) -> str:
     return re.sub(r"output 0 of [\w:]+, is at version \d+; expected version \d+", "output 0 of ..., is at", words)
 
 
-def _near(a: Any, b: Any) -> bool:
+def near(a: Any, b: Any) -> bool:
     if not isinstance(a, Tensor) or not isinstance(b, Tensor):
         return (a is None) == (b is None)
     return a.shape == b.shape and torch.allclose(a.double(), b.double(), rtol=1e-4, atol=1e-5, equal_nan=True)

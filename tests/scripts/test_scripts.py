@@ -1,7 +1,9 @@
 """The scripts run.py and test.py, as real processes on a tiny project with tiny packages, and no network."""
 
+import contextlib
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -206,8 +208,32 @@ def test_the_first_run_makes_the_environment_tells_of_it_on_stderr_and_runs_the_
     assert answer["arguments"] == ["--compare", "a b", ""]
     assert Path(str(answer["prefix"])).samefile(project.venv)
     assert answer["version"] == answer["installed"] == "0.1.0"
-    assert "making a virtual environment" in first.stderr
-    assert "Successfully installed tiny-1.0" in first.stderr
+    said_first, *others = first.stderr.splitlines()
+    assert "making a virtual environment" in said_first
+    assert [line.partition(",")[0].partition(";")[0] for line in others] == [
+        "relu-demo: downloading and installing PyTorch and the other pinned packages",
+        "relu-demo: installing relu-demo itself",
+        "relu-demo: the environment is ready",
+    ]
+
+
+@posix
+def test_on_a_terminal_one_line_shows_what_pip_does(project: Project) -> None:
+    screen, terminal = pty.openpty()
+    command = [sys.executable, str(project.root / "scripts" / "run.py")]
+    with subprocess.Popen(
+        command, env=project.environ(COLUMNS="60"), stdout=subprocess.DEVNULL, stderr=terminal
+    ) as process:
+        os.close(terminal)
+        shown = b""
+        with contextlib.suppress(OSError):  # the terminal is gone when the last process has closed it
+            while piece := os.read(screen, 4096):
+                shown += piece
+    os.close(screen)
+    assert process.returncode == 0
+    drawn = [line.split("\r") for line in shown.decode().replace("\r\n", "\n").split("\n") if line]
+    assert any("tiny" in text for line in drawn for text in line[:-1]), "pip's line, drawn over by the next one"
+    assert all(line[-1].startswith("relu-demo: ") for line in drawn), "what stays"
 
 
 def test_a_second_run_says_nothing_and_starts_at_once(made: Project) -> None:
@@ -393,6 +419,7 @@ def test_without_a_network_the_last_line_says_what_is_wrong_and_what_worked_stil
     assert last.startswith("relu-demo: the environment could not be made")
     assert "No matching distribution found for nowhere-to-be-found==1.0" in last
     assert "network" in last
+    assert "ERROR: No matching distribution found" in failed.stderr, "pip's own output"
     assert project.run().stderr == ""
     project.write("scripts/requirements-test.txt", "pytest==1.0\n")
     mended = project.run(script="test.py")

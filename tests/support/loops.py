@@ -697,3 +697,48 @@ def knowledge_distillation_with_mixup() -> Tensor:
         F.kl_div(student(x).div(2).log_softmax(1), wanted, reduction="batchmean").mul(4).backward()
         optimizer.step()
     return state(student)
+
+
+@loop
+def activations_rounded_through_data() -> Tensor:
+    first, last = nn.Linear(4, 6), nn.Linear(6, 2)
+    optimizer = optim.SGD([*first.parameters(), *last.parameters()], 0.1)
+    for _ in range(2):
+        h = torch.relu(first(torch.randn(5, 4)))
+        h.data.mul_(15).round_().div_(15)  # relu needs to know where its result is above zero, and that stays
+        optimizer.zero_grad()
+        last(h).square().mean().backward()
+        optimizer.step()
+    return state(first, last)
+
+
+@loop
+def padding_cleared_through_data() -> Tensor:
+    layer = nn.Linear(4, 3)
+    optimizer = optim.SGD(layer.parameters(), 0.1)
+    padded = torch.tensor([False, False, False, True, True])
+    for _ in range(2):
+        h = layer(torch.randn(5, 4))
+        error = h * h - 1
+        h.data[padded] = 0.0  # no gradient comes from there
+        optimizer.zero_grad()
+        error[~padded].sum().backward()
+        optimizer.step()
+    return state(layer)
+
+
+@loop
+def adversarial_networks_with_statistics() -> Tensor:
+    maker = nn.Sequential(nn.Linear(3, 6), nn.BatchNorm1d(6), nn.ReLU(inplace=True), nn.Linear(6, 4))
+    critic = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.LeakyReLU(0.2, inplace=True), nn.Linear(6, 1))
+    making, judging = optim.Adam(maker.parameters()), optim.Adam(critic.parameters())
+    for _ in range(2):
+        fake = maker(torch.randn(5, 3))
+        judging.zero_grad()
+        loss = F.softplus(-critic(torch.randn(5, 4))).mean() + F.softplus(critic(fake.detach())).mean()
+        loss.backward()
+        judging.step()
+        making.zero_grad()
+        F.softplus(-critic(fake)).mean().backward()
+        making.step()
+    return state(maker, critic)

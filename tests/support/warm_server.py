@@ -7,6 +7,7 @@ a client whose environment asks for others gets no answer and starts Python itse
 from __future__ import annotations
 
 import array
+import contextlib
 import gc
 import importlib
 import marshal
@@ -44,7 +45,9 @@ def main(descriptor: int) -> None:
             importlib.import_module(name)
         for module in pkgutil.walk_packages(sys.modules["relu_demo"].__path__, "relu_demo."):
             if not module.name.endswith("__main__"):
-                importlib.import_module(module.name)
+                # A PyTorch before 2.6 lacks what `check` and `watch` need.
+                with contextlib.suppress(AttributeError, ImportError):
+                    importlib.import_module(module.name)
     gc.collect()
     gc.freeze()
     Server(listener).serve()

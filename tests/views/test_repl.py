@@ -20,7 +20,7 @@ from relu_demo.replay.trace import Step, Trace
 from relu_demo.request import WHOLE, Replay
 from relu_demo.session.lines import Line, Part, Session
 from relu_demo.session.sessions import SESSIONS
-from relu_demo.views import repl
+from relu_demo.views.repl import write_transcript
 
 SCENARIOS = [[] if name == WHOLE else [f"--{name}"] for name in SESSIONS]
 WITH_ARTICLE = [[*scenario, *more] for scenario in SCENARIOS for more in ([], ["--article"])]
@@ -151,7 +151,7 @@ def test_no_line_is_broken_however_narrow(demo: Demo, monkeypatch: pytest.Monkey
 
 def transcript(trace: Trace, *findings: JudgedClaim) -> str:
     out = io.StringIO()
-    repl.write_transcript(SessionReport(trace, findings), out)
+    write_transcript(SessionReport(trace, findings), out)
     return out.getvalue()
 
 

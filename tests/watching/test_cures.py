@@ -11,7 +11,15 @@ from support.marked import CASES, watched
 from relu_demo.edits.edit import edited, united
 from relu_demo.watching.report import Finding, WatchReport
 
-ONLY_SAID = {"gan", "hook_of_backward", "lstm_state", "negative_slope", "summed_loss", "weight_clipping"}
+ONLY_SAID = {
+    "gan",
+    "hook_of_backward",
+    "lstm_state",
+    "negative_slope",
+    "running_statistics",
+    "summed_loss",
+    "weight_clipping",
+}
 """
 Those of which no edit is right: to detach what is carried changes the training, and in three a line between depends on
 `fixed`.

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from relu_demo.network.state.walk import Parts, contents, tensors, walk
+from relu_demo.network.state.walk import Parts, tensors, visible_parts, walk
 from relu_demo.tensors.storage import is_strided, key_of, region_of, storage_of
 
 _ALIGNED = 64
@@ -45,7 +45,7 @@ def _with_twins(value: Any, twins: dict[int, Tensor], own: Container[int]) -> An
     """Return a copy of the value with these twins, by id, in place of its tensors."""
 
     def look(value: Any) -> Parts | None:
-        return None if id(value) in own else contents(value)
+        return None if id(value) in own else visible_parts(value)
 
     # The list keeps each item alive, so that no id can come to mean another object.
     reached = [(item, inside or []) for _, item, inside in walk(value, look=look)]
@@ -90,7 +90,7 @@ def _twin(tensor: Tensor, sharing: list[Tensor], bases: dict[int, tuple[Tensor, 
         key = key_of(tensor)
         assert key is not None
         if key not in bases:
-            bases[key] = _base(tensor, sharing, inner)
+            bases[key] = _flat_base(tensor, sharing, inner)
         base, start = bases[key]
         if base.dtype != tensor.dtype:
             base = base.detach().view(tensor.dtype)
@@ -99,7 +99,7 @@ def _twin(tensor: Tensor, sharing: list[Tensor], bases: dict[int, tuple[Tensor, 
         return twin if inner else twin.requires_grad_(tensor.requires_grad)
 
 
-def _base(tensor: Tensor, sharing: list[Tensor], inner: bool) -> tuple[Tensor, int]:
+def _flat_base(tensor: Tensor, sharing: list[Tensor], inner: bool) -> tuple[Tensor, int]:
     """Return a copy of what the tensors of one storage reach, as flat as it is, and its first byte in the storage."""
     regions = [region for region in map(region_of, sharing) if region is not None and is_strided(tensor)]
     whole = storage_of(tensor).nbytes()

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from relu_demo.network.state.copies import not_copied
 from relu_demo.network.state.walk import (
     CONTAINERS,
-    PLAIN,
+    PLAIN_TYPES,
     attribute_tensors,
     class_data,
     held_by_function,
@@ -49,8 +49,7 @@ class Snapshot:
     classes. What only its functions hold (hooks, methods) is put back, too, and counts nowhere else. So is what the
     arguments hold, but for tensors, of which every pass gets copies, and the values of what `adopt` was told of.
 
-    Buffers are copied at once. Other tensors are as large as the network, so they are copied only when a write is
-    about to reach them: `before_write`.
+    Every storage is copied at once: nobody announces what a run writes.
     """
 
     def __init__(self, network: nn.Module, arguments: Any = ()) -> None:
@@ -75,20 +74,16 @@ class Snapshot:
         """The parameters of the network, those of modules in plain lists and objects too."""
         self._state = [RecordedTensor(tensor) for tensor in _with_gradients(own)]
         self._every = self._state + [RecordedTensor(tensor) for tensor in _with_gradients(beside)]
-        self._by_key = {state.key: state.alias for state in self._every if state.key is not None}
         self._known = {state.key for state in self._state if state.key is not None}
         self._saved: dict[int, SavedStorage | None] = {}
-        """A copy of each storage, by its key, as it was before the first write; None if it cannot be copied."""
+        """A copy of each storage, by its key, as it was; None if it cannot be copied."""
+        for state in self._every:
+            self._save(state.alias)
         self._overwritten: set[int] = set()
         self._adopted: list[tuple[Tensor, int]] = []
         """Tensors outside the network, each with its version before the first write."""
-        # Nobody announces a write to one that has no storage of its own.
         for tensor in [tensor for state in self._every for tensor in state.inner]:
             self.adopt(tensor)
-            self.before_write(key_of(tensor))
-        for module in [*modules, *_of(nn.Module, beside)]:
-            for buffer in module.buffers(recurse=False):
-                self.before_write(key_of(buffer))
         self._grad, self._dtype = torch.is_grad_enabled(), torch.get_default_dtype()
         self._before: list[tuple[Put, Any, Any]] = []
         """How each part of an object's state is put back, the object, and what it was."""
@@ -107,25 +102,18 @@ class Snapshot:
         """Return whether the storage with this key belongs to the network's state."""
         return key in self._known
 
-    def before_write(self, key: int | None) -> None:
-        """Copy the storage with this key, if it belongs to the network's state and has not been copied yet."""
-        if key is not None and key in self._by_key and key not in self._saved:
-            alias = self._by_key[key]
-            if alias.device.type != "meta":
-                self._saved[key] = saved_storage(storage_of(alias))
-
     def adopt(self, tensor: Tensor) -> None:
         """Copy a storage that is neither the network's nor the arguments', before the first write: a global's."""
         key = key_of(tensor)
         if key is not None and key not in self._known:
             self._known.add(key)
-            self._adopted.append((self._by_key.setdefault(key, tensor.detach()), version_of(tensor)))
-            self.before_write(key)
+            self._adopted.append((tensor.detach(), version_of(tensor)))
+            self._save(tensor)
 
-    def before_any_write(self) -> None:
-        """Copy every storage of the network's state that has not been copied yet."""
-        for key in self._by_key:
-            self.before_write(key)
+    def _save(self, tensor: Tensor) -> None:
+        key = key_of(tensor)
+        if key is not None and key not in self._saved and tensor.device.type != "meta":
+            self._saved[key] = saved_storage(storage_of(tensor))
 
     def overwritten(self) -> dict[int, Tensor]:
         """Return the tensors that a run has overwritten, as they are now, by their number in the state."""
@@ -139,7 +127,7 @@ class Snapshot:
         return found
 
     def restore(self) -> None:
-        """Put everything back. Raise RuntimeError if a tensor was overwritten that was not copied before."""
+        """Put everything back."""
         for container in self._empty if any(self._empty) else ():
             _refill(container, [])
         for put, one, before in self._before:
@@ -152,7 +140,8 @@ class Snapshot:
                 each.put_back()
         written = [state for state in self._every if state.is_overwritten()]
         for state in written:
-            self._look_for_loss(state)
+            is_copied = state.key is not None and self._saved.get(state.key) is not None
+            state.is_lost |= not (is_copied or state.inner or state.alias.device.type == "meta")
         kept = [(state.tensor, state.first_version) for state in written if not state.is_lost]
         _restore_versions([*kept, *self._adopted])
         for state in written:
@@ -165,14 +154,6 @@ class Snapshot:
             torch.set_grad_enabled(self._grad)
         if torch.get_default_dtype() != self._dtype:
             torch.set_default_dtype(self._dtype)
-
-    def _look_for_loss(self, state: RecordedTensor) -> None:
-        if state.inner or state.alias.device.type == "meta":
-            return
-        if state.key is None or self._saved.get(state.key, state) is None:
-            state.is_lost = True
-        elif state.key not in self._saved:
-            raise RuntimeError("a parameter was written to in one pass and not in another; its old values are lost")
 
     def unrestored(self) -> list[tuple[str, str, str]]:
         """Return what could not be put back: of each object its name in the network, its class, and why."""
@@ -237,13 +218,13 @@ def _restore_dict(kind: type, value: Any, before: dict[str, Any]) -> None:
 
 def _items_of(container: Any) -> list[Any]:
     """Return what is in a container, whatever its class has made of its methods: of a dict keys, then values."""
-    base = _base(container)
+    base = _builtin_of(container)
     if issubclass(base, dict):
         return [*base.keys(container), *base.values(container)]
     return [*base.__iter__(container)]
 
 
-def _base(container: Any) -> Any:
+def _builtin_of(container: Any) -> Any:
     # A class derived from it may refuse to be cleared.
     kind = type(container)
     return kind if kind in CONTAINERS else next(base for base in CONTAINERS if issubclass(kind, base))
@@ -253,7 +234,7 @@ def _refill(container: Any, before: list[Any]) -> None:
     now = _items_of(container)
     if len(now) == len(before) and all(map(is_, now, before)):
         return
-    base = _base(container)
+    base = _builtin_of(container)
     base.clear(container)
     if issubclass(base, dict):
         for key, item in zip(before[: (half := len(before) // 2)], before[half:], strict=True):
@@ -280,7 +261,7 @@ def _restore_array(value: Any, before: Any) -> None:
         value[...] = before
 
 
-def _inside(cell: CellType) -> list[Any]:
+def _in_cell(cell: CellType) -> list[Any]:
     try:
         return [cell.cell_contents]
     except ValueError:
@@ -290,7 +271,7 @@ def _inside(cell: CellType) -> list[Any]:
 def _restore_cell(cell: CellType, before: list[Any]) -> None:
     if before:
         cell.cell_contents = before[0]
-    elif _inside(cell):
+    elif _in_cell(cell):
         del cell.cell_contents
 
 
@@ -308,7 +289,7 @@ _STREAM: tuple[Get, Put] = (methodcaller("__getstate__"), lambda value, before: 
 _DRAWING: tuple[Get, Put] = (methodcaller("get_state"), lambda value, before: value.set_state(before))
 _AT_A_PLACE: tuple[Get, Put] = (lambda one: one.__reduce__()[2:], lambda one, before: one.__setstate__(*before))
 _HIDDEN: dict[str, tuple[Get, Put]] = {
-    "builtins.cell": (_inside, _restore_cell),
+    "builtins.cell": (_in_cell, _restore_cell),
     "random.Random": (methodcaller("getstate"), lambda value, before: value.setstate(before)),
     **dict.fromkeys(("torch._C.Generator", "numpy.random.mtrand.RandomState"), _DRAWING),
     **dict.fromkeys(("_io.StringIO", "_io.BytesIO"), _STREAM),
@@ -326,7 +307,7 @@ _HIDDEN: dict[str, tuple[Get, Put]] = {
 def _of_generator(value: Any) -> object:
     frame = value.gi_frame
     parts = () if frame is None else frame.f_locals.values()
-    return frame and frame.f_lasti, [part if type(part) in PLAIN else id(part) for part in parts]
+    return frame and frame.f_lasti, [part if type(part) in PLAIN_TYPES else id(part) for part in parts]
 
 
 def _of_iterator(value: Any) -> object:

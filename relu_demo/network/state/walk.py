@@ -31,15 +31,15 @@ from torch import Tensor, nn
 from relu_demo.sanitizer.frames import is_users
 
 CONTAINERS = (OrderedDict, dict, list, set, deque)
-PLAIN = {bool, int, float, complex, str, bytes, type(None)}
+PLAIN_TYPES = {bool, int, float, complex, str, bytes, type(None)}
 """Classes whose instances hold nothing."""
 _ATOMS: tuple[Any, ...] = (
     *(Number, str, type(None), bytes, Enum, range, slice),
     *(torch.dtype, torch.device, torch.layout, torch.memory_format),
 )
-_LEAVES = (Tensor, *_ATOMS)
+_LEAF_TYPES = (Tensor, *_ATOMS)
 _WITHOUT_TENSORS = (
-    *(*_LEAVES, type, ModuleType, torch.Generator, weakref.ref),
+    *(*_LEAF_TYPES, type, ModuleType, torch.Generator, weakref.ref),
     *(datetime.date, datetime.time, datetime.timedelta, re.Pattern),
 )
 _ENDS = (*_WITHOUT_TENSORS, nn.Module, FunctionType)
@@ -57,7 +57,7 @@ Parts: TypeAlias = list[tuple[str, Any]]
 """What a value holds: each item, and where it is in the value (`[0]`, `['key']`, `['attribute']`)."""
 
 
-def contents(value: Any) -> Parts | None:
+def visible_parts(value: Any) -> Parts | None:
     """Return what a container or an object shows; None where the walk ends and where it cannot be known."""
     kind = type(value)
     if kind in (list, tuple):
@@ -70,7 +70,7 @@ def contents(value: Any) -> Parts | None:
         parts = [(f"[{key!r}]" if isinstance(key, _ATOMS) else f"[{i}]", item) for i, (key, item) in named]
     elif issubclass(kind, (list, tuple, deque)):
         parts = _numbered(value)
-    elif issubclass(kind, Set) and len(value) > 1 and not set(map(type, value)) <= PLAIN:
+    elif issubclass(kind, Set) and len(value) > 1 and not set(map(type, value)) <= PLAIN_TYPES:
         return None  # a set of tensors has another order in every run: their addresses are their hashes
     elif issubclass(kind, Set):
         parts = _numbered(value)
@@ -97,7 +97,7 @@ def attributes(value: Any) -> dict[str, Any]:
 
 
 def walk(
-    value: Any, path: str = "", look: Callable[[Any], Parts | None] = contents
+    value: Any, path: str = "", look: Callable[[Any], Parts | None] = visible_parts
 ) -> Iterator[tuple[str, Any, Parts | None]]:
     """
     Yield the value and all that can be reached from it, depth first: its path, itself, and its parts.
@@ -123,7 +123,7 @@ def walk(
 
 def leaves(value: Any) -> Iterator[tuple[str, Any]]:
     """Yield each tensor, number, string and the like in the value with its path, in the same order for equal values."""
-    return ((path, leaf) for path, leaf, _ in walk(value) if isinstance(leaf, _LEAVES))
+    return ((path, leaf) for path, leaf, _ in walk(value) if isinstance(leaf, _LEAF_TYPES))
 
 
 def tensors(value: Any) -> Iterator[Tensor]:
@@ -169,13 +169,13 @@ def attribute_tensors(network: nn.Module) -> dict[str, Tensor]:
 def _beyond_numbers(value: Any) -> Parts:
     """Return what a value shows without numbers and strings: nobody need enter a vocabulary."""
     kind = type(value)
-    if kind in (list, tuple, dict) and set(map(type, value.values() if kind is dict else value)) <= PLAIN:
+    if kind in (list, tuple, dict) and set(map(type, value.values() if kind is dict else value)) <= PLAIN_TYPES:
         return []
-    return [part for part in contents(value) or () if not _is_plain(part[1])]
+    return [part for part in visible_parts(value) or () if not _is_plain(part[1])]
 
 
 def _is_plain(value: Any) -> bool:
-    return type(value) in PLAIN or (type(value) is tuple and set(map(type, value)) <= PLAIN)
+    return type(value) in PLAIN_TYPES or (type(value) is tuple and set(map(type, value)) <= PLAIN_TYPES)
 
 
 def reachable(roots: Iterable[Any], entered: dict[int, Any], empty: list[Any]) -> list[Any]:
@@ -205,7 +205,7 @@ def reachable(roots: Iterable[Any], entered: dict[int, Any], empty: list[Any]) -
             except Exception:  # one that raises whatever it is asked for
                 held = []
         found.append(value)
-        waiting += [item for item in held if type(item) not in PLAIN]
+        waiting += [item for item in held if type(item) not in PLAIN_TYPES]
     return found
 
 

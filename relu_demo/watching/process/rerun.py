@@ -33,12 +33,13 @@ def tried(report: WatchReport, command: Sequence[str]) -> WatchReport:
     """
     texts: dict[str, bytes] = {}
     left: Sequence[Finding] = report.findings
-    helps = False
+    helps, further = False, 0
     past = max((finding.backwards for finding in report.findings), default=0)
     for _ in range(ROUNDS):
         edits = united(finding.cure.edits for finding in left)
         if not edits:
             break
+        further += len(edits) if texts else 0
         try:
             texts = edited(edits, texts)
         except (OSError, ValueError):
@@ -49,7 +50,9 @@ def tried(report: WatchReport, command: Sequence[str]) -> WatchReport:
             helps = ended_well
             break
     findings = tuple(
-        replace(finding, cure=replace(finding.cure, works=helps)) if finding.cure.edits and texts else finding
+        replace(finding, cure=replace(finding.cure, works=helps, further=further))
+        if finding.cure.edits and texts
+        else finding
         for finding in report.findings
     )
     return replace(report, findings=findings, patch=patch(texts) if helps else report.patch)

@@ -14,16 +14,16 @@ from rich.text import Text
 from relu_demo.claims.report import counted
 from relu_demo.memory.report import Figures, Measurement, MemoryReport
 from relu_demo.request import Measure, command_line
-from relu_demo.views.claims import claims
+from relu_demo.views.claims import titled_claims
 from relu_demo.views.parts import CHANGED, MARK, NARROW, versions
 
 LESSON = "conv_relu_training"
 """The situation that is told first."""
 
-NAMES = 14
+WAYS = 14
 """Characters of the names of the two ways, with which a line of figures begins if there is no room for a title."""
 
-BAR = 8
+LEAST_BAR = 8
 """Characters that a bar needs."""
 
 
@@ -58,13 +58,13 @@ class MemoryScreen:
                 yield Padding(Text(row.why, style="dim"), (0, 0, 0, 2))
         if asked.by_depth:
             yield from ("", *chains(report))
-        yield from ("", *claims(report.claims, self.evidence, conclusion(saves, rows)))
+        yield from ("", *titled_claims(report.claims, self.evidence, where_saved(saves, rows)))
 
 
 def lesson(row: Measurement) -> str:
     """Say whether the commonest network saves memory in training, and why."""
     why = row.why if row.saves else row.why.partition(", not")[0]
-    return f"In training, conv+ReLU {saving(row) if row.saves else 'saves nothing'}: {why}"
+    return f"In training, conv+ReLU {saving_in_words(row) if row.saves else 'saves nothing'}: {why}"
 
 
 def given_depth(asked: Measure) -> str:
@@ -79,7 +79,7 @@ def unit(report: MemoryReport) -> str:
     return f"{counted(asked.depth, 'block')} each; unit: {activation}"
 
 
-def saving(row: Measurement) -> str:
+def saving_in_words(row: Measurement) -> str:
     """Say in units what in place saves, after the forward and at the peak."""
     words = [
         f"{(there - here) / row.unit:.1f} of {there / row.unit:,.1f} {when}"
@@ -92,7 +92,7 @@ def saving(row: Measurement) -> str:
     return f"saves {' and '.join(words)}"
 
 
-def conclusion(saves: Sequence[Measurement], rows: Sequence[Measurement]) -> str:
+def where_saved(saves: Sequence[Measurement], rows: Sequence[Measurement]) -> str:
     """Say in how many situations in place saved memory, and where most in bytes."""
     text = f"Saved in {len(saves)} of {len(rows)} situations"
     if saves:
@@ -110,7 +110,7 @@ def saved_bytes(row: Measurement) -> int:
 class Scale:
     """What the lines of figures share: `most` bytes take a bar of `room` characters; bytes take `digits` characters.
 
-    The label in front of them takes `labels` characters: NAMES, if the titles do not fit beside the figures.
+    The label in front of them takes `labels` characters: WAYS, if the titles do not fit beside the figures.
     """
 
     labels: int
@@ -128,7 +128,7 @@ class Scale:
         live, peak = ("#", "-") if options.ascii_only else ("█", "░")
         room = options.max_width - 2 * (6 + digits) - 1
         titles = max(len(row.situation.title) for row in rows)
-        labels = titles if titles + BAR <= room else NAMES
+        labels = titles if titles + LEAST_BAR <= room else WAYS
         return cls(labels, most, room - labels, digits, live, peak)
 
     def titles(self, title: str) -> Text:
@@ -148,7 +148,7 @@ def both(row: Measurement, scale: Scale) -> Iterator[Text]:
     there, here = row.out_of_place, row.in_place
     same = (there.live, there.peak) == (here.live, here.peak)
     title = Text(row.situation.title, style="bold")
-    if scale.labels == NAMES:
+    if scale.labels == WAYS:
         yield title
         title = Text("  the same" if same else "  not in place")
     yield figures_line(title, there, there, row.unit, scale)

@@ -1,28 +1,30 @@
-"""The output of a screen: to a terminal, a pipe or a picture."""
+"""The pictures of a screen: as SVG and as HTML, in colours for a dark ground, or for white paper and projectors."""
 
 from __future__ import annotations
 
 import io
-import sys
 import zlib
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from html import escape
-from typing import TextIO
+from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
 from rich.segment import Segment, Segments
+from rich.style import Style
+from rich.terminal_theme import TerminalTheme
 
-from relu_demo.views.themes import DARK, Theme
+from relu_demo.views.numbers import ABOVE, BELOW
+from relu_demo.views.tables import MONOSPACE, plain_console, screen_of
 
-WIDTH = 100
+if TYPE_CHECKING:
+    from relu_demo.scenarios import AnyReport
+
+CELL = 100
 """The width of a screen in a notebook, in columns: what a cell has room for."""
 
 HEIGHT = 10_000
 """The height of rich's console for pictures, in lines: no picture is too short for its screen."""
-
-MONOSPACE = "ui-monospace, 'SFMono-Regular', Menlo, Consolas, 'DejaVu Sans Mono', 'Liberation Mono', monospace"
-"""Fonts that computers have, since a picture must not fetch any."""
 
 ASPECT = 0.602
 """The ratio of width to height of most of them."""
@@ -83,25 +85,61 @@ pre code {{ font: inherit; }}
 """.replace("MONOSPACE", MONOSPACE)
 
 
-plain_console = partial(Console, highlight=False, markup=False, emoji=False, force_jupyter=False)
-"""rich's console without its own ideas of what to colour and to replace, and of displaying it in a notebook besides."""
+@dataclass(frozen=True)
+class Theme:
+    """The colours of a picture, and whether it is drawn in a window.
 
-
-def write(screen: RenderableType, out: TextIO, wrap: bool = True) -> None:
-    """Write the screen: coloured on a terminal, plain elsewhere; as wide as the terminal, `COLUMNS`, or 80 columns.
-
-    Without `wrap` long lines are not wrapped.
+    `tints` has the tint that stands in for each of the terminal's, `dim` the colour of dim text. Without a `dim` rich
+    fades it.
     """
-    # FORCE_COLOR is meant for standard output, not for text that goes into a file.
-    terminal = None if out in (sys.stdout, sys.stderr) else False
-    console = plain_console(file=out, force_terminal=terminal)
-    if console.legacy_windows:  # its colours are calls, not codes in the text
-        console.print(screen, soft_wrap=not wrap)
-        return
-    with console.capture() as capture:
-        console.print(screen, soft_wrap=not wrap)
-    lines = capture.get().splitlines()
-    out.write("\n".join(lines if console.is_terminal else map(str.rstrip, lines)) + "\n")
+
+    colours: TerminalTheme
+    window: bool
+    tints: Mapping[str, str]
+    dim: str = ""
+
+    def applied(self, segments: Iterable[Segment]) -> Iterator[Segment]:
+        """Yield the segments in this theme's own colours where it has some."""
+        for text, style, control in segments:
+            yield Segment(text, style and self.restyled(style), control)
+
+    def restyled(self, style: Style) -> Style:
+        """Return a style in this theme's own colours where it has some."""
+        if style.bgcolor and style.bgcolor.name in self.tints:
+            style += Style(bgcolor=self.tints[style.bgcolor.name])
+        if style.dim and self.dim:
+            style += Style(color=style.color or self.dim, dim=False)
+        return style
+
+
+def terminal_theme(colours: str) -> TerminalTheme:
+    """Return rich's theme of 18 colours `rrggbb`: background, foreground, the eight of a terminal, and bright ones."""
+    background, foreground, *palette = [(r, g, b) for r, g, b in map(bytes.fromhex, colours.split())]
+    return TerminalTheme(background, foreground, palette[:8], palette[8:])
+
+
+DARK = Theme(
+    terminal_theme("""
+    16181d eef0f3
+    3c4048 f07178 8cc86e e6be69 69aaf5 e17de1 55c3cd cdd0d6
+    808691 ff8b92 a5dc87 f5d282 87beff f096f0 73d7e1 fafafa
+    """),
+    window=True,
+    tints={},
+)
+"""Legible on any page, for the picture has its ground with it."""
+
+LIGHT = Theme(
+    terminal_theme("""
+    ffffff 111318
+    111318 b3261e 1b7a2f 7a5b00 0b57c2 9c1670 006c7a 55585e
+    55585e b3261e 1b7a2f 7a5b00 0b57c2 9c1670 006c7a 111318
+    """),
+    window=False,
+    tints=dict(zip((*BELOW, *ABOVE), ("#82b7e2", "#5da1d9", "#388cd0", "#feedd6", "#fddaad", "#fcc47c"), strict=True)),
+    dim="#5a5d66",
+)
+"""For paper: printed in grey each tint is darker than the one before, from small positive to large negative."""
 
 
 def recorded(screen: RenderableType, theme: Theme) -> Console:
@@ -122,7 +160,7 @@ def recorded(screen: RenderableType, theme: Theme) -> Console:
     return console
 
 
-def svg(screen: RenderableType, title: str, theme: Theme = DARK) -> str:
+def svg_picture(screen: RenderableType, title: str, theme: Theme = DARK) -> str:
     """Return the screen as a self-contained picture in SVG, under a title if the theme draws a window."""
     bare = BARE_SVG.replace("GROUND", theme.colours.background_color.hex)
     template = (SVG if theme.window else bare).replace("TITLE", braced(escape(title)))
@@ -138,18 +176,19 @@ def svg(screen: RenderableType, title: str, theme: Theme = DARK) -> str:
     )
 
 
-def html(screen: RenderableType, title: str, theme: Theme = DARK) -> str:
+def html_picture(screen: RenderableType, title: str, theme: Theme = DARK) -> str:
     """Return the screen as a self-contained page in HTML, under a title."""
     template = HTML.replace("TITLE", braced(escape(title)))
     return recorded(screen, theme).export_html(theme=theme.colours, code_format=template)
 
 
-def notebook(screen: RenderableType) -> str:
-    """Return the screen as the output of a notebook's cell: a `<pre>` in HTML of WIDTH columns."""
-    console = plain_console(file=io.StringIO(), width=WIDTH, record=True, legacy_windows=False)
-    console.print(screen)
-    style = f"font-family:{MONOSPACE};line-height:1.2"
-    return console.export_html(inline_styles=True, code_format=f'<pre style="{style}">{{code}}</pre>')
+def html_of_cell(report: AnyReport) -> str:
+    """Return the screen of a report as the output of a notebook's cell: a `<pre>` of CELL columns on its own ground."""
+    console = plain_console(file=io.StringIO(), width=CELL, record=True, legacy_windows=False)
+    console.print(screen_of(report))
+    ground = "color:{foreground};background-color:{background};padding:0.8em 1em;overflow-x:auto"
+    code = f'<pre style="font-family:{MONOSPACE};line-height:1.2;{ground}">{{code}}</pre>'
+    return console.export_html(theme=DARK.colours, inline_styles=True, code_format=code)
 
 
 def braced(text: str) -> str:
@@ -157,5 +196,5 @@ def braced(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
 
-PICTURES: Mapping[str, Callable[[RenderableType, str, Theme], str]] = {".svg": svg, ".html": html}
+PICTURES: Mapping[str, Callable[[RenderableType, str, Theme], str]] = {".svg": svg_picture, ".html": html_picture}
 """The function that draws a picture, by the ending of its file."""

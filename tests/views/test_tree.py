@@ -13,7 +13,7 @@ from rich.console import Console
 from support.commands import Demo
 
 from relu_demo.replay.trace import Node
-from relu_demo.views.graph import AGAIN, ASCII, LINES, UNICODE, Graph, tree
+from relu_demo.views.tree import ASCII, DRAWN_ABOVE, MOST_LINES, UNICODE, Graph, tree
 
 
 def rows(screen: str) -> list[str]:
@@ -83,11 +83,11 @@ def nodes(depth: int) -> st.SearchStrategy[Node]:
 def test_any_graph_is_drawn_in_few_lines_with_its_true_width(node: Node) -> None:
     lines = tree(node, UNICODE)
     assert [name for _, name in lines] == [name for _, name in tree(node, ASCII)]
-    assert len(lines) <= LINES + 1
+    assert len(lines) <= MOST_LINES + 1
     assert lines[0] == ("", node.variable or node.name)
     assert all(re.fullmatch("(?:[│ ] )*[├└] ", branches) for branches, name in lines[1:] if name != "...")
     seen = {one.variable or one.name for one in node.walk()}
-    assert {name.removesuffix(AGAIN) for _, name in lines} <= seen | {"..."}
+    assert {name.removesuffix(DRAWN_ABOVE) for _, name in lines} <= seen | {"..."}
     console = Console(width=200)
     width = console.measure(Graph(node)).maximum
     drawn = ["".join(s.text for s in line).rstrip() for line in console.render_lines(Graph(node), pad=False)]
@@ -111,7 +111,7 @@ def test_a_large_network_is_cut() -> None:
     for number in range(500):
         node = Node("MulBackward0", number + 1, (node,))
     lines = tree(node, UNICODE)
-    assert len(lines) == LINES + 1
+    assert len(lines) == MOST_LINES + 1
     assert lines[-1] == ("", "...")
 
 

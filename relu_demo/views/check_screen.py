@@ -18,17 +18,17 @@ from relu_demo.edits.edit import Cure
 from relu_demo.errors import readable
 from relu_demo.network.report import (
     CHANGES_RESULT,
-    GRADIENTS_ALONE,
-    OVERWRITTEN_WORDS,
+    STALE_WORDS,
+    WRONG_GRADIENTS,
     Call,
     CheckReport,
     Effect,
     HarmfulWrite,
 )
-from relu_demo.sanitizer.place import Place
-from relu_demo.views.parts import NARROW, header, plain, section
-from relu_demo.views.quiet import check_in_words, check_line, where
-from relu_demo.views.watch import LABELS
+from relu_demo.sanitizer.place import Place, PlaceKind
+from relu_demo.views.one_line import check_in_words, check_line, where
+from relu_demo.views.parts import NARROW, Header, literal, section
+from relu_demo.views.watch_screen import LABEL_STYLES
 from relu_demo.watching.report import REFUSED, WorthALook
 from relu_demo.watching.told import edit_lines, where_of
 
@@ -42,9 +42,9 @@ MEANS = {
     "refused": "PyTorch raises in the forward",
 }
 _GRADIENTS = "the gradients are wrong, and nothing is raised"
-WORDS = 300
+MOST_CHARACTERS = 300
 """Characters of PyTorch's own message that are shown."""
-PLACES = 8
+MOST_PLACES = 8
 """Readers, or savers, of one call that are shown; the report has all."""
 
 
@@ -61,37 +61,37 @@ class CheckScreen:
         folded = len(report.calls) - sum(row.calls for row in rows)
         advice = list(_advice(report))
         if report.ok and not (rows or advice or report.unrestored or report.worth_a_look):
-            yield plain(f"{check_line(report)} ({_mode(report)}{_lists(report, folded)})", style=SAFE[1])
+            yield literal(f"{check_line(report)} ({_mode_in_words(report)}{_lists(report, folded)})", style=SAFE[1])
             return
-        yield from header(f"The in-place calls of {report.network}", report)
-        yield plain(
-            f"{_mode(report)}; {counted(report.forwards, 'forward')} and {counted(report.backwards, 'backward')} run",
-            style="dim",
-        )
+        yield Header(f"The in-place calls of {report.network}", report)
+        passes = f"{counted(report.forwards, 'forward')} and {counted(report.backwards, 'backward')}"
+        yield literal(f"{_mode_in_words(report)}; {passes} run", style="dim")
         if rows or folded:
             yield from section(f"{_kind(report)}, each tested alone, {_others(report)}")
             if rows:
                 yield _table(rows, options, report)
             if folded:
                 others = "other call" if rows else "call"
-                yield plain(f"{counted(folded, others)} {'is' if folded == 1 else 'are'} safe{_lists(report, folded)}")
+                yield literal(
+                    f"{counted(folded, others)} {'is' if folded == 1 else 'are'} safe{_lists(report, folded)}"
+                )
         if report.harmful_writes:
             yield from section("Other writes in place that do harm")
-            yield _table([_write(write, report) for write in report.harmful_writes], options, report)
+            yield _table([_write_row(write, report) for write in report.harmful_writes], options, report)
         if advice:
             yield from section("Advice", *advice)
         if report.worth_a_look:
-            yield from section("Worth a look: autograd knows nothing of it", *map(_look, report.worth_a_look))
+            yield from section("Worth a look: autograd knows nothing of it", *map(_look_in_words, report.worth_a_look))
         if report.unseen:
-            unseen = (plain(f"{u.module or 'the network'} ({u.type}): {u.why}") for u in report.unseen)
+            unseen = (literal(f"{u.module or 'the network'} ({u.type}): {u.why}") for u in report.unseen)
             yield from section("Not seen from inside, so not called safe", *unseen)
         if report.unrestored:
             lines = (f"{each.name or 'in an attribute'} ({each.type}): {each.why}" for each in report.unrestored)
-            yield from section("Not as before the check", *map(plain, lines))
-        base = "everything out of place" if _rebinds(report) else "every inplace= off"
-        yield from section(f"As written, against the same with {base}", *_whole(report, base))
+            yield from section("Not as before the check", *map(literal, lines))
+        base = "everything out of place" if _rebinds(report) else "inplace off everywhere"
+        yield from section(f"As written, compared with {base}", *_compared(report, base))
         said = check_in_words(report)
-        yield from ("", plain(f"{said[:1].upper()}{said[1:]}.", style=SAFE[1] if report.ok else "bold red"))
+        yield from ("", literal(f"{said[:1].upper()}{said[1:]}.", style=SAFE[1] if report.ok else "bold red"))
 
 
 def _kind(report: CheckReport) -> str:
@@ -109,7 +109,7 @@ def _rebinds(report: CheckReport) -> bool:
     return any(not call.takes_inplace for call in report.calls)
 
 
-def _mode(report: CheckReport) -> str:
+def _mode_in_words(report: CheckReport) -> str:
     mode = "training" if report.training else "evaluation"
     grad = "recorded by autograd" if report.grad else "not recorded by autograd"
     return f"{mode}, {grad}, on {report.device}"
@@ -122,7 +122,7 @@ def _lists(report: CheckReport, folded: int) -> str:
 
 
 @dataclass(frozen=True)
-class Row:
+class CallRow:
     """The calls of one line that fare alike, or a write, with the cure."""
 
     verdict: tuple[str, str]
@@ -133,7 +133,7 @@ class Row:
     cure: Cure | None = None
 
 
-def _rows(calls: Sequence[Call], every: bool) -> Iterator[Row]:
+def _rows(calls: Sequence[Call], every: bool) -> Iterator[CallRow]:
     """Yield the calls that are to be looked at, or `every` one; those of one source line that fare alike in one row."""
     alike: dict[object, list[Call]] = {}
     for call in calls:
@@ -146,7 +146,7 @@ def _rows(calls: Sequence[Call], every: bool) -> Iterator[Row]:
         yield _row(group)
 
 
-def _row(calls: Sequence[Call]) -> Row:
+def _row(calls: Sequence[Call]) -> CallRow:
     call = calls[0]
     verdict = SAFE if call.safe else FAULT if any(effect.settled for effect in call.effects) else OPEN
     lines = [line for effect in call.effects for line in _effect(effect)]
@@ -158,17 +158,17 @@ def _row(calls: Sequence[Call]) -> Row:
         lines.append("its result is dropped: the code relies on the overwriting")
     if len(calls) > 1:
         modules = list(dict.fromkeys(each.place.module or "the network" for each in calls[1:]))
-        more = f" and {len(modules) - PLACES:,} more" if len(modules) > PLACES else ""
+        more = f" and {len(modules) - MOST_PLACES:,} more" if len(modules) > MOST_PLACES else ""
         lines.append(
-            f"likewise {counted(len(calls) - 1, 'more call')} of this line: in {', '.join(modules[:PLACES])}{more}"
+            f"likewise {counted(len(calls) - 1, 'more call')} of this line: in {', '.join(modules[:MOST_PLACES])}{more}"
         )
     if size := sum(each.bytes for each in calls):
         lines.append(f"writes over {size:,} bytes")
-    return Row(verdict, *_title(call.place, call.source, call.type), lines, len(calls), call.cure)
+    return CallRow(verdict, *_title(call.place, call.source, call.type), lines, len(calls), call.cure)
 
 
-def _write(write: HarmfulWrite, report: CheckReport) -> Row:
-    how = "made so by" if write.kind == REFUSED else "already saved by"
+def _write_row(write: HarmfulWrite, report: CheckReport) -> CallRow:
+    how = "made so by" if write.kind == REFUSED else "saved for backward by"
     means = _GRADIENTS if write.kind == CHANGES_RESULT else MEANS[write.kind]
     if write.kind == REFUSED and not report.forwards:
         means = "PyTorch raises while the network is built"
@@ -176,7 +176,7 @@ def _write(write: HarmfulWrite, report: CheckReport) -> Row:
         means, how = "PyTorch refuses a view of the tensor that was made before", "view made by"
     means += f": {write.why}" if write.why else ""
     lines = [means, *([_by(how, write.savers)] if write.savers else [])]
-    return Row(FAULT, *_title(write.place, write.source), lines, 1, write.cure)
+    return CallRow(FAULT, *_title(write.place, write.source), lines, 1, write.cure)
 
 
 def _title(place: Place, source: str, kind: str | None = None) -> tuple[str, str]:
@@ -186,7 +186,7 @@ def _title(place: Place, source: str, kind: str | None = None) -> tuple[str, str
     return f"{name} {where(place)}" if place.file else name, source
 
 
-def _table(rows: Sequence[Row], options: ConsoleOptions, report: CheckReport) -> Table:
+def _table(rows: Sequence[CallRow], options: ConsoleOptions, report: CheckReport) -> Table:
     """Return the rows with their cures, of which each is shown once."""
     shown: set[Cure] = set()
     table = Table.grid(padding=(0, 1, 0, 0))
@@ -194,24 +194,24 @@ def _table(rows: Sequence[Row], options: ConsoleOptions, report: CheckReport) ->
     table.add_column(ratio=1, overflow="fold")
     for row in rows:
         word, style = row.verdict
-        title, source = plain(row.title), plain(row.source, style="bold")
+        title, source = literal(row.title), literal(row.source, style="bold")
         # A line that is cut still says which it is; where little fits, it stands below.
         together = [title, source] if options.max_width < NARROW else [Text.assemble(title, "  ", source)]
         for text in together if row.source else [title]:
             text.no_wrap, text.overflow = bool(row.source), "crop" if options.ascii_only else "ellipsis"
-        lines = [*map(plain, row.lines)]
+        lines = [*map(literal, row.lines)]
         if row.cure is not None and row.cure.says and row.cure not in shown:
             shown.add(row.cure)
             lines += _cured(row.cure, report)
         details = (Padding(line, (0, 0, 0, 2)) for line in lines)
-        table.add_row(plain(word, style=style), Group(*(together if row.source else [title]), *details))
+        table.add_row(literal(word, style=style), Group(*(together if row.source else [title]), *details))
     return table
 
 
 def _effect(effect: Effect) -> Iterator[str]:
     off = effect.difference
     by = "" if off is None else f", by up to {off:.4g}" if isfinite(off) else ", in its shape, its kind or its NaNs"
-    if effect.note == GRADIENTS_ALONE:
+    if effect.note == WRONG_GRADIENTS:
         yield _GRADIENTS
         yield from [_by("needed by", effect.by)] * bool(effect.by)
         return
@@ -219,78 +219,75 @@ def _effect(effect: Effect) -> Iterator[str]:
         yield f"the network's result is right; what {_seen_by(effect.by)} is wrong{by}"
     else:
         yield f"{'' if effect.settled else 'perhaps '}{MEANS[effect.kind]}{by}"
-    holders = [place for place in effect.by if _holds(place)]
+    holders = [place for place in effect.by if _keeps(place)]
     yield from map(_place, holders)
     if len(effect.by) > len(holders):
-        saver = "saved by" if effect.writers else "already saved by"
-        how = {
-            "breaks-backward": saver,
-            "refused": saver if OVERWRITTEN_WORDS in (effect.words or "") else "made so by",
-        }
+        saver = "saved by" if effect.writers else "saved for backward by"
+        how = {"breaks-backward": saver, "refused": saver if STALE_WORDS in (effect.words or "") else "made so by"}
         yield _by(how.get(effect.kind, "later read by"), [place for place in effect.by if place not in holders])
     if effect.writers:
         yield _by("later overwritten by", effect.writers)
     if effect.note:
         yield effect.note
     if effect.words:
-        yield f"PyTorch: {_words(effect.words)}"
+        yield f"PyTorch: {_shortened(effect.words)}"
 
 
-def _holds(place: Place) -> bool:
+def _keeps(place: Place) -> bool:
     """Whether it keeps what was overwritten, and reads it nowhere that was seen."""
-    return place.operation.startswith(("kept", "held"))
+    return place.kind is PlaceKind.KEPT
 
 
 def _seen_by(places: Sequence[Place]) -> str:
-    reads = any(not _holds(place) for place in places)
-    keeps = any(_holds(place) for place in places)
+    reads = any(not _keeps(place) for place in places)
+    keeps = any(_keeps(place) for place in places)
     whose = "a hook" if all(place.hook for place in places) else "something outside"
     return f"{whose} {' or '.join(['reads'] * reads + ['keeps'] * keeps)}"
 
 
-def _whole(report: CheckReport, base: str) -> Iterator[Text]:
+def _compared(report: CheckReport, base: str) -> Iterator[Text]:
     whole = report.as_written
     if whole.forward_error:
-        yield plain(f"{'The forward raises' if report.forwards else 'Building it raises'}: {whole.forward_error}")
+        yield literal(f"{'The forward raises' if report.forwards else 'Building it raises'}: {whole.forward_error}")
     elif whole.difference is None:
-        yield plain("The results cannot be compared: there are no values on this device.")
+        yield literal("The results cannot be compared: there are no values on this device.")
     else:
         off = f"off by up to {whole.difference:.4g}" if whole.difference else "the same"
-        yield plain(f"Result: {off}{', which is rounding' if whole.difference and not whole.differs else ''}.")
+        yield literal(f"Result: {off}{', which is rounding' if whole.difference and not whole.differs else ''}.")
     if whole.hooks_differ:
-        yield plain("What hooks see is not the same.")
+        yield literal("What hooks see is not the same.")
     if whole.gradients_differ:
-        yield plain("The gradients are others, and nothing is raised.")
+        yield literal("The gradients differ, and nothing is raised.")
     if whole.backward is not None:
         shown = any(effect.words == whole.backward_error for call in report.calls for effect in call.effects)
-        raises = ", in the words above." if shown else f": {_words(whole.backward_error or '')}"
-        yield plain("Backward runs." if whole.backward else f"Backward raises{raises}")
+        raises = ", in the words above." if shown else f": {_shortened(whole.backward_error or '')}"
+        yield literal("Backward runs." if whole.backward else f"Backward raises{raises}")
     if whole.out_of_place_backward is False:
-        yield plain(f"With {base}, backward raises too.")
+        yield literal(f"With {base}, backward raises too.")
     for conflict in whole.conflicts:
         writer, saver = conflict.writer, conflict.saver
-        yield plain(f"Together: {_place(writer)} writes over what {_place(saver)} saved.")
+        yield literal(f"Together: {_place(writer)} writes over what {_place(saver)} saved.")
 
 
 def _advice(report: CheckReport) -> Iterator[Text]:
     advice = report.advice
     on = [call for call in report.off if call.index in advice.turn_on]
     if on:
-        yield plain(f"Could be on: {counted(len(on), 'call')}")
-        yield from (plain(f"  {text}") for text in dict.fromkeys(_place(call.place) for call in on))
+        yield literal(f"Could be on: {counted(len(on), 'call')}")
+        yield from (literal(f"  {text}") for text in dict.fromkeys(_place(call.place) for call in on))
     if advice.before and advice.after:
         live, peak = f"{advice.saves_live:,}", f"{advice.saves_peak:,}"
-        yield plain(f"  saves {live} bytes after the forward, {peak} at its highest point (measured)")
+        yield literal(f"  saves {live} bytes after the forward, {peak} at its highest point (measured)")
     if advice.turn_off and not advice.verified:
-        yield plain("With the calls at fault out of place, a run is still not the same.")
+        yield literal("With the calls at fault out of place, a run is still not the same.")
 
 
-def _look(look: WorthALook) -> Text:
+def _look_in_words(look: WorthALook) -> Text:
     written, read = look.written, look.read
     later = (
         f"{where_of(read)}  {read.source}" if read.file else {"return": "the caller"}.get(read.operation, "the network")
     )
-    return plain(f"{where_of(written)}  {written.source}  writes to {look.name}, which {later} uses")
+    return literal(f"{where_of(written)}  {written.source}  writes to {look.name}, which {later} uses")
 
 
 def _cured(cure: Cure, report: CheckReport) -> Iterator[Text]:
@@ -300,34 +297,30 @@ def _cured(cure: Cure, report: CheckReport) -> Iterator[Text]:
     helps = f"tried together: {safe}" if several else f"tried: {safe} with it"
     helps = helps if report.safe_when_cured else "tried: this fault is gone with it"
     tried = {True: f" ({helps})", False: " (tried: it does not help)", None: " (not tried)" * bool(cure.edits)}
-    yield Text.assemble(("cure", LABELS["cure"]), readable(f"  {cure.says}{tried[cure.works]}"))
+    yield Text.assemble(("cure", LABEL_STYLES["cure"]), readable(f"  {cure.says}{tried[cure.works]}"))
     lines = edit_lines(cure)
     bare = dedent("\n".join(text[1:] for text in lines)).split("\n")
     for text, code in zip(lines, bare, strict=True) if lines else ():
-        yield Text(readable(f"{text[0]} {code}"), style=LABELS[text[0]])
+        yield Text(readable(f"{text[0]} {code}"), style=LABEL_STYLES[text[0]])
     if cure.warning:
-        yield plain(f"but {cure.warning}")
+        yield literal(f"but {cure.warning}")
 
 
 def _by(how: str, places: Sequence[Place]) -> str:
-    more = len(places) - PLACES
-    text = ", ".join(_place(place) for place in places[:PLACES])
+    more = len(places) - MOST_PLACES
+    text = ", ".join(_place(place) for place in places[:MOST_PLACES])
     return f"{how} {text}{f' and {more:,} more' if more > 0 else ''}"
 
 
-def _operation(name: str) -> str:
-    return "x[...] =" if name == "__setitem__" else name
-
-
 def _place(place: Place) -> str:
-    operation = _operation(place.operation)
+    operation = "x[...] =" if place.operation == "__setitem__" else place.operation
     text = f"{operation} in {place.module}" if place.module else operation
     if place.hook is not None:
         text = f"{operation} in hook {place.hook} of {place.module or 'the network'}"
     return f"{text} ({place.file.removeprefix(os.getcwd() + os.sep)}:{place.line})" if place.file else text
 
 
-def _words(words: str) -> str:
+def _shortened(words: str) -> str:
     """Return PyTorch's own message without its hint at the anomaly mode."""
     said = words.partition(" Hint: ")[0]
-    return said if len(said) <= WORDS else f"{said[:WORDS]}..."
+    return said if len(said) <= MOST_CHARACTERS else f"{said[:MOST_CHARACTERS]}..."

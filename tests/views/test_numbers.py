@@ -17,7 +17,7 @@ from rich.text import Text
 from support.colours import contrast
 from support.ptys import ESCAPE, on_a_terminal, posix
 
-from relu_demo.views.picture import INK, NEGATIVE, POSITIVE, ZEROED_STYLE, Form, draw, tint
+from relu_demo.views.numbers import ABOVE, BELOW, INK, ZEROED_STYLE, Form, draw, tint
 
 FORM = Form(".4f", 7, 1.0)
 SYSTEMS = [ColorSystem.TRUECOLOR, ColorSystem.EIGHT_BIT, ColorSystem.STANDARD, ColorSystem.WINDOWS]
@@ -36,7 +36,7 @@ def colours(text: Text) -> list[Style]:
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-@pytest.mark.parametrize("background", [*NEGATIVE, *POSITIVE])
+@pytest.mark.parametrize("background", [*BELOW, *ABOVE])
 def test_a_number_is_legible_on_its_tint_whatever_is_behind_the_terminal(system: ColorSystem, background: str) -> None:
     assert contrast(shown(Color.parse(INK), system), shown(Color.parse(background), system)) >= 4.5
 
@@ -46,12 +46,12 @@ def test_a_zeroed_number_is_legible_and_like_no_other(system: ColorSystem) -> No
     ink, ground = (shown(colour, system) for colour in (ZEROED_STYLE.bgcolor, ZEROED_STYLE.color))
     assert ZEROED_STYLE.reverse
     assert contrast(ink, ground) >= 4.5
-    assert ground not in {shown(Color.parse(tint), system) for tint in (*NEGATIVE, *POSITIVE)}
+    assert ground not in {shown(Color.parse(tint), system) for tint in (*BELOW, *ABOVE)}
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_negatives_are_apart_from_positives_on_any_terminal(system: ColorSystem) -> None:
-    below, above = ({shown(Color.parse(tint), system) for tint in tints} for tints in (NEGATIVE, POSITIVE))
+    below, above = ({shown(Color.parse(tint), system) for tint in tints} for tints in (BELOW, ABOVE))
     assert not below & above
 
 
@@ -61,8 +61,8 @@ def test_a_tint_tells_the_sign_and_how_large(x: float, y: float) -> None:
         style = tint(number, 1.0)
         assert style.bgcolor is not None
         assert style.color == Color.parse(INK)
-        assert (style.bgcolor.name in NEGATIVE) == (number < 0)
-        assert (style.bgcolor.name in POSITIVE) == (number > 0)
+        assert (style.bgcolor.name in BELOW) == (number < 0)
+        assert (style.bgcolor.name in ABOVE) == (number > 0)
     if abs(x) <= abs(y):
         assert depth(x) <= depth(y)
 
@@ -70,7 +70,7 @@ def test_a_tint_tells_the_sign_and_how_large(x: float, y: float) -> None:
 def depth(x: float) -> int:
     bgcolor = tint(x, 1.0).bgcolor
     assert bgcolor is not None
-    return (NEGATIVE if x < 0 else POSITIVE).index(bgcolor.name)
+    return (BELOW if x < 0 else ABOVE).index(bgcolor.name)
 
 
 @pytest.mark.parametrize("x", [0.0, -0.0, math.nan, math.inf, -math.inf])
@@ -94,9 +94,9 @@ def test_the_text_alone_says_everything(row: list[float]) -> None:
 def test_negatives_positives_and_zeroed_each_have_their_style() -> None:
     before, after = [-1.0, 0.2, 1.0], [0.0, 0.2, 1.0]
     assert [style.bgcolor and style.bgcolor.name for style in colours(draw([before], [before], FORM))] == [
-        NEGATIVE[-1],
-        POSITIVE[0],
-        POSITIVE[-1],
+        BELOW[-1],
+        ABOVE[0],
+        ABOVE[-1],
     ]
     assert colours(draw([after], [before], FORM))[0] == ZEROED_STYLE
 

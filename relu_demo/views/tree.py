@@ -13,10 +13,10 @@ from rich.text import Text
 from relu_demo.replay.trace import Node
 from relu_demo.views.parts import cell
 
-LINES = 16
+MOST_LINES = 16
 """The most lines that are drawn of a graph: nobody reads thousands."""
 
-AGAIN = " (above)"
+DRAWN_ABOVE = " (above)"
 """Stands behind a node that has been drawn with all that is behind it."""
 
 UNICODE, ASCII = ("├ ", "└ ", "│ "), ("|-", "`-", "| ")
@@ -50,8 +50,8 @@ def tree(node: Node | None, branches: tuple[str, str, str]) -> list[tuple[str, s
     """
     if node is None:
         return [("", "None")]
-    lines = list(islice(grow(node, branches, set()), LINES + 1))
-    return lines if len(lines) <= LINES else [*lines[:LINES], ("", "...")]
+    lines = list(islice(grow(node, branches, set()), MOST_LINES + 1))
+    return lines if len(lines) <= MOST_LINES else [*lines[:MOST_LINES], ("", "...")]
 
 
 def grow(node: Node, branches: tuple[str, str, str], drawn: set[int]) -> Iterator[tuple[str, str]]:
@@ -59,7 +59,7 @@ def grow(node: Node, branches: tuple[str, str, str], drawn: set[int]) -> Iterato
     between, last, past = branches
     again = node.id in drawn
     drawn.add(node.id)
-    yield "", (node.variable or node.name) + (AGAIN if again and node.next_functions else "")
+    yield "", (node.variable or node.name) + (DRAWN_ABOVE if again and node.next_functions else "")
     behind = () if again else node.next_functions
     for number, one in enumerate(behind, 1):
         first, others = (last, "  ") if number == len(behind) else (between, past)

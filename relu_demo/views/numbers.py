@@ -1,4 +1,4 @@
-"""The picture of a tensor: its numbers in rows and columns, tinted, those that were zeroed marked one by one."""
+"""The numbers of a tensor in rows and columns, tinted, those that were zeroed marked one by one."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from relu_demo.views.parts import MARK
 CORNERS = (8, 6, 4, 3)
 """The sizes of corner to try for a larger tensor, in rows and columns, the largest first."""
 
+FEW_ROWS = 9
+"""The most rows of text that a tensor is drawn whole in on a short screen."""
+
 ZEROED_STYLE = Style(color="#9c1670", bgcolor="#ffffff", bold=True, reverse=True)
 """The style of a number that was negative and is zero now, whose sign is MARK: white on magenta; without colours still
 in reverse."""
 
-NEGATIVE = ("#b0d5f0", "#8cc0e8", "#66a6dc")
-POSITIVE = ("#fdd9a0", "#fbbc70", "#f09844")
+BELOW = ("#b0d5f0", "#8cc0e8", "#66a6dc")
+ABOVE = ("#fdd9a0", "#fbbc70", "#f09844")
 """The tints of numbers from small to large. Blue and orange differ for the colour-blind, and in rich's choice among a
 terminal's 16 colours."""
 
@@ -29,16 +32,19 @@ INK = "#000000"
 
 Matrix = list[list[float]]
 
-MOST = 10_000
+MOST_DRAWN = 10_000
 """The most numbers that are drawn: more fit on no screen, and a drawn number takes a thousand times its own bytes."""
 
 
-def whole(now: Summary, was: Summary) -> list[Text] | None:
-    """Draw every matrix, or return None if the numbers are not listed or too many. `was` are the numbers before."""
-    if now.values is None or was.values is None or now.elements > MOST:
+def all_numbers(now: Summary, was: Summary) -> Text | None:
+    """Draw every matrix, one below the other. `was` are the numbers before, in the same shape.
+
+    Return None if the numbers are not listed or too many.
+    """
+    if now.values is None or was.values is None or now.elements > MOST_DRAWN:
         return None
     number = form(was, now)
-    return [draw(*pair, number) for pair in zip(matrices(now.values), matrices(was.values), strict=True)]
+    return Text("\n").join(draw(*pair, number) for pair in zip(matrices(now.values), matrices(was.values), strict=True))
 
 
 def corner(now: Summary, was: Summary, rows: int, columns: int) -> Text:
@@ -46,6 +52,12 @@ def corner(now: Summary, was: Summary, rows: int, columns: int) -> Text:
     top: Matrix = [row[:columns] for row in now.corner[:rows]]
     drawn = draw(top, was.corner, form(was, now))
     return drawn if sum(map(len, top)) == now.elements else drawn + Text("\n ...", style="dim")
+
+
+def excerpt(now: Summary, was: Summary) -> Text:
+    """Draw all numbers in few rows, or a corner."""
+    drawn = all_numbers(now, was)
+    return drawn if drawn and drawn.plain.count("\n") < FEW_ROWS else corner(now, was, CORNERS[-1], CORNERS[-1])
 
 
 def matrices(nested: Nested) -> Iterator[Matrix]:
@@ -82,7 +94,7 @@ def tint(x: float, largest: float) -> Style:
     """Return the colours of a number, the deeper the closer it is to the `largest`. A zero and a NaN have none."""
     if x == 0 or not math.isfinite(x) or not largest:
         return Style()
-    tints = NEGATIVE if x < 0 else POSITIVE
+    tints = BELOW if x < 0 else ABOVE
     depth = math.ceil(abs(x) / largest * len(tints)) - 1
     return Style(color=INK, bgcolor=tints[max(0, min(depth, len(tints) - 1))])
 

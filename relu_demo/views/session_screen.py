@@ -1,0 +1,180 @@
+"""The screen of a session: its answer, in the session's layout, then the claims and the conclusion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from relu_demo.claims.report import SessionReport
+from relu_demo.replay.trace import Step, TracedPart
+from relu_demo.session.lines import ANSWER, BESIDE, DIFFERENCES, MOMENTS
+from relu_demo.views.claims import Claims, fates_and_tally
+from relu_demo.views.columns import moments_of, side_by_side
+from relu_demo.views.differences import against_reference
+from relu_demo.views.moments import Moments
+from relu_demo.views.objects import Objects, objects_of
+from relu_demo.views.parts import GAP, Header, code, first_fitting, laid_out, section
+
+ELSEWHERE = "More: --compare, --repl, --branches, --memory, check, watch, --help"
+"""Stands on the short screen."""
+
+MEANINGS = {
+    "*": "* changed or zeroed",
+    "storage": "storage: the numbers' address",
+    "version": "version: times overwritten",
+    "grad_fn": "grad_fn: what backward() calls first",
+}
+"""What the legend explains, by its sign or label."""
+
+TINTS = "blue is below 0, orange above"
+"""Stands in the legend where the terminal has colours."""
+
+HEADER, PROMPT = 2, 1
+"""Lines above what a layout yields, and below it."""
+
+LONG = 50
+"""Characters of source from which on no line stands beside another in 80 columns."""
+
+
+@dataclass(frozen=True)
+class SessionScreen:
+    """The whole screen of a session's replay."""
+
+    report: SessionReport
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        session = self.report.trace.session
+        yield Header(session.title, self.report)
+        yield from LAYOUTS[session.layout](self.report, console, options)
+
+
+def short_answer(report: SessionReport, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+    """Yield the answer for a screen of 24 lines: one short table, and the claims only if one of them fails."""
+    yield from titled_moments(report, console, options, together=True, short=True)
+    yield Text(ELSEWHERE, style="dim")
+    if not report.ok or report.request.evidence:
+        yield Claims(report.claims, report.request.evidence)
+    yield fates_and_tally(report.trace.shown, report.claims)
+
+
+def moments_and_lines(
+    report: SessionReport, console: Console, options: ConsoleOptions, together: bool
+) -> Iterator[RenderableType]:
+    """Yield the tables of the parts, the lines that ran, the claims and the conclusion.
+
+    In a terminal with too few lines for that, the tables come last, and the claims that hold are left out.
+    """
+    end = fates_and_tally(report.trace.shown, report.claims)
+
+    def fits(pieces: Sequence[RenderableType], others: int) -> bool:
+        if not console.is_terminal:
+            return True
+        lines = sum(len(console.render_lines(piece, options, pad=False)) for piece in pieces)
+        return lines + others <= console.height
+
+    titled = partial(titled_moments, report, console, options, together)
+    ran = Lines(report.trace.shown)
+    usual = [*titled(short=False), "", ran, "", Claims(report.claims, report.request.evidence), end]
+    if fits(usual, HEADER + PROMPT):
+        yield from usual
+        return
+    yield from (ran, Claims(report.claims, folded=True), "")
+    yield from first_fitting(
+        ([*titled(short=short), end] for short in (False, True)), lambda pieces: fits(pieces, PROMPT)
+    )
+
+
+Layout = Callable[[SessionReport, Console, ConsoleOptions], Iterator[RenderableType]]
+
+LAYOUTS: Mapping[str, Layout] = {
+    ANSWER: short_answer,
+    MOMENTS: partial(moments_and_lines, together=False),
+    BESIDE: partial(moments_and_lines, together=True),
+    DIFFERENCES: against_reference,
+}
+"""What draws a report below its header, by its session's layout."""
+
+
+def titled_moments(
+    report: SessionReport, console: Console, options: ConsoleOptions, together: bool, short: bool
+) -> Iterator[RenderableType]:
+    """Yield the tables of the parts that look at tensors, and the legend; with few lines if they are `short`.
+
+    They are one table without a title if they are to stand `together` and begin with the same numbers. There what was
+    made of a tensor has a column of its own if that fits beside the others.
+    """
+    parts = [part for part in report.trace.shown if part.moments]
+    apart, columns = side_by_side(parts, apart=True), side_by_side(parts)
+    if together and len(parts) > 1 and apart and columns:
+        wide = Moments(apart, short)
+        yield wide if wide.is_one_table(console, options) else Moments(columns, short)
+    else:
+        for part in parts:
+            yield from section(part.title) if len(parts) > 1 else ()
+            picture = objects_at_end(part) if len(parts) == 1 and not short else None
+            yield Moments(moments_of(part), short, same_in_picture=picture is not None)
+            if picture:
+                yield picture
+    words = [MEANINGS[each] for each in (("*", "version") if short else MEANINGS)]
+    if console.color_system and not console.no_color:
+        words.append(TINTS)
+    yield Text("; ".join(words), style="dim")
+
+
+def objects_at_end(part: TracedPart) -> Objects | None:
+    """Return the picture of the tensors that a part looks at, as they are at its end."""
+    looks = list(part.moments.values())
+    names = " ".join(look.state.name for look in looks)
+    return objects_of(names, part.lines[-1].tensors, {looks[0].state.name: looks[0].state})
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The lines of several parts that ran, without imports and those that only look: what these print is in the tables.
+
+    They stand beside each other where that fits. Above several parts, lines of one step that are too long for that are
+    folded into a count; the transcript has them all.
+    """
+
+    parts: Sequence[TracedPart]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from laid_out(console, options, self.layouts())
+
+    def layouts(self) -> Iterator[list[Table]]:
+        """Yield the grids to choose from: the first beside the others (with comments, without, or folded) or above."""
+        first, *others = [[step for step in part.lines if is_shown(step)] for part in self.parts]
+        rest = [step for steps in others for step in steps]
+        for comments in (True, False):
+            yield [grid_of(code(first, comments), code(rest, comments))]
+        if len(others) > 1:
+            yield [grid_of(folded(first), code(rest, comments=False))]
+        yield [grid_of(code([*first, *rest]))]
+
+
+def is_shown(step: Step) -> bool:
+    """Return whether a line does more than import or look."""
+    return not (step.line.only_looks or step.line.source.startswith("import "))
+
+
+def grid_of(*pieces: Text) -> Table:
+    """Return pieces beside each other."""
+    grid = Table.grid(padding=(0, len(GAP), 0, 0))
+    grid.add_row(*pieces)
+    return grid
+
+
+def folded(steps: Sequence[Step]) -> Text:
+    """Return lines without comments; those of one step with one longer than LONG are one line of words."""
+    pieces = []
+    for words, group in groupby(steps, lambda step: step.line.step):
+        same = list(group)
+        long = any(len(step.line.source) > LONG for step in same)
+        pieces.append(Text(f"... {len(same)} lines: {words}", style="dim") if long else code(same, comments=False))
+    return Text("\n").join(pieces)
