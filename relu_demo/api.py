@@ -10,6 +10,7 @@ Importing this imports no torch: to read what there is costs nothing.
 from __future__ import annotations
 
 import difflib
+import random
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -44,9 +45,10 @@ class Shown:
 
     def __str__(self: Any) -> str:
         """Return the screen as plain text."""
-        from relu_demo.views.tables import text_of_tables
+        with drawing_no_numbers():
+            from relu_demo.views.tables import text_of_tables
 
-        return text_of_tables(self)
+            return text_of_tables(self)
 
     def __repr__(self: Any) -> str:
         """Return what was asked and the answer, in one line."""
@@ -62,9 +64,10 @@ class Shown:
 
     def _repr_html_(self: Any) -> str:
         """Return the screen as a notebook shows it."""
-        from relu_demo.views.pictures import html_of_cell
+        with drawing_no_numbers():
+            from relu_demo.views.pictures import html_of_cell
 
-        return html_of_cell(self)
+            return html_of_cell(self)
 
     def to_dict(self: Any) -> dict[str, Any]:
         """Return the document that `--json` prints."""
@@ -202,6 +205,16 @@ SHOWN: Mapping[type, Callable[..., Any]] = {SessionReport: ShownSession, MemoryR
 def fields_of(report: AnyReport) -> dict[str, Any]:
     """Return the fields of a report by their names."""
     return {field.name: getattr(report, field.name) for field in fields(report)}
+
+
+@contextmanager
+def drawing_no_numbers() -> Iterator[None]:
+    """Have Python's random generator afterwards as it was before: rich draws a number for a style."""
+    before = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(before)
 
 
 @contextmanager

@@ -20,9 +20,12 @@ from relu_demo.machine.pytorch import load_torch
 
 torch.set_num_threads(1)  # the tensors are small: on a busy machine several threads only wait for one another
 load_torch()  # as the command does: the check collects garbage, and what importing torch left is none
+# So a shell starts what runs in its background, and nohup; every process started from here would be deaf to them.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # So a shell starts what runs in its background, and every process started from here would be deaf to Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+for ignored in ("SIGHUP", "SIGQUIT"):
+    if hasattr(signal, ignored) and signal.getsignal(getattr(signal, ignored)) is signal.SIG_IGN:
+        signal.signal(getattr(signal, ignored), signal.SIG_DFL)
 
 
 if torch.__version__ < "2.6":  # a TorchVersion compares numbers: `check` and `watch` take a newer one, and say so

@@ -126,3 +126,11 @@ def test_everything_with_a_star_is_what_is_public() -> None:
 def test_the_report_of_a_check_is_one_line_in_python() -> None:
     network = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU(inplace=True))
     assert repr(relu_demo.check(network, torch.randn(2, 4))) == "<Sequential: 1 in-place call, all safe>"
+
+
+def test_a_report_that_shows_itself_draws_no_random_number() -> None:
+    program = (
+        "import random, relu_demo\nreport = relu_demo.show('session', seed=7)\nbefore = random.getstate()\n"
+        "str(report), report._repr_html_(), repr(report)\nassert random.getstate() == before"
+    )
+    subprocess.run([*COLD, "-c", program], env=command_environment(), check=True)

@@ -12,7 +12,7 @@ from itertools import takewhile
 
 from relu_demo.edits.edit import Edit, Position
 from relu_demo.edits.scene import Spot
-from relu_demo.sanitizer.source import parsed, statement_at
+from relu_demo.sanitizer.source import called, parsed, statement_at
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 LOOPS = (ast.For, ast.AsyncFor, ast.While)
@@ -22,8 +22,13 @@ VIEWING_METHODS = {
     "as_strided", "chunk", "contiguous", "cpu", "detach", "diagonal", "expand", "expand_as", "flatten", "flip_view",
     "hsplit", "movedim", "narrow", "permute", "ravel", "reshape", "select", "split", "squeeze", "swapaxes", "swapdims",
     "t", "tensor_split", "to", "transpose", "unbind", "unflatten", "unfold", "unsqueeze", "view", "view_as", "vsplit",
+    "get", "items", "pop", "values",
 }  # fmt: skip
-"""Methods whose result can have the memory of their tensor."""
+"""Methods whose result can have the memory of their tensor, or of what is in their container."""
+OF_A_MODULE = {"buffers", "named_buffers", "named_parameters", "parameters"}
+"""Methods that hand out what a module keeps."""
+PASSING_ON = {"enumerate", "iter", "list", "next", "reversed", "sorted", "tuple", "zip"}
+"""Functions that hand on what they are given."""
 SAME_MEMORY = {"data", "T", "mT", "H", "mH", "real", "imag"}
 """Attributes that have the memory of their tensor."""
 CALLER = "a caller"
@@ -232,6 +237,10 @@ def names_of(node: ast.expr) -> set[str]:
     base = same_memory(node)
     if isinstance(base, ast.IfExp):
         return names_of(base.body) | names_of(base.orelse)
+    if isinstance(base, ast.Call) and called(base) in PASSING_ON:
+        return set().union(*map(names_of, base.args))
+    if isinstance(base, ast.Call) and called(base) in OF_A_MODULE:
+        return {ast.unparse(base)}
     return {ast.unparse(base)} if is_name(base) else set()
 
 

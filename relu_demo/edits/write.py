@@ -83,8 +83,20 @@ def write_at(spot: Spot, in_container: bool = False) -> WriteSite | None:
             calls = [part] if isinstance(part, ast.Call) else []
             around = [each for each in syntax.header(statement) if isinstance(each, ast.Call)]
             calls = [each for each in around if each is not target and _base_of(syntax, each) is target] or calls
+            in_container = in_container or _is_in_container(syntax, target, statement)
             return WriteSite(syntax, statement, target, tuple(calls), in_container)
     return None
+
+
+def _is_in_container(syntax: Syntax, target: ast.expr, statement: ast.stmt) -> bool:
+    """Return whether an item is written that a list or a dictionary has, as far as the function itself shows."""
+    if not isinstance(target, ast.Subscript):
+        return False
+    if isinstance(target.slice, ast.Constant) and isinstance(target.slice.value, str):
+        return True
+    name, kinds = ast.unparse(target.value), (ast.List, ast.Dict, ast.ListComp, ast.DictComp)
+    bound = [value for part, value in syntax.bindings(syntax.scope_of(statement)) if ast.unparse(part) == name]
+    return any(isinstance(each, kinds) or ast.unparse(each).startswith(("list(", "dict(")) for each in bound)
 
 
 def _base_of(syntax: Syntax, node: ast.expr) -> ast.expr:

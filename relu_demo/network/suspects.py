@@ -245,7 +245,9 @@ class Suspects(Listener):
         candidate = self._candidate(call, here)
         index = candidate.call.index
         self.ledger.looked_at(call.input)  # dropout in evaluation runs no operator
-        if isinstance(call, Rebinding) and self._snapshot.holds(candidate.key):
+        if (isinstance(call, Rebinding) and self._snapshot.holds(candidate.key)) or (
+            candidate.call.in_place and here.stand.marks_dirty
+        ):
             self.meant.add(index)
         self._running = index
         try:

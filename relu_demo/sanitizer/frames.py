@@ -52,6 +52,8 @@ class Stand:
     """Whether a torch.utils.checkpoint runs it, and so runs it again in backward."""
     applied: str | None = None
     """Name of the innermost autograd.Function that is being applied."""
+    marks_dirty: bool = False
+    """Whether that declares by `mark_dirty` that it writes to its input."""
     hook: str | None = None
     """Name of the innermost forward hook that runs it."""
     outermost: CodeType | None = None
@@ -123,7 +125,10 @@ def _note_call(found: Stand, frame: FrameType) -> None:
 
 def _note_apply(found: Stand, frame: FrameType) -> None:
     if found.applied is None:
-        found.applied = frame.f_locals["cls"].__name__
+        function = frame.f_locals["cls"]
+        codes = (getattr(getattr(function, name, None), "__code__", None) for name in ("forward", "setup_context"))
+        found.applied = function.__name__
+        found.marks_dirty = any("mark_dirty" in code.co_names for code in codes if code is not None)
 
 
 def _note_checkpoint(found: Stand, frame: FrameType) -> None:

@@ -253,7 +253,9 @@ def _compared(report: CheckReport, base: str) -> Iterator[Text]:
         yield literal("The results cannot be compared: there are no values on this device.")
     else:
         off = f"off by up to {whole.difference:.4g}" if whole.difference else "the same"
-        yield literal(f"Result: {off}{', which is rounding' if whole.difference and not whole.differs else ''}.")
+        is_noise = any("from run to run" in unseen.why for unseen in report.unseen)
+        harmless = ", as from run to run" if is_noise else ", which is rounding"
+        yield literal(f"Result: {off}{harmless if whole.difference and not whole.differs else ''}.")
     if whole.hooks_differ:
         yield literal("What hooks see is not the same.")
     if whole.gradients_differ:

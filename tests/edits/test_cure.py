@@ -160,3 +160,28 @@ def test_a_step_behind_a_backward_whose_gradients_it_would_use_is_warned_of(tmp_
     cure = cure_of(Scene("overwritten", saver=Spot(str(file), 3, "mul"), writers=(writer,), raised_at=raised))
     assert edited(cure.edits)[str(file)].decode().endswith("loss.backward()\nopt.step()\n")
     assert cure.warning == "its gradients are then added to those that opt.step() uses"
+
+
+@pytest.mark.parametrize(
+    ("loop", "anew"),
+    [
+        ("for k, h in hs.items():\n    h *= 2", "h = h * 2"),
+        ("for h, n in zip(hs.values(), (2, 3)):\n    h.mul_(n)", "h = h.mul(n)"),
+        ("for i, h in enumerate(list(hs.values())):\n    h.mul_(2)", "h = h.mul(2)"),
+        ("for p in net.parameters():\n    p.data.mul_(2)", "p = p"),
+    ],
+)
+def test_what_a_loop_takes_from_a_container_is_not_bound_anew(loop: str, anew: str, tmp_path: Path) -> None:
+    file = tmp_path / "program.py"
+    file.write_text(
+        "import torch\nnet = torch.nn.Linear(3, 3)\nw = torch.rand(2, 3, requires_grad=True)\n"
+        f"hs = {{'p': net(w).exp(), 'q': w.exp()}}\n{loop}\nresult = sum(hs.values()).sum()\nresult.backward()\n"
+    )
+    with suppress(RuntimeError), warnings.catch_warnings():
+        warnings.simplefilter("ignore", relu_demo.SilentInplaceWarning)
+        with relu_demo.watch() as watch:
+            result_of(file.read_text(), file)
+    assert watch.report.findings
+    for finding in watch.report.findings:
+        assert finding.cure.says
+        assert anew not in (finding.cure.diff or "")

@@ -717,6 +717,30 @@ class Doubled(torch.autograd.Function):
         return result
 
 
+class Clipped(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        y = F.relu(x, inplace=True)
+        ctx.mark_dirty(x)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        result: Tensor = grad * (y > 0)
+        return result
+
+
+def test_a_function_that_declares_its_write_means_it() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        return net.out(Clipped.apply(net.fc(x)))  # type: ignore[no-untyped-call]
+
+    report = check(Net(forward, fc=nn.Linear(4, 4), out=nn.Linear(4, 4)), torch.randn(3, 4))
+    assert report.ok
+    assert report.calls == ()
+
+
 def test_what_a_function_of_ones_own_saves_is_named_by_it() -> None:
     def forward(net: Any, x: Tensor) -> Any:
         h = net.fc(x)
