@@ -246,7 +246,7 @@ class Suspects(Listener):
         index = candidate.call.index
         self.ledger.looked_at(call.input)  # dropout in evaluation runs no operator
         if (isinstance(call, Rebinding) and self._snapshot.holds(candidate.key)) or (
-            candidate.call.in_place and here.stand.marks_dirty
+            candidate.call.inplace and here.stand.marks_dirty
         ):
             self.meant.add(index)
         self._running = index
