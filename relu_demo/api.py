@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from relu_demo.scenarios import AnyReport
-    from relu_demo.watching.watch import Watch
+    from relu_demo.watching.watch import WatchBlock
 
 SCENARIOS = (*SESSIONS, Measure.scenario)
 """What `show` shows."""
@@ -134,7 +134,7 @@ def _is_shape(value: Any) -> bool:
     return isinstance(value, tuple) and bool(value) and all(type(size) is int for size in value)
 
 
-def watch() -> Watch:
+def watch() -> WatchBlock:
     """Return a context manager that watches what its block does: `with relu_demo.watch(): loss.backward()`.
 
     Raise InplaceError inside the block where PyTorch refuses a write in place, or where a backward needs a tensor that
@@ -145,9 +145,9 @@ def watch() -> Watch:
     Only the thread that enters is watched. Inside another watch it is that one once more.
     """
     require_newer("watch")
-    from relu_demo.watching.watch import Watch
+    from relu_demo.watching.watch import WatchBlock
 
-    return Watch(kind=ShownWatch)
+    return WatchBlock(kind=ShownWatch)
 
 
 def show(

@@ -107,6 +107,32 @@ def test_no_test_imports_another_test() -> None:
     assert [arrow for arrow in found if arrow.target.split(".")[-1].startswith("test_")] == []
 
 
+def names_at_the_top(source: str) -> set[str]:
+    """The names that a module defines at its top level; what it imports is another's."""
+    names = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {part.id for each in targets for part in ast.walk(each) if isinstance(part, ast.Name)}
+    return names - {"TYPE_CHECKING"}  # so that a type checker knows it, without importing typing
+
+
+def test_no_name_stands_at_the_top_of_two_modules() -> None:
+    places: dict[str, list[str]] = {}
+    for module, path in PACKAGE.items():
+        for name in names_at_the_top(path.read_text("utf-8")):
+            if not (name.startswith("__") and name.endswith("__")):
+                places.setdefault(name, []).append(module)
+    assert {name: modules for name, modules in places.items() if len(modules) > 1} == {}
+
+
+def test_no_file_name_stands_twice_but_for_the_same_thing_of_another_kind() -> None:
+    names = [path.name for path in PACKAGE.values() if path.name != "__init__.py"]
+    assert {name for name in names if names.count(name) > 1} == {"article.py", "branches.py", "report.py"}
+
+
 def package(folder: Path, **sources: str) -> dict[str, Path]:
     """A package `p` of these modules; one named `x_y` is y in the folder x, whose own file has the source of `x`."""
     folders = {name.split("_")[0] for name in sources if "_" in name}

@@ -189,7 +189,7 @@ def command(
     short_help="Is each write in place in your own network safe?",
 )
 @click.pass_context
-def check(
+def check_command(
     context: click.Context,
     target: tuple[str, ...],
     seed: int | None,
@@ -227,7 +227,9 @@ def check(
     context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True},
 )
 @click.pass_context
-def watch(context: click.Context, program: tuple[str, ...], trying: bool, save: Path | None, light: bool) -> Asked:
+def watch_command(
+    context: click.Context, program: tuple[str, ...], trying: bool, save: Path | None, light: bool
+) -> Asked:
     """Run your own program as it is: which lines overwrite what a backward needs, and the cure."""
     if not program:
         raise click.UsageError(f"watch takes a program; give for example {line('watch', 'train.py')}", context)

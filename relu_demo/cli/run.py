@@ -56,7 +56,7 @@ def told(error: BaseException, traceback: bool) -> int:
     if isinstance(error, click.ClickException):
         return fault(error.format_message())
     if isinstance(error, Error):
-        return fault(words(error, traceback))
+        return fault(usage_words(error, traceback))
     if isinstance(error, OSError):
         return fault(f"the output cannot be written: {error.strerror}")
     if lacks_memory(error):  # of Python's and PyTorch's own errors this alone is foreseen
@@ -128,7 +128,7 @@ def run_watch(asked: Asked, request: Watch) -> int:
     return 1 if report.findings else code or (0 if report.processes else 3)
 
 
-def words(error: Error, traceback: bool) -> str:
+def usage_words(error: Error, traceback: bool) -> str:
     """Return what to say of an error. With `traceback`, print that of the user's own code on stderr first."""
     message = f"{error.prefix}{error}"
     if error.has_traceback and not traceback:

@@ -24,14 +24,14 @@ from relu_demo.edits.trial import write_for_trial
 from relu_demo.network.report import Call, CheckReport, HarmfulWrite
 from relu_demo.request import Check, command_line
 
-FEW = 4
+MOST_TRIED_APART = 4
 """So many cures are tried one by one where the network does not run with all of them."""
 LEAST, TIMES = 60.0, 5.0
 """Seconds that a trial may take at least, and how many times as long as the check itself."""
 
-Fault = tuple[str, ...]
+FaultRow = tuple[str, ...]
 """What a fault is known by before and after an edit, which moves lines: its source, and who is at fault there."""
-_RAISES: Fault = ("the edited network raises",)
+_RAISES: FaultRow = ("the edited network raises",)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Trial:
         if found is None or (_RAISES in found and not report.forwards):
             return report  # a network that was not built has not been run with this input either
         works = {cure: _is_gone(cure, report, found) for cure in cures}
-        if _RAISES in found and 1 < len(cures) <= FEW:
+        if _RAISES in found and 1 < len(cures) <= MOST_TRIED_APART:
             alone = {cure: self._faults([cure], patience) for cure in cures}
             works = {each: _is_gone(each, report, one) for each, one in alone.items() if one is not None}
 
@@ -65,7 +65,7 @@ class Trial:
             safe_when_cured=not found,
         )
 
-    def _faults(self, cures: Sequence[Cure], patience: float) -> set[Fault] | None:
+    def _faults(self, cures: Sequence[Cure], patience: float) -> set[FaultRow] | None:
         """Return what a check of the network with these cures finds; None where it gives no answer."""
         with suppress(OSError, ValueError, subprocess.TimeoutExpired), tempfile.TemporaryDirectory() as folder:
             texts = edited(united(cure.edits for cure in cures))
@@ -93,9 +93,9 @@ def _found_here(environment: Mapping[str, str]) -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(([own] if own else []) + [str(package)])}
 
 
-def _faults_in(document: Mapping[str, Any]) -> set[Fault]:
+def _faults_in(document: Mapping[str, Any]) -> set[FaultRow]:
     rows = [row for row in document["calls"] if not row["safe"]] + document["harmful_writes"]
-    found: set[Fault] = {(row["source"], row["place"]["operation"], row["place"]["module"]) for row in rows}
+    found: set[FaultRow] = {(row["source"], row["place"]["operation"], row["place"]["module"]) for row in rows}
     return found or (set() if document["ok"] or _is_unseen(document) else {("the network as a whole",)})
 
 
@@ -107,7 +107,7 @@ def _is_unseen(document: Mapping[str, Any]) -> bool:
     )
 
 
-def _is_gone(cure: Cure, report: CheckReport, found: Iterable[Fault]) -> bool:
+def _is_gone(cure: Cure, report: CheckReport, found: Iterable[FaultRow]) -> bool:
     rows: list[Call | HarmfulWrite] = [*report.calls]
     rows += report.harmful_writes
     rows = [row for row in rows if row.cure == cure]

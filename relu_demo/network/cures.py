@@ -28,7 +28,7 @@ def call_cured(call: Call, network: nn.Module, layers: Layers) -> Call:
     """Return a call with its cure: what it was compared with, so out of place, whoever else reads its memory."""
     module = _module_at(network, call.switch)
     built = layers.built_at(module)
-    spot, statement = _spot_of(call.place), statement_at(call.place.file, call.place.line)
+    spot, statement = _spot_of_place(call.place), statement_at(call.place.file, call.place.line)
     item = isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Subscript)
     scene = Scene(
         "overwritten",
@@ -58,7 +58,7 @@ def write_cured(write: HarmfulWrite, network: nn.Module | None = None, words: st
         return replace(write, cure=Cure(_NOWHERE))
     if write.kind == REFUSED and STALE_WORDS in words:
         return replace(write, cure=Cure(_INSIDE))
-    writer, by = _spot_of(write.place), next(map(_spot_of, write.savers), None)
+    writer, by = _spot_of_place(write.place), next(map(_spot_of_place, write.savers), None)
     name, value = _state(writer, _module_at(network, write.place.module))
     refusal = (refusal_in(RuntimeError(words)) if words else LOST) if write.kind == REFUSED else None
     scene = Scene(
@@ -104,7 +104,7 @@ def _state(writer: Spot, module: nn.Module | None) -> tuple[str | None, object]:
     return name, next((each for each in own if each is value), None)
 
 
-def _spot_of(place: Place) -> Spot:
+def _spot_of_place(place: Place) -> Spot:
     """Return a place as a cure is chosen by."""
     return spot_at(place.frames, place.operation) or Spot(place.file or "", place.line or 0, place.operation)
 

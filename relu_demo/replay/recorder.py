@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from relu_demo.machine.threads import one_thread
-from relu_demo.replay.trace import Look, Node, SavedTensor, Summary, TensorState
+from relu_demo.replay.trace import Look, Node, SavedName, Summary, TensorState
 from relu_demo.replay.values import copy_values, count, largest, zeroed
 from relu_demo.session.lines import Moment
 from relu_demo.tensors.graph import saved_by
@@ -91,14 +91,14 @@ class Recorder:
         return Look(moment, state, *self.differences[pair])
 
 
-def saved_tensors(grad_fn: Any, tensors: Mapping[str, torch.Tensor]) -> Iterator[SavedTensor]:
+def saved_tensors(grad_fn: Any, tensors: Mapping[str, torch.Tensor]) -> Iterator[SavedName]:
     """Yield each named tensor whose storage a node saved for backward.
 
     A saved tensor can no longer be read once it is overwritten, or once backward has run.
     """
     for saved in saved_by(grad_fn):
         same = (name for name, tensor in tensors.items() if address_of(tensor) == address_of(saved))
-        yield from (SavedTensor(name, saved._version) for name in same)
+        yield from (SavedName(name, saved._version) for name in same)
 
 
 def named_tensors(namespace: dict[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:

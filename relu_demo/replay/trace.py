@@ -37,7 +37,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class SavedTensor:
+class SavedName:
     """A tensor that a node of the autograd graph saved for backward."""
 
     name: str
@@ -58,7 +58,7 @@ class Node:
     """The nodes behind it."""
     variable: str = ""
     """The leaf that an AccumulateGrad node adds to; empty for every other node."""
-    saved_tensors: tuple[SavedTensor, ...] = ()
+    saved_tensors: tuple[SavedName, ...] = ()
     """The tensors that the node keeps for backward, where they have a name."""
 
     def walk(self) -> Iterator[Node]:

@@ -15,7 +15,7 @@ from torch.nn.modules import module as modules
 from relu_demo.sanitizer.frames import stand
 from relu_demo.sanitizer.source import statement_at
 
-Line = tuple[str, int]
+SourceLine = tuple[str, int]
 
 
 class Layers:
@@ -25,10 +25,10 @@ class Layers:
     `otherwise`: the line for any other layer.
     """
 
-    def __init__(self, otherwise: Line | None = None) -> None:
+    def __init__(self, otherwise: SourceLine | None = None) -> None:
         self._otherwise = otherwise
-        self._lines: dict[int, tuple[weakref.ref[nn.Module], Line]] = {}
-        self._built: dict[int, tuple[weakref.ref[nn.Module], Line]] = {}
+        self._lines: dict[int, tuple[weakref.ref[nn.Module], SourceLine]] = {}
+        self._built: dict[int, tuple[weakref.ref[nn.Module], SourceLine]] = {}
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -43,12 +43,12 @@ class Layers:
         finally:
             handle.remove()
 
-    def line_of(self, module: nn.Module | None) -> Line | None:
+    def line_of(self, module: nn.Module | None) -> SourceLine | None:
         """Return the file and line on which a layer was given to an nn.Sequential; `otherwise` where not seen."""
         known = self._lines.get(id(module))
         return known[1] if known is not None and known[0]() is module else self._otherwise
 
-    def built_at(self, module: nn.Module | None) -> Line | None:
+    def built_at(self, module: nn.Module | None) -> SourceLine | None:
         """Return the file and line on which a layer with `inplace=True` was given to another; None if not seen."""
         known = self._built.get(id(module))
         return known[1] if known is not None and known[0]() is module else None
@@ -63,10 +63,10 @@ class Layers:
         number = id(module)
         line = found.file, _line_of_argument(found.file, found.line, name) if in_sequence else found.line
         for lines in (self._built, self._lines) if in_sequence else (self._built,):
-            lines[number] = weakref.ref(module, partial(_forget, lines, number)), line
+            lines[number] = weakref.ref(module, partial(_drop, lines, number)), line
 
 
-def _forget(lines: dict[int, Any], number: int, ref: object) -> None:
+def _drop(lines: dict[int, Any], number: int, ref: object) -> None:
     lines.pop(number, None)
 
 

@@ -21,46 +21,46 @@ from relu_demo.sanitizer.eager import uncompiled
 from relu_demo.sanitizer.modes import hooks_noted, without_hooks, without_modes
 from relu_demo.sanitizer.patches import replaced
 
-Unwatched = Callable[[str, str], None]
+TellUnwatched = Callable[[str, str], None]
 """Is told what is not watched, and why."""
 
-_lock = threading.Lock()
-_listeners: list[tuple[int, Unwatched]] = []
+_changing = threading.Lock()
+_listeners: list[tuple[int, TellUnwatched]] = []
 """Who is told, each with its thread, in the order in which they began."""
-_replaced = ExitStack()
+_patches = ExitStack()
 """Puts everything back, when the last one ends."""
 
 
 @contextmanager
-def stepping_aside(unwatched: Unwatched) -> Iterator[None]:
+def stepping_aside(unwatched: TellUnwatched) -> Iterator[None]:
     """Inside the block, have the watch step aside where PyTorch does not bear it."""
     listener = threading.get_ident(), unwatched
-    with _lock:
+    with _changing:
         if not _listeners:
             _replace()
         _listeners.append(listener)
     try:
         yield
     finally:
-        with _lock:
+        with _changing:
             _listeners.remove(listener)
             if not _listeners:
-                _replaced.close()
+                _patches.close()
 
 
 def _replace() -> None:
-    _replaced.enter_context(uncompiled())
-    _replaced.enter_context(hooks_noted())
+    _patches.enter_context(uncompiled())
+    _patches.enter_context(hooks_noted())
     for owner, name, wrap in (
         (torch.jit, "trace", _traced),
         (torch.jit, "trace_module", _traced),
         (sys.modules.get("torch.jit._trace"), "trace", _traced),
         (torch.autograd.graph, "disable_saved_tensors_hooks", _transformed),
-        (torch, "compile", _compiled),
+        (torch, "compile", _compiling),
         (torch, "cond", _branching),
     ):
         if hasattr(owner, name):
-            _replaced.enter_context(replaced(owner, name, wrap))
+            _patches.enter_context(replaced(owner, name, wrap))
 
 
 def _tell(what: str, why: str) -> None:
@@ -94,16 +94,16 @@ def _transformed(original: Any) -> Any:
     return disable_saved_tensors_hooks
 
 
-def _compiled(original: Any) -> Any:
+def _compiling(original: Any) -> Any:
     """`torch.compile`: what it makes runs uncompiled."""
 
     @functools.wraps(original)
     def compile(*args: Any, **kwargs: Any) -> Any:
         _tell("torch.compile", "what it compiles runs uncompiled")
         result = original(*args, **kwargs)
-        with _lock:
+        with _changing:
             if _listeners and not _is_eager():
-                _replaced.enter_context(uncompiled())
+                _patches.enter_context(uncompiled())
         return result
 
     return compile

@@ -123,7 +123,7 @@ def without_mark(text: Text) -> str:
     return text.plain.strip(f" {MARK}")
 
 
-def merged(columns: Iterable[Column]) -> list[Column]:
+def joined(columns: Iterable[Column]) -> list[Column]:
     """Return the columns; one of a tensor that the last column shows under another name is the result of that."""
     found: list[Column] = []
     for column in columns:
@@ -138,7 +138,7 @@ def merged(columns: Iterable[Column]) -> list[Column]:
 def moments_of(part: TracedPart) -> list[Column]:
     """Return a column for each look of a part."""
     looks = tuple(part.moments.values())
-    return merged(Column(look.moment.title, look, looks[:number]) for number, look in enumerate(looks))
+    return joined(Column(look.moment.title, look, looks[:number]) for number, look in enumerate(looks))
 
 
 def side_by_side(parts: Sequence[TracedPart], apart: bool = False) -> list[Column] | None:

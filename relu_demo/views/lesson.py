@@ -22,7 +22,7 @@ from relu_demo.views.pictures import DARK, LIGHT, Theme
 from relu_demo.views.step import StepScreen
 from relu_demo.views.tables import MONOSPACE, plain_console
 
-WIDTH, HEIGHT = 80, 27
+SLIDE_COLUMNS, SLIDE_LINES = 80, 27
 """Columns and lines of a step: the same for all, so that what stays the same stands still."""
 
 SECONDS = 3
@@ -130,17 +130,17 @@ class Slide:
 
 def slides(report: SessionReport) -> Iterator[Slide]:
     """Yield the steps of a report's session, in order."""
-    console = plain_console(file=io.StringIO(), width=WIDTH, force_terminal=True, color_system="truecolor")
+    console = plain_console(file=io.StringIO(), width=SLIDE_COLUMNS, force_terminal=True, color_system="truecolor")
     count = len(StepScreen(report).steps)
     for at in range(1, count + 1):
         screen = StepScreen(report, at)
         part, ran, earlier = screen.so_far()
-        lines = screen.body(WIDTH, HEIGHT, [[]], lambda shown: console.render_lines(shown, pad=False))
+        lines = screen.body(SLIDE_COLUMNS, SLIDE_LINES, [[]], lambda shown: console.render_lines(shown, pad=False))
         overwrites = any(
             name in earlier and earlier[name].id == state.id and earlier[name].version != state.version
             for name, state in ran[-1].tensors.items()
         )
-        yield Slide(part.title, f"step {at} of {count}", [*lines, *[[]] * (HEIGHT - len(lines))], overwrites)
+        yield Slide(part.title, f"step {at} of {count}", [*lines, *[[]] * (SLIDE_LINES - len(lines))], overwrites)
 
 
 class Classes:
@@ -213,8 +213,8 @@ def svg_lesson(report: SessionReport, light: bool = False) -> str:
     rules += classes.rules(theme, svg_rule)
     return PICTURE.substitute(
         title=escape(title_of(report)),
-        wide=round(WIDTH * CELL_WIDTH + 2 * MARGIN),
-        high=(HEIGHT + 2) * LINE_HEIGHT + 2 * MARGIN,
+        wide=round(SLIDE_COLUMNS * CELL_WIDTH + 2 * MARGIN),
+        high=(SLIDE_LINES + 2) * LINE_HEIGHT + 2 * MARGIN,
         rules=rules,
         steps="\n".join(steps),
         font=MONOSPACE,
@@ -236,7 +236,7 @@ def svg_rule(name: str, style: Style, theme: Theme) -> str:
 
 def drawn(slide: Slide, classes: Classes) -> Iterator[str]:
     """Yield the text of a step's lines, each piece at its column and behind it its ground."""
-    room = WIDTH - len(slide.far)
+    room = SLIDE_COLUMNS - len(slide.far)
     yield text_at(0, 0, f"{slide.title[: room - 1].ljust(room)}{slide.far}", "")
     for row, line in enumerate(slide.lines, 2):
         column = 0

@@ -13,8 +13,8 @@ from rich.text import Text
 from relu_demo.replay.trace import TensorState
 from relu_demo.views.parts import CHANGED, MARK
 
-SIGNS = " ──▶ ", " ─┬▶ ", " ─┤  ", " ─┘  ", "  │  "
-ASCII = " --> ", " -+> ", " -+  ", " -'  ", "  |  "
+JOINTS = " ──▶ ", " ─┬▶ ", " ─┤  ", " ─┘  ", "  │  "
+PLAIN_JOINTS = " --> ", " -+> ", " -+  ", " -'  ", "  |  "
 """From one name to one object; and of several that lead to one: the first, one between, the last, one passed by."""
 
 LAST = 4
@@ -29,7 +29,7 @@ class Objects:
     earlier: Mapping[str, TensorState]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield from self.lines(ASCII if options.ascii_only else SIGNS)
+        yield from self.lines(PLAIN_JOINTS if options.ascii_only else JOINTS)
 
     def lines(self, signs: Sequence[str]) -> Iterator[Text]:
         """Yield a line for each name."""
@@ -37,7 +37,7 @@ class Objects:
         for _, in_storage in groupby(self.tensors, lambda state: state.data_ptr):
             objects = [list(names) for _, names in groupby(in_storage, lambda state: state.id)]
             for at, names in enumerate(objects):
-                tensor = f"tensor {end_of(str(names[0].id))}"
+                tensor = f"tensor {tail_of(str(names[0].id))}"
                 for row, state in enumerate(names):
                     text = Text(f"{state.name:{wide}}{joint(row, len(names), signs)}")
                     is_last = at == len(objects) - 1
@@ -52,7 +52,7 @@ class Objects:
     def storage(self, state: TensorState) -> Text:
         """Return a storage with its version counter, and how many of its numbers have changed."""
         was = next((each for each in self.earlier.values() if each.data_ptr == state.data_ptr), state)
-        text = Text(f"storage {end_of(hex(state.data_ptr))}  ")
+        text = Text(f"storage {tail_of(hex(state.data_ptr))}  ")
         overwritten = was.version != state.version
         text.append(f"{MARK if overwritten else ''}version {state.version}", style=CHANGED if overwritten else "")
         zeroed = state.summary.zeros - was.summary.zeros
@@ -66,7 +66,7 @@ def joint(at: int, count: int, signs: Sequence[str]) -> str:
     return signs[0] if count == 1 else signs[1] if not at else signs[3] if at == count - 1 else signs[2]
 
 
-def end_of(text: str) -> str:
+def tail_of(text: str) -> str:
     """Return the end of an id or an address: a table has all of it."""
     return f"...{text[-LAST:]}"
 

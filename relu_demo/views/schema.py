@@ -18,7 +18,7 @@ from relu_demo.claims.report import Verdict
 from relu_demo.scenarios import KINDS
 from relu_demo.views.json import INLINED, Head, shown_attributes
 
-PLAIN_TYPES = {str: "string", int: "integer", bool: "boolean", type(None): "null"}
+JSON_TYPES = {str: "string", int: "integer", bool: "boolean", type(None): "null"}
 
 ANY_NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["nan", "inf", "-inf"]}]}
 """JSON has no number for a NaN and an infinity."""
@@ -68,8 +68,8 @@ def described(kind: type, definitions: dict[str, Any]) -> dict[str, Any]:
 def schema_of(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of a type. Raise TypeError for one that no document has."""
     origin, args = get_origin(hint), get_args(hint)
-    if hint in PLAIN_TYPES:
-        return {"type": PLAIN_TYPES[hint]}
+    if hint in JSON_TYPES:
+        return {"type": JSON_TYPES[hint]}
     if hint is float:
         return ANY_NUMBER
     if origin in (Union, types.UnionType):

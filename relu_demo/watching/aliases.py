@@ -21,7 +21,7 @@ from relu_demo.tensors.storage import Region, is_gone, key_of, overlap, region_o
 from relu_demo.watching.attribution import STAND_IN
 from relu_demo.watching.callsite import CallSite, call_site, user_frame
 
-MOST = 64
+MOST_PENDING = 64
 """Writes that are followed at a time."""
 
 
@@ -74,9 +74,9 @@ class Aliases:
             if isinstance(value, Tensor) and name not in bound and _is_in(value, key, region)
         ]
         if others:
-            if len(self.pending) >= MOST:
+            if len(self.pending) >= MOST_PENDING:
                 self.pending = {each: write for each, write in self.pending.items() if not is_gone(write.storage)}
-            if len(self.pending) < MOST:
+            if len(self.pending) < MOST_PENDING:
                 site = call_site(operation, frame, whole=True)
                 self.pending[key] = _Pending(
                     inner.f_code, frozenset(others), key, region, weak_ref(target), site, inner.f_lineno

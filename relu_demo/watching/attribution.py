@@ -19,10 +19,10 @@ from relu_demo.sanitizer.frames import is_ours
 
 STAND_IN = "<relu-demo call>"
 """Name of the code that stands in for the caller of a function of C."""
-MOST = 20_000
+MOST_STAND_INS = 20_000
 """Calls whose stand-in is kept: code that is made as the program runs has ever new lines."""
 
-_CALL = (lambda function, args, kwargs: function(*args, **kwargs)).__code__
+_CALLER = (lambda function, args, kwargs: function(*args, **kwargs)).__code__
 _HANDLE = "handle_torch_function"
 
 StandIn = Callable[[Any, Any, Any], Any]
@@ -39,9 +39,9 @@ def calling_from(frame: FrameType) -> StandIn:
     key = (id(code), frame.f_lasti)
     known = _stand_ins.get(key)
     if known is None or known[1] is not names:
-        if len(_stand_ins) >= MOST:
+        if len(_stand_ins) >= MOST_STAND_INS:
             _stand_ins.clear()
-        here = _CALL.replace(co_filename=code.co_filename, co_name=STAND_IN, co_firstlineno=frame.f_lineno or 1)
+        here = _CALLER.replace(co_filename=code.co_filename, co_name=STAND_IN, co_firstlineno=frame.f_lineno or 1)
         known = _stand_ins[key] = FunctionType(here, names), names, code
     return known[0]
 

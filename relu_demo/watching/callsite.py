@@ -28,7 +28,7 @@ _KINDS: dict[str, int] = {
     )
 }
 """What a frame tells, by the file of its code."""
-_CALL = nn.Module._call_impl.__code__
+_MODULE_CALL = nn.Module._call_impl.__code__
 
 
 class CallSite(NamedTuple):
@@ -67,7 +67,7 @@ def call_site(operation: str, frame: FrameType | None, whole: bool = False) -> C
         elif kind is None:
             _KINDS[code.co_filename] = _USER if is_users(code.co_filename) else _OTHER
             continue
-        elif code is _CALL:
+        elif code is _MODULE_CALL:
             module = module or weakref.ref(frame.f_locals["self"])
         elif not frames:
             optimizer = optimizer or _optimizer_of(frame)

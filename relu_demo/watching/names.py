@@ -14,7 +14,7 @@ from relu_demo.tensors.storage import key_of, region_of
 from relu_demo.watching.callsite import user_frame
 from relu_demo.watching.saved import tensors_in
 
-MOST = 200
+MOST_VARIABLES = 200
 """Variables of a frame that are looked at."""
 
 
@@ -22,7 +22,7 @@ def name_of(tensor: Tensor, frame: FrameType | None) -> str | None:
     """Return the name of a tensor that the running function of the user's has; a parameter's path; None if none."""
     inner = user_frame(frame)
     if inner is not None:
-        for name, value in list(inner.f_locals.items())[:MOST]:
+        for name, value in list(inner.f_locals.items())[:MOST_VARIABLES]:
             if value is tensor and not name.startswith("_"):
                 return name
         owner = inner.f_locals.get("self")
@@ -38,7 +38,7 @@ def name_by_memory(tensor: Tensor, frame: FrameType | None) -> str | None:
     """Return the variable of the running function of the user's that has a tensor's very memory; None if none has."""
     inner = user_frame(frame)
     key, region = key_of(tensor), region_of(tensor)
-    held = list(inner.f_locals.items())[:MOST] if inner is not None and key is not None else ()
+    held = list(inner.f_locals.items())[:MOST_VARIABLES] if inner is not None and key is not None else ()
     same = (
         name
         for name, value in held
@@ -86,7 +86,7 @@ def modules_in(frame: FrameType | None) -> Iterator[tuple[str, nn.Module]]:
         inner = user_frame(inner.f_back)
     last: list[tuple[str, nn.Module]] = []
     for one in reversed(frames):
-        for name, value in list(one.f_locals.items())[:MOST]:
+        for name, value in list(one.f_locals.items())[:MOST_VARIABLES]:
             if isinstance(value, nn.Module):
                 # Inside of a network `self` is known to its caller by a better name.
                 if name == "self":
@@ -99,7 +99,7 @@ def modules_in(frame: FrameType | None) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _attributes(value: Any) -> list[tuple[str, Any]]:
-    return list(getattr(value, "__dict__", {}).items())[:MOST]
+    return list(getattr(value, "__dict__", {}).items())[:MOST_VARIABLES]
 
 
 def writes_to_an_item(frame: FrameType | None) -> bool:

@@ -20,7 +20,7 @@ from relu_demo.watching.report import (
     WorthALook,
 )
 
-FEW = 3
+MOST_TOLD = 3
 """Writes that are told of one tensor, and tensors that are named of one fault; of the others their number."""
 
 
@@ -76,20 +76,20 @@ def _saving(finding: Finding) -> Iterator[Told]:
             yield Told("made", where_of(saved), saved.source, f"{_who(saved)} made it so")
         else:
             names = list(dict.fromkeys(map(_tensor_in_words, finding.tensors)))
-            more = f", and {len(names) - FEW} more" if len(names) > FEW else ""
-            what = f"{', '.join(names[:FEW])}{more}"
+            more = f", and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
+            what = f"{', '.join(names[:MOST_TOLD])}{more}"
             by = f"{_who(saved)} saved" if _who(saved) else "saved"
             yield Told("saved", where_of(saved), saved.source, f"{by} {what}, version {finding.tensor.version}")
 
 
 def _writing(finding: Finding, told: set[tuple[str, int]]) -> Iterator[Told]:
     writes = _one_a_statement(finding.overwritten_by)
-    for write in writes[:FEW]:
+    for write in writes[:MOST_TOLD]:
         site = write.site
         yield Told("overwritten", where_of(site), site.source, f"{_who(site)} {_did(write, finding)}".strip())
         yield from _callers(site, told)
-    if len(writes) > FEW:
-        yield Told("", "", "", f"and {len(writes) - FEW:,} more writes")
+    if len(writes) > MOST_TOLD:
+        yield Told("", "", "", f"and {len(writes) - MOST_TOLD:,} more writes")
     if not writes and finding.kind != REFUSED:
         yield Told("overwritten", "", "", "the write was not seen: it ran where nobody could look")
 
@@ -157,7 +157,7 @@ def where_of(site: Site) -> str:
 
 def _callers(site: Site, told: set[tuple[str, int]]) -> Iterator[Told]:
     """Yield the lines that called a site, each once in a finding."""
-    for caller in site.called_from[:FEW]:
+    for caller in site.called_from[:MOST_TOLD]:
         if (caller.file, caller.line) not in told:
             told.add((caller.file, caller.line))
             yield Told("called from", where_of(caller), caller.source, "")

@@ -1,7 +1,7 @@
 """
 The watch as a context manager: raises InplaceError where a write in place goes wrong, and keeps what it found.
 
-    with Watch() as watch:
+    with WatchBlock() as watch:
         loss.backward()
     print(watch.report)
 
@@ -33,14 +33,14 @@ from relu_demo.watching.told import text_of_findings
 from relu_demo.watching.watcher import Fault, Overwriting, Watcher, entering_beside, running_engine
 
 
-class Watch:
+class WatchBlock:
     """Watches what this thread does inside the block. `report` is what was seen so far, and remains."""
 
     def __init__(
         self,
         raising: bool = True,
         kind: type[WatchReport] = WatchReport,
-        tell: Callable[[Watch, tuple[Finding, ...]], None] | None = None,
+        tell: Callable[[WatchBlock, tuple[Finding, ...]], None] | None = None,
     ) -> None:
         """
         Make a watch. With `raising` False errors are those of PyTorch, and silent faults are in the report alone.
@@ -55,7 +55,7 @@ class Watch:
         self._tell = tell
         self._layers = Layers()
         self._watcher = Watcher(self._found, self._looked)
-        self._outer: Watch | None = None
+        self._outer: WatchBlock | None = None
         self._depth = 0
         self._stack = ExitStack()
 
@@ -98,7 +98,7 @@ class Watch:
         """Return the reads through another name that were seen."""
         return (*map(look_of, self._watcher.aliases.found.values()), *self._meant)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> WatchBlock:
         modes = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
         # Of a watched process, which has this package a second time, it is another class of that name.
         running = next((each for each in modes if type(each).__name__ == Watcher.__name__), None)

@@ -13,7 +13,7 @@ def _called(folder: str, source: str, name: str) -> None:
     reduce(getattr, name.split("."), module)()  # type: ignore[operator]
 
 
-def _users(trace: TracebackType | None) -> TracebackType | None:
+def _from_users_on(trace: TracebackType | None) -> TracebackType | None:
     """Return the traceback from the first frame of the user's code on."""
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith((__file__, "<frozen importlib")):
         trace = trace.tb_next
@@ -30,6 +30,6 @@ if __name__ == "__main__":
     try:
         _called(_folder, _source, _name)
     except Exception as _error:
-        _error.__traceback__ = _users(_error.__traceback__)
+        _error.__traceback__ = _from_users_on(_error.__traceback__)
         sys.excepthook(type(_error), _error, _error.__traceback__)
         sys.exit(1)

@@ -14,7 +14,7 @@ import torch
 
 from relu_demo.watching.attribution import without_our_frames
 from relu_demo.watching.report import Finding
-from relu_demo.watching.watch import Watch
+from relu_demo.watching.watch import WatchBlock
 
 Append = Callable[[str, dict[str, Any]], None]
 """Appends a line to this process's file in a folder."""
@@ -23,7 +23,7 @@ Append = Callable[[str, dict[str, Any]], None]
 def begin(folder: str, write: Append) -> None:
     """Watch this process from now on, with all threads that begin later, and write to `folder` what is found."""
 
-    def tell(watch: Watch, found: tuple[Finding, ...]) -> None:
+    def tell(watch: WatchBlock, found: tuple[Finding, ...]) -> None:
         for finding in found:
             write(folder, {"event": "finding", "finding": asdict(finding)})
         # A process that ends by os._exit says nothing at its end: the counts are told now and then.
@@ -44,7 +44,7 @@ def begin(folder: str, write: Append) -> None:
         watch.forget()
         tell_process()
 
-    watch = Watch(raising=False, tell=tell)
+    watch = WatchBlock(raising=False, tell=tell)
     watch.__enter__()
     tell_process()
     atexit.register(tell_counts)
@@ -54,7 +54,7 @@ def begin(folder: str, write: Append) -> None:
     _clean_tracebacks()
 
 
-def _watch_threads(watch: Watch) -> None:
+def _watch_threads(watch: WatchBlock) -> None:
     """Watch each thread from its first call on. A program that sets a profiler of its own has no watched threads."""
 
     def entered(*event: object) -> None:
