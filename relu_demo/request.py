@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NoReturn
@@ -186,6 +187,13 @@ WORDS: Mapping[str, Callable[[Any], Sequence[str]]] = {
 """
 
 
+def started_as() -> list[str]:
+    """Return the words that start this command: `relu-demo`, or what a script has left in the environment."""
+    import shlex
+
+    return shlex.split(os.environ.get("RELU_DEMO_STARTED_AS", "relu-demo"))
+
+
 def command_line(request: Request | None) -> str:
     """Return the command line, fit for a shell, that asks a request again. Empty for None: asked in Python."""
     import shlex  # --help does without
@@ -193,7 +201,7 @@ def command_line(request: Request | None) -> str:
     if request is None:
         return ""
     scenario = request.scenario if isinstance(request, Check | Watch) else f"--{request.scenario}"
-    words = ["relu-demo", *([] if request.scenario == WHOLE else [scenario])]
+    words = [*started_as(), *([] if request.scenario == WHOLE else [scenario])]
     given = {field.name: getattr(request, field.name) for field in fields(request)}
     defaults = {field.name: field.default for field in fields(request)}
     for name, words_of in WORDS.items():

@@ -11,6 +11,7 @@ try:
     from _start import start
 
     if __name__ == "__main__":
+        os.environ["RELU_DEMO_STARTED_AS"] = "python '%s'" % sys.argv[0]  # noqa: UP031 - must parse anywhere
         start(["packages", "project"], ["-m", "relu_demo"] + sys.argv[1:])  # noqa: RUF005 - must parse anywhere
 except KeyboardInterrupt:
     sys.stderr.write("\n")  # the shell's prompt goes below the terminal's ^C

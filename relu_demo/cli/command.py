@@ -27,6 +27,7 @@ from relu_demo.request import (
     image,
     refuse_shape,
     sizes,
+    started_as,
 )
 from relu_demo.session.sessions import session_for
 from relu_demo.views import DOCUMENT, PLAIN_TEXT, TABLES, VIEWS
@@ -262,7 +263,7 @@ def line(*words: str) -> str:
     """Return a command line of ours, fit for a shell."""
     import shlex  # --help does without
 
-    return shlex.join(["relu-demo", *words])
+    return shlex.join([*started_as(), *words])
 
 
 def refuse_option_of_another(context: click.Context, name: str) -> None:

@@ -73,6 +73,7 @@ if sys.argv[1:2] == ["sleep"]:
         sys.exit(130)
 print(json.dumps({
     "arguments": sys.argv[1:],
+    "started_as": os.environ.get("RELU_DEMO_STARTED_AS"),
     "folder": os.getcwd(),
     "prefix": sys.prefix,
     "python": list(sys.version_info[:2]),
@@ -206,6 +207,7 @@ def test_the_first_run_makes_the_environment_tells_of_it_on_stderr_and_runs_the_
     first = project.run("--compare", "a b", "")
     answer = said(first)
     assert answer["arguments"] == ["--compare", "a b", ""]
+    assert answer["started_as"] == f"python '{project.root / 'scripts' / 'run.py'}'"
     assert Path(str(answer["prefix"])).samefile(project.venv)
     assert answer["version"] == answer["installed"] == "0.1.0"
     said_first, *others = first.stderr.splitlines()

@@ -143,3 +143,11 @@ def test_evidence_is_shown_when_asked_for(demo: Demo) -> None:
         if "0x" not in figures:
             assert figures in " ".join(full.split())
     assert len(full.splitlines()) > len(short.splitlines()) + len(claims)
+
+
+def test_the_line_that_asks_it_again_begins_as_the_command_was_started(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELU_DEMO_STARTED_AS", "python 'my clone/scripts/run.py'")
+    lines = demo("--inplace", "--seed", "7").out.splitlines()
+    assert lines[1] == "python 'my clone/scripts/run.py' --inplace --seed 7"
