@@ -108,6 +108,7 @@ def test_the_schema_tells_what_the_reports_own_docstrings_say() -> None:
     }
 
 
+@pytest.mark.skipif(torch.__version__ < "2.6", reason="check and watch take PyTorch 2.6")
 def test_what_python_asked_gives_a_document_without_a_request() -> None:
     network = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU(inplace=True))
     with relu_demo.watch() as watch:
