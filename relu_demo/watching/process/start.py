@@ -104,10 +104,12 @@ def lines_of_run(folder: str) -> list[dict[str, Any]]:
 
 def _is_in_foreground() -> bool:
     """Return whether the terminal's Ctrl-C goes to all processes of this one's group."""
+    if sys.platform == "win32":  # its Ctrl-C goes to all
+        return True
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
-    except (OSError, AttributeError):  # there is none, or this is Windows, whose Ctrl-C goes to all
-        return os.name == "nt"
+    except OSError:
+        return False
     try:
         return os.tcgetpgrp(terminal) == os.getpgrp()
     finally:
