@@ -6,7 +6,7 @@ That a saved tensor was overwritten proves nothing: ReLU's backward asks only wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -31,16 +31,15 @@ def saved_at(node: Any) -> Iterator[Saved]:
                     yield held.saved
 
 
-def is_wrong(node: Any, overwritten: Iterable[Saved], given: Sequence[Any], received: Sequence[Any]) -> bool:
-    """Return whether what a node gave for the gradients that it received is not what it should have given."""
-    changed = [saved for saved in overwritten if saved.kept is not None]
-    for saved in changed:
+def is_wrong(node: Any, overwritten: Sequence[Saved], given: Sequence[Any], received: Sequence[Any]) -> bool:
+    """Return whether what a node gave for the gradients that it received differs on the copies of what it saved."""
+    for saved in overwritten:
         saved.instead = saved.kept
     try:
         with torch.no_grad():
             again = node(*received)
     finally:
-        for saved in changed:
+        for saved in overwritten:
             saved.instead = None
     right = again if isinstance(again, tuple) else (again,)
     return not all(map(_is_close, given, right))
