@@ -250,7 +250,6 @@ def _call(found: Candidate, effects: Iterable[Effect]) -> Call:
         found.call,
         effects=tuple(effects),
         readers=found.readers,
-        result_used=found.result_used,
         source=line_of(found.call.place.file, found.call.place.line),
     )
 

@@ -38,14 +38,10 @@ def call_cured(call: Call, network: nn.Module, layers: Layers) -> Call:
     )
     cure = _usable(written_out_of_place(scene))
     if not cure.edits and call.switch is not None:
-        cure = Cure(f"build {call.switch} ({call.type}) with inplace=False{_binding(call)}")
+        cure = Cure(f"build {call.switch} ({call.type}) with inplace=False")
     elif not cure.edits:
-        cure = Cure(f"write it out of place{_binding(call)}")
+        cure = Cure("write it out of place")
     return replace(call, cure=cure)
-
-
-def _binding(call: Call) -> str:
-    return ", and use its result" if not call.result_used and call.readers else ""
 
 
 def write_cured(write: HarmfulWrite, network: nn.Module | None = None, words: str = "") -> HarmfulWrite:

@@ -62,8 +62,6 @@ class Call:
     """Of this call alone, in place. Of a call that is off they are not settled by a run."""
     readers: tuple[Place, ...] = ()
     """Who touches the overwritten memory afterwards, also where these inputs make no difference."""
-    result_used: bool = True
-    """False where the code drops the call's result and relies on the overwriting."""
     switch: str | None = None
     """Path of the module whose `inplace` decides, for all calls of it; None where the line has the argument itself."""
     takes_inplace: bool = True

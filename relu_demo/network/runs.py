@@ -73,9 +73,9 @@ class Runs:
     def watched(self) -> Suspects:
         """Everything out of place, under watch, without a backward. Raise BadInput or NetworkError as `watch` does."""
         found = self.watch(frozenset(), backward=False)
-        unused = {one.call.index for one in found.candidates if not (one.call.takes_inplace or one.result_used)}
+        unused = {one.call.index for one in found.candidates if one.call.inplace and not one.result_used}
         if unused - self.meant:
-            # Who does not use the result of a write means the write.
+            # Who drops the result means the write.
             self.meant |= unused
             found = self.watch(frozenset(), backward=False)
         return found

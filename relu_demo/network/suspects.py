@@ -109,7 +109,7 @@ class Candidate:
 
     @property
     def result_used(self) -> bool:
-        """Return False where the code drops the result and relies on the overwriting."""
+        """Return False where the code drops the result: in place, it means the overwriting."""
         return self.result is None or self.result.used
 
     @property

@@ -88,7 +88,7 @@ class CheckScreen:
         if report.unrestored:
             lines = (f"{each.name or 'in an attribute'} ({each.type}): {each.why}" for each in report.unrestored)
             yield from section("Not as before the check", *map(literal, lines))
-        base = "everything out of place" if _rebinds(report) else "inplace off everywhere"
+        base = "these calls out of place" if _rebinds(report) else "inplace off everywhere"
         yield from section(f"As written, compared with {base}", *_compared(report, base))
         said = check_in_words(report)
         yield from ("", literal(f"{said[:1].upper()}{said[1:]}.", style=SAFE[1] if report.ok else "bold red"))
@@ -141,7 +141,7 @@ def _rows(calls: Sequence[Call], every: bool) -> Iterator[CallRow]:
             place = call.place
             source = (place.operation, place.file, place.line, place.module if place.file is None else "")
             what = tuple((effect.kind, effect.settled) for effect in call.effects)
-            alike.setdefault((source, what, bool(call.readers), call.result_used), []).append(call)
+            alike.setdefault((source, what, bool(call.readers)), []).append(call)
     for group in alike.values():
         yield _row(group)
 
@@ -154,8 +154,6 @@ def _row(calls: Sequence[Call]) -> CallRow:
         lines.append(_by("no difference with this input, though touched later by", call.readers))
     if call.safe and call.cure:
         lines.append("safe alone, and not together with the others")
-    if not call.result_used and call.readers:
-        lines.append("its result is dropped: the code relies on the overwriting")
     if len(calls) > 1:
         modules = list(dict.fromkeys(each.place.module or "the network" for each in calls[1:]))
         more = f" and {len(modules) - MOST_PLACES:,} more" if len(modules) > MOST_PLACES else ""

@@ -82,7 +82,7 @@ def check_in_words(report: CheckReport) -> str:
     if report.unseen:
         return f"{calls}, safe as far as they could be seen"
     if not report.calls:
-        return "no in-place calls"
+        return "no in-place call to test"
     if whole.backward is None:
         return f"{calls}, safe in the forward; autograd recorded nothing"
     # Other numbers may show what these do not: a ReLU that zeroed nothing has changed nothing for whoever reads it.

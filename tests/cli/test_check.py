@@ -215,7 +215,7 @@ def test_in_place_after_a_sigmoid_is_the_loud_fault(demo: Demo, nets: str) -> No
 def test_a_function_and_a_module_will_do_and_what_is_safe_ends_with_0(demo: Demo, nets: str, name: str) -> None:
     result = demo("check", f"{nets}:{name}", "--shape", "3,4")
     assert result.code == 0
-    assert ("safe" if name == "build" else "no in-place calls") in " ".join(result.out.split())
+    assert ("safe" if name == "build" else "no in-place call to test") in " ".join(result.out.split())
 
 
 def test_two_colons_as_in_pytest_will_do(demo: Demo, nets: str) -> None:

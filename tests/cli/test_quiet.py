@@ -53,7 +53,9 @@ def test_a_check_of_what_is_safe(demo: Demo, tmp_path: Path) -> None:
     result = demo("check", f"{tmp_path / 'safe.py'}:net", "--shape", "2,4", "-q")
     assert result.code == 0
     assert result.out.endswith(": 1 in-place call, all safe\n")
-    assert demo("check", f"{tmp_path / 'safe.py'}:none", "--shape", "2,4", "-q").out.endswith(": no in-place calls\n")
+    assert demo("check", f"{tmp_path / 'safe.py'}:none", "--shape", "2,4", "-q").out.endswith(
+        ": no in-place call to test\n"
+    )
 
 
 def test_a_check_whose_input_cannot_show_a_fault_says_that_its_answer_is_for_this_input(

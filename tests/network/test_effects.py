@@ -269,16 +269,30 @@ def test_values_that_the_call_does_not_change_are_no_fault_and_the_reader_is_sti
     assert [reader.operation for reader in only(report).readers] == ["add"]
 
 
-def test_code_that_drops_the_result_and_relies_on_the_overwriting_is_told_apart() -> None:
+@pytest.mark.parametrize(
+    "write", [lambda net, h: F.relu(h, inplace=True), lambda net, h: net.act(h), lambda net, h: h.relu_()]
+)
+def test_who_drops_the_result_of_a_call_in_place_means_the_overwriting(write: Any) -> None:
     def forward(net: Any, x: Tensor) -> Any:
         h: Tensor = net.fc(x)
-        F.relu(h, inplace=True)
+        write(net, h)
         return h
 
+    report = check(Net(forward, fc=nn.Linear(4, 4), act=nn.ReLU(inplace=True)), torch.randn(8, 4))
+    assert report.ok
+    assert "no in-place call to test" in str(report)
+
+
+def test_a_dropped_call_in_place_that_breaks_backward_is_a_harmful_write() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h: Tensor = net.fc(x)
+        y = h.exp()
+        F.relu(y, inplace=True)
+        F.threshold(y, 0.5, 0, inplace=True)
+        return h * y
+
     report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))
-    assert kinds(only(report)) == ["changes-result"]
-    assert not only(report).result_used
-    assert report.advice.turn_off == (0,)
+    assert {write.kind for write in report.harmful_writes} == {"breaks-backward"}
 
 
 def test_a_value_read_into_python_is_a_read() -> None:

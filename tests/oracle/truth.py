@@ -1,7 +1,7 @@
 """The brute-force truth: everything out of place, then one real run for each call put in place alone.
 
-The calls are those with an `inplace` argument, and each write of `METHODS` and `AUGMENTED` whose result is used and
-that is no write to what the network holds; the other writes are in place in every run.
+The calls are those with an `inplace` argument, and each write of `METHODS` and `AUGMENTED`. Those that are on and whose
+result nothing uses are meant, as are writes to what the network holds: they are in place in every run.
 
 Written without the engine: it puts its own functions in the place of torch.nn.functional's, makes the network anew
 from its seed for every run, runs forward and backward, and looks at what is left afterwards.
@@ -67,10 +67,8 @@ class Run:
     """For each call, the switch as written."""
     nothing: list[bool] = field(default_factory=list)
     stale: int = 0
-    rebinds: list[bool] = field(default_factory=list)
-    """For each call whether it is a write of a method or of an augmented assignment."""
     used: set[int] = field(default_factory=set)
-    """Those of them whose result something used, and that do not write to what the network holds."""
+    """The calls whose result something used, and that do not write to what the network holds."""
 
 
 @dataclass
@@ -89,7 +87,7 @@ class Truth:
     same_input: frozenset[int]
     """The calls that overwrite an input with the values that it has."""
     meant: frozenset[int]
-    """The writes of a method or of an augmented assignment whose result nothing uses."""
+    """The calls that are on and whose result nothing uses."""
 
 
 def truth(make: Make) -> Truth:
@@ -97,7 +95,7 @@ def truth(make: Make) -> Truth:
     first = _run(make, lambda k, written: False, uses=True)
     if first.refused is not None:
         raise RuntimeError(first.refused)
-    meant = frozenset(k for k, rebinds in enumerate(first.rebinds) if rebinds and k not in first.used)
+    meant = frozenset(k for k, written in enumerate(first.written) if written and k not in first.used)
     if meant:
         make = Meant(make, meant)
     base = _run(make, lambda k, written: False)
@@ -135,6 +133,13 @@ class Uses(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.run = run
         self.results: list[tuple[int, Tensor]] = []
+
+    def made(self, k: int, given: Tensor, result: Tensor) -> None:
+        """Note the result of a call; that of one that writes nothing counts as used."""
+        if given.numel() and _address(result) != _address(given):
+            self.results.append((k, result))
+        else:
+            self.run.used.add(k)
 
     def note(self, value: Any) -> None:
         """The calls whose result shares memory with a tensor in the value are used."""
@@ -201,7 +206,7 @@ def _run(
     watching = Uses(run) if uses else None
     always = make.indices if isinstance(make, Meant) else frozenset()
     with (
-        _patched(run, in_place, inputs, on_copy, watching),
+        _patched(run, in_place, inputs, on_copy, always, watching),
         _rebinding(run, in_place, network, inputs, on_copy, always, watching),
         hooks,
     ):
@@ -240,7 +245,12 @@ def _run(
 
 @contextmanager
 def _patched(
-    run: Run, in_place: Callable[[int, bool], bool], inputs: list[Tensor], on_copy: bool, watching: Uses | None
+    run: Run,
+    in_place: Callable[[int, bool], bool],
+    inputs: list[Tensor],
+    on_copy: bool,
+    always: frozenset[int],
+    watching: Uses | None,
 ) -> Iterator[None]:
     originals = {name: getattr(F, name) for name in NAMES}
 
@@ -256,9 +266,10 @@ def _patched(
                 watching.note(given["input"])  # dropout with p=0 runs no operator
             k = len(run.written)
             run.written.append(written)
-            run.rebinds.append(False)
             off = "p" in given and (given["p"] == 0 or not given["training"])
             run.nothing.append(off or given["input"].numel() == 0)
+            if k in always:
+                return original(**{**given, "inplace": True})
             given["inplace"] = in_place(k, written)
             if given["inplace"] and on_copy:
                 # This rrelu draws its numbers in another order in place: that is no rounding.
@@ -268,13 +279,16 @@ def _patched(
                 else:
                     given["input"] = _copied(given["input"])
                 return original(**given)
-            if given["inplace"] and not run.nothing[-1] and _reaches(given["input"], inputs):
+            if given["inplace"] and not run.nothing[k] and _reaches(given["input"], inputs):
                 run.overwrote_input = True
                 before = given["input"].detach().clone()
                 result = original(**given)
                 run.changed_input |= not same(given["input"].detach(), before)
                 return result
-            return original(**given)
+            result = original(**given)
+            if watching is not None:
+                watching.made(k, given["input"], result)
+            return result
 
         return call
 
@@ -306,11 +320,9 @@ def _rebinding(
             return function(x, *args, **kwargs)
         k = len(run.written)
         run.written.append(True)
-        run.rebinds.append(True)
         run.nothing.append(x.numel() == 0)
         # What is meant is settled once, with everything out of place.
         means = k in always or (watching is not None and _address(x) in own)
-        run.used |= set() if x.numel() else {k}
         if means or (in_place(k, True) and not on_copy):
             if means or not x.numel() or not _reaches(x, inputs):
                 return function(x, *args, **kwargs)
@@ -321,7 +333,7 @@ def _rebinding(
             return result
         result = function(_copied(x), *args, **kwargs)
         if watching is not None:
-            watching.results.append((k, result))
+            watching.made(k, x, result)
         return result
 
     def method(function: Callable[..., Tensor]) -> Callable[..., Any]:

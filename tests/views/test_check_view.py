@@ -115,7 +115,7 @@ def test_every_kind_of_screen() -> None:
     assert f"Together: dropout in 2 ({here}) writes over what leaky_relu in 1 ({here}) saved." in " ".join(
         screen.split()
     )
-    assert "Linear: no in-place calls (" in shown(check(nn.Linear(4, 4), torch.randn(2, 4)), 80)
+    assert "Linear: no in-place call to test (" in shown(check(nn.Linear(4, 4), torch.randn(2, 4)), 80)
     assert "all safe" in shown(check(both[:2], torch.randn(2, 4)), 80)
     assert "PyTorch raises in the forward" in shown(check(nn.ReLU(True), torch.randn(2, 4, requires_grad=True)), 80)
 
