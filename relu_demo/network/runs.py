@@ -166,7 +166,7 @@ class Runs:
         try:
             inputs = self._inputs()
             mine, given = list(tensors(self.arguments)), list(tensors(inputs))
-            suspects = Suspects(self.network, self.snapshot, given, self.layers, in_place | self.meant)
+            suspects = Suspects(self.network, self.snapshot, given, self.layers, in_place, self.meant)
             with stepping_aside(suspects.unwatched), without_checkpoints() as checkpoints:
                 result = self._forward_watched(inputs, suspects)
                 if backward:

@@ -132,8 +132,8 @@ class Suspects(Listener):
     Listens to one forward of a network, and on demand to its backward.
 
     `inputs`: what the network is given, each tensor in it. `layers`: where layers stand in the source. `in_place`: the
-    calls, by index, that run in place; all others run out of place, but for writes to what the network holds, which
-    are meant. `snapshot`: knows the network's storages, and copies a global's before the first write.
+    calls, by index, that run in place; all others run out of place, but for those in `meant`, and for writes to what
+    the network holds. `snapshot`: knows the network's storages, and copies a global's before the first write.
     """
 
     def __init__(
@@ -143,12 +143,17 @@ class Suspects(Listener):
         inputs: Iterable[Tensor],
         layers: Layers,
         in_place: frozenset[int] = frozenset(),
+        meant: frozenset[int] = frozenset(),
     ) -> None:
         self.ledger = Ledger()
         self.candidates: list[Candidate] = []
         """The calls that can be in place, in order."""
-        self.meant: set[int] = set()
-        """The calls, by index, that are meant to be in place: writes to what the network holds (`self.steps += 1`)."""
+        self.meant = set(meant)
+        """
+        The calls, by index, that are meant to be in place, and are writes like any other.
+
+        Those whose result is dropped (`F.relu(h, inplace=True)`), and writes to what the network holds.
+        """
         self.over_input: dict[Place, None] = {}
         """Where other writes reach an input of the network, in order."""
         self.past_autograd: dict[Place, list[Place]] = {}
@@ -249,9 +254,9 @@ class Suspects(Listener):
             candidate.call.inplace and here.stand.marks_dirty
         ):
             self.meant.add(index)
-        self._running = index
+        in_place = index in self._in_place or index in self.meant
+        self._running = None if index in self.meant else index
         try:
-            in_place = index in self._in_place or index in self.meant
             result = call.run(in_place)
         finally:
             self._running = None
@@ -307,8 +312,8 @@ class Suspects(Listener):
         self._wrote = True
         if self._is_foreign(key):
             self._snapshot.adopt(tensor)
-        is_meant = self._running is None or self._running in self._in_place or self._running in self.meant
-        if is_meant and any(overlap(region_of(tensor), region) for region in self._inputs.get(key, ())):
+        in_place = self._running is None or self._running in self._in_place
+        if in_place and any(overlap(region_of(tensor), region) for region in self._inputs.get(key, ())):
             self.over_input[here.place("write")] = None
         bared = key in self._bared and not tensor.requires_grad and torch.is_grad_enabled()
         if bared and self._running is None and not self._snapshot.holds(key):

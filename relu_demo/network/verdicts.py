@@ -128,7 +128,7 @@ class Verdicts:
     def _savers(self, conflicts: Iterable[Conflict], savers: dict[Place, list[Place]]) -> dict[Place, list[Place]]:
         """Add to each write without a switch who had saved what it overwrites."""
         for conflict in conflicts:
-            if conflict.writer_call is None or conflict.writer_call in self.runs.meant:
+            if conflict.writer_call is None:
                 savers.setdefault(conflict.writer, []).append(conflict.saver)
         return savers
 

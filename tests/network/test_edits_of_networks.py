@@ -26,7 +26,7 @@ NAMES = [
     if inspect.isclass(value) and issubclass(value, faulty_networks.Used) and value is not faulty_networks.Used
 ]
 RELY_ON_THE_WRITE = ("DroppedFunction", "DroppedModule")
-"""Out of place, these would do nothing with what they compute."""
+"""These mean the write, and are right in the forward as written."""
 
 
 def report_of(file: Path, name: str) -> CheckReport:

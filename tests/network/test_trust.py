@@ -93,8 +93,7 @@ def test_a_small_gradient_beside_large_ones_counts() -> None:
     def forward(net: Any, x: Tensor) -> Any:
         y = net.a(x)
         z: Any = Squared.apply(y)  # type: ignore[no-untyped-call]
-        F.leaky_relu(y.data, 0.2, inplace=True)
-        return z * 1e-6, net.large(x) * 100
+        return F.leaky_relu(y.data, 0.2, inplace=True), z * 1e-6, net.large(x) * 100
 
     assert kinds(only(check(linear(forward, large=nn.Linear(8, 8)), X))) == ["changes-result"]
 
@@ -257,8 +256,8 @@ def test_memory_that_came_from_numpy_counts() -> None:
 def test_an_operator_of_another_library_reads_whatever_its_name_is() -> None:
     def forward(net: Any, x: Tensor) -> Any:
         y = net.a(x).detach()
-        F.relu(y, inplace=True)
-        return net.a(x) + torch.ops.relu_demo_names.half_like(y)
+        z = F.relu(y, inplace=True)
+        return net.a(x) + torch.ops.relu_demo_names.half_like(y) + z
 
     library = torch.library.Library("relu_demo_names", "DEF")  # type: ignore[no-untyped-call]
     library.define("half_like(Tensor a) -> Tensor")  # type: ignore[no-untyped-call]

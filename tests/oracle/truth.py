@@ -274,11 +274,8 @@ def _patched(
             if given["inplace"] and on_copy:
                 # This rrelu draws its numbers in another order in place: that is no rounding.
                 draws = original is originals["rrelu"] and given["training"] and not given["input"].is_contiguous()
-                if run.nothing[-1] or draws:
-                    given["inplace"] = False
-                else:
-                    given["input"] = _copied(given["input"])
-                return original(**given)
+                off = run.nothing[-1] or draws
+                return original(**{**given, **({"inplace": False} if off else {"input": _copied(given["input"])})})
             if given["inplace"] and not run.nothing[k] and _reaches(given["input"], inputs):
                 run.overwrote_input = True
                 before = given["input"].detach().clone()

@@ -79,7 +79,7 @@ class AfterSigmoid(Used):
 
 class DroppedFunction(Used):
     def forward(self, x: Tensor) -> Any:
-        h = self.fc(x)
+        h = self.fc(x).exp()
         F.relu(h, inplace=True)
         return h * 2
 
@@ -90,7 +90,7 @@ class DroppedModule(Used):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Any:
-        h = self.fc(x)
+        h = self.fc(x).exp()
         self.relu(h)
         return h * 2
 
