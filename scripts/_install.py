@@ -31,21 +31,26 @@ UNFINISHED = b"unfinished"
 
 PIP = [PYTHON, "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-user"]
 
+
+def _required(name: str) -> list[str]:
+    return [*PIP, "--requirement", os.path.join(PROJECT, "scripts", name)]
+
+
 # For each layer: what is being done, how, and what to look at if it fails.
 STEPS = {
     "packages": (
         "downloading and installing PyTorch and the other pinned packages; this can take some minutes",
-        [*PIP, "--requirement", os.path.join(PROJECT, "scripts", "requirements.txt")],
+        [_required("requirements.txt"), _required("requirements-torch.txt")],
         "is there a network connection?",
     ),
     "project": (
         "installing relu-demo itself, so that an edit of its source takes effect at once",
-        [*PIP, "--no-deps", "--no-build-isolation", "--editable", PROJECT],
+        [[*PIP, "--no-deps", "--no-build-isolation", "--editable", PROJECT]],
         "is pyproject.toml as it should be?",
     ),
     "tests": (
         "downloading and installing what the tests need",
-        [*PIP, "--requirement", os.path.join(PROJECT, "scripts", "requirements-test.txt")],
+        [_required("requirements-test.txt")],
         "is there a network connection?",
     ),
 }
@@ -94,12 +99,13 @@ def _bring_up_to_date(layers: list[str], lock: int) -> None:
         _make_fresh_folder(lock)
         stale = [layer for layer in LAYERS if layer in layers]
     for layer in stale:
-        message, command, advice = STEPS[layer]
+        message, commands, advice = STEPS[layer]
         text = stamp_text(layer)
         _write_stamp(layer, UNFINISHED)
         _say(message)
         try:
-            _run(command, lock)
+            for command in commands:
+                _run(command, lock)
         except InstallError as error:
             os.unlink(stamp_path(layer))  # pip has put back what it changed
             if "No space left" in str(error):

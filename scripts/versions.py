@@ -49,7 +49,7 @@ def python_of(version: str) -> str:
 def what_tests_need() -> list[str]:
     """Return the packages that the tests import, without their versions: the first block of their requirements."""
     block = (ROOT / "scripts/requirements-test.txt").read_text(encoding="utf-8").partition("\n\n")[0]
-    return [line.partition("==")[0] for line in block.splitlines() if not line.startswith("#")]
+    return [line.partition("==")[0] for line in block.splitlines() if line[:1].isalpha()]
 
 
 def tested(python: str, requirements: Sequence[str], arguments: Sequence[str]) -> int:

@@ -173,6 +173,7 @@ def make_project(root: Path) -> Project:
     shutil.copytree(SCRIPTS, project.root / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
     project.write("scripts/constraints.txt", "")
     project.write("scripts/requirements.txt", "tiny==1.0\n")
+    project.write("scripts/requirements-torch.txt", "# none\n")
     project.write("scripts/requirements-test.txt", "pytest==1.0\n")
     project.write("backend.py", BACKEND)
     project.write("pyproject.toml", PYPROJECT)
