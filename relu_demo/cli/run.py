@@ -41,11 +41,11 @@ def run(arguments: Sequence[str]) -> int:
         # click 8.1.3 writes --help to it all the same.
         if asked is None and sys.stdout is None and isinstance(error, AttributeError):
             return fault(CLOSED)
-        return told(error, traceback=isinstance(asked, Asked) and asked.traceback)
+        return report_error(error, traceback=isinstance(asked, Asked) and asked.traceback)
 
 
-def told(error: BaseException, traceback: bool) -> int:
-    """Say what went wrong, in one line, and return the exit code: 70 of what nobody foresaw."""
+def report_error(error: BaseException, traceback: bool) -> int:
+    """Say what went wrong, in one line, and return the exit code: 70 for an internal error."""
     if isinstance(error, SystemExit):  # how click ends shell completion, and --help into a closed pipe
         return error.code if isinstance(error.code, int) else 0
     if isinstance(error, click.Abort):
@@ -59,12 +59,12 @@ def told(error: BaseException, traceback: bool) -> int:
         return fault(usage_words(error, traceback))
     if isinstance(error, OSError):
         return fault(f"the output cannot be written: {error.strerror}")
-    if lacks_memory(error):  # of Python's and PyTorch's own errors this alone is foreseen
+    if lacks_memory(error):  # of what Python and PyTorch raise, this alone is expected
         return fault("there is not enough memory for this; give a smaller --shape or fewer --values")
-    return unforeseen(error, traceback)
+    return internal_error(error, traceback)
 
 
-def unforeseen(error: BaseException, traceback: bool) -> int:
+def internal_error(error: BaseException, traceback: bool) -> int:
     """Say that something went wrong in relu-demo itself, and return the exit code for it."""
     from traceback import extract_tb, format_exception
 
@@ -73,7 +73,7 @@ def unforeseen(error: BaseException, traceback: bool) -> int:
     if traceback:
         say("".join(format_exception(error)).rstrip("\n"))
     rest = "" if traceback else "; --traceback shows the rest"
-    fault(f"an error that nobody foresaw, {type(error).__name__}: {words_of(error)}{place}{rest}")
+    fault(f"internal error, {type(error).__name__}: {words_of(error)}{place}{rest}")
     return 70
 
 

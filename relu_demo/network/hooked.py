@@ -21,7 +21,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from relu_demo.network.outcome import Leaves
 from relu_demo.network.state.walk import tensors
 from relu_demo.sanitizer.hooks import code_of, hook_name
-from relu_demo.sanitizer.ledger import Followed, Ledger
+from relu_demo.sanitizer.ledger import Ledger, RegionUses
 from relu_demo.sanitizer.place import Place, PlaceKind
 from relu_demo.sanitizer.source import is_what_runs, statement_at
 from relu_demo.tensors.storage import is_gone, is_strided, key_of, region_of, weak_ref
@@ -56,7 +56,7 @@ class Hooked:
         self.switched_on: dict[str, str] = {}
         """Path and class of each module that ran with `inplace=True`."""
         self._holders: dict[int, tuple[StorageWeakRef, dict[Place, None]]] = {}
-        self._given: list[tuple[Number, set[str], Followed]] = []
+        self._given: list[tuple[Number, set[str], RegionUses]] = []
         """Each tensor that hooks were given, their names, and who reads it afterwards."""
         self._events = 0
 

@@ -21,7 +21,7 @@ from relu_demo.network.state.walk import attribute_tensors, tensors
 from relu_demo.network.switch import Rebinding, Switched, switched
 from relu_demo.sanitizer.frames import edits_for_itself, is_users, operation_name
 from relu_demo.sanitizer.layers import Layers
-from relu_demo.sanitizer.ledger import Followed, Ledger, SavedTensor
+from relu_demo.sanitizer.ledger import Ledger, RegionUses, SavedTensor
 from relu_demo.sanitizer.makers import Makers, kind_of
 from relu_demo.sanitizer.observer import Here, Listener, Operator
 from relu_demo.sanitizer.place import Place, PlaceKind
@@ -74,9 +74,9 @@ class Candidate:
     """Whether the author of the network can put it in place."""
     note: str | None = None
     """What else in place changes."""
-    input: Followed = field(default_factory=lambda: Followed(None))
+    input: RegionUses = field(default_factory=lambda: RegionUses(None))
     """Who uses the input's region after the call."""
-    result: Followed | None = None
+    result: RegionUses | None = None
     """Who uses the result after the call, if that is a tensor with a storage of its own."""
     result_storage: StorageWeakRef | None = None
     result_layout: Geometry | None = None
@@ -176,7 +176,7 @@ class Suspects(Listener):
         """Its result, and what it has left in the network; nothing of a backward."""
         self.makers: Makers[Place] = Makers()
         self.hooked = Hooked(self.path_of, self.ledger)
-        self._behind_autograd: list[tuple[Place, Followed]] = []
+        self._behind_autograd: list[tuple[Place, RegionUses]] = []
         """Writes to the `.data` of a tensor that autograd has made, with who reads that afterwards."""
         self._bared: dict[int | None, StorageWeakRef] = {}
         """Storages of tensors that autograd has made, of which `.data` was asked for, by key."""
@@ -249,9 +249,9 @@ class Suspects(Listener):
     def _run_switched(self, call: Switched, here: Here) -> Any:
         candidate = self._candidate(call, here)
         index = candidate.call.index
-        self.ledger.looked_at(call.input)  # dropout in evaluation runs no operator
+        self.ledger.used(call.input)  # dropout in evaluation runs no operator
         if (isinstance(call, Rebinding) and self._snapshot.holds(candidate.key)) or (
-            candidate.call.inplace and here.stand.marks_dirty
+            candidate.call.inplace and here.surroundings.marks_dirty
         ):
             self.meant.add(index)
         in_place = index in self._in_place or index in self.meant
@@ -334,7 +334,7 @@ class Suspects(Listener):
 
     def used(self, tensor: Tensor, here: Here) -> None:
         """Note that the storage is used."""
-        self.ledger.looked_at(tensor)
+        self.ledger.used(tensor)
 
     def exposed(self, tensor: Tensor, here: Here) -> None:
         """From here on, only values tell who reads it, and nothing tells who writes to it."""
@@ -470,33 +470,33 @@ class Suspects(Listener):
         self.ledger.read(tensor, lambda: place)
 
     def _candidate(self, call: Switched, here: Here) -> Candidate:
-        tensor, place, stand = call.input, here.place(""), here.stand
+        tensor, place, around = call.input, here.place(""), here.surroundings
         key = key_of(tensor)
         nothing = call.writes_nothing
         grad = torch.is_grad_enabled()
-        told = Call(
+        shown = Call(
             index=self._count,
             place=place,
             inplace=call.inplace,
             shape=shape_of(tensor),
             dtype=str(tensor.dtype).removeprefix("torch."),
             bytes=0 if nothing else tensor.numel() * tensor.element_size(),
-            switch=place.module if stand.module_has_switch else None,
+            switch=place.module if around.module_has_switch else None,
             takes_inplace=call.takes_inplace,
-            type=type(stand.module).__name__ if stand.module_has_switch else None,
+            type=type(around.module).__name__ if around.module_has_switch else None,
         )
         self._count += 1
         found = Candidate(
-            told,
+            shown,
             key,
             None if key is None else weak_ref(tensor),
             None if nothing or key is None else region_of(tensor),
             _geometry_of(tensor),
-            switchable=call.inplace or stand.has_switch,
+            switchable=call.inplace or around.has_switch,
             note=call.note,
             made_by=self.makers.of(tensor),
             recorded=grad,
-            by_values=self._grad and stand.in_checkpoint,
+            by_values=self._grad and around.in_checkpoint,
         )
         if not nothing or call.reshapes:
             self._look_at_input(found, call, grad)

@@ -36,7 +36,7 @@ _APPLY = torch.autograd.Function.apply.__func__.__code__  # type: ignore[attr-de
 
 
 @dataclass(slots=True)
-class Stand:
+class Surroundings:
     """What the frames tell of the running operation."""
 
     file: str | None = None
@@ -84,13 +84,13 @@ class Stand:
         return self.caller is None or is_users(self.caller.co_filename) or "inplace" in self.caller.co_names
 
 
-def stand(outermost: FrameType | None, function: Any = None) -> Stand:
+def surroundings(outermost: FrameType | None, function: Any = None) -> Surroundings:
     """
     Walk the frames of this thread from the caller out to `outermost` (included), or to the last.
 
     `function`: the running function of torch, a Python function or built-in; its caller is found on the way.
     """
-    found = Stand()
+    found = Surroundings()
     called = getattr(function, "__code__", None)
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
@@ -106,7 +106,7 @@ def stand(outermost: FrameType | None, function: Any = None) -> Stand:
     return found
 
 
-def _note_user(found: Stand, frame: FrameType) -> None:
+def _note_user(found: Surroundings, frame: FrameType) -> None:
     if found.code is None:
         is_what_runs(frame.f_code)
         found.file, found.line, found.code = frame.f_code.co_filename, frame.f_lineno, frame.f_code
@@ -114,7 +114,7 @@ def _note_user(found: Stand, frame: FrameType) -> None:
     found.outermost = frame.f_code
 
 
-def _note_call(found: Stand, frame: FrameType) -> None:
+def _note_call(found: Surroundings, frame: FrameType) -> None:
     module = frame.f_locals["self"]
     if found.module is None:
         found.module = module
@@ -123,7 +123,7 @@ def _note_call(found: Stand, frame: FrameType) -> None:
     found.outermost = None
 
 
-def _note_apply(found: Stand, frame: FrameType) -> None:
+def _note_apply(found: Surroundings, frame: FrameType) -> None:
     if found.applied is None:
         function = frame.f_locals["cls"]
         codes = (getattr(getattr(function, name, None), "__code__", None) for name in ("forward", "setup_context"))
@@ -131,11 +131,11 @@ def _note_apply(found: Stand, frame: FrameType) -> None:
         found.marks_dirty = any("mark_dirty" in code.co_names for code in codes if code is not None)
 
 
-def _note_checkpoint(found: Stand, frame: FrameType) -> None:
+def _note_checkpoint(found: Surroundings, frame: FrameType) -> None:
     found.in_checkpoint = True
 
 
-Note = Callable[[Stand, FrameType], None]
+Note = Callable[[Surroundings, FrameType], None]
 """Notes what a frame of one kind tells."""
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 from torch.nn.modules import module as modules
 
-from relu_demo.sanitizer.frames import stand
+from relu_demo.sanitizer.frames import surroundings
 from relu_demo.sanitizer.source import statement_at
 
 SourceLine = tuple[str, int]
@@ -57,7 +57,7 @@ class Layers:
         in_sequence = isinstance(parent, nn.Sequential)
         if module is None or not (in_sequence or getattr(module, "inplace", False) is True):
             return
-        found = stand(None)
+        found = surroundings(None)
         if found.file is None or found.line is None:
             return
         number = id(module)

@@ -78,7 +78,7 @@ class SavedTensor:
 
 
 @dataclass
-class Followed:
+class RegionUses:
     """What has happened to a region of a storage since it was followed."""
 
     region: Region | None
@@ -103,7 +103,7 @@ class Page:
     storage: StorageWeakRef
     saved: list[weakref.ref[SavedTensor]] = field(default_factory=list)
     writes: deque[WriteAccess] = field(default_factory=deque)
-    followed: list[Followed] = field(default_factory=list)
+    followed: list[RegionUses] = field(default_factory=list)
     exposed: bool = False
     """Whether code that no mode sees may have its address."""
     look_at: int = _FEW
@@ -199,7 +199,7 @@ class Ledger:
             elif torch.is_grad_enabled():
                 followed.alias_used = True
 
-    def looked_at(self, tensor: Tensor) -> None:
+    def used(self, tensor: Tensor) -> None:
         """Note that the tensor is used, and none of its elements is read: for a view, or for its shape."""
         page = self._page(tensor)
         if page is None or not page.followed:
@@ -209,10 +209,10 @@ class Ledger:
             followed.used = True
             followed.alias_used |= alias
 
-    def follow(self, tensor: Tensor, region: Region | None) -> Followed:
+    def follow(self, tensor: Tensor, region: Region | None) -> RegionUses:
         """From now on note who uses a region of the tensor's storage; with None only whether the storage is used."""
         page = self._open(tensor)
-        followed = Followed(region)
+        followed = RegionUses(region)
         if page is not None:
             page.followed.append(followed)
         return followed

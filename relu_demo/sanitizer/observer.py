@@ -29,7 +29,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from relu_demo.sanitizer.frames import Stand, operation_name, stand
+from relu_demo.sanitizer.frames import Surroundings, operation_name, surroundings
 from relu_demo.sanitizer.place import Place
 
 _EXPOSING = {"numpy", "__array__", "data_ptr", "storage", "untyped_storage", "_typed_storage", "__dlpack__", "tolist"}
@@ -95,23 +95,23 @@ class Listener:
 class Here:
     """The function of torch that runs now, and where it stands. Ask only while it runs: the frames tell."""
 
-    __slots__ = ("_observer", "_place", "_stand", "function")
+    __slots__ = ("_observer", "_place", "_surroundings", "function")
 
     def __init__(self, observer: Observer, function: Any) -> None:
         self.function = function
         """None outside of all functions of torch: in TorchScript, in an extension, in a custom autograd.Function."""
         self._observer = observer
-        self._stand: Stand | None = None
+        self._surroundings: Surroundings | None = None
         self._place: Place | None = None
 
     @property
-    def stand(self) -> Stand:
+    def surroundings(self) -> Surroundings:
         """Return what the frames tell. They are walked once for a function, and each time outside of all."""
-        if self._stand is not None:
-            return self._stand
-        found = self._observer.stand(self.function)
+        if self._surroundings is not None:
+            return self._surroundings
+        found = self._observer.surroundings(self.function)
         if self.function is not None:
-            self._stand = found
+            self._surroundings = found
         return found
 
     def place(self, otherwise: str) -> Place:
@@ -119,8 +119,8 @@ class Here:
         if self._place is not None:
             return self._place
         if self.function is None:
-            return self._observer.place(self.stand, otherwise)
-        self._place = self._observer.place(self.stand, operation_name(self.function))
+            return self._observer.place(self.surroundings, otherwise)
+        self._place = self._observer.place(self.surroundings, operation_name(self.function))
         return self._place
 
 
@@ -201,11 +201,11 @@ class Observer:
         """Whether the block still runs."""
         return self._outermost is not None
 
-    def stand(self, function: Any) -> Stand:
+    def surroundings(self, function: Any) -> Surroundings:
         """Walk the frames of this thread out to the one that entered."""
-        return stand(self._outermost, function)
+        return surroundings(self._outermost, function)
 
-    def place(self, found: Stand, operation: str) -> Place:
+    def place(self, found: Surroundings, operation: str) -> Place:
         """Return the place of an operation that stands there."""
         module = "" if found.module is None else self.listener.path_of(found.module)
         line = found.file, found.line
@@ -223,7 +223,7 @@ class Observer:
             self.quiet = before
 
     def _saver(self) -> Place:
-        found = self.stand(None)
+        found = self.surroundings(None)
         return self.place(found, found.saver)
 
     def _unpack(self, saved: Any) -> Tensor:

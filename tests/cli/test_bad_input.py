@@ -275,7 +275,7 @@ def test_what_nobody_foresaw_is_one_line_and_70(demo: Demo, monkeypatch: pytest.
     result = demo("--seed", "1")
     held(2, result.out, result.err)
     assert result.code == 70
-    assert result.err.startswith("relu-demo: an error that nobody foresaw, KeyError: 'nobody foresaw this' (")
+    assert result.err.startswith("relu-demo: internal error, KeyError: 'nobody foresaw this' (")
     assert result.err.endswith("; --traceback shows the rest\n")
     shown = demo("--seed", "1", "--traceback")
     assert shown.code == 70
