@@ -1,16 +1,26 @@
 """Calls a function of a file or module in a process of its own: `python call.py FOLDER SOURCE NAME [ARG]...`."""
 
+import difflib
 import importlib
 import os
 import sys
-from functools import reduce
 from types import TracebackType
+from typing import Any
 
 
 def _called(folder: str, source: str, name: str) -> None:
     sys.path[0] = folder
     module = importlib.import_module(os.path.basename(source)[:-3] if source.endswith(".py") else source)
-    reduce(getattr, name.split("."), module)()  # type: ignore[operator]
+    value: Any = module
+    for part in name.split("."):
+        if not hasattr(value, part):
+            near = difflib.get_close_matches(part, dir(value), n=1)
+            print(f"relu-demo: {source} has no {name!r}{f'; did you mean {near[0]}?' if near else ''}", file=sys.stderr)
+            sys.exit(2)
+        value = getattr(value, part)
+    result = value()
+    if hasattr(result, "send"):
+        sys.exit(f"{name} gave a {type(result).__name__}, of which nothing has run; give a function that runs it")
 
 
 def _from_users_on(trace: TracebackType | None) -> TracebackType | None:
