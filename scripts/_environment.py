@@ -11,7 +11,7 @@ PYTHON = os.path.join(FOLDER, *(("Scripts", "python.exe") if os.name == "nt" els
 # The layers of the environment, each with the files that say what is in it, in the order of their making.
 LAYERS = {
     "packages": ["scripts/requirements.txt", "scripts/requirements-torch.txt", "scripts/constraints.txt"],
-    "project": ["pyproject.toml", "relu_demo/__init__.py"],
+    "project": ["pyproject.toml", "relu_demo/__init__.py", "relu_demo/locale/zh/LC_MESSAGES/relu_demo.po"],
     "tests": ["scripts/requirements-test.txt"],
 }
 

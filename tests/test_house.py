@@ -20,7 +20,7 @@ FLOORS = [
     ["sanitizer"],
     ["session"],
     ["tensors", "machine", "request"],
-    ["errors", "__init__"],
+    ["errors", "language", "__init__"],
 ]
 """The files and folders of the package, the highest first: each may import what is beside it or lower."""
 

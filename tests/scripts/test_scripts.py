@@ -178,6 +178,7 @@ def make_project(root: Path) -> Project:
     project.write("backend.py", BACKEND)
     project.write("pyproject.toml", PYPROJECT)
     project.write("relu_demo/__init__.py", '__version__ = "0.1.0"\n')
+    project.write("relu_demo/locale/zh/LC_MESSAGES/relu_demo.po", "")
     project.write("relu_demo/__main__.py", PROGRAM)
     return project
 
