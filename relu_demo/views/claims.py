@@ -9,8 +9,9 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from relu_demo.claims.report import JudgedClaim, Verdict, counted
+from relu_demo.claims.report import JudgedClaim, SessionReport, Verdict, counted
 from relu_demo.replay.trace import TracedPart
+from relu_demo.views.objects import objects_at_end
 from relu_demo.views.parts import NARROW, enumerated
 
 VERDICTS = {Verdict.HOLDS: "green", Verdict.FAILS: "bold reverse red", Verdict.UNSHOWN: "bold yellow"}
@@ -75,10 +76,16 @@ def tally(findings: Sequence[JudgedClaim]) -> Text:
     return text
 
 
-def fates_and_tally(parts: Sequence[TracedPart], findings: Sequence[JudgedClaim]) -> Text:
-    """Return a sentence for each part with two looks or more, a line each, and behind the last how many claims hold."""
-    sentences = Text("\n".join(fate(part) for part in parts if len(part.moments) > 1))
-    return Text(" ").join(piece for piece in (sentences, tally(findings) if findings else Text()) if piece)
+def endings(report: SessionReport) -> Iterator[RenderableType]:
+    """Yield for each part with two looks or more its picture and a sentence, and behind all how many claims hold."""
+    parts = [part for part in report.trace.shown if len(part.moments) > 1]
+    verdict = [tally(report.claims)] if report.claims else []
+    for part in parts:
+        if picture := objects_at_end(part):
+            yield picture
+        yield Text(" ").join([Text(fate(part)), *(verdict if part is parts[-1] else [])])
+    if not parts:
+        yield from verdict
 
 
 def fate(part: TracedPart) -> str:

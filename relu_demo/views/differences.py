@@ -254,4 +254,4 @@ def saved_note(step: Step, result: str, name: str) -> str:
     """Return a note if the result's node saved that tensor for backward, else ""."""
     node = step.tensors[result].grad_fn
     version = next((saved.version for saved in node.saved_tensors if saved.name == name), None) if node else None
-    return "" if version is None or result == name else f"  keeps {name}, version {version}, for backward()"
+    return "" if version is None or result == name else f"  saves {name}, version {version}"
