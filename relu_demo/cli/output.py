@@ -14,7 +14,7 @@ import click
 
 from relu_demo.errors import CLOSED
 from relu_demo.request import command_line
-from relu_demo.views import DOCUMENT, PLAIN_TEXT, VIEWS, function_named, writer_of
+from relu_demo.views import COLOURED, DOCUMENT, VIEWS, function_named, writer_of
 
 if TYPE_CHECKING:
     from relu_demo.scenarios import AnyReport
@@ -53,7 +53,7 @@ def file_text(name: str, report: AnyReport, ending: str, light: bool = False) ->
     if lessons := VIEWS[name].lessons:
         lesson: str = function_named(lessons)[ending](report, light)
         return lesson
-    if ending in (PLAIN_TEXT, DOCUMENT):
+    if ending not in COLOURED:
         text = io.StringIO()
         writer_of("json" if ending == DOCUMENT else name)(report, text)
         return text.getvalue()

@@ -20,6 +20,9 @@ from relu_demo.request import Check, Measure, Replay, Watch
 if TYPE_CHECKING:
     from relu_demo.scenarios import AnyReport
 
+LONG = 160
+"""Characters of the longest word of a message that is shown whole: what a user gave may have any length."""
+
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command with these arguments and return its exit code. Write to `sys.stdout` and `sys.stderr`."""
@@ -41,11 +44,11 @@ def run(arguments: Sequence[str]) -> int:
         # click 8.1.3 writes --help to it all the same.
         if asked is None and sys.stdout is None and isinstance(error, AttributeError):
             return fault(CLOSED)
-        return told(error, traceback=isinstance(asked, Asked) and asked.traceback)
+        return report_error(error, traceback=isinstance(asked, Asked) and asked.traceback)
 
 
-def told(error: BaseException, traceback: bool) -> int:
-    """Say what went wrong, in one line, and return the exit code: 70 of what nobody foresaw."""
+def report_error(error: BaseException, traceback: bool) -> int:
+    """Say what went wrong, in one line, and return the exit code: 70 for an internal error."""
     if isinstance(error, SystemExit):  # how click ends shell completion, and --help into a closed pipe
         return error.code if isinstance(error.code, int) else 0
     if isinstance(error, click.Abort):
@@ -61,10 +64,10 @@ def told(error: BaseException, traceback: bool) -> int:
         return fault(f"the output cannot be written: {error.strerror}")
     if lacks_memory(error):  # of Python's and PyTorch's own errors this alone is foreseen
         return fault("there is not enough memory for this; give a smaller --shape or fewer --values")
-    return unforeseen(error, traceback)
+    return report_internal_error(error, traceback)
 
 
-def unforeseen(error: BaseException, traceback: bool) -> int:
+def report_internal_error(error: BaseException, traceback: bool) -> int:
     """Say that something went wrong in relu-demo itself, and return the exit code for it."""
     from traceback import extract_tb, format_exception
 
@@ -73,7 +76,7 @@ def unforeseen(error: BaseException, traceback: bool) -> int:
     if traceback:
         say("".join(format_exception(error)).rstrip("\n"))
     rest = "" if traceback else "; --traceback shows the rest"
-    fault(f"an error that nobody foresaw, {type(error).__name__}: {words_of(error)}{place}{rest}")
+    fault(f"internal error, {type(error).__name__}: {words_of(error)}{place}{rest}")
     return 70
 
 
@@ -141,8 +144,9 @@ def usage_words(error: Error, traceback: bool) -> str:
 
 
 def fault(message: str) -> int:
-    """Say on stderr what is wrong, in one line whatever it quotes. Return the exit code for it."""
-    line = " ".join(message.split())
+    """Say on stderr what is wrong, in one line whatever it quotes, long words cut. Return the exit code for it."""
+    words = message.split()
+    line = " ".join(word if len(word) <= LONG else f"{word[: LONG // 2]}...{word[-LONG // 4 :]}" for word in words)
     say(f"relu-demo: {readable(line)}")
     return 2
 

@@ -26,7 +26,7 @@ MEANINGS = (
     "version: times overwritten",
     "grad_fn: what backward() calls first",
 )
-SHORT_MEANINGS = (MEANINGS[0], MEANINGS[2], "more: --compare, --help")
+SHORT_MEANINGS = ("* changed", MEANINGS[2], "more: --compare, --branches, --help")
 """The legend, and that of the short screen."""
 
 TINTS = "blue is below 0, orange above"

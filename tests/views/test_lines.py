@@ -62,9 +62,11 @@ def test_there_is_no_cliff(demo: Demo, monkeypatch: pytest.MonkeyPatch, scenario
 def test_no_id_or_address_is_shown_twice(
     demo: Demo, monkeypatch: pytest.MonkeyPatch, scenario: str, columns: int
 ) -> None:
-    out = "\n".join(lines_at(demo, monkeypatch, columns, *filter(None, [scenario]), "--seed", "7"))
+    """But in the picture, whose arrows lead to those of the table."""
+    lines = lines_at(demo, monkeypatch, columns, *filter(None, [scenario]), "--seed", "7")
+    out = "\n".join(line for line in lines if "▶" not in line)
     found = re.findall(r"(?<![\w.])(?:0x[0-9a-f]+|\d{7,})(?!\w|\.\d)", out)
-    assert len(found) >= 2
+    assert found
     assert len(found) == len(set(found))
 
 
@@ -89,11 +91,9 @@ def test_lines_that_only_look_are_not_shown(demo: Demo) -> None:
 
 
 def test_the_short_screen_fits_24_lines_in_colour_too(demo: Demo, tmp_path: Path) -> None:
-    """In colour the legend tells of the colours as well."""
     file = tmp_path / "screen.html"
     assert demo("--seed", "7", "--save", str(file)).code == 0
     lines = file.read_text(encoding="utf-8").partition("<code>")[2].partition("</code>")[0].rstrip().splitlines()
-    assert "orange" in "".join(lines)
     assert len(lines) <= LIMITS[""]
 
 
@@ -131,7 +131,7 @@ def test_a_claim_that_fails_has_the_number_that_the_last_line_names(
 
 def test_the_short_screen_tells_which_commands_show_more(demo: Demo) -> None:
     out = demo("--seed", "7").out
-    for option in ("--compare", "--repl", "--branches", "--memory", "check", "watch", "--help"):
+    for option in ("--compare", "--branches", "--help"):
         assert option in out
 
 
