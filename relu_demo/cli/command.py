@@ -55,6 +55,8 @@ Examples
 WATCH_EPILOG = """\b
 PROGRAM is a script, -m package.module, a function that takes no arguments
 (my_file.py:step), or any command line. All behind it is the program's own.
+Not seen: a Python process with -I, -E or -S, and what a custom Function
+keeps on ctx itself.
 
 \b
 Exit codes

@@ -104,6 +104,6 @@ def fate(part: TracedPart) -> str:
     if last.name == name:
         return f"{said}."
     if last.id == second.state.id:
-        return f"{said}, and {last.name} is {name} itself."
+        return f"{said}; {last.name} is {name} itself."
     shares = last.data_ptr == second.state.data_ptr
-    return f"{said}, and {last.name} is a {'view of it' if shares else 'new tensor'}."
+    return f"{said}; {last.name} is a {'view of it' if shares else 'new tensor'}."

@@ -49,7 +49,7 @@ class MemoryScreen:
         yield Text.assemble(command_line(asked), given_depth(asked), versions(report))
         yield Text(unit(report), style="dim")
         bars = f"{scale.live * 3} live after the forward, {scale.peak * 3} more at the peak"
-        yield Text(f"{bars}; {MARK} in place, where it differs", style="dim")
+        yield Text(f"{bars}; {MARK} differs in place", style="dim")
         for title, group in (("Saves memory", saves), ("Saves nothing", others)):
             if group:
                 yield from ("", scale.titles(title))

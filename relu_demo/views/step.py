@@ -161,6 +161,7 @@ class StepScreen:
         spare -= len(objects)
         if tables and len(tables[0]) + 3 > spare:
             blank = []
+        spare -= 2 * len(blank)
         for table in tables:
             if len(table) <= spare or spare >= LEAST_LINES:
                 piece = cut(table, spare, render)
@@ -187,7 +188,7 @@ class StepScreen:
         ]
         if pairs:
             yield Comparison(pairs)
-        if columns := changed_columns(step, earlier, source, [look.state.name for look in looks]):
+        elif columns := changed_columns(step, earlier, source, [look.state.name for look in looks]):
             yield Moments(columns, short=True)
         yield Flow(part, self.trace.session.pictured)
 

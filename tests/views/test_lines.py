@@ -76,10 +76,8 @@ def test_the_conclusion_is_last_and_signs_are_explained(demo: Demo, scenario: st
     ending = " ".join(out.splitlines()[-2:])
     claims = {"": 7, "--compare": 7}.get(scenario, 3)
     assert ending.endswith(f"All {claims} claims hold.")
-    assert "o1 is unchanged, and h1 is a new tensor." in ending or scenario == "--inplace"
-    assert scenario == "--no-inplace" or "16 of o1's 27 numbers became 0, and h1 is o1 itself." in out.replace(
-        "\n", " "
-    )
+    assert "o1 is unchanged; h1 is a new tensor." in ending or scenario == "--inplace"
+    assert scenario == "--no-inplace" or "16 of o1's 27 numbers became 0; h1 is o1 itself." in out.replace("\n", " ")
     for meaning in LEGEND.get(scenario, EXPLAINED):
         assert out.count(meaning) == 1
 
