@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.commands import Demo
+from support.commands import Demo, without_addresses
 from support.processes import COLD, PYTHON, command_environment
 from support.tiers import slow_but
 
