@@ -115,9 +115,7 @@ class Demonstrator(GroupedCommand, click.Group):
     """The command itself, with the two others below it."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the words. Raise UsageError for a line of earlier versions, and give the one of today."""
-        if not ctx.resilient_parsing:
-            refuse_earlier_lines(ctx, args)
+        """Read the words, and keep them for `resolve_command`."""
         ctx.meta["words"] = tuple(args)
         return super().parse_args(ctx, args)
 
@@ -265,7 +263,7 @@ def no_such_option(context: click.Context, name: str) -> click.UsageError:
     if others := elsewhere(name):
         return click.UsageError(f"{name} does not go with {context.info_name}; it goes with {' and '.join(others)}")
     known = [each for parameter in context.command.get_params(context) for each in parameter.opts]
-    near = nearest(name, known)
+    near = nearest(name, [*known, *getattr(context.command, "commands", ())])
     hint = f"did you mean {near}?" if near else f"{context.command_path} --help lists all"
     return click.UsageError(f"there is no option {name!r}; {hint}", context)
 
@@ -275,37 +273,6 @@ def nearest(word: str, known: Sequence[str]) -> str:
     from difflib import get_close_matches  # --help does without
 
     return next(iter(get_close_matches(word.lower(), known, n=1)), "")
-
-
-def refuse_earlier_lines(context: click.Context, words: Sequence[str]) -> None:
-    """Raise UsageError where `--check` or `--watch` are options, and where `--inplace` has a value; give the line."""
-    for at, word in enumerate(words):
-        name, equals, value = word.partition("=")
-        if word in ("check", "watch", "--"):
-            return
-        rest = [value] * bool(equals) + list(words[at + 1 :])
-        if name in ("--check", "--watch"):
-            new = line(name[2:], *moved(name[2:], words[:at], rest))
-            raise click.UsageError(f"{name} is a command now; give {new}", context)
-        if name in ("--inplace", "--no-inplace") and rest and rest[0].lower() in ("true", "false"):
-            right = "--inplace" if (rest[0].lower() == "true") == (name == "--inplace") else "--no-inplace"
-            raise click.UsageError(f"{name} takes no value; give {right}", context)
-
-
-def moved(name: str, before: Sequence[str], behind: Sequence[str]) -> list[str]:
-    """Return the words of a command for those around the option of its name, as earlier versions took them.
-
-    A program's own arguments stood behind `--`, and a module had no `-m`.
-    """
-    target, rest = list(behind[:1]), list(behind[1:])
-    if target and target[0].startswith("-"):
-        target, rest = [], list(behind)
-    if name == "check":
-        return [*target, *before, *rest]
-    ours, arguments = (rest[: rest.index("--")], rest[rest.index("--") + 1 :]) if "--" in rest else (rest, [])
-    is_module = target and not target[0].endswith((".py", ".pyw")) and ":" not in target[0]
-    as_module = ["-m"] if is_module and not os.path.exists(target[0]) else []
-    return [*before, *ours, *as_module, *target, *arguments]
 
 
 def meant(context: click.Context, words: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
-from relu_demo.errors import BadInput, with_article
+from relu_demo.errors import BadInput
 from relu_demo.machine.imports import MOST_LISTED, NAMED, find_spec, missing_file, near, python_files, python_modules
 
 GIVE_PROGRAM = "give train.py, -m package.module, my_file.py:step or a command line"
@@ -158,51 +158,16 @@ def _function(target: str, source: str, name: str) -> Function:
     path = _file_of(source)
     tree = None if path is None else _parsed(path)
     if tree is not None:
-        _require_callable(tree, source, name)
+        _require_name(tree, source, name)
     return Function(source, name)
 
 
-def _require_callable(tree: ast.Module, source: str, name: str) -> None:
-    """Raise BadInput where a name surely is not there, or is nothing that a call without arguments runs."""
+def _require_name(tree: ast.Module, source: str, name: str) -> None:
+    """Raise BadInput where a file surely has not a name. What a call of it needs, Python says when it runs."""
+    first, known = name.partition(".")[0], _bindings(tree)
     dynamic = any(isinstance(each, ast.Global) or getattr(each, "id", None) in DYNAMIC for each in ast.walk(tree))
-    method = False
-    node: ast.AST = tree
-    for part in name.split("."):
-        if not isinstance(node, (ast.Module, ast.ClassDef)):
-            return  # an attribute of what only running tells
-        known = _bindings(node)
-        if part not in known:
-            if dynamic or {"*", "__getattr__"} & known.keys() or (isinstance(node, ast.ClassDef) and node.bases):
-                return
-            raise BadInput(f"{source} has no {name!r}{near(part, list(_public(node)))}")
-        method, node = isinstance(node, ast.ClassDef), known[part]
-    if isinstance(node, ast.Constant):
-        raise BadInput(f"{name} in {source} is no function but {with_article(type(node.value).__name__)}")
-    if isinstance(node, ast.ClassDef):
-        method, node = True, _bindings(node).get("__init__", node)
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        _require_call(node, name, method)
-
-
-def _require_call(node: ast.FunctionDef | ast.AsyncFunctionDef, name: str, method: bool) -> None:
-    """Raise BadInput for a function that needs arguments, or of which a call alone runs nothing."""
-    decorators = {getattr(each, "id", "") for each in node.decorator_list}
-    if decorators - {"staticmethod", "classmethod"}:
-        return  # a decorator may give anything
-    given = 1 if method and ("classmethod" in decorators or node.name == "__init__") else 0
-    if isinstance(node, ast.AsyncFunctionDef):
-        raise BadInput(f"{name} is async: a call of it runs nothing yet; give a function that runs it")
-    if needed := _needed(node.args)[given:]:
-        raise BadInput(f"{name} cannot be called without {' and '.join(needed)}; give a function that calls it")
-    if any(isinstance(each, (ast.Yield, ast.YieldFrom)) for each in _inside(node)):
-        raise BadInput(f"{name} is a generator: a call of it runs nothing yet; give a function that runs it")
-
-
-def _needed(arguments: ast.arguments) -> list[str]:
-    """Return the names of the arguments without a default."""
-    first = [each.arg for each in (*arguments.posonlyargs, *arguments.args)]
-    named = [each.arg for each, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if not default]
-    return first[: len(first) - len(arguments.defaults)] + named
+    if first not in known and not dynamic and not {"*", "__getattr__"} & known.keys():
+        raise BadInput(f"{source} has no {first!r}{near(first, list(_public(tree)))}")
 
 
 def _bindings(scope: ast.Module | ast.ClassDef) -> dict[str, ast.AST]:

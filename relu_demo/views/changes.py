@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from relu_demo.claims.report import enumerated
 from relu_demo.replay.trace import Look, Step, TensorState
 from relu_demo.session.lines import Moment
 from relu_demo.views.columns import Column, distinct
-from relu_demo.views.parts import enumerated
 
 States = Mapping[str, TensorState]
 

@@ -9,10 +9,11 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from relu_demo.claims.report import JudgedClaim, SessionReport, Verdict, counted
+from relu_demo.claims.report import JudgedClaim, SessionReport, Verdict
 from relu_demo.replay.trace import TracedPart
 from relu_demo.views.objects import objects_at_end
-from relu_demo.views.parts import NARROW, enumerated
+from relu_demo.views.one_line import claims_in_words
+from relu_demo.views.parts import NARROW
 
 VERDICTS = {Verdict.HOLDS: "green", Verdict.FAILS: "bold reverse red", Verdict.UNSHOWN: "bold yellow"}
 """The style of a verdict; its words carry it without."""
@@ -58,22 +59,10 @@ class Claims:
 
 
 def tally(findings: Sequence[JudgedClaim]) -> Text:
-    """Say how many claims hold, which do not, and what to try where the input cannot show one."""
-    numbers = {
-        verdict: [str(number) for number, finding in enumerate(findings, 1) if finding.verdict is verdict]
-        for verdict in Verdict
-    }
-    holds, fails, unshown = (numbers[verdict] for verdict in (Verdict.HOLDS, Verdict.FAILS, Verdict.UNSHOWN))
-    if len(holds) == len(findings):
-        return Text(f"All {counted(len(holds), 'claim')} hold.", style=f"bold {VERDICTS[Verdict.HOLDS]}")
-    text = Text(f"{len(holds)} of {counted(len(findings), 'claim')} hold.", style="bold")
-    if fails:
-        word = "does" if len(fails) == 1 else "do"
-        text.append(" ").append(f"{enumerated(fails)} {word} not hold.", style=VERDICTS[Verdict.FAILS])
-    if unshown:
-        advice = next((f"; {finding.hint}" for finding in findings if finding.hint), "")
-        text.append(f" This input cannot show {enumerated(unshown)}{advice}.", style=VERDICTS[Verdict.UNSHOWN])
-    return text
+    """Say how many claims hold, in the style of the worst verdict."""
+    said, found = claims_in_words(findings), {finding.verdict for finding in findings}
+    worst = max(found, key=list(Verdict).index)
+    return Text(f"{said[:1].upper()}{said[1:]}.", style=f"bold {VERDICTS[worst]}")
 
 
 def endings(report: SessionReport) -> Iterator[RenderableType]:

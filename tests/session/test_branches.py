@@ -265,11 +265,11 @@ def test_claims_are_numbered_from_1_and_one_that_fails_has_its_evidence() -> Non
     screen = text_of_tables(SessionReport(trace, tuple(failing)))
     assert re.search(r"^8 +does not hold  inplace=False", screen, re.MULTILINE)
     assert "h1 is the same; h2 is the same" in screen
-    assert "10 of 11 claims hold. 8 does not hold." in screen
+    assert "10 of 11 claims hold; claim 8 does not hold." in screen
 
 
 def test_an_input_without_negatives_is_told_what_to_try() -> None:
     trace = replay(branches(Replay("branches", 7)))
     findings = [dataclasses.replace(one, verdict=Verdict.UNSHOWN, hint="try 8") for one in judge(trace)[:3]]
     screen = text_of_tables(SessionReport(trace, (*findings, *judge(trace)[3:])))
-    assert "8 of 11 claims hold. This input cannot show 1, 2 and 3; try 8." in " ".join(screen.split())
+    assert "8 of 11 claims hold; this input cannot show claims 1, 2 and 3; try 8." in " ".join(screen.split())

@@ -124,7 +124,7 @@ def test_a_claim_that_fails_has_the_number_that_the_last_line_names(
     result = demo("--seed", "7")
     assert result.code == 1
     assert re.findall(r"^(\d)  does not hold", result.out, re.MULTILINE) == ["4", "5"]
-    assert "5 of 7 claims hold. 4 and 5 do not hold." in " ".join(result.out.split())
+    assert "5 of 7 claims hold; claims 4 and 5 do not hold." in " ".join(result.out.split())
 
 
 def test_the_short_screen_tells_which_commands_show_more(demo: Demo) -> None:
