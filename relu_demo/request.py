@@ -86,10 +86,8 @@ class Measure:
     shape: Shape = (1, 16, 64, 64)
     """The input's shape, which is that of every activation."""
     depth: int = 8
-    """How many blocks the longest chains have."""
+    """How many blocks the chains have."""
     device: str = "cpu"
-    by_depth: bool = False
-    """Whether the screen shows each depth up to it too."""
 
     def __post_init__(self) -> None:
         batch, _, height, width = image(self.shape)
@@ -183,7 +181,7 @@ WORDS: Mapping[str, Callable[[Any], Sequence[str]]] = {
 }
 """The words for a field of a request that is not at its default, in the order of the command line.
 
-`listed`, `evidence`, `by_depth` and `every_call` change no number.
+`listed`, `evidence` and `every_call` change no number.
 """
 
 

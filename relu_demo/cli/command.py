@@ -171,8 +171,7 @@ def command(
     dtype = dtype.removeprefix("torch.")
     request: Request
     if scenario == Measure.scenario:
-        by_depth = context.get_parameter_source("depth") is not ParameterSource.DEFAULT
-        request = Measure(only(shapes) or Measure.shape, depth, device, by_depth)
+        request = Measure(only(shapes) or Measure.shape, depth, device)
     else:
         request = Replay(scenario, seed, only(shapes) or Replay.shape, device, dtype, article, values, evidence, part)
         session_for(request)  # raises for a part that it has not

@@ -227,7 +227,7 @@ def flow_lines(part: TracedPart, name: str, dash: str, head: str, bar: str) -> I
             after = step.tensors[name].version
             note = saved_note(step, line.result, name) if after == version else ""
             if writer:
-                note = f"  wrong: this is what {writer} left"
+                note = f"  wrong: {writer} overwrote {name}"
             branch = f"{indent}{dash * 2} {line.operation} {dash * 2}{head} {line.result}{note}"
             yield Text(branch, style=CHANGED if writer else "")
             if after != version:

@@ -204,7 +204,7 @@ def test_the_picture_shows_who_reads_which_version(demo: Demo) -> None:
     silent = out[out.index("ReLU first, in place") : out.index("conv2 first, in place")]
     drawn = re.sub(r"[─▶]+", "-", silent)
     assert re.search(r"input - conv1 - x, version 0\n +- rl1 - h1\n +┊  rl1 overwrites x\n +x, version 1\n", drawn)
-    assert re.search(r"- conv2 - h2  wrong: this is what rl1 left", drawn)
+    assert re.search(r"- conv2 - h2  wrong: rl1 overwrote x", drawn)
     loud = re.sub(r"[─▶]+", "-", out[out.index("conv2 first, in place") : out.index("Cure:")])
     assert re.search(r"- conv2 - h2  saves x, version 0\n", loud)
     assert "backward() finds version 1 and raises" in loud
