@@ -20,7 +20,7 @@ from relu_demo.request import Check, Measure, Replay, Watch
 if TYPE_CHECKING:
     from relu_demo.scenarios import AnyReport
 
-LONG = 160
+LONGEST_WORD = 160
 """Characters of the longest word of a message that is shown whole: what a user gave may have any length."""
 
 
@@ -145,8 +145,9 @@ def usage_words(error: Error, traceback: bool) -> str:
 
 def fault(message: str) -> int:
     """Say on stderr what is wrong, in one line whatever it quotes, long words cut. Return the exit code for it."""
-    words = message.split()
-    line = " ".join(word if len(word) <= LONG else f"{word[: LONG // 2]}...{word[-LONG // 4 :]}" for word in words)
+    line = " ".join(
+        word if len(word) <= LONGEST_WORD else f"{word[: LONGEST_WORD // 2]}...{word[-40:]}" for word in message.split()
+    )
     say(f"relu-demo: {readable(line)}")
     return 2
 

@@ -26,8 +26,11 @@ MEANINGS = (
     "version: times overwritten",
     "grad_fn: what backward() calls first",
 )
-SHORT_MEANINGS = ("* changed", MEANINGS[2], "more: --compare, --branches, --help")
-"""The legend, and that of the short screen."""
+SHORT_MEANINGS = ("* changed", MEANINGS[2])
+"""The legend, and that of a short screen."""
+
+MORE = ("more: --compare, --branches, --help",)
+"""Stands on the screen of the answer."""
 
 TINTS = "blue is below 0, orange above"
 """Stands in the legend where the terminal has colours."""
@@ -53,7 +56,7 @@ class SessionScreen:
 
 def short_answer(report: SessionReport, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
     """Yield the answer for a screen of 24 lines: one short table, and the claims only if one of them fails."""
-    yield from titled_moments(report, console, options, together=True, short=True)
+    yield from titled_moments(report, console, options, together=True, short=True, more=MORE)
     if not report.ok or report.request.evidence:
         yield Claims(report.claims, report.request.evidence)
     yield from endings(report)
@@ -98,7 +101,12 @@ LAYOUTS: Mapping[str, Layout] = {
 
 
 def titled_moments(
-    report: SessionReport, console: Console, options: ConsoleOptions, together: bool, short: bool
+    report: SessionReport,
+    console: Console,
+    options: ConsoleOptions,
+    together: bool,
+    short: bool,
+    more: tuple[str, ...] = (),
 ) -> Iterator[RenderableType]:
     """Yield the tables of the parts that look at tensors, and the legend; with few lines if they are `short`.
 
@@ -115,7 +123,9 @@ def titled_moments(
             yield from section(part.title) if len(parts) > 1 else ()
             yield Moments(moments_of(part), short)
     tinted = console.color_system and not console.no_color
-    yield Text("; ".join(SHORT_MEANINGS if short else (*MEANINGS, TINTS) if tinted else MEANINGS), style="dim")
+    yield Text(
+        "; ".join((*SHORT_MEANINGS, *more) if short else (*MEANINGS, TINTS) if tinted else MEANINGS), style="dim"
+    )
 
 
 @dataclass(frozen=True)
