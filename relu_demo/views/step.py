@@ -167,7 +167,7 @@ class StepScreen:
                 piece = cut(table, spare, render)
                 state += [*blank, *piece]
                 spare -= len(blank) + len(piece)
-        state += [*blank, *objects]
+        state += [*blank, *objects] if objects else []
         left = max(0, room - len(state) - len(blank))
         above = [replace(each, output="", error=None) for each in acting(part.lines)[: -len(lines)]]
         story = [*(render(code_within(above, width)) if above and blank else []), *last][-left:] if left else []

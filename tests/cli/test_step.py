@@ -523,6 +523,14 @@ def test_a_title_that_is_cut_ends_in_dots() -> None:
 
 
 @posix
+def test_with_large_letters_the_picture_is_there_and_the_numbers_are_cut() -> None:
+    with desk(columns=60, lines=18) as person:
+        screen = person.go(4)
+        assert re.search(r"more lines\no1 ┬▶ tensor \S+ ─▶ storage \S+  \*version 1, 16 zeroed\nh1 ┘\n", screen)
+        assert ">>> h1 = rl1(o1)" in screen
+
+
+@posix
 def test_a_large_tensor_is_shown_by_a_corner() -> None:
     with desk("--inplace", "--shape", "2,3,100,100") as person:
         screen = person.go(4)
