@@ -169,7 +169,7 @@ def show(
     `seed` is for `torch.manual_seed`; None draws one. `shape` has four sizes N, C, H, W: by default 1, 3, 5, 5, and
     for "memory" 1, 16, 64, 64. `device` and `dtype` are PyTorch's, or their names. With `article` the numbers are the
     article's own 27. Values are listed of tensors of up to `values` elements. `depth` is the number of blocks in each
-    network that "memory" measures, 8 if it is None; given one, the report shows each depth up to it too.
+    network that "memory" measures, 8 if it is None.
 
     PyTorch's random generators on the CPU and on CUDA are as before afterwards. Gradients are recorded, also if `show`
     is called under `torch.no_grad()`.
@@ -184,7 +184,7 @@ def show(
     request: Replay | Measure
     if scenario == Measure.scenario:
         blocks = Measure.depth if depth is None else whole_number("depth", depth)
-        request = Measure(sizes or Measure.shape, blocks, str(device), depth is not None)
+        request = Measure(sizes or Measure.shape, blocks, str(device))
     else:
         if article and (sizes or name != Replay.dtype):
             raise BadInput("the article's numbers have their own shape and dtype; leave shape and dtype out")

@@ -26,11 +26,6 @@ def readable(text: str) -> str:
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
-def shorten(given: str) -> str:
-    """Return what a user gave, cut to a length that fits in one line."""
-    return given if len(given) <= 40 else f"{given[:37]}..."
-
-
 def with_article(name: str) -> str:
     """Return the name after `a` or `an`."""
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

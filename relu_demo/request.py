@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NoReturn
 
-from relu_demo.errors import SetupError, shorten
+from relu_demo.errors import SetupError
 
 WHOLE = "session"
 """The scenario that runs where none is asked for."""
@@ -86,10 +86,8 @@ class Measure:
     shape: Shape = (1, 16, 64, 64)
     """The input's shape, which is that of every activation."""
     depth: int = 8
-    """How many blocks the longest chains have."""
+    """How many blocks the chains have."""
     device: str = "cpu"
-    by_depth: bool = False
-    """Whether the screen shows each depth up to it too."""
 
     def __post_init__(self) -> None:
         batch, _, height, width = image(self.shape)
@@ -183,7 +181,7 @@ WORDS: Mapping[str, Callable[[Any], Sequence[str]]] = {
 }
 """The words for a field of a request that is not at its default, in the order of the command line.
 
-`listed`, `evidence`, `by_depth` and `every_call` change no number.
+`listed`, `evidence` and `every_call` change no number.
 """
 
 
@@ -228,15 +226,14 @@ def image(shape: Sequence[int]) -> Shape:
 def require_sizes(shape: Sequence[int]) -> None:
     """Raise SetupError for a shape with a size below 1, and for one of more elements than PyTorch can count."""
     if min(shape) < 1:
-        least = shorten(str(min(shape)))
-        refuse_shape(shape, f"has {least} in it, and every size is at least 1; give for example 1,3,5,5")
+        refuse_shape(shape, f"has {min(shape)} in it, and every size is at least 1; give for example 1,3,5,5")
     if math.prod(shape) > MOST_ELEMENTS:
         refuse_shape(shape, "has more elements than PyTorch can count; give a smaller shape")
 
 
 def refuse_shape(shape: Sequence[int], why: str) -> NoReturn:
     """Raise SetupError for a shape."""
-    raise SetupError("--shape", f"'{shorten(sizes(shape))}' {why}")
+    raise SetupError("--shape", f"'{sizes(shape)}' {why}")
 
 
 def require_seed(seed: int) -> None:
@@ -244,7 +241,7 @@ def require_seed(seed: int) -> None:
     lowest, highest = SEEDS
     if not lowest <= seed <= highest:
         why = f"is out of PyTorch's range; give a number from {lowest} to {highest}"
-        raise SetupError("--seed", f"{shorten(str(seed))} {why}")
+        raise SetupError("--seed", f"{seed} {why}")
 
 
 def drawn_seed() -> int:

@@ -80,17 +80,15 @@ def measured(request: Measure, progress: Progress) -> MemoryReport:
     from relu_demo.machine.free_memory import require_memory
     from relu_demo.memory.measure import measure
     from relu_demo.memory.report import judge_rows
-    from relu_demo.memory.situations import bytes_needed, growth, situations
+    from relu_demo.memory.situations import bytes_needed
 
     device = usable_device(request.device)
     if device.type not in ("cpu", "cuda"):
         raise SetupError("--device", f"{request.device} does not report what it allocates; give cpu or cuda")
     what = f"{sizes(request.shape)} at depth {request.depth}"
     require_memory(bytes_needed(request), device, what, " or depth")
-    table = situations(request)
-    found = measure(request, progress, (*table, *growth(request)))
-    rows, chains = found[: len(table)], found[len(table) :]
-    return MemoryReport(request, torch.__version__, rows, chains, judge_rows(rows))
+    rows = measure(request, progress)
+    return MemoryReport(request, torch.__version__, rows, judge_rows(rows))
 
 
 def checked(request: Check, progress: Progress) -> CheckReport:

@@ -85,9 +85,9 @@ def test_a_report_that_is_kept_displays_nothing_and_its_repr_is_one_line(outputs
 
 
 def test_the_command_runs_in_a_cell_and_the_kernel_lives_on(outputs: dict[str, list[Any]]) -> None:
-    assert f"relu-demo, version {__version__}" in outputs["run"][0].text
+    assert f"relu-demo {__version__}, PyTorch " in outputs["run"][0].text
     assert "relu-demo --compare --seed 7" in outputs["run compare"][0].text
     said = "".join(output.get("text", "") for output in outputs["run wrong"])
-    assert "relu-demo: No such option" in said
+    assert "relu-demo: there is no option" in said
     assert ("SystemExit", "2") in [(output.get("ename"), output.get("evalue")) for output in outputs["run wrong"]]
     assert [output.data["text/plain"] for output in outputs["alive"]] == ["2"]

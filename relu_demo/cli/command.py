@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from relu_demo import __version__
 from relu_demo.cli.options import DEMONSTRATOR, HOW_SHOWN, OPTIONS, WHAT, elsewhere, options_of
 from relu_demo.cli.types import TargetType
 from relu_demo.errors import SetupError
@@ -30,7 +29,7 @@ from relu_demo.request import (
     started_as,
 )
 from relu_demo.session.sessions import session_for
-from relu_demo.views import DOCUMENT, PLAIN_TEXT, TABLES, VIEWS
+from relu_demo.views import COLOURED, TABLES, VIEWS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +55,8 @@ Examples
 WATCH_EPILOG = """\b
 PROGRAM is a script, -m package.module, a function that takes no arguments
 (my_file.py:step), or any command line. All behind it is the program's own.
+Not seen: a Python process with -I, -E or -S, and what a custom Function
+keeps on ctx itself.
 
 \b
 Exit codes
@@ -103,21 +104,18 @@ class GroupedCommand(click.Command):
                 formatter.write_dl(records)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the words. Raise UsageError for an option of another command, and say of which."""
+        """Read the words. Raise UsageError for an option that there is not, and say what it may have meant."""
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            refuse_option_of_another(ctx, error.option_name)
-            raise
+            raise no_such_option(ctx, error.option_name) from None
 
 
 class Demonstrator(GroupedCommand, click.Group):
     """The command itself, with the two others below it."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the words. Raise UsageError for a line of earlier versions, and give the one of today."""
-        if not ctx.resilient_parsing:
-            refuse_earlier_lines(ctx, args)
+        """Read the words, and keep them for `resolve_command`."""
         ctx.meta["words"] = tuple(args)
         return super().parse_args(ctx, args)
 
@@ -135,7 +133,6 @@ class Demonstrator(GroupedCommand, click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.version_option(__version__, "-V", "--version")
 @click.group(
     cls=Demonstrator,
     params=options_of(*DEMONSTRATOR),
@@ -169,13 +166,12 @@ def command(
         refuse_beside(context, "--article", "shapes", "dtype")
     if context.meta.get("view") == "step" and save is None:
         require_terminal()
-    require_output(context, save, light, scenario)
+    require_output(context, save, light)
     seed = drawn_seed() if seed is None else seed
     dtype = dtype.removeprefix("torch.")
     request: Request
     if scenario == Measure.scenario:
-        by_depth = context.get_parameter_source("depth") is not ParameterSource.DEFAULT
-        request = Measure(only(shapes) or Measure.shape, depth, device, by_depth)
+        request = Measure(only(shapes) or Measure.shape, depth, device)
     else:
         request = Replay(scenario, seed, only(shapes) or Replay.shape, device, dtype, article, values, evidence, part)
         session_for(request)  # raises for a part that it has not
@@ -209,7 +205,7 @@ def check_command(
         raise click.UsageError(f"check takes a network; give for example {example}", context)
     if len(target) > 1:
         raise click.UsageError(f"check takes one network, not {len(target)} ({' '.join(target)})", context)
-    require_output(context, save, light, Check.scenario)
+    require_output(context, save, light)
     seed = drawn_seed() if seed is None else seed
     dtype = dtype.removeprefix("torch.")
     request = Check(target[0], tuple(shapes), seed, device, dtype, train, every_call)
@@ -235,12 +231,8 @@ def watch_command(
     if not program:
         raise click.UsageError(f"watch takes a program; give for example {line('watch', 'train.py')}", context)
     if program[0].startswith("-") and program[0] != "-m":
-        refuse_option_of_another(context, program[0])
-        from difflib import get_close_matches  # --help does without
-
-        near = get_close_matches(program[0], [name for each in context.command.params for name in each.opts])
-        raise click.NoSuchOption(program[0], possibilities=near, ctx=context)
-    require_output(context, save, light, Watch.scenario)
+        raise no_such_option(context, program[0])
+    require_output(context, save, light)
     return asked(context, Watch(program, trying), save, light, traceback=True)
 
 
@@ -250,13 +242,12 @@ def asked(context: click.Context, request: Request, save: Path | None, light: bo
     return Asked(request, view, None if save is None else save.absolute(), light, traceback)
 
 
-def require_output(context: click.Context, save: Path | None, light: bool, scenario: str) -> None:
+def require_output(context: click.Context, save: Path | None, light: bool) -> None:
     """Raise UsageError or BadParameter where the report cannot be shown or saved as it is asked."""
     if light:
         require_colours(save)
     if save:
         require_place(save, context.meta.get("view", TABLES))
-        refuse_document(save, scenario)
 
 
 def line(*words: str) -> str:
@@ -266,41 +257,21 @@ def line(*words: str) -> str:
     return shlex.join([*started_as(), *words])
 
 
-def refuse_option_of_another(context: click.Context, name: str) -> None:
-    """Raise UsageError for an option that other commands have."""
+def no_such_option(context: click.Context, name: str) -> click.UsageError:
+    """Return the error for an option that a command has not: it names those that have it, or the nearest option."""
     if others := elsewhere(name):
-        raise click.UsageError(f"{name} does not go with {context.info_name}; it goes with {' and '.join(others)}")
+        return click.UsageError(f"{name} does not go with {context.info_name}; it goes with {' and '.join(others)}")
+    known = [each for parameter in context.command.get_params(context) for each in parameter.opts]
+    near = nearest(name, [*known, *getattr(context.command, "commands", ())])
+    hint = f"did you mean {near}?" if near else f"{context.command_path} --help lists all"
+    return click.UsageError(f"there is no option {name!r}; {hint}", context)
 
 
-def refuse_earlier_lines(context: click.Context, words: Sequence[str]) -> None:
-    """Raise UsageError where `--check` or `--watch` are options, and where `--inplace` has a value; give the line."""
-    for at, word in enumerate(words):
-        name, equals, value = word.partition("=")
-        if word in ("check", "watch", "--"):
-            return
-        rest = [value] * bool(equals) + list(words[at + 1 :])
-        if name in ("--check", "--watch"):
-            new = line(name[2:], *moved(name[2:], words[:at], rest))
-            raise click.UsageError(f"{name} is a command now; give {new}", context)
-        if name in ("--inplace", "--no-inplace") and rest and rest[0].lower() in ("true", "false"):
-            right = "--inplace" if (rest[0].lower() == "true") == (name == "--inplace") else "--no-inplace"
-            raise click.UsageError(f"{name} takes no value; give {right}", context)
+def nearest(word: str, known: Sequence[str]) -> str:
+    """Return the known word that is nearest to a wrong one, or an empty string."""
+    from difflib import get_close_matches  # --help does without
 
-
-def moved(name: str, before: Sequence[str], behind: Sequence[str]) -> list[str]:
-    """Return the words of a command for those around the option of its name, as earlier versions took them.
-
-    A program's own arguments stood behind `--`, and a module had no `-m`.
-    """
-    target, rest = list(behind[:1]), list(behind[1:])
-    if target and target[0].startswith("-"):
-        target, rest = [], list(behind)
-    if name == "check":
-        return [*target, *before, *rest]
-    ours, arguments = (rest[: rest.index("--")], rest[rest.index("--") + 1 :]) if "--" in rest else (rest, [])
-    is_module = target and not target[0].endswith((".py", ".pyw")) and ":" not in target[0]
-    as_module = ["-m"] if is_module and not os.path.exists(target[0]) else []
-    return [*before, *ours, *as_module, *target, *arguments]
+    return next(iter(get_close_matches(word.lower(), known, n=1)), "")
 
 
 def meant(context: click.Context, words: Sequence[str]) -> str:
@@ -313,11 +284,10 @@ def meant(context: click.Context, words: Sequence[str]) -> str:
         return f"{word} alone is no command; give {line('watch', *words)}"
     options = {name: f"--{name}" for name in DEMONSTRATOR if name != WHOLE}
     commands = {Check.scenario: Check.scenario, Watch.scenario: Watch.scenario}
-    from difflib import get_close_matches  # --help does without
-
-    near = get_close_matches(word.lower(), [*commands, *options], n=1)
-    known = {**{name[2:]: name for each in context.command.params for name in each.opts}, **options, **commands}
-    hint = known.get(word) or (known[near[0]] if near else "")
+    near = nearest(word, [*commands, *options])
+    known = {name[2:]: name for each in context.command.params for name in each.opts if name.startswith("--")}
+    known |= options | commands
+    hint = known.get(word) or known.get(near, "")
     return f"there is no command {word!r}; {f'did you mean {hint}?' if hint else 'relu-demo --help lists all'}"
 
 
@@ -353,12 +323,6 @@ def refuse_beside(context: click.Context, option: str, *others: str) -> None:
             raise click.UsageError(f"{option} has its own {name[2:]}; leave {name} out", context)
 
 
-def refuse_document(save: Path, scenario: str) -> None:
-    """Raise BadParameter for a file of JSON where the scenario has a view for that."""
-    if save.suffix.lower() == DOCUMENT and scenario != Watch.scenario:
-        raise click.BadParameter(f"'{save}' is for relu-demo watch; give --json > {save}", param_hint="'--save'")
-
-
 def require_terminal() -> None:
     """Raise UsageError where there is no terminal for --step."""
     from relu_demo.machine.terminal import lacks_terminal
@@ -371,7 +335,7 @@ def require_place(save: Path, view: str) -> None:
     """Raise UsageError where the view cannot be saved, and BadParameter where that file cannot be written."""
     from relu_demo.cli.output import check_place
 
-    if VIEWS[view].lessons and save.suffix.lower() == PLAIN_TEXT:
+    if VIEWS[view].lessons and save.suffix.lower() not in COLOURED:
         raise click.UsageError(
             f"--{view} is saved as a page or a moving picture; give a file that ends in .html or .svg"
         )
@@ -388,7 +352,5 @@ def require_colours(save: Path | None) -> None:
     """Raise UsageError where --light has no picture to draw on white."""
     if save is None:
         raise click.UsageError("--light goes with --save; give for example --save screen.svg --light")
-    if save.suffix.lower() == PLAIN_TEXT:
-        raise click.UsageError(
-            f"--light colours a picture, and a {PLAIN_TEXT} file has no colours; save as .svg or .html"
-        )
+    if save.suffix.lower() not in COLOURED:
+        raise click.UsageError(f"--light colours a picture, and {save.suffix} has no colours; save as .svg or .html")

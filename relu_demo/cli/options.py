@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from copy import copy
 from typing import Any
 
 import click
 
-from relu_demo.cli.types import InputType, NameType, PartType, SaveType, SeedType
+from relu_demo import __version__
+from relu_demo.cli.types import InputType, NameType, NumberType, PartType, SaveType
 from relu_demo.request import LISTED, MAX_DEPTH, Check, Measure, Replay, Watch
 from relu_demo.session.sessions import SESSIONS
 from relu_demo.views import TABLES, VIEWS
@@ -17,7 +18,10 @@ WHAT, HOW_SHOWN = "What it does (give one of these, or none)", "How it is shown"
 """The first and the last heading of --help."""
 
 DEMONSTRATOR = (*SESSIONS, Measure.scenario)
-"""The scenarios of the command itself; each of the others is a command of its own."""
+TOOLS = (Check.scenario, Watch.scenario)
+"""The scenarios of the command itself, and those that are a command of their own."""
+
+SAVED_AS = "Save it as .svg, .html, .txt or .json"
 
 
 class Option(click.Option):
@@ -74,8 +78,7 @@ def runs_on(*names: str, **more: Any) -> Option:
 def view(name: str) -> Option:
     """Return the flag that picks the view of that name."""
     form = VIEWS[name]
-    tools = (Check.scenario, Watch.scenario)
-    goes_with = SESSIONS if form.sessions_only else tools if form.cures_only else None
+    goes_with = SESSIONS if form.sessions_only else TOOLS if form.cures_only else None
     flag: dict[str, Any] = {"is_flag": True, "expose_value": False}
     return shown(*form.short, f"--{name}", picks="view", help=form.help, goes_with=goes_with, **flag)
 
@@ -96,6 +99,26 @@ def print_schema(context: click.Context, option: click.Parameter, given: bool) -
         context.exit()
 
 
+def print_versions(context: click.Context, option: click.Parameter, given: bool) -> None:
+    """Print the versions of this, PyTorch and Python, and end, if --version is given. Import no PyTorch for that."""
+    if given and not context.resilient_parsing:
+        import platform
+        from importlib import metadata
+
+        try:
+            torch = metadata.version("torch")
+        except metadata.PackageNotFoundError:
+            torch = "is not installed"
+        click.echo(f"relu-demo {__version__}, PyTorch {torch}, Python {platform.python_version()}")
+        context.exit()
+
+
+def asks(*names: str, callback: Callable[[click.Context, click.Parameter, bool], None], help: str) -> Option:
+    """Return an option that prints something instead of a report."""
+    flag: dict[str, Any] = {"is_flag": True, "is_eager": True, "expose_value": False}
+    return shown(*names, callback=callback, help=help, goes_with=DEMONSTRATOR, **flag)
+
+
 OPTIONS = (
     scenario("--inplace", "Only the half with inplace=True."),
     scenario("--no-inplace", "Only the half with inplace=False."),
@@ -104,7 +127,7 @@ OPTIONS = (
     scenario("--memory", "Measure the memory that in-place really saves."),
     runs_on(
         "--seed",
-        type=SeedType(),
+        type=NumberType(),
         metavar="N",
         goes_with=(*DEMONSTRATOR, Check.scenario),
         help="Random seed: the same seed gives the same numbers.  [default: drawn]",
@@ -149,12 +172,12 @@ OPTIONS = (
     runs_on("--article", is_flag=True, goes_with=SESSIONS, help="The article's own 27 numbers instead of random ones."),
     runs_on(
         "--depth",
-        type=click.IntRange(1, MAX_DEPTH),
+        type=NumberType(),
         metavar="K",
         default=Measure.depth,
         show_default=True,
         goes_with=(Measure.scenario,),
-        help="Blocks in each network of --memory.",
+        help=f"Blocks in each network of --memory, up to {MAX_DEPTH}.",
     ),
     runs_on(
         "--train/--eval",
@@ -181,8 +204,8 @@ OPTIONS = (
         "--save",
         type=SaveType(),
         metavar="FILE",
-        help="Save the screen as .svg, .html or .txt; with --step a lesson.",
-        differs={Watch.scenario: {"help": "Save the report as .svg, .html, .txt or .json."}},
+        help=f"{SAVED_AS}; with --step a lesson.",
+        differs={tool: {"help": f"{SAVED_AS}."} for tool in TOOLS},
     ),
     shown(
         "--part",
@@ -195,7 +218,7 @@ OPTIONS = (
     shown("--light", is_flag=True, help="With --save: dark on white, for print and slides."),
     shown(
         "--values",
-        type=click.IntRange(0),
+        type=NumberType(),
         metavar="N",
         default=LISTED,
         show_default=True,
@@ -207,21 +230,13 @@ OPTIONS = (
         "--traceback",
         is_flag=True,
         goes_with=(*DEMONSTRATOR, Check.scenario),
-        help="Show the traceback of an error of relu-demo itself.",
+        help="Show the traceback of an internal error.",
         differs={Check.scenario: {"help": "Show the traceback of an error in your network."}},
     ),
-    Option(
-        ["--schema"],
-        heading=HOW_SHOWN,
-        is_flag=True,
-        is_eager=True,
-        expose_value=False,
-        goes_with=DEMONSTRATOR,
-        callback=print_schema,
-        help="Print the JSON Schema of the --json document.",
-    ),
+    asks("--schema", callback=print_schema, help="Print the JSON Schema of the --json document."),
+    asks("-V", "--version", callback=print_versions, help="Print the versions that run."),
 )
-"""Every option but --version and --help, in the order of --help."""
+"""Every option but --help, in the order of --help."""
 
 
 def options_of(*scenarios: str) -> list[click.Parameter]:
@@ -233,7 +248,7 @@ def elsewhere(name: str) -> list[str]:
     """Return the commands of which a name is an option."""
     commands = {
         "relu-demo": DEMONSTRATOR,
-        **{f"relu-demo {tool}": (tool,) for tool in (Check.scenario, Watch.scenario)},
+        **{f"relu-demo {tool}": (tool,) for tool in TOOLS},
     }
     return [
         command

@@ -6,7 +6,6 @@ import errno
 import io
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -14,13 +13,10 @@ import click
 
 from relu_demo.errors import CLOSED
 from relu_demo.request import command_line
-from relu_demo.views import DOCUMENT, PLAIN_TEXT, VIEWS, function_named, writer_of
+from relu_demo.views import COLOURED, DOCUMENT, VIEWS, function_named, writer_of
 
 if TYPE_CHECKING:
     from relu_demo.scenarios import AnyReport
-
-OPEN_FILES = "/proc/self/fd"
-"""The folder in which Linux has an open file that has no name."""
 
 CLOSED_PIPE = (errno.EPIPE, errno.EINVAL)
 """How Unix and Windows say that nobody reads on."""
@@ -53,7 +49,7 @@ def file_text(name: str, report: AnyReport, ending: str, light: bool = False) ->
     if lessons := VIEWS[name].lessons:
         lesson: str = function_named(lessons)[ending](report, light)
         return lesson
-    if ending in (PLAIN_TEXT, DOCUMENT):
+    if ending not in COLOURED:
         text = io.StringIO()
         writer_of("json" if ending == DOCUMENT else name)(report, text)
         return text.getvalue()
@@ -73,8 +69,8 @@ def check_place(path: Path) -> None:
     if place.exists() and not os.access(place, os.W_OK):
         raise PermissionError(0, "it is read-only")
     beside = neighbour(place)
-    os.close(_opened(beside))
-    beside.unlink(missing_ok=True)
+    beside.touch(exist_ok=False)
+    beside.unlink()
 
 
 def replace(path: Path, text: str) -> None:
@@ -85,27 +81,15 @@ def replace(path: Path, text: str) -> None:
     place = followed(path)
     beside = neighbour(place)
     try:
-        with open(_opened(beside), "w", encoding="utf-8", newline="\n") as file:
+        with open(beside, "x", encoding="utf-8", newline="\n") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-            if not beside.exists():
-                # With a folder's descriptor, even one that says nothing, Python follows the link.
-                os.link(f"{OPEN_FILES}/{file.fileno()}", beside, src_dir_fd=file.fileno())
         if place.exists():
             beside.chmod(place.stat().st_mode)
         beside.replace(place)
     finally:
-        with suppress(FileNotFoundError):
-            beside.unlink()
-
-
-def _opened(beside: Path) -> int:
-    """Open a new file to write to: one without a name where the system can, which a run that is killed cannot leave."""
-    if hasattr(os, "O_TMPFILE") and os.path.isdir(OPEN_FILES):
-        with suppress(OSError):  # not every file system can
-            return os.open(beside.parent, os.O_TMPFILE | os.O_WRONLY, 0o666)
-    return os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o666)
+        beside.unlink(missing_ok=True)
 
 
 def followed(path: Path) -> Path:

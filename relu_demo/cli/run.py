@@ -20,6 +20,9 @@ from relu_demo.request import Check, Measure, Replay, Watch
 if TYPE_CHECKING:
     from relu_demo.scenarios import AnyReport
 
+LONGEST_WORD = 160
+"""Characters of the longest word of a message that is shown whole: what a user gave may have any length."""
+
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command with these arguments and return its exit code. Write to `sys.stdout` and `sys.stderr`."""
@@ -61,10 +64,10 @@ def report_error(error: BaseException, traceback: bool) -> int:
         return fault(f"the output cannot be written: {error.strerror}")
     if lacks_memory(error):  # of what Python and PyTorch raise, this alone is expected
         return fault("there is not enough memory for this; give a smaller --shape or fewer --values")
-    return internal_error(error, traceback)
+    return report_internal_error(error, traceback)
 
 
-def internal_error(error: BaseException, traceback: bool) -> int:
+def report_internal_error(error: BaseException, traceback: bool) -> int:
     """Say that something went wrong in relu-demo itself, and return the exit code for it."""
     from traceback import extract_tb, format_exception
 
@@ -141,8 +144,10 @@ def usage_words(error: Error, traceback: bool) -> str:
 
 
 def fault(message: str) -> int:
-    """Say on stderr what is wrong, in one line whatever it quotes. Return the exit code for it."""
-    line = " ".join(message.split())
+    """Say on stderr what is wrong, in one line whatever it quotes, long words cut. Return the exit code for it."""
+    line = " ".join(
+        word if len(word) <= LONGEST_WORD else f"{word[: LONGEST_WORD // 2]}...{word[-40:]}" for word in message.split()
+    )
     say(f"relu-demo: {readable(line)}")
     return 2
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from relu_demo.cli.completion import files, targets, words
-from relu_demo.errors import SetupError, shorten
+from relu_demo.errors import SetupError
 from relu_demo.request import WHOLE, Input
 from relu_demo.session.sessions import part_names
-from relu_demo.views import DOCUMENT, ENDINGS
+from relu_demo.views import ENDINGS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 
-class SeedType(click.ParamType):  # type: ignore[type-arg]
+class NumberType(click.ParamType):  # type: ignore[type-arg]
     """A whole number."""
 
-    name = "seed"
+    name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the number. Fail for anything else."""
         try:
             return int(value)
         except ValueError:
-            self.fail(f"'{shorten(value)}' is not a whole number; give one, for example 7", param, ctx)
+            self.fail(f"'{value}' is not a whole number; give one, for example 7", param, ctx)
 
 
 class InputType(click.ParamType):  # type: ignore[type-arg]
@@ -43,7 +43,7 @@ class InputType(click.ParamType):  # type: ignore[type-arg]
         """Return the input. Fail for anything else."""
         if isinstance(value, Input):
             return value
-        given = f"'{shorten(value)}'"
+        given = f"'{value}'"
         match = self.written.fullmatch(value)
         if match is None:
             self.fail(f"{given} is no shape; give for example 1,3,5,5 or ids=2,16:int64:0..999", param, ctx)
@@ -107,7 +107,7 @@ class TargetType(click.ParamType):  # type: ignore[type-arg]
 
 
 class SaveType(click.ParamType):  # type: ignore[type-arg]
-    """A file that a screen can be saved to."""
+    """A file that a report can be saved to."""
 
     name = "file"
 
@@ -116,10 +116,10 @@ class SaveType(click.ParamType):  # type: ignore[type-arg]
         from pathlib import Path  # --help does without
 
         path = Path(value)
-        if path.suffix.lower() not in (*ENDINGS, DOCUMENT):
+        if path.suffix.lower() not in ENDINGS:
             endings = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
             more = "; for a .png: rsvg-convert x.svg -o x.png" if path.suffix.lower() == ".png" else ""
-            self.fail(f"'{shorten(str(path))}' has no known ending; use {endings}{more}", param, ctx)
+            self.fail(f"'{path}' has no known ending; use {endings}{more}", param, ctx)
         return path
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

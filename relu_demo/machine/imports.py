@@ -73,7 +73,7 @@ def all_names_in(namespace: Any) -> list[str]:
 
 def python_files(folder: Path) -> list[str]:
     """Return the names of the Python files in a folder; none where there is no such folder."""
-    return [p.name for p in folder.glob("*.py") if p.is_file()] if folder.is_dir() else []
+    return [p.name for p in folder.glob("*.py") if p.is_file()] if os.path.isdir(folder) else []
 
 
 def python_modules(folder: Path) -> list[str]:

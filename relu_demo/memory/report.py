@@ -50,8 +50,6 @@ class MemoryReport:
     torch_version: str
     rows: tuple[Measurement, ...]
     """Each situation once."""
-    growth: tuple[Measurement, ...]
-    """The ReLU chains at each depth from 1 on."""
     claims: tuple[JudgedClaim, ...]
     """The verdict on the article's claim."""
 

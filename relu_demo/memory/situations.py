@@ -38,11 +38,6 @@ def situations(request: Measure) -> tuple[Situation, ...]:
     return (repl, *_relu_chains(request.depth), *others)
 
 
-def growth(request: Measure) -> tuple[Situation, ...]:
-    """Return the ReLU chains at each depth from 1 to `request.depth`."""
-    return tuple(row for depth in range(1, request.depth + 1) for row in _relu_chains(depth))
-
-
 def _relu_chains(depth: int) -> tuple[Situation, ...]:
     return tuple(
         _chain_of("ReLU", norm, training, depth) for norm in (None, "BatchNorm2d") for training in (False, True)

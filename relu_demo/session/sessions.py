@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from relu_demo.errors import SetupError, shorten
+from relu_demo.errors import SetupError
 from relu_demo.request import Replay
 from relu_demo.session.article import ARTICLE, article
 from relu_demo.session.branches import branches
@@ -25,7 +25,7 @@ def session_for(request: Replay) -> Session:
         return session
     parts = {part.key: part for part in session.parts}
     if request.part not in parts:
-        given = f"'{shorten(request.part)}' is no part of this session"
+        given = f"'{request.part}' is no part of this session"
         raise SetupError("--part", f"{given}; give one of {', '.join(parts)}")
     alone = parts[request.part]
     needed = dict.fromkeys((session.parts[0].key, alone.reference or alone.key, alone.key))

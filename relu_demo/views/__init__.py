@@ -49,14 +49,14 @@ VIEWS: Mapping[str, Format] = {
 }
 """Each view by the name of its option."""
 
-PLAIN_TEXT = ".txt"
-"""The ending of a file that takes the text that a pipe would get, without colours."""
-
-ENDINGS = (".svg", ".html", PLAIN_TEXT)
-"""The endings of a file that a screen can be saved to."""
+COLOURED = (".svg", ".html")
+"""The endings of a file that takes a screen in colours."""
 
 DOCUMENT = ".json"
-"""The ending of a file that the JSON document can be saved to."""
+"""The ending of a file that takes the JSON document."""
+
+ENDINGS = (*COLOURED, ".txt", DOCUMENT)
+"""The endings of a file that a report can be saved to; a .txt file takes the text that a pipe would get."""
 
 
 def function_named(place: str) -> Any:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from relu_demo.claims.report import enumerated
 from relu_demo.replay.trace import Look, Step, TensorState
 from relu_demo.session.lines import Moment
-from relu_demo.views.columns import Column, joined
-from relu_demo.views.parts import enumerated
+from relu_demo.views.columns import Column, distinct
 
 States = Mapping[str, TensorState]
 
@@ -102,7 +102,7 @@ def changed_columns(step: Step, earlier: States, source: str, looked_at: Collect
         columns += [Column(f"{name} before", was), Column(f"{name} after", look_at(step.tensors[name]), (was,))]
     for name in new:
         columns.append(Column(name, look_at(step.tensors[name]), tuple(read)))
-    return joined(columns)
+    return distinct(columns)
 
 
 def look_at(state: TensorState) -> Look:

@@ -9,9 +9,11 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from relu_demo.claims.report import JudgedClaim, Verdict, counted
+from relu_demo.claims.report import JudgedClaim, SessionReport, Verdict
 from relu_demo.replay.trace import TracedPart
-from relu_demo.views.parts import NARROW, enumerated
+from relu_demo.views.objects import objects_at_end
+from relu_demo.views.one_line import claims_in_words
+from relu_demo.views.parts import NARROW
 
 VERDICTS = {Verdict.HOLDS: "green", Verdict.FAILS: "bold reverse red", Verdict.UNSHOWN: "bold yellow"}
 """The style of a verdict; its words carry it without."""
@@ -57,28 +59,22 @@ class Claims:
 
 
 def tally(findings: Sequence[JudgedClaim]) -> Text:
-    """Say how many claims hold, which do not, and what to try where the input cannot show one."""
-    numbers = {
-        verdict: [str(number) for number, finding in enumerate(findings, 1) if finding.verdict is verdict]
-        for verdict in Verdict
-    }
-    holds, fails, unshown = (numbers[verdict] for verdict in (Verdict.HOLDS, Verdict.FAILS, Verdict.UNSHOWN))
-    if len(holds) == len(findings):
-        return Text(f"All {counted(len(holds), 'claim')} hold.", style=f"bold {VERDICTS[Verdict.HOLDS]}")
-    text = Text(f"{len(holds)} of {counted(len(findings), 'claim')} hold.", style="bold")
-    if fails:
-        word = "does" if len(fails) == 1 else "do"
-        text.append(" ").append(f"{enumerated(fails)} {word} not hold.", style=VERDICTS[Verdict.FAILS])
-    if unshown:
-        advice = next((f"; {finding.hint}" for finding in findings if finding.hint), "")
-        text.append(f" This input cannot show {enumerated(unshown)}{advice}.", style=VERDICTS[Verdict.UNSHOWN])
-    return text
+    """Say how many claims hold, in the style of the worst verdict."""
+    said, found = claims_in_words(findings), {finding.verdict for finding in findings}
+    worst = max(found, key=list(Verdict).index)
+    return Text(f"{said[:1].upper()}{said[1:]}.", style=f"bold {VERDICTS[worst]}")
 
 
-def fates_and_tally(parts: Sequence[TracedPart], findings: Sequence[JudgedClaim]) -> Text:
-    """Return a sentence for each part with two looks or more, a line each, and behind the last how many claims hold."""
-    sentences = Text("\n".join(fate(part) for part in parts if len(part.moments) > 1))
-    return Text(" ").join(piece for piece in (sentences, tally(findings) if findings else Text()) if piece)
+def endings(report: SessionReport) -> Iterator[RenderableType]:
+    """Yield for each part with two looks or more its picture and a sentence, and behind all how many claims hold."""
+    parts = [part for part in report.trace.shown if len(part.moments) > 1]
+    verdict = [tally(report.claims)] if report.claims else []
+    for part in parts:
+        if picture := objects_at_end(part):
+            yield picture
+        yield Text(" ").join([Text(fate(part)), *(verdict if part is parts[-1] else [])])
+    if not parts:
+        yield from verdict
 
 
 def fate(part: TracedPart) -> str:
@@ -97,6 +93,6 @@ def fate(part: TracedPart) -> str:
     if last.name == name:
         return f"{said}."
     if last.id == second.state.id:
-        return f"{said}, and {last.name} is {name} itself."
+        return f"{said}; {last.name} is {name} itself."
     shares = last.data_ptr == second.state.data_ptr
-    return f"{said}, and {last.name} is a {'view of it' if shares else 'new tensor'}."
+    return f"{said}; {last.name} is a {'view of it' if shares else 'new tensor'}."

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rich.text import Text
 
 from relu_demo.replay.trace import Look, TensorState, TracedPart
-from relu_demo.views.parts import CHANGED, MARK, UNCHANGED, cell
+from relu_demo.views.parts import MARK, UNCHANGED, cell
 from relu_demo.views.tree import Graph
-
-ONE_LINE = 22
-"""Characters of an id and `not o1`, with which a column is as wide as three numbers."""
 
 
 @dataclass(frozen=True)
 class Column:
     """A look under a title, with a method for each cell.
 
-    `before` has the looks of its part before it, `result` the look at what was made of it. `common` says that several
-    parts begin with the same numbers, each in an object of its own.
+    `before` has the looks of its part before it. `common` says that several parts begin with the same numbers, each in
+    an object of its own.
     """
 
     title: str
     look: Look
     before: tuple[Look, ...] = ()
-    result: Look | None = None
     common: bool = False
 
     @property
@@ -85,32 +81,15 @@ class Column:
         return cell(self.look.moment.grad_fn_1_10, style="dim")
 
     def summary(self) -> Text:
-        """Say how many values are negative, or how many differ from the part's first look.
-
-        In a new tensor nothing has changed: name the tensor that it was computed from instead of marking a change.
-        """
+        """Say how many values are negative, or how many differ from the part's first look; of a new tensor, are 0."""
         look = self.look
         if not self.before or look.changed is None:
             return cell(f"{self.state.summary.negatives:,} negative")
         if look.changed == 0:
             return cell("none changed", style=UNCHANGED)
-        words = f"{look.zeroed:,} zeroed" if look.changed == look.zeroed else f"{look.changed:,} changed"
-        return cell(words, True) if self.earlier else cell(f"{self.before[-1].state.name}, {words}")
-
-    def result_of(self, name: str) -> Text:
-        """Return whether the result of that name is the column's tensor itself, else what its own column would say.
-
-        That is its id, its storage's address, its grad_fn, and how many of its numbers are 0.
-        """
-        if self.result is None or self.result.state.name != name:
-            return Text()
-        made, other = self.result.state, self.state.name
-        if made.id == self.state.id:
-            return cell(f"{other} itself", style=CHANGED)
-        where = f"that of {other}" if made.data_ptr == self.state.data_ptr else f"{address_text(made)} not {other}"
-        last = made.grad_fn_name, f"{made.summary.zeros:,} zeros"
-        one_line = len(" ".join(last)) <= ONE_LINE
-        return cell("\n".join([f"{made.id} not {other}", where, (" " if one_line else "\n").join(last)]))
+        if self.earlier is None:
+            return cell(f"{self.state.summary.zeros:,} zeros")
+        return cell(f"{look.zeroed:,} zeroed" if look.changed == look.zeroed else f"{look.changed:,} changed", True)
 
 
 def address_text(state: TensorState) -> str:
@@ -123,14 +102,12 @@ def without_mark(text: Text) -> str:
     return text.plain.strip(f" {MARK}")
 
 
-def joined(columns: Iterable[Column]) -> list[Column]:
-    """Return the columns; one of a tensor that the last column shows under another name is the result of that."""
+def distinct(columns: Iterable[Column]) -> list[Column]:
+    """Return the columns without those that show the object of the one before under another name."""
     found: list[Column] = []
     for column in columns:
         was, now = (found[-1].state if found else None), column.state
-        if was and was.name != now.name and (was.id, was.version) == (now.id, now.version):
-            found[-1] = replace(found[-1], result=column.look)
-        else:
+        if was is None or was.name == now.name or (was.id, was.version) != (now.id, now.version):
             found.append(column)
     return found
 
@@ -138,13 +115,13 @@ def joined(columns: Iterable[Column]) -> list[Column]:
 def moments_of(part: TracedPart) -> list[Column]:
     """Return a column for each look of a part."""
     looks = tuple(part.moments.values())
-    return joined(Column(look.moment.title, look, looks[:number]) for number, look in enumerate(looks))
+    return distinct(Column(look.moment.title, look, looks[:number]) for number, look in enumerate(looks))
 
 
 def side_by_side(parts: Sequence[TracedPart], apart: bool = False) -> list[Column] | None:
-    """Return the first look, which the parts have in common, then each part's second with its last as the result.
+    """Return the first look, which the parts have in common, then each part's second.
 
-    If `apart`, a result that is another object has a column of its own. Return None if a part has fewer than two looks,
+    If `apart`, a last look at another object has a column of its own. Return None if a part has fewer than two looks,
     or if the parts do not begin with the same numbers.
     """
     looks = [tuple(part.moments.values()) for part in parts]
@@ -153,11 +130,7 @@ def side_by_side(parts: Sequence[TracedPart], apart: bool = False) -> list[Colum
     found = [Column(looks[0][0].moment.title, looks[0][0], common=True)]
     for part, (first, second, *others) in zip(parts, looks, strict=True):
         of_part = f", {part.title[:1].lower()}{part.title[1:]}"
-        result = others[-1] if others else None
-        column = Column(second.moment.title + of_part, second, (first,), result)
-        if apart and result is not None and result.state.id != second.state.id:
-            own = Column(result.moment.title + of_part, result, (first, second))
-            found += [replace(column, result=None), own]
-        else:
-            found.append(column)
+        found.append(Column(second.moment.title + of_part, second, (first,)))
+        if apart and others and others[-1].state.id != second.state.id:
+            found.append(Column(others[-1].moment.title + of_part, others[-1], (first, second)))
     return found

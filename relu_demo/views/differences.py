@@ -227,7 +227,7 @@ def flow_lines(part: TracedPart, name: str, dash: str, head: str, bar: str) -> I
             after = step.tensors[name].version
             note = saved_note(step, line.result, name) if after == version else ""
             if writer:
-                note = f"  wrong: this is what {writer} left"
+                note = f"  wrong: {writer} overwrote {name}"
             branch = f"{indent}{dash * 2} {line.operation} {dash * 2}{head} {line.result}{note}"
             yield Text(branch, style=CHANGED if writer else "")
             if after != version:
@@ -254,4 +254,4 @@ def saved_note(step: Step, result: str, name: str) -> str:
     """Return a note if the result's node saved that tensor for backward, else ""."""
     node = step.tensors[result].grad_fn
     version = next((saved.version for saved in node.saved_tensors if saved.name == name), None) if node else None
-    return "" if version is None or result == name else f"  keeps {name}, version {version}, for backward()"
+    return "" if version is None or result == name else f"  saves {name}, version {version}"

@@ -16,7 +16,7 @@ from relu_demo.edits.edit import Cure
 from relu_demo.memory.situations import Situation
 from relu_demo.network.report import Advice, Call
 from relu_demo.replay.trace import Step, Summary, TensorState, Trace
-from relu_demo.request import Check, Measure, Replay, command_line
+from relu_demo.request import Check, Replay, command_line
 from relu_demo.sanitizer.place import shown_file
 from relu_demo.scenarios import kind_answered_by
 from relu_demo.session.lines import Line, Moment
@@ -37,7 +37,6 @@ LEFT_OUT: Mapping[type, tuple[str, ...]] = {
     WatchReport: ("patch",),
     # How the screen shows it is not what was asked.
     Replay: ("evidence",),
-    Measure: ("by_depth",),
     Check: ("every_call",),
 }
 """Fields that are not in the document; nor are those that two equal reports need not share (`compare=False`)."""

@@ -46,6 +46,7 @@ PAGE = Template("""\
 $rules
 body { max-width: 82ch; margin: 1.5em auto; padding: 0 1em; font: 14px/1.35 $font; }
 h1, h2 { font: inherit; font-weight: bold; margin: 0 0 0.5em; }
+h1 { white-space: nowrap; overflow-x: auto; }
 h2 { display: flex; justify-content: space-between; gap: 2em; }
 pre { font: inherit; margin: 0 0 1em; overflow-x: auto; }
 nav { display: flex; gap: 1em; align-items: center; }
@@ -59,14 +60,14 @@ html:not(.clicking) nav { display: none; }
 </style>
 </head>
 <body>
-<h1>$title</h1>
+<h1>$title<br>$command</h1>
 <main aria-live="polite">
 $sections
 </main>
 <nav aria-label="Steps">
 <button id="back">Back</button>
-<button id="on">On</button>
-<span>Keys: Space and the right arrow go on, the left arrow goes back.</span>
+<button id="on">Next</button>
+<span>Space or the right arrow goes on, the left arrow back.</span>
 </nav>
 <script>
 const steps = [...document.querySelectorAll("section")];
@@ -171,8 +172,8 @@ def html_lesson(report: SessionReport, light: bool = False) -> str:
     rules = sheet(classes, LIGHT)
     if not light:
         rules += f"\n@media (prefers-color-scheme: dark) {{\n{sheet(classes, DARK)}\n}}"
-    title = escape(title_of(report))
-    return PAGE.substitute(title=title, rules=rules, sections="\n".join(sections), font=MONOSPACE)
+    title, command = map(escape, title_and_command(report))
+    return PAGE.substitute(title=title, command=command, rules=rules, sections="\n".join(sections), font=MONOSPACE)
 
 
 def sheet(classes: Classes, theme: Theme) -> str:
@@ -212,7 +213,7 @@ def svg_lesson(report: SessionReport, light: bool = False) -> str:
     rules += f"text {{ fill: {colours.foreground_color.hex}; }}\n"
     rules += classes.rules(theme, svg_rule)
     return PICTURE.substitute(
-        title=escape(title_of(report)),
+        title=escape("  ".join(title_and_command(report))),
         wide=round(SLIDE_COLUMNS * CELL_WIDTH + 2 * MARGIN),
         high=(SLIDE_LINES + 2) * LINE_HEIGHT + 2 * MARGIN,
         rules=rules,
@@ -262,9 +263,9 @@ def text_at(column: int, row: int, text: str, name: str) -> str:
     return f'<text{named} x="{x:.1f}" y="{y:.1f}" textLength="{wide:.1f}" xml:space="preserve">{escape(text)}</text>'
 
 
-def title_of(report: SessionReport) -> str:
+def title_and_command(report: SessionReport) -> tuple[str, str]:
     """Return what the lesson is about, and the command that makes it."""
-    return f"{report.trace.session.title}  ({command_line(report.request)} --step)"
+    return report.trace.session.title, f"{command_line(report.request)} --step"
 
 
 LESSONS: Mapping[str, Callable[[SessionReport, bool], str]] = {".html": html_lesson, ".svg": svg_lesson}

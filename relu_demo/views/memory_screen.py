@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rich.columns import Columns
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from relu_demo.claims.report import counted
 from relu_demo.memory.report import Figures, Measurement, MemoryReport
-from relu_demo.request import Measure, command_line
+from relu_demo.request import command_line
 from relu_demo.views.claims import titled_claims
 from relu_demo.views.parts import CHANGED, MARK, NARROW, versions
 
@@ -29,10 +27,7 @@ LEAST_BAR = 8
 
 @dataclass(frozen=True)
 class MemoryScreen:
-    """The whole screen: the situations in which in place saves, the others, the claim and the conclusion.
-
-    How the chains grow with their depth is shown if a depth was asked for.
-    """
+    """The whole screen: the situations in which in place saves, the others, the claim and the conclusion."""
 
     report: MemoryReport
     evidence: bool = False
@@ -42,22 +37,19 @@ class MemoryScreen:
         rows = report.rows
         saves, others = [row for row in rows if row.saves], [row for row in rows if not row.saves]
         scale = Scale.of(rows, options)
-        asked = report.request
         for row in rows:
             if row.situation.key == LESSON:
                 yield Text(lesson(row), style="bold")
-        yield Text.assemble(command_line(asked), given_depth(asked), versions(report))
+        yield Text.assemble(command_line(report.request), versions(report))
         yield Text(unit(report), style="dim")
         bars = f"{scale.live * 3} live after the forward, {scale.peak * 3} more at the peak"
-        yield Text(f"{bars}; {MARK} in place, where it differs", style="dim")
+        yield Text(f"{bars}; {MARK} differs in place", style="dim")
         for title, group in (("Saves memory", saves), ("Saves nothing", others)):
             if group:
                 yield from ("", scale.titles(title))
             for row in group:
                 yield from both(row, scale)
                 yield Padding(Text(row.why, style="dim"), (0, 0, 0, 2))
-        if asked.by_depth:
-            yield from ("", *chains(report))
         yield from ("", *titled_claims(report.claims, self.evidence, where_saved(saves, rows)))
 
 
@@ -65,11 +57,6 @@ def lesson(row: Measurement) -> str:
     """Say whether the commonest network saves memory in training, and why."""
     why = row.why if row.saves else row.why.partition(", not")[0]
     return f"In training, conv+ReLU {saving_in_words(row) if row.saves else 'saves nothing'}: {why}"
-
-
-def given_depth(asked: Measure) -> str:
-    """Return the option of a depth that was asked for, though it is the default that a command line leaves out."""
-    return f" --depth {asked.depth}" if asked.by_depth and asked.depth == Measure.depth else ""
 
 
 def unit(report: MemoryReport) -> str:
@@ -164,27 +151,3 @@ def figures_line(name: Text, figures: Figures, reference: Figures, unit: int, sc
         line.append(f"{text:>6}", style=CHANGED if size != other else "")
         line.append(f"{size:{scale.digits},}" if scale.digits else "", style="dim")
     return line.append(" ").append(scale.bar(figures))
-
-
-def chains(report: MemoryReport) -> Iterator[RenderableType]:
-    """Yield the ReLU chains at each depth, in units: not in place, and in place if that differs."""
-    yield Text("Chains of K blocks, in units; where in place differs it is marked", style="bold")
-    yield Columns([chain(report, title) for title in dict.fromkeys(row.situation.title for row in report.growth)])
-
-
-def chain(report: MemoryReport, title: str) -> Table:
-    """Return the chain of that title at each depth."""
-    table = Table("K", "live", "peak", box=None, padding=(0, 2, 0, 0), title_justify="left", header_style="dim")
-    table.title = title.replace("+ReLU", "\n+ReLU")  # two lines, so that four of these stand in 80 columns
-    for row in report.growth:
-        if row.situation.title == title:
-            live = pair(row.out_of_place.live, row.in_place.live, row.unit)
-            peak = pair(row.out_of_place.peak, row.in_place.peak, row.unit)
-            table.add_row(f"{row.situation.depth:2}", live, peak)
-    return table
-
-
-def pair(there: int, here: int, unit: int) -> Text:
-    """Return the units out of place, and in place if they differ when rounded to a tenth."""
-    first, second = f"{there / unit:.1f}", f"{here / unit:.1f}"
-    return Text(f"{first:>4}") if first == second else Text(f"{first:>4} {MARK}{second}", style=CHANGED)

@@ -45,8 +45,6 @@ class Moments:
 
     columns: Sequence[Column]
     short: bool = False
-    same_in_picture: bool = False
-    """Whether a picture below shows which names are one object, so that no row says it."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield from laid_out(console, options, self.layouts())
@@ -90,7 +88,7 @@ class Moments:
     def table(self, group: Sequence[Column], body: Sequence[Row], gap: str) -> Table:
         """Return some of the columns as a table, without the rows that are alike in all and those that are empty."""
         table = titled_table([column.title for column in group], LABELS, gap, underlined=not self.short)
-        for label, make in (*self.properties(), *body, *self.results()):
+        for label, make in (*self.properties(), *body):
             made = [make(column) for column in group]
             if label not in self.alike and not all(isinstance(one, Text) and not one.plain.strip() for one in made):
                 add_row(table, label, made, gap)
@@ -122,16 +120,6 @@ class Moments:
         """Return the numbers with which a column's are compared: the first column's, if they have the same shape."""
         first = self.columns[0].state
         return first.summary if first.shape == column.state.shape else column.state.summary
-
-    def results(self) -> Iterator[Row]:
-        """Yield a row for each name of a result."""
-        names = [
-            column.result.state.name
-            for column in self.columns
-            if column.result and not (self.same_in_picture and column.result.state.id == column.state.id)
-        ]
-        for name in dict.fromkeys(names):
-            yield name, partial(Column.result_of, name=name)
 
     def common(self) -> str:
         """Return what the table leaves out: once if it holds for all columns, else for each."""

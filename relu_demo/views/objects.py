@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from relu_demo.replay.trace import TensorState
-from relu_demo.views.parts import CHANGED, MARK
+from relu_demo.replay.trace import TensorState, TracedPart
+from relu_demo.views.columns import address_text
+from relu_demo.views.parts import CHANGED, MARK, first_fitting
 
-JOINTS = " ──▶ ", " ─┬▶ ", " ─┤  ", " ─┘  ", "  │  "
-PLAIN_JOINTS = " --> ", " -+> ", " -+  ", " -'  ", "  |  "
+JOINTS = " ─▶ ", " ┬▶ ", " ┤  ", " ┘  ", " │  "
+PLAIN_JOINTS = " -> ", " +> ", " +  ", " '  ", " |  "
 """From one name to one object; and of several that lead to one: the first, one between, the last, one passed by."""
 
-LAST = 4
-"""Characters of an id or an address that are shown."""
+TAIL = 4
+"""Characters of an id or an address that are shown where all of it does not fit."""
 
 
 @dataclass(frozen=True)
@@ -29,36 +30,44 @@ class Objects:
     earlier: Mapping[str, TensorState]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield from self.lines(PLAIN_JOINTS if options.ascii_only else JOINTS)
+        signs = PLAIN_JOINTS if options.ascii_only else JOINTS
+        forms = ((str, False), (tail_of, False), (tail_of, True))
+        drawn = (list(self.lines(signs, *form)) for form in forms)
+        yield from first_fitting(drawn, lambda lines: max(map(len, lines)) <= options.max_width)
 
-    def lines(self, signs: Sequence[str]) -> Iterator[Text]:
-        """Yield a line for each name."""
-        wide = max((len(state.name) for state in self.tensors), default=0)
+    def lines(self, signs: Sequence[str], shown: Callable[[str], str], below: bool) -> Iterator[Text]:
+        """Yield a line for each name, with ids and addresses as `shown`, and notes beside or `below` the lines."""
+        wide = max(len(state.name) for state in self.tensors)
         for _, in_storage in groupby(self.tensors, lambda state: state.data_ptr):
             objects = [list(names) for _, names in groupby(in_storage, lambda state: state.id)]
+            first = objects[0][0]
+            storage, note = Text(f"storage {shown(address_text(first))}"), self.note(first)
             for at, names in enumerate(objects):
-                tensor = f"tensor {tail_of(str(names[0].id))}"
+                tensor = f"tensor {shown(str(names[0].id))}{joint(at, len(objects), signs)}"
                 for row, state in enumerate(names):
                     text = Text(f"{state.name:{wide}}{joint(row, len(names), signs)}")
-                    is_last = at == len(objects) - 1
-                    if row:
-                        text.append("" if is_last else " " * len(tensor) + signs[4])
-                    else:
-                        text.append(f"{tensor}{joint(at, len(objects), signs)}")
-                        text.append_text(self.storage(state) if not at else Text())
+                    if not row:
+                        text.append(tensor)
+                    elif at < len(objects) - 1:
+                        text.append(signs[4].rjust(len(tensor)))
+                    if state is first:
+                        text.append_text(storage if below else Text("  ").join([storage, note]))
                     text.rstrip()
                     yield text
+            if below:
+                yield Text(" " * (wide + 1)).append_text(note)
 
-    def storage(self, state: TensorState) -> Text:
-        """Return a storage with its version counter, and how many of its numbers have changed."""
-        was = next((each for each in self.earlier.values() if each.data_ptr == state.data_ptr), state)
-        text = Text(f"storage {tail_of(hex(state.data_ptr))}  ")
-        overwritten = was.version != state.version
-        text.append(f"{MARK if overwritten else ''}version {state.version}", style=CHANGED if overwritten else "")
-        zeroed = state.summary.zeros - was.summary.zeros
-        if overwritten and zeroed > 0:
-            text.append(f", {zeroed} of {state.summary.elements} zeroed", style=CHANGED)
-        return text
+    def note(self, state: TensorState) -> Text:
+        """Say of a storage that was there before what its version counter is now, of a new one what is in it."""
+        was = next((each for each in self.earlier.values() if each.data_ptr == state.data_ptr), None)
+        zeros, words = state.summary.zeros, f"version {state.version:,}"
+        if was is None:
+            new = [state.grad_fn_name] * bool(state.grad_fn) + [f"{zeros:,} zeros"] * bool(zeros)
+            return Text(", ".join(new) or words)
+        if was.version == state.version:
+            return Text(words)
+        zeroed = zeros - was.summary.zeros
+        return Text(f"{MARK}{words}" + (f", {zeroed:,} zeroed" if zeroed > 0 else ""), style=CHANGED)
 
 
 def joint(at: int, count: int, signs: Sequence[str]) -> str:
@@ -67,8 +76,8 @@ def joint(at: int, count: int, signs: Sequence[str]) -> str:
 
 
 def tail_of(text: str) -> str:
-    """Return the end of an id or an address: a table has all of it."""
-    return f"...{text[-LAST:]}"
+    """Return the end of an id or an address."""
+    return f"..{text[-TAIL:]}"
 
 
 def objects_of(source: str, tensors: Mapping[str, TensorState], earlier: Mapping[str, TensorState]) -> Objects | None:
@@ -80,3 +89,10 @@ def objects_of(source: str, tensors: Mapping[str, TensorState], earlier: Mapping
     ids = {key: at for at, key in enumerate(dict.fromkeys(state.id for state in chosen))}
     chosen.sort(key=lambda state: (order[state.data_ptr], ids[state.id]))
     return Objects(chosen, earlier) if chosen else None
+
+
+def objects_at_end(part: TracedPart) -> Objects | None:
+    """Return the picture of the tensors that a part looks at, as they are at its end; None without any."""
+    looks = list(part.moments.values())
+    names = " ".join(look.state.name for look in looks)
+    return objects_of(names, part.lines[-1].tensors, {looks[0].state.name: looks[0].state})

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from os.path import basename
 from typing import TYPE_CHECKING, TextIO
 
-from relu_demo.claims.report import JudgedClaim, SessionReport, Verdict, counted
+from relu_demo.claims.report import JudgedClaim, SessionReport, Verdict, counted, enumerated
 from relu_demo.errors import readable
 from relu_demo.memory.report import MemoryReport
 from relu_demo.network.report import CheckReport
@@ -55,14 +55,26 @@ def watch_line(report: WatchReport) -> str:
 
 
 def claims_in_words(claims: Sequence[JudgedClaim]) -> str:
-    """Say how many claims hold, and which do not."""
-    numbers = {verdict: [claim.number for claim in claims if claim.verdict is verdict] for verdict in Verdict}
-    if fails := numbers[Verdict.FAILS]:
-        return f"{named('claim', fails)} {'does' if len(fails) == 1 else 'do'} not hold"
-    holds = len(numbers[Verdict.HOLDS])
-    if unshown := numbers[Verdict.UNSHOWN]:
-        return f"{holds} of {counted(len(claims), 'claim')} hold, this input cannot show {named('claim', unshown)}"
-    return f"all {holds} claims hold" if holds > 1 else "the claim holds"
+    """Say how many claims hold, which do not, and what to try where the input cannot show one."""
+    numbers = {
+        verdict: [str(number) for number, claim in enumerate(claims, 1) if claim.verdict is verdict]
+        for verdict in Verdict
+    }
+    holds, fails, unshown = (numbers[verdict] for verdict in (Verdict.HOLDS, Verdict.FAILS, Verdict.UNSHOWN))
+    if len(holds) == len(claims):
+        return f"all {len(claims)} claims hold" if len(claims) > 1 else "the claim holds"
+    said = [f"{len(holds)} of {counted(len(claims), 'claim')} hold"]
+    if fails:
+        said.append(f"{named(fails)} {'does' if len(fails) == 1 else 'do'} not hold")
+    if unshown:
+        said.append(f"this input cannot show {named(unshown)}")
+        said += [claim.hint for claim in claims if claim.hint][:1]
+    return "; ".join(said)
+
+
+def named(numbers: Sequence[str]) -> str:
+    """Return `claim 3`, or `claims 3, 4 and 5`."""
+    return f"claim{'s' if len(numbers) > 1 else ''} {enumerated(numbers)}"
 
 
 def check_in_words(report: CheckReport) -> str:
@@ -96,9 +108,3 @@ def where(place: Place) -> str:
         if place.file
         else f"{place.operation} in {place.module or 'the network'}"
     )
-
-
-def named(what: str, numbers: Sequence[int]) -> str:
-    """Return `claim 3`, or `claims 3, 4 and 5`."""
-    first = ", ".join(map(str, numbers[:-1]))
-    return f"{what}s {first} and {numbers[-1]}" if first else f"{what} {numbers[0]}"

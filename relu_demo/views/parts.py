@@ -142,11 +142,6 @@ def code_within(steps: Sequence[Step], width: int) -> Text:
     return text if longest <= width else code(steps, comments=False)
 
 
-def enumerated(words: Sequence[str]) -> str:
-    """Return words as one says them: `a`, `a and b`, `a, b and c`."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
 def first_fitting(choices: Iterable[Choice], fits: Callable[[Choice], bool]) -> Choice:
     """Return the first that fits, else the last. There is at least one; those after it are not made."""
     for choice in choices:

@@ -14,23 +14,23 @@ from rich.text import Text
 from relu_demo.claims.report import SessionReport
 from relu_demo.replay.trace import Step, TracedPart
 from relu_demo.session.lines import ANSWER, BESIDE, DIFFERENCES, MOMENTS
-from relu_demo.views.claims import Claims, fates_and_tally
+from relu_demo.views.claims import Claims, endings
 from relu_demo.views.columns import moments_of, side_by_side
 from relu_demo.views.differences import against_reference
 from relu_demo.views.moments import Moments
-from relu_demo.views.objects import Objects, objects_of
 from relu_demo.views.parts import GAP, Header, code, first_fitting, laid_out, section
 
-ELSEWHERE = "More: --compare, --repl, --branches, --memory, check, watch, --help"
-"""Stands on the short screen."""
+MEANINGS = (
+    "* changed or zeroed",
+    "storage: the numbers' address",
+    "version: times overwritten",
+    "grad_fn: what backward() calls first",
+)
+SHORT_MEANINGS = ("* changed", MEANINGS[2])
+"""The legend, and that of a short screen."""
 
-MEANINGS = {
-    "*": "* changed or zeroed",
-    "storage": "storage: the numbers' address",
-    "version": "version: times overwritten",
-    "grad_fn": "grad_fn: what backward() calls first",
-}
-"""What the legend explains, by its sign or label."""
+MORE = ("more: --compare, --branches, --help",)
+"""Stands on the screen of the answer."""
 
 TINTS = "blue is below 0, orange above"
 """Stands in the legend where the terminal has colours."""
@@ -56,11 +56,10 @@ class SessionScreen:
 
 def short_answer(report: SessionReport, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
     """Yield the answer for a screen of 24 lines: one short table, and the claims only if one of them fails."""
-    yield from titled_moments(report, console, options, together=True, short=True)
-    yield Text(ELSEWHERE, style="dim")
+    yield from titled_moments(report, console, options, together=True, short=True, more=MORE)
     if not report.ok or report.request.evidence:
         yield Claims(report.claims, report.request.evidence)
-    yield fates_and_tally(report.trace.shown, report.claims)
+    yield from endings(report)
 
 
 def moments_and_lines(
@@ -70,7 +69,7 @@ def moments_and_lines(
 
     In a terminal with too few lines for that, the tables come last, and the claims that hold are left out.
     """
-    end = fates_and_tally(report.trace.shown, report.claims)
+    end = list(endings(report))
 
     def fits(pieces: Sequence[RenderableType], others: int) -> bool:
         if not console.is_terminal:
@@ -80,13 +79,13 @@ def moments_and_lines(
 
     titled = partial(titled_moments, report, console, options, together)
     ran = Lines(report.trace.shown)
-    usual = [*titled(short=False), "", ran, "", Claims(report.claims, report.request.evidence), end]
+    usual = [*titled(short=False), "", ran, "", Claims(report.claims, report.request.evidence), *end]
     if fits(usual, HEADER + PROMPT):
         yield from usual
         return
     yield from (ran, Claims(report.claims, folded=True), "")
     yield from first_fitting(
-        ([*titled(short=short), end] for short in (False, True)), lambda pieces: fits(pieces, PROMPT)
+        ([*titled(short=short), *end] for short in (False, True)), lambda pieces: fits(pieces, PROMPT)
     )
 
 
@@ -102,7 +101,12 @@ LAYOUTS: Mapping[str, Layout] = {
 
 
 def titled_moments(
-    report: SessionReport, console: Console, options: ConsoleOptions, together: bool, short: bool
+    report: SessionReport,
+    console: Console,
+    options: ConsoleOptions,
+    together: bool,
+    short: bool,
+    more: tuple[str, ...] = (),
 ) -> Iterator[RenderableType]:
     """Yield the tables of the parts that look at tensors, and the legend; with few lines if they are `short`.
 
@@ -117,21 +121,11 @@ def titled_moments(
     else:
         for part in parts:
             yield from section(part.title) if len(parts) > 1 else ()
-            picture = objects_at_end(part) if len(parts) == 1 and not short else None
-            yield Moments(moments_of(part), short, same_in_picture=picture is not None)
-            if picture:
-                yield picture
-    words = [MEANINGS[each] for each in (("*", "version") if short else MEANINGS)]
-    if console.color_system and not console.no_color:
-        words.append(TINTS)
-    yield Text("; ".join(words), style="dim")
-
-
-def objects_at_end(part: TracedPart) -> Objects | None:
-    """Return the picture of the tensors that a part looks at, as they are at its end."""
-    looks = list(part.moments.values())
-    names = " ".join(look.state.name for look in looks)
-    return objects_of(names, part.lines[-1].tensors, {looks[0].state.name: looks[0].state})
+            yield Moments(moments_of(part), short)
+    tinted = console.color_system and not console.no_color
+    yield Text(
+        "; ".join((*SHORT_MEANINGS, *more) if short else (*MEANINGS, TINTS) if tinted else MEANINGS), style="dim"
+    )
 
 
 @dataclass(frozen=True)

@@ -151,21 +151,31 @@ class StepScreen:
             said += against_correct(looks)
         state = render(Text("\n".join(said), style="bold" if step.changed_tensors else ""))[: max(1, room // SHARE)]
         last = cut(render(code_within(lines, width)), max(1, room // 2), render)
-        tables = [table for table in map(render, self.tables(part, step, earlier, looks)) if table]
+        source = " ".join(line.source for line in self.steps[self.at - 1] if not line.moment)
+        tables = [table for table in map(render, self.tables(part, step, earlier, looks, source)) if table]
+        picture = objects_of(source, step.tensors, earlier)
+        objects = render(picture) if picture else []
         spare = room - len(state) - len(last)
-        if tables and len(tables[0]) + 2 > spare:
+        if tables and spare - len(objects) < min(len(tables[0]), LEAST_LINES):
+            objects = []
+        spare -= len(objects)
+        if tables and len(tables[0]) + 3 > spare:
             blank = []
         spare -= 2 * len(blank)
         for table in tables:
             if len(table) <= spare or spare >= LEAST_LINES:
-                state += [*blank, *cut(table, spare, render)]
-                spare -= len(blank) + len(table)
+                piece = cut(table, spare, render)
+                state += [*blank, *piece]
+                spare -= len(blank) + len(piece)
+        state += [*blank, *objects] if objects else []
         left = max(0, room - len(state) - len(blank))
         above = [replace(each, output="", error=None) for each in acting(part.lines)[: -len(lines)]]
-        story = [*(render(code_within(above, width)) if above else []), *last][-left:] if left else []
+        story = [*(render(code_within(above, width)) if above and blank else []), *last][-left:] if left else []
         return [*state, *blank, *[[]] * (left - len(story)), *story]
 
-    def tables(self, part: TracedPart, step: Step, earlier: States, looks: Sequence[Look]) -> Iterator[RenderableType]:
+    def tables(
+        self, part: TracedPart, step: Step, earlier: States, looks: Sequence[Look], source: str
+    ) -> Iterator[RenderableType]:
         """Yield what shows a step: wrong numbers beside the correct ones, what changed, and who reads what."""
         if looks and part.reference == part.key:
             yield Moments(moments_of(part), short=True)
@@ -178,11 +188,8 @@ class StepScreen:
         ]
         if pairs:
             yield Comparison(pairs)
-        source = " ".join(line.source for line in self.steps[self.at - 1] if not line.moment)
-        if columns := changed_columns(step, earlier, source, [look.state.name for look in looks]):
+        elif columns := changed_columns(step, earlier, source, [look.state.name for look in looks]):
             yield Moments(columns, short=True)
-        if picture := objects_of(source, step.tensors, earlier):
-            yield picture
         yield Flow(part, self.trace.session.pictured)
 
     def as_one(self, ran: Sequence[Step], earlier: States) -> tuple[Step, States]:

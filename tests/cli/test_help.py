@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
+import torch
 from support.commands import Demo
 from support.processes import COLD, command_environment
+
+from relu_demo import __version__
 
 
 @pytest.mark.versions
@@ -87,4 +92,12 @@ def test_help_teaches(process: Demo) -> None:
     assert "relu-demo --compare" in shown
     assert "relu-demo check my_net.py:Net" in process("check", "-h").out
     assert "relu-demo watch train.py --epochs 1" in process("watch", "-h").out
-    assert process("-V").out.strip() == "relu-demo, version 0.1.0"
+
+
+def test_version_says_pytorch_s_and_python_s_too(process: Demo) -> None:
+    python = platform.python_version()
+    assert process("-V").out == f"relu-demo {__version__}, PyTorch {torch.__version__}, Python {python}\n"
+    site = str(Path(torch.__file__).parents[1])
+    hidden = f"import click, sys; sys.path.remove({site!r}); from relu_demo.cli.run import run; run(['-V'])"
+    done = subprocess.run([*COLD, "-c", hidden], env=command_environment(), capture_output=True, text=True)
+    assert done.stdout == f"relu-demo {__version__}, PyTorch is not installed, Python {python}\n"

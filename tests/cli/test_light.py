@@ -167,8 +167,9 @@ def test_light_without_save_is_a_usage_error(demo: Demo) -> None:
     assert "--light goes with --save" in result.err
 
 
-def test_a_text_has_no_theme(demo: Demo, tmp_path: Path) -> None:
-    result = demo("--save", str(tmp_path / "x.TXT"), "--light")
+@pytest.mark.parametrize("name", ["x.TXT", "x.json"])
+def test_a_text_has_no_theme(demo: Demo, tmp_path: Path, name: str) -> None:
+    result = demo("--save", str(tmp_path / name), "--light")
     held(result.code, result.out, result.err)
     assert ".svg or .html" in result.err
     assert not list(tmp_path.iterdir())

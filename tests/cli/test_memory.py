@@ -21,21 +21,18 @@ import relu_demo.memory.measure
 from relu_demo.claims.report import Verdict
 from relu_demo.memory.measure import measure
 from relu_demo.memory.report import Measurement, judge_rows
-from relu_demo.memory.situations import Situation
 from relu_demo.request import Measure
 
 LINE = r"{} +\*?[\d.]+ +[\d,]+ +\*?[\d.]+ +[\d,]+ █+░*"
 
 
-@cache
-def measured(request: Measure, rows: tuple[Situation, ...]) -> tuple[Measurement, ...]:
-    return measure(request, rows=rows)
+measured = cache(measure)
 
 
 @pytest.fixture
 def measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measures each request once, for the tests that look at how it is shown."""
-    monkeypatch.setattr(relu_demo.memory.measure, "measure", lambda request, _, rows: measured(request, tuple(rows)))
+    monkeypatch.setattr(relu_demo.memory.measure, "measure", lambda request, _: measured(request))
 
 
 shown = pytest.mark.usefixtures("measured_once")
@@ -74,16 +71,6 @@ def test_the_answer_is_in_the_first_line_and_the_conclusion_in_the_last(demo: De
     assert last.endswith(f"most in {most['title']}: {max(saved):,} bytes.")
 
 
-@pytest.mark.slow
-def test_the_depths_are_shown_where_a_depth_is_asked_for_and_always_in_the_document(demo: Demo) -> None:
-    default, asked = demo("--memory").out, demo("--memory", "--depth", "8").out
-    assert "Chains of K blocks" not in default
-    assert "Chains of K blocks" in asked
-    assert "relu-demo --memory --depth 8  (" in asked
-    assert "--depth" not in default
-    assert demo("--memory", "--json").document["growth"]
-
-
 @shown
 def test_the_bars_are_as_long_as_the_figures_say(demo: Demo) -> None:
     out = demo("--memory").out
@@ -111,7 +98,6 @@ def test_the_document_is_as_the_schema_says(demo: Demo, options: tuple[str, ...]
     jsonschema.validate(result.document, schema(), jsonschema.Draft202012Validator)
     depth = int(options[1]) if options else 8
     assert {row["depth"] for row in result.document["rows"]} == {1, depth}
-    assert {row["depth"] for row in result.document["growth"]} == set(range(1, depth + 1))
     assert [claim["number"] for claim in result.document["claims"]] == [8]
 
 
@@ -157,9 +143,9 @@ def test_in_place_that_takes_more_does_not_hold_either() -> None:
 def test_the_device_asked_for_is_the_one_that_is_measured(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def spy(request: Measure, progress: Any, rows: Any) -> tuple[Measurement, ...]:
+    def spy(request: Measure, progress: Any) -> tuple[Measurement, ...]:
         asked.append(request.device)
-        return measure(replace(request, device="cpu"), progress, rows)
+        return measure(replace(request, device="cpu"), progress)
 
     monkeypatch.setattr(relu_demo.machine.devices, "usable_device", torch.device)
     monkeypatch.setattr(relu_demo.machine.free_memory, "free_bytes", lambda device: None)

@@ -73,9 +73,17 @@ def test_a_check_whose_input_cannot_show_a_fault_says_that_its_answer_is_for_thi
 @pytest.mark.parametrize(
     ("verdicts", "code", "says"),
     [
-        ([Verdict.HOLDS, Verdict.FAILS, Verdict.UNSHOWN], 1, "claim 2 does not hold"),
-        ([Verdict.FAILS, Verdict.HOLDS, Verdict.FAILS, Verdict.FAILS], 1, "claims 1, 3 and 4 do not hold"),
-        ([Verdict.HOLDS, Verdict.UNSHOWN], 0, "1 of 2 claims hold, this input cannot show claim 2"),
+        (
+            [Verdict.HOLDS, Verdict.FAILS, Verdict.UNSHOWN],
+            1,
+            "1 of 3 claims hold; claim 2 does not hold; this input cannot show claim 3",
+        ),
+        (
+            [Verdict.FAILS, Verdict.HOLDS, Verdict.FAILS, Verdict.FAILS],
+            1,
+            "1 of 4 claims hold; claims 1, 3 and 4 do not hold",
+        ),
+        ([Verdict.HOLDS, Verdict.UNSHOWN], 0, "1 of 2 claims hold; this input cannot show claim 2"),
         ([Verdict.HOLDS], 0, "the claim holds"),
     ],
 )

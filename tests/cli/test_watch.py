@@ -158,9 +158,8 @@ def test_a_function_is_called_without_arguments_and_a_module_is_run(folder: Path
             ["watch", "--seed", "1", "train.py"],
             "--seed does not go with watch; it goes with relu-demo and relu-demo check",
         ),
-        (["watch", "--jsno", "train.py"], "--json"),
+        (["watch", "--jsno", "train.py"], "there is no option '--jsno'; did you mean --json?"),
         (["--compare", "watch", "train.py"], "options go behind watch; give relu-demo watch --compare train.py"),
-        (["--compare", "--save", "x.json"], "'x.json' is for relu-demo watch; give --json > x.json"),
     ],
 )
 def test_what_cannot_be_watched_is_one_line(folder: Path, arguments: list[str], words: str) -> None:

@@ -38,9 +38,9 @@ def without_addresses(text: str) -> str:
     """The text with every id and every address replaced: they are the only thing that a seed does not fix.
 
     In decimal they are whole numbers of seven digits or more: a Python that is not position-independent has its heap
-    from 4 MiB on. The digits behind a decimal point stay, for they are a value's. Behind "..." stands the end of one.
+    from 4 MiB on. The digits behind a decimal point stay, for they are a value's. Behind ".." stands the end of one.
     """
-    text = re.sub(r"(?<=(?:tensor|torage) \.\.\.)[0-9a-f]{4}", "END", text)
+    text = re.sub(r"(?<=(?:tensor|torage) \.\.)[0-9a-f]{4}", "END", text)
     return re.sub(r"(?<![\w.])(?:0x[0-9a-f]+|\d{7,})(?!\w|\.\d)", "ADDRESS", text)
 
 

@@ -64,7 +64,7 @@ def test_the_address_opens_a_step(page: Browser, lesson: Path) -> None:
     assert page.run(SHOWN) == ["step-4"]
     text = page.run("return document.getElementById('step-4').innerText")
     assert "o1 was overwritten: 16 of 27 values became 0" in text
-    assert "o1 ─┬▶ tensor " in text
+    assert "o1 ┬▶ tensor " in text
     assert "step 4 of 9" in text
 
 

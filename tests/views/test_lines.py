@@ -62,9 +62,11 @@ def test_there_is_no_cliff(demo: Demo, monkeypatch: pytest.MonkeyPatch, scenario
 def test_no_id_or_address_is_shown_twice(
     demo: Demo, monkeypatch: pytest.MonkeyPatch, scenario: str, columns: int
 ) -> None:
-    out = "\n".join(lines_at(demo, monkeypatch, columns, *filter(None, [scenario]), "--seed", "7"))
+    """But in the picture, whose arrows lead to those of the table."""
+    lines = lines_at(demo, monkeypatch, columns, *filter(None, [scenario]), "--seed", "7")
+    out = "\n".join(line for line in lines if "▶" not in line)
     found = re.findall(r"(?<![\w.])(?:0x[0-9a-f]+|\d{7,})(?!\w|\.\d)", out)
-    assert len(found) >= 2
+    assert found
     assert len(found) == len(set(found))
 
 
@@ -74,10 +76,8 @@ def test_the_conclusion_is_last_and_signs_are_explained(demo: Demo, scenario: st
     ending = " ".join(out.splitlines()[-2:])
     claims = {"": 7, "--compare": 7}.get(scenario, 3)
     assert ending.endswith(f"All {claims} claims hold.")
-    assert "o1 is unchanged, and h1 is a new tensor." in ending or scenario == "--inplace"
-    assert scenario == "--no-inplace" or "16 of o1's 27 numbers became 0, and h1 is o1 itself." in out.replace(
-        "\n", " "
-    )
+    assert "o1 is unchanged; h1 is a new tensor." in ending or scenario == "--inplace"
+    assert scenario == "--no-inplace" or "16 of o1's 27 numbers became 0; h1 is o1 itself." in out.replace("\n", " ")
     for meaning in LEGEND.get(scenario, EXPLAINED):
         assert out.count(meaning) == 1
 
@@ -89,11 +89,9 @@ def test_lines_that_only_look_are_not_shown(demo: Demo) -> None:
 
 
 def test_the_short_screen_fits_24_lines_in_colour_too(demo: Demo, tmp_path: Path) -> None:
-    """In colour the legend tells of the colours as well."""
     file = tmp_path / "screen.html"
     assert demo("--seed", "7", "--save", str(file)).code == 0
     lines = file.read_text(encoding="utf-8").partition("<code>")[2].partition("</code>")[0].rstrip().splitlines()
-    assert "orange" in "".join(lines)
     assert len(lines) <= LIMITS[""]
 
 
@@ -126,12 +124,12 @@ def test_a_claim_that_fails_has_the_number_that_the_last_line_names(
     result = demo("--seed", "7")
     assert result.code == 1
     assert re.findall(r"^(\d)  does not hold", result.out, re.MULTILINE) == ["4", "5"]
-    assert "5 of 7 claims hold. 4 and 5 do not hold." in " ".join(result.out.split())
+    assert "5 of 7 claims hold; claims 4 and 5 do not hold." in " ".join(result.out.split())
 
 
 def test_the_short_screen_tells_which_commands_show_more(demo: Demo) -> None:
     out = demo("--seed", "7").out
-    for option in ("--compare", "--repl", "--branches", "--memory", "check", "watch", "--help"):
+    for option in ("--compare", "--branches", "--help"):
         assert option in out
 
 
