@@ -240,12 +240,12 @@ def _require_file(path: str, give: str) -> None:
 def _no_program(word: str) -> str:
     """Return what to say of a word that is no program."""
     path = Path(word)
-    if path.is_dir():
+    if os.path.isdir(path):  # Path.is_dir raises where a name is too long
         main = path / "__main__.py"
         return f"{path} is a folder; {f'give {main}' if main.is_file() else GIVE_PROGRAM}"
-    if path.suffix == ".ipynb" and path.is_file():
+    if path.suffix == ".ipynb" and os.path.isfile(path):
         return f"{word} is a notebook; give jupyter nbconvert --to notebook --execute {shlex.quote(word)}"
-    if path.exists():
+    if os.path.exists(path):
         return f"{word} is no Python text and cannot be executed; {GIVE_PROGRAM}"
     if _is_python(word) or _has_separator(word):
         return missing_file(path)
