@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-CLOSED = "the output cannot be written: standard output is closed"
+from relu_demo.language import _, mark
+
+CLOSED = mark("the output cannot be written: standard output is closed")
 NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc")
 """What PyTorch's allocators say where there is no more: Linux's and macOS's, Windows', a GPU's, and C++'s own."""
 
@@ -70,8 +72,11 @@ class LineError(Error):
     """A line of a session raised. `source` is the line, `__cause__` what it raised."""
 
     def __init__(self, source: str, cause: Exception) -> None:
-        smaller = "; give a smaller shape" if lacks_memory(cause) else ""
-        super().__init__(f"PyTorch cannot run '{source}': {first_line(cause).rstrip('.')}{smaller}")
+        told = {"line": source, "why": first_line(cause).rstrip(".")}
+        if lacks_memory(cause):
+            super().__init__(_("PyTorch cannot run '{line}': {why}; give a smaller shape", **told))
+        else:
+            super().__init__(_("PyTorch cannot run '{line}': {why}", **told))
         self.source = source
         self.__cause__ = cause
 

@@ -1,43 +1,105 @@
 """
 The language that the demonstrator speaks: English, or Chinese where `--lang` or the reader's environment says so.
 
-    speak("zh")
-    print(_("o1 before"))
-    print(plural("{n} claim holds", "{n} claims hold", n).format(n=n))
+    with speaking("zh"):
+        print(_("{n} of {total} numbers became 0", n=3, total=27))
 
-The English text is the key (GNU gettext): what no catalogue has is shown in English. Numbers are named fields, filled
-in after the translation. A text that stands at the top of a module is marked with `mark`, and translated when shown.
+The English text is the key (GNU gettext), and its fields are named. What no catalogue has is shown in English. What a
+report holds is a `Sentence`, made by `mark` and `plural`: English for JSON, and for `_` a text to be translated.
 """
 
 from __future__ import annotations
 
-import gettext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gettext import NullTranslations
 
 LANGUAGES = ("en", "zh")
 _CATALOGUES = Path(__file__).parent / "locale"
 
 
 class _Spoken:
-    catalogue = gettext.NullTranslations()
+    catalogue: NullTranslations | None = None
 
 
-def speak(language: str | None = None) -> None:
-    """Speak one of LANGUAGES from now on; without one that of LC_ALL, LC_MESSAGES or LANG, if there is a catalogue."""
+@contextmanager
+def speaking(language: str | None = None) -> Iterator[None]:
+    """Speak one of LANGUAGES inside the context; None: that of LANGUAGE, LC_ALL, LC_MESSAGES or LANG, as it is there."""
+    from gettext import translation  # a watched program does without
+
+    before = _Spoken.catalogue
     languages = None if language is None else [language]
-    _Spoken.catalogue = gettext.translation("relu_demo", _CATALOGUES, languages, fallback=True)
+    _Spoken.catalogue = translation("relu_demo", _CATALOGUES, languages, fallback=True)
+    try:
+        yield
+    finally:
+        _Spoken.catalogue = before
 
 
-def _(text: str) -> str:
-    """Return a text in the language that is spoken."""
-    return _Spoken.catalogue.gettext(text)
+class Sentence(str):
+    """A text in English with its fields filled in, which knows its keys, one or two, and the fields."""
+
+    keys: tuple[str, ...]
+    number: int
+    fields: dict[str, object]
 
 
-def plural(one: str, many: str, number: int) -> str:
-    """Return the form of a text for a number, in the language that is spoken; its fields are not filled in."""
-    return _Spoken.catalogue.ngettext(one, many, number)
+def mark(text: str, **fields: object) -> Sentence:
+    """Return a text that is to be translated when it is shown. Its fields may be such texts themselves."""
+    return _sentence((text,), 1, fields)
 
 
-def mark(text: str) -> str:
-    """Return the text as it is: it is to be translated when it is shown."""
-    return text
+def plural(one: str, many: str, n: int, **fields: object) -> Sentence:
+    """Return the form of a text for the number `n`, which is a field too; it is to be translated when it is shown."""
+    return _sentence((one, many), n, {"n": n, **fields})
+
+
+def _sentence(keys: tuple[str, ...], number: int, fields: dict[str, object]) -> Sentence:
+    key = keys[0] if number == 1 else keys[-1]
+    sentence = Sentence(key.format(**fields) if fields else key)
+    sentence.keys, sentence.number, sentence.fields = keys, number, fields
+    return sentence
+
+
+def _(text: str, **fields: object) -> str:
+    """Return a text, its fields filled in, in the language that is spoken."""
+    if not text:
+        return text  # gettext has the catalogue's header under it
+    said = text if isinstance(text, Sentence) else mark(text)
+    fields = {**said.fields, **fields}
+    catalogue, key = _Spoken.catalogue, said.keys[0] if said.number == 1 else said.keys[-1]
+    if catalogue is not None:
+        key = catalogue.gettext(said.keys[0]) if len(said.keys) == 1 else catalogue.ngettext(*said.keys, said.number)
+    shown = {name: _(value) if isinstance(value, Sentence) else value for name, value in fields.items()}
+    return key.format(**shown) if shown else key
+
+
+def enumerated(words: Sequence[str]) -> str:
+    """Return words as one says them: `a`, `a and b`, `a, b and c`."""
+    *others, last = words
+    return mark("{words} and {last}", words=listed(others), last=last) if others else last
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return words with commas between them."""
+    *others, last = words
+    return mark("{words}, {last}", words=listed(others), last=last) if others else last
+
+
+def clauses(said: Sequence[str]) -> str:
+    """Return clauses as one says them in one sentence."""
+    *others, last = said
+    return mark("{clauses}; {last}", clauses=clauses(others), last=last) if others else last
+
+
+def cells(text: str) -> int:
+    """Return how many columns of a terminal a text takes: a Chinese character takes two."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import east_asian_width  # English does without
+
+    return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)

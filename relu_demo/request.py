@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NoReturn
 
 from relu_demo.errors import SetupError
+from relu_demo.language import _, mark, plural
 
 WHOLE = "session"
 """The scenario that runs where none is asked for."""
@@ -64,15 +65,17 @@ class Replay:
     def __post_init__(self) -> None:
         require_seed(self.seed)
         if self.listed < 0:
-            raise SetupError("--values", f"{self.listed} values cannot be listed; give 0 or more")
-        _, channels, height, width = image(self.shape)
-        given = f"'{sizes(self.shape)}'"
-        if min(height, width) < KERNEL:
-            least = f"give a height and a width of at least {KERNEL}, for example 1,3,5,5"
-            raise SetupError("--shape", f"{given} is smaller than the {KERNEL} by {KERNEL} kernel of conv1; {least}")
+            raise SetupError("--values", _("{n} values cannot be listed; give 0 or more", n=self.listed))
+        channels, *area = image(self.shape)[1:]
+        if min(area) < KERNEL:
+            small = mark(
+                "'{shape}' is smaller than the {kernel} by {kernel} kernel of conv1; give a height and a width of at "
+                "least {kernel}, for example 1,3,5,5"
+            )
+            raise SetupError("--shape", _(small, shape=sizes(self.shape), kernel=KERNEL))
         if channels**2 * KERNEL**2 > MOST_ELEMENTS:
-            why = "makes a layer of more elements than PyTorch can count; give fewer channels"
-            raise SetupError("--shape", f"{given} {why}")
+            large = mark("'{shape}' makes a layer of more elements than PyTorch can count; give fewer channels")
+            refuse_shape(self.shape, large)
 
 
 @dataclass(frozen=True)
@@ -92,10 +95,14 @@ class Measure:
     def __post_init__(self) -> None:
         batch, _, height, width = image(self.shape)
         if batch * height * width == 1:
-            why = "has one number a channel, and BatchNorm cannot train on one number; give a larger height or width"
-            raise SetupError("--shape", f"'{sizes(self.shape)}' {why}")
+            why = mark(
+                "'{shape}' has one number a channel, and BatchNorm cannot train on one number; give a larger height or "
+                "width"
+            )
+            refuse_shape(self.shape, why)
         if not 1 <= self.depth <= MAX_DEPTH:
-            raise SetupError("--depth", f"{self.depth} blocks cannot be chained; give a number from 1 to {MAX_DEPTH}")
+            why = mark("{n} blocks cannot be chained; give a number from 1 to {most}")
+            raise SetupError("--depth", _(why, n=self.depth, most=MAX_DEPTH))
 
 
 @dataclass(frozen=True)
@@ -117,8 +124,8 @@ class Input:
         require_sizes(self.shape)
         if self.bounds is not None and not self.bounds[0] <= self.bounds[1]:
             low, high = self.bounds
-            why = f"has no number from {low:g} to {high:g}; give the lowest first, for example 2,16:0..999"
-            raise SetupError("--shape", f"'{self}' {why}")
+            why = mark("'{input}' has no number from {low:g} to {high:g}; give the lowest first, for example 2,16:0..999")
+            raise SetupError("--shape", _(why, input=self, low=low, high=high))
 
     def __str__(self) -> str:
         name = f"{self.name}=" if self.name else ""
@@ -216,8 +223,13 @@ def sizes(shape: Iterable[int]) -> str:
 def image(shape: Sequence[int]) -> Shape:
     """Return a shape of four sizes N,C,H,W. Raise SetupError for another number of sizes, and for an impossible one."""
     if len(shape) != 4:
-        numbers = f"{len(shape)} number{'' if len(shape) == 1 else 's'}"
-        refuse_shape(shape, f"has {numbers}, but 4 are needed; give N,C,H,W, for example 1,3,5,5")
+        why = plural(
+            "'{shape}' has {n} number, but 4 are needed; give N,C,H,W, for example 1,3,5,5",
+            "'{shape}' has {n} numbers, but 4 are needed; give N,C,H,W, for example 1,3,5,5",
+            len(shape),
+            shape=sizes(shape),
+        )
+        raise SetupError("--shape", _(why))
     require_sizes(shape)
     batch, channels, height, width = shape
     return batch, channels, height, width
@@ -226,22 +238,23 @@ def image(shape: Sequence[int]) -> Shape:
 def require_sizes(shape: Sequence[int]) -> None:
     """Raise SetupError for a shape with a size below 1, and for one of more elements than PyTorch can count."""
     if min(shape) < 1:
-        refuse_shape(shape, f"has {min(shape)} in it, and every size is at least 1; give for example 1,3,5,5")
+        why = mark("'{shape}' has {size} in it, and every size is at least 1; give for example 1,3,5,5")
+        raise SetupError("--shape", _(why, shape=sizes(shape), size=min(shape)))
     if math.prod(shape) > MOST_ELEMENTS:
-        refuse_shape(shape, "has more elements than PyTorch can count; give a smaller shape")
+        refuse_shape(shape, mark("'{shape}' has more elements than PyTorch can count; give a smaller shape"))
 
 
 def refuse_shape(shape: Sequence[int], why: str) -> NoReturn:
-    """Raise SetupError for a shape."""
-    raise SetupError("--shape", f"'{sizes(shape)}' {why}")
+    """Raise SetupError for a shape, which has its place in the words on why."""
+    raise SetupError("--shape", _(why, shape=sizes(shape)))
 
 
 def require_seed(seed: int) -> None:
     """Raise SetupError for a number that `torch.manual_seed` does not take."""
     lowest, highest = SEEDS
     if not lowest <= seed <= highest:
-        why = f"is out of PyTorch's range; give a number from {lowest} to {highest}"
-        raise SetupError("--seed", f"{seed} {why}")
+        why = mark("{seed} is out of PyTorch's range; give a number from {lowest} to {highest}")
+        raise SetupError("--seed", _(why, seed=seed, lowest=lowest, highest=highest))
 
 
 def drawn_seed() -> int:

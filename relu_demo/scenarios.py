@@ -84,9 +84,12 @@ def measured(request: Measure, progress: Progress) -> MemoryReport:
 
     device = usable_device(request.device)
     if device.type not in ("cpu", "cuda"):
-        raise SetupError("--device", f"{request.device} does not report what it allocates; give cpu or cuda")
-    what = f"{sizes(request.shape)} at depth {request.depth}"
-    require_memory(bytes_needed(request), device, what, " or depth")
+        why = _("{device} does not report what it allocates; give cpu or cuda", device=request.device)
+        raise SetupError("--device", why)
+    lacks = mark(
+        "{shape} at depth {depth} needs about {needed} and {free} is free on {device}; give a smaller shape or depth"
+    )
+    require_memory(bytes_needed(request), device, lacks, shape=sizes(request.shape), depth=request.depth)
     rows = measure(request, progress)
     return MemoryReport(request, torch.__version__, rows, judge_rows(rows))
 

@@ -1,6 +1,6 @@
 """The claims: each sentence is registered on the predicate that tests it.
 
-    @claim(1, "In place, h1 and o1 are one object with one storage.", needs=("in_place",))
+    @claim(1, mark("In place, h1 and o1 are one object with one storage."), needs=("in_place",))
     def one_object(half: TracedPart) -> Answer: ...
 
 As `torch.utils.flop_counter` registers a formula on its operator.

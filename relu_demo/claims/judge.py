@@ -5,6 +5,7 @@ from __future__ import annotations
 from relu_demo.claims import article, branches  # noqa: F401
 from relu_demo.claims.claim import findings
 from relu_demo.claims.report import JudgedClaim
+from relu_demo.language import mark
 from relu_demo.replay.trace import Trace
 
 
@@ -12,4 +13,4 @@ def judge(trace: Trace) -> tuple[JudgedClaim, ...]:
     """Return the finding on every claim whose parts are in the trace, by number."""
     seed = trace.session.request.seed
     other = seed + 1 if seed < 2**64 - 1 else 0
-    return tuple(findings(trace.parts, f"try another seed, say --seed {other}"))
+    return tuple(findings(trace.parts, mark("try another seed, say --seed {seed}", seed=other)))

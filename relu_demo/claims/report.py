@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from relu_demo.language import mark
 from relu_demo.replay.trace import Trace
 from relu_demo.request import Replay
 
@@ -13,19 +13,14 @@ from relu_demo.request import Replay
 class Verdict(StrEnum):
     """Whether the live objects bear a claim out."""
 
-    HOLDS = "holds"
-    FAILS = "does not hold"
-    UNSHOWN = "this input cannot show it"
+    HOLDS = mark("holds")
+    FAILS = mark("does not hold")
+    UNSHOWN = mark("this input cannot show it")
 
 
 def counted(number: int, what: str) -> str:
     """Return `1 claim`, or `2,000 claims`."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def enumerated(words: Sequence[str]) -> str:
-    """Return words as one says them: `a`, `a and b`, `a, b and c`."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 @dataclass(frozen=True)

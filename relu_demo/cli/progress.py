@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from relu_demo.language import cells
+
 
 @contextmanager
 def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
@@ -30,5 +32,5 @@ def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
         if drawn:
             # The user's network may have replaced or closed standard error.
             with suppress(OSError, ValueError):
-                stream.write("\r" + " " * len(drawn) + "\r")
+                stream.write("\r" + " " * (cells(drawn) - 1) + "\r")
                 stream.flush()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import torch
 
 from relu_demo.errors import SetupError, first_line
+from relu_demo.language import _
 
 LONGEST_REASON = 80
 """Of at most so many characters PyTorch's reason is quoted: longer ones are about how PyTorch itself was built."""
@@ -15,20 +16,24 @@ LONGEST_REASON = 80
 
 def usable_device(name: str) -> torch.device:
     """Return the device of that name. Raise SetupError if this PyTorch does not know it or this machine lacks it."""
+    told = {"name": name, "devices": available()}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a type of device that PyTorch gives up
             device = torch.device(name)
     except Exception as error:
-        raise SetupError("--device", f"unknown device '{name}'; available here: {available()}") from error
+        raise SetupError("--device", _("unknown device '{name}'; available here: {devices}", **told)) from error
     if device.type == "meta":
-        raise SetupError("--device", f"meta has no values to show; available here: {available()}")
+        raise SetupError("--device", _("meta has no values to show; available here: {devices}", **told))
     try:
         torch.empty(1, device=device)
     except Exception as error:
         words = first_line(error).rstrip(".")
-        why = f" ({words})" if len(words) <= LONGEST_REASON else ""
-        raise SetupError("--device", f"no {name} on this machine{why}; available here: {available()}") from error
+        if len(words) <= LONGEST_REASON:
+            why = _("no {name} on this machine ({why}); available here: {devices}", why=words, **told)
+        else:
+            why = _("no {name} on this machine; available here: {devices}", **told)
+        raise SetupError("--device", why) from error
     return device
 
 
@@ -52,11 +57,15 @@ def usable_dtype(name: str, device: torch.device) -> torch.dtype:
 
     The message lists those that a convolution on `device` can have.
     """
+
+    def told() -> dict[str, str]:
+        return {"name": name, "dtypes": convolving(device)}
+
     dtype = getattr(torch, name, None)
     if not isinstance(dtype, torch.dtype):
-        raise SetupError("--dtype", f"unknown dtype '{name}'; give one of {convolving(device)}")
+        raise SetupError("--dtype", _("unknown dtype '{name}'; give one of {dtypes}", **told()))
     if not dtype.is_floating_point:
-        raise SetupError("--dtype", f"{name} is not a floating-point dtype; give one of {convolving(device)}")
+        raise SetupError("--dtype", _("{name} is not a floating-point dtype; give one of {dtypes}", **told()))
     return dtype
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relu_demo.errors import SetupError
+from relu_demo.language import _
 
 if TYPE_CHECKING:
     import torch
@@ -25,12 +26,14 @@ ONEDNN_BLOCK = 16
 """Channels in one of oneDNN's blocks, at most: the floats that fit into a register of AVX-512."""
 
 
-def require_memory(needed: int, device: torch.device, what: str, smaller: str) -> None:
-    """Raise SetupError if fewer bytes are free on a device than `what` needs. `smaller`: what to give instead."""
+def require_memory(needed: int, device: torch.device, why: str, **fields: object) -> None:
+    """Raise SetupError if fewer bytes are free on a device than are needed.
+
+    `why` says so, with places for `needed`, `free` and `device`, and for the other fields.
+    """
     free = free_bytes(device)
     if free is not None and needed > free:
-        room = f"needs about {amount(needed)} and {amount(free)} is free on {device}"
-        raise SetupError("--shape", f"{what} {room}; give a smaller shape{smaller}")
+        raise SetupError("--shape", _(why, needed=amount(needed), free=amount(free), device=device, **fields))
 
 
 def free_bytes(device: torch.device) -> int | None:

@@ -14,6 +14,7 @@ from contextlib import contextmanager, redirect_stderr, suppress
 from typing import TextIO
 
 from relu_demo.errors import BadInput, LoadError
+from relu_demo.language import _, cells
 
 MADE_BY_SCRIPTS = "relu-demo-stamps"
 """A folder that is in the environment which the project's scripts make, and in no other."""
@@ -32,7 +33,7 @@ def load_torch() -> None:
     gc.disable()
     try:
         with (
-            spinner("Loading PyTorch", sys.stderr) as clear,
+            spinner(_("Loading PyTorch"), sys.stderr) as clear,
             late_ctrl_c(clear),
             redirect_stderr(said),
             warnings.catch_warnings(),
@@ -43,12 +44,12 @@ def load_torch() -> None:
             torch.device("cpu")  # PyTorch 1.13 looks for NumPy only here, and warns where there is none
     except ModuleNotFoundError as error:
         if error.name != "torch":
-            words = f"it needs {error.name}, which is not installed"
-            raise LoadError(f"PyTorch does not load: {words}; {_remedy()}") from error
-        raise LoadError("PyTorch is not installed in this Python; give: pip install torch") from error
+            why = _("it needs {name}, which is not installed", name=error.name)
+            raise LoadError(_does_not_load(why)) from error
+        raise LoadError(_("PyTorch is not installed in this Python; give: pip install torch")) from error
     except Exception as error:
         said_last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        raise LoadError(f"PyTorch does not load: {said_last}; {_remedy()}") from error
+        raise LoadError(_does_not_load(said_last)) from error
     finally:
         gc.freeze()
         gc.enable()
@@ -62,11 +63,13 @@ def require_newer(what: str) -> None:
         raise BadInput(f"{what} takes PyTorch 2.6 or newer, and this is {torch.__version__}; install a newer one")
 
 
-def _remedy() -> str:
-    """Say what to do where PyTorch is there and damaged."""
+def _does_not_load(why: str) -> str:
+    """Say that PyTorch is there and damaged, and what to do."""
     if os.path.isdir(os.path.join(sys.prefix, MADE_BY_SCRIPTS)):
-        return f"delete {sys.prefix} and run scripts/run.py, which makes it anew"
-    return "install it again: pip install --force-reinstall torch"
+        cure = _("delete {folder} and run scripts/run.py, which makes it anew", folder=sys.prefix)
+    else:
+        cure = _("install it again: pip install --force-reinstall torch")
+    return _("PyTorch does not load: {why}; {cure}", why=why, cure=cure)
 
 
 @contextmanager
@@ -110,7 +113,7 @@ def spinner(text: str, stream: TextIO | None) -> Iterator[Callable[[], None]]:
         yield lambda: None
         return
     done = threading.Event()
-    descriptor, blank = stream.fileno(), "\r" + " " * (len(text) + 3) + "\r"
+    descriptor, blank = stream.fileno(), "\r" + " " * (cells(text) + 3) + "\r"
 
     def clear() -> None:
         with suppress(OSError):  # the terminal may be gone

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from relu_demo.language import _, mark
 from relu_demo.machine.keys import keys
 
 if TYPE_CHECKING:
@@ -24,11 +25,12 @@ ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if 
 
 def lacks_terminal() -> str | None:
     """Return in words why there is no terminal to show screens and wait for keys on, or None if there is one."""
-    for name, stream in (("input", sys.stdin), ("output", sys.stdout)):
+    no_input, no_output = mark("standard input is not one"), mark("standard output is not one")
+    for why, stream in ((no_input, sys.stdin), (no_output, sys.stdout)):
         if stream is None or stream.closed or not stream.isatty():
-            return f"standard {name} is not one"
+            return _(why)
     if (term := os.environ.get("TERM")) in ("dumb", "unknown"):
-        return f"TERM is {term}, which cannot go back in a line"
+        return _("TERM is {term}, which cannot go back in a line", term=term)
     return None
 
 

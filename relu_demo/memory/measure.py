@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from relu_demo.language import enumerated, mark
 from relu_demo.machine.threads import one_thread
 from relu_demo.memory.allocator import listen
 from relu_demo.memory.report import Figures, Measurement
@@ -18,7 +19,7 @@ from relu_demo.memory.situations import Situation, situations
 from relu_demo.request import KERNEL, Measure, Progress
 from relu_demo.tensors.graph import saved_by
 
-RESULT, INPUT, COPY, OTHER = "its result", "its input", "a copy of it", "another tensor"
+RESULT, INPUT, COPY, OTHER = mark("its result"), mark("its input"), mark("a copy of it"), mark("another tensor")
 
 SMALL = 2**20
 """Elements of an activation up to which one thread measures as fast as many."""
@@ -57,9 +58,9 @@ def _measure(row: Situation, request: Measure) -> Measurement:
     # zeros: the bytes do not depend on the values
     tensor = torch.zeros(request.shape, dtype=torch.float32, device=request.device)
     out_of_place, in_place = (_run_row(row, tensor, inplace) for inplace in (False, True))
-    why = _why(row, request.device, out_of_place, in_place)
+    why, in_short = _why(row, request.device, out_of_place, in_place)
     unit = tensor.numel() * tensor.element_size()
-    return Measurement(row, unit, out_of_place.figures, in_place.figures, why)
+    return Measurement(row, unit, out_of_place.figures, in_place.figures, why, in_short)
 
 
 def _run_row(row: Situation, tensor: torch.Tensor, inplace: bool) -> _Run:
@@ -94,20 +95,30 @@ def _activation(name: str, inplace: bool) -> nn.Module:
     return _layer(name, inplace=inplace)
 
 
-def _why(row: Situation, device: str, out_of_place: _Run, in_place: _Run) -> str:
-    """Explain the bytes in a few words by what was read: storages, saved tensors, the operation at the peak."""
+def _why(row: Situation, device: str, out_of_place: _Run, in_place: _Run) -> tuple[str, str]:
+    """Explain the bytes by what was read: storages, saved tensors, the operation at the peak; then the same in short."""
     if row.both_names:
-        words = f"o1 and h1 are {_tensors_left(out_of_place)}, in place {_tensors_left(in_place)}"
-        return words + _peak("; in place the peak is", in_place)
+        there, here = _tensors_left(out_of_place), _tensors_left(in_place)
+        why = mark("o1 and h1 are {there}, in place {here}", there=there, here=here)
+        if operations := _at_peak(in_place):
+            why = mark("{why}; in place the peak is inside {operations}", why=why, operations=operations)
+        return why, why
     if not (out_of_place.recorded or in_place.recorded):
-        return "no backward, so nothing is kept" + _peak("; the peak is", out_of_place, in_place)
+        why = mark("no backward, so nothing is kept")
+        if operations := _at_peak(out_of_place, in_place):
+            why = mark("{why}; the peak is inside {operations}", why=why, operations=operations)
+        return why, why
     there, here = (layer_saves(_activation(row.activation, inplace), device) for inplace in (False, True))
-    words = f"{row.activation}'s backward keeps {_listing(there)}"
+    kept = {"activation": row.activation, "there": _listing(there), "here": _listing(here)}
+    in_short = why = mark("{activation}'s backward keeps {there}", **kept)
     if here != there:
-        words += f"; in place {_listing(here)}"
+        in_short = why = mark("{activation}'s backward keeps {there}; in place {here}", **kept)
     elif INPUT not in there:
-        words += f", not {INPUT}"
-    return f"{words}; {row.norm}'s keeps {_listing(layer_saves(_layer(row.norm, 2), device))}" if row.norm else words
+        why = mark("{activation}'s backward keeps {there}, not its input", **kept)
+    if row.norm:
+        others = _listing(layer_saves(_layer(row.norm, 2), device))
+        why = mark("{why}; {norm}'s keeps {others}", why=why, norm=row.norm, others=others)
+    return why, in_short
 
 
 def layer_saves(layer: nn.Module, device: str) -> tuple[str, ...]:
@@ -134,13 +145,12 @@ def layer_saves(layer: nn.Module, device: str) -> tuple[str, ...]:
 
 
 def _tensors_left(run: _Run) -> str:
-    return {1: "one tensor", 2: "two tensors"}[run.storages]
+    return {1: mark("one tensor"), 2: mark("two tensors")}[run.storages]
 
 
-def _peak(words: str, *runs: _Run) -> str:
-    ops = sorted({run.figures.peak_op for run in runs if run.figures.peak_op})
-    return f"{words} inside {' and '.join(ops)}" if ops else ""
+def _at_peak(*runs: _Run) -> str:
+    return enumerated(sorted({run.figures.peak_op for run in runs if run.figures.peak_op}) or [""])
 
 
 def _listing(saved_tensors: tuple[str, ...]) -> str:
-    return " and ".join(saved_tensors) or "nothing"
+    return enumerated(saved_tensors or [mark("nothing")])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from relu_demo.claims.claim import Answer, claim, findings
 from relu_demo.claims.report import JudgedClaim
+from relu_demo.language import mark
 from relu_demo.memory.situations import Situation
 from relu_demo.request import Measure
 
@@ -34,6 +35,8 @@ class Measurement:
     in_place: Figures
     why: str
     """What that activation's backward keeps, or what else decides."""
+    in_short: str = field(default="", compare=False)
+    """The same without what is not kept."""
 
     @property
     def saves(self) -> bool:
@@ -59,11 +62,11 @@ class MemoryReport:
         return all(claim.ok for claim in self.claims)
 
 
-@claim(8, "In place saves memory, in the article's REPL.", needs=("repl",))
+@claim(8, mark("In place saves memory, in the article's REPL."), needs=("repl",))
 def saves_memory(repl: Measurement) -> Answer:
     """Compare the bytes live after the forward of one layer, with both names kept."""
     here, there = repl.in_place.live, repl.out_of_place.live
-    return here < there, f"{here:,} bytes live in place and {there:,} not"
+    return here < there, mark("{here:,} bytes live in place and {there:,} not", here=here, there=there)
 
 
 def judge_rows(rows: Sequence[Measurement]) -> tuple[JudgedClaim, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from relu_demo.language import mark
 from relu_demo.machine.free_memory import scratch
 from relu_demo.request import KERNEL, Measure
 
@@ -33,7 +34,7 @@ class Situation:
 
 def situations(request: Measure) -> tuple[Situation, ...]:
     """Return the rows of the table at `request.depth` blocks: the REPL, the ReLU chains, the other activations."""
-    repl = Situation("repl", "the article's REPL, both names kept", "ReLU", None, True, 1, both_names=True)
+    repl = Situation("repl", mark("the article's REPL, both names kept"), "ReLU", None, True, 1, both_names=True)
     others = tuple(_chain_of(name, None, True, request.depth) for name in ACTIVATIONS)
     return (repl, *_relu_chains(request.depth), *others)
 
@@ -46,9 +47,10 @@ def _relu_chains(depth: int) -> tuple[Situation, ...]:
 
 def _chain_of(activation: str, norm: str | None, training: bool, depth: int) -> Situation:
     layers = ["conv", *(["BatchNorm"] if norm else []), activation]
-    mode = "training" if training else "no grad"
-    key = "_".join([*layers, mode]).lower().replace(" ", "_")
-    return Situation(key, f"{'+'.join(layers)}, {mode}", activation, norm, training, depth)
+    chain = "+".join(layers)
+    title = mark("{chain}, training", chain=chain) if training else mark("{chain}, no grad", chain=chain)
+    key = "_".join([*layers, "training" if training else "no_grad"]).lower()
+    return Situation(key, title, activation, norm, training, depth)
 
 
 def bytes_needed(request: Measure) -> int:

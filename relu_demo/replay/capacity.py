@@ -7,6 +7,7 @@ from math import prod
 import torch
 
 from relu_demo.errors import SetupError, first_line
+from relu_demo.language import _, mark
 from relu_demo.machine.devices import convolving, refusal, usable_device, usable_dtype
 from relu_demo.machine.free_memory import require_memory, scratch
 from relu_demo.request import KERNEL, LISTED, sizes
@@ -19,10 +20,15 @@ def require_capacity(session: Session) -> None:
     device = usable_device(request.device)
     dtype = usable_dtype(request.dtype, device)
     if (error := refusal(device, dtype)) is not None:
-        why = f"{request.device} cannot convolve {request.dtype} ({first_line(error).rstrip('.')})"
-        raise SetupError("--dtype", f"{why}; give one of {convolving(device)}") from error
-    fewer = " or fewer --values" if request.listed > LISTED else ""
-    require_memory(needed_bytes(session, dtype), device, f"{sizes(request.shape)} in {request.dtype}", fewer)
+        told = {"device": request.device, "dtype": request.dtype, "why": first_line(error).rstrip(".")}
+        why = mark("{device} cannot convolve {dtype} ({why}); give one of {dtypes}", dtypes=convolving(device), **told)
+        raise SetupError("--dtype", _(why)) from error
+    smaller = mark("{shape} in {dtype} needs about {needed} and {free} is free on {device}; give a smaller shape")
+    fewer = mark(
+        "{shape} in {dtype} needs about {needed} and {free} is free on {device}; give a smaller shape or fewer --values"
+    )
+    why = fewer if request.listed > LISTED else smaller
+    require_memory(needed_bytes(session, dtype), device, why, shape=sizes(request.shape), dtype=request.dtype)
 
 
 def needed_bytes(session: Session, dtype: torch.dtype) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from relu_demo.language import mark
 from relu_demo.request import KERNEL, WHOLE, Replay
 from relu_demo.session.lines import ANSWER, BESIDE, MOMENTS, Line, Moment, Part, Session
 
@@ -18,8 +19,8 @@ O1 = (
 HELPERS = ("article", "missing", "seen", "solved")
 """The tensors that the lines of `solving` make on the way."""
 
-PREPARING = "import PyTorch, set the seed, make the layers and the input"
-SOLVING = "choose conv1's weights for the article's o1"
+PREPARING = mark("import PyTorch, set the seed, make the layers and the input")
+SOLVING = mark("choose conv1's weights for the article's o1")
 """What the lines of the preparation do, in the two steps that they are."""
 
 
@@ -32,15 +33,15 @@ def solving(device: str, placed: str) -> Iterator[tuple[str, str]]:
     """
     for channel, numbers in enumerate(O1):
         yield f"c{channel} = [{numbers}]", ""
-    yield f"article = torch.tensor([c0, c1, c2]{placed})", "its o1, a row for each channel"
-    yield "missing = article - conv1.bias[:, None]", "what the weights must give"
-    yield "seen = nn.functional.unfold(input, 3)[0]", "a column for each place of conv1"
-    yield "solved = missing @ torch.linalg.pinv(seen)", "by least squares"
-    yield "conv1.weight = nn.Parameter(solved.view(3, 3, 3, 3))", "now o1 is article's"
+    yield f"article = torch.tensor([c0, c1, c2]{placed})", mark("its o1, a row for each channel")
+    yield "missing = article - conv1.bias[:, None]", mark("what the weights must give")
+    yield "seen = nn.functional.unfold(input, 3)[0]", mark("a column for each place of conv1")
+    yield "solved = missing @ torch.linalg.pinv(seen)", mark("by least squares")
+    yield "conv1.weight = nn.Parameter(solved.view(3, 3, 3, 3))", mark("now o1 is article's")
     if device.startswith("cuda"):
         # By default cuDNN convolves in TF32, whose mantissa has 10 bits: three decimals, not four (PyTorch
         # documentation, "CUDA semantics").
-        yield "torch.backends.cudnn.allow_tf32 = False", "four decimals need all of float32"
+        yield "torch.backends.cudnn.allow_tf32 = False", mark("four decimals need all of float32")
 
 
 def placement(request: Replay) -> str:
@@ -57,16 +58,16 @@ def preparation(request: Replay) -> Part:
     lines = (
         Line("import torch"),
         Line("import torch.nn as nn"),
-        Line(f"torch.manual_seed({request.seed})", "with this seed, these numbers"),
+        Line(f"torch.manual_seed({request.seed})", mark("with this seed, these numbers")),
         Line(f"conv1 = nn.Conv2d({channels}, {channels}, kernel_size={KERNEL}{placed})"),
-        Line("rl1 = nn.ReLU(inplace=True)", "overwrites its input"),
-        Line("rl2 = nn.ReLU()", "leaves its input alone"),
+        Line("rl1 = nn.ReLU(inplace=True)", mark("overwrites its input")),
+        Line("rl2 = nn.ReLU()", mark("leaves its input alone")),
         Line(f"input = torch.randn({shape}{placed})"),
     )
     solved = solving(request.device, placed) if request.article else ()
     return Part(
         "preparation",
-        "Preparation",
+        mark("Preparation"),
         (
             *(replace(line, step=PREPARING) for line in lines),
             *(Line(source, comment, step=SOLVING) for source, comment in solved),
@@ -76,14 +77,14 @@ def preparation(request: Replay) -> Part:
 
 IN_PLACE = Part(
     "in_place",
-    "In place",
+    mark("In place"),
     (
         Line("o1 = conv1(input)"),
         Line("id(o1)"),
-        Line("o1", "before", Moment("o1_before", "o1 before", "ThnnConv2DBackward")),
-        Line("h1 = rl1(o1)", "in place"),
-        Line("id(h1)", "the id of o1?"),
-        Line("o1", "the same name: the same numbers?", Moment("o1_after", "o1 after", "ReluBackward1")),
+        Line("o1", mark("before"), Moment("o1_before", mark("o1 before"), "ThnnConv2DBackward")),
+        Line("h1 = rl1(o1)", mark("in place")),
+        Line("id(h1)", mark("the id of o1?")),
+        Line("o1", mark("the same name: the same numbers?"), Moment("o1_after", mark("o1 after"), "ReluBackward1")),
         Line("h1", "", Moment("h1", "h1", "ReluBackward1")),
     ),
     reference="in_place",
@@ -91,24 +92,24 @@ IN_PLACE = Part(
 
 OUT_OF_PLACE = Part(
     "out_of_place",
-    "Not in place",
+    mark("Not in place"),
     (
-        Line("o1 = conv1(input)", "the same layer, the same input"),
+        Line("o1 = conv1(input)", mark("the same layer, the same input")),
         Line("id(o1)"),
-        Line("o1", "before", Moment("o1_before", "o1 before", "ThnnConv2DBackward")),
-        Line("h1 = rl2(o1)", "not in place"),
-        Line("id(h1)", "the id of o1?"),
-        Line("o1", "the same numbers?", Moment("o1_after", "o1 after", "ThnnConv2DBackward")),
+        Line("o1", mark("before"), Moment("o1_before", mark("o1 before"), "ThnnConv2DBackward")),
+        Line("h1 = rl2(o1)", mark("not in place")),
+        Line("id(h1)", mark("the id of o1?")),
+        Line("o1", mark("the same numbers?"), Moment("o1_after", mark("o1 after"), "ThnnConv2DBackward")),
         Line("h1", "", Moment("h1", "h1", "ReluBackward0")),
     ),
     reference="out_of_place",
 )
 
 ARTICLE: Mapping[str, tuple[str, tuple[Part, ...], str]] = {
-    WHOLE: ("nn.ReLU(inplace=True) and nn.ReLU()", (IN_PLACE, OUT_OF_PLACE), ANSWER),
-    "inplace": ("With inplace=True", (IN_PLACE,), MOMENTS),
-    "no-inplace": ("With inplace=False", (OUT_OF_PLACE,), MOMENTS),
-    "compare": ("nn.ReLU(inplace=True) and nn.ReLU(), side by side", (IN_PLACE, OUT_OF_PLACE), BESIDE),
+    WHOLE: (mark("nn.ReLU(inplace=True) and nn.ReLU()"), (IN_PLACE, OUT_OF_PLACE), ANSWER),
+    "inplace": (mark("With inplace=True"), (IN_PLACE,), MOMENTS),
+    "no-inplace": (mark("With inplace=False"), (OUT_OF_PLACE,), MOMENTS),
+    "compare": (mark("nn.ReLU(inplace=True) and nn.ReLU(), side by side"), (IN_PLACE, OUT_OF_PLACE), BESIDE),
 }
 """The scenarios that replay the article's session, by name: a title, the parts after the preparation, the layout."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from relu_demo.errors import SetupError
+from relu_demo.language import _
 from relu_demo.request import Replay
 from relu_demo.session.article import ARTICLE, article
 from relu_demo.session.branches import branches
@@ -25,8 +26,14 @@ def session_for(request: Replay) -> Session:
         return session
     parts = {part.key: part for part in session.parts}
     if request.part not in parts:
-        given = f"'{request.part}' is no part of this session"
-        raise SetupError("--part", f"{given}; give one of {', '.join(parts)}")
+        raise SetupError(
+            "--part",
+            _(
+                "'{part}' is no part of this session; give one of {parts}",
+                part=request.part,
+                parts=", ".join(parts),
+            ),
+        )
     alone = parts[request.part]
     needed = dict.fromkeys((session.parts[0].key, alone.reference or alone.key, alone.key))
     return replace(session, parts=tuple(parts[key] for key in needed), alone=alone.key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from relu_demo.claims.report import enumerated
+from relu_demo.language import _, enumerated, listed, mark, plural
 from relu_demo.replay.trace import Look, Step, TensorState
 from relu_demo.session.lines import Moment
 from relu_demo.views.columns import Column, distinct
@@ -25,20 +25,28 @@ def changes(step: Step, earlier: States) -> Iterator[str]:
         if name in kept and was is not None:
             yield overwritten(now, was)
         elif namesake := first_name(now, step.tensors):
-            yield f"{name} is {namesake}: one object, two names."
+            yield _("{name} is {other}: one object, two names.", name=name, other=namesake)
         elif kept:
-            yield f"{name} is a new tensor; {enumerated(kept)} {'is' if len(kept) == 1 else 'are'} still the old one."
+            yield _(
+                plural(
+                    "{name} is a new tensor; {others} is still the old one.",
+                    "{name} is a new tensor; {others} are still the old one.",
+                    len(kept),
+                    name=name,
+                    others=enumerated(kept),
+                )
+            )
         else:
             new.append(name)
     if new:
-        yield f"{enumerated(new)} {'is a new tensor' if len(new) == 1 else 'are new tensors'}."
+        yield _(plural("{names} is a new tensor.", "{names} are new tensors.", len(new), names=enumerated(new)))
     gone = [name for name in earlier if name not in step.tensors]
     if gone:
-        yield f"{enumerated(gone)} {'is' if len(gone) == 1 else 'are'} gone."
+        yield _(plural("{names} is gone.", "{names} are gone.", len(gone), names=enumerated(gone)))
     if step.error is not None:
-        yield "PyTorch refused this line."
+        yield _("PyTorch refused this line.")
     elif not step.changed_tensors and not gone:
-        yield f"Nothing changed.{whose_id(step)}"
+        yield nothing_changed(step)
 
 
 def first_name(state: TensorState, tensors: States) -> str:
@@ -49,35 +57,46 @@ def first_name(state: TensorState, tensors: States) -> str:
 
 def overwritten(now: TensorState, was: TensorState) -> str:
     """Say what became of a tensor, the same object as before."""
-    said = []
+    said: list[str] = []
     if now.summary is not was.summary:  # a trace holds equal bits once
         zeroed = now.summary.zeros - was.summary.zeros
         all_were_negative = zeroed == was.summary.negatives - now.summary.negatives
-        others = "it has other values"
-        said.append(f"{zeroed} of {now.summary.elements} values became 0" if zeroed and all_were_negative else others)
+        if zeroed and all_were_negative:
+            said.append(mark("{zeroed} of {all} values became 0", zeroed=zeroed, all=now.summary.elements))
+        else:
+            said.append(mark("it has other values"))
     if now.version != was.version:
-        said.append(f"version {now.version}")
+        said.append(mark("version {version:,}", version=now.version))
     if now.grad_fn != was.grad_fn:
         said.append(f"grad_fn {now.grad_fn_name}")
-    did = "was overwritten" if now.version != was.version else "changed"
-    return f"{now.name} {did}: {', '.join(said)}." if said else f"{now.name} {did}."
+    if now.version != was.version:
+        return _("{name} was overwritten: {how}.", name=now.name, how=listed(said))
+    return _("{name} changed: {how}.", name=now.name, how=listed(said)) if said else _("{name} changed.", name=now.name)
 
 
-def whose_id(step: Step) -> str:
-    """Say whose id a step printed, if it printed one."""
+def nothing_changed(step: Step) -> str:
+    """Say that a step changed nothing, and whose id it printed, if it printed one."""
     names = [name for name, state in step.tensors.items() if step.output.strip() == str(state.id)]
-    alone = " alone" if len(names) == 1 else ": one object"
-    return f" The id below belongs to {enumerated(names)}{alone}." if names else ""
+    if len(names) == 1:
+        return _("Nothing changed. The id below belongs to {name} alone.", name=names[0])
+    if names:
+        return _("Nothing changed. The id below belongs to {names}: one object.", names=enumerated(names))
+    return _("Nothing changed.")
 
 
 def against_correct(looks: Sequence[Look]) -> Iterator[str]:
     """Yield how far each look is from the correct numbers that it is compared with."""
     if equal := [look.moment.title for look in looks if look.changed == 0]:
-        yield f"{enumerated(equal)} {'is' if len(equal) == 1 else 'are'} correct."
+        yield _(plural("{names} is correct.", "{names} are correct.", len(equal), names=enumerated(equal)))
     for look in looks:
         if look.changed:
-            differ = f"{look.changed:,} of {look.state.summary.elements:,} numbers differ, by up to {look.largest:.4g}"
-            yield f"{look.moment.title} is wrong: {differ}."
+            yield _(
+                "{name} is wrong: {differing:,} of {all:,} numbers differ, by up to {largest:.4g}.",
+                name=look.moment.title,
+                differing=look.changed,
+                all=look.state.summary.elements,
+                largest=look.largest,
+            )
 
 
 def changed_columns(step: Step, earlier: States, source: str, looked_at: Collection[str]) -> list[Column]:
@@ -99,7 +118,8 @@ def changed_columns(step: Step, earlier: States, source: str, looked_at: Collect
     columns = [Column(look.state.name, look) for look in read]
     for name in old:
         was = look_at(earlier[name])
-        columns += [Column(f"{name} before", was), Column(f"{name} after", look_at(step.tensors[name]), (was,))]
+        before, after = _("{name} before", name=name), _("{name} after", name=name)
+        columns += [Column(before, was), Column(after, look_at(step.tensors[name]), (was,))]
     for name in new:
         columns.append(Column(name, look_at(step.tensors[name]), tuple(read)))
     return distinct(columns)

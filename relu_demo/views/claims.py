@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from relu_demo.claims.report import JudgedClaim, SessionReport, Verdict
-from relu_demo.replay.trace import TracedPart
+from relu_demo.language import _, mark
+from relu_demo.replay.trace import Look, TensorState, TracedPart
 from relu_demo.views.objects import objects_at_end
 from relu_demo.views.one_line import claims_in_words
 from relu_demo.views.parts import NARROW
@@ -25,7 +26,7 @@ def titled_claims(findings: Sequence[JudgedClaim], evidence: bool = False, end: 
     The evidence of a claim that holds is shown only if `evidence` is asked for: the rest of the screen has it.
     """
     if findings:
-        yield Text("Claims", style="bold")
+        yield Text(_("Claims"), style="bold")
         yield Claims(findings, evidence)
         said = [tally(findings)] if len(findings) > 1 else []
         yield Text(" ").join([*said, Text(end, style="bold")])
@@ -50,10 +51,10 @@ class Claims:
         for number, finding in enumerate(self.findings, 1):
             if self.folded and finding.verdict is Verdict.HOLDS:
                 continue
-            verdict = Text(finding.verdict.value, style=VERDICTS[finding.verdict])
-            words = Text(finding.says)
+            verdict = Text(_(finding.verdict.value), style=VERDICTS[finding.verdict])
+            words = Text(_(finding.says))
             if finding.evidence and (self.evidence or finding.verdict is not Verdict.HOLDS):
-                words.append(f"\n{finding.evidence}", style="dim")
+                words.append(f"\n{_(finding.evidence)}", style="dim")
             table.add_row(f"{number}", *([Text.assemble(verdict, "\n", words)] if above else [verdict, words]))
         yield table
 
@@ -62,7 +63,8 @@ def tally(findings: Sequence[JudgedClaim]) -> Text:
     """Say how many claims hold, in the style of the worst verdict."""
     said, found = claims_in_words(findings), {finding.verdict for finding in findings}
     worst = max(found, key=list(Verdict).index)
-    return Text(f"{said[:1].upper()}{said[1:]}.", style=f"bold {VERDICTS[worst]}")
+    sentence = _("{clause}.", clause=said[:1].upper() + said[1:])
+    return Text(sentence, style=f"bold {VERDICTS[worst]}")
 
 
 def endings(report: SessionReport) -> Iterator[RenderableType]:
@@ -81,18 +83,27 @@ def fate(part: TracedPart) -> str:
     """Say what became of the tensor of a part's first look, and whether its last look is at another."""
     looks = tuple(part.moments.values())
     first, second, last = looks[0].state, looks[1], looks[-1].state
-    name, elements = first.name, first.summary.elements
-    if second.changed:
-        became = "became 0" if second.changed == second.zeroed else "changed"
-        whose = f"{second.changed:,} of {name}'s {elements:,} numbers" if elements > 1 else f"{name}'s one number"
-        said = f"{part.title}, {whose} {became}"
-    elif second.state.version == first.version:
-        said = f"{part.title}, {name} is unchanged"
-    else:
-        said = f"{part.title}, {name} was overwritten with the same numbers"
-    if last.name == name:
-        return f"{said}."
+    became = became_of(part, first, second)
+    if last.name == first.name:
+        return _("{clause}.", clause=became)
     if last.id == second.state.id:
-        return f"{said}; {last.name} is {name} itself."
-    shares = last.data_ptr == second.state.data_ptr
-    return f"{said}; {last.name} is a {'view of it' if shares else 'new tensor'}."
+        return _("{clause}; {last} is {first} itself.", clause=became, last=last.name, first=first.name)
+    if last.data_ptr == second.state.data_ptr:
+        return _("{clause}; {last} is a view of it.", clause=became, last=last.name)
+    return _("{clause}; {last} is a new tensor.", clause=became, last=last.name)
+
+
+def became_of(part: TracedPart, first: TensorState, second: Look) -> str:
+    """Say what became of the tensor of a part's first look, as its second one shows."""
+    told = {"part": part.title, "name": first.name, "changed": second.changed, "all": first.summary.elements}
+    if second.changed and second.changed == second.zeroed:
+        if first.summary.elements == 1:
+            return mark("{part}, {name}'s one number became 0", **told)
+        return mark("{part}, {changed:,} of {name}'s {all:,} numbers became 0", **told)
+    if second.changed:
+        if first.summary.elements == 1:
+            return mark("{part}, {name}'s one number changed", **told)
+        return mark("{part}, {changed:,} of {name}'s {all:,} numbers changed", **told)
+    if second.state.version == first.version:
+        return mark("{part}, {name} is unchanged", **told)
+    return mark("{part}, {name} was overwritten with the same numbers", **told)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
+from relu_demo.language import _
 from relu_demo.replay.trace import Look, TensorState, TracedPart
 from relu_demo.views.parts import MARK, UNCHANGED, cell
 from relu_demo.views.tree import Graph
@@ -43,24 +44,25 @@ class Column:
     def object_id(self, shown: bool) -> Text:
         """Return the id, and whether it is that of the same name before: alone if that id is `shown` in the table."""
         if self.common:
-            return cell(f"{self.state.name} is computed anew", style="dim")
+            return cell(_("{name} is computed anew", name=self.state.name), style="dim")
         return self.identity(str(self.state.id), "id", shown)
 
     def storage(self, shown: bool) -> Text:
         """Return the storage's address in the same way."""
         if self.common:
-            return cell("for each half", style="dim")
+            return cell(_("for each half"), style="dim")
         if self.earlier is None and self.before and self.before[-1].state.data_ptr == self.state.data_ptr:
-            return cell(f"that of {self.before[-1].state.name}")
+            return cell(_("that of {name}", name=self.before[-1].state.name))
         return self.identity(address_text(self.state), "data_ptr", shown)
 
     def identity(self, text: str, name: str, shown: bool) -> Text:
         """Return an id or an address, and whether it is the same as before; of a new name, that it is not the other."""
         if self.earlier is None:
-            return cell(f"{text} not {self.before[-1].state.name}" if self.before else text)
+            other = self.before[-1].state.name if self.before else ""
+            return cell(_("{id} not {other}", id=text, other=other) if other else text)
         if getattr(self.earlier.state, name) == getattr(self.state, name):
-            return cell("same" if shown else f"{text} same")
-        return cell(f"{text} changed", True)
+            return cell(_("same") if shown else _("{id} same", id=text))
+        return cell(_("{id} changed", id=text), True)
 
     def version(self) -> Text:
         """Return the version counter."""
@@ -84,12 +86,13 @@ class Column:
         """Say how many values are negative, or how many differ from the part's first look; of a new tensor, are 0."""
         look = self.look
         if not self.before or look.changed is None:
-            return cell(f"{self.state.summary.negatives:,} negative")
+            return cell(_("{n:,} negative", n=self.state.summary.negatives))
         if look.changed == 0:
-            return cell("none changed", style=UNCHANGED)
+            return cell(_("none changed"), style=UNCHANGED)
         if self.earlier is None:
-            return cell(f"{self.state.summary.zeros:,} zeros")
-        return cell(f"{look.zeroed:,} zeroed" if look.changed == look.zeroed else f"{look.changed:,} changed", True)
+            return cell(_("{n:,} zeros", n=self.state.summary.zeros))
+        said = _("{n:,} zeroed", n=look.zeroed) if look.changed == look.zeroed else _("{n:,} changed", n=look.changed)
+        return cell(said, True)
 
 
 def address_text(state: TensorState) -> str:
@@ -115,7 +118,7 @@ def distinct(columns: Iterable[Column]) -> list[Column]:
 def moments_of(part: TracedPart) -> list[Column]:
     """Return a column for each look of a part."""
     looks = tuple(part.moments.values())
-    return distinct(Column(look.moment.title, look, looks[:number]) for number, look in enumerate(looks))
+    return distinct(Column(_(look.moment.title), look, looks[:number]) for number, look in enumerate(looks))
 
 
 def side_by_side(parts: Sequence[TracedPart], apart: bool = False) -> list[Column] | None:
@@ -127,10 +130,15 @@ def side_by_side(parts: Sequence[TracedPart], apart: bool = False) -> list[Colum
     looks = [tuple(part.moments.values()) for part in parts]
     if any(len(each) < 2 or each[0].state.summary is not looks[0][0].state.summary for each in looks):
         return None
-    found = [Column(looks[0][0].moment.title, looks[0][0], common=True)]
+    found = [Column(_(looks[0][0].moment.title), looks[0][0], common=True)]
     for part, (first, second, *others) in zip(parts, looks, strict=True):
-        of_part = f", {part.title[:1].lower()}{part.title[1:]}"
-        found.append(Column(second.moment.title + of_part, second, (first,)))
+        found.append(Column(in_half(part, second), second, (first,)))
         if apart and others and others[-1].state.id != second.state.id:
-            found.append(Column(others[-1].moment.title + of_part, others[-1], (first, second)))
+            found.append(Column(in_half(part, others[-1]), others[-1], (first, second)))
     return found
+
+
+def in_half(part: TracedPart, look: Look) -> str:
+    """Return the title of a look beside those of other parts."""
+    title = _(part.title)
+    return _("{moment}, {half}", moment=look.moment.title, half=title[:1].lower() + title[1:])

@@ -11,7 +11,8 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from relu_demo.claims.report import SessionReport, counted
+from relu_demo.claims.report import SessionReport
+from relu_demo.language import _, cells, listed, mark, plural
 from relu_demo.replay.trace import Look, Step, TracedPart
 from relu_demo.views.claims import titled_claims
 from relu_demo.views.numbers import excerpt
@@ -28,10 +29,10 @@ from relu_demo.views.parts import (
     titled_table,
 )
 
-LEGEND = "* differs from the correct values; version: times overwritten; all: --repl"
+LEGEND = mark("* differs from the correct values; version: times overwritten; all: --repl")
 """Stands under the title."""
 
-REPEATED = "before each part with backward()"
+REPEATED = mark("before each part with backward()")
 """The comment on the lines that prepare several parts."""
 
 GRADIENT = ".grad"
@@ -46,13 +47,13 @@ def against_reference(report: SessionReport, console: Console, options: ConsoleO
     trace = report.trace
     cures = {part.key for part in trace.session.parts if part.cure}
     references = {part.reference for part in trace.parts.values() if part.reference not in ("", part.key)}
-    yield Text(LEGEND, style="dim")
+    yield Text(_(LEGEND), style="dim")
     for part in trace.shown:
         if not part.moments:
             made = [step for step in part.lines if not step.line.source.startswith("import ")]
             yield code_within(made, options.max_width)
         elif part.key in references:
-            yield from section(part.title, code_within(acting(part.lines), options.max_width))
+            yield from section(_(part.title), code_within(acting(part.lines), options.max_width))
             again = [[step for step in each.lines if step.line.prepares] for each in trace.shown]
             if repeated := next(filter(None, again), None):
                 yield said_repeated(repeated, options.max_width)
@@ -70,21 +71,42 @@ def against_reference(report: SessionReport, console: Console, options: ConsoleO
 
 def outcomes(compared: Sequence[TracedPart], cures: Collection[str]) -> str:
     """Say of each fault how it shows, and how many of the cures, whose keys these are, give the right numbers."""
-    said = [f"{part.title.partition(':')[0]}: {outcome(part)}." for part in compared if part.key not in cures]
+    said = [outcome(part) for part in compared if part.key not in cures]
     cured = [is_right(part) for part in compared if part.key in cures]
-    if cured:
-        how_many = f"All {len(cured)} cures" if all(cured) else f"{sum(cured)} of {counted(len(cured), 'cure')}"
-        said.append("The cure gives the right numbers." if cured == [True] else f"{how_many} give the right numbers.")
+    if cured == [True]:
+        said.append(_("The cure gives the right numbers."))
+    elif cured and all(cured):
+        said.append(_("All {n} cures give the right numbers.", n=len(cured)))
+    elif cured:
+        said.append(
+            _(
+                plural(
+                    "{right} of {n:,} cure give the right numbers.",
+                    "{right} of {n:,} cures give the right numbers.",
+                    len(cured),
+                    right=sum(cured),
+                )
+            )
+        )
     return " ".join(said)
 
 
 def outcome(part: TracedPart) -> str:
-    """Say how a fault shows."""
+    """Say how a fault shows, behind the words in front of the colon of its title."""
+    case = _(part.title).partition(":")[0]
     if part.errors:
-        return "PyTorch raises"
+        return _("{case}: PyTorch raises.", case=case)
     wrong = sum(not is_equal(look) for look in part.moments.values())
-    return (
-        f"{wrong} of {counted(len(part.moments), 'tensor')} wrong, and nothing is said" if wrong else "nothing differs"
+    if not wrong:
+        return _("{case}: nothing differs.", case=case)
+    return _(
+        plural(
+            "{case}: {wrong} of {n:,} tensor wrong, and nothing is said.",
+            "{case}: {wrong} of {n:,} tensors wrong, and nothing is said.",
+            len(part.moments),
+            case=case,
+            wrong=wrong,
+        )
     )
 
 
@@ -93,24 +115,25 @@ def fault_section(
 ) -> Iterator[RenderableType]:
     """Yield a part's title, its lines, who reads and who writes the tensor `pictured`, and what came out wrong."""
     lines = [step for step in acting(part.lines) if not step.line.prepares]
-    yield from section(part.title, code_within(lines, options.max_width))
+    yield from section(_(part.title), code_within(lines, options.max_width))
     yield Flow(part, pictured)
     looks = tuple(part.moments.values())
     if wrong := [look for look in looks if look.changed]:
         yield from laid_out(console, options, differences(wrong))
     if same := [look for look in looks if is_equal(look)]:
-        yield said_correct("correct", same)
+        yield said_correct(mark("correct: {names}"), same)
     for look in looks:
         if look.changed is None:
-            yield Text(f"{look.moment.title}: version {look.state.version:,}")
+            name, version = look.moment.title, look.state.version
+            yield Text(_("{name}: version {version:,}", name=name, version=version))
 
 
 def said_repeated(steps: Sequence[Step], width: int) -> Text:
     """Return the lines that prepare several parts, and say so beside them, or above them in a narrow terminal."""
     text = code([replace(step, line=replace(step.line, comment=REPEATED)) for step in steps])
-    if max(map(len, text.plain.splitlines())) <= width:
+    if max(map(cells, text.plain.splitlines())) <= width:
         return text
-    return Text.assemble((f"{REPEATED}:\n", "dim"), code(steps, comments=False))
+    return Text.assemble((_("{when}:", when=REPEATED) + "\n", "dim"), code(steps, comments=False))
 
 
 def acting(steps: Sequence[Step]) -> list[Step]:
@@ -128,25 +151,26 @@ def is_equal(look: Look) -> bool:
     return look.changed == 0
 
 
-def said_correct(word: str, looks: Sequence[Look]) -> Text:
-    """Say of which looks nothing differs: `correct: h1, h2, both gradients`."""
+def said_correct(words: str, looks: Sequence[Look]) -> Text:
+    """Say of which looks nothing differs, in words with a place for `names`: `correct: h1, h2, both gradients`."""
     titles = [look.moment.title for look in looks]
     gradients = [title for title in titles if title.endswith(GRADIENT)]
     if len(gradients) == 2:
-        titles = [*(title for title in titles if title not in gradients), "both gradients"]
-    return Text(f"{word}: {', '.join(titles)}", style=UNCHANGED)
+        titles = [*(title for title in titles if title not in gradients), mark("both gradients")]
+    return Text(_(words, names=listed(titles)), style=UNCHANGED)
 
 
 def cures_in_lines(cured: Sequence[TracedPart], faulty: Collection[str], width: int) -> Text:
     """Return for each cure what it makes right, beside or below it, and its lines that are in no `faulty` part."""
-    longest = max(len(part.title) for part in cured)
-    made = [said_correct("correct again", tuple(part.moments.values())) for part in cured]
-    stacked = longest + len(GAP) + max(map(len, made)) > width
+    titles = [_(part.title) for part in cured]
+    longest = max(map(cells, titles))
+    made = [said_correct(mark("correct again: {names}"), tuple(part.moments.values())) for part in cured]
+    stacked = longest + len(GAP) + max(again.cell_len for again in made) > width
     lines = []
-    for part, again in zip(cured, made, strict=True):
-        gap = f"\n{GAP}" if stacked else " " * (longest - len(part.title)) + GAP
+    for part, title, again in zip(cured, titles, made, strict=True):
+        gap = f"\n{GAP}" if stacked else " " * (longest - cells(title)) + GAP
         own = [step for step in acting(part.lines) if step.line.source not in faulty]
-        lines += [Text.assemble(part.title, gap, again), code_within(own, width)]
+        lines += [Text.assemble(title, gap, again), code_within(own, width)]
     return Text("\n").join(lines)
 
 
@@ -155,11 +179,11 @@ def differences(looks: Sequence[Look]) -> Iterator[list[Table]]:
 
     A row tells how far a look is from its reference: how many numbers differ, and the largest difference.
     """
-    kinds = "differ from correct", "by up to"
+    kinds = _("differ from correct"), _("by up to")
     rows = [
         (
-            look.moment.title,
-            cell(f"{look.changed:,} of {look.state.summary.elements:,}", True),
+            _(look.moment.title),
+            cell(_("{n:,} of {all:,}", n=look.changed, all=look.state.summary.elements), True),
             cell(f"{look.largest:.4g}", True),
         )
         for look in looks
@@ -169,7 +193,7 @@ def differences(looks: Sequence[Look]) -> Iterator[list[Table]]:
     cards = []
     for title, *figures in rows:
         table.add_row(Text(title, style="dim"), *figures)
-        cards.append(titled_table([title], max(map(len, kinds)) + 1))
+        cards.append(titled_table([title], max(map(cells, kinds)) + 1))
         for kind, figure in zip(kinds, figures, strict=True):
             add_row(cards[-1], kind, [figure])
     yield [table]
@@ -187,8 +211,9 @@ class Comparison:
 
     def table(self, pairs: Sequence[tuple[Look, Look]]) -> Table:
         """Return some of the pairs as a table."""
-        titles = [f"{look.moment.title}, {word}" for _, look in pairs for word in ("correct", "wrong")]
-        table = titled_table(titles, 0, underlined=False)
+        names = [look.moment.title for _reference, look in pairs]
+        titles = [[_("{name}, correct", name=name), _("{name}, wrong", name=name)] for name in names]
+        table = titled_table([title for both in titles for title in both], 0, underlined=False)
         add_row(table, "", [excerpt(each.state.summary, pair[0].state.summary) for pair in pairs for each in pair])
         return table
 
@@ -217,25 +242,28 @@ def flow_lines(part: TracedPart, name: str, dash: str, head: str, bar: str) -> I
     """Yield the lines of the picture."""
     version: int | None = None
     indent, writer = "", ""
+    of_version = mark("{name}, version {version}")
     for step, line in assignments(part):
         if line.result == name:
             version = step.tensors[name].version
             start = f"{line.argument} {dash * 2} {line.operation} {dash * 2}{head} "
             indent = " " * len(start)
-            yield Text(f"{start}{name}, version {version}")
+            yield Text(start + _(of_version, name=name, version=version))
         elif version is not None and line.argument == name:
             after = step.tensors[name].version
             note = saved_note(step, line.result, name) if after == version else ""
             if writer:
-                note = f"  wrong: {writer} overwrote {name}"
+                note = "  " + _("wrong: {writer} overwrote {name}", writer=writer, name=name)
             branch = f"{indent}{dash * 2} {line.operation} {dash * 2}{head} {line.result}{note}"
             yield Text(branch, style=CHANGED if writer else "")
             if after != version:
                 version, writer = after, line.operation
-                yield Text(f"{indent}{bar}  {writer} overwrites {name}", style=CHANGED)
-                yield Text(f"{indent}{name}, version {version}", style=CHANGED)
+                overwrites = _("{writer} overwrites {name}", writer=writer, name=name)
+                yield Text(f"{indent}{bar}  {overwrites}", style=CHANGED)
+                yield Text(indent + _(of_version, name=name, version=version), style=CHANGED)
     if any("modified by an inplace operation" in error for error in part.errors):
-        yield Text(f"{indent}{bar}  backward() finds version {version} and raises", style=CHANGED)
+        raises = _("backward() finds version {version} and raises", version=version)
+        yield Text(f"{indent}{bar}  {raises}", style=CHANGED)
 
 
 def assignments(part: TracedPart) -> Iterator[tuple[Step, Assignment]]:
@@ -254,4 +282,6 @@ def saved_note(step: Step, result: str, name: str) -> str:
     """Return a note if the result's node saved that tensor for backward, else ""."""
     node = step.tensors[result].grad_fn
     version = next((saved.version for saved in node.saved_tensors if saved.name == name), None) if node else None
-    return "" if version is None or result == name else f"  saves {name}, version {version}"
+    if version is None or result == name:
+        return ""
+    return "  " + _("saves {name}, version {version}", name=name, version=version)

@@ -13,10 +13,12 @@ from html import escape
 from itertools import groupby
 from string import Template
 
+from rich.cells import set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 
 from relu_demo.claims.report import SessionReport
+from relu_demo.language import _, cells
 from relu_demo.request import command_line
 from relu_demo.views.pictures import DARK, LIGHT, Theme
 from relu_demo.views.step import StepScreen
@@ -33,7 +35,7 @@ CELL_WIDTH, LINE_HEIGHT, MARGIN = 8.4, 18, 16
 
 PAGE = Template("""\
 <!DOCTYPE html>
-<html lang="en">
+<html lang="$lang">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
@@ -64,10 +66,10 @@ html:not(.clicking) nav { display: none; }
 <main aria-live="polite">
 $sections
 </main>
-<nav aria-label="Steps">
-<button id="back">Back</button>
-<button id="on">Next</button>
-<span>Space or the right arrow goes on, the left arrow back.</span>
+<nav aria-label="$steps">
+<button id="back">$back</button>
+<button id="on">$next</button>
+<span>$keys</span>
 </nav>
 <script>
 const steps = [...document.querySelectorAll("section")];
@@ -141,7 +143,8 @@ def slides(report: SessionReport) -> Iterator[Slide]:
             name in earlier and earlier[name].id == state.id and earlier[name].version != state.version
             for name, state in ran[-1].tensors.items()
         )
-        yield Slide(part.title, f"step {at} of {count}", [*lines, *[[]] * (SLIDE_LINES - len(lines))], overwrites)
+        far = _("step {at} of {all}", at=at, all=count)
+        yield Slide(_(part.title), far, [*lines, *[[]] * (SLIDE_LINES - len(lines))], overwrites)
 
 
 class Classes:
@@ -173,7 +176,18 @@ def html_lesson(report: SessionReport, light: bool = False) -> str:
     if not light:
         rules += f"\n@media (prefers-color-scheme: dark) {{\n{sheet(classes, DARK)}\n}}"
     title, command = map(escape, title_and_command(report))
-    return PAGE.substitute(title=title, command=command, rules=rules, sections="\n".join(sections), font=MONOSPACE)
+    return PAGE.substitute(
+        lang=_("en"),
+        title=title,
+        command=command,
+        rules=rules,
+        sections="\n".join(sections),
+        font=MONOSPACE,
+        steps=_("Steps"),
+        back=_("Back"),
+        next=_("Next"),
+        keys=_("Space or the right arrow goes on, the left arrow back."),
+    )
 
 
 def sheet(classes: Classes, theme: Theme) -> str:
@@ -237,8 +251,8 @@ def svg_rule(name: str, style: Style, theme: Theme) -> str:
 
 def drawn(slide: Slide, classes: Classes) -> Iterator[str]:
     """Yield the text of a step's lines, each piece at its column and behind it its ground."""
-    room = SLIDE_COLUMNS - len(slide.far)
-    yield text_at(0, 0, f"{slide.title[: room - 1].ljust(room)}{slide.far}", "")
+    room = SLIDE_COLUMNS - cells(slide.far)
+    yield text_at(0, 0, f"{set_cell_size(slide.title, room - 1)} {slide.far}", "")
     for row, line in enumerate(slide.lines, 2):
         column = 0
         for segment in Segment.simplify(line):
@@ -265,7 +279,7 @@ def text_at(column: int, row: int, text: str, name: str) -> str:
 
 def title_and_command(report: SessionReport) -> tuple[str, str]:
     """Return what the lesson is about, and the command that makes it."""
-    return report.trace.session.title, f"{command_line(report.request)} --step"
+    return _(report.trace.session.title), f"{command_line(report.request)} --step"
 
 
 LESSONS: Mapping[str, Callable[[SessionReport, bool], str]] = {".html": html_lesson, ".svg": svg_lesson}

@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.padding import Padding
 from rich.text import Text
 
-from relu_demo.claims.report import counted
+from relu_demo.language import _, cells, enumerated, mark, plural
 from relu_demo.memory.report import Figures, Measurement, MemoryReport
 from relu_demo.request import command_line
 from relu_demo.views.claims import titled_claims
@@ -19,7 +19,7 @@ LESSON = "conv_relu_training"
 """The situation that is told first."""
 
 WAYS = 14
-"""Characters of the names of the two ways, with which a line of figures begins if there is no room for a title."""
+"""Cells of the names of the two ways, with which a line of figures begins if there is no room for a title."""
 
 LEAST_BAR = 8
 """Characters that a bar needs."""
@@ -42,50 +42,57 @@ class MemoryScreen:
                 yield Text(lesson(row), style="bold")
         yield Text.assemble(command_line(report.request), versions(report))
         yield Text(unit(report), style="dim")
-        bars = f"{scale.live * 3} live after the forward, {scale.peak * 3} more at the peak"
-        yield Text(f"{bars}; {MARK} differs in place", style="dim")
-        for title, group in (("Saves memory", saves), ("Saves nothing", others)):
+        signs = {"live": scale.live * 3, "peak": scale.peak * 3, "mark": MARK}
+        legend = _("{live} live after the forward, {peak} more at the peak; {mark} differs in place", **signs)
+        yield Text(legend, style="dim")
+        for title, group in ((_("Saves memory"), saves), (_("Saves nothing"), others)):
             if group:
                 yield from ("", scale.titles(title))
             for row in group:
                 yield from both(row, scale)
-                yield Padding(Text(row.why, style="dim"), (0, 0, 0, 2))
+                yield Padding(Text(_(row.why), style="dim"), (0, 0, 0, 2))
         yield from ("", *titled_claims(report.claims, self.evidence, where_saved(saves, rows)))
 
 
 def lesson(row: Measurement) -> str:
     """Say whether the commonest network saves memory in training, and why."""
-    why = row.why if row.saves else row.why.partition(", not")[0]
-    return f"In training, conv+ReLU {saving_in_words(row) if row.saves else 'saves nothing'}: {why}"
+    if row.saves:
+        return _("In training, conv+ReLU saves {amounts}: {why}", amounts=saved_amounts(row), why=row.why)
+    return _("In training, conv+ReLU saves nothing: {why}", why=row.in_short)
 
 
 def unit(report: MemoryReport) -> str:
     """Say how many blocks each network has, and how large a unit is."""
     asked = report.request
-    activation = f"one activation of {asked.shape} float32, {counted(report.rows[0].unit, 'byte')}"
-    return f"{counted(asked.depth, 'block')} each; unit: {activation}"
+    return _(
+        "{blocks} each; unit: one activation of {shape} float32, {size}",
+        blocks=plural("{n:,} block", "{n:,} blocks", asked.depth),
+        shape=asked.shape,
+        size=plural("{n:,} byte", "{n:,} bytes", report.rows[0].unit),
+    )
 
 
-def saving_in_words(row: Measurement) -> str:
+def saved_amounts(row: Measurement) -> str:
     """Say in units what in place saves, after the forward and at the peak."""
-    words = [
-        f"{(there - here) / row.unit:.1f} of {there / row.unit:,.1f} {when}"
-        for when, here, there in (
-            ("live", row.in_place.live, row.out_of_place.live),
-            ("at the peak", row.in_place.peak, row.out_of_place.peak),
-        )
-        if here < there
-    ]
-    return f"saves {' and '.join(words)}"
+    there, here, unit = row.out_of_place, row.in_place, row.unit
+    said = []
+    if here.live < there.live:
+        live = {"saved": (there.live - here.live) / unit, "all": there.live / unit}
+        said.append(mark("{saved:.1f} of {all:,.1f} live", **live))
+    if here.peak < there.peak:
+        peak = {"saved": (there.peak - here.peak) / unit, "all": there.peak / unit}
+        said.append(mark("{saved:.1f} of {all:,.1f} at the peak", **peak))
+    return enumerated(said)
 
 
 def where_saved(saves: Sequence[Measurement], rows: Sequence[Measurement]) -> str:
     """Say in how many situations in place saved memory, and where most in bytes."""
-    text = f"Saved in {len(saves)} of {len(rows)} situations"
-    if saves:
-        most = max(saves, key=saved_bytes)
-        text += f", most in {most.situation.title}: {saved_bytes(most):,} bytes"
-    return f"{text}."
+    counts = {"saving": len(saves), "all": len(rows)}
+    if not saves:
+        return _("Saved in {saving} of {all} situations.", **counts)
+    most = max(saves, key=saved_bytes)
+    found = {"title": most.situation.title, "bytes": saved_bytes(most)}
+    return _("Saved in {saving} of {all} situations, most in {title}: {bytes:,} bytes.", **counts, **found)
 
 
 def saved_bytes(row: Measurement) -> int:
@@ -95,9 +102,9 @@ def saved_bytes(row: Measurement) -> int:
 
 @dataclass(frozen=True)
 class Scale:
-    """What the lines of figures share: `most` bytes take a bar of `room` characters; bytes take `digits` characters.
+    """What the lines of figures share: `most` bytes take a bar of `room` cells; bytes take `digits` cells.
 
-    The label in front of them takes `labels` characters: WAYS, if the titles do not fit beside the figures.
+    The label in front of them takes `labels` cells: WAYS, if the titles do not fit beside the figures.
     """
 
     labels: int
@@ -114,15 +121,16 @@ class Scale:
         digits = 0 if options.max_width < NARROW else len(f"{most:,}") + 2
         live, peak = ("#", "-") if options.ascii_only else ("█", "░")
         room = options.max_width - 2 * (6 + digits) - 1
-        titles = max(len(row.situation.title) for row in rows)
+        titles = max(cells(_(row.situation.title)) for row in rows)
         labels = titles if titles + LEAST_BAR <= room else WAYS
         return cls(labels, most, room - labels, digits, live, peak)
 
     def titles(self, title: str) -> Text:
         """Return the title of the rows, and the titles of their columns."""
-        in_bytes = f"{'bytes'[: self.digits]:>{self.digits}}"
-        columns = f"{'live':>6}{in_bytes}{'peak':>6}{in_bytes}"
-        return Text.assemble((f"{title:{self.labels}}", "bold"), (columns, "dim"))
+        in_bytes = to_the_right(_("bytes"), self.digits) if self.digits else ""
+        live, peak = to_the_right(_("live"), 6), to_the_right(_("peak"), 6)
+        gap = " " * (self.labels - cells(title))
+        return Text.assemble((title + gap, "bold"), (f"{live}{in_bytes}{peak}{in_bytes}", "dim"))
 
     def bar(self, figures: Figures) -> Text:
         """Draw live bytes as a bar, and the rest of the peak behind it."""
@@ -134,18 +142,23 @@ def both(row: Measurement, scale: Scale) -> Iterator[Text]:
     """Yield the figures out of place, and those in place if they differ."""
     there, here = row.out_of_place, row.in_place
     same = (there.live, there.peak) == (here.live, here.peak)
-    title = Text(row.situation.title, style="bold")
+    title = Text(_(row.situation.title), style="bold")
     if scale.labels == WAYS:
         yield title
-        title = Text("  the same" if same else "  not in place")
+        title = Text(f"  {_('the same') if same else _('not in place')}")
     yield figures_line(title, there, there, row.unit, scale)
     if not same:
-        yield figures_line(Text("  in place"), here, there, row.unit, scale)
+        yield figures_line(Text(f"  {_('in place')}"), here, there, row.unit, scale)
+
+
+def to_the_right(words: str, width: int) -> str:
+    """Return words at the right of so many cells."""
+    return " " * (width - cells(words)) + words
 
 
 def figures_line(name: Text, figures: Figures, reference: Figures, unit: int, scale: Scale) -> Text:
     """Return live and peak in units, marked if they differ from the reference, and in bytes; then the bar."""
-    line = Text.assemble(name, " " * (scale.labels - len(name)))
+    line = Text.assemble(name, " " * (scale.labels - name.cell_len))
     for size, other in ((figures.live, reference.live), (figures.peak, reference.peak)):
         text = f"{MARK if size != other else ' '}{size / unit:,.1f}"
         line.append(f"{text:>6}", style=CHANGED if size != other else "")

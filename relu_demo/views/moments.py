@@ -11,13 +11,14 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from relu_demo.language import _, clauses, mark
 from relu_demo.replay.trace import Summary
 from relu_demo.views.columns import Column, without_mark
 from relu_demo.views.numbers import CORNERS, FEW_ROWS, all_numbers, corner
 from relu_demo.views.parts import GAP, add_row, cell, laid_out, titled_table, width
 
 LABELS = 7
-"""Characters of the longest label."""
+"""Cells of the longest label."""
 
 ROWS = 16
 """The most rows of text that a tensor is drawn whole in; on a short screen FEW_ROWS."""
@@ -29,7 +30,7 @@ Row = tuple[str, Callable[[Column], RenderableType]]
 """A row's label, and what makes its cell."""
 
 FIGURES: dict[str, Callable[[Summary], str]] = {
-    "zeros": lambda values: f"{values.zeros:,}",
+    mark("zeros"): lambda values: f"{values.zeros:,}",
     "min": lambda values: f"{values.min:.4g}",
     "max": lambda values: f"{values.max:.4g}",
 }
@@ -91,7 +92,7 @@ class Moments:
         for label, make in (*self.properties(), *body):
             made = [make(column) for column in group]
             if label not in self.alike and not all(isinstance(one, Text) and not one.plain.strip() for one in made):
-                add_row(table, label, made, gap)
+                add_row(table, _(label), made, gap)
         return table
 
     def properties(self) -> Iterator[Row]:
@@ -102,14 +103,14 @@ class Moments:
         yield "version", Column.version
         yield "grad_fn", Column.grad_fn if self.short else Column.graph
         if not self.short:
-            yield "article", Column.grad_fn_1_10
+            yield mark("article"), Column.grad_fn_1_10
         if self.large or not self.short:
-            yield "values", Column.summary
+            yield mark("values"), Column.summary
 
     def corners(self, size: int) -> list[Row]:
         """Return the rows that tell of large tensors: figures, and a corner of that size in rows and columns."""
         figures = [(label, partial(figure, label)) for label in FIGURES]
-        return [*figures, ("corner", lambda column: corner(column.state.summary, self.before(column), size, size))]
+        return [*figures, (mark("corner"), lambda column: corner(column.state.summary, self.before(column), size, size))]
 
     def numbers(self, column: Column) -> Text | None:
         """Draw all numbers of a column's tensor, one matrix below the other, or return None if they are too many."""
@@ -124,19 +125,25 @@ class Moments:
     def common(self) -> str:
         """Return what the table leaves out: once if it holds for all columns, else for each."""
         kinds = {
-            state.name: f"{state.shape} {state.dtype} on {state.device}, requires_grad={state.requires_grad}"
+            state.name: _(
+                "{shape} {dtype} on {device}, requires_grad={requires_grad}",
+                shape=state.shape,
+                dtype=state.dtype,
+                device=state.device,
+                requires_grad=state.requires_grad,
+            )
             for state in (column.state for column in self.columns)
         }
         first = self.columns[0].state
-        more = [f"{label} {FIGURES[label](first.summary)}" for label in self.alike if label in FIGURES]
+        more: list[str] = [f"{_(label)} {FIGURES[label](first.summary)}" for label in self.alike if label in FIGURES]
         if "version" in self.alike:
-            more.append(f"version {first.version:,}")
+            more.append(mark("version {version:,}", version=first.version))
         if any(column.look.moment.grad_fn_1_10 for column in self.columns) and not self.short:
-            more.append("article: PyTorch 1.10")
+            more.append(mark("article: PyTorch 1.10"))
         if len(set(kinds.values())) == 1:
-            return "each: " + "; ".join([kinds[first.name], *more])
+            return _("each: {facts}", facts=clauses([kinds[first.name], *more]))
         apart = [f"{name}: {kind}" for name, kind in kinds.items()]
-        return "\n".join([*apart, "each: " + "; ".join(more)] if more else apart)
+        return "\n".join([*apart, _("each: {facts}", facts=clauses(more))] if more else apart)
 
 
 def figure(label: str, column: Column) -> Text:

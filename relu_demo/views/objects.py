@@ -10,6 +10,7 @@ from itertools import groupby
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
+from relu_demo.language import _, listed, mark
 from relu_demo.replay.trace import TensorState, TracedPart
 from relu_demo.views.columns import address_text
 from relu_demo.views.parts import CHANGED, MARK, first_fitting
@@ -33,7 +34,7 @@ class Objects:
         signs = PLAIN_JOINTS if options.ascii_only else JOINTS
         forms = ((str, False), (tail_of, False), (tail_of, True))
         drawn = (list(self.lines(signs, *form)) for form in forms)
-        yield from first_fitting(drawn, lambda lines: max(map(len, lines)) <= options.max_width)
+        yield from first_fitting(drawn, lambda lines: max(line.cell_len for line in lines) <= options.max_width)
 
     def lines(self, signs: Sequence[str], shown: Callable[[str], str], below: bool) -> Iterator[Text]:
         """Yield a line for each name, with ids and addresses as `shown`, and notes beside or `below` the lines."""
@@ -60,14 +61,15 @@ class Objects:
     def note(self, state: TensorState) -> Text:
         """Say of a storage that was there before what its version counter is now, of a new one what is in it."""
         was = next((each for each in self.earlier.values() if each.data_ptr == state.data_ptr), None)
-        zeros, words = state.summary.zeros, f"version {state.version:,}"
+        zeros, version = state.summary.zeros, mark("version {version:,}", version=state.version)
         if was is None:
-            new = [state.grad_fn_name] * bool(state.grad_fn) + [f"{zeros:,} zeros"] * bool(zeros)
-            return Text(", ".join(new) or words)
+            new = [state.grad_fn_name] * bool(state.grad_fn) + [mark("{n:,} zeros", n=zeros)] * bool(zeros)
+            return Text(_(listed(new or [version])))
         if was.version == state.version:
-            return Text(words)
+            return Text(_(version))
         zeroed = zeros - was.summary.zeros
-        return Text(f"{MARK}{words}" + (f", {zeroed:,} zeroed" if zeroed > 0 else ""), style=CHANGED)
+        said = listed([version, *[mark("{n:,} zeroed", n=zeroed)] * (zeroed > 0)])
+        return Text(MARK + _(said), style=CHANGED)
 
 
 def joint(at: int, count: int, signs: Sequence[str]) -> str:

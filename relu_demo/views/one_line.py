@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from os.path import basename
 from typing import TYPE_CHECKING, TextIO
 
-from relu_demo.claims.report import JudgedClaim, SessionReport, Verdict, counted, enumerated
+from relu_demo.claims.report import JudgedClaim, SessionReport, Verdict, counted
 from relu_demo.errors import readable
+from relu_demo.language import _, clauses, enumerated, mark, plural
 from relu_demo.memory.report import MemoryReport
 from relu_demo.network.report import CheckReport
 from relu_demo.request import command_line
@@ -40,8 +41,8 @@ def session_line(report: SessionReport) -> str:
 def memory_line(report: MemoryReport) -> str:
     """Return what was measured, and where in place needed less memory, after the forward or at its peak."""
     saving = sum(row.saves for row in report.rows)
-    saved = f"in place saved memory in {saving} of {len(report.rows)} situations"
-    return f"{command_line(report.request)}: {saved}; {claims_in_words(report.claims)}"
+    saved = mark("in place saved memory in {saving} of {all} situations", saving=saving, all=len(report.rows))
+    return f"{command_line(report.request)}: {_(clauses([saved, claims_in_words(report.claims)]))}"
 
 
 def check_line(report: CheckReport) -> str:
@@ -62,19 +63,23 @@ def claims_in_words(claims: Sequence[JudgedClaim]) -> str:
     }
     holds, fails, unshown = (numbers[verdict] for verdict in (Verdict.HOLDS, Verdict.FAILS, Verdict.UNSHOWN))
     if len(holds) == len(claims):
-        return f"all {len(claims)} claims hold" if len(claims) > 1 else "the claim holds"
-    said = [f"{len(holds)} of {counted(len(claims), 'claim')} hold"]
+        return _("all {n} claims hold", n=len(claims)) if len(claims) > 1 else _("the claim holds")
+    said: list[str] = [plural("{held} of {n:,} claim hold", "{held} of {n:,} claims hold", len(claims), held=len(holds))]
     if fails:
-        said.append(f"{named(fails)} {'does' if len(fails) == 1 else 'do'} not hold")
+        which = enumerated(fails)
+        said.append(plural("claim {which} does not hold", "claims {which} do not hold", len(fails), which=which))
     if unshown:
-        said.append(f"this input cannot show {named(unshown)}")
+        which = enumerated(unshown)
+        said.append(
+            plural(
+                "this input cannot show claim {which}",
+                "this input cannot show claims {which}",
+                len(unshown),
+                which=which,
+            )
+        )
         said += [claim.hint for claim in claims if claim.hint][:1]
-    return "; ".join(said)
-
-
-def named(numbers: Sequence[str]) -> str:
-    """Return `claim 3`, or `claims 3, 4 and 5`."""
-    return f"claim{'s' if len(numbers) > 1 else ''} {enumerated(numbers)}"
+    return _(clauses(said))
 
 
 def check_in_words(report: CheckReport) -> str:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from relu_demo import __version__
 from relu_demo.errors import readable
+from relu_demo.language import _, cells
 from relu_demo.replay.trace import Step
 from relu_demo.request import command_line
 
@@ -60,7 +61,7 @@ class Header:
         if command := command_line(self.report.request):
             lines.append(literal(command))
             words, style = versions(self.report)
-            behind = [line for line in lines if line.cell_len + len(words) <= options.max_width]
+            behind = [line for line in lines if line.cell_len + cells(words) <= options.max_width]
             if behind:
                 behind[0].append(words, style)
             else:
@@ -96,7 +97,7 @@ class Underline:
 
 
 def titled_table(titles: Sequence[str], labels: int, gap: str = GAP, underlined: bool = True) -> Table:
-    """Return a table of a column for labels, `labels` characters wide, and a column for each title, `gap` between them.
+    """Return a table of a column for labels, `labels` cells wide, and a column for each title, `gap` between them.
 
     Fill it with `add_row`.
     """
@@ -126,7 +127,7 @@ def code(steps: Sequence[Step], comments: bool = True) -> Text:
     for step in steps:
         line = Text.assemble((">>> ", "dim"), step.line.source)
         if comments and step.line.comment:
-            line.append(" " * (COMMENTS - len(step.line.source)) + f"  # {step.line.comment}", style="dim italic")
+            line.append(" " * (COMMENTS - len(step.line.source)) + f"  # {_(step.line.comment)}", style="dim italic")
         lines.append(line)
         if step.error is not None:
             lines.append(Text(step.output.partition("  ...\n")[2].rstrip(), style=ERROR))
@@ -138,7 +139,7 @@ def code(steps: Sequence[Step], comments: bool = True) -> Text:
 def code_within(steps: Sequence[Step], width: int) -> Text:
     """Return the lines that ran, without their comments where one of these would need more than `width` columns."""
     text = code(steps)
-    longest = max((len(line) for line in text.plain.splitlines() if line.startswith(">>> ")), default=0)
+    longest = max((cells(line) for line in text.plain.splitlines() if line.startswith(">>> ")), default=0)
     return text if longest <= width else code(steps, comments=False)
 
 

@@ -14,6 +14,7 @@ from rich.segment import Segment, Segments
 from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 
+from relu_demo.language import _
 from relu_demo.views.numbers import ABOVE, BELOW
 from relu_demo.views.tables import MONOSPACE, plain_console, screen_of
 
@@ -66,7 +67,7 @@ Above the text the margin is that of its left; below it, what is left of the emp
 
 HTML = """\
 <!DOCTYPE html>
-<html lang="en">
+<html lang="LANG">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
@@ -178,7 +179,7 @@ def svg_picture(screen: RenderableType, title: str, theme: Theme = DARK) -> str:
 
 def html_picture(screen: RenderableType, title: str, theme: Theme = DARK) -> str:
     """Return the screen as a self-contained page in HTML, under a title."""
-    template = HTML.replace("TITLE", braced(escape(title)))
+    template = HTML.replace("LANG", _("en")).replace("TITLE", braced(escape(title)))
     return recorded(screen, theme).export_html(theme=theme.colours, code_format=template)
 
 

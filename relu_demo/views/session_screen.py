@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from relu_demo.claims.report import SessionReport
+from relu_demo.language import _, clauses, mark
 from relu_demo.replay.trace import Step, TracedPart
 from relu_demo.session.lines import ANSWER, BESIDE, DIFFERENCES, MOMENTS
 from relu_demo.views.claims import Claims, endings
@@ -21,18 +22,18 @@ from relu_demo.views.moments import Moments
 from relu_demo.views.parts import GAP, Header, code, first_fitting, laid_out, section
 
 MEANINGS = (
-    "* changed or zeroed",
-    "storage: the numbers' address",
-    "version: times overwritten",
-    "grad_fn: what backward() calls first",
+    mark("* changed or zeroed"),
+    mark("storage: the numbers' address"),
+    mark("version: times overwritten"),
+    mark("grad_fn: what backward() calls first"),
 )
-SHORT_MEANINGS = ("* changed", MEANINGS[2])
+SHORT_MEANINGS = (mark("* changed"), MEANINGS[2])
 """The legend, and that of a short screen."""
 
-MORE = ("more: --compare, --branches, --help",)
+MORE = (mark("more: --compare, --branches, --help"),)
 """Stands on the screen of the answer."""
 
-TINTS = "blue is below 0, orange above"
+TINTS = mark("blue is below 0, orange above")
 """Stands in the legend where the terminal has colours."""
 
 HEADER, PROMPT = 2, 1
@@ -50,7 +51,7 @@ class SessionScreen:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         session = self.report.trace.session
-        yield Header(session.title, self.report)
+        yield Header(_(session.title), self.report)
         yield from LAYOUTS[session.layout](self.report, console, options)
 
 
@@ -120,12 +121,11 @@ def titled_moments(
         yield wide if wide.is_one_table(console, options) else Moments(columns, short)
     else:
         for part in parts:
-            yield from section(part.title) if len(parts) > 1 else ()
+            yield from section(_(part.title)) if len(parts) > 1 else ()
             yield Moments(moments_of(part), short)
     tinted = console.color_system and not console.no_color
-    yield Text(
-        "; ".join((*SHORT_MEANINGS, *more) if short else (*MEANINGS, TINTS) if tinted else MEANINGS), style="dim"
-    )
+    meanings = (*SHORT_MEANINGS, *more) if short else (*MEANINGS, TINTS) if tinted else MEANINGS
+    yield Text(_(clauses(meanings)), style="dim")
 
 
 @dataclass(frozen=True)
@@ -170,5 +170,6 @@ def folded(steps: Sequence[Step]) -> Text:
     for words, group in groupby(steps, lambda step: step.line.step):
         same = list(group)
         long = any(len(step.line.source) > LONG for step in same)
-        pieces.append(Text(f"... {len(same)} lines: {words}", style="dim") if long else code(same, comments=False))
+        said = _("... {n} lines: {words}", n=len(same), words=_(words))
+        pieces.append(Text(said, style="dim") if long else code(same, comments=False))
     return Text("\n").join(pieces)

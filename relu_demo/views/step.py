@@ -12,7 +12,8 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from relu_demo.claims.report import SessionReport, counted
+from relu_demo.claims.report import SessionReport
+from relu_demo.language import _, cells, plural
 from relu_demo.replay.trace import Look, Step, Trace, TracedPart
 from relu_demo.session.lines import Line
 from relu_demo.views.changes import States, against_correct, changed_columns, changes
@@ -85,7 +86,7 @@ class StepScreen:
         foot = [*render(self.coming(width))[: max(1, height - 3)], *keys]
         blank: Rendered = [[]] if height >= ROOMY else []
         room = max(0, height - len(head) - len(blank) - len(foot))
-        shown = self.body(width, room, blank, render) if self.at else render(Text("Nothing has run yet.", style="dim"))
+        shown = self.body(width, room, blank, render) if self.at else render(Text(_("Nothing has run yet."), style="dim"))
         for number, line in enumerate([*head, *shown[:room], *[[]] * (room - len(shown)), *blank, *foot][-height:]):
             if number:
                 yield Segment.line()
@@ -94,37 +95,40 @@ class StepScreen:
     def title(self, width: int) -> tuple[str, str]:
         """Return what the bar at the top says: what is replayed, and how far it is."""
         session = self.trace.session
-        part = self.so_far()[0].title
-        far = f"step {self.at} of {len(self.steps)}"
+        part = _(self.so_far()[0].title)
+        counts = {"at": self.at, "all": len(self.steps)}
         if self.at < self.ran:
-            return f"Looking back: {part}", f"{far}, {self.ran} have run"
-        both = f"{session.title}: {part}"
-        return both if len(both) + len(far) + 4 <= width else part, far
+            far = _("step {at} of {all}, {ran} have run", **counts, ran=self.ran)
+            return _("Looking back: {part}", part=part), far
+        far = _("step {at} of {all}", **counts)
+        both = _("{session}: {part}", session=_(session.title), part=part)
+        return both if cells(both) + cells(far) + 4 <= width else part, far
 
     def coming(self, width: int) -> Text:
         """Return what the next key runs, or shows again, without a prompt, for it has not run."""
         if self.at == len(self.steps):
-            return Text("That was the last step. Next: all of it on one screen.", style="bold")
-        label = "running: " if self.running else "then: " if self.at < self.ran else "next: "
+            return Text(_("That was the last step. Next: all of it on one screen."), style="bold")
+        label = _("running: ") if self.running else _("then: ") if self.at < self.ran else _("next: ")
         lines = self.steps[self.at]
         main = next((line for line in lines if not line.prepares), lines[0])
         if main.step:
-            return Text.assemble(label, (main.step, "bold"), (f"  ({len(lines)} lines)", "dim italic"))
+            return Text.assemble(label, (_(main.step), "bold"), ("  " + _("({n} lines)", n=len(lines)), "dim italic"))
         text = Text.assemble(label, (main.source, "bold"))
         if main.comment:
-            gap = "  " if text.cell_len + len(main.comment) + 4 <= width else "\n"
-            text.append(f"{gap}# {main.comment}", style="dim italic")
+            comment = _(main.comment)
+            gap = "  " if text.cell_len + cells(comment) + 4 <= width else "\n"
+            text.append(f"{gap}# {comment}", style="dim italic")
         return text
 
     def keys(self, width: int) -> tuple[str, str]:
         """Return what the bar at the bottom says: what the keys do."""
         if self.running:
             return "...", ""
-        on = "go on" if self.at < self.ran else "end" if self.at == len(self.steps) else "run"
-        long = f"Space or Enter: {on}   b: back   s: end of the part   q: end"
-        short = f"Space: {on}  b: back  s: part  q: end"
-        marked = f"{MARK} changed"
-        return (long, marked) if len(long) + len(marked) + 4 <= width else (short, "")
+        on = _("go on") if self.at < self.ran else _("end") if self.at == len(self.steps) else _("run")
+        long = _("Space or Enter: {on}   b: back   s: end of the part   q: end", on=on)
+        short = _("Space: {on}  b: back  s: part  q: end", on=on)
+        marked = _("{mark} changed", mark=MARK)
+        return (long, marked) if cells(long) + cells(marked) + 4 <= width else (short, "")
 
     def so_far(self) -> tuple[TracedPart, Sequence[Step], States]:
         """Return the part of the last step as far as it has come, the step's lines, and the tensors before it."""
@@ -219,7 +223,8 @@ def cut(lines: Rendered, room: int, render: Render) -> Rendered:
     """Return the first lines, and how many more there are if not all have room."""
     if len(lines) <= room:
         return lines
-    more = Text(f"... {counted(len(lines) - room + 1, 'more line')}", style="dim", no_wrap=True, overflow="crop")
+    said = _(plural("... {n:,} more line", "... {n:,} more lines", len(lines) - room + 1))
+    more = Text(said, style="dim", no_wrap=True, overflow="crop")
     return [*lines[: room - 1], *render(more)]
 
 
@@ -238,5 +243,5 @@ def write_end(report: SessionReport, out: TextIO) -> None:
     if screen.ran == len(screen.steps):
         write_tables(report, out)
     else:
-        ended = f"Ended after {screen.ran} of {len(screen.steps)} steps."
-        write(Group(Header(report.trace.session.title, report), ended), out)
+        ended = _("Ended after {ran} of {all} steps.", ran=screen.ran, all=len(screen.steps))
+        write(Group(Header(_(report.trace.session.title), report), ended), out)

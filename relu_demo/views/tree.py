@@ -10,13 +10,14 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.text import Text
 
+from relu_demo.language import _, cells, mark
 from relu_demo.replay.trace import Node
 from relu_demo.views.parts import cell
 
 MOST_LINES = 16
 """The most lines that are drawn of a graph: nobody reads thousands."""
 
-DRAWN_ABOVE = " (above)"
+DRAWN_ABOVE = mark(" (above)")
 """Stands behind a node that has been drawn with all that is behind it."""
 
 UNICODE, ASCII = ("├ ", "└ ", "│ "), ("|-", "`-", "| ")
@@ -39,7 +40,7 @@ class Graph:
         yield text
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        width = 1 + max(len(branches + name) for branches, name in tree(self.grad_fn, ASCII))
+        width = 1 + max(cells(branches + name) for branches, name in tree(self.grad_fn, ASCII))
         return Measurement(width, width)
 
 
@@ -59,7 +60,7 @@ def grow(node: Node, branches: tuple[str, str, str], drawn: set[int]) -> Iterato
     between, last, past = branches
     again = node.id in drawn
     drawn.add(node.id)
-    yield "", (node.variable or node.name) + (DRAWN_ABOVE if again and node.next_functions else "")
+    yield "", (node.variable or node.name) + (_(DRAWN_ABOVE) if again and node.next_functions else "")
     behind = () if again else node.next_functions
     for number, one in enumerate(behind, 1):
         first, others = (last, "  ") if number == len(behind) else (between, past)
