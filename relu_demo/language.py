@@ -10,7 +10,7 @@ report holds is a `Sentence`, made by `mark` and `plural`: English for JSON, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ class _Spoken:
 
 @contextmanager
 def speaking(language: str | None = None) -> Iterator[None]:
-    """Speak one of LANGUAGES inside the context; None: that of LANGUAGE, LC_ALL, LC_MESSAGES or LANG, as it is there."""
+    """Speak one of LANGUAGES inside the context; None: that of LANGUAGE, LC_ALL, LC_MESSAGES, LANG."""
     from gettext import translation  # a watched program does without
 
     before = _Spoken.catalogue
@@ -41,16 +41,16 @@ def speaking(language: str | None = None) -> Iterator[None]:
 
 
 class Sentence(str):
-    """A text in English with its fields filled in, which knows its keys, one or two, and the fields."""
+    """A text in English with its fields filled in, which knows its keys, for one and for many, and the fields."""
 
-    keys: tuple[str, ...]
+    keys: tuple[str, str]
     number: int
-    fields: dict[str, object]
+    fields: Mapping[str, object]
 
 
 def mark(text: str, **fields: object) -> Sentence:
     """Return a text that is to be translated when it is shown. Its fields may be such texts themselves."""
-    return _sentence((text,), 1, fields)
+    return _sentence((text, ""), 1, fields)
 
 
 def plural(one: str, many: str, n: int, **fields: object) -> Sentence:
@@ -58,8 +58,8 @@ def plural(one: str, many: str, n: int, **fields: object) -> Sentence:
     return _sentence((one, many), n, {"n": n, **fields})
 
 
-def _sentence(keys: tuple[str, ...], number: int, fields: dict[str, object]) -> Sentence:
-    key = keys[0] if number == 1 else keys[-1]
+def _sentence(keys: tuple[str, str], number: int, fields: Mapping[str, object]) -> Sentence:
+    key = keys[number != 1]
     sentence = Sentence(key.format(**fields) if fields else key)
     sentence.keys, sentence.number, sentence.fields = keys, number, fields
     return sentence
@@ -71,9 +71,10 @@ def _(text: str, **fields: object) -> str:
         return text  # gettext has the catalogue's header under it
     said = text if isinstance(text, Sentence) else mark(text)
     fields = {**said.fields, **fields}
-    catalogue, key = _Spoken.catalogue, said.keys[0] if said.number == 1 else said.keys[-1]
+    (one, many), catalogue = said.keys, _Spoken.catalogue
+    key = said.keys[said.number != 1]
     if catalogue is not None:
-        key = catalogue.gettext(said.keys[0]) if len(said.keys) == 1 else catalogue.ngettext(*said.keys, said.number)
+        key = catalogue.ngettext(one, many, said.number) if many else catalogue.gettext(one)
     shown = {name: _(value) if isinstance(value, Sentence) else value for name, value in fields.items()}
     return key.format(**shown) if shown else key
 
@@ -94,6 +95,18 @@ def clauses(said: Sequence[str]) -> str:
     """Return clauses as one says them in one sentence."""
     *others, last = said
     return mark("{clauses}; {last}", clauses=clauses(others), last=last) if others else last
+
+
+def fold(text: str, width: int) -> list[str]:
+    """Return a text in lines of at most so many cells, broken between words, and between Chinese characters."""
+    from re import findall
+
+    lines = [""]
+    for piece in findall(r"\s*(?:[!-~]+|.)[\u3001\u3002\uff01-\uff1b]*", text):
+        if cells(lines[-1] + piece) > width:
+            lines.append("")
+        lines[-1] += piece if lines[-1] else piece.lstrip()
+    return lines
 
 
 def cells(text: str) -> int:

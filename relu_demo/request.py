@@ -93,7 +93,7 @@ class Measure:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        batch, _, height, width = image(self.shape)
+        batch, _channels, height, width = image(self.shape)
         if batch * height * width == 1:
             why = mark(
                 "'{shape}' has one number a channel, and BatchNorm cannot train on one number; give a larger height or "
@@ -124,7 +124,9 @@ class Input:
         require_sizes(self.shape)
         if self.bounds is not None and not self.bounds[0] <= self.bounds[1]:
             low, high = self.bounds
-            why = mark("'{input}' has no number from {low:g} to {high:g}; give the lowest first, for example 2,16:0..999")
+            why = mark(
+                "'{input}' has no number from {low:g} to {high:g}; give the lowest first, for example 2,16:0..999"
+            )
             raise SetupError("--shape", _(why, input=self, low=low, high=high))
 
     def __str__(self) -> str:

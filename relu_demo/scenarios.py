@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from relu_demo.claims.report import SessionReport
 from relu_demo.errors import NetworkError, SetupError
+from relu_demo.language import _, mark
 from relu_demo.memory.report import MemoryReport
 from relu_demo.network.report import CheckReport
 from relu_demo.request import Check, Measure, Progress, Replay, Request, Watch, sizes

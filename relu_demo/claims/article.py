@@ -47,7 +47,9 @@ def negatives_zeroed(half: TracedPart) -> Answer:
         return None, clauses([mark("o1 has no negative number to zero"), versions])
     changed = plural("{n:,} value changed", "{n:,} values changed", look.changed or 0)
     of = plural("{n:,} negative", "{n:,} negatives", negatives)
-    zeroed = plural("{n:,} of {negatives} is now zero", "{n:,} of {negatives} are now zero", look.zeroed or 0, negatives=of)
+    zeroed = plural(
+        "{n:,} of {negatives} is now zero", "{n:,} of {negatives} are now zero", look.zeroed or 0, negatives=of
+    )
     return holds, clauses([mark("{changed}: {zeroed}", changed=changed, zeroed=zeroed), versions])
 
 

@@ -42,7 +42,9 @@ def may_be_rounding(silent: TracedPart, look: Look) -> list[str]:
     return [said] if silent.moments["x"].changed else []
 
 
-@claim(9, mark("ReLU first, in place: conv2 reads an x that ReLU has overwritten."), needs=(RIGHT.key, SILENT_FAULT.key))
+@claim(
+    9, mark("ReLU first, in place: conv2 reads an x that ReLU has overwritten."), needs=(RIGHT.key, SILENT_FAULT.key)
+)
 def wrong_x(right: TracedPart, silent: TracedPart) -> Answer:
     """Compare the x that conv2 reads: its values differ and its version counter is one higher."""
     there, here = right.moments["x"].state, silent.moments["x"].state

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +14,7 @@ from click.core import ParameterSource
 from relu_demo.cli.options import DEMONSTRATOR, HOW_SHOWN, OPTIONS, WHAT, elsewhere, options_of
 from relu_demo.cli.types import TargetType
 from relu_demo.errors import SetupError
+from relu_demo.language import _, cells, enumerated, fold, mark
 from relu_demo.request import (
     WHOLE,
     Check,
@@ -34,10 +36,10 @@ from relu_demo.views import COLOURED, TABLES, VIEWS
 if TYPE_CHECKING:
     from pathlib import Path
 
-EPILOG = """\b
+EPILOG = mark("""\b
 Exit codes: 0 every claim holds; 1 one does not; 2 wrong usage or input.
 Example: relu-demo --compare --shape 1,1,4,4 --seed 7 --save relu.svg
-"""
+""")
 CHECK_EPILOG = """\b
 TARGET is file.py:name or package.module:name: a network, a function that
 computes on tensors, or what builds one, my_net.py:build(depth=50).
@@ -90,6 +92,29 @@ class Asked:
 class GroupedCommand(click.Command):
     """A command whose --help shows its options below their headings, in the order of their first appearance."""
 
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the line of usage."""
+        formatter.write_usage(ctx.command_path, " ".join(self.collect_usage_pieces(ctx)), prefix=f"{_('Usage:')} ")
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what the command does."""
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(_(self.help or ""))
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what stands below the options."""
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(_(self.epilog or "").rstrip())
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """Return the option for the help."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.help = _("Show this message and exit.")
+        return option
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section for each heading. click's own options belong to the last."""
         sections: dict[str, list[tuple[str, str]]] = {}
@@ -98,10 +123,10 @@ class GroupedCommand(click.Command):
             if (record := option.get_help_record(ctx)) is not None:
                 sections.setdefault(getattr(option, "heading", HOW_SHOWN), []).append(record)
         if isinstance(self, click.Group):
-            sections[WHAT] += [(f"{name} ...", each.get_short_help_str(80)) for name, each in self.commands.items()]
+            sections[WHAT] += [(f"{name} ...", _(each.short_help or "")) for name, each in self.commands.items()]
         for heading, records in sections.items():
-            with formatter.section(heading):
-                formatter.write_dl(records)
+            with formatter.section(_(heading)):
+                formatter.write_dl(folded(records, formatter.width))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the words. Raise UsageError for an option that there is not, and say what it may have meant."""
@@ -109,6 +134,22 @@ class GroupedCommand(click.Command):
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             raise no_such_option(ctx, error.option_name) from None
+        except click.BadOptionUsage as error:
+            flags = [name for each in self.params if getattr(each, "is_flag", False) for name in each.opts]
+            needless, missing = (
+                mark("Option {name!r} does not take a value."),
+                mark("Option {name!r} requires an argument."),
+            )
+            why = needless if error.option_name in flags else missing
+            raise click.UsageError(_(why, name=error.option_name), ctx) from None
+
+
+def folded(rows: Sequence[tuple[str, str]], width: int) -> list[tuple[str, str]]:
+    """Return the rows of a list, the second words broken into lines where they are wider than click counts."""
+    names = min(max(len(first) for first, _ in rows), 30)  # as `write_dl` has it
+    room = max(width - names - 4, 10)
+    wide = {second for _, second in rows if len(second) < cells(second) > room}
+    return [(first, "\n".join(["\b", *fold(second, room)]) if second in wide else second) for first, second in rows]
 
 
 class Demonstrator(GroupedCommand, click.Group):
@@ -129,13 +170,17 @@ class Demonstrator(GroupedCommand, click.Group):
             if args[0] not in self.commands:
                 raise click.UsageError(meant(ctx, args), ctx)
             if before:
-                raise click.UsageError(f"options go behind {args[0]}; give {line(args[0], *before, *args[1:])}", ctx)
+                right = line(args[0], *before, *args[1:])
+                raise click.UsageError(
+                    _("options go behind {command}; give {right}", command=args[0], right=right), ctx
+                )
         return super().resolve_command(ctx, args)
 
 
 @click.group(
     cls=Demonstrator,
     params=options_of(*DEMONSTRATOR),
+    help=mark("See what nn.ReLU(inplace=True) does to your tensor. Every line really runs."),
     epilog=EPILOG,
     invoke_without_command=True,
     subcommand_metavar="[check | watch ...]",
@@ -157,7 +202,7 @@ def command(
     evidence: bool,
     part: str,
 ) -> Asked | None:
-    """See what nn.ReLU(inplace=True) does to your tensor. Every line really runs."""
+    """Return what the command line asks of the demonstrator; None where it asks another command."""
     if context.invoked_subcommand is not None:
         return None
     scenario = context.meta.get("scenario", WHOLE)
@@ -183,7 +228,7 @@ def command(
     cls=GroupedCommand,
     params=[click.Argument(["target"], type=TargetType(), metavar="TARGET", nargs=-1), *options_of(Check.scenario)],
     epilog=CHECK_EPILOG,
-    short_help="Is each write in place in your own network safe?",
+    short_help=mark("Is each write in place in your own network safe?"),
 )
 @click.pass_context
 def check_command(
@@ -220,7 +265,7 @@ def check_command(
         *options_of(Watch.scenario),
     ],
     epilog=WATCH_EPILOG,
-    short_help='PyTorch says "modified by an inplace operation": which lines?',
+    short_help=mark('PyTorch says "modified by an inplace operation": which lines?'),
     context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True},
 )
 @click.pass_context
@@ -260,11 +305,14 @@ def line(*words: str) -> str:
 def no_such_option(context: click.Context, name: str) -> click.UsageError:
     """Return the error for an option that a command has not: it names those that have it, or the nearest option."""
     if others := elsewhere(name):
-        return click.UsageError(f"{name} does not go with {context.info_name}; it goes with {' and '.join(others)}")
+        told = {"name": name, "command": context.info_name, "others": enumerated(others)}
+        return click.UsageError(_("{name} does not go with {command}; it goes with {others}", **told))
     known = [each for parameter in context.command.get_params(context) for each in parameter.opts]
     near = nearest(name, [*known, *getattr(context.command, "commands", ())])
-    hint = f"did you mean {near}?" if near else f"{context.command_path} --help lists all"
-    return click.UsageError(f"there is no option {name!r}; {hint}", context)
+    if near:
+        return click.UsageError(_("there is no option {name!r}; did you mean {near}?", name=name, near=near), context)
+    told = {"name": name, "command": context.command_path}
+    return click.UsageError(_("there is no option {name!r}; {command} --help lists all", **told), context)
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
@@ -279,25 +327,29 @@ def meant(context: click.Context, words: Sequence[str]) -> str:
     word = words[0]
     source, colon, name = word.rpartition(":")
     if colon and source and name.isidentifier():
-        return f"{word} alone is no command; give {line('check', *words)} or {line('watch', *words)}"
+        lines = {"check": line("check", *words), "watch": line("watch", *words)}
+        return _("{word} alone is no command; give {check} or {watch}", word=word, **lines)
     if word.endswith(".py") or os.path.isfile(word):
-        return f"{word} alone is no command; give {line('watch', *words)}"
+        return _("{word} alone is no command; give {line}", word=word, line=line("watch", *words))
     options = {name: f"--{name}" for name in DEMONSTRATOR if name != WHOLE}
     commands = {Check.scenario: Check.scenario, Watch.scenario: Watch.scenario}
     near = nearest(word, [*commands, *options])
     known = {name[2:]: name for each in context.command.params for name in each.opts if name.startswith("--")}
     known |= options | commands
     hint = known.get(word) or known.get(near, "")
-    return f"there is no command {word!r}; {f'did you mean {hint}?' if hint else 'relu-demo --help lists all'}"
+    if hint:
+        return _("there is no command {word!r}; did you mean {hint}?", word=word, hint=hint)
+    return _("there is no command {word!r}; relu-demo --help lists all", word=word)
 
 
 def only(given: Sequence[Input]) -> Shape | None:
     """Return the one shape N,C,H,W that was given, None without one. Raise SetupError for two, or another rank."""
     if len(given) > 1:
-        refuse_shape(given[1].shape, "is a second shape, but there is only one input; give one")
+        refuse_shape(given[1].shape, mark("'{shape}' is a second shape, but there is only one input; give one"))
     for each in given:
         if each != Input(each.shape):
-            raise SetupError("--shape", f"'{each}' is for relu-demo check; give the sizes alone, {sizes(each.shape)}")
+            why = mark("'{input}' is for relu-demo check; give the sizes alone, {sizes}")
+            raise SetupError("--shape", _(why, input=each, sizes=sizes(each.shape)))
     return image(given[0].shape) if given else None
 
 
@@ -310,9 +362,11 @@ def refuse_strangers(context: click.Context, scenario: str) -> None:
     """Raise UsageError where an option was given that does not go with the scenario."""
     for option in OPTIONS:
         if option.goes_with is not None and scenario not in option.goes_with and is_given(context, option):
-            others = " or ".join(f"--{other}" for other in option.goes_with if other in DEMONSTRATOR and other != WHOLE)
-            here = "the session" if scenario == WHOLE else f"--{scenario}"
-            raise click.UsageError(f"{option.opts[0]} does not go with {here}; it goes with {others}")
+            others = [f"--{other}" for other in option.goes_with if other in DEMONSTRATOR and other != WHOLE]
+            here = mark("the session") if scenario == WHOLE else f"--{scenario}"
+            either = reduce(lambda some, last: mark("{some} or {last}", some=some, last=last), others)
+            told = {"option": option.opts[0], "here": here, "others": either}
+            raise click.UsageError(_("{option} does not go with {here}; it goes with {others}", **told))
 
 
 def refuse_beside(context: click.Context, option: str, *others: str) -> None:
@@ -320,7 +374,8 @@ def refuse_beside(context: click.Context, option: str, *others: str) -> None:
     for parameter in context.command.params:
         if parameter.name in others and is_given(context, parameter):
             name = parameter.opts[0]
-            raise click.UsageError(f"{option} has its own {name[2:]}; leave {name} out", context)
+            why = _("{option} has its own {what}; leave {name} out", option=option, what=name[2:], name=name)
+            raise click.UsageError(why, context)
 
 
 def require_terminal() -> None:
@@ -328,7 +383,8 @@ def require_terminal() -> None:
     from relu_demo.machine.terminal import lacks_terminal
 
     if reason := lacks_terminal():
-        raise click.UsageError(f"--step waits for keys on a terminal, and {reason}; leave it out, or use a terminal")
+        why = mark("--step waits for keys on a terminal, and {reason}; leave it out, or use a terminal")
+        raise click.UsageError(_(why, reason=reason))
 
 
 def require_place(save: Path, view: str) -> None:
@@ -336,21 +392,22 @@ def require_place(save: Path, view: str) -> None:
     from relu_demo.cli.output import check_place
 
     if VIEWS[view].lessons and save.suffix.lower() not in COLOURED:
-        raise click.UsageError(
-            f"--{view} is saved as a page or a moving picture; give a file that ends in .html or .svg"
-        )
+        why = mark("--{view} is saved as a page or a moving picture; give a file that ends in .html or .svg")
+        raise click.UsageError(_(why, view=view))
     if not (VIEWS[view].screen or VIEWS[view].lessons):
-        raise click.UsageError(f"--{view} has no screen to save; give --save without it, or --{view} > FILE")
+        why = mark("--{view} has no screen to save; give --save without it, or --{view} > FILE")
+        raise click.UsageError(_(why, view=view))
     try:
         check_place(save)
     except OSError as error:
-        message = f"'{save}' cannot be written ({error.strerror}); give a file in a folder that you can write to"
-        raise click.BadParameter(message, param_hint="'--save'") from error
+        why = mark("'{file}' cannot be written ({why}); give a file in a folder that you can write to")
+        raise click.BadParameter(_(why, file=save, why=error.strerror), param_hint="'--save'") from error
 
 
 def require_colours(save: Path | None) -> None:
     """Raise UsageError where --light has no picture to draw on white."""
     if save is None:
-        raise click.UsageError("--light goes with --save; give for example --save screen.svg --light")
+        raise click.UsageError(_("--light goes with --save; give for example --save screen.svg --light"))
     if save.suffix.lower() not in COLOURED:
-        raise click.UsageError(f"--light colours a picture, and {save.suffix} has no colours; save as .svg or .html")
+        why = mark("--light colours a picture, and {ending} has no colours; save as .svg or .html")
+        raise click.UsageError(_(why, ending=save.suffix))

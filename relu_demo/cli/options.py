@@ -9,19 +9,18 @@ from typing import Any
 import click
 
 from relu_demo import __version__
-from relu_demo.cli.types import InputType, NameType, NumberType, PartType, SaveType
+from relu_demo.cli.types import InputType, LanguageType, NameType, NumberType, PartType, SaveType
+from relu_demo.language import _, mark
 from relu_demo.request import LISTED, MAX_DEPTH, Check, Measure, Replay, Watch
 from relu_demo.session.sessions import SESSIONS
 from relu_demo.views import TABLES, VIEWS
 
-WHAT, HOW_SHOWN = "What it does (give one of these, or none)", "How it is shown"
+WHAT, HOW_SHOWN = mark("What it does (give one of these, or none)"), mark("How it is shown")
 """The first and the last heading of --help."""
 
 DEMONSTRATOR = (*SESSIONS, Measure.scenario)
 TOOLS = (Check.scenario, Watch.scenario)
 """The scenarios of the command itself, and those that are a command of their own."""
-
-SAVED_AS = "Save it as .svg, .html, .txt or .json"
 
 
 class Option(click.Option):
@@ -43,10 +42,16 @@ class Option(click.Option):
         if picks:
             kwargs["callback"] = self.pick
         super().__init__(*args, **kwargs)
+        self.help = kwargs["help"]  # click keeps a plain copy
         self.heading = heading
         self.goes_with = goes_with
         self.picks = picks
         self.differs = differs or {}
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the names, and the help in the language that is spoken."""
+        record = super().get_help_record(ctx)
+        return record and (record[0], _(self.help or ""))
 
     def of(self, scenario: str) -> Option:
         """Return the option as the help of a scenario's command shows it."""
@@ -60,7 +65,11 @@ class Option(click.Option):
             name = self.opts[-1][2:]
             other = context.meta.setdefault(self.picks, name)
             if other != name:
-                raise click.UsageError(f"--{other} and --{name} are two {self.picks}s; give one of them", context)
+                two = {
+                    "scenario": mark("--{other} and --{name} are two scenarios; give one of them"),
+                    "view": mark("--{other} and --{name} are two views; give one of them"),
+                }
+                raise click.UsageError(_(two[self.picks], other=other, name=name), context)
         return given
 
 
@@ -72,7 +81,7 @@ def scenario(name: str, help: str) -> Option:
 
 def runs_on(*names: str, **more: Any) -> Option:
     """Return an option that says what the scenario runs on."""
-    return Option(names, heading="What it runs on", **more)
+    return Option(names, heading=mark("What it runs on"), **more)
 
 
 def view(name: str) -> Option:
@@ -108,7 +117,7 @@ def print_versions(context: click.Context, option: click.Parameter, given: bool)
         try:
             torch = metadata.version("torch")
         except metadata.PackageNotFoundError:
-            torch = "is not installed"
+            torch = _("is not installed")
         click.echo(f"relu-demo {__version__}, PyTorch {torch}, Python {platform.python_version()}")
         context.exit()
 
@@ -120,17 +129,17 @@ def asks(*names: str, callback: Callable[[click.Context, click.Parameter, bool],
 
 
 OPTIONS = (
-    scenario("--inplace", "Only the half with inplace=True."),
-    scenario("--no-inplace", "Only the half with inplace=False."),
-    scenario("--compare", "Both halves side by side, then every claim."),
-    scenario("--branches", "Two branches read one tensor: three faults and their cures."),
-    scenario("--memory", "Measure the memory that in-place really saves."),
+    scenario("--inplace", mark("Only the half with inplace=True.")),
+    scenario("--no-inplace", mark("Only the half with inplace=False.")),
+    scenario("--compare", mark("Both halves side by side, then every claim.")),
+    scenario("--branches", mark("Two branches read one tensor: three faults and their cures.")),
+    scenario("--memory", mark("Measure the memory that in-place really saves.")),
     runs_on(
         "--seed",
         type=NumberType(),
         metavar="N",
         goes_with=(*DEMONSTRATOR, Check.scenario),
-        help="Random seed: the same seed gives the same numbers.  [default: drawn]",
+        help=mark("Random seed: the same seed gives the same numbers.  [default: drawn]"),
     ),
     runs_on(
         "--shape",
@@ -139,7 +148,7 @@ OPTIONS = (
         multiple=True,
         metavar="N,C,H,W",
         goes_with=(*DEMONSTRATOR, Check.scenario),
-        help="Random input.  [1,3,5,5; with --memory 1,16,64,64]",
+        help=mark("Random input.  [1,3,5,5; with --memory 1,16,64,64]"),
         differs={
             Check.scenario: {
                 "metavar": "SIZES",
@@ -153,11 +162,13 @@ OPTIONS = (
         metavar="NAME",
         type=NameType("cpu", "cuda", "mps", "meta"),
         default=Replay.device,
-        show_default=True,
         goes_with=(*DEMONSTRATOR, Check.scenario),
-        help="Device to run on, for example cuda:0.",
+        help=mark("Device to run on, for example cuda:0.  [default: {default}]", default=Replay.device),
         differs={
-            Check.scenario: {"help": "Device to run on, for example cuda:0; meta for a network too large for memory."}
+            Check.scenario: {
+                "help": "Device to run on, for example cuda:0; meta for a network too large for memory.  "
+                f"[default: {Check.device}]"
+            }
         },
     ),
     runs_on(
@@ -165,19 +176,23 @@ OPTIONS = (
         metavar="NAME",
         type=NameType("float32", "float64", "bfloat16", "float16"),
         default=Replay.dtype,
-        show_default=True,
         goes_with=(*SESSIONS, Check.scenario),
-        help="Any floating-point dtype.",
+        help=mark("Any floating-point dtype.  [default: {default}]", default=Replay.dtype),
     ),
-    runs_on("--article", is_flag=True, goes_with=SESSIONS, help="The article's own 27 numbers instead of random ones."),
+    runs_on(
+        "--article", is_flag=True, goes_with=SESSIONS, help=mark("The article's own 27 numbers instead of random ones.")
+    ),
     runs_on(
         "--depth",
         type=NumberType(),
         metavar="K",
         default=Measure.depth,
-        show_default=True,
         goes_with=(Measure.scenario,),
-        help=f"Blocks in each network of --memory, up to {MAX_DEPTH}.",
+        help=mark(
+            "Blocks in each network of --memory, up to {most}.  [default: {default}]",
+            most=MAX_DEPTH,
+            default=Measure.depth,
+        ),
     ),
     runs_on(
         "--train/--eval",
@@ -201,11 +216,19 @@ OPTIONS = (
     ),
     *(view(name) for name in VIEWS if name != TABLES),
     shown(
+        "--lang",
+        type=LanguageType(),
+        metavar="LANG",
+        expose_value=False,
+        goes_with=DEMONSTRATOR,
+        help=mark("Speak en or zh.  [default: as LANG says]"),
+    ),
+    shown(
         "--save",
         type=SaveType(),
         metavar="FILE",
-        help=f"{SAVED_AS}; with --step a lesson.",
-        differs={tool: {"help": f"{SAVED_AS}."} for tool in TOOLS},
+        help=mark("Save it as .svg, .html, .txt or .json; with --step a lesson."),
+        differs={tool: {"help": "Save it as .svg, .html, .txt or .json."} for tool in TOOLS},
     ),
     shown(
         "--part",
@@ -213,28 +236,27 @@ OPTIONS = (
         metavar="NAME",
         default=Replay.part,
         goes_with=SESSIONS,
-        help="Show one part alone: a slide. Tab lists them.",
+        help=mark("Show one part alone: a slide. Tab lists them."),
     ),
-    shown("--light", is_flag=True, help="With --save: dark on white, for print and slides."),
+    shown("--light", is_flag=True, help=mark("With --save: dark on white, for print and slides.")),
     shown(
         "--values",
         type=NumberType(),
         metavar="N",
         default=LISTED,
-        show_default=True,
         goes_with=SESSIONS,
-        help="List tensors of up to N values.",
+        help=mark("List tensors of up to N values.  [default: {default}]", default=LISTED),
     ),
-    shown("--evidence", is_flag=True, goes_with=SESSIONS, help="Show each claim with all of its evidence."),
+    shown("--evidence", is_flag=True, goes_with=SESSIONS, help=mark("Show each claim with all of its evidence.")),
     shown(
         "--traceback",
         is_flag=True,
         goes_with=(*DEMONSTRATOR, Check.scenario),
-        help="Show the traceback of an internal error.",
+        help=mark("Show the traceback of an internal error."),
         differs={Check.scenario: {"help": "Show the traceback of an error in your network."}},
     ),
-    asks("--schema", callback=print_schema, help="Print the JSON Schema of the --json document."),
-    asks("-V", "--version", callback=print_versions, help="Print the versions that run."),
+    asks("--schema", callback=print_schema, help=mark("Print the JSON Schema of the --json document.")),
+    asks("-V", "--version", callback=print_versions, help=mark("Print the versions that run.")),
 )
 """Every option but --help, in the order of --help."""
 

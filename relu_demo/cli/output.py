@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from relu_demo.errors import CLOSED
+from relu_demo.language import _
 from relu_demo.request import command_line
 from relu_demo.views import COLOURED, DOCUMENT, VIEWS, function_named, writer_of
 
@@ -25,7 +26,7 @@ CLOSED_PIPE = (errno.EPIPE, errno.EINVAL)
 def deliver(report: AnyReport, view: str, out: TextIO | None) -> None:
     """Show a report on what is standard output. A closed pipe is no fault: its reader has seen enough."""
     if out is None:
-        raise click.ClickException(CLOSED)
+        raise click.ClickException(_(CLOSED))
     try:
         writer_of(view)(report, out)
         out.flush()
@@ -41,7 +42,7 @@ def save(report: AnyReport, view: str, path: Path, light: bool) -> None:
     """
     replace(path, file_text(view, report, path.suffix.lower(), light))
     if sys.stderr is not None and sys.stderr.isatty():
-        print(f"Saved to {path}", file=sys.stderr)
+        print(_("Saved to {path}", path=path), file=sys.stderr)
 
 
 def file_text(name: str, report: AnyReport, ending: str, light: bool = False) -> str:
@@ -63,11 +64,11 @@ def check_place(path: Path) -> None:
     """Raise OSError where `replace` could not write `path`. Leave nothing behind."""
     place = followed(path)
     if place.is_dir():
-        raise IsADirectoryError(0, "it is a folder")
+        raise IsADirectoryError(0, _("it is a folder"))
     if place.exists() and not place.is_file():
-        raise OSError(0, "it is no ordinary file")
+        raise OSError(0, _("it is no ordinary file"))
     if place.exists() and not os.access(place, os.W_OK):
-        raise PermissionError(0, "it is read-only")
+        raise PermissionError(0, _("it is read-only"))
     beside = neighbour(place)
     beside.touch(exist_ok=False)
     beside.unlink()
@@ -97,9 +98,9 @@ def followed(path: Path) -> Path:
     try:
         place = Path(os.path.realpath(path))
     except ValueError as error:  # a NUL in it
-        raise OSError(0, "it is no name for a file") from error
+        raise OSError(0, _("it is no name for a file")) from error
     if place.is_symlink():
-        raise OSError(errno.ELOOP, "its links lead in a circle")
+        raise OSError(errno.ELOOP, _("its links lead in a circle"))
     return place
 
 

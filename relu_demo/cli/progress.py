@@ -32,5 +32,5 @@ def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
         if drawn:
             # The user's network may have replaced or closed standard error.
             with suppress(OSError, ValueError):
-                stream.write("\r" + " " * (cells(drawn) - 1) + "\r")
+                stream.write("\r" + " " * cells(drawn) + "\r")
                 stream.flush()

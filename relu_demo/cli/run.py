@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from relu_demo.cli.command import Asked, command
 from relu_demo.cli.completion import VARIABLE, teach_shells
 from relu_demo.cli.progress import progress_bar
 from relu_demo.errors import CLOSED, BadInput, Error, lacks_memory, readable, words_of
+from relu_demo.language import LANGUAGES, _, speaking
 from relu_demo.request import Check, Measure, Replay, Watch
 
 if TYPE_CHECKING:
@@ -26,13 +28,30 @@ LONGEST_WORD = 160
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command with these arguments and return its exit code. Write to `sys.stdout` and `sys.stderr`."""
+    with speaking(language_of(arguments)):
+        return answer(arguments)
+
+
+def language_of(words: Sequence[str]) -> str | None:
+    """Return the language that a command line is answered in, None for that of the environment.
+
+    It is known before the words are read: a usage error speaks it too. What programs read is English.
+    """
+    if {*words[:1]} & {Check.scenario, Watch.scenario} or {*words} & {"--json", "--repl"}:
+        return "en"
+    given = re.findall("--lang[= ]([a-z]+)", " ".join(words))
+    return given[-1] if given and given[-1] in LANGUAGES else None
+
+
+def answer(arguments: Sequence[str]) -> int:
+    """Read the arguments, do what they ask, and return the exit code."""
     asked = None
     if VARIABLE in os.environ:
         teach_shells()
     try:
         asked = command.main(list(arguments), prog_name="relu-demo", standalone_mode=False)
         if not isinstance(asked, Asked):  # --help and --version ask nothing more
-            return fault(CLOSED) if sys.stdout is None else 0
+            return fault(_(CLOSED)) if sys.stdout is None else 0
         if isinstance(asked.request, Check):
             from relu_demo.cli.checking import run_check
 
@@ -43,7 +62,7 @@ def run(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt, SystemExit, Exception) as error:
         # click 8.1.3 writes --help to it all the same.
         if asked is None and sys.stdout is None and isinstance(error, AttributeError):
-            return fault(CLOSED)
+            return fault(_(CLOSED))
         return report_error(error, traceback=isinstance(asked, Asked) and asked.traceback)
 
 
@@ -57,13 +76,13 @@ def report_error(error: BaseException, traceback: bool) -> int:
         say("")  # the shell's prompt goes below the terminal's ^C
         return 130
     if isinstance(error, click.ClickException):
-        return fault(error.format_message())
+        return fault(message_of(error))
     if isinstance(error, Error):
         return fault(usage_words(error, traceback))
     if isinstance(error, OSError):
-        return fault(f"the output cannot be written: {error.strerror}")
+        return fault(_("the output cannot be written: {why}", why=error.strerror))
     if lacks_memory(error):  # of what Python and PyTorch raise, this alone is expected
-        return fault("there is not enough memory for this; give a smaller --shape or fewer --values")
+        return fault(_("there is not enough memory for this; give a smaller --shape or fewer --values"))
     return report_internal_error(error, traceback)
 
 
@@ -75,9 +94,22 @@ def report_internal_error(error: BaseException, traceback: bool) -> int:
     place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     if traceback:
         say("".join(format_exception(error)).rstrip("\n"))
-    rest = "" if traceback else "; --traceback shows the rest"
-    fault(f"internal error, {type(error).__name__}: {words_of(error)}{place}{rest}")
+    message = _("internal error, {kind}: {words}{place}", kind=type(error).__name__, words=words_of(error), place=place)
+    fault(message if traceback else _("{message}; --traceback shows the rest", message=message))
     return 70
+
+
+def message_of(error: click.ClickException) -> str:
+    """Return what click says of an error. It has its own words for a value that is not taken, in English."""
+    if isinstance(error, click.BadParameter) and (error.param_hint or error.param):
+        hint = error.param_hint or (error.param and error.param.get_error_hint(error.ctx))
+        return invalid(str(hint), error.message)
+    return error.format_message()
+
+
+def invalid(option: str, why: str) -> str:
+    """Say that the value of an option cannot be used."""
+    return _("Invalid value for {option}: {why}", option=option, why=why)
 
 
 def run_scenario(asked: Asked, request: Replay | Measure) -> int:
@@ -95,7 +127,7 @@ def run_scenario(asked: Asked, request: Replay | Measure) -> int:
     else:
         from relu_demo.scenarios import report_on
 
-        with progress_bar("Measuring") as progress:
+        with progress_bar(_("Measuring")) as progress:
             report = report_on(request, progress)
     if asked.save:
         save(report, asked.view, asked.save, asked.light)
@@ -135,12 +167,12 @@ def usage_words(error: Error, traceback: bool) -> str:
     """Return what to say of an error. With `traceback`, print that of the user's own code on stderr first."""
     message = f"{error.prefix}{error}"
     if error.has_traceback and not traceback:
-        message += "; --traceback shows the rest"
+        message = _("{message}; --traceback shows the rest", message=message)
     elif error.has_traceback and error.__cause__ is not None:
         from traceback import format_exception
 
         say("".join(format_exception(error.__cause__)).rstrip("\n"))
-    return click.BadParameter(message, param_hint=f"'{error.option}'").format_message() if error.option else message
+    return invalid(f"'{error.option}'", message) if error.option else message
 
 
 def fault(message: str) -> int:

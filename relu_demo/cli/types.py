@@ -10,6 +10,7 @@ import click
 
 from relu_demo.cli.completion import files, targets, words
 from relu_demo.errors import SetupError
+from relu_demo.language import LANGUAGES, _
 from relu_demo.request import WHOLE, Input
 from relu_demo.session.sessions import part_names
 from relu_demo.views import ENDINGS
@@ -30,7 +31,7 @@ class NumberType(click.ParamType):  # type: ignore[type-arg]
         try:
             return int(value)
         except ValueError:
-            self.fail(f"'{value}' is not a whole number; give one, for example 7", param, ctx)
+            self.fail(_("'{value}' is not a whole number; give one, for example 7", value=value), param, ctx)
 
 
 class InputType(click.ParamType):  # type: ignore[type-arg]
@@ -43,21 +44,23 @@ class InputType(click.ParamType):  # type: ignore[type-arg]
         """Return the input. Fail for anything else."""
         if isinstance(value, Input):
             return value
-        given = f"'{value}'"
         match = self.written.fullmatch(value)
         if match is None:
-            self.fail(f"{given} is no shape; give for example 1,3,5,5 or ids=2,16:int64:0..999", param, ctx)
+            why = _("'{value}' is no shape; give for example 1,3,5,5 or ids=2,16:int64:0..999", value=value)
+            self.fail(why, param, ctx)
         name, sizes, dtype, bounds = match.groups()
         try:
             shape = tuple(int(size) for size in sizes.split(","))
         except ValueError:
-            self.fail(f"{given} is not whole numbers between commas; give for example 1,3,5,5", param, ctx)
+            why = _("'{value}' is not whole numbers between commas; give for example 1,3,5,5", value=value)
+            self.fail(why, param, ctx)
         try:
             return Input(shape, dtype or "", None if bounds is None else self.bounds(bounds), name or "")
         except ValueError as error:
             if isinstance(error, SetupError):
                 raise
-            self.fail(f"{given} has no range behind its colon; give for example 2,16:0..999", param, ctx)
+            why = _("'{value}' has no range behind its colon; give for example 2,16:0..999", value=value)
+            self.fail(why, param, ctx)
 
     @staticmethod
     def bounds(text: str) -> tuple[float, float]:
@@ -83,6 +86,25 @@ class NameType(click.ParamType):  # type: ignore[type-arg]
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the usual names that begin like this."""
         return words(self.usual, incomplete)
+
+
+class LanguageType(click.ParamType):  # type: ignore[type-arg]
+    """A language that the demonstrator speaks."""
+
+    name = "language"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the language. Fail for one that is not in LANGUAGES."""
+        if value not in LANGUAGES:
+            names = ", ".join(LANGUAGES)
+            self.fail(
+                _("'{value}' is no language of relu-demo; give one of {names}", value=value, names=names), param, ctx
+            )
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the languages that begin like this."""
+        return words(LANGUAGES, incomplete)
 
 
 class PartType(click.ParamType):  # type: ignore[type-arg]
@@ -117,9 +139,13 @@ class SaveType(click.ParamType):  # type: ignore[type-arg]
 
         path = Path(value)
         if path.suffix.lower() not in ENDINGS:
-            endings = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
-            more = "; for a .png: rsvg-convert x.svg -o x.png" if path.suffix.lower() == ".png" else ""
-            self.fail(f"'{path}' has no known ending; use {endings}{more}", param, ctx)
+            *others, last = ENDINGS
+            why = _(
+                "'{path}' has no known ending; use {others} or {last}", path=path, others=", ".join(others), last=last
+            )
+            if path.suffix.lower() == ".png":
+                why = _("{why}; for a .png: rsvg-convert x.svg -o x.png", why=why)
+            self.fail(why, param, ctx)
         return path
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -16,23 +16,26 @@ LONGEST_REASON = 80
 
 def usable_device(name: str) -> torch.device:
     """Return the device of that name. Raise SetupError if this PyTorch does not know it or this machine lacks it."""
-    told = {"name": name, "devices": available()}
+
+    def told() -> dict[str, str]:
+        return {"name": name, "devices": available()}
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a type of device that PyTorch gives up
             device = torch.device(name)
     except Exception as error:
-        raise SetupError("--device", _("unknown device '{name}'; available here: {devices}", **told)) from error
+        raise SetupError("--device", _("unknown device '{name}'; available here: {devices}", **told())) from error
     if device.type == "meta":
-        raise SetupError("--device", _("meta has no values to show; available here: {devices}", **told))
+        raise SetupError("--device", _("meta has no values to show; available here: {devices}", **told()))
     try:
         torch.empty(1, device=device)
     except Exception as error:
         words = first_line(error).rstrip(".")
         if len(words) <= LONGEST_REASON:
-            why = _("no {name} on this machine ({why}); available here: {devices}", why=words, **told)
+            why = _("no {name} on this machine ({why}); available here: {devices}", why=words, **told())
         else:
-            why = _("no {name} on this machine; available here: {devices}", **told)
+            why = _("no {name} on this machine; available here: {devices}", **told())
         raise SetupError("--device", why) from error
     return device
 

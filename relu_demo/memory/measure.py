@@ -96,10 +96,10 @@ def _activation(name: str, inplace: bool) -> nn.Module:
 
 
 def _why(row: Situation, device: str, out_of_place: _Run, in_place: _Run) -> tuple[str, str]:
-    """Explain the bytes by what was read: storages, saved tensors, the operation at the peak; then the same in short."""
+    """Say what decides the bytes, as it was read: storages, saved tensors, the operation at the peak. Whole, and in short."""
     if row.both_names:
-        there, here = _tensors_left(out_of_place), _tensors_left(in_place)
-        why = mark("o1 and h1 are {there}, in place {here}", there=there, here=here)
+        left = {"there": _tensors_left(out_of_place), "here": _tensors_left(in_place)}
+        why = mark("o1 and h1 are {there}, in place {here}", **left)
         if operations := _at_peak(in_place):
             why = mark("{why}; in place the peak is inside {operations}", why=why, operations=operations)
         return why, why

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TextIO
 
+from relu_demo.language import mark
+
 if TYPE_CHECKING:
     from relu_demo.scenarios import AnyReport
 
@@ -34,17 +36,20 @@ TABLES = "tables"
 # A new view has its row here.
 VIEWS: Mapping[str, Format] = {
     TABLES: Format("tables:write_tables", screen="tables:screen_of"),
-    "json": Format("json:write_document", "One JSON document; --schema prints its description."),
+    "json": Format("json:write_document", mark("One JSON document; --schema prints its description.")),
     "repl": Format(
         "repl:write_transcript",
-        "The session as a transcript for python -m doctest.",
+        mark("The session as a transcript for python -m doctest."),
         sessions_only=True,
         screen="repl:Transcript",
     ),
-    "quiet": Format("one_line:write_line", "One line, and the exit code.", short=("-q",)),
+    "quiet": Format("one_line:write_line", mark("One line, and the exit code."), short=("-q",)),
     "diff": Format("diff:write_patch", "The cures as one patch, for patch -p0.", cures_only=True),
     "step": Format(
-        "step:write_end", "For teaching: wait for a key before each step.", sessions_only=True, lessons="lesson:LESSONS"
+        "step:write_end",
+        mark("For teaching: wait for a key before each step."),
+        sessions_only=True,
+        lessons="lesson:LESSONS",
     ),
 }
 """Each view by the name of its option."""

@@ -46,7 +46,7 @@ class Claims:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         above = options.max_width < NARROW
         table = Table.grid(padding=(0, 2, 0, 0))
-        for _ in range(2 if above else 3):
+        for _column in range(2 if above else 3):
             table.add_column(overflow="fold")
         for number, finding in enumerate(self.findings, 1):
             if self.folded and finding.verdict is Verdict.HOLDS:

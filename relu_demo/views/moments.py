@@ -110,7 +110,10 @@ class Moments:
     def corners(self, size: int) -> list[Row]:
         """Return the rows that tell of large tensors: figures, and a corner of that size in rows and columns."""
         figures = [(label, partial(figure, label)) for label in FIGURES]
-        return [*figures, (mark("corner"), lambda column: corner(column.state.summary, self.before(column), size, size))]
+        return [
+            *figures,
+            (mark("corner"), lambda column: corner(column.state.summary, self.before(column), size, size)),
+        ]
 
     def numbers(self, column: Column) -> Text | None:
         """Draw all numbers of a column's tensor, one matrix below the other, or return None if they are too many."""

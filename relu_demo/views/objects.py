@@ -39,7 +39,7 @@ class Objects:
     def lines(self, signs: Sequence[str], shown: Callable[[str], str], below: bool) -> Iterator[Text]:
         """Yield a line for each name, with ids and addresses as `shown`, and notes beside or `below` the lines."""
         wide = max(len(state.name) for state in self.tensors)
-        for _, in_storage in groupby(self.tensors, lambda state: state.data_ptr):
+        for _address, in_storage in groupby(self.tensors, lambda state: state.data_ptr):
             objects = [list(names) for _, names in groupby(in_storage, lambda state: state.id)]
             first = objects[0][0]
             storage, note = Text(f"storage {shown(address_text(first))}"), self.note(first)

@@ -64,7 +64,9 @@ def claims_in_words(claims: Sequence[JudgedClaim]) -> str:
     holds, fails, unshown = (numbers[verdict] for verdict in (Verdict.HOLDS, Verdict.FAILS, Verdict.UNSHOWN))
     if len(holds) == len(claims):
         return _("all {n} claims hold", n=len(claims)) if len(claims) > 1 else _("the claim holds")
-    said: list[str] = [plural("{held} of {n:,} claim hold", "{held} of {n:,} claims hold", len(claims), held=len(holds))]
+    said: list[str] = [
+        plural("{held} of {n:,} claim hold", "{held} of {n:,} claims hold", len(claims), held=len(holds))
+    ]
     if fails:
         which = enumerated(fails)
         said.append(plural("claim {which} does not hold", "claims {which} do not hold", len(fails), which=which))

@@ -103,7 +103,7 @@ def titled_table(titles: Sequence[str], labels: int, gap: str = GAP, underlined:
     """
     table = Table(box=None, padding=0, show_header=False, pad_edge=False)
     table.add_column(style="dim", min_width=labels, no_wrap=True, overflow="crop")
-    for number, _ in enumerate(titles):
+    for number in range(len(titles)):
         if number:
             table.add_column(width=len(gap))
         table.add_column(no_wrap=True, overflow="crop")

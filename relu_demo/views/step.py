@@ -86,7 +86,9 @@ class StepScreen:
         foot = [*render(self.coming(width))[: max(1, height - 3)], *keys]
         blank: Rendered = [[]] if height >= ROOMY else []
         room = max(0, height - len(head) - len(blank) - len(foot))
-        shown = self.body(width, room, blank, render) if self.at else render(Text(_("Nothing has run yet."), style="dim"))
+        shown = (
+            self.body(width, room, blank, render) if self.at else render(Text(_("Nothing has run yet."), style="dim"))
+        )
         for number, line in enumerate([*head, *shown[:room], *[[]] * (room - len(shown)), *blank, *foot][-height:]):
             if number:
                 yield Segment.line()
