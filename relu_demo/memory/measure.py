@@ -96,7 +96,7 @@ def _activation(name: str, inplace: bool) -> nn.Module:
 
 
 def _why(row: Situation, device: str, out_of_place: _Run, in_place: _Run) -> tuple[str, str]:
-    """Say what decides the bytes, as it was read: storages, saved tensors, the operation at the peak. Whole, and in short."""
+    """Say what decides the bytes: storages, saved tensors, the operation at the peak. Say it whole, and in short."""
     if row.both_names:
         left = {"there": _tensors_left(out_of_place), "here": _tensors_left(in_place)}
         why = mark("o1 and h1 are {there}, in place {here}", **left)

@@ -86,7 +86,7 @@ class Column:
         """Say how many values are negative, or how many differ from the part's first look; of a new tensor, are 0."""
         look = self.look
         if not self.before or look.changed is None:
-            return cell(_("{n:,} negative", n=self.state.summary.negatives))
+            return cell(_("{count:,} negative", count=self.state.summary.negatives))
         if look.changed == 0:
             return cell(_("none changed"), style=UNCHANGED)
         if self.earlier is None:
