@@ -14,12 +14,13 @@ import random
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from operator import index
 from typing import TYPE_CHECKING, Any
 
 from relu_demo.claims.report import SessionReport
 from relu_demo.errors import BadInput, NetworkError
+from relu_demo.language import LANGUAGES, speaking
 from relu_demo.machine.pytorch import require_newer
 from relu_demo.memory.report import MemoryReport
 from relu_demo.network.report import CheckReport
@@ -43,9 +44,12 @@ SCENARIOS = (*SESSIONS, Measure.scenario)
 class Shown:
     """A report that shows itself: as text, in one line, in a notebook, on rich's console, and as JSON's plain data."""
 
+    lang: str = "en"
+    """The language in which it does, but for JSON."""
+
     def __str__(self: Any) -> str:
         """Return the screen as plain text."""
-        with drawing_no_numbers():
+        with drawing_no_numbers(), speaking(self.lang):
             from relu_demo.views.tables import text_of_tables
 
             return text_of_tables(self)
@@ -54,17 +58,18 @@ class Shown:
         """Return what was asked and the answer, in one line."""
         from relu_demo.views.one_line import one_line
 
-        return f"<{one_line(self)}>"
+        with speaking(self.lang):
+            return f"<{one_line(self)}>"
 
     def __rich__(self: Any) -> Any:
         """Return the screen."""
-        from relu_demo.views.tables import screen_of
+        from relu_demo.views.tables import ScreenIn
 
-        return screen_of(self)
+        return ScreenIn(self.lang, self)
 
     def _repr_html_(self: Any) -> str:
         """Return the screen as a notebook shows it."""
-        with drawing_no_numbers():
+        with drawing_no_numbers(), speaking(self.lang):
             from relu_demo.views.pictures import html_of_cell
 
             return html_of_cell(self)
@@ -80,10 +85,14 @@ class Shown:
 class ShownSession(Shown, SessionReport):
     """The report of `show` on a session: its trace, and the verdict on each claim."""
 
+    lang: str = field(default="en", compare=False)
+
 
 @dataclass(frozen=True, repr=False)
 class ShownMemory(Shown, MemoryReport):
     """The report of `show("memory")`: what in place saves, in bytes."""
+
+    lang: str = field(default="en", compare=False)
 
 
 @dataclass(frozen=True, repr=False)
@@ -160,6 +169,7 @@ def show(
     article: bool = Replay.article,
     values: int = LISTED,
     depth: int | None = None,
+    lang: str = "en",
 ) -> ShownSession | ShownMemory:
     """Return the report of a scenario of the demonstrator, which shows itself in a notebook and as `str()`.
 
@@ -169,7 +179,7 @@ def show(
     `seed` is for `torch.manual_seed`; None draws one. `shape` has four sizes N, C, H, W: by default 1, 3, 5, 5, and
     for "memory" 1, 16, 64, 64. `device` and `dtype` are PyTorch's, or their names. With `article` the numbers are the
     article's own 27. Values are listed of tensors of up to `values` elements. `depth` is the number of blocks in each
-    network that "memory" measures, 8 if it is None.
+    network that "memory" measures, 8 if it is None. The report shows itself in English, or with lang="zh" in Chinese.
 
     PyTorch's random generators on the CPU and on CUDA are as before afterwards. Gradients are recorded, also if `show`
     is called under `torch.no_grad()`.
@@ -178,6 +188,8 @@ def show(
     says what to give instead. Raise LineError if PyTorch cannot run a line of the session.
     """
     require_scenario(scenario)
+    if lang not in LANGUAGES:
+        raise BadInput(f"there is no language {lang!r}; give one of {', '.join(map(repr, LANGUAGES))}")
     name = str(dtype).removeprefix("torch.")
     refuse_misplaced(scenario, {"dtype": name, "article": article, "values": values, "depth": depth})
     sizes = None if shape is None else image(whole_numbers(shape))
@@ -195,7 +207,7 @@ def show(
 
     with undisturbed():
         report = report_on(request, lambda done, of: None)
-    shown: ShownSession | ShownMemory = SHOWN[type(report)](**fields_of(report))
+    shown: ShownSession | ShownMemory = SHOWN[type(report)](**fields_of(report), lang=lang)
     return shown
 
 
@@ -204,7 +216,7 @@ SHOWN: Mapping[type, Callable[..., Any]] = {SessionReport: ShownSession, MemoryR
 
 def fields_of(report: AnyReport) -> dict[str, Any]:
     """Return the fields of a report by their names."""
-    return {field.name: getattr(report, field.name) for field in fields(report)}
+    return {each.name: getattr(report, each.name) for each in fields(report)}
 
 
 @contextmanager

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import sys
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
+from relu_demo.language import speaking
 from relu_demo.scenarios import kind_answered_by
 from relu_demo.views import function_named
 
@@ -26,6 +28,18 @@ def screen_of(report: AnyReport) -> RenderableType:
     """Return the screen of a report. Import only what its kind needs."""
     screen: RenderableType = function_named(kind_answered_by(report).screen)(report)
     return screen
+
+
+@dataclass(frozen=True)
+class ScreenIn:
+    """The screen of a report, in a language."""
+
+    language: str
+    report: AnyReport
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        with speaking(self.language):
+            yield from [*console.render(screen_of(self.report), options)]
 
 
 def write_tables(report: AnyReport, out: TextIO) -> None:
