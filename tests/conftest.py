@@ -18,6 +18,7 @@ from support.tiers import ALL
 from relu_demo.cli.run import run
 from relu_demo.machine.pytorch import load_torch
 
+os.environ["LANGUAGE"] = "en"  # whatever the reader's environment says
 torch.set_num_threads(1)  # the tensors are small: on a busy machine several threads only wait for one another
 load_torch()  # as the command does: the check collects garbage, and what importing torch left is none
 # So a shell starts what runs in its background, and nohup; every process started from here would be deaf to them.

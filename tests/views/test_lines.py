@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from support.commands import Demo
 from support.ptys import on_a_terminal, posix
 
@@ -33,13 +34,17 @@ def lines_at(demo: Demo, monkeypatch: pytest.MonkeyPatch, columns: int, *options
     """The lines of a screen, each no wider than the terminal."""
     monkeypatch.setenv("COLUMNS", str(columns))
     lines = demo(*options).out.splitlines()
-    assert max(map(len, lines)) <= columns
+    assert max(map(cell_len, lines)) <= columns
     return lines
 
 
 @pytest.mark.versions
 @pytest.mark.parametrize("scenario", LIMITS)
-@pytest.mark.parametrize("options", [("--seed", "7"), ("--seed", "7", "--shape", "2,3,300,300")], ids=" ".join)
+@pytest.mark.parametrize(
+    "options",
+    [("--seed", "7"), ("--seed", "7", "--shape", "2,3,300,300"), ("--seed", "7", "--lang", "zh")],
+    ids=" ".join,
+)
 def test_a_screen_keeps_to_its_limit(
     demo: Demo, monkeypatch: pytest.MonkeyPatch, scenario: str, options: tuple[str, ...]
 ) -> None:
