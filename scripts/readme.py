@@ -38,7 +38,7 @@ class Example:
                 shim.write_text(f'#!/bin/sh\nexec {shlex.join(python)} {starts} "$@"\n')
                 shim.chmod(0o755)
             environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
-            environment |= {"PYTHONPATH": str(PROJECT), "COLUMNS": "80", "PYTHONIOENCODING": "utf-8"}
+            environment |= {"PYTHONPATH": str(PROJECT), "COLUMNS": "80", "PYTHONIOENCODING": "utf-8", "LANGUAGE": "en"}
             done = subprocess.run(
                 ["bash", "-c", self.command],
                 cwd=PROJECT,

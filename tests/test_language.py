@@ -275,6 +275,21 @@ def test_a_saved_document_is_english(demo: Demo, chinese: None, tmp_path: Path) 
     assert (tmp_path / "x.json").read_text(encoding="utf-8").isascii()
 
 
+def test_a_picture_gives_each_text_the_width_of_its_cells(demo: Demo, tmp_path: Path) -> None:
+    assert demo("--lang", "zh", "--compare", "--seed", "7", "--save", str(tmp_path / "x.svg")).code == 0
+    text = (tmp_path / "x.svg").read_text(encoding="utf-8")
+    found = re.findall(r'textLength="([\d.]+)"[^>]*>([^<]*)</text>', text)
+    widths = {round(float(wide) / cells(html.unescape(said).replace("\u200b", "")), 2) for wide, said in found}
+    assert len(widths) == 1
+    assert demo("--lang", "zh", "--compare", "--seed", "7", "--save", str(tmp_path / "x.html")).code == 0
+    page = (tmp_path / "x.html").read_text(encoding="utf-8")
+    assert '<html lang="zh-CN">' in page
+    assert len(re.findall("[\u3001-\u9fff]", page)) > 100
+    assert not re.search(
+        "[\u3001-\u9fff]", re.sub(r'<span style="letter-spacing:calc\(2ch - 1em\)">[^<]*</span>', "", page)
+    )
+
+
 @posix
 def test_on_a_terminal_the_table_is_straight(demo: Demo) -> None:
     code, shown, _ = on_a_terminal("--lang", "zh", "--compare", "--seed", "7", NO_COLOR="1")
@@ -291,7 +306,7 @@ def test_in_python_a_report_shows_itself_in_the_language_that_is_asked_for(
     report, other = relu_demo.show("compare", seed=7, lang="zh"), relu_demo.show("compare", seed=7)
     assert repr(report) == "<relu-demo --compare --seed 7: 7 条论断全部成立>"
     assert str(report).endswith("7 条论断全部成立。")
-    assert "7 条论断全部成立。" in report._repr_html_()
+    assert "条论断全部成立。" in report._repr_html_()
     console = Console(file=io.StringIO(), width=80)
     console.print(report)
     assert console.file.getvalue().endswith("7 条论断全部成立。\n")  # type: ignore[attr-defined]

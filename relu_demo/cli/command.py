@@ -126,7 +126,7 @@ class GroupedCommand(click.Command):
             sections[WHAT] += [(f"{name} ...", _(each.short_help or "")) for name, each in self.commands.items()]
         for heading, records in sections.items():
             with formatter.section(_(heading)):
-                formatter.write_dl(folded(records, formatter.width))
+                formatter.write_dl(help_rows(records, formatter.width))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the words. Raise UsageError for an option that there is not, and say what it may have meant."""
@@ -144,7 +144,7 @@ class GroupedCommand(click.Command):
             raise click.UsageError(_(why, name=error.option_name), ctx) from None
 
 
-def folded(rows: Sequence[tuple[str, str]], width: int) -> list[tuple[str, str]]:
+def help_rows(rows: Sequence[tuple[str, str]], width: int) -> list[tuple[str, str]]:
     """Return the rows of a list, the second words broken into lines where they are wider than click counts."""
     names = min(max(len(first) for first, _ in rows), 30)  # as `write_dl` has it
     room = max(width - names - 4, 10)

@@ -20,7 +20,7 @@ from rich.style import Style
 from relu_demo.claims.report import SessionReport
 from relu_demo.language import _, cells
 from relu_demo.request import command_line
-from relu_demo.views.pictures import DARK, LIGHT, Theme
+from relu_demo.views.pictures import DARK, LIGHT, Theme, widened
 from relu_demo.views.step import StepScreen
 from relu_demo.views.tables import MONOSPACE, plain_console
 
@@ -166,7 +166,7 @@ def html_lesson(report: SessionReport, light: bool = False) -> str:
     """Return the lesson as a page, light or dark as the reader's system says; if it is `light`, always that."""
     classes, sections = Classes(), []
     for at, slide in enumerate(slides(report), 1):
-        text = "\n".join("".join(spans(line, classes)) for line in slide.lines)
+        text = widened("\n".join("".join(spans(line, classes)) for line in slide.lines))
         sections.append(
             f'<section id="step-{at}" aria-labelledby="title-{at}">\n'
             f'<h2 id="title-{at}"><span>{escape(slide.title)}</span> <span>{slide.far}</span></h2>\n'

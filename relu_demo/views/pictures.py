@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from rich.segment import Segment, Segments
 from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 
-from relu_demo.language import _
+from relu_demo.language import _, cells
 from relu_demo.views.numbers import ABOVE, BELOW
 from relu_demo.views.tables import MONOSPACE, plain_console, screen_of
 
@@ -32,6 +33,12 @@ ASPECT = 0.602
 
 BUTTONS = 16
 """Characters of a picture's width that rich's three buttons take beside the title."""
+
+NO_CELL = "\u200b"
+"""A character of no width."""
+
+WIDE = re.compile("[\u3001-\u9fff\uff01-\uff5e]+")
+"""Chinese characters with their punctuation."""
 
 SVG = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="TITLE">
@@ -143,8 +150,21 @@ LIGHT = Theme(
 """For paper: printed in grey each tint is darker than the one before, from small positive to large negative."""
 
 
-def recorded(screen: RenderableType, theme: Theme) -> Console:
-    """Return a console that has recorded the screen in the theme's colours, or in none if NO_COLOR is set."""
+def spread(text: str) -> str:
+    """Return a text with as many characters as it has cells: rich's SVG gives each character one."""
+    return text if text.isascii() else "".join(each + NO_CELL * (cells(each) - 1) for each in text)
+
+
+def widened(page: str) -> str:
+    """Return HTML in which a Chinese character is as wide as two others, whatever the reader's fonts."""
+    return WIDE.sub(r'<span style="letter-spacing:calc(2ch - 1em)">\g<0></span>', page)
+
+
+def recorded(screen: RenderableType, theme: Theme, written: Callable[[str], str] = str) -> Console:
+    """Return a console that has recorded the screen in the theme's colours, or in none if NO_COLOR is set.
+
+    `written` says how a text is written, in as many cells.
+    """
     console = plain_console(
         file=io.StringIO(),
         width=plain_console().width,
@@ -154,7 +174,8 @@ def recorded(screen: RenderableType, theme: Theme) -> Console:
         legacy_windows=False,
         color_system="truecolor",
     )
-    segments = theme.applied(console.render(screen))
+    coloured = theme.applied(console.render(screen))
+    segments = (Segment(written(text), style, control) for text, style, control in coloured)
     # rich obeys NO_COLOR only when it writes to a terminal.
     console.print(Segments(Segment.remove_color(segments) if console.no_color else segments))
     console.print()  # rich cuts the last line off at its base line
@@ -166,7 +187,7 @@ def svg_picture(screen: RenderableType, title: str, theme: Theme = DARK) -> str:
     bare = BARE_SVG.replace("GROUND", theme.colours.background_color.hex)
     template = (SVG if theme.window else bare).replace("TITLE", braced(escape(title)))
     unique = f"relu-demo-{zlib.crc32(title.encode()):08x}"  # for pages that hold several such pictures
-    console = recorded(screen, theme)
+    console = recorded(screen, theme, spread)
     room = console.width - BUTTONS
     return console.export_svg(
         title=title if len(title) <= room else f"{title[: room - 1]}…",
@@ -180,7 +201,7 @@ def svg_picture(screen: RenderableType, title: str, theme: Theme = DARK) -> str:
 def html_picture(screen: RenderableType, title: str, theme: Theme = DARK) -> str:
     """Return the screen as a self-contained page in HTML, under a title."""
     template = HTML.replace("LANG", _("en")).replace("TITLE", braced(escape(title)))
-    return recorded(screen, theme).export_html(theme=theme.colours, code_format=template)
+    return widened(recorded(screen, theme).export_html(theme=theme.colours, code_format=template))
 
 
 def html_of_cell(report: AnyReport) -> str:
@@ -189,7 +210,7 @@ def html_of_cell(report: AnyReport) -> str:
     console.print(screen_of(report))
     ground = "color:{foreground};background-color:{background};padding:0.8em 1em;overflow-x:auto"
     code = f'<pre style="font-family:{MONOSPACE};line-height:1.2;{ground}">{{code}}</pre>'
-    return console.export_html(theme=DARK.colours, inline_styles=True, code_format=code)
+    return widened(console.export_html(theme=DARK.colours, inline_styles=True, code_format=code))
 
 
 def braced(text: str) -> str:
