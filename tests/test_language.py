@@ -131,6 +131,7 @@ def test_a_translation_has_the_fields_of_its_key() -> None:
         assert fields(text) == fields(english_text), key
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize("columns", [70, 80, 120])
 @pytest.mark.parametrize("options", slow_but(5, SCREENS), ids=" ".join)
 def test_no_english_is_left_on_a_screen_and_it_fits(
@@ -183,6 +184,7 @@ def test_no_english_is_left_in_the_lesson(
     assert english(said, *messages) == []
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize("arguments", USAGE_ERRORS, ids=lambda words: " ".join(words)[:30])
 def test_a_usage_error_is_chinese(demo: Demo, chinese: None, arguments: list[str]) -> None:
     result = demo(*arguments)
@@ -275,6 +277,7 @@ def test_a_saved_document_is_english(demo: Demo, chinese: None, tmp_path: Path) 
     assert (tmp_path / "x.json").read_text(encoding="utf-8").isascii()
 
 
+@pytest.mark.versions
 def test_a_picture_gives_each_text_the_width_of_its_cells(demo: Demo, tmp_path: Path) -> None:
     assert demo("--lang", "zh", "--compare", "--seed", "7", "--save", str(tmp_path / "x.svg")).code == 0
     text = (tmp_path / "x.svg").read_text(encoding="utf-8")

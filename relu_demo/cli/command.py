@@ -135,7 +135,12 @@ class GroupedCommand(click.Command):
         except click.NoSuchOption as error:
             raise no_such_option(ctx, error.option_name) from None
         except click.BadOptionUsage as error:
-            flags = [name for each in self.params if getattr(each, "is_flag", False) for name in each.opts]
+            flags = [
+                name
+                for each in self.get_params(ctx)
+                if getattr(each, "is_flag", False)
+                for name in (*each.opts, *each.secondary_opts)
+            ]
             needless, missing = (
                 mark("Option {name!r} does not take a value."),
                 mark("Option {name!r} requires an argument."),

@@ -139,7 +139,7 @@ OPTIONS = (
         type=NumberType(),
         metavar="N",
         goes_with=(*DEMONSTRATOR, Check.scenario),
-        help=mark("Random seed: the same seed gives the same numbers.  [default: drawn]"),
+        help=mark("The same seed gives the same numbers.  [default: drawn]"),
     ),
     runs_on(
         "--shape",
