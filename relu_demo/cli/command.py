@@ -261,8 +261,11 @@ def no_such_option(context: click.Context, name: str) -> click.UsageError:
     """Return the error for an option that a command has not: it names those that have it, or the nearest option."""
     if others := elsewhere(name):
         return click.UsageError(f"{name} does not go with {context.info_name}; it goes with {' and '.join(others)}")
+    if name[2:] in getattr(context.command, "commands", ()):
+        words = filter(None, (word.removeprefix(name).removeprefix("=") for word in context.meta["words"]))
+        return click.UsageError(f"{name} is a command; give {line(name[2:], *words)}", context)
     known = [each for parameter in context.command.get_params(context) for each in parameter.opts]
-    near = nearest(name, [*known, *getattr(context.command, "commands", ())])
+    near = nearest(name, known)
     hint = f"did you mean {near}?" if near else f"{context.command_path} --help lists all"
     return click.UsageError(f"there is no option {name!r}; {hint}", context)
 
@@ -276,7 +279,10 @@ def nearest(word: str, known: Sequence[str]) -> str:
 
 def meant(context: click.Context, words: Sequence[str]) -> str:
     """Return what to say of words of which the first names no command."""
-    word = words[0]
+    word, before = words[0], context.meta["words"][-len(words) - 1 : -len(words)]
+    if word.lower() in ("true", "false") and before in (("--inplace",), ("--no-inplace",)):
+        right = "--inplace" if (word.lower() == "true") == (before == ("--inplace",)) else "--no-inplace"
+        return f"{before[0]} takes no value; give {right}"
     source, colon, name = word.rpartition(":")
     if colon and source and name.isidentifier():
         return f"{word} alone is no command; give {line('check', *words)} or {line('watch', *words)}"
