@@ -8,6 +8,7 @@ each real run what the hooks read there.
 from __future__ import annotations
 
 import ast
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -56,8 +57,10 @@ class Hooked:
         self.switched_on: dict[str, str] = {}
         """Path and class of each module that ran with `inplace=True`."""
         self._holders: dict[int, tuple[StorageWeakRef, dict[Place, None]]] = {}
-        self._given: list[tuple[Number, set[str], RegionUses]] = []
-        """Each tensor that hooks were given, their names, and who reads it afterwards."""
+        self.kept: dict[Number, tuple[Place, ...]] = {}
+        """The tensors that hooks were given and keep, once `note_kept` was called, and the lines of the hooks."""
+        self._given: list[tuple[Number, set[str], RegionUses, StorageWeakRef]] = []
+        """Each tensor that hooks were given, their names, who reads it afterwards, and its storage."""
         self._events = 0
 
     def holding(self, key: int | None) -> tuple[Place, ...]:
@@ -65,10 +68,21 @@ class Hooked:
         ref, places = self._holders.get(-1 if key is None else key, (None, {}))
         return () if ref is None or is_gone(ref) else tuple(places)
 
+    def note_kept(self, is_known: Callable[[int], bool]) -> None:
+        """Note what hooks keep. Call after the result and its graph are freed. `is_known`: storages of others."""
+
+        def find() -> Iterator[tuple[Number, StorageWeakRef]]:
+            return ((n, ref) for n, _, _, ref in self._given if not (is_gone(ref) or is_known(ref.cdata)))
+
+        if any(True for _ in find()):
+            gc.collect()
+        self.kept = {number: self.holding(ref.cdata) for number, ref in find()}
+
     @property
-    def read(self) -> frozenset[Number]:
-        """Return which tensors the hooks that were given them have read."""
-        return frozenset(n for n, hooks, then in self._given if any(at.hook in hooks for at in then.readers))
+    def seen(self) -> frozenset[Number]:
+        """Return which tensors the hooks that were given them have read, or keep."""
+        read = (n for n, hooks, then, _ in self._given if any(at.hook in hooks for at in then.readers))
+        return frozenset((*read, *self.kept))
 
     def event(self, module: nn.Module, hooks: dict[int, Any], values: Any) -> None:
         """Note what the hooks of a module are given."""
@@ -88,7 +102,8 @@ class Hooked:
             known[1].update(places)
             if is_strided(tensor):
                 followed = self._ledger.follow(tensor, region_of(tensor))
-                self._given.append(((self._events, number), {hook_name(hook) for hook in hooks.values()}, followed))
+                names = {hook_name(hook) for hook in hooks.values()}
+                self._given.append(((self._events, number), names, followed, weak_ref(tensor)))
 
     def _place(self, module: nn.Module, hook: Any) -> Place:
         code = code_of(hook)
@@ -112,7 +127,7 @@ def _keeping_line(code: CodeType) -> int | None:
 
 @dataclass
 class Reading:
-    """Records in one run what hooks read. `wanted`: the tensors that they are known to read."""
+    """Records in one run what hooks see. `wanted`: the tensors that they are known to read or to keep."""
 
     wanted: frozenset[Number]
     seen: Leaves = field(default_factory=list)
@@ -120,7 +135,7 @@ class Reading:
     _events: int = 0
 
     def event(self, module: nn.Module, hooks: dict[int, Any], values: Any) -> None:
-        """Copy what the hooks of a module are given, where one reads it."""
+        """Copy what the hooks of a module are given, where one reads or keeps it."""
         if hooks:
             self._events += 1
             for i, tensor in enumerate(tensors(values)):

@@ -287,7 +287,7 @@ class Runs:
 
         try:
             inputs = self._inputs()
-            reading = Reading(self.watched.hooked.read)
+            reading = Reading(self.watched.hooked.seen)
             told = told_of_modules(reading.event) if self._has_hooks else nullcontext()
             # The mode is on for the network alone: each attribute of a tensor that is asked for would go through it.
             switch = Switch(run)

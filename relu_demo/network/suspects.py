@@ -434,6 +434,8 @@ class Suspects(Listener):
             assert one.result_storage is not None
             holders = tuple(regions.get(one.result_storage.cdata, ()))
             self.held[one.call.index, True] = _elements(one.result_layout, holders)
+        known = {*self._inputs, *map(key_of, self.attributes.values())}
+        self.hooked.note_kept(lambda key: key in known or self._snapshot.holds(key))
         self.attributes = {}
 
     def _held_calls(self, of_result: bool = False) -> list[Candidate]:
