@@ -1,4 +1,4 @@
-"""The three commands: they read the command line, refuse what does not go together, and give what was asked."""
+"""The four commands: they read the command line, refuse what does not go together, and give what was asked."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ import click
 from click.core import ParameterSource
 
 from relu_demo import __version__
-from relu_demo.cli.options import DEMONSTRATOR, HOW_SHOWN, OPTIONS, WHAT, elsewhere, options_of
-from relu_demo.cli.types import TargetType
+from relu_demo.cli.options import COMMANDS, DEMONSTRATOR, HOW_SHOWN, OPTIONS, WHAT, elsewhere, options_of
+from relu_demo.cli.types import PageType, TargetType
 from relu_demo.errors import SetupError
 from relu_demo.request import (
     WHOLE,
     Check,
+    Explain,
     Input,
     Measure,
     Replay,
     Request,
+    Rules,
     Shape,
     Watch,
     drawn_seed,
@@ -38,6 +40,14 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Exit codes: 0 every claim holds; 1 one does not; 2 wrong usage or input.
 Example: relu-demo --compare --shape 1,1,4,4 --seed 7 --save relu.svg
+"""
+EXPLAIN_EPILOG = """\b
+NAME is what a finding of check or watch ends with. Without one: the list.
+
+\b
+Examples
+  relu-demo explain step-before-backward
+  relu-demo explain data --step
 """
 CHECK_EPILOG = """\b
 TARGET is file.py:name or package.module:name: a network, a function that
@@ -112,7 +122,7 @@ class GroupedCommand(click.Command):
 
 
 class Demonstrator(GroupedCommand, click.Group):
-    """The command itself, with the two others below it."""
+    """The command itself, with the three others below it."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the words. Raise UsageError for a line of earlier versions, and give the one of today."""
@@ -141,7 +151,7 @@ class Demonstrator(GroupedCommand, click.Group):
     params=options_of(*DEMONSTRATOR),
     epilog=EPILOG,
     invoke_without_command=True,
-    subcommand_metavar="[check | watch ...]",
+    subcommand_metavar="[explain | check | watch ...]",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.pass_context
@@ -179,6 +189,40 @@ def command(
     else:
         request = Replay(scenario, seed, only(shapes) or Replay.shape, device, dtype, article, values, evidence, part)
         session_for(request)  # raises for a part that it has not
+    return asked(context, request, save, light, traceback)
+
+
+@command.command(
+    Explain.scenario,
+    cls=GroupedCommand,
+    params=[click.Argument(["names"], type=PageType(), metavar="[NAME]", nargs=-1), *options_of(Explain.scenario)],
+    epilog=EXPLAIN_EPILOG,
+    short_help="Each fault that check and watch can name, in a few lines.",
+)
+@click.pass_context
+def explain_command(
+    context: click.Context,
+    names: tuple[str, ...],
+    seed: int | None,
+    traceback: bool,
+    save: Path | None,
+    light: bool,
+    evidence: bool,
+) -> Asked:
+    """Replay a fault that check and watch can name, and its cure. Without NAME: list all."""
+    if len(names) > 1:
+        raise click.UsageError(f"explain takes one name, not {len(names)} ({' '.join(names)})", context)
+    view = context.meta.get("view", TABLES)
+    request: Explain | Rules = Rules()
+    if names:
+        request = Explain(names[0], drawn_seed() if seed is None else seed, evidence)
+        session_for(request)  # raises for a name that there is not
+    elif VIEWS[view].sessions_only:
+        example = line("explain", "leaf", f"--{view}")
+        raise click.UsageError(f"--{view} shows one fault, and none is named; give for example {example}", context)
+    if view == "step" and save is None:
+        require_terminal()
+    require_output(context, save, light, Explain.scenario)
     return asked(context, request, save, light, traceback)
 
 
@@ -276,7 +320,7 @@ def refuse_earlier_lines(context: click.Context, words: Sequence[str]) -> None:
     """Raise UsageError where `--check` or `--watch` are options, and where `--inplace` has a value; give the line."""
     for at, word in enumerate(words):
         name, equals, value = word.partition("=")
-        if word in ("check", "watch", "--"):
+        if word in (*COMMANDS, "--"):
             return
         rest = [value] * bool(equals) + list(words[at + 1 :])
         if name in ("--check", "--watch"):
@@ -312,7 +356,7 @@ def meant(context: click.Context, words: Sequence[str]) -> str:
     if word.endswith(".py") or os.path.isfile(word):
         return f"{word} alone is no command; give {line('watch', *words)}"
     options = {name: f"--{name}" for name in DEMONSTRATOR if name != WHOLE}
-    commands = {Check.scenario: Check.scenario, Watch.scenario: Watch.scenario}
+    commands = {name: name for name in COMMANDS}
     from difflib import get_close_matches  # --help does without
 
     near = get_close_matches(word.lower(), [*commands, *options], n=1)

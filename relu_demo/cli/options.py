@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from relu_demo.cli.types import InputType, NameType, PartType, SaveType, SeedType
-from relu_demo.request import LISTED, MAX_DEPTH, Check, Measure, Replay, Watch
+from relu_demo.request import LISTED, MAX_DEPTH, Check, Explain, Measure, Replay, Watch
 from relu_demo.session.sessions import SESSIONS
 from relu_demo.views import TABLES, VIEWS
 
@@ -18,6 +18,9 @@ WHAT, HOW_SHOWN = "What it does (give one of these, or none)", "How it is shown"
 
 DEMONSTRATOR = (*SESSIONS, Measure.scenario)
 """The scenarios of the command itself; each of the others is a command of its own."""
+
+COMMANDS = (Explain.scenario, Check.scenario, Watch.scenario)
+"""The others."""
 
 
 class Option(click.Option):
@@ -75,7 +78,8 @@ def view(name: str) -> Option:
     """Return the flag that picks the view of that name."""
     form = VIEWS[name]
     tools = (Check.scenario, Watch.scenario)
-    goes_with = SESSIONS if form.sessions_only else tools if form.cures_only else None
+    sessions = (*SESSIONS, Explain.scenario)
+    goes_with = sessions if form.sessions_only else tools if form.cures_only else None
     flag: dict[str, Any] = {"is_flag": True, "expose_value": False}
     return shown(*form.short, f"--{name}", picks="view", help=form.help, goes_with=goes_with, **flag)
 
@@ -106,8 +110,8 @@ OPTIONS = (
         "--seed",
         type=SeedType(),
         metavar="N",
-        goes_with=(*DEMONSTRATOR, Check.scenario),
-        help="Random seed: the same seed gives the same numbers.  [default: drawn]",
+        goes_with=(*DEMONSTRATOR, Explain.scenario, Check.scenario),
+        help="Random seed, for the same numbers again.  [default: drawn]",
     ),
     runs_on(
         "--shape",
@@ -202,11 +206,16 @@ OPTIONS = (
         goes_with=SESSIONS,
         help="List tensors of up to N values.",
     ),
-    shown("--evidence", is_flag=True, goes_with=SESSIONS, help="Show each claim with all of its evidence."),
+    shown(
+        "--evidence",
+        is_flag=True,
+        goes_with=(*SESSIONS, Explain.scenario),
+        help="Show each claim with all of its evidence.",
+    ),
     shown(
         "--traceback",
         is_flag=True,
-        goes_with=(*DEMONSTRATOR, Check.scenario),
+        goes_with=(*DEMONSTRATOR, Explain.scenario, Check.scenario),
         help="Show the traceback of an error of relu-demo itself.",
         differs={Check.scenario: {"help": "Show the traceback of an error in your network."}},
     ),
@@ -233,7 +242,7 @@ def elsewhere(name: str) -> list[str]:
     """Return the commands of which a name is an option."""
     commands = {
         "relu-demo": DEMONSTRATOR,
-        **{f"relu-demo {tool}": (tool,) for tool in (Check.scenario, Watch.scenario)},
+        **{f"relu-demo {name}": (name,) for name in COMMANDS},
     }
     return [
         command

@@ -1,0 +1,280 @@
+"""The claims on each fault that is explained: what happens, why it is bad, and that the cure is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from relu_demo.claims.branches import equal, off
+from relu_demo.claims.claim import Answer, claim
+from relu_demo.claims.report import counted
+from relu_demo.replay.clashes import clashes
+from relu_demo.replay.trace import TensorState, TracedPart
+from relu_demo.session.faults import PARTS
+
+Held = Callable[[TracedPart, TracedPart, TracedPart], Answer]
+"""Tests a sentence on the preparation, the fault and the cure of a page."""
+
+
+def end(part: TracedPart) -> Mapping[str, TensorState]:
+    """Return the tensors at a part's end, by their names."""
+    return part.lines[-1].tensors
+
+
+def said(fault: TracedPart) -> str:
+    """Return what PyTorch says of a fault."""
+    warnings = [warning for step in fault.lines for warning in step.warnings]
+    return " ".join([*fault.errors, *warnings]) or f"no error, no warning in {counted(len(fault.lines), 'line')}"
+
+
+def raises(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
+    """Look for PyTorch's own message."""
+    return bool(fault.errors), said(fault)
+
+
+def refused(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
+    """Look for PyTorch's own message; the line that raises it changes no tensor."""
+    changed = [name for step in fault.lines if step.error for name in step.changed_tensors]
+    return bool(fault.errors) and not changed, f"{said(fault)} Changed: {', '.join(changed) or 'nothing'}"
+
+
+def stale(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
+    """Find the lines that save and overwrite a tensor; their versions are those in PyTorch's message."""
+    for clash in clashes(fault):
+        was, now = clash.saved.version, clash.overwritten.version
+        if any(f"is at version {now}; expected version {was}" in error for error in fault.errors):
+            return True, f"{clash.saver.line.source}: version {was}; {clash.writer.line.source}: version {now}"
+    return False, said(fault)
+
+
+def stale_by_one_step(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
+    """Compare the version that a loop has left with those in PyTorch's message: the one of the step before."""
+    now = fault.moments["written"].state.version
+    message = f"is at version {now}; expected version {now - 1}"
+    return any(message in error for error in fault.errors), said(fault)
+
+
+def untouched(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
+    """Compare the first half of what was saved before and after the write; PyTorch raises all the same."""
+    for clash in clashes(fault):
+        was, now = (state.summary.copy.tolist() for state in (clash.saved, clash.overwritten))
+        half = len(was) // 2
+        return was[:half] == now[:half] and was != now and bool(fault.errors), f"{was}, then {now}"
+    return False, "nothing was saved, or nothing overwritten"
+
+
+def past_counter(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
+    """Find the line that overwrites what was saved; the version counter is as before."""
+    for clash in clashes(fault):
+        was, now = clash.saved.version, clash.overwritten.version
+        return was == now, f"{clash.writer.line.source}: version {was}, then {now}, with other numbers"
+    return False, "nothing was saved, or nothing overwritten"
+
+
+def not_compared(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
+    """Find the line that overwrites what was saved; the version counter has moved, and nothing is raised."""
+    for clash in clashes(fault):
+        was, now = clash.saved.version, clash.overwritten.version
+        return was < now and not fault.errors, f"version {was}, then {now}; {said(fault)}"
+    return False, "nothing was saved, or nothing overwritten"
+
+
+def wrong(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
+    """Compare the result with the right numbers; there is no error and no warning."""
+    look = fault.moments["result"]
+    warned = any(step.warnings for step in fault.lines)
+    return not (equal(look) or fault.errors or warned), f"{off(look)}; {said(fault)}"
+
+
+def right(_: TracedPart, __: TracedPart, cure: TracedPart) -> Answer:
+    """Compare the result with the right numbers; there is no error."""
+    look = cure.moments["result"]
+    return equal(look) and not cure.errors, "; ".join([off(look), *cure.errors])
+
+
+def overwritten_once(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
+    """Read the version counter of the caller's tensor."""
+    state = fault.moments["result"].state
+    return state.version == 1, f"{state.name}: version {state.version}"
+
+
+def uncounted(_: TracedPart, fault: TracedPart, cure: TracedPart) -> Answer:
+    """Look for a version counter; the copy in the cure has one."""
+    there, here = fault.moments["written"].state, cure.moments["result"].state
+    words = "no version counter" if there.version < 0 else f"version {there.version}"
+    return there.version < 0 <= here.version, f"{words}; the copy: version {here.version}"
+
+
+def is_leaf_with_grad(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
+    """Look at `requires_grad` and `grad_fn`."""
+    state = fault.moments["written"].state
+    evidence = f"{state.name}: requires_grad={state.requires_grad}, grad_fn {state.grad_fn_name}"
+    return state.requires_grad and state.grad_fn is None, evidence
+
+
+def without_grad_fn(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
+    """Look at `grad_fn`."""
+    state = fault.moments["written"].state
+    return state.grad_fn is None, f"{state.name}: grad_fn {state.grad_fn_name}"
+
+
+def one_memory(name: str, other: str) -> Held:
+    """Return what compares the storages of two tensors of the fault."""
+
+    def holds(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
+        a, b = end(fault)[name], end(fault)[other]
+        return a.data_ptr == b.data_ptr, f"storage of {name} {a.data_ptr:#014x}, of {other} {b.data_ptr:#014x}"
+
+    return holds
+
+
+def one_tensor(name: str, other: str) -> Held:
+    """Return what compares the ids of two names of the fault."""
+
+    def holds(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
+        a, b = end(fault)[name], end(fault)[other]
+        return a.id == b.id, f"id({name}) {a.id}, id({other}) {b.id}"
+
+    return holds
+
+
+def made_by(node: str) -> Held:
+    """Return what compares the class of `grad_fn` of what may not be written to."""
+
+    def holds(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
+        state = fault.moments["written"].state
+        return state.grad_fn_name.startswith(node), f"{state.name}: grad_fn {state.grad_fn_name}"
+
+    return holds
+
+
+WHY: Mapping[str, tuple[tuple[str, Held], ...]] = {
+    "saved-tensor": (
+        ("exp's backward keeps its result y, and the write moves y's version counter: backward() raises.", stale),
+        ("Out of place there is a new tensor, and the saved y stays.", right),
+    ),
+    "step-before-backward": (
+        ("The second loss saved w, the step overwrote it, and the versions differ: backward() raises.", stale),
+        ("A loss that is computed after the step saves the new w.", right),
+    ),
+    "earlier-step": (
+        (
+            "The third backward() runs through the second step's graph, which saved w one version ago.",
+            stale_by_one_step,
+        ),
+        ("With detach() each backward() ends at its own step: a gradient cut short, and meant so.", right),
+    ),
+    "shared-version-counter": (
+        (
+            "The saved half keeps its numbers, and PyTorch raises all the same: it compares the shared counter.",
+            untouched,
+        ),
+        ("A clone has a version counter of its own.", right),
+    ),
+    "data": (
+        ("The write through .data leaves w's version counter as it was.", past_counter),
+        ("PyTorch's notes say that who sees no error can be sure of the gradients: this one is wrong.", wrong),
+        ("After backward() the write does no harm.", right),
+    ),
+    "shared-memory": (
+        ("alias has w's memory.", one_memory("alias", "w")),
+        ("The write through it leaves w's version counter as it was.", past_counter),
+        ("So PyTorch notices nothing, and the gradient is wrong.", wrong),
+        ("A clone has memory of its own.", right),
+    ),
+    "saved-tensors-hooks": (
+        ("h's version counter moves, and with hooks nobody compares it.", not_compared),
+        ("PyTorch's notes say that who sees no error can be sure of the gradients: this one is wrong.", wrong),
+        ("A hook that keeps a copy keeps the numbers.", right),
+    ),
+    "running-statistics": (
+        ("BatchNorm overwrites its statistics without a word to their version counter.", past_counter),
+        ("So PyTorch notices nothing, and the gradient is wrong.", wrong),
+        ("When backward() comes first, it has the statistics of its forward.", right),
+    ),
+    "leaf": (
+        ("w is a leaf: no operation made it, and backward() adds up a gradient in it.", is_leaf_with_grad),
+        ("A recorded write would make it the result of one. PyTorch refuses, and w stays.", refused),
+        ("Under no_grad() nothing is recorded: w is a leaf still, with new numbers.", right),
+    ),
+    "view-of-a-leaf": (
+        ("w is a leaf, and w[0] a view of its memory.", is_leaf_with_grad),
+        ("To write to the view is to write to the leaf: PyTorch refuses.", refused),
+        ("Under no_grad() nothing is recorded, and w is a leaf still.", right),
+    ),
+    "several-views": (
+        ("a and b are views of one memory.", one_memory("a", "b")),
+        ("A write to one would change what made them both: PyTorch refuses.", refused),
+        ("Out of place a is a new tensor.", right),
+    ),
+    "overwritten-base": (
+        ("a and b are views of h's memory: the write to h changes them.", one_memory("a", "h")),
+        ("One call made both, and autograd cannot make them anew: PyTorch refuses to use them.", raises),
+        ("Views that are made after the write know of it.", right),
+    ),
+    "expanded": (
+        ("rows has start's memory: six elements, three numbers.", one_memory("rows", "start")),
+        ("A write would reach each number twice: PyTorch refuses.", refused),
+        ("A clone has six numbers.", right),
+    ),
+    "overlap": (
+        ("What is read and what is written share memory, and the order would decide: PyTorch refuses.", refused),
+        ("A clone is read as it was before the write.", right),
+    ),
+    "inference-tensor": (
+        ("An inference tensor has no version counter, so autograd could not notice the write.", uncounted),
+        ("PyTorch raises outside of inference mode.", raises),
+        ("A clone that is made outside is an ordinary tensor.", right),
+    ),
+    "no-grad-view": (
+        ("a has h's memory.", one_memory("a", "h")),
+        ("Autograd recorded no grad_fn that leads from a to h.", without_grad_fn),
+        ("It could not tell h of the write: PyTorch refuses.", refused),
+        ("With the view and the write in one mode, h's gradient knows of the write.", right),
+    ),
+    "backward-hook": (
+        ("The hook stands as a node of its own behind the layer, and y is that node's view.", made_by("BackwardHook")),
+        ("A write would change the graph around the hook: PyTorch refuses.", refused),
+        ("Out of place y stays as the hook needs it.", right),
+    ),
+    "custom-function": (
+        ("y was made by a Function of the user's own.", made_by("Half")),
+        ("Autograd knows no view() of it to repeat after a write: PyTorch refuses.", refused),
+        ("A clone is no view.", right),
+    ),
+    "negative-slope": (
+        ("In place the result overwrites the input, and a number above zero may come from either side.", raises),
+        ("Out of place backward() has the input.", right),
+    ),
+    "vmap": (
+        ("total has one row for all of the batch, and each row would be added to it: PyTorch refuses.", refused),
+        ("Out of place each row of the batch gets a sum of its own.", right),
+    ),
+    "out": (
+        ("y is there already, and no grad_fn leads from it to x.", without_grad_fn),
+        ("What is written to y would have no gradient: PyTorch refuses.", refused),
+        ("Without out= the result has its grad_fn.", right),
+    ),
+    "eaten-skip": (
+        ("The skip adds what relu has left of h: the result is wrong, and PyTorch says nothing.", wrong),
+        ("With inplace=False h stays as it was.", right),
+    ),
+    "input-overwritten": (
+        ("The function writes to the caller's own tensor.", overwritten_once),
+        ("The caller's numbers are gone, and PyTorch says nothing.", wrong),
+        ("Out of place the caller keeps them.", right),
+    ),
+    "forward-hook": (
+        ("What the hook keeps is the tensor that the network returns.", one_tensor("seen", "y")),
+        ("It no longer has the layer's output, and PyTorch says nothing.", wrong),
+        ("With inplace=False the hook keeps what it saw.", right),
+    ),
+    "alias-read": (
+        ("An assignment copies nothing: h and skip are one tensor.", one_tensor("h", "skip")),
+        ("So skip has changed with h, and PyTorch says nothing.", wrong),
+        ("A clone is another tensor.", right),
+    ),
+}
+"""The sentences on each page, by its name, each with what tests it."""
+
+for number, (name, says, holds) in enumerate(((name, *each) for name, group in WHY.items() for each in group), 20):
+    claim(number, says, needs=PARTS, page=name)(holds)
