@@ -34,7 +34,7 @@ def clashes(part: TracedPart) -> Iterator[Clash]:
                 yield Clash(saver, node_name, saved, step, now)
         nodes = [node for state in step.changed_tensors.values() if state.grad_fn for node in state.grad_fn.walk()]
         for node in nodes:
-            names = {saved.name for saved in node.saved_tensors} if node.id not in known else ()
+            names = [saved.name for saved in node.saved_tensors] if node.id not in known else []
             known.add(node.id)
             kept |= {(node.id, name): (step, node.name, step.tensors[name]) for name in names if name in step.tensors}
 

@@ -21,6 +21,9 @@ CORRECTNESS = f"{NOTES}#in-place-correctness-checks"
 PARTS = "preparation", "fault", "cure"
 """The keys of a page's parts."""
 
+PREPARED = "import PyTorch, set the seed, and compute the right numbers another way"
+"""What the lines of the preparation do, which are one step."""
+
 
 @dataclass(frozen=True)
 class Page:
@@ -41,7 +44,7 @@ class Page:
     numbers: str = "w.grad"
     """The tensor that has to be `right`."""
     raises: bool = True
-    """Whether the fault's last line raises."""
+    """Whether the fault's last line raises, so that there is no result."""
 
 
 PAGES = (
@@ -395,8 +398,7 @@ a *= 2  # refused at once
         """
 x = start.clone().requires_grad_()
 h = x * 1
-a = h[:2]  # the view and the write in one mode
-a *= 2
+h[:2] *= 2  # the view and the write in one mode
 (h ** 2).sum().backward()
 """,
         written="a",
@@ -521,7 +523,7 @@ right = (2 * start).relu() + 2 * start
 """,
         """
 relu = nn.ReLU(inplace=True)  # overwrites h
-y = block(start)  # and nothing is said
+y = block(start)
 """,
         """
 relu = nn.ReLU()
@@ -567,7 +569,7 @@ right = layer(start)
         """
 net = nn.Sequential(layer, nn.ReLU(inplace=True))
 y = net(start)  # overwrites what the hook keeps
-seen = kept[-1]  # and nothing is said
+seen = kept[-1]
 """,
         """
 net = nn.Sequential(layer, nn.ReLU())
@@ -580,7 +582,7 @@ seen = kept[-1]
     ),
     Page(
         "alias-read",
-        "A tensor has two names: written by one, read by the other.",
+        "A tensor has two names: one writes, the other reads.",
         f"{DOCUMENTATION}tensor_view.html",
         """
 start = torch.randn(3)
@@ -590,7 +592,7 @@ right = (start + 1) + start
 h = start.clone()
 skip = h  # no copy: another name
 h += 1  # overwrites both
-out = h + skip  # and nothing is said
+out = h + skip  # skip is not what it was
 """,
         """
 h = start.clone()
@@ -623,18 +625,18 @@ def explain(request: Explain) -> Session:
     page = page_named(request.name)
     prepared, fault, cure = (tuple(lines_in(text)) for text in (page.prepared, page.fault, page.cure))
     imports = ["import torch", *["import torch.nn as nn"] * ("nn." in page.prepared + page.fault)]
-    start = (*map(Line, imports), Line(f"_ = torch.manual_seed({request.seed})", "with this seed, these numbers"))
+    seed = Line(f"_ = torch.manual_seed({request.seed})", "with this seed, these numbers")
+    start = tuple(replace(line, step=PREPARED) for line in (*map(Line, imports), seed, *prepared))
     written = Line(page.written, moment=Moment("written", page.written))
     result = Moment("result", page.numbers)
     shown = Line(page.numbers, moment=result)
-    if page.raises:
-        fault = (*fault[:-1], replace(fault[-1], raises=True), written)
-    else:
-        fault = (*fault, *[written] * (page.written != page.numbers), shown)
+    looks = [written] * (page.raises or page.written != page.numbers) + [shown] * (not page.raises)
+    # Another PyTorch may raise at another line, and is then found out by the claims.
+    fault, cure = (tuple(replace(line, raises=True) for line in lines) for lines in ((*fault, *looks), (*cure, shown)))
     parts = (
-        Part(PARTS[0], "Preparation", (*start, *prepared, Line("right", moment=result))),
+        Part(PARTS[0], "Preparation", (*start, Line("right", moment=result))),
         Part(PARTS[1], "The fault", fault, PARTS[0]),
-        Part(PARTS[2], "The cure", (*cure, shown), PARTS[0], cure=True),
+        Part(PARTS[2], "The cure", cure, PARTS[0], cure=True),
     )
     return Session(request, f"{page.name}: {page.sentence}", parts, EXPLAINED, documentation=page.documentation)
 
