@@ -170,7 +170,6 @@ def watch() -> WatchBlock:
 def show(
     scenario: str = WHOLE,
     *,
-    name: str = "",
     seed: int | None = None,
     shape: Iterable[int] | None = None,
     device: str | torch.device = Replay.device,
@@ -178,6 +177,7 @@ def show(
     article: bool = Replay.article,
     values: int = LISTED,
     depth: int | None = None,
+    name: str = "",
 ) -> ShownSession | ShownRules | ShownMemory:
     """Return the report of a scenario of the demonstrator, which shows itself in a notebook and as `str()`.
 

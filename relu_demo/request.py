@@ -224,7 +224,9 @@ def started_as() -> list[str]:
 
 def page_line(name: str) -> str:
     """Return the command line that explains a fault."""
-    return " ".join([*started_as(), Explain.scenario, name])
+    import shlex
+
+    return shlex.join([*started_as(), Explain.scenario, name])
 
 
 def command_line(request: Request | None) -> str:

@@ -26,7 +26,7 @@ def raises(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
     return bool(fault.errors), said(fault)
 
 
-def refused(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
+def changes_nothing(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
     """Look for PyTorch's own message; the line that raises it changes no tensor."""
     changed = [name for step in fault.lines if step.error for name in step.changed_tensors]
     return bool(fault.errors) and not changed, f"{said(fault)} Changed: {', '.join(changed) or 'nothing'}"
@@ -182,17 +182,17 @@ WHY: Mapping[str, tuple[tuple[str, Held], ...]] = {
     ),
     "leaf": (
         ("w is a leaf: no operation made it, and backward() adds up a gradient in it.", is_leaf_with_grad),
-        ("A recorded write would make it the result of one. PyTorch refuses, and w stays.", refused),
+        ("A recorded write would make it the result of one. PyTorch refuses, and w stays.", changes_nothing),
         ("Under no_grad() nothing is recorded: w is a leaf still, with new numbers.", right),
     ),
     "view-of-a-leaf": (
         ("w is a leaf, and w[0] a view of its memory.", is_leaf_with_grad),
-        ("To write to the view is to write to the leaf: PyTorch refuses.", refused),
+        ("To write to the view is to write to the leaf: PyTorch refuses.", changes_nothing),
         ("Under no_grad() nothing is recorded, and w is a leaf still.", right),
     ),
     "several-views": (
         ("a and b are views of one memory.", same("data_ptr", "a", "b")),
-        ("A write to one would change what made them both: PyTorch refuses.", refused),
+        ("One node made both, and autograd cannot give it a new history for one: PyTorch refuses.", changes_nothing),
         ("Out of place a is a new tensor.", right),
     ),
     "overwritten-base": (
@@ -202,11 +202,14 @@ WHY: Mapping[str, tuple[tuple[str, Held], ...]] = {
     ),
     "expanded": (
         ("rows has start's memory: six elements, three numbers.", same("data_ptr", "rows", "start")),
-        ("A write would reach each number twice: PyTorch refuses.", refused),
+        ("A write would reach each number twice: PyTorch refuses.", changes_nothing),
         ("A clone has six numbers.", right),
     ),
     "overlap": (
-        ("What is read and what is written share memory, and the order would decide: PyTorch refuses.", refused),
+        (
+            "What is read and what is written share memory, and the order would decide: PyTorch refuses.",
+            changes_nothing,
+        ),
         ("A clone is read as it was before the write.", right),
     ),
     "inference-tensor": (
@@ -217,17 +220,17 @@ WHY: Mapping[str, tuple[tuple[str, Held], ...]] = {
     "no-grad-view": (
         ("a has h's memory.", same("data_ptr", "a", "h")),
         ("Autograd recorded no grad_fn that leads from a to h.", without_grad_fn),
-        ("It could not tell h of the write: PyTorch refuses.", refused),
+        ("It could not tell h of the write: PyTorch refuses.", changes_nothing),
         ("With the view and the write in one mode, h's gradient knows of the write.", right),
     ),
     "backward-hook": (
         ("The hook stands as a node of its own behind the layer, and y is that node's view.", made_by("BackwardHook")),
-        ("A write would change the graph around the hook: PyTorch refuses.", refused),
+        ("To record the write, autograd would replace that node: PyTorch refuses.", changes_nothing),
         ("Out of place y stays as the hook needs it.", right),
     ),
     "custom-function": (
         ("y was made by a Function of the user's own.", made_by("Half")),
-        ("Autograd knows no view() of it to repeat after a write: PyTorch refuses.", refused),
+        ("To record the write, autograd would replace its backward: PyTorch refuses.", changes_nothing),
         ("A clone is no view.", right),
     ),
     "negative-slope": (
@@ -235,12 +238,12 @@ WHY: Mapping[str, tuple[tuple[str, Held], ...]] = {
         ("Out of place backward() has the input.", right),
     ),
     "vmap": (
-        ("total has one row for all of the batch, and each row would be added to it: PyTorch refuses.", refused),
+        ("total is one row for the whole batch, and every row would be added to it: PyTorch refuses.", changes_nothing),
         ("Out of place each row of the batch gets a sum of its own.", right),
     ),
     "out": (
         ("y is there already, and no grad_fn leads from it to x.", without_grad_fn),
-        ("What is written to y would have no gradient: PyTorch refuses.", refused),
+        ("What is written to y would have no gradient: PyTorch refuses.", changes_nothing),
         ("Without out= the result has its grad_fn.", right),
     ),
     "eaten-skip": (

@@ -217,9 +217,12 @@ def explain_command(
     if names:
         request = Explain(names[0], drawn_seed() if seed is None else seed, evidence)
         session_for(request)  # raises for a name that there is not
-    elif VIEWS[view].sessions_only:
-        example = line("explain", "leaf", f"--{view}")
-        raise click.UsageError(f"--{view} shows one fault, and none is named; give for example {example}", context)
+    elif VIEWS[view].sessions_only or seed is not None:
+        words = ["--seed", str(seed)] if seed is not None else [f"--{view}"]
+        example = line("explain", "leaf", *words)
+        raise click.UsageError(
+            f"{words[0]} goes with one fault, and none is named; give for example {example}", context
+        )
     if view == "step" and save is None:
         require_terminal()
     require_output(context, save, light, Explain.scenario)
@@ -313,7 +316,7 @@ def line(*words: str) -> str:
 def refuse_option_of_another(context: click.Context, name: str) -> None:
     """Raise UsageError for an option that other commands have."""
     if others := elsewhere(name):
-        raise click.UsageError(f"{name} does not go with {context.info_name}; it goes with {' and '.join(others)}")
+        raise click.UsageError(f"{name} does not go with {context.info_name}; it goes with {', '.join(others)}")
 
 
 def refuse_earlier_lines(context: click.Context, words: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ PREPARED = "import PyTorch, set the seed, and compute the right numbers another 
 
 
 @dataclass(frozen=True)
-class Page:
+class FaultPage:
     """One fault: the text of each part as one would type it, with comments."""
 
     name: str
@@ -48,7 +48,7 @@ class Page:
 
 
 PAGES = (
-    Page(
+    FaultPage(
         "saved-tensor",
         "A write in place reaches a tensor that backward() needs.",
         CORRECTNESS,
@@ -69,7 +69,7 @@ y.sum().backward()
         written="y",
         numbers="x.grad",
     ),
-    Page(
+    FaultPage(
         "step-before-backward",
         "A step overwrites weights that backward() still needs.",
         CORRECTNESS,
@@ -91,7 +91,7 @@ second = (w ** 2).sum()  # computed after the step
 second.backward()
 """,
     ),
-    Page(
+    FaultPage(
         "earlier-step",
         "backward() goes on into the graph of an earlier step.",
         f"{NOTES}#saved-tensors",
@@ -118,7 +118,7 @@ for step in range(3):
     opt.step()
 """,
     ),
-    Page(
+    FaultPage(
         "shared-version-counter",
         "A write to one part counts for all views of a tensor.",
         CORRECTNESS,
@@ -143,7 +143,7 @@ half.sum().backward()
         written="both",
         numbers="x.grad",
     ),
-    Page(
+    FaultPage(
         "data",
         "A write through .data is not counted: wrong gradients.",
         CORRECTNESS,
@@ -165,7 +165,7 @@ with torch.no_grad(): w *= 3  # a write that is counted
 """,
         raises=False,
     ),
-    Page(
+    FaultPage(
         "shared-memory",
         "NumPy or DLPack writes to a tensor, and none counts it.",
         f"{DOCUMENTATION}generated/torch.from_dlpack.html",
@@ -189,7 +189,7 @@ loss.backward()
 """,
         raises=False,
     ),
-    Page(
+    FaultPage(
         "saved-tensors-hooks",
         "Under hooks on saved tensors no version is compared.",
         f"{NOTES}#hooks-for-saved-tensors",
@@ -216,7 +216,7 @@ y.sum().backward()
         numbers="x.grad",
         raises=False,
     ),
-    Page(
+    FaultPage(
         "running-statistics",
         "BatchNorm overwrites statistics that backward() needs.",
         f"{DOCUMENTATION}generated/torch.nn.BatchNorm1d.html",
@@ -240,7 +240,7 @@ _ = bn.train()(10 * x.detach())
         numbers="x.grad",
         raises=False,
     ),
-    Page(
+    FaultPage(
         "leaf",
         "A leaf that requires grad is written to in place.",
         f"{NOTES}#setting-requires-grad",
@@ -258,7 +258,7 @@ with torch.no_grad(): w *= 2  # autograd records nothing here
 (w ** 2).sum().backward()
 """,
     ),
-    Page(
+    FaultPage(
         "view-of-a-leaf",
         "A part of a leaf that requires grad is written to.",
         f"{DOCUMENTATION}tensor_view.html",
@@ -276,7 +276,7 @@ with torch.no_grad(): w[0] = 0  # autograd records nothing here
 (w ** 2).sum().backward()
 """,
     ),
-    Page(
+    FaultPage(
         "several-views",
         "One of several views from one call is written to.",
         f"{DOCUMENTATION}generated/torch.chunk.html",
@@ -298,7 +298,7 @@ a = a * 2  # a new tensor
         written="a",
         numbers="x.grad",
     ),
-    Page(
+    FaultPage(
         "overwritten-base",
         "The tensor behind several views is written to.",
         f"{DOCUMENTATION}tensor_view.html",
@@ -323,7 +323,7 @@ a, b = h.chunk(2)  # the views after the write
         written="h",
         numbers="x.grad",
     ),
-    Page(
+    FaultPage(
         "expanded",
         "An expanded tensor, whose rows are one, is written to.",
         f"{DOCUMENTATION}generated/torch.Tensor.expand.html",
@@ -342,7 +342,7 @@ rows *= 2
         written="rows",
         numbers="rows",
     ),
-    Page(
+    FaultPage(
         "overlap",
         "What is written is read from the memory written to.",
         f"{DOCUMENTATION}generated/torch.clone.html",
@@ -361,7 +361,7 @@ total[1:] += total[:-1].clone()  # read before anything is written
         written="total",
         numbers="total",
     ),
-    Page(
+    FaultPage(
         "inference-tensor",
         "An inference tensor is written to outside of that mode.",
         f"{NOTES}#inference-mode",
@@ -381,7 +381,7 @@ total += start
         written="total",
         numbers="total",
     ),
-    Page(
+    FaultPage(
         "no-grad-view",
         "A view made under no_grad() is written to outside of it.",
         f"{DOCUMENTATION}generated/torch.no_grad.html",
@@ -404,7 +404,7 @@ h[:2] *= 2  # the view and the write in one mode
         written="a",
         numbers="x.grad",
     ),
-    Page(
+    FaultPage(
         "backward-hook",
         "A layer with a backward hook has its output written to.",
         f"{DOCUMENTATION}generated/torch.nn.Module.html",
@@ -425,7 +425,7 @@ y.sum().backward()
         written="y",
         numbers="x.grad",
     ),
-    Page(
+    FaultPage(
         "custom-function",
         "A view that a custom Function returned is written to.",
         f"{DOCUMENTATION}notes/extending.html#extending-torch-autograd",
@@ -452,7 +452,7 @@ y *= 2
         written="y",
         numbers="x.grad",
     ),
-    Page(
+    FaultPage(
         "negative-slope",
         "LeakyReLU in place has a slope below zero.",
         f"{DOCUMENTATION}generated/torch.nn.functional.leaky_relu.html",
@@ -473,7 +473,7 @@ y.sum().backward()
         written="y",
         numbers="x.grad",
     ),
-    Page(
+    FaultPage(
         "vmap",
         "Inside vmap a tensor without the batch is written to.",
         f"{DOCUMENTATION}generated/torch.vmap.html",
@@ -490,7 +490,7 @@ sums = torch.vmap(lambda row: total + row)(rows)  # a new tensor a row
         written="total",
         numbers="sums",
     ),
-    Page(
+    FaultPage(
         "out",
         "out= is given, and an argument requires grad.",
         f"{DOCUMENTATION}generated/torch.mul.html",
@@ -510,7 +510,7 @@ y = torch.mul(x, 2)
         written="y",
         numbers="x.grad",
     ),
-    Page(
+    FaultPage(
         "eaten-skip",
         "A layer overwrites what a skip connection reads later.",
         f"{DOCUMENTATION}generated/torch.nn.ReLU.html",
@@ -533,7 +533,7 @@ y = block(start)
         numbers="y",
         raises=False,
     ),
-    Page(
+    FaultPage(
         "input-overwritten",
         "A function overwrites its caller's tensor.",
         f"{NOTES}#in-place-operations-with-autograd",
@@ -557,7 +557,7 @@ y = center(data)
         numbers="data",
         raises=False,
     ),
-    Page(
+    FaultPage(
         "forward-hook",
         "A layer overwrites what a forward hook keeps.",
         f"{DOCUMENTATION}generated/torch.nn.Module.html",
@@ -580,7 +580,7 @@ seen = kept[-1]
         numbers="seen",
         raises=False,
     ),
-    Page(
+    FaultPage(
         "alias-read",
         "A tensor has two names: one writes, the other reads.",
         f"{DOCUMENTATION}tensor_view.html",
@@ -608,7 +608,7 @@ out = h + skip
 """Every page, in the order of the list: what raises in backward(), what nobody says, what is refused, what is read."""
 
 
-def page_named(name: str) -> Page:
+def page_named(name: str) -> FaultPage:
     """Return the page of a name. Raise BadInput where there is none, and propose the nearest."""
     names = [page.name for page in PAGES]
     if name not in names:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from relu_demo.request import Rules
-from relu_demo.session.faults import PAGES, Page
+from relu_demo.session.faults import PAGES, FaultPage
 
 
 @dataclass(frozen=True)
@@ -17,5 +17,5 @@ class RulesReport:
     ok: ClassVar[bool] = True
     request: Rules
     """What was asked for."""
-    rules: tuple[Page, ...] = PAGES
+    rules: tuple[FaultPage, ...] = PAGES
     """Every page, in the order of the list."""

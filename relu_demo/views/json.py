@@ -19,7 +19,7 @@ from relu_demo.replay.trace import Step, Summary, TensorState, Trace
 from relu_demo.request import Check, Explain, Measure, Replay, command_line
 from relu_demo.sanitizer.place import shown_file
 from relu_demo.scenarios import kind_answered_by
-from relu_demo.session.faults import Page
+from relu_demo.session.faults import FaultPage
 from relu_demo.session.lines import Line, Moment
 from relu_demo.watching.report import WatchReport
 
@@ -34,7 +34,7 @@ LEFT_OUT: Mapping[type, tuple[str, ...]] = {
     Step: ("tensors",),
     Line: ("moment", "raises", "step", "prepares"),
     Summary: ("values", "corner"),
-    Page: ("prepared", "fault", "cure", "written", "numbers", "raises"),
+    FaultPage: ("prepared", "fault", "cure", "written", "numbers", "raises"),
     Cure: ("edits",),
     WatchReport: ("patch",),
     # How the screen shows it is not what was asked.

@@ -11,7 +11,7 @@ from support.processes import COLD, command_environment
 
 
 @pytest.mark.versions
-@pytest.mark.parametrize("command", [[], ["check"], ["watch"]], ids=str)
+@pytest.mark.parametrize("command", [[], ["explain"], ["check"], ["watch"]], ids=str)
 @pytest.mark.parametrize("columns", ["80", "100", "200"])
 def test_each_help_fits_the_terminal(process: Demo, columns: str, command: list[str]) -> None:
     lines = process(*command, "--help", COLUMNS=columns).out.splitlines()
@@ -28,6 +28,8 @@ def test_each_command_has_its_own_options_and_no_other(process: Demo) -> None:
     both = {"--diff", "--json", "--quiet", "--save", "--light", "--help"}
     assert options("watch") == both | {"--try"}
     assert options("check") == both | {"--seed", "--shape", "--device", "--dtype", "--train", "--all", "--traceback"}
+    session = {"--repl", "--step", "--evidence"}
+    assert options("explain") == both - {"--diff"} | session | {"--seed", "--traceback"}
     assert options() & {"--train", "--all", "--check", "--watch"} == set()
     assert {"--compare", "--schema", "--version", "--seed"} <= options()
 
@@ -36,7 +38,15 @@ def test_each_command_has_its_own_options_and_no_other(process: Demo) -> None:
     "arguments",
     [
         *(["--help"], ["-h"], ["-V"], ["--schema"], ["--compare", "--inplace"], ["--shape", "1,2"], ["--nope"]),
-        *(["check", "-h"], ["watch", "-h"], ["--check", "n.py:Net"], ["check", "none.py:Net"], ["watch", "none.py"]),
+        *(
+            ["explain", "-h"],
+            ["explain", "leef"],
+            ["check", "-h"],
+            ["watch", "-h"],
+            ["--check", "n.py:Net"],
+            ["check", "none.py:Net"],
+            ["watch", "none.py"],
+        ),
     ],
     ids=" ".join,
 )
@@ -85,6 +95,7 @@ def test_help_teaches(process: Demo) -> None:
         assert option in shown
     assert "Exit codes" in shown
     assert "relu-demo --compare" in shown
+    assert "explain ..." in shown
     assert "relu-demo check my_net.py:Net" in process("check", "-h").out
     assert "relu-demo watch train.py --epochs 1" in process("watch", "-h").out
     assert process("-V").out.strip() == "relu-demo, version 0.1.0"
