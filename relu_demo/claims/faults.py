@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping
 from relu_demo.claims.branches import equal, off
 from relu_demo.claims.claim import Answer, claim
 from relu_demo.claims.report import counted
-from relu_demo.replay.clashes import clashes
+from relu_demo.replay.clashes import Clash, clashes
 from relu_demo.replay.trace import TracedPart
-from relu_demo.session.faults import PARTS
 
-Held = Callable[[TracedPart, TracedPart, TracedPart], Answer]
-"""Tests a sentence on the preparation, the fault and the cure of a page."""
+Held = Callable[[TracedPart], Answer]
+"""Tests a sentence on the fault of a page, or on its cure. Raise KeyError where what it looks for is not there."""
 
 
 def said(part: TracedPart) -> str:
@@ -21,117 +20,114 @@ def said(part: TracedPart) -> str:
     return " ".join([*part.errors, *warnings]) or f"no error, no warning in {counted(len(part.lines), 'line')}"
 
 
-def raises(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
+def first_clash(fault: TracedPart) -> Clash:
+    """Return the first write over a saved tensor. Raise KeyError without one."""
+    for clash in clashes(fault):
+        return clash
+    raise KeyError("write over a saved tensor")
+
+
+def raises(fault: TracedPart) -> Answer:
     """Look for PyTorch's own message."""
     return bool(fault.errors), said(fault)
 
 
-def changes_nothing(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
+def changes_nothing(fault: TracedPart) -> Answer:
     """Look for PyTorch's own message; the line that raises it changes no tensor."""
     changed = [name for step in fault.lines if step.error for name in step.changed_tensors]
     return bool(fault.errors) and not changed, f"{said(fault)} Changed: {', '.join(changed) or 'nothing'}"
 
 
-def stale(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
+def expects(fault: TracedPart, was: int, now: int) -> bool:
+    """Return whether PyTorch's message has these versions."""
+    return any(f"is at version {now}; expected version {was}" in error for error in fault.errors)
+
+
+def stale(fault: TracedPart) -> Answer:
     """Find the lines that save and overwrite a tensor; their versions are those in PyTorch's message."""
-    for clash in clashes(fault):
-        was, now = clash.saved.version, clash.overwritten.version
-        if any(f"is at version {now}; expected version {was}" in error for error in fault.errors):
-            return True, f"{clash.saver.line.source}: version {was}; {clash.writer.line.source}: version {now}"
-    return False, said(fault)
+    clash = first_clash(fault)
+    was, now = clash.saved.version, clash.overwritten.version
+    evidence = f"{clash.saver.line.source}: version {was}; {clash.writer.line.source}: version {now}"
+    return expects(fault, was, now), evidence
 
 
-def stale_by_one_step(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
+def stale_by_one_step(fault: TracedPart) -> Answer:
     """Compare the version that a loop has left with those in PyTorch's message: the one of the step before."""
     now = fault.moments["written"].state.version
-    message = f"is at version {now}; expected version {now - 1}"
-    return any(message in error for error in fault.errors), said(fault)
+    return expects(fault, now - 1, now), said(fault)
 
 
-def untouched(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
+def untouched(fault: TracedPart) -> Answer:
     """Compare the first half of what was saved before and after the write; PyTorch raises all the same."""
-    for clash in clashes(fault):
-        was, now = (state.summary.copy.tolist() for state in (clash.saved, clash.overwritten))
-        half = len(was) // 2
-        return was[:half] == now[:half] and was != now and bool(fault.errors), f"{was}, then {now}"
-    return False, "nothing was saved, or nothing overwritten"
+    clash = first_clash(fault)
+    was, now = (state.summary.copy.tolist() for state in (clash.saved, clash.overwritten))
+    half = len(was) // 2
+    return was[:half] == now[:half] and was != now and bool(fault.errors), f"{was}, then {now}"
 
 
-def past_counter(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
+def past_counter(fault: TracedPart) -> Answer:
     """Find the line that overwrites what was saved; the version counter is as before."""
-    for clash in clashes(fault):
-        was, now = clash.saved.version, clash.overwritten.version
-        return was == now, f"{clash.writer.line.source}: version {was}, then {now}, with other numbers"
-    return False, "nothing was saved, or nothing overwritten"
+    clash = first_clash(fault)
+    was, now = clash.saved.version, clash.overwritten.version
+    return was == now, f"{clash.writer.line.source}: version {was}, then {now}, with other numbers"
 
 
-def not_compared(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
+def not_compared(fault: TracedPart) -> Answer:
     """Find the line that overwrites what was saved; the version counter has moved, and nothing is raised."""
-    for clash in clashes(fault):
-        was, now = clash.saved.version, clash.overwritten.version
-        return was < now and not fault.errors, f"version {was}, then {now}; {said(fault)}"
-    return False, "nothing was saved, or nothing overwritten"
+    clash = first_clash(fault)
+    was, now = clash.saved.version, clash.overwritten.version
+    return was < now and not fault.errors, f"version {was}, then {now}; {said(fault)}"
 
 
-def wrong(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
+def wrong(fault: TracedPart) -> Answer:
     """Compare the result with the right numbers; there is no error and no warning."""
     look = fault.moments.get("result")
-    warned = any(step.warnings for step in fault.lines)
-    if look is None or fault.errors or warned:
+    if look is None or fault.errors or any(step.warnings for step in fault.lines):
         return False, said(fault)
     return not equal(look), f"{off(look)}; {said(fault)}"
 
 
-def right(_: TracedPart, __: TracedPart, cure: TracedPart) -> Answer:
+def right(cure: TracedPart) -> Answer:
     """Compare the result with the right numbers; there is no error."""
     look = cure.moments.get("result")
-    if look is None or cure.errors:
-        return False, said(cure)
-    return equal(look), off(look)
+    return (False, said(cure)) if look is None or cure.errors else (equal(look), off(look))
 
 
-def overwritten_once(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
+def overwritten_once(fault: TracedPart) -> Answer:
     """Read the version counter of the caller's tensor."""
     state = fault.moments["result"].state
     return state.version == 1, f"{state.name}: version {state.version}"
 
 
-def uncounted(_: TracedPart, fault: TracedPart, cure: TracedPart) -> Answer:
-    """Look for a version counter; the copy in the cure has one."""
-    there, here = fault.moments["written"].state, cure.moments["result"].state
-    words = "no version counter" if there.version < 0 else f"version {there.version}"
-    return there.version < 0 <= here.version, f"{words}; the copy: version {here.version}"
+def uncounted(fault: TracedPart) -> Answer:
+    """Look for a version counter."""
+    state = fault.moments["written"].state
+    return state.version < 0, f"{state.name}: {'no version counter' if state.version < 0 else state.version}"
 
 
-def is_leaf_with_grad(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
+def is_leaf_with_grad(fault: TracedPart) -> Answer:
     """Look at `requires_grad` and `grad_fn`."""
     state = fault.moments["written"].state
     evidence = f"{state.name}: requires_grad={state.requires_grad}, grad_fn {state.grad_fn_name}"
     return state.requires_grad and state.grad_fn is None, evidence
 
 
-def without_grad_fn(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
-    """Look at `grad_fn`."""
-    state = fault.moments["written"].state
-    return state.grad_fn is None, f"{state.name}: grad_fn {state.grad_fn_name}"
+def made_by(node: str) -> Held:
+    """Return what compares the class of `grad_fn`, or "None", of what may not be written to."""
+
+    def holds(fault: TracedPart) -> Answer:
+        state = fault.moments["written"].state
+        return state.grad_fn_name.startswith(node), f"{state.name}: grad_fn {state.grad_fn_name}"
+
+    return holds
 
 
 def same(what: str, name: str, other: str) -> Held:
     """Return what compares an attribute of two tensors of the fault."""
 
-    def holds(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
+    def holds(fault: TracedPart) -> Answer:
         a, b = (getattr(fault.lines[-1].tensors[each], what) for each in (name, other))
         return a == b, f"{what} of {name}: {a:#x}, of {other}: {b:#x}"
-
-    return holds
-
-
-def made_by(node: str) -> Held:
-    """Return what compares the class of `grad_fn` of what may not be written to."""
-
-    def holds(_: TracedPart, fault: TracedPart, __: TracedPart) -> Answer:
-        state = fault.moments["written"].state
-        return state.grad_fn_name.startswith(node), f"{state.name}: grad_fn {state.grad_fn_name}"
 
     return holds
 
@@ -219,7 +215,7 @@ WHY: Mapping[str, tuple[tuple[str, Held], ...]] = {
     ),
     "no-grad-view": (
         ("a has h's memory.", same("data_ptr", "a", "h")),
-        ("Autograd recorded no grad_fn that leads from a to h.", without_grad_fn),
+        ("Autograd recorded no grad_fn that leads from a to h.", made_by("None")),
         ("It could not tell h of the write: PyTorch refuses.", changes_nothing),
         ("With the view and the write in one mode, h's gradient knows of the write.", right),
     ),
@@ -242,7 +238,7 @@ WHY: Mapping[str, tuple[tuple[str, Held], ...]] = {
         ("Out of place each row of the batch gets a sum of its own.", right),
     ),
     "out": (
-        ("y is there already, and no grad_fn leads from it to x.", without_grad_fn),
+        ("y is there already, and no grad_fn leads from it to x.", made_by("None")),
         ("What is written to y would have no gradient: PyTorch refuses.", changes_nothing),
         ("Without out= the result has its grad_fn.", right),
     ),
@@ -270,16 +266,16 @@ WHY: Mapping[str, tuple[tuple[str, Held], ...]] = {
 
 
 def unless_missing(holds: Held) -> Held:
-    """Return what answers False where a tensor was never made, since PyTorch raised before."""
+    """Return what answers False where what it looks for is not there, since another PyTorch raised before."""
 
-    def answer(*parts: TracedPart) -> Answer:
+    def answer(part: TracedPart) -> Answer:
         try:
-            return holds(*parts)
+            return holds(part)
         except KeyError as missing:
-            return False, f"there is no {missing}"
+            return False, f"there is no {missing.args[0]}"
 
     return answer
 
 
 for number, (name, says, holds) in enumerate(((name, *each) for name, group in WHY.items() for each in group), 20):
-    claim(number, says, needs=PARTS, page=name)(unless_missing(holds))
+    claim(number, says, needs=("cure" if holds is right else "fault",), page=name)(unless_missing(holds))
