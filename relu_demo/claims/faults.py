@@ -8,7 +8,7 @@ from relu_demo.claims.branches import equal, off
 from relu_demo.claims.claim import Answer, claim
 from relu_demo.claims.report import counted
 from relu_demo.replay.clashes import Clash, clashes
-from relu_demo.replay.trace import TracedPart
+from relu_demo.replay.trace import Step, TracedPart
 
 Held = Callable[[TracedPart], Answer]
 """Tests a sentence on the fault of a page, or on its cure. Raise KeyError where what it looks for is not there."""
@@ -27,15 +27,21 @@ def first_clash(fault: TracedPart) -> Clash:
     raise KeyError("write over a saved tensor")
 
 
+def refusing(fault: TracedPart) -> list[Step]:
+    """Return the lines at which PyTorch raised a RuntimeError: any other error is another matter."""
+    return [step for step in fault.lines if "\nRuntimeError: " in step.output]
+
+
 def raises(fault: TracedPart) -> Answer:
     """Look for PyTorch's own message."""
-    return bool(fault.errors), said(fault)
+    return bool(refusing(fault)), said(fault)
 
 
 def changes_nothing(fault: TracedPart) -> Answer:
     """Look for PyTorch's own message; the line that raises it changes no tensor."""
-    changed = [name for step in fault.lines if step.error for name in step.changed_tensors]
-    return bool(fault.errors) and not changed, f"{said(fault)} Changed: {', '.join(changed) or 'nothing'}"
+    lines = refusing(fault)
+    changed = [name for step in lines for name in step.changed_tensors]
+    return bool(lines) and not changed, f"{said(fault)} Changed: {', '.join(changed) or 'nothing'}"
 
 
 def expects(fault: TracedPart, was: int, now: int) -> bool:

@@ -158,6 +158,15 @@ def test_a_pytorch_that_behaves_otherwise_is_found_out(name: str) -> None:
         assert "does not hold" in text_of_tables(report)
 
 
+@pytest.mark.parametrize("name", ["leaf", "negative-slope"])
+def test_an_error_of_another_kind_proves_nothing(name: str) -> None:
+    lines = page(name).parts[1].lines
+    other = dataclasses.replace(lines[-2], source="torch.no_such_thing")
+    report = report_on(with_part(page(name), "fault", [*lines[:-2], other, lines[-1]]))
+    assert not report.ok
+    assert "no_such_thing" in text_of_tables(report)
+
+
 def test_without_a_name_all_are_listed_a_line_each(demo: Demo) -> None:
     lines = demo("explain").out.splitlines()
     assert len(lines) == len(PAGES) + 2
