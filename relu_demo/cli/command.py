@@ -1,4 +1,4 @@
-"""The three commands: they read the command line, refuse what does not go together, and give what was asked."""
+"""The four commands: they read the command line, refuse what does not go together, and give what was asked."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from relu_demo.cli.options import DEMONSTRATOR, HOW_SHOWN, OPTIONS, WHAT, elsewhere, options_of
-from relu_demo.cli.types import TargetType
+from relu_demo.cli.options import COMMANDS, DEMONSTRATOR, HOW_SHOWN, OPTIONS, WHAT, elsewhere, options_of
+from relu_demo.cli.types import PageType, TargetType
 from relu_demo.errors import SetupError
 from relu_demo.request import (
     WHOLE,
     Check,
+    Explain,
     Input,
     Measure,
     Replay,
     Request,
+    Rules,
     Shape,
     Watch,
     drawn_seed,
@@ -37,6 +39,14 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Exit codes: 0 every claim holds; 1 one does not; 2 wrong usage or input.
 Example: relu-demo --compare --shape 1,1,4,4 --seed 7 --save relu.svg
+"""
+EXPLAIN_EPILOG = """\b
+NAME is what a finding of check or watch ends with. Without one: the list.
+
+\b
+Examples
+  relu-demo explain step-before-backward
+  relu-demo explain data --step
 """
 CHECK_EPILOG = """\b
 TARGET is file.py:name or package.module:name: a network, a function that
@@ -112,7 +122,7 @@ class GroupedCommand(click.Command):
 
 
 class Demonstrator(GroupedCommand, click.Group):
-    """The command itself, with the two others below it."""
+    """The command itself, with the three others below it."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the words, and keep them for `resolve_command`."""
@@ -138,7 +148,7 @@ class Demonstrator(GroupedCommand, click.Group):
     params=options_of(*DEMONSTRATOR),
     epilog=EPILOG,
     invoke_without_command=True,
-    subcommand_metavar="[check | watch ...]",
+    subcommand_metavar="[explain | check | watch ...]",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.pass_context
@@ -175,6 +185,43 @@ def command(
     else:
         request = Replay(scenario, seed, only(shapes) or Replay.shape, device, dtype, article, values, evidence, part)
         session_for(request)  # raises for a part that it has not
+    return asked(context, request, save, light, traceback)
+
+
+@command.command(
+    Explain.scenario,
+    cls=GroupedCommand,
+    params=[click.Argument(["names"], type=PageType(), metavar="[NAME]", nargs=-1), *options_of(Explain.scenario)],
+    epilog=EXPLAIN_EPILOG,
+    short_help="Each fault that check and watch can name, in a few lines.",
+)
+@click.pass_context
+def explain_command(
+    context: click.Context,
+    names: tuple[str, ...],
+    seed: int | None,
+    traceback: bool,
+    save: Path | None,
+    light: bool,
+    evidence: bool,
+) -> Asked:
+    """Replay a fault that check and watch can name, and its cure. Without NAME: list all."""
+    if len(names) > 1:
+        raise click.UsageError(f"explain takes one name, not {len(names)} ({' '.join(names)})", context)
+    view = context.meta.get("view", TABLES)
+    request: Explain | Rules = Rules()
+    if names:
+        request = Explain(names[0], drawn_seed() if seed is None else seed, evidence)
+        session_for(request)  # raises for a name that there is not
+    elif VIEWS[view].sessions_only or seed is not None:
+        words = ["--seed", str(seed)] if seed is not None else [f"--{view}"]
+        example = line("explain", "leaf", *words)
+        raise click.UsageError(
+            f"{words[0]} goes with one fault, and none is named; give for example {example}", context
+        )
+    if view == "step" and save is None:
+        require_terminal()
+    require_output(context, save, light)
     return asked(context, request, save, light, traceback)
 
 
@@ -260,7 +307,7 @@ def line(*words: str) -> str:
 def no_such_option(context: click.Context, name: str) -> click.UsageError:
     """Return the error for an option that a command has not: it names those that have it, or the nearest option."""
     if others := elsewhere(name):
-        return click.UsageError(f"{name} does not go with {context.info_name}; it goes with {' and '.join(others)}")
+        return click.UsageError(f"{name} does not go with {context.info_name}; it goes with {', '.join(others)}")
     if name[2:] in getattr(context.command, "commands", ()):
         words = filter(None, (word.removeprefix(name).removeprefix("=") for word in context.meta["words"]))
         return click.UsageError(f"{name} is a command; give {line(name[2:], *words)}", context)
@@ -289,7 +336,7 @@ def meant(context: click.Context, words: Sequence[str]) -> str:
     if word.endswith(".py") or os.path.isfile(word):
         return f"{word} alone is no command; give {line('watch', *words)}"
     options = {name: f"--{name}" for name in DEMONSTRATOR if name != WHOLE}
-    commands = {Check.scenario: Check.scenario, Watch.scenario: Watch.scenario}
+    commands = {name: name for name in COMMANDS}
     near = nearest(word, [*commands, *options])
     known = {name[2:]: name for each in context.command.params for name in each.opts if name.startswith("--")}
     known |= options | commands

@@ -10,7 +10,7 @@ import click
 
 from relu_demo import __version__
 from relu_demo.cli.types import InputType, NameType, NumberType, PartType, SaveType
-from relu_demo.request import LISTED, MAX_DEPTH, Check, Measure, Replay, Watch
+from relu_demo.request import LISTED, MAX_DEPTH, Check, Explain, Measure, Replay, Watch
 from relu_demo.session.sessions import SESSIONS
 from relu_demo.views import TABLES, VIEWS
 
@@ -19,9 +19,12 @@ WHAT, HOW_SHOWN = "What it does (give one of these, or none)", "How it is shown"
 
 DEMONSTRATOR = (*SESSIONS, Measure.scenario)
 TOOLS = (Check.scenario, Watch.scenario)
-"""The scenarios of the command itself, and those that are a command of their own."""
+"""The scenarios of the command itself, and those that run on the user's code."""
 
 SAVED_AS = "Save it as .svg, .html, .txt or .json"
+
+COMMANDS = (Explain.scenario, *TOOLS)
+"""All that are a command of their own."""
 
 
 class Option(click.Option):
@@ -78,7 +81,8 @@ def runs_on(*names: str, **more: Any) -> Option:
 def view(name: str) -> Option:
     """Return the flag that picks the view of that name."""
     form = VIEWS[name]
-    goes_with = SESSIONS if form.sessions_only else TOOLS if form.cures_only else None
+    sessions = (*SESSIONS, Explain.scenario)
+    goes_with = sessions if form.sessions_only else TOOLS if form.cures_only else None
     flag: dict[str, Any] = {"is_flag": True, "expose_value": False}
     return shown(*form.short, f"--{name}", picks="view", help=form.help, goes_with=goes_with, **flag)
 
@@ -129,8 +133,8 @@ OPTIONS = (
         "--seed",
         type=NumberType(),
         metavar="N",
-        goes_with=(*DEMONSTRATOR, Check.scenario),
-        help="Random seed: the same seed gives the same numbers.  [default: drawn]",
+        goes_with=(*DEMONSTRATOR, Explain.scenario, Check.scenario),
+        help="Random seed, for the same numbers again.  [default: drawn]",
     ),
     runs_on(
         "--shape",
@@ -225,11 +229,16 @@ OPTIONS = (
         goes_with=SESSIONS,
         help="List tensors of up to N values.",
     ),
-    shown("--evidence", is_flag=True, goes_with=SESSIONS, help="Show each claim with all of its evidence."),
+    shown(
+        "--evidence",
+        is_flag=True,
+        goes_with=(*SESSIONS, Explain.scenario),
+        help="Show each claim with all of its evidence.",
+    ),
     shown(
         "--traceback",
         is_flag=True,
-        goes_with=(*DEMONSTRATOR, Check.scenario),
+        goes_with=(*DEMONSTRATOR, Explain.scenario, Check.scenario),
         help="Show the traceback of an internal error.",
         differs={Check.scenario: {"help": "Show the traceback of an error in your network."}},
     ),
@@ -248,7 +257,7 @@ def elsewhere(name: str) -> list[str]:
     """Return the commands of which a name is an option."""
     commands = {
         "relu-demo": DEMONSTRATOR,
-        **{f"relu-demo {tool}": (tool,) for tool in TOOLS},
+        **{f"relu-demo {name}": (name,) for name in COMMANDS},
     }
     return [
         command

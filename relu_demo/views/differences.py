@@ -234,7 +234,7 @@ def flow_lines(part: TracedPart, name: str, dash: str, head: str, bar: str) -> I
                 version, writer = after, line.operation
                 yield Text(f"{indent}{bar}  {writer} overwrites {name}", style=CHANGED)
                 yield Text(f"{indent}{name}, version {version}", style=CHANGED)
-    if any("modified by an inplace operation" in error for error in part.errors):
+    if version is not None and any("modified by an inplace operation" in error for error in part.errors):
         yield Text(f"{indent}{bar}  backward() finds version {version} and raises", style=CHANGED)
 
 

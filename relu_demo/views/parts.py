@@ -124,7 +124,8 @@ def code(steps: Sequence[Step], comments: bool = True) -> Text:
     """Return the lines that ran, as one would type them, with their comments, each above what it printed or raised."""
     lines = []
     for step in steps:
-        line = Text.assemble((">>> ", "dim"), step.line.source)
+        first, *more = step.line.source.split("\n")
+        line = Text.assemble((">>> ", "dim"), first, *(part for each in more for part in (("\n... ", "dim"), each)))
         if comments and step.line.comment:
             line.append(" " * (COMMENTS - len(step.line.source)) + f"  # {step.line.comment}", style="dim italic")
         lines.append(line)

@@ -174,6 +174,7 @@ PS1='ready> '
         ("relu-demo watch nets.py --data fi", "relu-demo watch nets.py --data file.txt "),
         ("relu-demo --save fi", "relu-demo --save file.txt "),
         ("relu-demo wa", "relu-demo watch "),
+        ("relu-demo explain step", "relu-demo explain step-before-backward "),
     ],
 )
 def test_in_bash_itself(tmp_path: Path, typed: str, completed: str) -> None:

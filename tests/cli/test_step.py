@@ -23,8 +23,8 @@ from support.tiers import slow_but
 
 from relu_demo.cli.stepping import BACK, ON
 from relu_demo.machine.keys import KEYS
-from relu_demo.request import Replay
-from relu_demo.session.sessions import SESSIONS, part_names
+from relu_demo.request import Explain, Replay
+from relu_demo.session.sessions import SESSIONS, part_names, session_for
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 STEP = ["-m", "relu_demo", "--step", "--seed", "7"]
@@ -155,11 +155,11 @@ class Desk:
 
 @contextmanager
 def desk(*options: str, columns: int = 80, lines: int = 24, code: str = "", **environment: str) -> Iterator[Desk]:
-    """A desk with `relu-demo --step --seed 7` and these options on it, or with that after some Python `code`."""
-    arguments = [*STEP, *options]
+    """A desk with `relu-demo --step --seed 7` and these words on it, or with that after some Python `code`."""
+    arguments = [*STEP[:2], *options, *STEP[2:]]
     if code:
         run = "from relu_demo.__main__ import main; main()"
-        arguments = ["-c", f"{code}; import sys; sys.argv[1:] = {[*STEP[2:], *options]}; {run}"]
+        arguments = ["-c", f"{code}; import sys; sys.argv[1:] = {arguments[2:]}; {run}"]
     person = Desk(arguments, columns, lines, environment)
     try:
         person.see("next: ")
@@ -344,6 +344,19 @@ def test_every_scenario_ends_on_its_own_screen_which_stays(
         there = [line.rstrip() for line in without_addresses(person.left_behind).splitlines()]
         assert there[-2:] == without_addresses(demo(*options, "--seed", "7").out).splitlines()[-2:]
         assert any(line.startswith("relu-demo ") for line in there)
+
+
+@posix
+def test_a_fault_that_is_explained_is_stepped_through() -> None:
+    session = session_for(Explain("data", 7))
+    with desk("explain", "data", lines=50) as person:
+        assert "step 1 of 9" in person.screen
+        assert "w changed: it has other values." in person.go(4)
+        assert "w.grad is wrong: 3 of 3 numbers differ" in person.go(5)
+        person.go(len(session.steps))
+        assert "That was the last step. Next: all of it on one screen." in person.screen
+        assert person.leave(SPACE) == 0
+        assert "All 3 claims hold." in person.left_behind
 
 
 @posix

@@ -59,8 +59,8 @@ def peak(*arguments: str) -> int:
 def test_no_more_memory_is_taken_than_told(
     scenario: str, shape: tuple[int, int, int, int], dtype: str, values: int
 ) -> None:
-    session = SESSIONS[scenario](Replay(scenario, 7, shape, dtype=dtype, listed=values))
-    told = needed_bytes(session, getattr(torch, dtype))
+    request = Replay(scenario, 7, shape, dtype=dtype, listed=values)
+    told = needed_bytes(SESSIONS[scenario](request), request, getattr(torch, dtype))
     arguments = [f"--{scenario}", "--seed", "7", "--json"]
     big = ["--shape", ",".join(map(str, shape)), "--dtype", dtype, "--values", str(values)]
     taken = peak(*arguments, *big) - peak(*arguments)
@@ -70,6 +70,6 @@ def test_no_more_memory_is_taken_than_told(
 def test_listed_values_count(monkeypatch: pytest.MonkeyPatch) -> None:
     request = Replay("compare", 7, (4, 3, 300, 300))
     monkeypatch.setattr("relu_demo.machine.free_memory.free_bytes", lambda device: 600_000_000)
-    require_capacity(article(request))
+    require_capacity(article(request), request)
     with pytest.raises(SetupError, match=r"needs about \S+ GB and 600 MB is free .* or fewer --values"):
-        require_capacity(article(replace(request, listed=10**9)))
+        require_capacity(article(request), replace(request, listed=10**9))

@@ -95,7 +95,8 @@ def test_a_name_has_one_type_in_all_documents() -> None:
         for name, node in definition.get("properties", {}).items():
             types.setdefault(name, set()).add(type_of(node))
     assert len(types) > 100
-    requests = {f"#/$defs/{kind}" for kind in ("Replay", "Measure", "Check", "Watch")}
+    requests = {f"#/$defs/{kind}" for kind in ("Rules", "Measure", "Check", "Watch")}
+    requests |= {"#/$defs/Explain or #/$defs/Replay"}  # each is answered by a session
     assert types.pop("request") == requests  # what was asked is of the command's own kind
     assert {name: found for name, found in types.items() if len(found) > 1} == {}
 
@@ -104,7 +105,8 @@ def test_the_schema_tells_what_the_reports_own_docstrings_say() -> None:
     version = schema()["$defs"]["TensorState"]["properties"]["version"]
     assert version == {
         "type": "integer",
-        "description": "The version counter, `tensor._version`, which every write in place increments.",
+        "description": "The version counter, `tensor._version`, which every write in place increments; "
+        "-1 of an inference tensor.",
     }
 
 
