@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import CodeType
@@ -25,7 +25,7 @@ from relu_demo.sanitizer.hooks import code_of, hook_name
 from relu_demo.sanitizer.ledger import Ledger, RegionUses
 from relu_demo.sanitizer.place import Place, PlaceKind
 from relu_demo.sanitizer.source import is_what_runs, statement_at
-from relu_demo.tensors.storage import is_gone, is_strided, key_of, region_of, weak_ref
+from relu_demo.tensors.storage import is_gone, is_strided, key_of, region_of, values_now, weak_ref
 
 Event = Callable[[nn.Module, dict[int, Any], Any], None]
 """Is told of a module, of its hooks that are about to be called, and of what they are given."""
@@ -79,10 +79,9 @@ class Hooked:
         self.kept = {number: self.holding(ref.cdata) for number, ref in find()}
 
     @property
-    def seen(self) -> frozenset[Number]:
-        """Return which tensors the hooks that were given them have read, or keep."""
-        read = (n for n, hooks, then, _ in self._given if any(at.hook in hooks for at in then.readers))
-        return frozenset((*read, *self.kept))
+    def read(self) -> frozenset[Number]:
+        """Return which tensors the hooks that were given them have read."""
+        return frozenset(n for n, hooks, then, _ in self._given if any(at.hook in hooks for at in then.readers))
 
     def event(self, module: nn.Module, hooks: dict[int, Any], values: Any) -> None:
         """Note what the hooks of a module are given."""
@@ -127,17 +126,25 @@ def _keeping_line(code: CodeType) -> int | None:
 
 @dataclass
 class Reading:
-    """Records in one run what hooks see. `wanted`: the tensors that they are known to read or to keep."""
+    """Records in one run what hooks see. `read` and `kept`: the tensors that they are known to read, and to keep."""
 
-    wanted: frozenset[Number]
-    seen: Leaves = field(default_factory=list)
-    """Copies."""
+    read: Collection[Number]
+    kept: Collection[Number]
+    _seen: Leaves = field(default_factory=list)
+    """Copies of what is read, and what is kept itself."""
     _events: int = 0
 
     def event(self, module: nn.Module, hooks: dict[int, Any], values: Any) -> None:
-        """Copy what the hooks of a module are given, where one reads or keeps it."""
+        """Note what the hooks of a module are given, where one reads or keeps it."""
         if hooks:
             self._events += 1
             for i, tensor in enumerate(tensors(values)):
-                if (self._events, i) in self.wanted:
-                    self.seen.append((f"read {self._events, i}", tensor.detach().clone()))
+                number = self._events, i
+                if number in self.read:
+                    self._seen.append((f"read {number}", tensor.detach().clone()))
+                if number in self.kept:
+                    self._seen.append((f"kept {number}", tensor.detach()))
+
+    def seen(self) -> Leaves:
+        """Return copies of it: what is kept as the forward has left it."""
+        return [(path, values_now(tensor)) for path, tensor in self._seen]

@@ -287,7 +287,7 @@ class Runs:
 
         try:
             inputs = self._inputs()
-            reading = Reading(self.watched.hooked.seen)
+            reading = Reading(self.watched.hooked.read, self.watched.hooked.kept)
             told = told_of_modules(reading.event) if self._has_hooks else nullcontext()
             # The mode is on for the network alone: each attribute of a tensor that is asked for would go through it.
             switch = Switch(run)
@@ -299,7 +299,7 @@ class Runs:
                     outcome.forward_error = _without_frames(error)
                     return outcome
                 left = self._left()
-                outcome.seen_by_hooks = reading.seen
+                outcome.seen_by_hooks = reading.seen()
                 self._note(outcome, result, left)
                 outcome.held = {of: self._held_of(of, tensor) for of, tensor in held.items()}
                 with in_each_backward(Switch(run_again)):

@@ -229,7 +229,7 @@ class Verdicts:
     def matches_watched_pass(self, outcome: Outcome) -> bool:
         """Return whether a run gave what the watched pass did, and its gradients cannot be wrong: that is enough."""
         watched = self.runs.watched
-        if outcome.forward_error is not None or outcome.backward is False or watched.hooked.seen:
+        if outcome.forward_error is not None or outcome.backward is False or watched.hooked.read or watched.hooked.kept:
             return False
         suspects = [one for one in watched.candidates if one.call.inplace and one.suspect]
         if watched.held or any(one.doubtful for one in suspects):
