@@ -15,6 +15,7 @@ from support.commands import Demo, Result
 from support.processes import COLD, PYTHON, command_environment, warm_server
 from support.tiers import ALL
 
+import relu_demo.cli.checking
 from relu_demo.cli.run import run
 from relu_demo.machine.pytorch import load_torch
 
@@ -96,8 +97,9 @@ def pytest_runtestloop() -> Iterator[None]:
 
 
 @pytest.fixture
-def demo(capsys: pytest.CaptureFixture[str]) -> Demo:
-    """Runs the command in this process, where torch is loaded already."""
+def demo(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Demo:
+    """Runs the command in this process, where torch is loaded already. No cure is tried: that is another process."""
+    monkeypatch.setattr(relu_demo.cli.checking, "Trial", lambda request: None)
 
     def call(*arguments: str) -> Result:
         capsys.readouterr()

@@ -93,7 +93,7 @@ def file(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize(
     ("given", "low", "high"),
-    [("400:0..4", 0, 4), ("400:int64:2..3", 2, 3), ("400:int32:0..1", 0, 1), ("400:int64", 0, 1)],
+    [("400:0..4", 0, 4), ("400:int32:2..3", 2, 3), ("400:int64", 0, 1)],
 )
 def test_whole_numbers_reach_from_the_first_to_the_last(demo: Demo, file: str, given: str, low: int, high: int) -> None:
     result = demo("check", f"{file}:Embed", "--shape", given, "--seed", "1", "--json")
@@ -166,7 +166,7 @@ def test_a_class_is_no_function() -> None:
         check(torch.nn.Linear, torch.randn(3, 4))
 
 
-@pytest.mark.parametrize("name", ["build(depth=3, width=8)", "build(3, 8)", "build(3,width=8)"])
+@pytest.mark.parametrize("name", ["build(depth=3, width=8)", "build(3,8)"])
 def test_a_factory_with_constants(demo: Demo, file: str, name: str) -> None:
     result = demo("check", f"{file}:{name}", "--shape", "2,8", "--json")
     assert result.code == 0
@@ -190,6 +190,11 @@ def test_a_write_that_is_refused_while_the_network_is_built_is_an_answer(demo: D
     jsonschema.validate(document, schema(), jsonschema.Draft202012Validator)
     (write,) = document["harmful_writes"]
     assert (write["kind"], write["place"]["line"], write["place"]["operation"]) == ("refused", 64, "+=")
+
+
+@pytest.mark.slow
+def test_its_cure_is_tried_too(process: Demo, file: str) -> None:
+    (write,) = process("check", f"{file}:Built", "--shape", "2,3", "--json").document["harmful_writes"]
     assert (write["cure"]["says"], write["cure"]["works"]) == ("edit it under torch.no_grad()", True)
 
 

@@ -173,6 +173,7 @@ DRAWN = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", DRAWN, ids=" ".join)
 @pytest.mark.parametrize("view", [("--json",), pytest.param((), marks=pytest.mark.slow)], ids=["json", "tables"])
 def test_with_the_same_seed_all_but_ids_and_addresses_is_the_same(
