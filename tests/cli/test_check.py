@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import jsonschema
@@ -19,8 +18,6 @@ from support.commands import Demo, Result, schema
 from support.processes import COLD, ROOT, command_environment
 from support.ptys import on_a_terminal, posix
 from support.tiers import slow_but
-
-import relu_demo
 
 NETWORKS = """
     import sys
@@ -206,17 +203,6 @@ def test_a_shape_that_is_refused_has_a_traceback_too(demo: Demo, nets: str) -> N
     assert result.err.splitlines()[-1].startswith("relu-demo: Invalid value for '--shape': with 2,17 the network's")
 
 
-def test_a_package_is_found_from_the_current_folder(
-    demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "mypackage").mkdir()
-    (tmp_path / "mypackage" / "__init__.py").write_text("")
-    (tmp_path / "mypackage" / "models.py").write_text(textwrap.dedent(NETWORKS))
-    monkeypatch.chdir(tmp_path)
-    result = demo("check", "mypackage.models:build", "--shape", "3,4")
-    assert result.code == 0
-
-
 def test_one_shape_for_each_input(demo: Demo, nets: str) -> None:
     result = demo("check", f"{nets}:Two", "--shape", "2,3", "--shape", "3,5", "--json")
     assert result.code == 0
@@ -368,17 +354,6 @@ def test_a_progress_bar_while_suspects_are_settled(nets: str) -> None:
     assert code == 1
     assert "Checking [" in shown
     assert piped.startswith("---")
-
-
-def test_from_python() -> None:
-    network = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU(inplace=True))
-    report = relu_demo.check(network, torch.randn(2, 4))
-    assert report.ok
-    assert [call.place.operation for call in report.calls] == ["relu"]
-    document: Any = report.to_dict()
-    assert document["ok"] is True
-    assert "<pre" in report._repr_html_()
-    assert "1 in-place call, all safe (" in str(report)
 
 
 @pytest.mark.skipif(torch.__version__ < "2", reason="PyTorch tells from 2.0 on what is registered where")

@@ -6,11 +6,10 @@ import linecache
 import warnings
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from support.cured_programs import HEAD, OVERWRITTEN, REFUSED, SILENT
+from support.cured_programs import OVERWRITTEN, REFUSED, SILENT, faulty_and_cured, run_of, watched
 
 import relu_demo
 from relu_demo.edits.cure import cure_of
@@ -24,23 +23,8 @@ PROGRAMS = [
 ]
 
 
-def faulty_and_cured(text: str) -> tuple[str, str]:
-    faulty, cured = HEAD.lstrip().splitlines(), HEAD.lstrip().splitlines()
-    for line in text.lstrip().splitlines():
-        indent = line[: len(line) - len(line.lstrip())]
-        before, _, after = line.partition("#=> ")
-        if before.lstrip().startswith("#+> "):
-            cured.append(indent + before.lstrip()[4:])
-            continue
-        faulty.append(before.rstrip())
-        cured += [] if after == "DEL" else [indent + after] if after else [before]
-    return "\n".join(faulty) + "\n", "\n".join(cured) + "\n"
-
-
 def result_of(source: str | bytes, file: Path) -> torch.Tensor:
-    names: dict[str, Any] = {}
-    exec(compile(source, file, "exec"), names)
-    result = names["result"]
+    result = run_of(source, file)["result"]
     assert isinstance(result, torch.Tensor)
     return result.detach()
 
@@ -177,11 +161,8 @@ def test_what_a_loop_takes_from_a_container_is_not_bound_anew(loop: str, anew: s
         "import torch\nnet = torch.nn.Linear(3, 3)\nw = torch.rand(2, 3, requires_grad=True)\n"
         f"hs = {{'p': net(w).exp(), 'q': w.exp()}}\n{loop}\nresult = sum(hs.values()).sum()\nresult.backward()\n"
     )
-    with suppress(RuntimeError), warnings.catch_warnings():
-        warnings.simplefilter("ignore", relu_demo.SilentInplaceWarning)
-        with relu_demo.watch() as watch:
-            result_of(file.read_text(), file)
-    assert watch.report.findings
-    for finding in watch.report.findings:
+    report, _ = watched(file.read_text(), file)
+    assert report.findings
+    for finding in report.findings:
         assert finding.cure.says
         assert anew not in (finding.cure.diff or "")

@@ -176,7 +176,7 @@ STEPS: dict[str, Step] = {
 STEPS |= {"checkpoint": behind_a_checkpoint(False), "reentrant checkpoint": behind_a_checkpoint(True)}
 if hasattr(torch.amp, "GradScaler"):
     STEPS["scaled"] = scaled
-for optimizer in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop, torch.optim.Adagrad):
+for optimizer in (torch.optim.SGD, torch.optim.Adam):
     STEPS[optimizer.__name__] = stepping(optimizer, lr=0.1)
     STEPS[f"{optimizer.__name__}-foreach"] = stepping(optimizer, lr=0.1, foreach=True)
 
@@ -220,7 +220,7 @@ def test_both_lines_are_named(name: str) -> None:
     assert [first.overwritten_by[0].site.line] == marked(step, "WRITES")
 
 
-@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW])
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam])
 def test_a_fused_optimizer_counts_no_version_and_its_wrong_gradients_are_told(
     optimizer: type[torch.optim.Optimizer],
 ) -> None:
@@ -238,7 +238,7 @@ def test_a_fused_optimizer_counts_no_version_and_its_wrong_gradients_are_told(
     assert [write.site.source for write in found.overwritten_by] == ["opt.step()  # WRITES"]
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16, torch.complex64])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.complex64])
 def test_the_error_begins_with_pytorchs_words_for_each_dtype(dtype: torch.dtype) -> None:
     def step() -> None:
         y = torch.ones(2, 3, dtype=dtype, requires_grad=True).exp()
