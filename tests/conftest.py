@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 from support.commands import Demo, Result
 from support.processes import COLD, PYTHON, command_environment, warm_server
-from support.tiers import ALL
+from support.tiers import ALL, examples
 
 import relu_demo.cli.checking
 from relu_demo.cli.run import run
@@ -60,6 +61,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--all"):
         os.environ[ALL] = "1"
+    settings.register_profile("tiers", deadline=None, max_examples=examples(100))
+    settings.load_profile("tiers")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

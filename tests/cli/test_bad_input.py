@@ -247,7 +247,6 @@ arguments = st.lists(
 
 @settings(
     max_examples=examples(600),
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(arguments.map(lambda groups: [word for group in groups for word in group]))
@@ -294,7 +293,7 @@ def test_a_damaged_installation_is_one_line_and_70(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell closes it")
-@pytest.mark.parametrize("asked", ["--help", "--version", "--values=3"])
+@pytest.mark.parametrize("asked", ["--help", pytest.param("--values=3", marks=pytest.mark.slow)])
 def test_a_closed_standard_output_is_one_line_and_2(asked: str) -> None:
     command = ["sh", "-c", 'exec "$0" "$@" >&-', *COLD, "-m", "relu_demo", asked]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, env=command_environment(), check=False)

@@ -319,7 +319,7 @@ def test_pure_data_without_torch() -> None:
     assert run.stdout == "False\n", run.stderr
 
 
-@settings(max_examples=examples(15), deadline=None)
+@settings(max_examples=examples(15))
 @given(
     shape=st.tuples(st.integers(1, 3), st.integers(1, 70), st.integers(2, 40), st.integers(2, 40)),
     depth=st.integers(1, 4),

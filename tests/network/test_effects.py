@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import ctypes
 import datetime
 import enum
 import fractions
@@ -187,14 +186,6 @@ def test_a_dropout_in_evaluation_overwrites_nothing() -> None:
     assert not network.training
 
 
-def test_one_module_called_many_times_is_many_calls() -> None:
-    relu = nn.ReLU(inplace=True)
-    layers = [nn.Linear(4, 4), relu, nn.Linear(4, 4), relu, nn.Linear(4, 4), relu]
-    report = check(nn.Sequential(*layers), torch.randn(2, 4))
-    assert [call.index for call in report.calls] == [0, 1, 2]
-    assert {call.place.module for call in report.calls} == {"1"}
-
-
 def test_every_reader_is_named_however_often_another_reads() -> None:
     def forward(net: Any, x: Tensor) -> Any:
         h = net.fc(x)
@@ -231,23 +222,6 @@ def test_a_tensor_that_the_module_keeps_counts() -> None:
     assert effect.kind == "changes-result"
     assert effect.by[0].operation == "kept as features"
     assert not hasattr(network, "features")
-
-
-def test_a_buffer_that_is_overwritten_counts() -> None:
-    class Masked(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.register_buffer("mask", torch.randn(4))
-
-        def forward(self, x: Tensor) -> Any:
-            return x * F.relu(self.get_buffer("mask"), inplace=True)
-
-    network = Masked()
-    before = network.get_buffer("mask").clone()
-    (effect,) = only(check(network, torch.randn(8, 4))).effects
-    assert effect.kind == "changes-result"
-    assert effect.by[0].operation == "kept as mask"
-    assert torch.equal(network.get_buffer("mask"), before)
 
 
 def test_another_write_that_breaks_backward_is_listed_with_both_lines() -> None:
@@ -514,32 +488,6 @@ def test_an_autograd_function_that_keeps_a_tensor_its_own_way() -> None:
     assert effect.words is None  # PyTorch says nothing
     assert "PyTorch: " not in str(report)
     assert "the gradients are wrong, and nothing is raised" in " ".join(str(report).split())
-
-
-def test_what_compiled_code_in_an_autograd_function_reads_is_found_by_running() -> None:
-    class Raw(torch.autograd.Function):
-        """Reads by address, as an extension in C++ does."""
-
-        @staticmethod
-        def forward(ctx: Any, shared: list[Any], like: Tensor) -> Tensor:
-            first = (ctypes.c_float * 1).from_address(shared[0])[0]
-            return like + first
-
-        @staticmethod
-        def backward(ctx: Any, grad: Tensor) -> Any:
-            return None, grad
-
-    def forward(net: Any, x: Tensor) -> Any:
-        h = net.fc(x)
-        y = F.hardtanh(h, 10.0, 20.0, inplace=True)
-        return Raw.apply([address(h)], y)  # type: ignore[no-untyped-call]
-
-    def address(tensor: Tensor) -> int:
-        with torch._C.DisableTorchFunction():
-            return tensor.data_ptr()
-
-    (effect,) = only(check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))).effects
-    assert effect.kind == "changes-result"
 
 
 def test_a_network_that_never_gives_the_same_twice_is_named() -> None:

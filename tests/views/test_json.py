@@ -139,6 +139,7 @@ def test_it_is_indented_on_a_terminal_and_one_line_in_a_pipe(demo: Demo) -> None
     assert without_addresses(json.dumps(json.loads(shown))) == without_addresses(json.dumps(piped.document))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.__version__ < "2.6", reason="watching takes PyTorch 2.6")
 @pytest.mark.parametrize("command", [("check",), ("watch",)], ids=" ".join)
 def test_a_path_is_one_that_a_user_would_type(tmp_path: Path, command: tuple[str, ...]) -> None:
