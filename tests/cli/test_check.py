@@ -241,7 +241,7 @@ BAD = {
     "nets.py:build nets.py:ready": "check takes one network, not 2 (nets.py:build nets.py:ready)",
     "net.py:PreActivation": "there is no file net.py; did you mean nets.py",
     "broken.py:Net": "an error in your own code: importing broken.py raised SyntaxError",
-    "nets.py:AfterSigmoid --shape 2,17": "'--shape': with 2,17 the network's forward raised RuntimeError: mat1 and mat2",
+    "nets.py:AfterSigmoid --shape 2,17": "'--shape': with 2,17 the network's forward raised RuntimeError: mat1",
     "nets.py:AfterSigmoid": "in this order, for example relu-demo check nets.py:AfterSigmoid --shape 2,16",
     "nets.py:Two --shape 2,3": "the network takes x and y; give one --shape for each",
     "nets.py:Embeds --shape 2,4": "'--shape': the network needs whole numbers, and --shape gives random fractions: the",

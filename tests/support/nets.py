@@ -30,11 +30,12 @@ class Net(nn.Module):
         return self.run(self, *args, **kwargs)
 
 
-def written(folder: Path, *lines: str) -> Net:
+def written(folder: Path, *lines: str, **more: Any) -> Net:
     """Return a network with a layer `fc`, a ReLU in place `act`, and a forward of these lines; the first is line 2."""
     file = folder / "forward.py"
     file.write_text("\n    ".join(["def forward(net, x):", *lines]) + "\n")
     names: dict[str, Any] = {"torch": torch, "F": F, "operator": operator, "functools": functools, "dlpack": dlpack}
+    names.update(more)
     exec(compile(file.read_text(), str(file), "exec"), names)
     return Net(names["forward"], fc=nn.Linear(4, 4), act=nn.ReLU(inplace=True))
 
