@@ -373,6 +373,94 @@ result = first
 }
 """Those whose write PyTorch refuses."""
 
+SURROUNDED = {
+    "a gradient that is asked for": """
+y = w.tanh()  # SAVES
+y[0] = 0  # WRITES  #=> DEL
+result = torch.autograd.grad(y.sum(), w)[0]  # RAISES
+""",
+    "a graph that is retained": """
+y = w.sigmoid()  # SAVES
+y.sum().backward(retain_graph=True)
+y.zero_()  # WRITES  #=> DEL
+y.sum().backward()  # RAISES
+result = w.grad
+""",
+    "a hook of a tensor": """
+y = w.exp()  # SAVES
+y.register_hook(lambda gradient: gradient * 2)
+y.data
+y.sub_(1)  # WRITES  #=> DEL
+y.sum().backward()  # RAISES
+result = w.grad
+""",
+    "hooks of a module": """
+layer = nn.Sigmoid()
+layer.register_forward_hook(lambda module, given, result: None)
+layer.register_forward_pre_hook(lambda module, given: None)
+y = layer(w)  # SAVES
+y.mul_(2)  # WRITES  #=> DEL
+y.sum().backward()  # RAISES
+result = w.grad
+""",
+    "behind a checkpoint": """
+from torch.utils.checkpoint import checkpoint
+y = checkpoint(torch.sin, w, use_reentrant=False).sigmoid()  # SAVES
+y.mul_(2)  # WRITES  #=> DEL
+y.sum().backward()  # RAISES
+result = w.grad
+""",
+    "behind a reentrant checkpoint": """
+from torch.utils.checkpoint import checkpoint
+y = checkpoint(torch.sin, w, use_reentrant=True).sigmoid()  # SAVES
+y.mul_(2)  # WRITES  #=> DEL
+y.sum().backward()  # RAISES
+result = w.grad
+""",
+    "autocast": """
+with torch.autocast("cpu", torch.bfloat16):
+    y = net(w).sigmoid()  # SAVES
+    y.mul_(2)  # WRITES  #=> DEL
+    loss = y.sum()
+loss.backward()  # RAISES
+result = net[0].weight.grad
+""",
+    "a scaled loss": """
+scaler, optimizer = torch.amp.GradScaler("cpu", init_scale=4.0), torch.optim.SGD(net.parameters(), 0.1)
+y = net(w).sigmoid()  # SAVES
+y.mul_(2)  # WRITES  #=> DEL
+scaler.scale(y.sum()).backward()  # RAISES
+scaler.step(optimizer)
+scaler.update()
+result = net[0].weight
+""",
+    "a loader with workers": """
+from torch.utils.data import DataLoader, TensorDataset
+for (batch,) in DataLoader(TensorDataset(torch.ones(2, 3)), num_workers=1):
+    y = (w * batch).sigmoid()  # SAVES
+    y.mul_(2)  # WRITES  #=> DEL
+    y.sum().backward()  # RAISES
+result = w.grad
+""",
+    "all parameters at once": """
+optimizer = torch.optim.SGD(net.parameters(), 0.1, foreach=True)
+y = net(net(w))  # SAVES
+y.sum().backward(retain_graph=True)
+optimizer.step()  # WRITES  #=> DEL
+y.sum().backward()  # RAISES
+result = net[0].weight.grad
+""",
+    "one parameter after the other": """
+optimizer = torch.optim.Adam(net.parameters(), 0.1, foreach=False)
+y = net(net(w))  # SAVES
+y.sum().backward(retain_graph=True)
+optimizer.step()  # WRITES  #=> DEL
+y.sum().backward()  # RAISES
+result = net[0].weight.grad
+""",
+}
+"""A fault in each surrounding of a training step, which the cured program is without."""
+
 SAID = {
     "one half of a tensor and then the other": """
 x = torch.rand(3, 4)
@@ -486,14 +574,14 @@ def run_of(source: str | bytes, file: Path) -> dict[str, Any]:
     return names
 
 
-def watched(source: str, file: Path) -> tuple[WatchReport, RuntimeError | None]:
-    """The report on a program that is run from a file under watch, and what it raised."""
+def watched(source: str, file: Path) -> tuple[WatchReport, dict[str, Any] | RuntimeError]:
+    """The report on a program that is run from a file under watch; and its names, or what it raised."""
     file.write_text(source)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", relu_demo.SilentInplaceWarning)
         try:
             with relu_demo.watch() as watch:
-                run_of(source, file)
+                names = run_of(source, file)
         except RuntimeError as error:
             return watch.report, error
-    return watch.report, None
+    return watch.report, names
