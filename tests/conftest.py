@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -95,6 +96,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtestloop() -> Iterator[None]:
+    gc.collect()
+    gc.freeze()  # a check collects garbage, and what the tests are made of is none
     with warm_server():
         yield
 

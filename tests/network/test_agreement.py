@@ -21,7 +21,7 @@ ONCE_WRONG += [406573, 406822, 409707, 412557, 415395, 420073, 522968, 704058, 8
 def test_a_few_random_networks() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert [line for seed in range(10) for line in disagreements(seed, Counter())] == []
+        assert [line for seed in range(6) for line in disagreements(seed, Counter())] == []
 
 
 @pytest.mark.slow
@@ -39,7 +39,7 @@ def test_random_networks(first: int) -> None:
     assert tally["networks"] > 90  # some raise, whatever the switches, and are not compared
 
 
-@pytest.mark.parametrize("seed", slow_but(5, ONCE_WRONG))
+@pytest.mark.parametrize("seed", slow_but(2, reversed(ONCE_WRONG)))
 def test_seeds_that_were_once_wrong(seed: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
