@@ -134,6 +134,13 @@ y = act(w)
 y.sum().backward()  # RAISES
 result = w.grad
 """,
+    "a module as a statement": """
+act = nn.ReLU(inplace=True)  #=> act = nn.ReLU()
+y = w.tanh()  # SAVES
+act(y)  # WRITES  #=> y = act(y)
+y.square().sum().backward()  # RAISES
+result = w.grad
+""",
     "a buffer": """
 class Norm(nn.Module):
     def __init__(self):
@@ -320,6 +327,11 @@ def adapt(z):
     return z
 adapt(y).square().sum().backward()
 result = w.grad
+""",
+    "a weight that is pruned": """
+layer, keep = nn.Linear(3, 3), torch.tensor([[1.0], [0.0], [1.0]])
+layer.weight *= keep  # WRITES  #=> layer.weight.data *= keep
+result = layer.weight
 """,
     "a row of a weight": """
 layer = nn.Embedding(3, 2)
