@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.cured_programs import OVERWRITTEN, REFUSED, SILENT, faulty_and_cured, run_of, watched
+from support.cured_programs import OVERWRITTEN, REFUSED, SAID, SILENT, SURROUNDED, faulty_and_cured, run_of, watched
 
 import relu_demo
 from relu_demo.edits.cure import cure_of
@@ -48,6 +48,19 @@ def test_the_edited_program_runs_and_computes_what_the_cured_one_does(kind: str,
     got = result_of(source, file)
     assert torch.allclose(got.float(), right.float(), atol=1e-6)
     assert got.dtype == right.dtype
+
+
+@pytest.mark.parametrize("text", SURROUNDED.values(), ids=SURROUNDED)
+def test_with_its_edits_nothing_is_found(text: str, tmp_path: Path) -> None:
+    report, _ = watched(faulty_and_cured(text)[0], tmp_path / "program.py")
+    (source,) = edited(united(finding.cure.edits for finding in report.findings)).values()
+    assert watched(source.decode(), tmp_path / "edited.py")[0].findings == ()
+
+
+@pytest.mark.parametrize("text", SAID.values(), ids=SAID)
+def test_what_no_edit_cures_gets_a_sentence(text: str, tmp_path: Path) -> None:
+    report, _ = watched(faulty_and_cured(text)[0], tmp_path / "program.py")
+    assert all(finding.cure.says and not finding.cure.edits for finding in report.findings)
 
 
 def spot_of(file: Path, part: str) -> Spot:

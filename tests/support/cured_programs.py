@@ -94,6 +94,12 @@ torch.mul(scale, 0.5, out=scale)  # WRITES  #=> scale = torch.mul(scale, 0.5)
 (y * scale).sum().backward()  # RAISES
 result = w.grad
 """,
+    "an item": """
+y = w.exp()  # SAVES
+if True: y[0] = 0  # WRITES  #=> y = y * torch.tensor([[0.], [1.], [1.], [1.]])
+y.sum().backward()  # RAISES
+result = w.grad
+""",
     "items that are made of others": """
 def roll(h):
     #+> rows = [h[0]]
@@ -470,16 +476,53 @@ optimizer.step()  # WRITES  #=> DEL
 y.sum().backward()  # RAISES
 result = net[0].weight.grad
 """,
-}
-"""A fault in each surrounding of a training step, which the cured program is without."""
-
-SAID = {
     "one half of a tensor and then the other": """
 x = torch.rand(3, 4)
 shift = nn.Linear(2, 2)(x[:, :2])  # SAVES
 x[:, 2:] += shift  # WRITES  #=> x = torch.cat([x[:, :2], x[:, 2:] + shift], 1)
 x.square().sum().backward()  # RAISES
 """,
+    "a second derivative": """
+hidden = nn.Linear(3, 6)(w).sigmoid()  # SAVES
+(slope,) = torch.autograd.grad(nn.Linear(6, 1)(hidden).sum(), w, create_graph=True)  # SAVES
+with torch.no_grad():
+    hidden.zero_()  # WRITES  #=> hidden = torch.zeros(4, 6)
+(slope.norm() - 1).pow(2).backward()  # RAISES
+""",
+    "slots of a state": """
+into, on = nn.Linear(3, 4), nn.Linear(4, 4)
+state = torch.zeros(2, 4)
+for x in torch.randn(3, 3).unbind():
+    #+> slots = []
+    for layer in range(2):
+        new = torch.tanh(into(x) + on(state[layer]))  # SAVES
+        state[layer] = new  # WRITES  #=> slots.append(new)
+    #+> state = torch.stack(slots)
+state.sum().backward()  # RAISES
+""",
+    "a step of the critic before the actor's backward": """
+trunk, actor, critic = nn.Linear(4, 8), nn.Linear(8, 2), nn.Linear(8, 1)
+optimizer = torch.optim.RMSprop([*trunk.parameters(), *critic.parameters()])
+features = torch.tanh(trunk(torch.randn(3, 4)))
+actor_loss = -(actor(features).softmax(-1).log() * critic(features)).mean()  # SAVES
+critic_loss = (1 - critic(features)).square().mean()
+critic_loss.backward(retain_graph=True)
+#+> actor_loss.backward()
+optimizer.step()  # WRITES
+actor_loss.backward()  # RAISES  #=> DEL
+""",
+    "a mask that a forward writes through an alias": """
+cell, out = nn.RNNCell(3, 4), nn.Linear(4, 1)
+h = cell(w)  # SAVES
+y = out(h)  # SAVES
+#+> h = h.clone()
+h.view(-1).detach().mul_(0.5)  # WRITES
+(y.sum() + h.sum()).backward()  # RAISES
+""",
+}
+"""Those in a surrounding of their own: with their edits nothing is found."""
+
+SAID = {
     "a loss that is left in an attribute": """
 class Gram(nn.Module):
     def forward(self, x):
@@ -514,24 +557,6 @@ encoder.train()  #=> DEL
 positive = encoder(w + 0.1)  # WRITES
 (anchor - positive).square().mean().backward()  # RAISES
 """,
-    "a second derivative": """
-hidden = nn.Linear(3, 6)(w).sigmoid()  # SAVES
-(slope,) = torch.autograd.grad(nn.Linear(6, 1)(hidden).sum(), w, create_graph=True)  # SAVES
-with torch.no_grad():
-    hidden.zero_()  # WRITES  #=> hidden = torch.zeros(4, 6)
-(slope.norm() - 1).pow(2).backward()  # RAISES
-""",
-    "slots of a state": """
-into, on = nn.Linear(3, 4), nn.Linear(4, 4)
-state = torch.zeros(2, 4)
-for x in torch.randn(3, 3).unbind():
-    #+> slots = []
-    for layer in range(2):
-        new = torch.tanh(into(x) + on(state[layer]))  # SAVES
-        state[layer] = new  # WRITES  #=> slots.append(new)
-    #+> state = torch.stack(slots)
-state.sum().backward()  # RAISES
-""",
     "a loss that is summed over steps": """
 optimizer = torch.optim.SGD(net.parameters(), 0.1)
 total = torch.zeros(())
@@ -542,27 +567,8 @@ for _ in range(3):
     total.backward(retain_graph=True)  # RAISES
     optimizer.step()  # WRITES
 """,
-    "a step of the critic before the actor's backward": """
-trunk, actor, critic = nn.Linear(4, 8), nn.Linear(8, 2), nn.Linear(8, 1)
-optimizer = torch.optim.RMSprop([*trunk.parameters(), *critic.parameters()])
-features = torch.tanh(trunk(torch.randn(3, 4)))
-actor_loss = -(actor(features).softmax(-1).log() * critic(features)).mean()  # SAVES
-critic_loss = (1 - critic(features)).square().mean()
-critic_loss.backward(retain_graph=True)
-#+> actor_loss.backward()
-optimizer.step()  # WRITES
-actor_loss.backward()  # RAISES  #=> DEL
-""",
-    "a mask that a forward writes through an alias": """
-cell, out = nn.RNNCell(3, 4), nn.Linear(4, 1)
-h = cell(w)  # SAVES
-y = out(h)  # SAVES
-#+> h = h.clone()
-h.view(-1).detach().mul_(0.5)  # WRITES
-(y.sum() + h.sum()).backward()  # RAISES
-""",
 }
-"""Those that have no right edit, or whose edit computes something else: only their lines are looked at."""
+"""Those that no edit cures."""
 
 
 def faulty_and_cured(text: str) -> tuple[str, str]:

@@ -56,7 +56,6 @@ def test_the_marked_lines_are_named(text: str, tmp_path: Path) -> None:
     for finding in report.findings:
         for site in (finding.raised_at, finding.saved_by, *(write.site for write in finding.overwritten_by)):
             assert site is None or site.source == faulty.splitlines()[site.line - 1].strip()
-        assert finding.cure.edits or finding.cure.says
 
 
 @pytest.mark.parametrize("text", PROGRAMS.values(), ids=PROGRAMS)
@@ -110,7 +109,7 @@ def test_a_read_through_another_name_is_worth_a_look_and_no_finding(tmp_path: Pa
 
 
 def test_a_write_to_another_part_of_the_memory_is_told_so(tmp_path: Path) -> None:
-    faulty, _ = faulty_and_cured(SAID["one half of a tensor and then the other"])
+    faulty, _ = faulty_and_cured(SURROUNDED["one half of a tensor and then the other"])
     report, _ = watched(faulty, tmp_path / "faulty.py")
     assert [write.elsewhere for write in report.findings[0].overwritten_by] == [True]
     assert "wrote another part of that memory" in str(report)
