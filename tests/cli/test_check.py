@@ -494,6 +494,7 @@ def test_a_reader_that_goes_is_no_fault_at_the_end_either(tmp_path: Path) -> Non
     assert (done.stdout, done.stderr) == ("{", "")
 
 
+@pytest.mark.slow  # in a plain run an example of the README does
 def test_the_cure_is_an_edit_that_was_tried(process: Demo, nets: str) -> None:
     before = Path(nets).read_bytes()
     (call,) = process("check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--json").document["calls"]
