@@ -161,8 +161,7 @@ def test_a_dtype_that_the_device_cannot_convolve(demo: Demo) -> None:
         assert not set(named) & set(unconvolved())
 
 
-@pytest.mark.parametrize("shape", ["1000,3,20000,20000", "1,500000,3,3", "1,3,1000000,1000000"])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("shape", "dtype"), [("1000,3,20000,20000", "float32"), ("1,500000,3,3", "float64")])
 def test_a_shape_that_does_not_fit_is_refused_with_both_figures(demo: Demo, shape: str, dtype: str) -> None:
     result = demo("--shape", shape, "--dtype", dtype)
     held(result.code, result.out, result.err)
@@ -261,7 +260,6 @@ arguments = st.lists(
 
 @settings(
     max_examples=examples(600),
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(arguments.map(lambda groups: [word for group in groups for word in group]))
@@ -308,7 +306,7 @@ def test_a_damaged_installation_is_one_line_and_70(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell closes it")
-@pytest.mark.parametrize("asked", ["--help", "--version", "--values=3"])
+@pytest.mark.parametrize("asked", ["--help", pytest.param("--values=3", marks=pytest.mark.slow)])
 def test_a_closed_standard_output_is_one_line_and_2(asked: str) -> None:
     command = ["sh", "-c", 'exec "$0" "$@" >&-', *COLD, "-m", "relu_demo", asked]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, env=command_environment(), check=False)

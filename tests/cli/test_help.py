@@ -67,7 +67,7 @@ def test_help_version_and_a_usage_error_do_without_torch_and_rich(arguments: lis
     assert not modules & {"torch", "rich", "numpy"}
 
 
-@pytest.mark.parametrize("view", ["--json", "--quiet"])
+@pytest.mark.parametrize("view", ["--json", pytest.param("--quiet", marks=pytest.mark.slow)])
 def test_json_and_one_line_do_without_rich(view: str) -> None:
     done = subprocess.run(
         [*COLD, "-X", "importtime", "-m", "relu_demo", view],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -25,6 +26,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
 """Runs the command and prints the most memory it took, in bytes, as Linux counts it."""
 
 
+@cache
 def peak(*arguments: str) -> int:
     measured = subprocess.run(
         [sys.executable, "-c", MEASURE, *arguments],
@@ -42,17 +44,11 @@ def peak(*arguments: str) -> int:
 @pytest.mark.parametrize(
     ("scenario", "shape", "dtype", "values"),
     [
-        ("inplace", (1, 1, 1500, 1500), "float32", LISTED),
-        ("compare", (4, 3, 500, 500), "float32", LISTED),
         ("compare", (1, 64, 256, 256), "float32", LISTED),
         ("compare", (1, 2500, 3, 3), "float32", LISTED),
         ("branches", (1, 1, 900, 900), "float32", LISTED),
-        ("branches", (1, 32, 200, 200), "float32", LISTED),
         ("compare", (1, 1, 1300, 1300), "bfloat16", LISTED),
-        ("compare", (1, 1500, 3, 3), "bfloat16", LISTED),
-        ("compare", (1, 3, 500, 500), "float64", LISTED),
         ("compare", (4, 3, 120, 120), "float32", 10**9),
-        ("branches", (1, 3, 150, 150), "float32", 10**9),
     ],
     ids=str,
 )

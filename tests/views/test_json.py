@@ -141,6 +141,7 @@ def test_it_is_indented_on_a_terminal_and_one_line_in_a_pipe(demo: Demo) -> None
     assert without_addresses(json.dumps(json.loads(shown))) == without_addresses(json.dumps(piped.document))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.__version__ < "2.6", reason="watching takes PyTorch 2.6")
 @pytest.mark.parametrize("command", [("check",), ("watch",)], ids=" ".join)
 def test_a_path_is_one_that_a_user_would_type(tmp_path: Path, command: tuple[str, ...]) -> None:
@@ -175,6 +176,7 @@ DRAWN = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", DRAWN, ids=" ".join)
 @pytest.mark.parametrize("view", [("--json",), pytest.param((), marks=pytest.mark.slow)], ids=["json", "tables"])
 def test_with_the_same_seed_all_but_ids_and_addresses_is_the_same(
