@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import ast
 import gc
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
@@ -25,7 +25,17 @@ from relu_demo.sanitizer.hooks import code_of, hook_name
 from relu_demo.sanitizer.ledger import Ledger, RegionUses
 from relu_demo.sanitizer.place import Place, PlaceKind
 from relu_demo.sanitizer.source import is_what_runs, statement_at
-from relu_demo.tensors.storage import is_gone, is_strided, key_of, region_of, values_now, weak_ref
+from relu_demo.tensors.storage import (
+    Region,
+    elements_in,
+    is_freed,
+    is_gone,
+    is_strided,
+    key_of,
+    region_of,
+    values_now,
+    weak_ref,
+)
 
 Event = Callable[[nn.Module, dict[int, Any], Any], None]
 """Is told of a module, of its hooks that are about to be called, and of what they are given."""
@@ -57,8 +67,6 @@ class Hooked:
         self.switched_on: dict[str, str] = {}
         """Path and class of each module that ran with `inplace=True`."""
         self._holders: dict[int, tuple[StorageWeakRef, dict[Place, None]]] = {}
-        self.kept: dict[Number, tuple[Place, ...]] = {}
-        """The tensors that hooks were given and keep, once `note_kept` was called, and the lines of the hooks."""
         self._given: list[tuple[Number, set[str], RegionUses, StorageWeakRef]] = []
         """Each tensor that hooks were given, their names, who reads it afterwards, and its storage."""
         self._events = 0
@@ -68,15 +76,19 @@ class Hooked:
         ref, places = self._holders.get(-1 if key is None else key, (None, {}))
         return () if ref is None or is_gone(ref) else tuple(places)
 
-    def note_kept(self, is_known: Callable[[int], bool]) -> None:
-        """Note what hooks keep. Call after the result and its graph are freed. `is_known`: storages of others."""
+    def alive(self, is_known: Callable[[int], bool]) -> dict[Number, StorageWeakRef]:
+        """
+        Return the storages that hooks were given and that are alive, once the result and its graph are freed.
 
-        def find() -> Iterator[tuple[Number, StorageWeakRef]]:
-            return ((n, ref) for n, _, _, ref in self._given if not (is_gone(ref) or is_known(ref.cdata)))
+        `is_known`: whether somebody else has a storage.
+        """
 
-        if any(True for _ in find()):
+        def find() -> dict[Number, StorageWeakRef]:
+            return {n: ref for n, _, _, ref in self._given if not (is_gone(ref) or is_known(ref.cdata))}
+
+        if find():
             gc.collect()
-        self.kept = {number: self.holding(ref.cdata) for number, ref in find()}
+        return find()
 
     @property
     def read(self) -> frozenset[Number]:
@@ -124,14 +136,22 @@ def _keeping_line(code: CodeType) -> int | None:
     return None
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What a hook keeps of a tensor that it was given: regions of its storage. `by`: the lines of the hooks."""
+
+    regions: tuple[Region, ...]
+    by: tuple[Place, ...]
+
+
 @dataclass
 class Reading:
     """Records in one run what hooks see. `read` and `kept`: the tensors that they are known to read, and to keep."""
 
     read: Collection[Number]
-    kept: Collection[Number]
-    _seen: Leaves = field(default_factory=list)
-    """Copies of what is read, and what is kept itself."""
+    kept: Mapping[Number, Kept]
+    _copies: Leaves = field(default_factory=list)
+    _kept: list[tuple[Number, Tensor]] = field(default_factory=list)
     _events: int = 0
 
     def event(self, module: nn.Module, hooks: dict[int, Any], values: Any) -> None:
@@ -141,10 +161,18 @@ class Reading:
             for i, tensor in enumerate(tensors(values)):
                 number = self._events, i
                 if number in self.read:
-                    self._seen.append((f"read {number}", tensor.detach().clone()))
+                    self._copies.append((f"read {number}", tensor.detach().clone()))
                 if number in self.kept:
-                    self._seen.append((f"kept {number}", tensor.detach()))
+                    self._kept.append((number, tensor.detach()))
 
     def seen(self) -> Leaves:
-        """Return copies of it: what is kept as the forward has left it."""
-        return [(path, values_now(tensor)) for path, tensor in self._seen]
+        """Return copies of it: of what is kept those elements, as the forward has left them."""
+        kept = ((n, tensor, elements_in(tensor, self.kept[n].regions)) for n, tensor in self._kept)
+        return [*self._copies, *((f"kept {n}", part_of(tensor, elements)) for n, tensor, elements in kept)]
+
+
+def part_of(tensor: Tensor, elements: Tensor | None) -> Tensor:
+    """Return a copy of some elements of a tensor, of all without `elements`, or where there are no values."""
+    if elements is None or is_freed(tensor) or tensor.device.type == "meta":
+        return values_now(tensor)
+    return tensor[elements.to(tensor.device)]

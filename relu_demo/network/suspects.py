@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from relu_demo.errors import words_of
-from relu_demo.network.hooked import Hooked
+from relu_demo.network.hooked import Hooked, Kept, Number
 from relu_demo.network.outcome import Outcome
 from relu_demo.network.report import STALE_WORDS, Call, Conflict, HarmfulWrite, Unseen
 from relu_demo.network.state.snapshot import Snapshot
@@ -172,6 +172,8 @@ class Suspects(Listener):
         """What the network keeps in plain attributes when the forward has ended, until `forget`."""
         self.held: dict[tuple[int, bool], Tensor | None] = {}
         """Which elements something outside the network may hold of a call's input, or of its result; None for all."""
+        self.kept_by_hooks: dict[Number, Kept] = {}
+        """What hooks keep of what they were given."""
         self.outcome = Outcome()
         """Its result, and what it has left in the network; nothing of a backward."""
         self.makers: Makers[Place] = Makers()
@@ -419,7 +421,8 @@ class Suspects(Listener):
     def forget(self) -> None:
         """Note what something outside the network holds. Call after the result and its graph are freed."""
         inputs, results = self._held_calls(), self._held_calls(of_result=True)
-        refs = [each for one in inputs + results for each in (one.storage, one.result_storage)]
+        given = self.hooked.alive(self._knows())
+        refs = [each for one in inputs + results for each in (one.storage, one.result_storage)] + [*given.values()]
         regions: dict[int | None, dict[Region, None]] = {}
         for tensor in _tensors_of({ref.cdata for ref in refs if ref is not None}) if refs else ():
             region = region_of(tensor)
@@ -434,18 +437,24 @@ class Suspects(Listener):
             assert one.result_storage is not None
             holders = tuple(regions.get(one.result_storage.cdata, ()))
             self.held[one.call.index, True] = _elements(one.result_layout, holders)
-        known = {*self._inputs, *map(key_of, self.attributes.values())}
-        self.hooked.note_kept(lambda key: key in known or self._snapshot.holds(key))
+        for number, ref in given.items():
+            if ref.cdata in regions:
+                self.kept_by_hooks[number] = Kept(tuple(regions[ref.cdata]), self.hooked.holding(ref.cdata))
         self.attributes = {}
+
+    def _knows(self) -> Callable[[int], bool]:
+        """Return what tells whether a storage is an input's or the network's, or in an attribute of it."""
+        known = {*self._inputs, *map(key_of, self.attributes.values())}
+        return lambda key: key in known or self._snapshot.holds(key)
 
     def _held_calls(self, of_result: bool = False) -> list[Candidate]:
         """Return the calls whose input, or result, is held by what is neither the network nor an input."""
-        known = {*self._inputs, *map(key_of, self.attributes.values())}
+        is_known = self._knows()
 
         def find() -> Iterator[Candidate]:
             for one in self.candidates:
                 ref = one.result_storage if of_result else one.storage if one.region else None
-                if ref is not None and not (is_gone(ref) or ref.cdata in known or self._snapshot.holds(ref.cdata)):
+                if ref is not None and not (is_gone(ref) or is_known(ref.cdata)):
                     yield one
 
         if any(find()):
