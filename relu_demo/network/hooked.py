@@ -26,12 +26,12 @@ from relu_demo.sanitizer.ledger import Ledger, RegionUses
 from relu_demo.sanitizer.place import Place, PlaceKind
 from relu_demo.sanitizer.source import is_what_runs, statement_at
 from relu_demo.tensors.storage import (
-    Region,
-    elements_in,
+    Layout,
     is_freed,
     is_gone,
     is_strided,
     key_of,
+    layout_of,
     region_of,
     values_now,
     weak_ref,
@@ -67,8 +67,8 @@ class Hooked:
         self.switched_on: dict[str, str] = {}
         """Path and class of each module that ran with `inplace=True`."""
         self._holders: dict[int, tuple[StorageWeakRef, dict[Place, None]]] = {}
-        self._given: list[tuple[Number, set[str], RegionUses, StorageWeakRef]] = []
-        """Each tensor that hooks were given, their names, who reads it afterwards, and its storage."""
+        self._given: list[tuple[Number, set[str], RegionUses, StorageWeakRef, Layout | None]] = []
+        """Each tensor that hooks were given, their names, who reads it afterwards, and where it lies."""
         self._events = 0
 
     def holding(self, key: int | None) -> tuple[Place, ...]:
@@ -76,15 +76,15 @@ class Hooked:
         ref, places = self._holders.get(-1 if key is None else key, (None, {}))
         return () if ref is None or is_gone(ref) else tuple(places)
 
-    def alive(self, is_known: Callable[[int], bool]) -> dict[Number, StorageWeakRef]:
+    def alive(self, is_known: Callable[[int], bool]) -> dict[Number, tuple[StorageWeakRef, Layout | None]]:
         """
-        Return the storages that hooks were given and that are alive, once the result and its graph are freed.
+        Return what hooks were given and what is alive, once the result and its graph are freed: storage and layout.
 
         `is_known`: whether somebody else has a storage.
         """
 
-        def find() -> dict[Number, StorageWeakRef]:
-            return {n: ref for n, _, _, ref in self._given if not (is_gone(ref) or is_known(ref.cdata))}
+        def find() -> dict[Number, tuple[StorageWeakRef, Layout | None]]:
+            return {n: (ref, at) for n, _, _, ref, at in self._given if not (is_gone(ref) or is_known(ref.cdata))}
 
         if find():
             gc.collect()
@@ -93,7 +93,7 @@ class Hooked:
     @property
     def read(self) -> frozenset[Number]:
         """Return which tensors the hooks that were given them have read."""
-        return frozenset(n for n, hooks, then, _ in self._given if any(at.hook in hooks for at in then.readers))
+        return frozenset(n for n, hooks, then, *_ in self._given if any(at.hook in hooks for at in then.readers))
 
     def event(self, module: nn.Module, hooks: dict[int, Any], values: Any) -> None:
         """Note what the hooks of a module are given."""
@@ -114,7 +114,7 @@ class Hooked:
             if is_strided(tensor):
                 followed = self._ledger.follow(tensor, region_of(tensor))
                 names = {hook_name(hook) for hook in hooks.values()}
-                self._given.append(((self._events, number), names, followed, weak_ref(tensor)))
+                self._given.append(((self._events, number), names, followed, weak_ref(tensor), layout_of(tensor)))
 
     def _place(self, module: nn.Module, hook: Any) -> Place:
         code = code_of(hook)
@@ -138,9 +138,9 @@ def _keeping_line(code: CodeType) -> int | None:
 
 @dataclass(frozen=True)
 class Kept:
-    """What a hook keeps of a tensor that it was given: regions of its storage. `by`: the lines of the hooks."""
+    """What a hook keeps of a tensor that it was given: these elements, or all. `by`: the lines of the hooks."""
 
-    regions: tuple[Region, ...]
+    elements: Tensor | None
     by: tuple[Place, ...]
 
 
@@ -167,12 +167,11 @@ class Reading:
 
     def seen(self) -> Leaves:
         """Return copies of it: of what is kept those elements, as the forward has left them."""
-        kept = ((n, tensor, elements_in(tensor, self.kept[n].regions)) for n, tensor in self._kept)
-        return [*self._copies, *((f"kept {n}", part_of(tensor, elements)) for n, tensor, elements in kept)]
+        return [*self._copies, *((f"kept {n}", part_of(tensor, self.kept[n].elements)) for n, tensor in self._kept)]
 
 
 def part_of(tensor: Tensor, elements: Tensor | None) -> Tensor:
-    """Return a copy of some elements of a tensor, of all without `elements`, or where there are no values."""
-    if elements is None or is_freed(tensor) or tensor.device.type == "meta":
+    """Return a copy of some elements of a tensor; of all if it has another shape in this run, or has no values."""
+    if elements is None or elements.shape != tensor.shape or is_freed(tensor) or tensor.device.type == "meta":
         return values_now(tensor)
     return tensor[elements.to(tensor.device)]

@@ -32,7 +32,7 @@ def test_random_networks(first: int) -> None:
         warnings.simplefilter("ignore")
         wrong = [line for seed in range(first, first + 100) for line in disagreements(seed, tally)]
     assert wrong == []
-    assert tally["in-place calls"] > 100
+    assert tally["in-place calls"] > 60
     assert tally["  safe"] > 30
     assert tally["  could safely be on, and the report says so"] > 5
     assert tally["networks run as advised"] > 40
