@@ -36,7 +36,7 @@ def test_random_networks(first: int) -> None:
     assert tally["  safe"] > 30
     assert tally["  could safely be on, and the report says so"] > 5
     assert tally["networks run as advised"] > 40
-    assert tally["networks"] > 90  # some raise, whatever the switches, and are not compared
+    assert tally["networks"] > 70  # some raise, whatever the switches, and are not compared
 
 
 @pytest.mark.parametrize("seed", slow_but(2, reversed(ONCE_WRONG)))
