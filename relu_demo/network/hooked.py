@@ -26,12 +26,12 @@ from relu_demo.sanitizer.ledger import Ledger, RegionUses
 from relu_demo.sanitizer.place import Place, PlaceKind
 from relu_demo.sanitizer.source import is_what_runs, statement_at
 from relu_demo.tensors.storage import (
-    Layout,
+    Geometry,
+    geometry_of,
     is_freed,
     is_gone,
     is_strided,
     key_of,
-    layout_of,
     region_of,
     values_now,
     weak_ref,
@@ -67,7 +67,7 @@ class Hooked:
         self.switched_on: dict[str, str] = {}
         """Path and class of each module that ran with `inplace=True`."""
         self._holders: dict[int, tuple[StorageWeakRef, dict[Place, None]]] = {}
-        self._given: list[tuple[Number, set[str], RegionUses, StorageWeakRef, Layout | None]] = []
+        self._given: list[tuple[Number, set[str], RegionUses, StorageWeakRef, Geometry | None]] = []
         """Each tensor that hooks were given, their names, who reads it afterwards, and where it lies."""
         self._events = 0
 
@@ -76,14 +76,14 @@ class Hooked:
         ref, places = self._holders.get(-1 if key is None else key, (None, {}))
         return () if ref is None or is_gone(ref) else tuple(places)
 
-    def alive(self, is_known: Callable[[int], bool]) -> dict[Number, tuple[StorageWeakRef, Layout | None]]:
+    def alive(self, is_known: Callable[[int], bool]) -> dict[Number, tuple[StorageWeakRef, Geometry | None]]:
         """
-        Return what hooks were given and what is alive, once the result and its graph are freed: storage and layout.
+        Return what hooks were given and what is alive, once the result and its graph are freed: storage and geometry.
 
         `is_known`: whether somebody else has a storage.
         """
 
-        def find() -> dict[Number, tuple[StorageWeakRef, Layout | None]]:
+        def find() -> dict[Number, tuple[StorageWeakRef, Geometry | None]]:
             return {n: (ref, at) for n, _, _, ref, at in self._given if not (is_gone(ref) or is_known(ref.cdata))}
 
         if find():
@@ -114,7 +114,7 @@ class Hooked:
             if is_strided(tensor):
                 followed = self._ledger.follow(tensor, region_of(tensor))
                 names = {hook_name(hook) for hook in hooks.values()}
-                self._given.append(((self._events, number), names, followed, weak_ref(tensor), layout_of(tensor)))
+                self._given.append(((self._events, number), names, followed, weak_ref(tensor), geometry_of(tensor)))
 
     def _place(self, module: nn.Module, hook: Any) -> Place:
         code = code_of(hook)

@@ -28,12 +28,12 @@ from relu_demo.sanitizer.place import Place, PlaceKind
 from relu_demo.sanitizer.source import MEANT
 from relu_demo.tensors.graph import grad_fn_of, is_leaf, is_lost, nodes_behind
 from relu_demo.tensors.storage import (
-    Layout,
+    Geometry,
     Region,
     elements_at,
+    geometry_of,
     is_gone,
     key_of,
-    layout_of,
     overlap,
     overlaps_itself,
     region_of,
@@ -67,7 +67,7 @@ class Candidate:
     storage: StorageWeakRef | None
     region: Region | None
     """Of the input: what it would overwrite."""
-    layout: Layout | None
+    geometry: Geometry | None
     switchable: bool
     """Whether the author of the network can put it in place."""
     note: str | None = None
@@ -77,7 +77,7 @@ class Candidate:
     result: RegionUses | None = None
     """Who uses the result after the call, if that is a tensor with a storage of its own."""
     result_storage: StorageWeakRef | None = None
-    result_layout: Layout | None = None
+    result_geometry: Geometry | None = None
     saved_before: list[weakref.ref[SavedTensor]] = field(default_factory=list)
     saved_then: list[Place] = field(default_factory=list)
     """Who had it saved when the call was made; a backward inside the forward may have freed it since."""
@@ -268,7 +268,7 @@ class Suspects(Listener):
             candidate.input = self.ledger.follow(call.input, candidate.region)
             if isinstance(result, Tensor) and key_of(result) not in (None, candidate.key):
                 candidate.result = self.ledger.follow(result, None)
-                candidate.result_storage, candidate.result_layout = weak_ref(result), layout_of(result)
+                candidate.result_storage, candidate.result_geometry = weak_ref(result), geometry_of(result)
         return result
 
     def saved(self, tensor: Tensor, place: Place) -> SavedTensor:
@@ -432,14 +432,14 @@ class Suspects(Listener):
             # Where no tensor of Python's is found, compiled code may hold the memory.
             if not holders or any(overlap(region, one.region) for region in holders):
                 one.held_outside, one.held_by = True, self.hooked.holding(one.key)
-                self.held[one.call.index, False] = elements_at(one.layout, holders)
+                self.held[one.call.index, False] = elements_at(one.geometry, holders)
         for one in results:
             assert one.result_storage is not None
             holders = tuple(regions.get(one.result_storage.cdata, ()))
-            self.held[one.call.index, True] = elements_at(one.result_layout, holders)
-        for number, (ref, layout) in given.items():
+            self.held[one.call.index, True] = elements_at(one.result_geometry, holders)
+        for number, (ref, geometry) in given.items():
             if ref.cdata in regions:
-                elements = elements_at(layout, tuple(regions[ref.cdata]))
+                elements = elements_at(geometry, tuple(regions[ref.cdata]))
                 self.kept_by_hooks[number] = Kept(elements, self.hooked.holding(ref.cdata))
         self.attributes = {}
 
@@ -503,7 +503,7 @@ class Suspects(Listener):
             key,
             None if key is None else weak_ref(tensor),
             None if nothing or key is None else region_of(tensor),
-            layout_of(tensor),
+            geometry_of(tensor),
             switchable=call.inplace or around.has_switch,
             note=call.note,
             made_by=self.makers.of(tensor),

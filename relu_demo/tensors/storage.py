@@ -239,22 +239,22 @@ def elements_in(tensor: Tensor, regions: Iterable[Region]) -> Tensor:
     return inside.as_strided((*tensor.shape, item), strides, own.start - begin).any(-1)
 
 
-Layout = tuple[tuple[int, ...], tuple[int, ...], int, torch.dtype]
-"""Shape, strides, offset and dtype of a tensor."""
+Geometry = tuple[tuple[int, ...], tuple[int, ...], int, torch.dtype]
+"""Shape, strides, offset and dtype of a tensor: how it lies in its storage."""
 
 
-def layout_of(tensor: Tensor) -> Layout | None:
+def geometry_of(tensor: Tensor) -> Geometry | None:
     """Return how a tensor lies in its storage; None if it is not strided."""
     if not is_strided(tensor):
         return None
     return tuple(tensor.shape), tuple(tensor.stride()), int(tensor.storage_offset()), tensor.dtype
 
 
-def elements_at(layout: Layout | None, regions: tuple[Region, ...]) -> Tensor | None:
-    """Return which elements of a tensor that was laid out so are in these regions; None for all."""
-    if layout is None or not regions:
+def elements_at(geometry: Geometry | None, regions: tuple[Region, ...]) -> Tensor | None:
+    """Return which elements of a tensor of this geometry are in these regions; None for all."""
+    if geometry is None or not regions:
         return None
-    shape, strides, offset, dtype = layout
+    shape, strides, offset, dtype = geometry
     size = offset + 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
     found = elements_in(torch.empty(size, dtype=dtype, device="meta").as_strided(shape, strides, offset), regions)
     return None if bool(found.all()) else found
