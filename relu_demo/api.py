@@ -24,7 +24,8 @@ from relu_demo.language import LANGUAGES, speaking
 from relu_demo.machine.pytorch import require_newer
 from relu_demo.memory.report import MemoryReport
 from relu_demo.network.report import CheckReport
-from relu_demo.request import LISTED, WHOLE, Measure, Replay, drawn_seed, image
+from relu_demo.request import LISTED, WHOLE, Explain, Measure, Replay, Rules, drawn_seed, image
+from relu_demo.session.report import RulesReport
 from relu_demo.session.sessions import SESSIONS
 from relu_demo.watching.error import InplaceError as InplaceError
 from relu_demo.watching.error import SilentInplaceWarning as SilentInplaceWarning
@@ -37,8 +38,19 @@ if TYPE_CHECKING:
     from relu_demo.scenarios import AnyReport
     from relu_demo.watching.watch import WatchBlock
 
-SCENARIOS = (*SESSIONS, Measure.scenario)
+SCENARIOS = (*SESSIONS, Measure.scenario, Explain.scenario)
 """What `show` shows."""
+
+GOES_WITH: Mapping[str, tuple[Any, tuple[str, ...]]] = {
+    "name": ("", (Explain.scenario,)),
+    "shape": (None, (*SESSIONS, Measure.scenario)),
+    "device": (Replay.device, (*SESSIONS, Measure.scenario)),
+    "dtype": (Replay.dtype, tuple(SESSIONS)),
+    "article": (Replay.article, tuple(SESSIONS)),
+    "values": (LISTED, tuple(SESSIONS)),
+    "depth": (None, (Measure.scenario,)),
+}
+"""The arguments of `show` that are not for every scenario: the default, and the scenarios."""
 
 
 class Shown:
@@ -86,6 +98,11 @@ class ShownSession(Shown, SessionReport):
     """The report of `show` on a session: its trace, and the verdict on each claim."""
 
     lang: str = field(default="en", compare=False)
+
+
+@dataclass(frozen=True, repr=False)
+class ShownRules(Shown, RulesReport):
+    """The report of `show("explain")`: the faults that can be explained."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -169,12 +186,14 @@ def show(
     article: bool = Replay.article,
     values: int = LISTED,
     depth: int | None = None,
+    name: str = "",
     lang: str = "en",
-) -> ShownSession | ShownMemory:
+) -> ShownSession | ShownRules | ShownMemory:
     """Return the report of a scenario of the demonstrator, which shows itself in a notebook and as `str()`.
 
     `scenario` is "session" (all of it), "inplace" or "no-inplace" (one half), "compare" (both halves side by side),
-    "branches" (two branches that read one tensor), or "memory" (what in place saves, in bytes).
+    "branches" (two branches that read one tensor), "memory" (what in place saves, in bytes), or "explain" (the fault
+    called `name`, with its cure; without a name all that there are).
 
     `seed` is for `torch.manual_seed`; None draws one. `shape` has four sizes N, C, H, W: by default 1, 3, 5, 5, and
     for "memory" 1, 16, 64, 64. `device` and `dtype` are PyTorch's, or their names. With `article` the numbers are the
@@ -190,28 +209,38 @@ def show(
     require_scenario(scenario)
     if lang not in LANGUAGES:
         raise BadInput(f"there is no language {lang!r}; give one of {', '.join(map(repr, LANGUAGES))}")
-    name = str(dtype).removeprefix("torch.")
-    refuse_misplaced(scenario, {"dtype": name, "article": article, "values": values, "depth": depth})
+    device, dtype = str(device), str(dtype).removeprefix("torch.")
+    given = {"name": name, "shape": shape, "device": device, "dtype": dtype, "article": article, "values": values}
+    refuse_misplaced(scenario, {**given, "depth": depth})
     sizes = None if shape is None else image(whole_numbers(shape))
-    request: Replay | Measure
-    if scenario == Measure.scenario:
+    request: Replay | Explain | Rules | Measure
+    if scenario == Explain.scenario:
+        if not isinstance(name, str):
+            raise TypeError(f"name is the name of a fault, such as name='leaf', not {name!r:.40}")
+        number = drawn_seed() if seed is None else whole_number("seed", seed)
+        request = Explain(name, number) if name else Rules()
+    elif scenario == Measure.scenario:
         blocks = Measure.depth if depth is None else whole_number("depth", depth)
-        request = Measure(sizes or Measure.shape, blocks, str(device))
+        request = Measure(sizes or Measure.shape, blocks, device)
     else:
-        if article and (sizes or name != Replay.dtype):
+        if article and (sizes or dtype != Replay.dtype):
             raise BadInput("the article's numbers have their own shape and dtype; leave shape and dtype out")
         number = drawn_seed() if seed is None else whole_number("seed", seed)
         listed = whole_number("values", values)
-        request = Replay(scenario, number, sizes or Replay.shape, str(device), name, bool(article), listed)
+        request = Replay(scenario, number, sizes or Replay.shape, device, dtype, bool(article), listed)
     from relu_demo.scenarios import report_on
 
     with undisturbed():
         report = report_on(request, lambda done, of: None)
-    shown: ShownSession | ShownMemory = SHOWN[type(report)](**fields_of(report), lang=lang)
+    shown: ShownSession | ShownRules | ShownMemory = SHOWN[type(report)](**fields_of(report), lang=lang)
     return shown
 
 
-SHOWN: Mapping[type, Callable[..., Any]] = {SessionReport: ShownSession, MemoryReport: ShownMemory}
+SHOWN: Mapping[type, Callable[..., Any]] = {
+    SessionReport: ShownSession,
+    RulesReport: ShownRules,
+    MemoryReport: ShownMemory,
+}
 
 
 def fields_of(report: AnyReport) -> dict[str, Any]:
@@ -255,13 +284,9 @@ def require_scenario(name: str) -> None:
 
 def refuse_misplaced(scenario: str, given: Mapping[str, Any]) -> None:
     """Raise BadInput if an argument is given, at another value than its default, that is not for this scenario."""
-    if scenario == Measure.scenario:
-        others, where = {"dtype": Replay.dtype, "article": Replay.article, "values": LISTED}, "the other scenarios"
-    else:
-        others, where = {"depth": None}, repr(Measure.scenario)
-    for name, default in others.items():
-        if given[name] != default:
-            raise BadInput(f"{name} does not go with {scenario!r}; it goes with {where}")
+    for name, (default, scenarios) in GOES_WITH.items():
+        if scenario not in scenarios and given[name] != default:
+            raise BadInput(f"{name} does not go with {scenario!r}; it goes with {', '.join(map(repr, scenarios))}")
 
 
 def whole_number(name: str, value: Any) -> int:

@@ -171,11 +171,39 @@ class Watch:
     """Whether to run it again with the cures, until nothing is found."""
 
 
+@dataclass(frozen=True)
+class Explain:
+    """Replay the page of a fault, on the CPU.
+
+    Raise SetupError for a seed that PyTorch does not take.
+    """
+
+    scenario: ClassVar[str] = "explain"
+    listed: ClassVar[int] = LISTED
+    name: str
+    """The fault's, as a finding of `watch` and `check` has it in `rule`."""
+    seed: int
+    """What torch.manual_seed was given."""
+    evidence: bool = False
+    """Whether the screen shows each claim with all of its evidence."""
+
+    def __post_init__(self) -> None:
+        require_seed(self.seed)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """List the pages of all faults."""
+
+    scenario: ClassVar[str] = Explain.scenario
+
+
 # A new kind of scenario has its request here.
-Request = Replay | Measure | Check | Watch
+Request = Replay | Measure | Explain | Rules | Check | Watch
 
 WORDS: Mapping[str, Callable[[Any], Sequence[str]]] = {
     "target": lambda target: [target],
+    "name": lambda name: [name],
     "trying": lambda trying: ["--try"],
     "program": lambda program: program,
     "seed": lambda seed: ["--seed", str(seed)],
@@ -201,13 +229,20 @@ def started_as() -> list[str]:
     return shlex.split(os.environ.get("RELU_DEMO_STARTED_AS", "relu-demo"))
 
 
+def page_line(name: str) -> str:
+    """Return the command line that explains a fault."""
+    import shlex
+
+    return shlex.join([*started_as(), Explain.scenario, name])
+
+
 def command_line(request: Request | None) -> str:
     """Return the command line, fit for a shell, that asks a request again. Empty for None: asked in Python."""
     import shlex  # --help does without
 
     if request is None:
         return ""
-    scenario = request.scenario if isinstance(request, Check | Watch) else f"--{request.scenario}"
+    scenario = f"--{request.scenario}" if isinstance(request, Replay | Measure) else request.scenario
     words = [*started_as(), *([] if request.scenario == WHOLE else [scenario])]
     given = {field.name: getattr(request, field.name) for field in fields(request)}
     defaults = {field.name: field.default for field in fields(request)}

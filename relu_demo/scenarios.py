@@ -17,17 +17,18 @@ from relu_demo.errors import NetworkError, SetupError
 from relu_demo.language import _, mark
 from relu_demo.memory.report import MemoryReport
 from relu_demo.network.report import CheckReport
-from relu_demo.request import Check, Measure, Progress, Replay, Request, Watch, sizes
+from relu_demo.request import Check, Explain, Measure, Progress, Replay, Request, Rules, Watch, sizes
+from relu_demo.session.report import RulesReport
 from relu_demo.session.sessions import SESSIONS
 from relu_demo.watching.report import WatchReport
 
 if TYPE_CHECKING:
     from relu_demo.session.lines import Session
 
-AnyReport = SessionReport | MemoryReport | CheckReport | WatchReport
+AnyReport = SessionReport | RulesReport | MemoryReport | CheckReport | WatchReport
 
 
-def report_on(request: Replay | Measure | Check, progress: Progress) -> Any:
+def report_on(request: Replay | Explain | Rules | Measure | Check, progress: Progress) -> Any:
     """Return the report that answers a request. Call `progress(done, of)` while that takes long.
 
     Raise one of the kinds of `relu_demo.errors.Error` if there is no answer.
@@ -35,7 +36,7 @@ def report_on(request: Replay | Measure | Check, progress: Progress) -> Any:
     return KINDS[type(request)].answer(request, progress)
 
 
-def replayed(request: Replay, progress: Progress) -> SessionReport:
+def replayed(request: Replay | Explain, progress: Progress) -> SessionReport:
     """Return the report on a session that is replayed.
 
     Raise SetupError where this machine cannot run it, and LineError where a line raises that should not.
@@ -47,7 +48,7 @@ def replayed(request: Replay, progress: Progress) -> SessionReport:
     return SessionReport(trace, judge(trace))
 
 
-def stepped(request: Replay) -> Iterator[SessionReport]:
+def stepped(request: Replay | Explain) -> Iterator[SessionReport]:
     """Yield the report so far, before a session's first line and after each. Raise what `replayed` raises.
 
     A line runs when the report after it is asked for. Only the last report has the verdicts on the claims.
@@ -60,14 +61,20 @@ def stepped(request: Replay) -> Iterator[SessionReport]:
         yield SessionReport(trace, judge(trace) if ran == len(session.lines) else ())
 
 
-def runnable(request: Replay) -> Session:
+def runnable(request: Replay | Explain) -> Session:
     """Return the session that a request asks for. Raise SetupError where this machine cannot run it."""
     from relu_demo.replay.capacity import require_capacity
     from relu_demo.session.sessions import session_for
 
     session = session_for(request)
-    require_capacity(session)
+    if isinstance(request, Replay):
+        require_capacity(session, request)
     return session
+
+
+def listed(request: Rules, progress: Progress) -> RulesReport:
+    """Return the list of the pages."""
+    return RulesReport(request)
 
 
 def measured(request: Measure, progress: Progress) -> MemoryReport:
@@ -167,9 +174,15 @@ class Kind:
     """Tells it in one line."""
 
 
+SESSION = Kind(
+    (*SESSIONS, Explain.scenario), replayed, SessionReport, "session_screen:SessionScreen", "one_line:session_line"
+)
+
 # A new kind of request has its row here.
 KINDS: Mapping[type[Request], Kind] = {
-    Replay: Kind(tuple(SESSIONS), replayed, SessionReport, "session_screen:SessionScreen", "one_line:session_line"),
+    Replay: SESSION,
+    Explain: SESSION,
+    Rules: Kind((Rules.scenario,), listed, RulesReport, "explained:RulesScreen", "one_line:rules_line"),
     Measure: Kind((Measure.scenario,), measured, MemoryReport, "memory_screen:MemoryScreen", "one_line:memory_line"),
     Check: Kind((Check.scenario,), checked, CheckReport, "check_screen:CheckScreen", "one_line:check_line"),
     Watch: Kind((Watch.scenario,), watched, WatchReport, "watch_screen:WatchScreen", "one_line:watch_line"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -11,10 +12,12 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 from support.commands import Demo, Result
 from support.processes import COLD, PYTHON, command_environment, warm_server
-from support.tiers import ALL
+from support.tiers import ALL, examples
 
+import relu_demo.cli.checking
 from relu_demo.cli.run import run
 from relu_demo.machine.pytorch import load_torch
 
@@ -60,6 +63,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--all"):
         os.environ[ALL] = "1"
+    settings.register_profile("tiers", deadline=None, max_examples=examples(100))
+    settings.load_profile("tiers")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -92,13 +97,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtestloop() -> Iterator[None]:
+    gc.collect()
+    gc.freeze()  # a check collects garbage, and what the tests are made of is none
     with warm_server():
         yield
 
 
 @pytest.fixture
-def demo(capsys: pytest.CaptureFixture[str]) -> Demo:
-    """Runs the command in this process, where torch is loaded already."""
+def demo(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Demo:
+    """Runs the command in this process, where torch is loaded already. No cure is tried: that is another process."""
+    monkeypatch.setattr(relu_demo.cli.checking, "Trial", lambda request: None)
 
     def call(*arguments: str) -> Result:
         capsys.readouterr()

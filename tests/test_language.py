@@ -6,6 +6,7 @@ import ast
 import gettext
 import html
 import io
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ from string import Formatter
 from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
 from support.commands import Demo, held, without_addresses
 from support.processes import ROOT
@@ -27,6 +29,7 @@ from relu_demo.request import Replay
 from relu_demo.scenarios import stepped
 from relu_demo.session.article import IN_PLACE, OUT_OF_PLACE, preparation
 from relu_demo.session.branches import LOUD_FAULT, RIGHT, SILENT_FAULT
+from relu_demo.session.faults import PAGES
 from relu_demo.session.lines import DIFFERENCES, MOMENTS, Part, Session
 from relu_demo.session.sessions import SESSIONS
 from relu_demo.views.step import StepScreen
@@ -53,7 +56,10 @@ SCREENS = [
     ["--compare", "--evidence", "--shape", "1,1,3,3", "--seed", "0"],
     *(["--branches", "--part", part.key] for part in (RIGHT, SILENT_FAULT, LOUD_FAULT)),
     ["--branches", "--evidence", "--shape", "1,1,3,3", "--seed", "0"],
+    *(["explain"], ["explain", "--help"], ["explain", "data", "--evidence"]),
 ]
+
+NAMES = [page.name for page in PAGES if page.name != "vmap" or hasattr(torch, "vmap")]
 
 LINES = [["--seed", "7", "-q"], ["--memory", "-q"], ["--shape", "1,1,3,3", "--seed", "0", "-q"], ["--branches", "-q"]]
 
@@ -105,7 +111,7 @@ def translations() -> dict[Any, str]:
 
 
 def marked() -> Iterator[tuple[str, ...]]:
-    """The texts in the source that are translated; with a plural both forms."""
+    """The texts in the source that are translated, with a plural both forms, and the comments in the pages' code."""
     for path in (ROOT / "relu_demo").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
@@ -113,6 +119,9 @@ def marked() -> Iterator[tuple[str, ...]]:
                     yield one, many
                 case ast.Call(ast.Name("_" | "mark"), [ast.Constant(str(text)), *_]):
                     yield (text,)
+    for page in PAGES:
+        for comment in re.findall("  # (.+)", page.prepared + page.fault + page.cure):
+            yield (comment,)
 
 
 def test_every_text_is_in_the_catalogue_and_each_of_the_catalogue_is_used() -> None:
@@ -143,6 +152,17 @@ def test_no_english_is_left_on_a_screen_and_it_fits(
     assert (result.code, result.err) == (0, "")
     assert english(result.out, *messages) == []
     assert max(map(cells, result.out.splitlines())) <= columns
+
+
+@pytest.mark.parametrize("page", slow_but(3, NAMES))
+def test_no_english_is_left_on_a_page_and_it_fits(demo: Demo, page: str) -> None:
+    document = json.loads(demo("explain", page, "--seed", "7", "--json").out)
+    steps = [step for part in document["parts"].values() for step in part["lines"]]
+    said = [step["output"] for step in steps]
+    result = demo("--lang", "zh", "explain", page, "--seed", "7", "--evidence")
+    assert (result.code, result.err) == (0, "")
+    assert english(result.out, *said) == []
+    assert max(map(cells, result.out.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("options", LINES, ids=" ".join)

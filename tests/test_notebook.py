@@ -10,6 +10,8 @@ import pytest
 
 from relu_demo import __version__
 
+pytestmark = pytest.mark.slow  # a kernel of its own
+
 TAB = """
 import relu_demo, sys
 from IPython.core.completer import provisionalcompleter
@@ -52,7 +54,6 @@ def relevant(outputs: list[Any]) -> list[Any]:
     return [output for output in outputs if "NumPy" not in output.get("text", "")]
 
 
-@pytest.mark.slow
 def test_tab_offers_what_there_is_and_waits_for_nothing(outputs: dict[str, list[Any]]) -> None:
     assert (
         "".join(output.text for output in outputs["tab"])

@@ -128,6 +128,7 @@ def test_the_report_of_a_check_is_one_line_in_python() -> None:
     assert repr(relu_demo.check(network, torch.randn(2, 4))) == "<Sequential: 1 in-place call, all safe>"
 
 
+@pytest.mark.slow
 def test_a_report_that_shows_itself_draws_no_random_number() -> None:
     program = (
         "import random, relu_demo\nreport = relu_demo.show('session', seed=7)\nbefore = random.getstate()\n"

@@ -22,19 +22,23 @@ Predicate = TypeVar("Predicate", bound=Callable[..., Answer])
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence, the keys of what has to be observed for it, and the predicate that takes those observations."""
+    """A sentence, the keys of what has to be observed for it, and the predicate that takes those observations.
+
+    One on a fault is of the `page` of that name; the parts of all pages have the same keys.
+    """
 
     number: int
     says: str
     needs: tuple[str, ...]
     predicate: Callable[..., Answer]
+    page: str = ""
 
 
 CLAIMS: dict[int, Claim] = {}
 """Every registered claim by its number. 1 to 9 are the article's, in our words; the others are our own."""
 
 
-def claim(number: int, says: str, needs: tuple[str, ...]) -> Callable[[Predicate], Predicate]:
+def claim(number: int, says: str, needs: tuple[str, ...], page: str = "") -> Callable[[Predicate], Predicate]:
     """Register a predicate as the test of a claim.
 
     The predicate takes one argument for each key in `needs`: the part of a session, or the measured situation, of that
@@ -45,16 +49,19 @@ def claim(number: int, says: str, needs: tuple[str, ...]) -> Callable[[Predicate
     def register(predicate: Predicate) -> Predicate:
         if number in CLAIMS:
             raise ValueError(f"claim {number} is registered twice")
-        CLAIMS[number] = Claim(number, says, needs, predicate)
+        CLAIMS[number] = Claim(number, says, needs, predicate, page)
         return predicate
 
     return register
 
 
-def findings(observed: Mapping[str, Any], hint: str = "") -> Iterator[JudgedClaim]:
-    """Test each claim whose needs are all in `observed`, by number. `hint` says what to do if one is unshown."""
+def findings(observed: Mapping[str, Any], hint: str = "", page: str = "") -> Iterator[JudgedClaim]:
+    """Test each claim of a page, or of none, whose needs are all in `observed`, by number.
+
+    `hint` says what to do if one is unshown.
+    """
     for _, each in sorted(CLAIMS.items()):
-        if observed.keys() >= set(each.needs):
+        if each.page == page and observed.keys() >= set(each.needs):
             holds, evidence = each.predicate(*(observed[key] for key in each.needs))
             if holds is None:
                 yield JudgedClaim(each.number, each.says, Verdict.UNSHOWN, evidence, hint)

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from relu_demo.language import mark
 from relu_demo.replay.trace import Trace
-from relu_demo.request import Replay
+from relu_demo.request import Explain, Replay
 
 
 class Verdict(StrEnum):
@@ -55,9 +55,14 @@ class SessionReport:
         return self.trace.torch_version
 
     @property
-    def request(self) -> Replay:
+    def request(self) -> Replay | Explain:
         """What was asked for."""
         return self.trace.session.request
+
+    @property
+    def documentation(self) -> str:
+        """The page of PyTorch's documentation on a fault that is explained; empty for every other session."""
+        return self.trace.session.documentation
 
     @property
     def ok(self) -> bool:

@@ -1,4 +1,4 @@
-"""The three commands: they read the command line, refuse what does not go together, and give what was asked."""
+"""The four commands: they read the command line, refuse what does not go together, and give what was asked."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from relu_demo.cli.options import DEMONSTRATOR, HOW_SHOWN, OPTIONS, WHAT, elsewhere, options_of
-from relu_demo.cli.types import TargetType
+from relu_demo.cli.options import COMMANDS, DEMONSTRATOR, HOW_SHOWN, OPTIONS, WHAT, elsewhere, options_of
+from relu_demo.cli.types import PageType, TargetType
 from relu_demo.errors import SetupError
 from relu_demo.language import _, cells, enumerated, fold, mark
 from relu_demo.request import (
     WHOLE,
     Check,
+    Explain,
     Input,
     Measure,
     Replay,
     Request,
+    Rules,
     Shape,
     Watch,
     drawn_seed,
@@ -39,6 +41,14 @@ if TYPE_CHECKING:
 EPILOG = mark("""\b
 Exit codes: 0 every claim holds; 1 one does not; 2 wrong usage or input.
 Example: relu-demo --compare --shape 1,1,4,4 --seed 7 --save relu.svg
+""")
+EXPLAIN_EPILOG = mark("""\b
+NAME is what a finding of check or watch ends with. Without one: the list.
+
+\b
+Examples
+  relu-demo explain step-before-backward
+  relu-demo explain data --step
 """)
 CHECK_EPILOG = """\b
 TARGET is file.py:name or package.module:name: a network, a function that
@@ -158,7 +168,7 @@ def help_rows(rows: Sequence[tuple[str, str]], width: int) -> list[tuple[str, st
 
 
 class Demonstrator(GroupedCommand, click.Group):
-    """The command itself, with the two others below it."""
+    """The command itself, with the three others below it."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the words, and keep them for `resolve_command`."""
@@ -188,7 +198,7 @@ class Demonstrator(GroupedCommand, click.Group):
     help=mark("See what nn.ReLU(inplace=True) does to your tensor. Every line really runs."),
     epilog=EPILOG,
     invoke_without_command=True,
-    subcommand_metavar="[check | watch ...]",
+    subcommand_metavar="[explain | check | watch ...]",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.pass_context
@@ -225,6 +235,44 @@ def command(
     else:
         request = Replay(scenario, seed, only(shapes) or Replay.shape, device, dtype, article, values, evidence, part)
         session_for(request)  # raises for a part that it has not
+    return asked(context, request, save, light, traceback)
+
+
+@command.command(
+    Explain.scenario,
+    cls=GroupedCommand,
+    params=[click.Argument(["names"], type=PageType(), metavar="[NAME]", nargs=-1), *options_of(Explain.scenario)],
+    epilog=EXPLAIN_EPILOG,
+    help=mark("Replay a fault that check and watch can name, and its cure. Without NAME: list all."),
+    short_help=mark("Each fault that check and watch can name, in a few lines."),
+)
+@click.pass_context
+def explain_command(
+    context: click.Context,
+    names: tuple[str, ...],
+    seed: int | None,
+    traceback: bool,
+    save: Path | None,
+    light: bool,
+    evidence: bool,
+) -> Asked:
+    """Return what the command line asks of `explain`."""
+    if len(names) > 1:
+        told = {"n": len(names), "names": " ".join(names)}
+        raise click.UsageError(_("explain takes one name, not {n} ({names})", **told), context)
+    view = context.meta.get("view", TABLES)
+    request: Explain | Rules = Rules()
+    if names:
+        request = Explain(names[0], drawn_seed() if seed is None else seed, evidence)
+        session_for(request)  # raises for a name that there is not
+    elif VIEWS[view].sessions_only or seed is not None:
+        words = ["--seed", str(seed)] if seed is not None else [f"--{view}"]
+        told = {"option": words[0], "example": line("explain", "leaf", *words)}
+        why = _("{option} goes with one fault, and none is named; give for example {example}", **told)
+        raise click.UsageError(why, context)
+    if view == "step" and save is None:
+        require_terminal()
+    require_output(context, save, light)
     return asked(context, request, save, light, traceback)
 
 
@@ -312,8 +360,12 @@ def no_such_option(context: click.Context, name: str) -> click.UsageError:
     if others := elsewhere(name):
         told = {"name": name, "command": context.info_name, "others": enumerated(others)}
         return click.UsageError(_("{name} does not go with {command}; it goes with {others}", **told))
+    if name[2:] in getattr(context.command, "commands", ()):
+        words = filter(None, (word.removeprefix(name).removeprefix("=") for word in context.meta["words"]))
+        told = {"name": name, "line": line(name[2:], *words)}
+        return click.UsageError(_("{name} is a command; give {line}", **told), context)
     known = [each for parameter in context.command.get_params(context) for each in parameter.opts]
-    near = nearest(name, [*known, *getattr(context.command, "commands", ())])
+    near = nearest(name, known)
     if near:
         return click.UsageError(_("there is no option {name!r}; did you mean {near}?", name=name, near=near), context)
     told = {"name": name, "command": context.command_path}
@@ -329,7 +381,10 @@ def nearest(word: str, known: Sequence[str]) -> str:
 
 def meant(context: click.Context, words: Sequence[str]) -> str:
     """Return what to say of words of which the first names no command."""
-    word = words[0]
+    word, before = words[0], context.meta["words"][-len(words) - 1 : -len(words)]
+    if word.lower() in ("true", "false") and before in (("--inplace",), ("--no-inplace",)):
+        right = "--inplace" if (word.lower() == "true") == (before == ("--inplace",)) else "--no-inplace"
+        return f"{before[0]} takes no value; give {right}"
     source, colon, name = word.rpartition(":")
     if colon and source and name.isidentifier():
         lines = {"check": line("check", *words), "watch": line("watch", *words)}
@@ -337,7 +392,7 @@ def meant(context: click.Context, words: Sequence[str]) -> str:
     if word.endswith(".py") or os.path.isfile(word):
         return _("{word} alone is no command; give {line}", word=word, line=line("watch", *words))
     options = {name: f"--{name}" for name in DEMONSTRATOR if name != WHOLE}
-    commands = {Check.scenario: Check.scenario, Watch.scenario: Watch.scenario}
+    commands = {name: name for name in COMMANDS}
     near = nearest(word, [*commands, *options])
     known = {name[2:]: name for each in context.command.params for name in each.opts if name.startswith("--")}
     known |= options | commands

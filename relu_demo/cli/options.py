@@ -11,7 +11,7 @@ import click
 from relu_demo import __version__
 from relu_demo.cli.types import InputType, LanguageType, NameType, NumberType, PartType, SaveType
 from relu_demo.language import _, mark
-from relu_demo.request import LISTED, MAX_DEPTH, Check, Measure, Replay, Watch
+from relu_demo.request import LISTED, MAX_DEPTH, Check, Explain, Measure, Replay, Watch
 from relu_demo.session.sessions import SESSIONS
 from relu_demo.views import TABLES, VIEWS
 
@@ -20,7 +20,10 @@ WHAT, HOW_SHOWN = mark("What it does (give one of these, or none)"), mark("How i
 
 DEMONSTRATOR = (*SESSIONS, Measure.scenario)
 TOOLS = (Check.scenario, Watch.scenario)
-"""The scenarios of the command itself, and those that are a command of their own."""
+"""The scenarios of the command itself, and those that run on the user's code."""
+
+COMMANDS = (Explain.scenario, *TOOLS)
+"""All that are a command of their own."""
 
 
 class Option(click.Option):
@@ -87,7 +90,8 @@ def runs_on(*names: str, **more: Any) -> Option:
 def view(name: str) -> Option:
     """Return the flag that picks the view of that name."""
     form = VIEWS[name]
-    goes_with = SESSIONS if form.sessions_only else TOOLS if form.cures_only else None
+    sessions = (*SESSIONS, Explain.scenario)
+    goes_with = sessions if form.sessions_only else TOOLS if form.cures_only else None
     flag: dict[str, Any] = {"is_flag": True, "expose_value": False}
     return shown(*form.short, f"--{name}", picks="view", help=form.help, goes_with=goes_with, **flag)
 
@@ -138,7 +142,7 @@ OPTIONS = (
         "--seed",
         type=NumberType(),
         metavar="N",
-        goes_with=(*DEMONSTRATOR, Check.scenario),
+        goes_with=(*DEMONSTRATOR, Explain.scenario, Check.scenario),
         help=mark("The same seed gives the same numbers.  [default: drawn]"),
     ),
     runs_on(
@@ -220,7 +224,7 @@ OPTIONS = (
         type=LanguageType(),
         metavar="LANG",
         expose_value=False,
-        goes_with=DEMONSTRATOR,
+        goes_with=(*DEMONSTRATOR, Explain.scenario),
         help=mark("Speak en or zh.  [default: as LANG says]"),
     ),
     shown(
@@ -247,11 +251,16 @@ OPTIONS = (
         goes_with=SESSIONS,
         help=mark("List tensors of up to N values.  [default: {default}]", default=LISTED),
     ),
-    shown("--evidence", is_flag=True, goes_with=SESSIONS, help=mark("Show each claim with all of its evidence.")),
+    shown(
+        "--evidence",
+        is_flag=True,
+        goes_with=(*SESSIONS, Explain.scenario),
+        help=mark("Show each claim with all of its evidence."),
+    ),
     shown(
         "--traceback",
         is_flag=True,
-        goes_with=(*DEMONSTRATOR, Check.scenario),
+        goes_with=(*DEMONSTRATOR, Explain.scenario, Check.scenario),
         help=mark("Show the traceback of an internal error."),
         differs={Check.scenario: {"help": "Show the traceback of an error in your network."}},
     ),
@@ -270,7 +279,7 @@ def elsewhere(name: str) -> list[str]:
     """Return the commands of which a name is an option."""
     commands = {
         "relu-demo": DEMONSTRATOR,
-        **{f"relu-demo {tool}": (tool,) for tool in TOOLS},
+        **{f"relu-demo {name}": (name,) for name in COMMANDS},
     }
     return [
         command

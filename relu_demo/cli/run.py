@@ -17,7 +17,7 @@ from relu_demo.cli.completion import VARIABLE, teach_shells
 from relu_demo.cli.progress import progress_bar
 from relu_demo.errors import CLOSED, BadInput, Error, lacks_memory, readable, words_of
 from relu_demo.language import LANGUAGES, _, speaking
-from relu_demo.request import Check, Measure, Replay, Watch
+from relu_demo.request import Check, Explain, Measure, Replay, Rules, Watch
 
 if TYPE_CHECKING:
     from relu_demo.scenarios import AnyReport
@@ -112,14 +112,15 @@ def invalid(option: str, why: str) -> str:
     return _("Invalid value for {option}: {why}", option=option, why=why)
 
 
-def run_scenario(asked: Asked, request: Replay | Measure) -> int:
-    """Load PyTorch, answer the request, show the report, and return the exit code."""
+def run_scenario(asked: Asked, request: Replay | Explain | Rules | Measure) -> int:
+    """Load PyTorch if it is needed, answer the request, show the report, and return the exit code."""
     from relu_demo.cli.output import deliver, save
     from relu_demo.machine.pytorch import load_torch
 
-    load_torch()
+    if not isinstance(request, Rules):
+        load_torch()
     report: AnyReport
-    if asked.view == "step" and isinstance(request, Replay) and not asked.save:
+    if asked.view == "step" and isinstance(request, Replay | Explain) and not asked.save:
         from relu_demo.cli.stepping import step
         from relu_demo.scenarios import stepped
 

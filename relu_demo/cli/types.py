@@ -12,6 +12,7 @@ from relu_demo.cli.completion import files, targets, words
 from relu_demo.errors import SetupError
 from relu_demo.language import LANGUAGES, _
 from relu_demo.request import WHOLE, Input
+from relu_demo.session.faults import PAGES
 from relu_demo.session.sessions import part_names
 from relu_demo.views import ENDINGS
 
@@ -115,6 +116,16 @@ class PartType(click.ParamType):  # type: ignore[type-arg]
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the parts of the scenario that begin like this."""
         return words(part_names(ctx.meta.get("scenario", WHOLE)), incomplete)
+
+
+class PageType(click.ParamType):  # type: ignore[type-arg]
+    """The name of a page."""
+
+    name = "page"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the pages that begin like this; there is only one to give."""
+        return words([] if ctx.params.get("names") else [page.name for page in PAGES], incomplete)
 
 
 class TargetType(click.ParamType):  # type: ignore[type-arg]

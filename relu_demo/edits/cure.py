@@ -282,11 +282,11 @@ OF_A_KIND: dict[str, tuple[Pattern, ...]] = {
     "overwritten": (clone_handed_out, go_backward_first),
     "silent": (clone_handed_out, go_backward_first),
     "expanded": (clone_expanded,),
-    "custom": (clone_expanded,),
-    "several": (index_rows,),
+    "custom-function": (clone_expanded,),
+    "several-views": (index_rows,),
     "overlap": (clone_read,),
     "leaf": (edit_without_grad,),
-    "leaf_view": (edit_without_grad,),
+    "view-of-a-leaf": (edit_without_grad,),
 }
 """What is tried first, by the kind of fault or the key of the reason for which PyTorch refused a write."""
 OF_ANY: tuple[Pattern, ...] = (build_out_of_place, clone_state, write_anew, clone_saved, say_both)

@@ -31,7 +31,7 @@ class Scene:
 
     kind: Literal["overwritten", "refused", "silent"]
     refusal: str = ""
-    """The key of the reason for which PyTorch refused a write: `leaf`, `several`, `expanded`."""
+    """The key of the reason for which PyTorch refused a write: `leaf`, `several-views`, `expanded`."""
     saver: Spot | None = None
     made_by: Spot | None = None
     """Where the view, the expanded tensor, the several views or the inference tensor was made."""

@@ -18,7 +18,7 @@ from relu_demo.edits.scene import Spot
 from relu_demo.edits.write import write_at
 from relu_demo.errors import BadInput, NetworkError, with_article, words_of
 from relu_demo.network.advice import advise
-from relu_demo.network.cures import call_cured, in_need, write_cured
+from relu_demo.network.cures import call_cured, effect_ruled, in_need, write_cured
 from relu_demo.network.report import (
     CHANGES_RESULT,
     OVERWRITES_INPUT,
@@ -45,6 +45,7 @@ from relu_demo.sanitizer.place import Place, shown_file
 from relu_demo.sanitizer.source import SIGNS, called, is_edited, is_what_runs, line_of, statement_at
 from relu_demo.watching.refusals import refusal_in
 from relu_demo.watching.report import REFUSED, Site, WorthALook
+from relu_demo.watching.rules import PAST_AUTOGRAD
 
 
 def examine(
@@ -202,7 +203,10 @@ def _sourced(write: HarmfulWrite) -> HarmfulWrite:
 def _worth_a_look(written: Place, read: Place) -> WorthALook:
     write = write_at(Spot(written.file or "", written.line or 0, written.operation))
     return WorthALook(
-        _site_of(written), _site_of(read), ast.unparse(write.owner) if write is not None else "that tensor"
+        _site_of(written),
+        _site_of(read),
+        ast.unparse(write.owner) if write is not None else "that tensor",
+        PAST_AUTOGRAD,
     )
 
 
@@ -248,7 +252,7 @@ def _in_mode(model: nn.Module, train: bool | None) -> Iterator[None]:
 def _call(found: Candidate, effects: Iterable[Effect]) -> Call:
     return replace(
         found.call,
-        effects=tuple(effects),
+        effects=tuple(map(effect_ruled, effects)),
         readers=found.readers,
         source=line_of(found.call.place.file, found.call.place.line),
     )

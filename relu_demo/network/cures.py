@@ -1,4 +1,4 @@
-"""What to do about each call and each write that does harm: a scene of it, and the cure that its pattern gives."""
+"""What each call and each write that does harm is called, and what to do: a scene, and the cure of its pattern."""
 
 from __future__ import annotations
 
@@ -13,15 +13,33 @@ from relu_demo.edits.cure import cure_of, written_out_of_place
 from relu_demo.edits.edit import Cure
 from relu_demo.edits.scene import Scene, Spot, spot_at
 from relu_demo.edits.write import write_at
-from relu_demo.network.report import BREAKS_BACKWARD, CHANGES_RESULT, STALE_WORDS, Call, HarmfulWrite
+from relu_demo.network.report import (
+    BREAKS_BACKWARD,
+    CHANGES_RESULT,
+    STALE_WORDS,
+    WRONG_GRADIENTS,
+    Call,
+    Effect,
+    HarmfulWrite,
+)
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.source import is_edited, statement_at
 from relu_demo.watching.refusals import LEAF, LEAF_VIEW, LOST, refusal_in
-from relu_demo.watching.report import REFUSED
+from relu_demo.watching.report import REFUSED, SILENT
+from relu_demo.watching.rules import rule_of
 
 _NOWHERE = "write to a clone() of it"
 _INSIDE = "run it under relu-demo watch, which names both lines"
+
+
+def effect_ruled(effect: Effect) -> Effect:
+    """Return an effect with its rule."""
+    words = effect.words or ""
+    refusal = refusal_in(RuntimeError(words))
+    kind = SILENT if effect.note == WRONG_GRADIENTS else BREAKS_BACKWARD if STALE_WORDS in words else effect.kind
+    key = refusal.key if refusal is not None else ""
+    return replace(effect, rule=rule_of(kind, {"outside": effect.outside}, refusal=key))
 
 
 def call_cured(call: Call, network: nn.Module, layers: Layers) -> Call:
@@ -46,19 +64,24 @@ def call_cured(call: Call, network: nn.Module, layers: Layers) -> Call:
 
 def write_cured(write: HarmfulWrite, network: nn.Module | None = None, words: str = "") -> HarmfulWrite:
     """
-    Return a write with its cure. `words`: of PyTorch, for a refused one.
+    Return a write with its rule and its cure. `words`: of PyTorch, for a refused one.
 
     Without a network that is being built, where a leaf that requires grad is a parameter.
     """
+    is_stale = write.kind == REFUSED and STALE_WORDS in words
+    refusal = None
+    if write.kind == REFUSED and not is_stale:
+        refusal = refusal_in(RuntimeError(words)) if words else LOST
+    kind = SILENT if write.kind == CHANGES_RESULT else BREAKS_BACKWARD if is_stale else write.kind
+    write = replace(write, rule=rule_of(kind, {}, refusal=refusal.key if refusal is not None else ""))
     if not write.place.file:
         return replace(write, cure=Cure(_NOWHERE))
-    if write.kind == REFUSED and STALE_WORDS in words:
+    if is_stale:
         return replace(write, cure=Cure(_INSIDE))
     writer, by = _spot_of_place(write.place), next(map(_spot_of_place, write.savers), None)
     name, value = _state(writer, _module_at(network, write.place.module))
-    refusal = (refusal_in(RuntimeError(words)) if words else LOST) if write.kind == REFUSED else None
     scene = Scene(
-        "refused" if refusal else "silent" if write.kind == CHANGES_RESULT else "overwritten",
+        "refused" if refusal else "silent" if kind == SILENT else "overwritten",
         refusal=refusal.key if refusal else "",
         saver=by if write.kind in (BREAKS_BACKWARD, CHANGES_RESULT) else None,
         made_by=by if refusal else None,

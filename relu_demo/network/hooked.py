@@ -8,13 +8,14 @@ each real run what the hooks read there.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+import gc
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
@@ -24,7 +25,17 @@ from relu_demo.sanitizer.hooks import code_of, hook_name
 from relu_demo.sanitizer.ledger import Ledger, RegionUses
 from relu_demo.sanitizer.place import Place, PlaceKind
 from relu_demo.sanitizer.source import is_what_runs, statement_at
-from relu_demo.tensors.storage import is_gone, is_strided, key_of, region_of, weak_ref
+from relu_demo.tensors.storage import (
+    Geometry,
+    geometry_of,
+    is_freed,
+    is_gone,
+    is_strided,
+    key_of,
+    region_of,
+    values_now,
+    weak_ref,
+)
 
 Event = Callable[[nn.Module, dict[int, Any], Any], None]
 """Is told of a module, of its hooks that are about to be called, and of what they are given."""
@@ -56,8 +67,8 @@ class Hooked:
         self.switched_on: dict[str, str] = {}
         """Path and class of each module that ran with `inplace=True`."""
         self._holders: dict[int, tuple[StorageWeakRef, dict[Place, None]]] = {}
-        self._given: list[tuple[Number, set[str], RegionUses]] = []
-        """Each tensor that hooks were given, their names, and who reads it afterwards."""
+        self._given: list[tuple[Number, set[str], RegionUses, StorageWeakRef, Geometry | None]] = []
+        """Each tensor that hooks were given, their names, who reads it afterwards, and where it lies."""
         self._events = 0
 
     def holding(self, key: int | None) -> tuple[Place, ...]:
@@ -65,10 +76,24 @@ class Hooked:
         ref, places = self._holders.get(-1 if key is None else key, (None, {}))
         return () if ref is None or is_gone(ref) else tuple(places)
 
+    def alive(self, is_known: Callable[[int], bool]) -> dict[Number, tuple[StorageWeakRef, Geometry | None]]:
+        """
+        Return what hooks were given and what is alive, once the result and its graph are freed: storage and geometry.
+
+        `is_known`: whether somebody else has a storage.
+        """
+
+        def find() -> dict[Number, tuple[StorageWeakRef, Geometry | None]]:
+            return {n: (ref, at) for n, _, _, ref, at in self._given if not (is_gone(ref) or is_known(ref.cdata))}
+
+        if find():
+            gc.collect()
+        return find()
+
     @property
     def read(self) -> frozenset[Number]:
         """Return which tensors the hooks that were given them have read."""
-        return frozenset(n for n, hooks, then in self._given if any(at.hook in hooks for at in then.readers))
+        return frozenset(n for n, hooks, then, *_ in self._given if any(at.hook in hooks for at in then.readers))
 
     def event(self, module: nn.Module, hooks: dict[int, Any], values: Any) -> None:
         """Note what the hooks of a module are given."""
@@ -88,7 +113,8 @@ class Hooked:
             known[1].update(places)
             if is_strided(tensor):
                 followed = self._ledger.follow(tensor, region_of(tensor))
-                self._given.append(((self._events, number), {hook_name(hook) for hook in hooks.values()}, followed))
+                names = {hook_name(hook) for hook in hooks.values()}
+                self._given.append(((self._events, number), names, followed, weak_ref(tensor), geometry_of(tensor)))
 
     def _place(self, module: nn.Module, hook: Any) -> Place:
         code = code_of(hook)
@@ -110,19 +136,42 @@ def _keeping_line(code: CodeType) -> int | None:
     return None
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What a hook keeps of a tensor that it was given: these elements, or all. `by`: the lines of the hooks."""
+
+    elements: Tensor | None
+    by: tuple[Place, ...]
+
+
 @dataclass
 class Reading:
-    """Records in one run what hooks read. `wanted`: the tensors that they are known to read."""
+    """Records in one run what hooks see. `read` and `kept`: the tensors that they are known to read, and to keep."""
 
-    wanted: frozenset[Number]
-    seen: Leaves = field(default_factory=list)
-    """Copies."""
+    read: Collection[Number]
+    kept: Mapping[Number, Kept]
+    _copies: Leaves = field(default_factory=list)
+    _kept: list[tuple[Number, Tensor]] = field(default_factory=list)
     _events: int = 0
 
     def event(self, module: nn.Module, hooks: dict[int, Any], values: Any) -> None:
-        """Copy what the hooks of a module are given, where one reads it."""
+        """Note what the hooks of a module are given, where one reads or keeps it."""
         if hooks:
             self._events += 1
             for i, tensor in enumerate(tensors(values)):
-                if (self._events, i) in self.wanted:
-                    self.seen.append((f"read {self._events, i}", tensor.detach().clone()))
+                number = self._events, i
+                if number in self.read:
+                    self._copies.append((f"read {number}", tensor.detach().clone()))
+                if number in self.kept:
+                    self._kept.append((number, tensor.detach()))
+
+    def seen(self) -> Leaves:
+        """Return copies of it: of what is kept those elements, as the forward has left them."""
+        return [*self._copies, *((f"kept {n}", part_of(tensor, self.kept[n].elements)) for n, tensor in self._kept)]
+
+
+def part_of(tensor: Tensor, elements: Tensor | None) -> Tensor:
+    """Return a copy of some elements of a tensor; of all if it has another shape in this run, or has no values."""
+    if elements is None or elements.shape != tensor.shape or is_freed(tensor) or tensor.device.type == "meta":
+        return values_now(tensor)
+    return tensor[elements.to(tensor.device)]

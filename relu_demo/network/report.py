@@ -41,6 +41,8 @@ class Effect:
     """Who writes over what was saved, where that is not the call itself: in place, it saves its own result."""
     note: str | None = None
     """What is to be said besides."""
+    rule: str = ""
+    """The page of `relu-demo explain` on it; empty where PyTorch raises what no page knows."""
     outside: bool = False
     """Of `changes-result`: the network's own result is right, and what a hook or another holder sees is wrong."""
 
@@ -93,6 +95,8 @@ class HarmfulWrite:
     """`changes-result` here means: of the gradients, and PyTorch says nothing."""
     cure: Cure = NOT_CURED
     """What to do."""
+    rule: str = ""
+    """The page of `relu-demo explain` on it."""
     why: str = ""
     """Of a refused write, what PyTorch refuses: `bn.num_batches_tracked was made under torch.inference_mode()`."""
     source: str = ""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from relu_demo.errors import BadInput, NetworkError, first_line, with_article
-from relu_demo.network.hooked import Reading, told_of_modules
+from relu_demo.network.hooked import Reading, part_of, told_of_modules
 from relu_demo.network.meter import Meter
 from relu_demo.network.outcome import Gradients, Outcome, difference, digests, gradients, leaf_difference
 from relu_demo.network.report import HarmfulWrite, Memory, Unseen
@@ -29,7 +29,7 @@ from relu_demo.sanitizer.observer import Observer
 from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.unsupported import stepping_aside, without_checkpoints
 from relu_demo.tensors.graph import next_number
-from relu_demo.tensors.storage import is_freed, key_of, values_now
+from relu_demo.tensors.storage import key_of, values_now
 
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 Decide = Callable[[int, Switched], Any]
@@ -287,7 +287,7 @@ class Runs:
 
         try:
             inputs = self._inputs()
-            reading = Reading(self.watched.hooked.read)
+            reading = Reading(self.watched.hooked.read, self.watched.kept_by_hooks)
             told = told_of_modules(reading.event) if self._has_hooks else nullcontext()
             # The mode is on for the network alone: each attribute of a tensor that is asked for would go through it.
             switch = Switch(run)
@@ -299,22 +299,15 @@ class Runs:
                     outcome.forward_error = _without_frames(error)
                     return outcome
                 left = self._left()
-                outcome.seen_by_hooks = reading.seen
+                outcome.seen_by_hooks = reading.seen()
                 self._note(outcome, result, left)
-                outcome.held = {of: self._held_of(of, tensor) for of, tensor in held.items()}
+                outcome.held = {of: part_of(tensor, self.watched.held[of]) for of, tensor in held.items()}
                 with in_each_backward(Switch(run_again)):
                     found = self._backward(outcome, result, left)
                 outcome.gradients = digests(found, [*self.snapshot.parameters, *tensors(inputs)])
             return outcome
         finally:
             self.snapshot.restore()
-
-    def _held_of(self, of: tuple[int, bool], tensor: Tensor) -> Tensor:
-        """Return a copy of what is held of the input or the result of a call."""
-        elements = self.watched.held[of]
-        if elements is None or is_freed(tensor) or tensor.device.type == "meta":
-            return values_now(tensor)
-        return tensor[elements.to(tensor.device)]
 
     def _left(self) -> dict[str, Tensor]:
         """Return the tensors that are in plain attributes of the network now, by name."""

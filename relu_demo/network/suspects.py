@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from relu_demo.errors import words_of
-from relu_demo.network.hooked import Hooked
+from relu_demo.network.hooked import Hooked, Kept, Number
 from relu_demo.network.outcome import Outcome
 from relu_demo.network.report import STALE_WORDS, Call, Conflict, HarmfulWrite, Unseen
 from relu_demo.network.state.snapshot import Snapshot
@@ -28,10 +28,11 @@ from relu_demo.sanitizer.place import Place, PlaceKind
 from relu_demo.sanitizer.source import MEANT
 from relu_demo.tensors.graph import grad_fn_of, is_leaf, is_lost, nodes_behind
 from relu_demo.tensors.storage import (
+    Geometry,
     Region,
-    elements_in,
+    elements_at,
+    geometry_of,
     is_gone,
-    is_strided,
     key_of,
     overlap,
     overlaps_itself,
@@ -52,9 +53,6 @@ _STRAIGHT_THROUGH = {*MEANT, "round_", "sign_", "floor_", "ceil_", "trunc_", "sg
 _OF_GRAPH = {Tensor.register_hook, Tensor.retain_grad, getattr(Tensor.grad_fn, "__get__")}  # noqa: B009 - mypy
 """What asks for a tensor's node in autograd's graph, or changes it."""
 
-Geometry = tuple[tuple[int, ...], tuple[int, ...], int, torch.dtype]
-"""Shape, strides, offset and dtype of a tensor."""
-
 _OWN_REFERRERS = 2
 """Who refers to a tensor while it is looked for: the list of what was found, and the frame."""
 
@@ -69,7 +67,7 @@ class Candidate:
     storage: StorageWeakRef | None
     region: Region | None
     """Of the input: what it would overwrite."""
-    layout: Geometry | None
+    geometry: Geometry | None
     switchable: bool
     """Whether the author of the network can put it in place."""
     note: str | None = None
@@ -79,7 +77,7 @@ class Candidate:
     result: RegionUses | None = None
     """Who uses the result after the call, if that is a tensor with a storage of its own."""
     result_storage: StorageWeakRef | None = None
-    result_layout: Geometry | None = None
+    result_geometry: Geometry | None = None
     saved_before: list[weakref.ref[SavedTensor]] = field(default_factory=list)
     saved_then: list[Place] = field(default_factory=list)
     """Who had it saved when the call was made; a backward inside the forward may have freed it since."""
@@ -172,6 +170,8 @@ class Suspects(Listener):
         """What the network keeps in plain attributes when the forward has ended, until `forget`."""
         self.held: dict[tuple[int, bool], Tensor | None] = {}
         """Which elements something outside the network may hold of a call's input, or of its result; None for all."""
+        self.kept_by_hooks: dict[Number, Kept] = {}
+        """What hooks keep of what they were given."""
         self.outcome = Outcome()
         """Its result, and what it has left in the network; nothing of a backward."""
         self.makers: Makers[Place] = Makers()
@@ -268,7 +268,7 @@ class Suspects(Listener):
             candidate.input = self.ledger.follow(call.input, candidate.region)
             if isinstance(result, Tensor) and key_of(result) not in (None, candidate.key):
                 candidate.result = self.ledger.follow(result, None)
-                candidate.result_storage, candidate.result_layout = weak_ref(result), _geometry_of(result)
+                candidate.result_storage, candidate.result_geometry = weak_ref(result), geometry_of(result)
         return result
 
     def saved(self, tensor: Tensor, place: Place) -> SavedTensor:
@@ -419,7 +419,10 @@ class Suspects(Listener):
     def forget(self) -> None:
         """Note what something outside the network holds. Call after the result and its graph are freed."""
         inputs, results = self._held_calls(), self._held_calls(of_result=True)
-        refs = [each for one in inputs + results for each in (one.storage, one.result_storage)]
+        given = self.hooked.alive(self._knows())
+        refs = [each for one in inputs + results for each in (one.storage, one.result_storage)] + [
+            ref for ref, _ in given.values()
+        ]
         regions: dict[int | None, dict[Region, None]] = {}
         for tensor in _tensors_of({ref.cdata for ref in refs if ref is not None}) if refs else ():
             region = region_of(tensor)
@@ -429,21 +432,30 @@ class Suspects(Listener):
             # Where no tensor of Python's is found, compiled code may hold the memory.
             if not holders or any(overlap(region, one.region) for region in holders):
                 one.held_outside, one.held_by = True, self.hooked.holding(one.key)
-                self.held[one.call.index, False] = _elements(one.layout, holders)
+                self.held[one.call.index, False] = elements_at(one.geometry, holders)
         for one in results:
             assert one.result_storage is not None
             holders = tuple(regions.get(one.result_storage.cdata, ()))
-            self.held[one.call.index, True] = _elements(one.result_layout, holders)
+            self.held[one.call.index, True] = elements_at(one.result_geometry, holders)
+        for number, (ref, geometry) in given.items():
+            if ref.cdata in regions:
+                elements = elements_at(geometry, tuple(regions[ref.cdata]))
+                self.kept_by_hooks[number] = Kept(elements, self.hooked.holding(ref.cdata))
         self.attributes = {}
+
+    def _knows(self) -> Callable[[int], bool]:
+        """Return what tells whether a storage is an input's or the network's, or in an attribute of it."""
+        known = {*self._inputs, *map(key_of, self.attributes.values())}
+        return lambda key: key in known or self._snapshot.holds(key)
 
     def _held_calls(self, of_result: bool = False) -> list[Candidate]:
         """Return the calls whose input, or result, is held by what is neither the network nor an input."""
-        known = {*self._inputs, *map(key_of, self.attributes.values())}
+        is_known = self._knows()
 
         def find() -> Iterator[Candidate]:
             for one in self.candidates:
                 ref = one.result_storage if of_result else one.storage if one.region else None
-                if ref is not None and not (is_gone(ref) or ref.cdata in known or self._snapshot.holds(ref.cdata)):
+                if ref is not None and not (is_gone(ref) or is_known(ref.cdata)):
                     yield one
 
         if any(find()):
@@ -491,7 +503,7 @@ class Suspects(Listener):
             key,
             None if key is None else weak_ref(tensor),
             None if nothing or key is None else region_of(tensor),
-            _geometry_of(tensor),
+            geometry_of(tensor),
             switchable=call.inplace or around.has_switch,
             note=call.note,
             made_by=self.makers.of(tensor),
@@ -543,22 +555,6 @@ def _tensors_of(keys: set[int | None]) -> Iterator[Tensor]:
         # A view keeps its base alive, and that is in nobody's hands; the list and this frame refer to each.
         if id(tensor) not in bases or len(gc.get_referrers(tensor)) > _OWN_REFERRERS:
             yield tensor
-
-
-def _geometry_of(tensor: Tensor) -> Geometry | None:
-    if not is_strided(tensor):
-        return None
-    return tuple(tensor.shape), tuple(tensor.stride()), int(tensor.storage_offset()), tensor.dtype
-
-
-def _elements(layout: Geometry | None, regions: tuple[Region, ...]) -> Tensor | None:
-    """Return which elements of a tensor that was laid out so are in these regions; None for all."""
-    if layout is None or not regions:
-        return None
-    shape, strides, offset, dtype = layout
-    size = offset + 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
-    found = elements_in(torch.empty(size, dtype=dtype, device="meta").as_strided(shape, strides, offset), regions)
-    return None if bool(found.all()) else found
 
 
 def _may_be_refused(call: Switched, grad: bool) -> bool:

@@ -202,7 +202,8 @@ class Verdicts:
             outside = outside if damage else ()
             note = _HOOK_KEEPS if candidate.held_by and outside else _HOOK_READS if hooks else None
             off = _largest(base.beside, outcome.beside)
-            return Effect(CHANGES_RESULT, True, hooks + outside or readers, off, note=note, outside=True)
+            kept = unique(place for each in self.runs.watched.kept_by_hooks.values() for place in each.by)
+            return Effect(CHANGES_RESULT, True, hooks + outside or kept or readers, off, note=note, outside=True)
         if found.gradients_differ:
             return Effect(CHANGES_RESULT, True, savers or readers, note=WRONG_GRADIENTS)
         return None
@@ -228,7 +229,12 @@ class Verdicts:
     def matches_watched_pass(self, outcome: Outcome) -> bool:
         """Return whether a run gave what the watched pass did, and its gradients cannot be wrong: that is enough."""
         watched = self.runs.watched
-        if outcome.forward_error is not None or outcome.backward is False or watched.hooked.read:
+        if (
+            outcome.forward_error is not None
+            or outcome.backward is False
+            or watched.hooked.read
+            or watched.kept_by_hooks
+        ):
             return False
         suspects = [one for one in watched.candidates if one.call.inplace and one.suspect]
         if watched.held or any(one.doubtful for one in suspects):

@@ -11,8 +11,8 @@ from relu_demo.machine.threads import one_thread
 from relu_demo.replay.trace import Look, Node, SavedName, Summary, TensorState
 from relu_demo.replay.values import copy_values, count, largest, zeroed
 from relu_demo.session.lines import Moment
-from relu_demo.tensors.graph import saved_by
-from relu_demo.tensors.storage import address_of, same_bits
+from relu_demo.tensors.graph import grad_fn_of, is_leaf, saved_by
+from relu_demo.tensors.storage import address_of, same_bits, version_of
 
 
 class Recorder:
@@ -39,8 +39,8 @@ class Recorder:
             name=name,
             id=id(tensor),
             data_ptr=address_of(tensor),
-            version=tensor._version,
-            grad_fn=self.node(tensor.grad_fn, tensors),
+            version=version_of(tensor),
+            grad_fn=self.node(grad_fn_of(tensor), tensors),
             requires_grad=tensor.requires_grad,
             shape=tuple(tensor.shape),
             dtype=str(tensor.dtype).removeprefix("torch."),
@@ -67,12 +67,16 @@ class Recorder:
 
     @one_thread()
     def summary(self, tensor: torch.Tensor) -> Summary:
-        """Copy the values once for each version of each tensor, and only once if the same bits were copied before."""
+        """Copy the values once for each version of each tensor, and only once if the same bits were copied before.
+
+        Where the values are listed, a write that the version counter does not count is noticed too.
+        """
         # The address too: `.data = ...` gives a tensor another storage and leaves the version counter alone.
-        key = (id(tensor), address_of(tensor), tensor._version)
-        if key not in self.copies:
+        key = (id(tensor), address_of(tensor), version_of(tensor))
+        now = tensor.detach()
+        known = self.copies.get(key)
+        if known is None or (known.values is not None and not same_bits(known.copy, now)):
             self.alive.append(tensor)
-            now = tensor.detach()
             same = (values for values in self.copies.values() if same_bits(values.copy, now))
             self.copies[key] = next(same, None) or copy_values(now, self.listed)
         return self.copies[key]
@@ -102,12 +106,13 @@ def saved_tensors(grad_fn: Any, tensors: Mapping[str, torch.Tensor]) -> Iterator
 
 
 def named_tensors(namespace: dict[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield the tensors that a line can name: variables, parameters (`conv1.weight`) and their gradients."""
+    """Yield the tensors that a line can name: variables, a module's parameters and buffers, and their gradients."""
     for name, value in namespace.items():
-        if isinstance(value, torch.Tensor):
-            yield name, value
-        elif isinstance(value, torch.nn.Module):
-            for parameter, tensor in value.named_parameters():
-                yield f"{name}.{parameter}", tensor
-                if tensor.grad is not None:
-                    yield f"{name}.{parameter}.grad", tensor.grad
+        held = [(name, value)] if isinstance(value, torch.Tensor) else []
+        if isinstance(value, torch.nn.Module):
+            state = (*value.named_parameters(), *value.named_buffers())
+            held = [(f"{name}.{path}", tensor) for path, tensor in state]
+        for path, tensor in held:
+            yield path, tensor
+            if is_leaf(tensor) and tensor.grad is not None:
+                yield f"{path}.grad", tensor.grad

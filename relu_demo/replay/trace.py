@@ -79,7 +79,7 @@ class TensorState:
     data_ptr: int
     """The address of its storage, `tensor.untyped_storage().data_ptr()`: the same for all views of it."""
     version: int
-    """The version counter, `tensor._version`, which every write in place increments."""
+    """The version counter, `tensor._version`, which every write in place increments; -1 of an inference tensor."""
     grad_fn: Node | None
     """The autograd graph from `tensor.grad_fn` on."""
     requires_grad: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from relu_demo.request import Replay
+from relu_demo.request import Explain, Replay
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Part:
     cure: bool = False
 
 
-ANSWER, MOMENTS, BESIDE, DIFFERENCES = "answer", "moments", "beside", "differences"
+ANSWER, MOMENTS, BESIDE, DIFFERENCES, EXPLAINED = "answer", "moments", "beside", "differences", "explained"
 """The layouts of a session."""
 
 
@@ -68,17 +68,18 @@ class Session:
 
     `layout` tells the views what to show: the ANSWER alone, the MOMENTS of each part, the parts BESIDE each other, or
     the DIFFERENCES of each part from its reference, with a picture of who reads and who writes the tensor named
-    `pictured`. `helpers` are the names of tensors that only serve to make others. `alone` is the key of the one part
-    that is shown, or empty.
+    `pictured`, or a fault EXPLAINED. `helpers` are the names of tensors that only serve to make others. `alone` is the
+    key of the one part that is shown, or empty. `documentation` is a page of PyTorch's own, or empty.
     """
 
-    request: Replay
+    request: Replay | Explain
     title: str
     parts: tuple[Part, ...]
     layout: str = MOMENTS
     pictured: str = ""
     helpers: tuple[str, ...] = ()
     alone: str = ""
+    documentation: str = ""
 
     @property
     def lines(self) -> list[Line]:

@@ -7,20 +7,24 @@ from dataclasses import replace
 
 from relu_demo.errors import SetupError
 from relu_demo.language import _
-from relu_demo.request import Replay
+from relu_demo.request import Explain, Replay
 from relu_demo.session.article import ARTICLE, article
 from relu_demo.session.branches import branches
+from relu_demo.session.faults import explain
 from relu_demo.session.lines import Session
 
 SESSIONS: dict[str, Callable[[Replay], Session]] = {**dict.fromkeys(ARTICLE, article), "branches": branches}
 """What makes the session, by the scenario's name."""
 
 
-def session_for(request: Replay) -> Session:
+def session_for(request: Replay | Explain) -> Session:
     """Return the session that a request asks for; for one part, the session of that and of what it needs.
 
-    Raise KeyError for a scenario that replays none, and SetupError for a part that it has not.
+    Raise KeyError for a scenario that replays none, SetupError for a part that it has not, and BadInput for a page that
+    there is not.
     """
+    if isinstance(request, Explain):
+        return explain(request)
     session = SESSIONS[request.scenario](request)
     if not request.part:
         return session

@@ -239,6 +239,27 @@ def elements_in(tensor: Tensor, regions: Iterable[Region]) -> Tensor:
     return inside.as_strided((*tensor.shape, item), strides, own.start - begin).any(-1)
 
 
+Geometry = tuple[tuple[int, ...], tuple[int, ...], int, torch.dtype]
+"""Shape, strides, offset and dtype of a tensor: how it lies in its storage."""
+
+
+def geometry_of(tensor: Tensor) -> Geometry | None:
+    """Return how a tensor lies in its storage; None if it is not strided."""
+    if not is_strided(tensor):
+        return None
+    return tuple(tensor.shape), tuple(tensor.stride()), int(tensor.storage_offset()), tensor.dtype
+
+
+def elements_at(geometry: Geometry | None, regions: tuple[Region, ...]) -> Tensor | None:
+    """Return which elements of a tensor of this geometry are in these regions; None for all."""
+    if geometry is None or not regions:
+        return None
+    shape, strides, offset, dtype = geometry
+    size = offset + 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+    found = elements_in(torch.empty(size, dtype=dtype, device="meta").as_strided(shape, strides, offset), regions)
+    return None if bool(found.all()) else found
+
+
 def _is_dense(region: Region) -> bool:
     """Whether a region has every byte from its first to its last."""
     covered = 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 from textwrap import dedent
@@ -25,6 +25,7 @@ from relu_demo.network.report import (
     Effect,
     HarmfulWrite,
 )
+from relu_demo.request import page_line
 from relu_demo.sanitizer.place import Place, PlaceKind
 from relu_demo.views.one_line import check_in_words, check_line, where
 from relu_demo.views.parts import NARROW, Header, literal, section
@@ -81,7 +82,8 @@ class CheckScreen:
         if advice:
             yield from section("Advice", *advice)
         if report.worth_a_look:
-            yield from section("Worth a look: autograd knows nothing of it", *map(_look_in_words, report.worth_a_look))
+            looks = [*map(_look_in_words, report.worth_a_look), *_whys(look.rule for look in report.worth_a_look)]
+            yield from section("Worth a look: autograd knows nothing of it", *looks)
         if report.unseen:
             unseen = (literal(f"{u.module or 'the network'} ({u.type}): {u.why}") for u in report.unseen)
             yield from section("Not seen from inside, so not called safe", *unseen)
@@ -130,6 +132,7 @@ class CallRow:
     source: str
     lines: Sequence[str]
     calls: int
+    rules: Sequence[str]
     cure: Cure | None = None
 
 
@@ -162,7 +165,8 @@ def _row(calls: Sequence[Call]) -> CallRow:
         )
     if size := sum(each.bytes for each in calls):
         lines.append(f"writes over {size:,} bytes")
-    return CallRow(verdict, *_title(call.place, call.source, call.type), lines, len(calls), call.cure)
+    rules = [effect.rule for effect in call.effects]
+    return CallRow(verdict, *_title(call.place, call.source, call.type), lines, len(calls), rules, call.cure)
 
 
 def _write_row(write: HarmfulWrite, report: CheckReport) -> CallRow:
@@ -174,7 +178,7 @@ def _write_row(write: HarmfulWrite, report: CheckReport) -> CallRow:
         means, how = "PyTorch refuses a view of the tensor that was made before", "view made by"
     means += f": {write.why}" if write.why else ""
     lines = [means, *([_by(how, write.savers)] if write.savers else [])]
-    return CallRow(FAULT, *_title(write.place, write.source), lines, 1, write.cure)
+    return CallRow(FAULT, *_title(write.place, write.source), lines, 1, [write.rule], write.cure)
 
 
 def _title(place: Place, source: str, kind: str | None = None) -> tuple[str, str]:
@@ -185,8 +189,8 @@ def _title(place: Place, source: str, kind: str | None = None) -> tuple[str, str
 
 
 def _table(rows: Sequence[CallRow], options: ConsoleOptions, report: CheckReport) -> Table:
-    """Return the rows with their cures, of which each is shown once."""
-    shown: set[Cure] = set()
+    """Return the rows with their cures and their pages, of which each is shown once."""
+    shown: set[Cure | str] = set()
     table = Table.grid(padding=(0, 1, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(ratio=1, overflow="fold")
@@ -201,6 +205,8 @@ def _table(rows: Sequence[CallRow], options: ConsoleOptions, report: CheckReport
         if row.cure is not None and row.cure.says and row.cure not in shown:
             shown.add(row.cure)
             lines += _cured(row.cure, report)
+        lines += _whys(rule for rule in row.rules if rule not in shown)
+        shown |= {*row.rules}
         details = (Padding(line, (0, 0, 0, 2)) for line in lines)
         table.add_row(literal(word, style=style), Group(*(together if row.source else [title]), *details))
     return table
@@ -304,6 +310,12 @@ def _cured(cure: Cure, report: CheckReport) -> Iterator[Text]:
         yield Text(readable(f"{text[0]} {code}"), style=LABEL_STYLES[text[0]])
     if cure.warning:
         yield literal(f"but {cure.warning}")
+
+
+def _whys(rules: Iterable[str]) -> Iterator[Text]:
+    """Yield the command that explains each rule, once."""
+    for rule in filter(None, dict.fromkeys(rules)):
+        yield Text.assemble(("why", LABEL_STYLES["why"]), f"   {page_line(rule)}")
 
 
 def _by(how: str, places: Sequence[Place]) -> str:

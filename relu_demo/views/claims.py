@@ -20,13 +20,15 @@ VERDICTS = {Verdict.HOLDS: "green", Verdict.FAILS: "bold reverse red", Verdict.U
 """The style of a verdict; its words carry it without."""
 
 
-def titled_claims(findings: Sequence[JudgedClaim], evidence: bool = False, end: str = "") -> Iterator[RenderableType]:
+def titled_claims(
+    findings: Sequence[JudgedClaim], evidence: bool = False, end: str = "", title: str = ""
+) -> Iterator[RenderableType]:
     """Yield the claims under a title, then how many hold and the screen's `end`; nothing if there are none.
 
     The evidence of a claim that holds is shown only if `evidence` is asked for: the rest of the screen has it.
     """
     if findings:
-        yield Text(_("Claims"), style="bold")
+        yield Text(_(title) or _("Claims"), style="bold")
         yield Claims(findings, evidence)
         said = [tally(findings)] if len(findings) > 1 else []
         yield Text(" ").join([*said, Text(end, style="bold")])

@@ -261,7 +261,7 @@ def flow_lines(part: TracedPart, name: str, dash: str, head: str, bar: str) -> I
                 overwrites = _("{writer} overwrites {name}", writer=writer, name=name)
                 yield Text(f"{indent}{bar}  {overwrites}", style=CHANGED)
                 yield Text(indent + _(of_version, name=name, version=version), style=CHANGED)
-    if any("modified by an inplace operation" in error for error in part.errors):
+    if version is not None and any("modified by an inplace operation" in error for error in part.errors):
         raises = _("backward() finds version {version} and raises", version=version)
         yield Text(f"{indent}{bar}  {raises}", style=CHANGED)
 

@@ -16,9 +16,10 @@ from relu_demo.edits.edit import Cure
 from relu_demo.memory.situations import Situation
 from relu_demo.network.report import Advice, Call
 from relu_demo.replay.trace import Step, Summary, TensorState, Trace
-from relu_demo.request import Check, Replay, command_line
+from relu_demo.request import Check, Explain, Replay, command_line
 from relu_demo.sanitizer.place import shown_file
 from relu_demo.scenarios import kind_answered_by
+from relu_demo.session.faults import FaultPage
 from relu_demo.session.lines import Line, Moment
 from relu_demo.watching.report import WatchReport
 
@@ -33,16 +34,18 @@ LEFT_OUT: Mapping[type, tuple[str, ...]] = {
     Step: ("tensors",),
     Line: ("moment", "raises", "step", "prepares"),
     Summary: ("values", "corner"),
+    FaultPage: ("prepared", "fault", "cure", "written", "numbers", "raises"),
     Cure: ("edits",),
     WatchReport: ("patch",),
     # How the screen shows it is not what was asked.
     Replay: ("evidence",),
+    Explain: ("evidence",),
     Check: ("every_call",),
 }
 """Fields that are not in the document; nor are those that two equal reports need not share (`compare=False`)."""
 
 ADDED: Mapping[type, tuple[str, ...]] = {
-    SessionReport: ("request",),
+    SessionReport: ("request", "documentation"),
     TensorState: ("values",),
     Cure: ("diff", "tried"),
     Call: ("safe",),
@@ -59,7 +62,7 @@ class Head:
     """Goes up by one when a reader of the document has to change."""
     relu_demo_version: str
     torch_version: str
-    """`torch.__version__`; empty where a watched program has not imported torch."""
+    """`torch.__version__`; empty where nothing has imported torch."""
     scenario: str
     command: str
     """The command line that gives this document again, but for ids and addresses; empty where Python asked."""

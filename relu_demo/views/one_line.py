@@ -14,6 +14,7 @@ from relu_demo.network.report import CheckReport
 from relu_demo.request import command_line
 from relu_demo.sanitizer.place import Place
 from relu_demo.scenarios import kind_answered_by
+from relu_demo.session.report import RulesReport
 from relu_demo.views import function_named
 from relu_demo.watching.report import WatchReport
 from relu_demo.watching.told import verdict
@@ -36,6 +37,11 @@ def one_line(report: AnyReport) -> str:
 def session_line(report: SessionReport) -> str:
     """Return what was replayed, and which claims hold."""
     return f"{command_line(report.request)}: {claims_in_words(report.claims)}"
+
+
+def rules_line(report: RulesReport) -> str:
+    """Return how many faults are explained."""
+    return f"{command_line(report.request)}: {_(plural('{n:,} page', '{n:,} pages', len(report.rules)))}"
 
 
 def memory_line(report: MemoryReport) -> str:

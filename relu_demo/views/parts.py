@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -125,7 +126,8 @@ def code(steps: Sequence[Step], comments: bool = True) -> Text:
     """Return the lines that ran, as one would type them, with their comments, each above what it printed or raised."""
     lines = []
     for step in steps:
-        line = Text.assemble((">>> ", "dim"), step.line.source)
+        first, *more = commented(step.line.source).split("\n")
+        line = Text.assemble((">>> ", "dim"), first, *(part for each in more for part in (("\n... ", "dim"), each)))
         if comments and step.line.comment:
             line.append(" " * (COMMENTS - len(step.line.source)) + f"  # {_(step.line.comment)}", style="dim italic")
         lines.append(line)
@@ -134,6 +136,11 @@ def code(steps: Sequence[Step], comments: bool = True) -> Text:
         elif step.output:
             lines.append(Text(step.output.rstrip(), style="dim"))
     return Text("\n").join(lines)
+
+
+def commented(source: str) -> str:
+    """Return code with its comments in the language that is spoken."""
+    return re.sub(r"(?<=  # ).+", lambda comment: _(comment[0]), source)
 
 
 def code_within(steps: Sequence[Step], width: int) -> Text:

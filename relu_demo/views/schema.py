@@ -27,7 +27,8 @@ ANY_NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["nan", "inf", "-inf"]}]}
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of all documents."""
     definitions: dict[str, Any] = {}
-    for kind in KINDS.values():
+    kinds = dict.fromkeys(KINDS.values())
+    for kind in kinds:
         properties = {**described(kind.report, definitions), **described(Head, definitions)}
         properties["scenario"] = {"enum": list(kind.scenarios)}
         definitions[kind.report.__name__] = object_of(kind.report, properties)
@@ -36,7 +37,7 @@ def schema() -> dict[str, Any]:
         "$id": f"urn:relu-demo:document:{Head.schema_version}",
         "title": "relu-demo --json",
         "description": "What relu-demo saw. Names of what a tensor has are PyTorch's own.",
-        "oneOf": [{"$ref": f"#/$defs/{kind.report.__name__}"} for kind in KINDS.values()],
+        "oneOf": [{"$ref": f"#/$defs/{kind.report.__name__}"} for kind in kinds],
         "$defs": definitions,
     }
 

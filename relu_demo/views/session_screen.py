@@ -14,10 +14,11 @@ from rich.text import Text
 from relu_demo.claims.report import SessionReport
 from relu_demo.language import _, clauses, mark
 from relu_demo.replay.trace import Step, TracedPart
-from relu_demo.session.lines import ANSWER, BESIDE, DIFFERENCES, MOMENTS
+from relu_demo.session.lines import ANSWER, BESIDE, DIFFERENCES, EXPLAINED, MOMENTS
 from relu_demo.views.claims import Claims, endings
 from relu_demo.views.columns import moments_of, side_by_side
 from relu_demo.views.differences import against_reference
+from relu_demo.views.explained import fault_and_cure
 from relu_demo.views.moments import Moments
 from relu_demo.views.parts import GAP, Header, code, first_fitting, laid_out, section
 
@@ -97,6 +98,7 @@ LAYOUTS: Mapping[str, Layout] = {
     MOMENTS: partial(moments_and_lines, together=False),
     BESIDE: partial(moments_and_lines, together=True),
     DIFFERENCES: against_reference,
+    EXPLAINED: fault_and_cure,
 }
 """What draws a report below its header, by its session's layout."""
 

@@ -21,7 +21,7 @@ from relu_demo.views.columns import moments_of
 from relu_demo.views.differences import Comparison, Flow, acting
 from relu_demo.views.moments import Moments
 from relu_demo.views.objects import objects_of
-from relu_demo.views.parts import MARK, Header, code_within
+from relu_demo.views.parts import MARK, Header, code_within, commented
 from relu_demo.views.tables import write, write_tables
 
 ROOMY = 16
@@ -115,7 +115,7 @@ class StepScreen:
         main = next((line for line in lines if not line.prepares), lines[0])
         if main.step:
             return Text.assemble(label, (_(main.step), "bold"), ("  " + _("({n} lines)", n=len(lines)), "dim italic"))
-        text = Text.assemble(label, (main.source, "bold"))
+        text = Text.assemble(label, (commented(main.source), "bold"))
         if main.comment:
             comment = _(main.comment)
             gap = "  " if text.cell_len + cells(comment) + 4 <= width else "\n"

@@ -23,6 +23,7 @@ LABEL_STYLES = {
     "-": "red",
     "+": "green",
     "PyTorch": "red",
+    "why": "dim",
 }
 """The style of each line's label. The label tells it without colours."""
 

@@ -30,7 +30,7 @@ from relu_demo.tensors.storage import shape_of
 from relu_demo.watching.aliases import AliasRead
 from relu_demo.watching.callsite import CallSite
 from relu_demo.watching.names import carried_names, module_path, name_by_memory, name_of, parameter, variable_of
-from relu_demo.watching.refusals import LOST, OWN_INDEX, SLOPE
+from relu_demo.watching.refusals import LOST, SLOPE
 from relu_demo.watching.report import (
     OVERWRITTEN,
     REFUSED,
@@ -42,10 +42,8 @@ from relu_demo.watching.report import (
     Site,
     WorthALook,
 )
+from relu_demo.watching.rules import ALIAS_READ, STATISTICS, rule_of
 from relu_demo.watching.watcher import Fault, Overwriting, Refused, words_for
-
-STATISTICS = ("batch_norm", "instance_norm")
-"""The functions that write to running statistics in training mode."""
 
 
 def finding_of(fault: Fault, layers: Layers) -> Finding:
@@ -59,7 +57,7 @@ def look_of(read: AliasRead) -> WorthALook:
     assert written is not None
     assert at is not None
     settle = f"relu-demo check {at.file}:{read.network}" if read.network and at.file.endswith(".py") else ""
-    return WorthALook(written, at, read.name, settle)
+    return WorthALook(written, at, read.name, ALIAS_READ, settle)
 
 
 def _overwriting(fault: Overwriting, layers: Layers) -> Finding:
@@ -96,10 +94,14 @@ def _overwriting(fault: Overwriting, layers: Layers) -> Finding:
     kind: FindingKind = OVERWRITTEN if fault.loud else SILENT
     words = words_for(fault) if fault.loud else ""
     cure = _cure_in(scene)
-    if writes and fault.writes[0].site.operation in STATISTICS:
+    operation = fault.writes[0].site.operation if fault.writes else ""
+    elsewhere = bool(fault.writes) and all(write.elsewhere for write in fault.writes)
+    facts = {"carried": fault.carried, "hooked": saved.hooked, "elsewhere": elsewhere}
+    if writes and operation in STATISTICS:
         there = f"{writes[0].site.file}:{writes[0].site.line}"
         cure = Cure(f"go backward before {there} moves the running statistics, or call the layer in eval mode there")
-    return Finding(kind, (tensor,), at, saver, _once(writes), cure, words)
+    rule = rule_of(kind, facts, operation)
+    return Finding(kind, (tensor,), at, saver, _once(writes), cure, words, rule=rule)
 
 
 def _refusal(fault: Refused, layers: Layers) -> Finding:
@@ -113,7 +115,7 @@ def _refusal(fault: Refused, layers: Layers) -> Finding:
     tensor = _overwritten(fault.tensor, name, 0)
     scene = Scene(
         kind="refused",
-        refusal="overlap" if refusal is OWN_INDEX else refusal.key,
+        refusal=refusal.key,
         saver=_spot_of(fault.made_by) if refusal is SLOPE and fault.made_by is not None else None,
         made_by=_spot_of(fault.made_by) if fault.made_by is not None else None,
         writers=tuple(spot for each in fault.writes for spot in [_spot_of(each)] if spot is not None),
@@ -127,7 +129,7 @@ def _refusal(fault: Refused, layers: Layers) -> Finding:
     cure = _cure_in(scene)
     if not cure.edits:
         cure = replace(cure, says=f"{refusal.instead}; or {cure.says}")
-    return Finding(REFUSED, (tensor,), at, made_by, _once(writes), cure, fault.words, refusal.because)
+    return Finding(REFUSED, (tensor,), at, made_by, _once(writes), cure, fault.words, refusal.because, refusal.key)
 
 
 def _cure_in(scene: Scene) -> Cure:

@@ -18,6 +18,7 @@ class Refusal:
     """One reason for which PyTorch refuses a write in place."""
 
     key: str
+    """Names its page in `relu-demo explain`."""
     words: str
     """A part of PyTorch's own words by which it is known."""
     because: str
@@ -38,13 +39,13 @@ class Refusal:
 
 
 LOST = Refusal(
-    "lost",
+    "overwritten-base",
     "its base or another view of its base has been modified inplace",
     "is a view that PyTorch gave up when its memory was written to through another tensor",
     "make the view after the write",
 )
 SLOPE = Refusal(
-    "slope",
+    "negative-slope",
     "backward calculation is triggered with a negative slope",
     "was overwritten in place by an activation with a slope below zero, which cannot be undone",
     "give it a slope above zero",
@@ -56,13 +57,13 @@ LEAF = Refusal(
     "edit it under torch.no_grad(), or compute a new tensor",
 )
 LEAF_VIEW = Refusal(
-    "leaf_view",
+    "view-of-a-leaf",
     "a view of a leaf Variable that requires grad is being used in an in-place operation",
     "is a view of a leaf that requires grad",
     "edit it under torch.no_grad(), or write to a clone()",
 )
 SEVERAL = Refusal(
-    "several",
+    "several-views",
     "is the output of a function that returns multiple views",
     "is one of several views that one call made",
     "index instead of iterating",
@@ -80,31 +81,31 @@ OVERLAP = Refusal(
     "clone() what is written there",
 )
 OWN_INDEX = Refusal(
-    "own_index",
+    "overlap",
     OVERLAP.words,
     "is its own index: an element would be asked for after it was overwritten",
     "clone() the index",
 )
 INFERENCE = Refusal(
-    "inference",
+    "inference-tensor",
     "Inplace update to inference tensor outside InferenceMode is not allowed",
     "was made under torch.inference_mode()",
     "move the line into the inference_mode block, or write to a clone() that is made outside of it",
 )
 NO_GRAD = Refusal(
-    "no_grad",
+    "no-grad-view",
     "mode and is being modified inplace with grad mode enabled",
     "is a view that was made without grad",
     "make the view and write to it in the same mode",
 )
 HOOK = Refusal(
-    "hook",
+    "backward-hook",
     "Output 0 of BackwardHookFunction",
     "passed a full backward hook",
     "turn the write off behind the hook, or register a forward hook with a tensor hook in it",
 )
 CUSTOM = Refusal(
-    "custom",
+    "custom-function",
     "This view was created inside a custom Function",
     "is a view that a custom autograd.Function returned",
     "clone() what the Function returns",

@@ -80,6 +80,8 @@ class Finding:
     """PyTorch's own; empty where it says nothing."""
     why: str = ""
     """What is the matter, where the lines alone do not tell it."""
+    rule: str = ""
+    """The page of `relu-demo explain` on it."""
     backwards: int = 0
     """How many backward passes had begun by then."""
     processes: int = 1
@@ -125,6 +127,8 @@ class WorthALook:
     """The line that reads; its file is empty for what the network returns."""
     name: str
     """The variable that is read."""
+    rule: str
+    """The page of `relu-demo explain` on it."""
     settle: str = ""
     """The command that runs it both ways; empty outside of a network's forward."""
 

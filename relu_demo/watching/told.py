@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from relu_demo.edits.edit import Cure
+from relu_demo.request import page_line
 from relu_demo.watching.report import (
     GIVING,
     OVERWRITTEN,
@@ -67,6 +68,7 @@ def lines_of(finding: Finding, watched: int = 1) -> Iterator[Told]:
         yield Told("PyTorch", "", "", finding.words.strip().partition("\n")[0].partition(". ")[0])
     if finding.processes > 1:
         yield Told("", "", "", f"in {finding.processes} of {max(watched, finding.processes)} processes")
+    yield Told("why", "", "", page_line(finding.rule))
 
 
 def _saving(finding: Finding) -> Iterator[Told]:
@@ -107,7 +109,7 @@ def look_in_words(look: WorthALook) -> str:
     settle = f"; {look.settle} runs it both ways" if look.settle else ""
     written, read = look.written, look.read
     writes = f"{where_of(written)} {written.source} writes to the memory of {look.name}"
-    return f"{writes}, and {where_of(read)} {read.source} reads it as {look.name}{settle}"
+    return f"{writes}, and {where_of(read)} {read.source} reads it as {look.name}{settle}; {page_line(look.rule)}"
 
 
 def counts_in_words(report: WatchReport) -> str:

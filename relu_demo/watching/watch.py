@@ -29,6 +29,7 @@ from relu_demo.watching.attribution import attributed, formatted
 from relu_demo.watching.error import InplaceError, SilentInplaceWarning
 from relu_demo.watching.findings import finding_of, look_of
 from relu_demo.watching.report import SILENT, Finding, Unwatched, WatchReport, WorthALook, merged
+from relu_demo.watching.rules import PAST_AUTOGRAD
 from relu_demo.watching.told import text_of_findings
 from relu_demo.watching.watcher import Fault, Overwriting, Watcher, entering_beside, running_engine
 
@@ -154,7 +155,8 @@ class WatchBlock:
             return False
         found = finding_of(fault, self._layers)
         if found.overwritten_by and found.raised_at is not None:
-            look = WorthALook(found.overwritten_by[0].site, found.raised_at, found.tensor.name or "a parameter")
+            name = found.tensor.name or "a parameter"
+            look = WorthALook(found.overwritten_by[0].site, found.raised_at, name, PAST_AUTOGRAD)
             self._meant[look] = None
         return True
 

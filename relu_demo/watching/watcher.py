@@ -492,7 +492,7 @@ class Watcher(TorchFunctionMode):
         refusal = refusal_in(error)
         if refusal is None:
             return
-        if refusal is OVERLAP and len(args) > 1 and _is_own_index(args[0], args[1]):
+        if refusal is OVERLAP and name == "__setitem__" and _is_own_index(args[0], args[1]):
             refusal = OWN_INDEX
         site, tensor = call_site(name, frame, whole=True), refusal.tensor_of(args, kwargs)
         made_by: CallSite | None = None

@@ -69,9 +69,7 @@ def test_the_shell_completes_files_itself_where_a_file_is_meant(process: Demo, w
 
 
 @pytest.mark.versions
-@pytest.mark.parametrize(
-    "words", [["check", "ne"], ["watch", "ne"], ["watch", "-q", "ne"], ["check", "--all", "ne"]], ids=" ".join
-)
+@pytest.mark.parametrize("words", [["check", "ne"], ["watch", "-q", "ne"]], ids=" ".join)
 def test_where_a_target_is_meant_it_completes_files_that_may_go_on(process: Demo, words: list[str]) -> None:
     (answer,) = tab(process, *words)
     assert answer == "target,ne"
@@ -167,13 +165,11 @@ PS1='ready> '
     ("typed", "completed"),
     [
         ("relu-demo check ne", "relu-demo check nets.py"),
-        ("relu-demo watch ne", "relu-demo watch nets.py"),
         ("relu-demo check fold", "relu-demo check folder/"),
-        ("relu-demo watch nets.py:bu", "relu-demo watch nets.py:build "),
         ("relu-demo check nets.py:bu", "relu-demo check nets.py:build "),
         ("relu-demo watch nets.py --data fi", "relu-demo watch nets.py --data file.txt "),
-        ("relu-demo --save fi", "relu-demo --save file.txt "),
         ("relu-demo wa", "relu-demo watch "),
+        ("relu-demo explain step", "relu-demo explain step-before-backward "),
     ],
 )
 def test_in_bash_itself(tmp_path: Path, typed: str, completed: str) -> None:

@@ -16,7 +16,7 @@ from relu_demo import __version__
 
 
 @pytest.mark.versions
-@pytest.mark.parametrize("command", [[], ["check"], ["watch"]], ids=str)
+@pytest.mark.parametrize("command", [[], ["explain"], ["check"], ["watch"]], ids=str)
 @pytest.mark.parametrize("columns", ["80", "100", "200"])
 def test_each_help_fits_the_terminal(process: Demo, columns: str, command: list[str]) -> None:
     lines = process(*command, "--help", COLUMNS=columns).out.splitlines()
@@ -33,6 +33,8 @@ def test_each_command_has_its_own_options_and_no_other(process: Demo) -> None:
     both = {"--diff", "--json", "--quiet", "--save", "--light", "--help"}
     assert options("watch") == both | {"--try"}
     assert options("check") == both | {"--seed", "--shape", "--device", "--dtype", "--train", "--all", "--traceback"}
+    session = {"--repl", "--step", "--evidence"}
+    assert options("explain") == both - {"--diff"} | session | {"--seed", "--traceback"}
     assert options() & {"--train", "--all", "--check", "--watch"} == set()
     assert {"--compare", "--schema", "--version", "--seed"} <= options()
 
@@ -41,7 +43,15 @@ def test_each_command_has_its_own_options_and_no_other(process: Demo) -> None:
     "arguments",
     [
         *(["--help"], ["-h"], ["-V"], ["--schema"], ["--compare", "--inplace"], ["--shape", "1,2"], ["--nope"]),
-        *(["check", "-h"], ["watch", "-h"], ["--check", "n.py:Net"], ["check", "none.py:Net"], ["watch", "none.py"]),
+        *(
+            ["explain", "-h"],
+            ["explain", "leef"],
+            ["check", "-h"],
+            ["watch", "-h"],
+            ["--check", "n.py:Net"],
+            ["check", "none.py:Net"],
+            ["watch", "none.py"],
+        ),
     ],
     ids=" ".join,
 )
@@ -57,7 +67,7 @@ def test_help_version_and_a_usage_error_do_without_torch_and_rich(arguments: lis
     assert not modules & {"torch", "rich", "numpy"}
 
 
-@pytest.mark.parametrize("view", ["--json", "--quiet"])
+@pytest.mark.parametrize("view", ["--json", pytest.param("--quiet", marks=pytest.mark.slow)])
 def test_json_and_one_line_do_without_rich(view: str) -> None:
     done = subprocess.run(
         [*COLD, "-X", "importtime", "-m", "relu_demo", view],
@@ -90,6 +100,7 @@ def test_help_teaches(process: Demo) -> None:
         assert option in shown
     assert "Exit codes" in shown
     assert "relu-demo --compare" in shown
+    assert "explain ..." in shown
     assert "relu-demo check my_net.py:Net" in process("check", "-h").out
     assert "relu-demo watch train.py --epochs 1" in process("watch", "-h").out
 

@@ -23,8 +23,8 @@ from support.tiers import slow_but
 
 from relu_demo.cli.stepping import BACK, ON
 from relu_demo.machine.keys import KEYS
-from relu_demo.request import Replay
-from relu_demo.session.sessions import SESSIONS, part_names
+from relu_demo.request import Explain, Replay
+from relu_demo.session.sessions import SESSIONS, part_names, session_for
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 STEP = ["-m", "relu_demo", "--step", "--seed", "7"]
@@ -155,11 +155,11 @@ class Desk:
 
 @contextmanager
 def desk(*options: str, columns: int = 80, lines: int = 24, code: str = "", **environment: str) -> Iterator[Desk]:
-    """A desk with `relu-demo --step --seed 7` and these options on it, or with that after some Python `code`."""
-    arguments = [*STEP, *options]
+    """A desk with `relu-demo --step --seed 7` and these words on it, or with that after some Python `code`."""
+    arguments = [*STEP[:2], *options, *STEP[2:]]
     if code:
         run = "from relu_demo.__main__ import main; main()"
-        arguments = ["-c", f"{code}; import sys; sys.argv[1:] = {[*STEP[2:], *options]}; {run}"]
+        arguments = ["-c", f"{code}; import sys; sys.argv[1:] = {arguments[2:]}; {run}"]
     person = Desk(arguments, columns, lines, environment)
     try:
         person.see("next: ")
@@ -282,7 +282,7 @@ def test_a_key_held_down_or_cut_in_two_is_as_many_keys_as_were_pressed() -> None
 
 @posix
 @pytest.mark.versions
-@pytest.mark.parametrize("key", ["s", "S"])
+@pytest.mark.parametrize("key", slow_but(1, ["s", "S"]))
 def test_s_goes_on_to_the_end_of_the_part(key: str) -> None:
     with desk("--compare") as person:
         end = person.press(key, "step 5 of 9")
@@ -329,7 +329,7 @@ def test_b_looks_back_and_nothing_runs_again(tmp_path: Path, monkeypatch: pytest
 @posix
 @pytest.mark.versions
 @pytest.mark.parametrize(
-    ("scenario", "article"), slow_but(2, [("compare", True), *((name, False) for name in SESSIONS)])
+    ("scenario", "article"), slow_but(1, [("compare", True), *((name, False) for name in SESSIONS)])
 )
 def test_every_scenario_ends_on_its_own_screen_which_stays(
     demo: Demo, monkeypatch: pytest.MonkeyPatch, scenario: str, article: bool
@@ -344,6 +344,19 @@ def test_every_scenario_ends_on_its_own_screen_which_stays(
         there = [line.rstrip() for line in without_addresses(person.left_behind).splitlines()]
         assert there[-2:] == without_addresses(demo(*options, "--seed", "7").out).splitlines()[-2:]
         assert any(line.startswith("relu-demo ") for line in there)
+
+
+@posix
+def test_a_fault_that_is_explained_is_stepped_through() -> None:
+    session = session_for(Explain("data", 7))
+    with desk("explain", "data", lines=50) as person:
+        assert "step 1 of 9" in person.screen
+        assert "w changed: it has other values." in person.go(4)
+        assert "w.grad is wrong: 3 of 3 numbers differ" in person.go(5)
+        person.go(len(session.steps))
+        assert "That was the last step. Next: all of it on one screen." in person.screen
+        assert person.leave(SPACE) == 0
+        assert "All 3 claims hold." in person.left_behind
 
 
 @posix
@@ -394,6 +407,7 @@ def test_a_step_says_what_is_wrong_and_shows_it_beside_the_correct_numbers(demo:
 
 
 @posix
+@pytest.mark.slow
 def test_zero_grad_belongs_to_the_step_that_it_prepares() -> None:
     with desk("--branches") as person:
         assert "conv1.weight.grad, conv1.bias.grad, conv2.weight.grad and conv2.bias.grad are" in person.go(5)
@@ -405,6 +419,7 @@ def test_zero_grad_belongs_to_the_step_that_it_prepares() -> None:
 
 
 @posix
+@pytest.mark.slow
 def test_one_part_alone_is_stepped_through_after_what_it_needs() -> None:
     with desk("--branches", "--part", "relu_first_in_place") as person:
         assert "next: x = conv1(input)" in person.screen
@@ -499,7 +514,7 @@ def test_a_line_that_raises_gives_the_terminal_back_and_is_one_line_on_stderr() 
 @posix
 @pytest.mark.versions
 @pytest.mark.parametrize(
-    ("columns", "lines"), slow_but(3, [(80, 24), (40, 12), (20, 5), (120, 40), (60, 20), (40, 24), (30, 8)])
+    ("columns", "lines"), slow_but(1, [(80, 24), (40, 12), (20, 5), (120, 40), (60, 20), (40, 24), (30, 8)])
 )
 def test_every_screen_fits(columns: int, lines: int) -> None:
     with desk("--compare", columns=columns, lines=lines) as person:

@@ -6,11 +6,10 @@ import linecache
 import warnings
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from support.cured_programs import HEAD, OVERWRITTEN, REFUSED, SILENT
+from support.cured_programs import OVERWRITTEN, REFUSED, SAID, SILENT, SURROUNDED, faulty_and_cured, run_of, watched
 
 import relu_demo
 from relu_demo.edits.cure import cure_of
@@ -24,23 +23,8 @@ PROGRAMS = [
 ]
 
 
-def faulty_and_cured(text: str) -> tuple[str, str]:
-    faulty, cured = HEAD.lstrip().splitlines(), HEAD.lstrip().splitlines()
-    for line in text.lstrip().splitlines():
-        indent = line[: len(line) - len(line.lstrip())]
-        before, _, after = line.partition("#=> ")
-        if before.lstrip().startswith("#+> "):
-            cured.append(indent + before.lstrip()[4:])
-            continue
-        faulty.append(before.rstrip())
-        cured += [] if after == "DEL" else [indent + after] if after else [before]
-    return "\n".join(faulty) + "\n", "\n".join(cured) + "\n"
-
-
 def result_of(source: str | bytes, file: Path) -> torch.Tensor:
-    names: dict[str, Any] = {}
-    exec(compile(source, file, "exec"), names)
-    result = names["result"]
+    result = run_of(source, file)["result"]
     assert isinstance(result, torch.Tensor)
     return result.detach()
 
@@ -64,6 +48,19 @@ def test_the_edited_program_runs_and_computes_what_the_cured_one_does(kind: str,
     got = result_of(source, file)
     assert torch.allclose(got.float(), right.float(), atol=1e-6)
     assert got.dtype == right.dtype
+
+
+@pytest.mark.parametrize("text", SURROUNDED.values(), ids=SURROUNDED)
+def test_with_its_edits_nothing_is_found(text: str, tmp_path: Path) -> None:
+    report, _ = watched(faulty_and_cured(text)[0], tmp_path / "program.py")
+    (source,) = edited(united(finding.cure.edits for finding in report.findings)).values()
+    assert watched(source.decode(), tmp_path / "edited.py")[0].findings == ()
+
+
+@pytest.mark.parametrize("text", SAID.values(), ids=SAID)
+def test_what_no_edit_cures_gets_a_sentence(text: str, tmp_path: Path) -> None:
+    report, _ = watched(faulty_and_cured(text)[0], tmp_path / "program.py")
+    assert all(finding.cure.says and not finding.cure.edits for finding in report.findings)
 
 
 def spot_of(file: Path, part: str) -> Spot:
@@ -177,11 +174,8 @@ def test_what_a_loop_takes_from_a_container_is_not_bound_anew(loop: str, anew: s
         "import torch\nnet = torch.nn.Linear(3, 3)\nw = torch.rand(2, 3, requires_grad=True)\n"
         f"hs = {{'p': net(w).exp(), 'q': w.exp()}}\n{loop}\nresult = sum(hs.values()).sum()\nresult.backward()\n"
     )
-    with suppress(RuntimeError), warnings.catch_warnings():
-        warnings.simplefilter("ignore", relu_demo.SilentInplaceWarning)
-        with relu_demo.watch() as watch:
-            result_of(file.read_text(), file)
-    assert watch.report.findings
-    for finding in watch.report.findings:
+    report, _ = watched(file.read_text(), file)
+    assert report.findings
+    for finding in report.findings:
         assert finding.cure.says
         assert anew not in (finding.cure.diff or "")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,6 @@ from support.processes import COLD, PYTHON, ROOT, command_environment
 from support.tiers import examples
 
 import relu_demo.memory.measure
-from relu_demo.machine.quiet import quiet
 from relu_demo.memory.allocator import listen
 from relu_demo.memory.measure import COPY, INPUT, RESULT, layer_saves, measure
 from relu_demo.memory.report import Figures, Measurement
@@ -28,7 +25,7 @@ from relu_demo.memory.situations import (
     bytes_needed,
     situations,
 )
-from relu_demo.request import MAX_DEPTH, Measure
+from relu_demo.request import Measure
 
 SMALL = Measure((1, 4, 8, 8), depth=2)
 
@@ -214,11 +211,6 @@ print(json.dumps(found))
     assert one.stdout == two.stdout
 
 
-def test_the_bytes_are_the_same_the_second_time_in_one_process() -> None:
-    first, second = measure(SMALL), measure(SMALL)
-    assert [asdict(each) for each in first] == [asdict(each) for each in second]
-
-
 def test_what_was_there_before_does_not_count() -> None:
     alone = measure(SMALL)
     ballast = [torch.zeros(100_000) for _ in range(10)]
@@ -270,9 +262,7 @@ measure(Measure((1, 2, 4, 4), depth=1), lambda done, of: os.write(2, b"%d/%d " %
     assert run.stderr == " ".join(f"{done}/11" for done in range(12)) + " "
 
 
-@pytest.mark.parametrize(
-    "closed", [(2,), (0, 1, 2), *(pytest.param(each, marks=slow) for each in [(1,), (1, 2), (0, 2)])]
-)
+@pytest.mark.parametrize("closed", [(2,), (0, 1, 2)])
 def test_closed_descriptors_stay_closed(closed: tuple[int, ...], tmp_path: Path) -> None:
     report = tmp_path / "report"
     run = python(
@@ -289,12 +279,6 @@ os._exit(0)
     )
     assert run.returncode == 0, run.stderr
     assert json.loads(report.read_text()) == [11, []]
-
-
-def test_quiet_nests() -> None:
-    with quiet(), quiet():
-        os.write(2, b"nothing")
-    assert os.fstat(2)
 
 
 def test_quiet_stops_what_is_written_to_the_descriptors_and_lets_an_exception_through() -> None:
@@ -337,27 +321,7 @@ def test_pure_data_without_torch() -> None:
     assert run.stdout == "False\n", run.stderr
 
 
-@pytest.mark.parametrize(
-    ("shape", "depth", "message"),
-    [
-        ((1, 0, 8, 8), 2, "'1,0,8,8' has 0 in it, and every size is at least 1"),
-        ((1, 3, 8), 2, "'1,3,8' has 3 numbers, but 4 are needed"),
-        ((1, 3, 1, 1), 2, "BatchNorm cannot train on one number"),
-        ((1, 3, 8, 8), 0, f"0 blocks cannot be chained; give a number from 1 to {MAX_DEPTH}"),
-        ((1, 3, 8, 8), 17, "17 blocks cannot be chained; give"),
-    ],
-)
-def test_options_that_no_chain_can_have(shape: tuple[int, int, int, int], depth: int, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Measure(shape, depth)
-
-
-def test_a_device_that_cannot_be_listened_to() -> None:
-    with pytest.raises(ValueError, match=r"device meta.*give cpu or cuda"):
-        measure(Measure(device="meta"))
-
-
-@settings(max_examples=examples(15), deadline=None)
+@settings(max_examples=examples(15))
 @given(
     shape=st.tuples(st.integers(1, 3), st.integers(1, 70), st.integers(2, 40), st.integers(2, 40)),
     depth=st.integers(1, 4),
@@ -374,10 +338,6 @@ def test_bytes_needed_is_never_less_than_what_any_situation_takes(shape: tuple[i
 def test_bytes_needed_is_not_far_more_than_what_is_taken(table: dict[str, Measurement]) -> None:
     most = max(max(each.out_of_place.peak, each.in_place.peak) for each in table.values())
     assert bytes_needed(Measure()) < 2 * most
-
-
-def test_bytes_needed_of_what_no_machine_has() -> None:
-    assert bytes_needed(Measure((10**5, 10**4, 10**5, 10**4), depth=16)) > 10**19
 
 
 # On another device

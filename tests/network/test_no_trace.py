@@ -7,7 +7,7 @@ import contextvars
 import copy
 import functools
 import hashlib
-import io
+import importlib
 import itertools
 import json
 import random
@@ -16,13 +16,14 @@ import types
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, TextIO, cast
+from typing import Any, ClassVar, NamedTuple, TextIO
 
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from support.nets import Net
+from support.nets import Net, written
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from relu_demo.api import check
 from relu_demo.errors import NetworkError
@@ -95,8 +96,7 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-@pytest.mark.parametrize("fail", [False, True])
-@pytest.mark.parametrize("train", [None, True, False])
+@pytest.mark.parametrize(("fail", "train"), [(False, None), (False, False), (True, True)])
 def test_bit_for_bit(fail: bool, train: bool | None) -> None:
     torch.manual_seed(0)
     network = Busy()
@@ -117,12 +117,6 @@ def test_bit_for_bit(fail: bool, train: bool | None) -> None:
     assert not hasattr(network, "features")
 
 
-def test_twice_gives_the_same_report() -> None:
-    torch.manual_seed(0)
-    network, x = Busy(), torch.randn(3, 4)
-    assert check(network, x) == check(network, x)
-
-
 def test_the_callers_graph_still_runs_backward() -> None:
     network = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 4))
     leaf = torch.randn(2, 4, requires_grad=True)
@@ -131,34 +125,6 @@ def test_the_callers_graph_still_runs_backward() -> None:
     assert leaf.grad is None
     x.sum().backward()  # type: ignore[no-untyped-call]
     assert leaf.grad is not None
-
-
-@pytest.mark.parametrize(
-    "resize",
-    [
-        lambda table: torch.ones(2, 6, out=table),
-        lambda table: torch.ones(7, 6, out=table),
-        lambda table: table.resize_(0),
-        lambda table: table.t_(),
-        lambda table: table.set_(torch.zeros(3)),
-    ],
-    ids=["smaller", "larger", "empty", "transposed", "of another storage"],
-)
-def test_a_buffer_that_the_forward_resizes_has_its_shape_and_values_again(resize: Any) -> None:
-    def forward(net: Any, x: Tensor) -> Any:
-        resize(net.table)
-        return net.act(net.fc(x))
-
-    torch.manual_seed(0)
-    network = Net(forward, fc=nn.Linear(4, 4), act=nn.ReLU(inplace=True))
-    network.register_buffer("table", torch.randn(4, 6))
-    table = network.get_buffer("table")
-    before = table.clone()
-    check(network, torch.randn(2, 4))
-    assert network.get_buffer("table") is table
-    assert table.shape == (4, 6)
-    assert table.stride() == (6, 1)
-    assert torch.equal(table, before)
 
 
 def test_an_optimizer_in_backward_takes_no_step() -> None:
@@ -311,6 +277,26 @@ def test_the_networks_own_container_as_an_input_stays_its_own() -> None:
     assert network.cache == []
 
 
+class Symmetric(nn.Module):
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight.triu() + weight.triu(1).T
+
+
+class Counted:
+    """Keeps its state in its class."""
+
+    steps = 0
+    seen: ClassVar[list[int]] = []
+    total = torch.zeros(1)
+
+
+def looked_up() -> nn.Embedding:
+    """Return a table with a sparse gradient."""
+    table = nn.Embedding(3, 4, sparse=True)
+    table(torch.tensor([1, 2])).sum().backward()
+    return table
+
+
 class Cache:
     def __init__(self) -> None:
         self.steps = 0
@@ -326,49 +312,78 @@ class Slotted:
         self.steps = 0
 
 
-class Keeper(nn.Module):
-    """State in objects and lists that PyTorch does not look into."""
+TENSOR = "(id(net.own), net.own.dtype, net.own.shape, net.own.stride(), net.own.tolist())"
+HOOKS = "(vars(net.own), net.own._backward_hooks, net.own._post_accumulate_grad_hooks)"
+MODULE = "(net.own[0].training, list(vars(net.own[0])), str(net.own[0].state_dict()))"
+PUT_BACK = {
+    "a list": ("[{'a': 1}]", "net.own.append(1); net.own[0]['a'] += 1", "net.own"),
+    "a long list": ("[(n, f'word {n}') for n in range(1000)]", "del net.own[3:]", "net.own"),
+    "many numbers": ("[0.0] * 1000", "net.own[5] = x.sum()", "[type(each) for each in net.own]"),
+    "a dictionary": ("dict.fromkeys(range(1000))", "net.own['new'] = net.own.pop(7, 1)", "list(net.own)"),
+    "keys": ("{torch.ones(2): 'own'}", "[key.mul_(2) for key in net.own]", "[key.tolist() for key in net.own]"),
+    "an object": ("Cache()", "net.own.steps += 1; net.own.keys = x", "vars(net.own)"),
+    "its dictionary": ("Cache()", "net.own.__dict__ = {'steps': 1}", "(vars(net.own), id(vars(net.own)))"),
+    "slots": ("Slotted()", "net.own.later = net.own; net.own.steps = 1", "(net.own.steps, hasattr(net.own, 'later'))"),
+    "a class": (
+        "Counted",
+        "net.own.steps += 1; net.own.seen.append(1); net.own.total.add_(1); net.own.new = 1",
+        "(net.own.steps, net.own.seen, net.own.total.item(), hasattr(net.own, 'new'))",
+    ),
+    "a module in a list": ("[nn.BatchNorm1d(4)]", "net.own[0](x); net.own[0].eval(); net.own[0].last = x", MODULE),
+    "random numbers": ("random.Random(1)", "net.own.random()", "net.own.getstate()"),
+    "PyTorch's": ("torch.Generator()", "torch.rand(1, generator=net.own)", "net.own.get_state().tolist()"),
+    "an iterator": ("zip([3, 4, 5, 6], range(9))", "next(net.own)", "list(copy.deepcopy(net.own))"),
+    "text": ("io.StringIO('a\\nb')", "net.own.readline(); net.own.write('c')", "(net.own.getvalue(), net.own.tell())"),
+    "bytes": ("io.BytesIO(b'abc')", "net.own.truncate(1)", "net.own.getvalue()"),
+    "a bytearray": ("bytearray(b'ab')", "net.own += b'c'", "bytes(net.own)"),
+    "an array": ("array.array('d', [1.0])", "net.own[0] += 1; net.own.append(2.0)", "net.own"),
+    "a queue": ("queue.Queue()", "net.own.put(1)", "net.own.qsize()"),
+    "a thread's own": ("threading.local()", "net.own.steps = 1", "vars(net.own)"),
+    "a smaller buffer": ("nn.Buffer(torch.ones(4, 6))", "torch.zeros(2, 6, out=net.own)", TENSOR),
+    "a larger buffer": ("nn.Buffer(torch.ones(4, 6))", "torch.zeros(7, 6, out=net.own)", TENSOR),
+    "an empty buffer": ("nn.Buffer(torch.ones(4, 6))", "net.own.resize_(0)", TENSOR),
+    "a transposed one": ("nn.Buffer(torch.ones(4, 6))", "net.own.t_()", TENSOR),
+    "another storage": ("nn.Buffer(torch.ones(4, 6))", "net.own.set_(torch.zeros(3))", TENSOR),
+    "another dtype": ("nn.Buffer(torch.ones(4))", "net.own.data = net.own.data.view(torch.int32)", TENSOR),
+    "attributes": ("nn.Parameter(torch.ones(4))", "net.own.calls = 1; net.own.register_hook(lambda grad: grad)", HOOKS),
+    "hooks": ("nn.Parameter(torch.ones(4))", "net.own.register_post_accumulate_grad_hook(lambda own: None)", HOOKS),
+    "a sparse gradient": (
+        "looked_up()",
+        "net.own.weight.grad.mul_(0.5)",
+        "(id(net.own.weight.grad), net.own.weight.grad.to_dense().tolist())",
+    ),
+    "a layer that is parametrized": (
+        "nn.Linear(4, 4)",
+        "plain = not parametrize.is_parametrized(net.own)",
+        "plain and parametrize.register_parametrization(net.own, 'weight', Symmetric())",
+        "(type(net.own), net.own.weight.tolist())",
+    ),
+    "a parametrization that is removed": (
+        "parametrize.register_parametrization(nn.Linear(4, 4), 'weight', Symmetric())",
+        "parametrized = parametrize.is_parametrized(net.own)",
+        "parametrized and parametrize.remove_parametrizations(net.own, 'weight')",
+        "(parametrize.is_parametrized(net.own), net.own.weight.tolist())",
+    ),
+}
+"""What a network has as its `own`, what its forward does to that, and how it looks."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.cache, self.slotted = Cache(), Slotted()
-        self.norms = [nn.BatchNorm1d(4)]
-        self.more = {"linear": nn.Linear(4, 4), "deep": (nn.Sequential(nn.BatchNorm1d(4)),)}
-        self.random = random.Random(1)
-        self.torch_random = [torch.Generator().manual_seed(1)]
-        self.act = nn.ReLU(inplace=True)
 
-    def forward(self, x: Tensor) -> Any:
-        h = self.more["deep"][0](self.norms[0](self.more["linear"](x)))  # type: ignore[index, operator]
-        self.norms[0].eval()
-        self.norms[0].last = h
-        self.cache.steps += 1
-        self.cache.keys = h if self.cache.keys is None else torch.cat([self.cache.keys, h])
-        self.slotted.steps += 1
-        self.slotted.later = self.slotted
-        scale = self.random.random() + torch.rand(1, generator=self.torch_random[0])
-        return self.act(h * 2) * self.cache.steps * self.slotted.steps * scale + self.cache.keys.sum()
+@pytest.mark.parametrize("case", PUT_BACK.values(), ids=PUT_BACK)
+def test_what_a_forward_does_to_what_its_network_has_is_put_back(case: tuple[str, ...], tmp_path: Path) -> None:
+    own, *does, looks = case
+    network = written(tmp_path, *does, "return net.act(net.fc(x))", parametrize=parametrize, Symmetric=Symmetric)
+    names = {**globals(), **{name: importlib.import_module(name) for name in ("array", "io", "queue")}, "net": network}
+    network.own = eval(own, names)
 
+    def look() -> Any:
+        return copy.deepcopy(eval(looks, names))
 
-def test_state_in_objects_and_unregistered_modules_is_put_back() -> None:
-    network = Keeper()
-    linear, norm, deep = network.more["linear"], network.norms[0], network.more["deep"][0][0]  # type: ignore[index]
-    assert isinstance(linear, nn.Linear)
-    linear(torch.randn(2, 4)).sum().backward()
-    grad = linear.weight.grad
-    assert grad is not None
-    before = copy.deepcopy([norm.state_dict(), deep.state_dict(), linear.state_dict(), grad])
-    drawn = network.random.getstate(), network.torch_random[0].get_state()
+    before = look()
     report = check(network, torch.randn(3, 4))
-    assert report.ok
-    assert same(before, [norm.state_dict(), deep.state_dict(), linear.state_dict(), grad])
-    assert linear.weight.grad is grad
-    assert norm.training
-    assert not hasattr(norm, "last")
-    assert vars(network.cache) == {"steps": 0, "keys": None}
-    assert network.slotted.steps == 0
-    assert not hasattr(network.slotted, "later")
-    assert same(drawn, (network.random.getstate(), network.torch_random[0].get_state()))
+    assert (report.ok, report.unrestored) == (True, ())
+    assert look() == before
+    network(torch.randn(3, 4))
+    assert look() != before
 
 
 def test_what_an_unregistered_module_keeps_is_part_of_the_result() -> None:
@@ -476,38 +491,6 @@ def test_the_gradients_of_an_unregistered_module_count() -> None:
     assert network.hidden["fc"].weight.grad is None
 
 
-class Moving(nn.Module):
-    """Keeps its state where no attribute shows it."""
-
-    steps = 0
-    seen: ClassVar[list[int]] = []
-    total = torch.zeros(1)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc = nn.Linear(4, 4)
-        self.relu = nn.ReLU(inplace=True)
-        self.pairs = zip([3, 4, 5], range(3), strict=True)
-        self.lines = io.StringIO("a\nb\nc\n")
-
-    def forward(self, x: Tensor) -> Tensor:
-        type(self).steps += 1
-        self.seen.append(self.steps)
-        self.total.add_(x.mean())
-        setattr(type(self), "new", "attribute")  # noqa: B010 - the class has none of that name
-        factor = sum(next(self.pairs)) + len(self.lines.readline())
-        return cast(Tensor, self.relu(self.fc(x)) * factor)
-
-
-def test_iterators_over_lists_text_and_class_attributes_are_put_back() -> None:
-    model = Moving()
-    report = check(model, torch.randn(2, 4))
-    assert report.ok
-    assert report.unrestored == ()
-    assert (Moving.steps, Moving.seen, Moving.total.item(), hasattr(Moving, "new")) == (0, [], 0.0, False)
-    assert (next(model.pairs), model.lines.readline()) == ((3, 0), "a\n")
-
-
 def test_what_cannot_be_put_back_is_named(tmp_path: Path) -> None:
     class Drawing(nn.Module):
         def __init__(self, lines: TextIO) -> None:
@@ -533,51 +516,6 @@ def test_what_cannot_be_put_back_is_named(tmp_path: Path) -> None:
     assert named - {""} == {f"0.{name}" for name in changed}  # without a name: what the cycle went over
     assert "0.numbers (generator): has moved on, and cannot be put back" in str(report)
     assert json.loads(json.dumps(report.to_dict()))["unrestored"][0]["name"] == "0.numbers"
-
-
-def test_tensors_that_are_keys_are_put_back() -> None:
-    def forward(net: Any, x: Tensor, weights: dict[Tensor, str]) -> Any:
-        for tensor in (*weights, *net.cache):
-            tensor.mul_(2)
-        return net.act(net.fc(x))
-
-    network, own, given = Run(forward), torch.ones(2), torch.ones(2)
-    network.cache = {own: "own"}
-    check(network, torch.randn(3, 4), {given: "given"})
-    assert (own.tolist(), given.tolist()) == ([1, 1], [1, 1])
-
-
-def test_an_object_that_takes_another_dict_has_its_own_again() -> None:
-    def forward(net: Any, x: Tensor) -> Any:
-        net.cache.__dict__ = {"steps": net.cache.steps + 1}
-        return net.act(net.fc(x)) * net.cache.steps
-
-    network = Run(forward)
-    network.cache = Cache()
-    before = vars(network.cache)
-    assert check(network, torch.randn(3, 4)).ok
-    assert vars(network.cache) is before
-
-
-def test_a_large_vocabulary_is_put_back() -> None:
-    class Vocabulary(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.numbers = {f"word {n}": n for n in range(1000)}
-            self.words = [(n, f"word {n}") for n in range(1000)]
-            self.zeros = [0.0] * 1000
-
-        def forward(self, x: Tensor) -> Tensor:
-            self.numbers["new"] = self.numbers.pop("word 7")
-            del self.words[3:]
-            self.zeros[5] = x.sum() * 0  # type: ignore[call-overload]
-            return x * 2
-
-    model, fresh = Vocabulary(), Vocabulary()
-    check(model, torch.randn(2, 4))
-    assert [*model.numbers.items()] == [*fresh.numbers.items()]
-    assert model.words == fresh.words
-    assert {type(item) for item in model.zeros} == {float}
 
 
 class Refusing:

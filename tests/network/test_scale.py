@@ -49,10 +49,10 @@ class Silent(nn.Module):
         return result
 
 
-def test_a_thousand_calls_without_suspects_need_two_forwards() -> None:
-    layers = [m for _ in range(1000) for m in (nn.Linear(4, 4), nn.ReLU(inplace=True))]
+def test_hundreds_of_calls_without_suspects_need_two_forwards() -> None:
+    layers = [m for _ in range(300) for m in (nn.Linear(4, 4), nn.ReLU(inplace=True))]
     report = check(nn.Sequential(*layers), torch.randn(2, 4))
-    assert len(report.calls) == 1000
+    assert len(report.calls) == 300
     assert report.ok
     assert (report.forwards, report.backwards) == (2, 1)
 
@@ -100,20 +100,10 @@ def test_checkpoints_are_right_together_if_they_are_as_written() -> None:
             x = checkpoint(lambda x, layer=layer: F.relu(layer(x), inplace=True), x, use_reentrant=False)
         return x
 
-    network = Net(forward, layers=nn.ModuleList(nn.Linear(4, 4) for _ in range(20)))
+    network = Net(forward, layers=nn.ModuleList(nn.Linear(4, 4) for _ in range(8)))
     report = check(network, torch.randn(2, 4, requires_grad=True))
     assert not report.has_fault
     assert report.forwards <= 4
-
-
-def test_what_writes_what_is_there_already_is_no_fault_and_its_reader_is_named() -> None:
-    def forward(net: Any, x: Tensor) -> Any:
-        y = net.fc(x).detach().abs()
-        return F.relu(y, inplace=True) + y
-
-    report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(2, 4))
-    assert report.ok
-    assert report.calls[0].readers
 
 
 def test_progress_is_told() -> None:

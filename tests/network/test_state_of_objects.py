@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import array
-import io
-import queue
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -14,16 +10,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from support.nets import Net
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from relu_demo.api import check
 from relu_demo.network.outcome import leaf_difference
 from relu_demo.tensors.storage import storage_of
-
-
-class Symmetric(nn.Module):
-    def forward(self, weight: Tensor) -> Tensor:
-        return weight.triu() + weight.triu(1).T
 
 
 def net(forward: Callable[[Any, Tensor], Any]) -> Any:
@@ -34,37 +24,6 @@ def net(forward: Callable[[Any, Tensor], Any]) -> Any:
 
 def given() -> Tensor:
     return torch.linspace(-1, 1, 12).view(3, 4)
-
-
-def test_a_module_that_is_parametrized_in_its_forward_is_plain_again() -> None:
-    def forward(net: Any, x: Tensor) -> Any:
-        if not parametrize.is_parametrized(net.fc):
-            parametrize.register_parametrization(net.fc, "weight", Symmetric())
-        return net.act(net.fc(x))
-
-    model = net(forward)
-    weight = model.fc.weight
-    report = check(model, given())
-    assert [call.effects for call in report.calls] == [()]
-    assert report.as_written.forward_error is None
-    assert type(model.fc) is nn.Linear
-    assert model.fc.weight is weight
-
-
-def test_a_module_whose_parametrization_the_forward_removes_has_it_again() -> None:
-    def forward(net: Any, x: Tensor) -> Any:
-        if parametrize.is_parametrized(net.fc):
-            parametrize.remove_parametrizations(net.fc, "weight")
-        return net.act(net.fc(x))
-
-    model = net(forward)
-    parametrize.register_parametrization(model.fc, "weight", Symmetric())
-    before = model.fc.weight.detach().clone()
-    report = check(model, given())
-    assert [call.effects for call in report.calls] == [()]
-    assert report.as_written.forward_error is None
-    assert parametrize.is_parametrized(model.fc, "weight")
-    assert torch.equal(model.fc.weight, before)
 
 
 class Built(nn.Module):
@@ -203,20 +162,6 @@ def test_a_tensor_of_another_kind_that_the_forward_writes_to_is_as_before(kind: 
     assert flat(table) != before
 
 
-def test_a_sparse_gradient_that_the_forward_scales_is_as_before() -> None:
-    def forward(net: Any, x: Tensor) -> Any:
-        net.table.weight.grad.mul_(0.5)
-        return net.act(net.fc(x + net.table(torch.tensor([1]))))
-
-    model = net(forward)
-    model.table = nn.Embedding(3, 4, sparse=True)
-    model.table(torch.tensor([1, 2])).sum().backward()
-    grad = model.table.weight.grad
-    assert check(model, given()).ok
-    assert model.table.weight.grad is grad
-    assert torch.equal(grad.to_dense(), torch.tensor([0.0, 1, 1]).view(3, 1).expand(3, 4))
-
-
 def half_complex(values: Tensor) -> Tensor:
     return values.to(torch.complex32)
 
@@ -257,29 +202,6 @@ def test_equal_tensors_of_another_kind_are_not_apart(kind: str) -> None:
         pytest.skip(f"this PyTorch has none: {error}")
     assert leaf_difference(one, two) == 0
     assert leaf_difference(one, other) > 0
-
-
-def test_attributes_and_hooks_of_parameters_and_buffers_are_put_back() -> None:
-    def forward(net: Any, x: Tensor) -> Any:
-        net.fc.weight.calls += 1
-        net.fc.weight.seen.append(x)
-        net.fc.weight.mask.mul_(2)
-        net.table.extra = "attribute"
-        net.fc.weight.register_hook(lambda grad: grad * 2)
-        net.fc.bias.register_hook(lambda grad: grad * 2)
-        net.fc.bias.register_post_accumulate_grad_hook(lambda parameter: None)
-        return net.act(net.fc(x) * net.table)
-
-    model = net(forward)
-    model.register_buffer("table", torch.ones(4))
-    weight, hook = model.fc.weight, model.fc.weight.register_hook(lambda grad: None)
-    weight.calls, weight.seen, weight.mask = 0, [], torch.ones(4)
-    check(model, given())
-    assert (weight.calls, weight.seen, weight.mask.tolist()) == (0, [], [1, 1, 1, 1])
-    assert not hasattr(model.table, "extra")
-    assert list(weight._backward_hooks) == [hook.id]
-    assert not model.fc.bias._backward_hooks
-    assert not model.fc.bias._post_accumulate_grad_hooks
 
 
 def test_a_graph_that_has_saved_a_buffer_still_goes_backward() -> None:
@@ -325,18 +247,6 @@ def test_a_tensor_that_cannot_be_copied_is_named_where_it_is_written_to() -> Non
     assert [(each.name, each.why) for each in report.unrestored] == [
         ("table", "it was written to, and its values cannot be copied")
     ]
-
-
-def test_a_buffer_that_takes_another_dtype_has_its_own_again() -> None:
-    def forward(net: Any, x: Tensor) -> Any:
-        net.table.data = net.table.data.view(torch.float32)
-        return net.act(net.fc(x))
-
-    model = net(forward)
-    model.register_buffer("table", torch.arange(4, dtype=torch.int32))
-    check(model, given())
-    assert model.table.dtype == torch.int32
-    assert model.table.tolist() == [0, 1, 2, 3]
 
 
 SEEN: list[Any] = []
@@ -429,38 +339,6 @@ def test_a_module_that_only_a_hook_holds_is_put_back_and_is_no_part_of_the_netwo
     assert torch.equal(norm.running_mean, torch.zeros(4))  # type: ignore[arg-type]
     assert (teacher.training, hasattr(teacher, "last")) == (True, False)
     assert report.unseen == ()
-
-
-class Logging(nn.Module):
-    """Writes into each of Python's own objects that can be written to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc, self.act = nn.Linear(4, 4), nn.ReLU(inplace=True)
-        self.log, self.raw = io.StringIO("a\n"), io.BytesIO(b"abc")
-        self.bytes, self.numbers = bytearray(b"ab"), array.array("d", [1.0])
-        self.replay: queue.Queue[int] = queue.Queue()
-        self.local = threading.local()
-        self.local.steps = 0
-
-    def forward(self, x: Tensor) -> Any:
-        self.log.write("a step")
-        self.raw.truncate(1)
-        self.bytes += b"cd"
-        self.numbers[0] += 1
-        self.numbers.append(2.0)
-        self.replay.put(1)
-        self.local.steps += 1
-        return self.act(self.fc(x))
-
-
-def test_pythons_own_objects_are_put_back() -> None:
-    model = Logging()
-    report = check(model, given())
-    assert report.ok
-    assert (model.log.getvalue(), model.log.tell(), model.raw.getvalue()) == ("a\n", 0, b"abc")
-    assert (bytes(model.bytes), model.numbers) == (b"ab", array.array("d", [1.0]))
-    assert (model.replay.qsize(), model.local.steps) == (0, 0)
 
 
 def test_numpy_arrays_have_their_shape_and_objects_again_and_changed_flags_are_named() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from support.nets import Net, Squared, kinds, only
+from support.nets import Net, kinds, only
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -43,21 +43,6 @@ def test_what_runs_in_another_thread_is_named_and_never_called_safe() -> None:
     assert not report.ok
     assert [(unseen.module, unseen.type) for unseen in report.unseen] == [("act", "ReLU")]
     assert not torch.nn.modules.module._global_forward_pre_hooks
-
-
-def test_on_meta_what_only_values_could_tell_stays_a_suspicion() -> None:
-    def forward(net: Any, x: Tensor) -> Any:
-        h = net.fc(x)
-        y = Squared.apply(h)  # type: ignore[no-untyped-call]
-        return F.relu(h, inplace=True) + y
-
-    network = Net(forward, fc=nn.Linear(4, 4))
-    (effect,) = only(check(network, torch.randn(3, 4))).effects
-    assert (effect.kind, effect.settled) == ("changes-result", True)
-    report = check(network.to("meta"), torch.randn(3, 4, device="meta"))
-    (effect,) = only(report).effects
-    assert (effect.kind, effect.settled) == ("changes-result", False)
-    assert not report.ok
 
 
 @pytest.mark.parametrize("reentrant", [False, True])

@@ -204,10 +204,15 @@ def said(result: "subprocess.CompletedProcess[str]") -> dict[str, object]:
 
 
 def test_the_first_run_makes_the_environment_tells_of_it_on_stderr_and_runs_the_program(
-    project: Project,
+    project: Project, tmp_path: Path
 ) -> None:
-    first = project.run("--compare", "a b", "")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "tiny.py").write_text("VERSION = 'wrong'")
+    misled = {"PYTHONPATH": str(elsewhere), "PYTHONSAFEPATH": "1", "PIP_TARGET": str(elsewhere), "PIP_USER": "1"}
+    first = project.run("--compare", "a b", "", **misled)
     answer = said(first)
+    assert answer["tiny"] == "1.0"
     assert answer["arguments"] == ["--compare", "a b", ""]
     assert answer["started_as"] == f"python '{project.root / 'scripts' / 'run.py'}'"
     assert Path(str(answer["prefix"])).samefile(project.venv)
@@ -248,7 +253,7 @@ def test_a_second_run_says_nothing_and_starts_at_once(made: Project) -> None:
         "direct": [str(python), "-m", "relu_demo", "exit", "0"],
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(7):
+    for _ in range(3):
         for name, command in ways.items():
             began = time.perf_counter()
             subprocess.run(command, env=made.environ(), check=True, cwd=made.root)
@@ -279,23 +284,13 @@ def test_it_runs_in_the_callers_folder_and_is_not_misled_by_it_or_by_another_env
     assert result.stderr == ""
 
 
-def test_misleading_settings_do_not_disturb_the_first_run(project: Project, tmp_path: Path) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    (elsewhere / "tiny.py").write_text("VERSION = 'wrong'")
-    result = project.run(PYTHONPATH=str(elsewhere), PYTHONSAFEPATH="1", PIP_TARGET=str(elsewhere), PIP_USER="1")
-    assert said(result)["tiny"] == "1.0"
-
-
-@pytest.mark.parametrize("code", [0, 1, 2, 77])
-def test_the_programs_exit_code_is_passed_on(made: Project, code: int) -> None:
-    assert made.run("exit", str(code)).returncode == code
+def test_the_programs_exit_code_is_passed_on(made: Project) -> None:
+    assert made.run("exit", "77").returncode == 77
 
 
 @posix
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGABRT])
-def test_so_is_the_signal_that_ended_it(made: Project, number: signal.Signals) -> None:
-    assert made.run("die", str(int(number))).returncode == -number
+def test_so_is_the_signal_that_ended_it(made: Project) -> None:
+    assert made.run("die", str(int(signal.SIGKILL))).returncode == -signal.SIGKILL
 
 
 @posix
@@ -477,13 +472,10 @@ def test_what_another_python_made_is_left_alone_when_it_has_to_change(project: P
     assert said(project.run())["tiny"] == "2.0"
 
 
-@pytest.mark.parametrize("what", ["tiny.py", "relu_demo.pth"])
-def test_a_damaged_environment_is_told_with_the_remedy(project: Project, what: str) -> None:
+def test_a_damaged_environment_is_told_with_the_remedy(project: Project) -> None:
     project.run()
-    next(project.venv.rglob(what)).unlink()
+    next(project.venv.rglob("relu_demo.pth")).unlink()
     damaged = project.run()
     assert (damaged.returncode, damaged.stdout) == (1, "")
     assert len(damaged.stderr.splitlines()) == 1
-    assert f"{what}; remove the folder {project.venv}" in damaged.stderr
-    shutil.rmtree(project.venv)
-    assert said(project.run())["tiny"] == "1.0"
+    assert f"relu_demo.pth; remove the folder {project.venv}" in damaged.stderr

@@ -1,11 +1,18 @@
 """
 Small programs with one fault each, with the cured line behind the faulty one.
 
-Behind `#=>` stands the cured line, behind `#+>` one that only the cured program has. What a program computes is its
-`result`.
+Behind `#=>` stands the cured line, behind `#+>` one that only the cured program has. A comment stands on each line that
+SAVES (or makes a write forbidden), WRITES or RAISES. What a program computes is its `result`.
 """
 
 from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import relu_demo
+from relu_demo.watching.report import WatchReport
 
 HEAD = """
 import torch
@@ -18,151 +25,126 @@ net = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3))
 
 OVERWRITTEN = {
     "an augmented assignment": """
-y = (w * 2).exp()
-y *= w + 1  # why not  #=> y = y * (w + 1)
-y.sum().backward()
-result = w.grad
-""",
-    "one whose value binds tighter": """
-y = w.exp()
-y -= w * 2  #=> y = y - w * 2
-y.sum().backward()
+y = (w * 2).exp()  # SAVES
+y *= w + 1  # why not WRITES  #=> y = y * (w + 1)
+y.sum().backward()  # RAISES
 result = w.grad
 """,
     "one whose value does not": """
-y = w.exp()
-y -= w - (1 -  #=> y = y - (w - (1 -
+y = w.exp()  # SAVES
+y -= w - (1 -  # WRITES  #=> y = y - (w - (1 -
       w)  #=> w))
-y.sum().backward()
-result = w.grad
-""",
-    "an attribute": """
-class State: pass
-s = State()
-s.h = w.exp()
-s.h += 1  #=> s.h = s.h + 1
-s.h.sum().backward()
+y.sum().backward()  # RAISES
 result = w.grad
 """,
     "an item of a dictionary": """
-d = {"h": w.exp()}
-d["h"] *= 0.5  #=> d["h"] = d["h"] * 0.5
-d["h"].sum().backward()
-result = w.grad
-""",
-    "a method as a statement": """
-y = w.sigmoid()
-y.mul_(2).add_(w); z = 0  #=> y = y.mul(2).add(w); z = 0
-y.sum().backward()
+d = {"h": w.exp()}  # SAVES
+d["h"] *= 0.5  # WRITES  #=> d["h"] = d["h"] * 0.5
+d["h"].sum().backward()  # RAISES
 result = w.grad
 """,
     "methods on lines of their own": """
-y = w.sigmoid()
+y = w.sigmoid()  # SAVES
 z = (y  #=> z = y * 2 + w
-    .mul_(2)  #=> DEL
-    .add_(w))  #=> DEL
-z.sum().backward()
+    .mul_(2)  # WRITES  #=> DEL
+    .add_(w))  # WRITES  #=> DEL
+z.sum().backward()  # RAISES
 result = w.grad
 """,
     "a method with no other form": """
-y = (w.t() @ w).exp()
-y.fill_diagonal_(0)  #=> y = y * (1 - torch.eye(3))
-y.sum().backward()
+y = (w.t() @ w).exp()  # SAVES
+y.fill_diagonal_(0)  # WRITES  #=> y = y * (1 - torch.eye(3))
+y.sum().backward()  # RAISES
 result = w.grad
 """,
     "a method whose value is used, and its tensor too": """
-y = w.exp()
-z = y.sub_(1)  #=> z = y = y - 1
-(y.sum() + z.square().sum()).backward()
+y = w.exp()  # SAVES
+z = y.sub_(1)  # WRITES  #=> z = y = y - 1
+(y.sum() + z.square().sum()).backward()  # RAISES
 result = w.grad
 """,
     "a method beside its tensor": """
-y = w.exp()
-z = torch.cat([y.sin(), y.mul_(w)])  #=> z = torch.cat([y.sin(), y * w])
-(z.sum() + y.sum()).backward()  #=> (z.sum() + (y * w).sum()).backward()
+y = w.exp()  # SAVES
+z = torch.cat([y.sin(), y.mul_(w)])  # SAVES WRITES  #=> z = torch.cat([y.sin(), y * w])
+(z.sum() + y.sum()).backward()  # RAISES  #=> (z.sum() + (y * w).sum()).backward()
 result = w.grad
 """,
     "a function as a statement": """
-y = w.tanh()
-F.relu(y, inplace=True)  #=> y = F.relu(y)
-y.square().sum().backward()
+y = w.tanh()  # SAVES
+F.relu(y, inplace=True)  # WRITES  #=> y = F.relu(y)
+y.square().sum().backward()  # RAISES
 result = w.grad
 """,
     "a function with inplace in its place": """
-y = w.tanh()
-y = F.elu(y, 1.0, True)  #=> y = F.elu(y)
-y.square().sum().backward()
+y = w.tanh()  # SAVES
+y = F.elu(y, 1.0, True)  # WRITES  #=> y = F.elu(y)
+y.square().sum().backward()  # RAISES
 result = w.grad
 """,
     "a function with an underscore": """
-y = w.tanh()
-z = torch.relu_(y)  #=> z = torch.relu(y)
-z.square().sum().backward()
+y = w.tanh()  # SAVES
+z = torch.relu_(y)  # WRITES  #=> z = torch.relu(y)
+z.square().sum().backward()  # RAISES
 result = w.grad
 """,
     "out": """
 scale = torch.ones(3)
-y = w * scale
-torch.mul(scale, 0.5, out=scale)  #=> scale = torch.mul(scale, 0.5)
-(y * scale).sum().backward()
+y = w * scale  # SAVES
+torch.mul(scale, 0.5, out=scale)  # WRITES  #=> scale = torch.mul(scale, 0.5)
+(y * scale).sum().backward()  # RAISES
 result = w.grad
 """,
     "an item": """
-y = w.exp()
-if True: y[0] = 0  #=> y = y * torch.tensor([[0.], [1.], [1.], [1.]])
-y.sum().backward()
+y = w.exp()  # SAVES
+if True: y[0] = 0  # WRITES  #=> y = y * torch.tensor([[0.], [1.], [1.], [1.]])
+y.sum().backward()  # RAISES
 result = w.grad
 """,
     "items that are made of others": """
 def roll(h):
     #+> rows = [h[0]]
     for t in range(1, len(h)):
-        h[t] += net(h[t - 1])  #=> rows.append(h[t] + net(rows[-1]))
+        h[t] += net(h[t - 1])  # WRITES  #=> rows.append(h[t] + net(rows[-1]))
     return h  #=> return torch.stack(rows)
-roll(w * 2).sum().backward()
-result = w.grad
-""",
-    "two items at once": """
-y = w.exp()
-y[0] = y[1] = w[2]  #=> y = torch.stack([w[2], w[2], y[2], y[3]])
-y.sum().backward()
+roll(w * 2).sum().backward()  # RAISES
 result = w.grad
 """,
     "a header that nothing can stand before": """
-y = w.exp()
+y = w.exp()  # SAVES
 if w is None:
     pass
-elif y.clamp_(1.5).sum() > 0:  #=> elif (y := y.clamp(1.5)).sum() > 0:
+elif y.clamp_(1.5).sum() > 0:  # WRITES  #=> elif (y := y.clamp(1.5)).sum() > 0:
     pass
-y.square().sum().backward()
+y.square().sum().backward()  # RAISES
 result = w.grad
 """,
     "rows that are chosen by a mask": """
-y = w.softmax(-1)
+y = w.softmax(-1)  # SAVES
 mask = torch.tensor([True, False, True, False])
-y[mask] = 0.0  #=> y = y * (~mask[:, None])
-y.square().sum().backward()
+y[mask] = 0.0  # WRITES  #=> y = y * (~mask[:, None])
+y.square().sum().backward()  # RAISES
 result = w.grad
 """,
     "a view that is written to": """
-y = w.exp()
-y.view(-1)[:2].mul_(3)  #=> y = torch.cat([y.view(-1)[:2] * 3, y.view(-1)[2:]])
-y.sum().backward()
+y = w.exp()  # SAVES
+y.view(-1)[:2].mul_(3)  # WRITES  #=> y = torch.cat([y.view(-1)[:2] * 3, y.view(-1)[2:]])
+y.sum().backward()  # RAISES
 result = w.grad
 """,
     "a module": """
 act = nn.Sequential(
-    nn.Sigmoid(),
-    nn.Dropout(0.5, inplace=True),  #=> nn.Dropout(0.5),
+    nn.Sigmoid(),  # SAVES
+    nn.Dropout(0.5, inplace=True),  # WRITES  #=> nn.Dropout(0.5),
 )
 y = act(w)
-y.sum().backward()
+y.sum().backward()  # RAISES
 result = w.grad
 """,
-    "a module whose switch has no name": """
-act = nn.Sequential(nn.Sigmoid(), nn.ReLU(True))  #=> act = nn.Sequential(nn.Sigmoid(), nn.ReLU())
-y = act(w)
-y.sum().backward()
+    "a module as a statement": """
+act = nn.ReLU(inplace=True)  #=> act = nn.ReLU()
+y = w.tanh()  # SAVES
+act(y)  # WRITES  #=> y = act(y)
+y.square().sum().backward()  # RAISES
 result = w.grad
 """,
     "a buffer": """
@@ -171,110 +153,93 @@ class Norm(nn.Module):
         super().__init__()
         self.register_buffer("scale", torch.ones(3))
     def forward(self, x):
-        y = x * self.scale  #=> y = x * self.scale.clone()
+        y = x * self.scale  # SAVES  #=> y = x * self.scale.clone()
         self.update(x.detach())
         return y
     def update(self, x):
-        self.scale.lerp_(x.std(0), 0.5)
+        self.scale.lerp_(x.std(0), 0.5)  # WRITES
 norm = Norm()
-(norm(w) + norm(w)).sum().backward()
+(norm(w) + norm(w)).sum().backward()  # RAISES
 result = torch.cat([w.grad, norm.scale[None]])
 """,
     "what a helper is given": """
 def show(image):
-    image.mul_(255).clamp_(0, 255)
+    image.mul_(255).clamp_(0, 255)  # WRITES
 y = w * 2
-z = y.square()  #=> z = y.clone().square()
+z = y.square()  # SAVES  #=> z = y.clone().square()
 show(y.detach())
-z.sum().backward()
+z.sum().backward()  # RAISES
 result = w.grad
 """,
     "what a helper resets for its caller": """
 def reset(h, done):
-    h[done] = 0
-y = w.exp()  #=> y = w.exp() * 1
+    h[done] = 0  # WRITES
+y = w.exp()  # SAVES  #=> y = w.exp() * 1
 reset(y, torch.tensor([True, False, False, True]))
-y.sum().backward()
+y.sum().backward()  # RAISES
 result = w.grad
 """,
     "what a loop goes through": """
-ys = [w.exp(), w.tanh()]
-z = ys[0] * ys[1]
+ys = [w.exp(), w.tanh()]  # SAVES
+z = ys[0] * ys[1]  # SAVES
 for y in ys:
-    y += 1  #=> y = y + 1
+    y += 1  # WRITES  #=> y = y + 1
     z = z + y
-z.sum().backward()
-result = w.grad
-""",
-    "a view of what is read later": """
-y = w * 2
-z = y.square()  #=> z = (y * 1).square()
-row = y[1]
-row += 2
-(y * z).sum().backward()
+z.sum().backward()  # RAISES
 result = w.grad
 """,
     "a variable outside of the function": """
 y = w * 2
-z = y.square()  #=> z = (y * 1).square()
+z = y.square()  # SAVES  #=> z = (y * 1).square()
 def double():
-    y.mul_(2)
+    y.mul_(2)  # WRITES
 double()
-(y * z).sum().backward()
+(y * z).sum().backward()  # RAISES
 result = w.grad
 """,
     "a write that is not recorded": """
-y = w.exp()  #=> y = w.exp() * 1
+y = w.exp()  # SAVES  #=> y = w.exp() * 1
 with torch.no_grad():
-    y.clamp_(max=1.5)
-y.square().sum().backward()
+    y.clamp_(max=1.5)  # WRITES
+y.square().sum().backward()  # RAISES
 result = w.grad
-""",
-    "a leaf that is stepped by hand": """
-v = torch.rand(3, requires_grad=True)
-y = (w * v).sum()  #=> y = (w * (v * 1)).sum()
-v.grad = torch.ones(3)
-with torch.no_grad():
-    v -= 0.1 * v.grad
-y.backward()
-result = torch.cat([w.grad, v[None] * v.requires_grad])
 """,
     "a backward of one's own": """
 class Square(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):
         twice = 2 * x
-        ctx.save_for_backward(twice)
+        ctx.save_for_backward(twice)  # SAVES
         return x.square()
     @staticmethod
     def backward(ctx, upstream):
         (twice,) = ctx.saved_tensors
-        twice *= upstream  #=> twice = twice * upstream
+        twice *= upstream  # WRITES  #=> twice = twice * upstream
         return twice
 y = 0.5 * Square.apply(w).sum()
 y.backward(retain_graph=True)
-y.backward()
+y.backward()  # RAISES
 result = w.grad
 """,
     "a step before a backward": """
 g, opt = nn.Linear(3, 3), torch.optim.SGD(net.parameters(), 0.1)
 fake = g(w)
-a, b = net(w.detach()).mean(), net(fake)
+a, b = net(w.detach()).mean(), net(fake)  # SAVES
 loss = -b.mean()
 a.backward(retain_graph=True)
-opt.step()
+opt.step()  # WRITES
 #+> loss = -net(fake).mean()
-loss.backward()
+loss.backward()  # RAISES
 result = w.grad
 """,
     "a step in a helper": """
 g, opt = nn.Linear(3, 3), torch.optim.SGD(net.parameters(), 0.1)
 def update(opt, loss):
-    loss.backward(retain_graph=True)
-    opt.step()
+    loss.backward(retain_graph=True)  # RAISES
+    opt.step()  # WRITES
 def train(opt, opt_g):
     fake = g(w)
-    score = net(fake)
+    score = net(fake)  # SAVES
     g_loss = -score.mean()
     update(opt, score.mean())
     #+> g_loss = -net(fake).mean()
@@ -282,51 +247,31 @@ def train(opt, opt_g):
 train(opt, torch.optim.SGD(g.parameters(), 0.1))
 result = w.grad
 """,
-    "a part that is made of its neighbours": """
-y = w * 2
-y[:, 1:] *= y[:, :-1]  #=> y = torch.cat([y[:, :1], y[:, 1:] * y[:, :-1]], 1)
-y.sum().backward()
-result = w.grad
-""",
 }
 """Those whose backward raises because a saved tensor was overwritten."""
 
 SILENT = {
     "memory that is handed out": """
-y = w.exp()
-shown = torch.from_dlpack(y.detach())  #=> shown = torch.from_dlpack(y.detach().clone())
+y = w.exp()  # SAVES
+shown = torch.from_dlpack(y.detach())  # WRITES  #=> shown = torch.from_dlpack(y.detach().clone())
 shown /= 60
-y.sum().backward()
+y.sum().backward()  # RAISES
 result = w.grad
 """,
     "data": """
 def damp(p):
-    flux = p.sin()
-    p.data.mul_(0.5)  #=> p = p * 0.5
+    flux = p.sin()  # SAVES
+    p.data.mul_(0.5)  # WRITES  #=> p = p * 0.5
     return p + flux
-damp(w * 2).sum().backward()
-result = w.grad
-""",
-    "data by a sign": """
-p = w * 2
-flux = p.sin()
-p.data -= 1  #=> p = p - 1
-(p + flux).sum().backward()
-result = w.grad
-""",
-    "an alias by data": """
-y = w.sigmoid()  #=> y = w.sigmoid() * 1
-alias = y.data
-alias.masked_fill_(alias > 0.6, 0)
-y.sum().backward()
+damp(w * 2).sum().backward()  # RAISES
 result = w.grad
 """,
     "weights that are clipped before a backward": """
 x = torch.rand(2, 3, requires_grad=True)
-score = net(x).mean()
+score = net(x).mean()  # SAVES
 for p in net.parameters():  #=> score.backward()
-    p.data.clamp_(-0.01, 0.01)  #=> DEL
-score.backward()  #=> for p in net.parameters(): p.data.clamp_(-0.01, 0.01)
+    p.data.clamp_(-0.01, 0.01)  # WRITES  #=> DEL
+score.backward()  # RAISES  #=> for p in net.parameters(): p.data.clamp_(-0.01, 0.01)
 result = torch.cat([x.grad, net[0].weight.detach()])
 """,
     "a codebook that moves": """
@@ -335,19 +280,19 @@ class Codes(nn.Module):
         super().__init__()
         self.table = nn.Parameter(torch.rand(5, 3))
     def forward(self, z):
-        near = z @ self.table.t()  #=> near = z @ (self.table * 1).t()
-        self.table.data[near.argmax(1)] = z.detach()
+        near = z @ self.table.t()  # SAVES  #=> near = z @ (self.table * 1).t()
+        self.table.data[near.argmax(1)] = z.detach()  # WRITES
         return near
-Codes()(w).exp().sum().backward()
+Codes()(w).exp().sum().backward()  # RAISES
 result = w.grad
 """,
     "a checkpoint that recomputes": """
 from torch.utils.checkpoint import checkpoint
 def block(x):
-    h = torch.sigmoid(net(x))
-    h += x  #=> h = h + x
+    h = torch.sigmoid(net(x))  # SAVES
+    h += x  # WRITES  #=> h = h + x
     return net(h)
-checkpoint(block, w, use_reentrant=False).square().sum().backward()
+checkpoint(block, w, use_reentrant=False).square().sum().backward()  # RAISES
 result = w.grad
 """,
 }
@@ -355,88 +300,306 @@ result = w.grad
 
 REFUSED = {
     "expanded": """
-y = w.mean(0).expand(4, 3)  #=> y = w.mean(0).expand(4, 3) * 1
-y += 1
+y = w.mean(0).expand(4, 3)  # SAVES  #=> y = w.mean(0).expand(4, 3) * 1
+y += 1  # WRITES
 y.square().sum().backward()
 result = w.grad
 """,
     "rows of a loop": """
 y = w * 2
-for i, row in enumerate(y):  #=> y = (y - 0.5) / 2
-    row.sub_(0.5).div_(2)  #=> DEL
+for i, row in enumerate(y):  # SAVES  #=> y = (y - 0.5) / 2
+    row.sub_(0.5).div_(2)  # WRITES  #=> DEL
 y.square().sum().backward()
 result = w.grad
 """,
     "what chunk gives": """
-value, gate = (w.t() * 2).chunk(2, dim=1)
-y = value.mul_(gate.sigmoid())  #=> y = value * gate.sigmoid()
+value, gate = (w.t() * 2).chunk(2, dim=1)  # SAVES
+y = value.mul_(gate.sigmoid())  # WRITES  #=> y = value * gate.sigmoid()
 y.sum().backward()
 result = w.grad
 """,
     "a leaf that is edited": """
 loss = (w ** 2).sum()
 loss.backward()
-w -= (0.1 *  #=> w.data -= (0.1 *
+w -= (0.1 *  # WRITES  #=> w.data -= (0.1 *
       w.grad)
 result = w * w.requires_grad
 """,
     "a leaf that a gradient is to reach": """
-y = w.detach().requires_grad_()
+y = w.detach().requires_grad_()  # SAVES
 z = y
 def adapt(z):
-    z += w  #=> z = z + w
+    z += w  # WRITES  #=> z = z + w
     return z
 adapt(y).square().sum().backward()
 result = w.grad
 """,
+    "a weight that is pruned": """
+layer, keep = nn.Linear(3, 3), torch.tensor([[1.0], [0.0], [1.0]])
+layer.weight *= keep  # WRITES  #=> layer.weight.data *= keep
+result = layer.weight
+""",
     "a row of a weight": """
 layer = nn.Embedding(3, 2)
-row = layer.weight[0]
-row.zero_()  #=> row.data.zero_()
+row = layer.weight[0]  # SAVES
+row.zero_()  # WRITES  #=> row.data.zero_()
 result = layer.weight
 """,
     "a mask that is its own index": """
 keep = torch.tensor([True, False, True])
-keep[keep] = torch.tensor([False, True])  #=> keep = torch.tensor([False, False, True])
+keep[keep] = torch.tensor([False, True])  # WRITES  #=> keep = torch.tensor([False, False, True])
 result = keep
 """,
     "what inference mode has made": """
 with torch.inference_mode():
-    total = net(w).square().sum()
-total /= 2  #=> total = total / 2
+    total = net(w).square().sum()  # SAVES
+total /= 2  # WRITES  #=> total = total / 2
 result = total
 """,
     "a layer behind a full hook": """
-net.register_full_backward_hook(lambda *given: None)
+net.register_full_backward_hook(lambda *given: None)  # SAVES
 both = nn.ModuleList([net, nn.ReLU(inplace=True)])  #=> both = nn.ModuleList([net, nn.ReLU()])
-both[1](both[0](w)).sum().backward()
+both[1](both[0](w)).sum().backward()  # WRITES
 result = w.grad
 """,
     "a total in vmap": """
 total = torch.zeros(3)
 def add(x):
-    return total.add_(x)  #=> return total + x
+    return total.add_(x)  # WRITES  #=> return total + x
 result = torch.func.vmap(add)(w)
 """,
     "out": """
 y = torch.empty(3)
-torch.add(w[0], 1, out=y)  #=> y = w[0] + 1
+torch.add(w[0], 1, out=y)  # WRITES  #=> y = w[0] + 1
 y.square().sum().backward()
 result = w.grad
 """,
     "a sum whose halves are kept": """
 y = net(w)
-left, right = y.chunk(2, -1)
-y.add_(1)  #=> y = y + 1
-(left.sum() + right.sum() + y.square().sum()).backward()
+left, right = y.chunk(2, -1)  # SAVES
+y.add_(1)  # WRITES  #=> y = y + 1
+(left.sum() + right.sum() + y.square().sum()).backward()  # RAISES
 result = w.grad
 """,
     "a view that was made without grad": """
 y = net(w)
 with torch.no_grad():
-    first = y[0]
-first.mul_(2)  #=> first = first * 2
+    first = y[0]  # SAVES
+first.mul_(2)  # WRITES  #=> first = first * 2
 result = first
 """,
 }
 """Those whose write PyTorch refuses."""
+
+SURROUNDED = {
+    "a gradient that is asked for": """
+y = w.tanh()  # SAVES
+y[0] = 0  # WRITES  #=> DEL
+result = torch.autograd.grad(y.sum(), w)[0]  # RAISES
+""",
+    "a graph that is retained": """
+y = w.sigmoid()  # SAVES
+y.sum().backward(retain_graph=True)
+y.zero_()  # WRITES  #=> DEL
+y.sum().backward()  # RAISES
+result = w.grad
+""",
+    "a hook of a tensor": """
+y = w.exp()  # SAVES
+y.register_hook(lambda gradient: gradient * 2)
+y.data
+y.sub_(1)  # WRITES  #=> DEL
+y.sum().backward()  # RAISES
+result = w.grad
+""",
+    "hooks of a module": """
+layer = nn.Sigmoid()
+layer.register_forward_hook(lambda module, given, result: None)
+layer.register_forward_pre_hook(lambda module, given: None)
+y = layer(w)  # SAVES
+y.mul_(2)  # WRITES  #=> DEL
+y.sum().backward()  # RAISES
+result = w.grad
+""",
+    "behind a checkpoint": """
+from torch.utils.checkpoint import checkpoint
+y = checkpoint(torch.sin, w, use_reentrant=False).sigmoid()  # SAVES
+y.mul_(2)  # WRITES  #=> DEL
+y.sum().backward()  # RAISES
+result = w.grad
+""",
+    "behind a reentrant checkpoint": """
+from torch.utils.checkpoint import checkpoint
+y = checkpoint(torch.sin, w, use_reentrant=True).sigmoid()  # SAVES
+y.mul_(2)  # WRITES  #=> DEL
+y.sum().backward()  # RAISES
+result = w.grad
+""",
+    "autocast": """
+with torch.autocast("cpu", torch.bfloat16):
+    y = net(w).sigmoid()  # SAVES
+    y.mul_(2)  # WRITES  #=> DEL
+    loss = y.sum()
+loss.backward()  # RAISES
+result = net[0].weight.grad
+""",
+    "a scaled loss": """
+scaler, optimizer = torch.amp.GradScaler("cpu", init_scale=4.0), torch.optim.SGD(net.parameters(), 0.1)
+y = net(w).sigmoid()  # SAVES
+y.mul_(2)  # WRITES  #=> DEL
+scaler.scale(y.sum()).backward()  # RAISES
+scaler.step(optimizer)
+scaler.update()
+result = net[0].weight
+""",
+    "a loader with workers": """
+from torch.utils.data import DataLoader, TensorDataset
+for (batch,) in DataLoader(TensorDataset(torch.ones(2, 3)), num_workers=1):
+    y = (w * batch).sigmoid()  # SAVES
+    y.mul_(2)  # WRITES  #=> DEL
+    y.sum().backward()  # RAISES
+result = w.grad
+""",
+    "all parameters at once": """
+optimizer = torch.optim.SGD(net.parameters(), 0.1, foreach=True)
+y = net(net(w))  # SAVES
+y.sum().backward(retain_graph=True)
+optimizer.step()  # WRITES  #=> DEL
+y.sum().backward()  # RAISES
+result = net[0].weight.grad
+""",
+    "one parameter after the other": """
+optimizer = torch.optim.Adam(net.parameters(), 0.1, foreach=False)
+y = net(net(w))  # SAVES
+y.sum().backward(retain_graph=True)
+optimizer.step()  # WRITES  #=> DEL
+y.sum().backward()  # RAISES
+result = net[0].weight.grad
+""",
+    "one half of a tensor and then the other": """
+x = torch.rand(3, 4)
+shift = nn.Linear(2, 2)(x[:, :2])  # SAVES
+x[:, 2:] += shift  # WRITES  #=> x = torch.cat([x[:, :2], x[:, 2:] + shift], 1)
+x.square().sum().backward()  # RAISES
+""",
+    "a second derivative": """
+hidden = nn.Linear(3, 6)(w).sigmoid()  # SAVES
+(slope,) = torch.autograd.grad(nn.Linear(6, 1)(hidden).sum(), w, create_graph=True)  # SAVES
+with torch.no_grad():
+    hidden.zero_()  # WRITES  #=> hidden = torch.zeros(4, 6)
+(slope.norm() - 1).pow(2).backward()  # RAISES
+""",
+    "slots of a state": """
+into, on = nn.Linear(3, 4), nn.Linear(4, 4)
+state = torch.zeros(2, 4)
+for x in torch.randn(3, 3).unbind():
+    #+> slots = []
+    for layer in range(2):
+        new = torch.tanh(into(x) + on(state[layer]))  # SAVES
+        state[layer] = new  # WRITES  #=> slots.append(new)
+    #+> state = torch.stack(slots)
+state.sum().backward()  # RAISES
+""",
+    "a step of the critic before the actor's backward": """
+trunk, actor, critic = nn.Linear(4, 8), nn.Linear(8, 2), nn.Linear(8, 1)
+optimizer = torch.optim.RMSprop([*trunk.parameters(), *critic.parameters()])
+features = torch.tanh(trunk(torch.randn(3, 4)))
+actor_loss = -(actor(features).softmax(-1).log() * critic(features)).mean()  # SAVES
+critic_loss = (1 - critic(features)).square().mean()
+critic_loss.backward(retain_graph=True)
+#+> actor_loss.backward()
+optimizer.step()  # WRITES
+actor_loss.backward()  # RAISES  #=> DEL
+""",
+    "a mask that a forward writes through an alias": """
+cell, out = nn.RNNCell(3, 4), nn.Linear(4, 1)
+h = cell(w)  # SAVES
+y = out(h)  # SAVES
+#+> h = h.clone()
+h.view(-1).detach().mul_(0.5)  # WRITES
+(y.sum() + h.sum()).backward()  # RAISES
+""",
+}
+"""Those in a surrounding of their own: with their edits nothing is found."""
+
+SAID = {
+    "a loss that is left in an attribute": """
+class Gram(nn.Module):
+    def forward(self, x):
+        flat = x.flatten(1)
+        self.loss = (flat @ flat.t()).square().mean()  # SAVES
+        return x
+gram, act = Gram(), nn.LeakyReLU(0.1, inplace=True)  #=> gram, act = Gram(), nn.LeakyReLU(0.1)
+act(gram(net(w)))  # WRITES
+gram.loss.backward()  # RAISES
+""",
+    "the state of an LSTM that is carried": """
+cell, head = nn.LSTMCell(3, 4), nn.Linear(4, 1)
+optimizer = torch.optim.Adam([*cell.parameters(), *head.parameters()])
+h, c = torch.zeros(2, 4), torch.zeros(2, 4)
+for _ in range(3):
+    h, c = cell(torch.randn(2, 3), (h, c))  # SAVES
+    loss = head(h).square().mean()
+    optimizer.zero_grad()
+    loss.backward(retain_graph=True)  # RAISES
+    optimizer.step()  # WRITES
+    #+> h, c = h.detach(), c.detach()
+""",
+    "a slope below zero": """
+act = nn.LeakyReLU(-0.2, inplace=True)  #=> act = nn.LeakyReLU(-0.2)
+network = nn.Sequential(nn.Linear(3, 3), act)  # SAVES
+network(w).sum().backward()  # RAISES
+""",
+    "statistics that a run in training moves": """
+encoder = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)).eval()
+anchor = encoder(w)  # SAVES
+encoder.train()  #=> DEL
+positive = encoder(w + 0.1)  # WRITES
+(anchor - positive).square().mean().backward()  # RAISES
+""",
+    "a loss that is summed over steps": """
+optimizer = torch.optim.SGD(net.parameters(), 0.1)
+total = torch.zeros(())
+for _ in range(3):
+    loss = net(torch.randn(2, 3)).square().mean()  # SAVES
+    total = total + loss  #=> total = loss
+    optimizer.zero_grad()
+    total.backward(retain_graph=True)  # RAISES
+    optimizer.step()  # WRITES
+""",
+}
+"""Those that no edit cures."""
+
+
+def faulty_and_cured(text: str) -> tuple[str, str]:
+    """The two programs that a text stands for."""
+    faulty, cured = HEAD.lstrip().splitlines(), HEAD.lstrip().splitlines()
+    for line in text.lstrip().splitlines():
+        indent = line[: len(line) - len(line.lstrip())]
+        before, _, after = line.partition("#=> ")
+        if before.lstrip().startswith("#+> "):
+            cured.append(indent + before.lstrip()[4:])
+            continue
+        faulty.append(before.rstrip())
+        cured += [] if after == "DEL" else [indent + after] if after else [before]
+    return "\n".join(faulty) + "\n", "\n".join(cured) + "\n"
+
+
+def run_of(source: str | bytes, file: Path) -> dict[str, Any]:
+    """The names of a program once it has run."""
+    names: dict[str, Any] = {}
+    exec(compile(source, file, "exec"), names)
+    return names
+
+
+def watched(source: str, file: Path) -> tuple[WatchReport, dict[str, Any] | RuntimeError]:
+    """The report on a program that is run from a file under watch; and its names, or what it raised."""
+    file.write_text(source)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", relu_demo.SilentInplaceWarning)
+        try:
+            with relu_demo.watch() as watch:
+                names = run_of(source, file)
+        except RuntimeError as error:
+            return watch.report, error
+    return watch.report, names

@@ -71,12 +71,6 @@ class TogetherOnly(Used):
         return self.layers(x)
 
 
-class AfterSigmoid(Used):
-    def forward(self, x: Tensor) -> Any:
-        gate = torch.sigmoid(self.fc(x))
-        return F.relu(gate, inplace=True)
-
-
 class DroppedFunction(Used):
     def forward(self, x: Tensor) -> Any:
         h = self.fc(x).exp()
@@ -142,25 +136,11 @@ class OfItsOwn(Used):
         return self.act(y) + y
 
 
-class ListOfTensors(Used):
-    def forward(self, x: Tensor) -> Any:
-        y = self.fc(x)
-        features = [y]
-        features[0] += x
-        return features[0] + y
-
-
 class Zeroed(Used):
     def forward(self, x: Tensor) -> Any:
         y = self.fc(x)
         z = y.zero_()
         return z + y
-
-
-class GivenStatement(Used):
-    def forward(self, x: Tensor) -> Any:
-        x.mul_(2)
-        return self.fc(x)
 
 
 class GivenItem(Used):
@@ -181,14 +161,6 @@ class GivenOut(Used):
         noise = torch.ones(4, 4)
         y = self.fc(x) * noise
         torch.add(noise, 1, out=noise)
-        return y + noise
-
-
-class Masked(Used):
-    def forward(self, x: Tensor) -> Any:
-        noise = torch.ones(4, 4)
-        y = self.fc(x) * noise
-        noise[x > 0] = -1
         return y + noise
 
 

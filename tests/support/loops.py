@@ -81,45 +81,6 @@ def residual_network_with_schedule() -> Tensor:
     return state(net)
 
 
-class Dense(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(nn.Sequential(nn.Conv2d(2 + 2 * i, 2, 1), nn.ELU(inplace=True)) for i in range(3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        features = [x]
-        for layer in self.layers:
-            features.append(layer(torch.cat(features, 1)))
-        return torch.cat(features, 1)
-
-
-@loop
-def dense_network_and_adagrad() -> Tensor:
-    net = Dense()
-    optimizer = optim.Adagrad(net.parameters(), 0.05)
-    for _ in range(2):
-        optimizer.zero_grad()
-        net(torch.randn(2, 2, 3, 3)).pow(2).mean().backward()
-        optimizer.step()
-    return state(net)
-
-
-@loop
-def encoder_decoder_with_skips() -> Tensor:
-    down, up = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(8, 1, 3, padding=1)
-    middle = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.LeakyReLU(0.1, inplace=True))
-    optimizer = optim.AdamW([*down.parameters(), *middle.parameters(), *up.parameters()])
-    for _ in range(2):
-        x = torch.randn(1, 1, 8, 8)
-        skip = F.relu(down(x), inplace=True)
-        deep = F.interpolate(middle(F.max_pool2d(skip, 2)), scale_factor=2)
-        loss = F.binary_cross_entropy_with_logits(up(torch.cat([skip, deep], 1)), (x > 0).float())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return state(down, middle, up)
-
-
 @loop
 def variational_autoencoder() -> Tensor:
     encoder, decoder = mlp(6, 8, 4), mlp(2, 8, 6)
@@ -137,27 +98,6 @@ def variational_autoencoder() -> Tensor:
         total += loss.item()
         optimizer.step()
     return state(encoder, decoder)
-
-
-@loop
-def adversarial_networks() -> Tensor:
-    g, d = mlp(2, 8, 3), mlp(3, 8, 1)
-    opt_g, opt_d = optim.Adam(g.parameters(), 1e-3, (0.5, 0.999)), optim.Adam(d.parameters(), 1e-3, (0.5, 0.999))
-    label = torch.full((4, 1), 1.0)
-    for _ in range(3):
-        d.zero_grad()
-        label.fill_(1.0)
-        real = F.binary_cross_entropy_with_logits(d(torch.randn(4, 3)), label)
-        real.backward()
-        fake = g(torch.randn(4, 2))
-        label.fill_(0.0)
-        F.binary_cross_entropy_with_logits(d(fake.detach()), label).backward()
-        opt_d.step()
-        g.zero_grad()
-        label.fill_(1.0)
-        F.binary_cross_entropy_with_logits(d(fake), label).backward()
-        opt_g.step()
-    return state(g, d)
 
 
 @loop
@@ -217,49 +157,6 @@ def deep_q_learning() -> Tensor:
 
 
 @loop
-def actor_and_critic() -> Tensor:
-    body, actor, critic = mlp(4, 8, 8), nn.Linear(8, 2), nn.Linear(8, 1)
-    optimizer = optim.Adam([*body.parameters(), *actor.parameters(), *critic.parameters()], 3e-2)
-    for _ in range(2):
-        kept, rewards = [], []
-        for _ in range(4):
-            features = F.relu(body(torch.randn(4)))
-            choice = torch.distributions.Categorical(F.softmax(actor(features), -1))
-            action = choice.sample()
-            kept.append((choice.log_prob(action), critic(features)))
-            rewards.append(float(action))
-        returns, total = [], 0.0
-        for reward in rewards[::-1]:
-            total = reward + 0.99 * total
-            returns.insert(0, total)
-        wanted = torch.tensor(returns)
-        wanted = (wanted - wanted.mean()) / (wanted.std() + 1e-6)
-        policy = [-log * (r - value.item()) for (log, value), r in zip(kept, wanted, strict=True)]
-        values = [F.smooth_l1_loss(v, r.reshape(1)) for (_, v), r in zip(kept, wanted, strict=True)]
-        optimizer.zero_grad()
-        (torch.stack(policy).sum() + torch.stack(values).sum()).backward()
-        optimizer.step()
-        del rewards[:], kept[:]
-    return state(body, actor, critic)
-
-
-@loop
-def proximal_policy() -> Tensor:
-    actor = mlp(3, 8, 2)
-    optimizer = optim.Adam(actor.parameters(), 1e-2)
-    states, actions, advantage = torch.randn(6, 3), torch.randint(0, 2, (6,)), torch.randn(6)
-    old = torch.distributions.Categorical(logits=actor(states)).log_prob(actions).detach()
-    for _ in range(3):
-        new = torch.distributions.Categorical(logits=actor(states))
-        ratio = (new.log_prob(actions) - old).exp()
-        loss = -torch.min(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage).mean() - 0.01 * new.entropy().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return state(actor)
-
-
-@loop
 def language_model_with_carried_state() -> Tensor:
     embed, lstm, head = nn.Embedding(10, 4), nn.LSTM(4, 6, 2, dropout=0.1), nn.Linear(6, 10)
     parameters = [*embed.parameters(), *lstm.parameters(), *head.parameters()]
@@ -275,26 +172,6 @@ def language_model_with_carried_state() -> Tensor:
         for p in parameters:
             p.data.add_(p.grad, alpha=-0.5)
     return state(embed, lstm, head)
-
-
-@loop
-def sequence_to_sequence() -> Tensor:
-    encoder, decoder, head = nn.GRU(3, 5), nn.GRUCell(2, 5), nn.Linear(5, 2)
-    optimizer = optim.SGD([*encoder.parameters(), *decoder.parameters(), *head.parameters()], 0.1)
-    for _ in range(2):
-        _, hidden = encoder(torch.randn(4, 2, 3))
-        h, token, outputs = hidden[0], torch.zeros(2, 2), torch.zeros(3, 2, 2)
-        loss = torch.zeros(())
-        for t in range(3):
-            h = decoder(token, h)
-            step = head(h)
-            outputs[t] = step.detach()
-            loss = loss + F.mse_loss(step, torch.ones(2, 2))
-            token = step.detach()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return torch.cat([state(encoder, decoder, head), outputs.flatten().double()])
 
 
 @loop
@@ -314,34 +191,6 @@ def causal_transformer() -> Tensor:
         loss.backward()
         optimizer.step()
     return state(net, head)
-
-
-@loop
-def attention_by_hand() -> Tensor:
-    qkv, out = nn.Linear(8, 24), nn.Linear(8, 8)
-    optimizer = optim.SGD([*qkv.parameters(), *out.parameters()], 0.1)
-    causal = torch.tril(torch.ones(5, 5)).view(1, 1, 5, 5)
-    for _ in range(2):
-        q, k, v = (t.view(2, 5, 2, 4).transpose(1, 2) for t in qkv(torch.randn(2, 5, 8)).split(8, dim=2))
-        scores = (q @ k.transpose(-2, -1)) * 0.5
-        scores = scores.masked_fill(causal == 0, float("-inf"))
-        y = (F.softmax(scores, -1) @ v).transpose(1, 2).contiguous().view(2, 5, 8)
-        optimizer.zero_grad()
-        out(y).square().mean().backward()
-        optimizer.step()
-    return state(qkv, out)
-
-
-@loop
-def siamese_triplets() -> Tensor:
-    net = mlp(4, 8, 3)
-    optimizer = optim.Adam(net.parameters())
-    for _ in range(2):
-        anchor, positive, negative = (F.normalize(net(torch.randn(3, 4)), dim=1) for _ in range(3))
-        optimizer.zero_grad()
-        F.triplet_margin_loss(anchor, positive, negative).backward()
-        optimizer.step()
-    return state(net)
 
 
 @loop
@@ -369,19 +218,6 @@ def momentum_contrast_with_queue() -> Tensor:
 
 
 @loop
-def averaged_weights() -> Tensor:
-    net = mlp(3, 6, 1)
-    average = optim.swa_utils.AveragedModel(net)
-    optimizer = optim.SGD(net.parameters(), 0.05)
-    for _ in range(3):
-        optimizer.zero_grad()
-        net(torch.randn(4, 3)).square().mean().backward()
-        optimizer.step()
-        average.update_parameters(net)
-    return state(net, average)
-
-
-@loop
 def exponential_moving_average() -> Tensor:
     net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
     shadow = {name: p.detach().clone() for name, p in net.named_parameters()}
@@ -393,21 +229,6 @@ def exponential_moving_average() -> Tensor:
         for name, p in net.named_parameters():
             shadow[name].mul_(0.9).add_(p.detach(), alpha=0.1)
     return torch.cat([state(net), *(s.flatten().double() for s in shadow.values())])
-
-
-@loop
-def accumulated_gradients() -> Tensor:
-    net = mlp(3, 6, 2)
-    optimizer = optim.SGD(net.parameters(), 0.1)
-    running = torch.zeros(())
-    for step in range(4):
-        loss = F.cross_entropy(net(torch.randn(4, 3)), torch.tensor([0, 1, 0, 1])) / 2
-        loss.backward()
-        running += loss.detach()
-        if step % 2:
-            optimizer.step()
-            optimizer.zero_grad()
-    return torch.cat([state(net), running.reshape(1).double()])
 
 
 @loop
@@ -438,31 +259,6 @@ def style_transfer_of_an_image() -> Tensor:
     with torch.no_grad():
         image.clamp_(0, 1)
     return image.detach()
-
-
-@loop
-def fast_gradient_attack() -> Tensor:
-    net = mlp(4, 6, 3)
-    adversarial = torch.rand(2, 4)
-    natural = adversarial.clone()
-    for _ in range(3):
-        adversarial.requires_grad_()
-        loss = F.cross_entropy(net(adversarial), torch.tensor([0, 1]))
-        (gradient,) = torch.autograd.grad(loss, adversarial)
-        adversarial = adversarial.detach() + 0.02 * gradient.sign()
-        adversarial = torch.min(torch.max(adversarial, natural - 0.05), natural + 0.05).clamp_(0, 1)
-    return adversarial
-
-
-@loop
-def universal_perturbation() -> Tensor:
-    net, delta = mlp(4, 6, 3), torch.zeros(1, 4, requires_grad=True)
-    for _ in range(3):
-        F.cross_entropy(net(torch.rand(2, 4) + delta), torch.tensor([0, 1])).backward()
-        assert delta.grad is not None
-        delta.data = (delta + 0.1 * delta.grad.detach().sign()).clamp(-0.2, 0.2)
-        delta.grad.zero_()
-    return delta.detach()
 
 
 @loop
@@ -522,38 +318,6 @@ def mixture_of_experts() -> Tensor:
         out.square().mean().backward()
         optimizer.step()
     return state(gate, experts)
-
-
-@loop
-def graph_convolution() -> Tensor:
-    lin = nn.Linear(3, 4)
-    optimizer = optim.Adam(lin.parameters())
-    source, target = torch.tensor([0, 1, 2, 3]), torch.tensor([1, 2, 3, 0])
-    for _ in range(2):
-        x = torch.randn(4, 3)
-        message = lin(x)[source]
-        out = torch.zeros(4, 4).index_add_(0, target, message)
-        degree = torch.zeros(4).scatter_add_(0, target, torch.ones(4)).clamp_(min=1)
-        optimizer.zero_grad()
-        (out / degree.unsqueeze(1)).square().mean().backward()
-        optimizer.step()
-    return state(lin)
-
-
-@loop
-def normalizing_flow() -> Tensor:
-    scale, shift = mlp(1, 6, 1), mlp(1, 6, 1)
-    optimizer = optim.Adam([*scale.parameters(), *shift.parameters()])
-    for _ in range(2):
-        x = torch.randn(5, 2)
-        a, b = x[:, :1], x[:, 1:]
-        s = torch.tanh(scale(a))
-        z = torch.cat([a, b * s.exp() + shift(a)], 1)
-        loss = (0.5 * z.pow(2).sum(1) - s.sum(1)).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return state(scale, shift)
 
 
 @loop
@@ -648,55 +412,6 @@ def detection_boxes() -> Tensor:
         boxes = boxes.detach()
         boxes[..., 0] -= boxes[..., 2] / 2
     return torch.cat([state(lin), boxes.flatten().double()])
-
-
-@loop
-def speech_with_connectionist_loss() -> Tensor:
-    net = nn.Linear(4, 5)
-    optimizer = optim.Adam(net.parameters())
-    for _ in range(2):
-        logits = net(torch.randn(6, 2, 4)).log_softmax(2)
-        lengths = torch.tensor([6, 6]), torch.tensor([2, 3])
-        optimizer.zero_grad()
-        F.ctc_loss(logits, torch.tensor([[1, 2, 0], [1, 3, 4]]), *lengths).backward()
-        optimizer.step()
-    return state(net)
-
-
-@loop
-def physics_informed_network() -> Tensor:
-    net = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1))
-    optimizer = optim.LBFGS(net.parameters(), max_iter=4)
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        x = torch.linspace(0, 1, 6).unsqueeze(1).requires_grad_()
-        u = net(x)
-        (slope,) = torch.autograd.grad(u, x, torch.ones_like(u), create_graph=True)
-        (curve,) = torch.autograd.grad(slope, x, torch.ones_like(slope), create_graph=True)
-        loss = (curve + u).square().mean() + (u[0] - 1).square().sum()
-        loss.backward()
-        return loss
-
-    for _ in range(2):
-        optimizer.step(closure)
-    return state(net)
-
-
-@loop
-def knowledge_distillation_with_mixup() -> Tensor:
-    teacher, student = mlp(4, 8, 3).eval(), mlp(4, 5, 3)
-    optimizer = optim.SGD(student.parameters(), 0.1, momentum=0.9)
-    for _ in range(2):
-        x = torch.randn(4, 4)
-        x = 0.7 * x + 0.3 * x[torch.randperm(4)]
-        x[:, 0] = 0
-        with torch.no_grad():
-            wanted = teacher(x).div_(2).softmax(1)
-        optimizer.zero_grad()
-        F.kl_div(student(x).div(2).log_softmax(1), wanted, reduction="batchmean").mul(4).backward()
-        optimizer.step()
-    return state(student)
 
 
 @loop

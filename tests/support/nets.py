@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import operator
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+from torch.utils import dlpack
 
 from relu_demo.network.report import Call, CheckReport
 
@@ -23,6 +28,16 @@ class Net(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.run(self, *args, **kwargs)
+
+
+def written(folder: Path, *lines: str, **more: Any) -> Net:
+    """Return a network with a layer `fc`, a ReLU in place `act`, and a forward of these lines; the first is line 2."""
+    file = folder / "forward.py"
+    file.write_text("\n    ".join(["def forward(net, x):", *lines]) + "\n")
+    names: dict[str, Any] = {"torch": torch, "F": F, "operator": operator, "functools": functools, "dlpack": dlpack}
+    names.update(more)
+    exec(compile(file.read_text(), str(file), "exec"), names)
+    return Net(names["forward"], fc=nn.Linear(4, 4), act=nn.ReLU(inplace=True))
 
 
 def residual(inplace: bool) -> nn.Module:

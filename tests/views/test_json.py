@@ -95,7 +95,8 @@ def test_a_name_has_one_type_in_all_documents() -> None:
         for name, node in definition.get("properties", {}).items():
             types.setdefault(name, set()).add(type_of(node))
     assert len(types) > 100
-    requests = {f"#/$defs/{kind}" for kind in ("Replay", "Measure", "Check", "Watch")}
+    requests = {f"#/$defs/{kind}" for kind in ("Rules", "Measure", "Check", "Watch")}
+    requests |= {"#/$defs/Explain or #/$defs/Replay"}  # each is answered by a session
     assert types.pop("request") == requests  # what was asked is of the command's own kind
     assert {name: found for name, found in types.items() if len(found) > 1} == {}
 
@@ -104,7 +105,8 @@ def test_the_schema_tells_what_the_reports_own_docstrings_say() -> None:
     version = schema()["$defs"]["TensorState"]["properties"]["version"]
     assert version == {
         "type": "integer",
-        "description": "The version counter, `tensor._version`, which every write in place increments.",
+        "description": "The version counter, `tensor._version`, which every write in place increments; "
+        "-1 of an inference tensor.",
     }
 
 
@@ -139,6 +141,7 @@ def test_it_is_indented_on_a_terminal_and_one_line_in_a_pipe(demo: Demo) -> None
     assert without_addresses(json.dumps(json.loads(shown))) == without_addresses(json.dumps(piped.document))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.__version__ < "2.6", reason="watching takes PyTorch 2.6")
 @pytest.mark.parametrize("command", [("check",), ("watch",)], ids=" ".join)
 def test_a_path_is_one_that_a_user_would_type(tmp_path: Path, command: tuple[str, ...]) -> None:
@@ -173,6 +176,7 @@ DRAWN = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", DRAWN, ids=" ".join)
 @pytest.mark.parametrize("view", [("--json",), pytest.param((), marks=pytest.mark.slow)], ids=["json", "tables"])
 def test_with_the_same_seed_all_but_ids_and_addresses_is_the_same(

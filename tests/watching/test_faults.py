@@ -2,76 +2,114 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-from support.marked import CASES, marked, program, watched
+import torch
+from support.cured_programs import (
+    HEAD,
+    OVERWRITTEN,
+    REFUSED,
+    SAID,
+    SILENT,
+    SURROUNDED,
+    faulty_and_cured,
+    run_of,
+    watched,
+)
 from support.tiers import slow_but
 
 import relu_demo
-from relu_demo.watching.report import REFUSED, WatchReport
+from relu_demo.watching import report as kinds
+from relu_demo.watching.report import WatchReport
 
-LOOKS = sorted((Path(__file__).parent / "looks").glob("*.py"))
-"""What is worth a look and no finding: comments stand where it WRITES and where it READS."""
+PROGRAMS = {**OVERWRITTEN, **SILENT, **REFUSED, **SURROUNDED, **SAID}
+MARKS = ("SAVES", "WRITES", "RAISES")
 
 
 def named(report: WatchReport) -> dict[str, set[int]]:
     """The lines that the report names, by the marks that they should have."""
-    lines: dict[str, set[int]] = {"SAVES": set(), "WRITES": set(), "RAISES": set()}
+    lines: dict[str, set[int]] = {mark: set() for mark in MARKS}
     for finding in report.findings:
         at, by = finding.raised_at, finding.saved_by
         assert at is not None
         lines["SAVES"] |= {by.line} if by else set()
         lines["WRITES"] |= {write.site.line for write in finding.overwritten_by}
-        at_the_write = finding.kind == REFUSED and not finding.overwritten_by and "backward" not in at.operation
+        at_the_write = finding.kind == kinds.REFUSED and not finding.overwritten_by and "backward" not in at.operation
         lines["WRITES" if at_the_write else "RAISES"] |= {at.line}
     return lines
 
 
-@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_the_marked_lines_are_named(path: Path) -> None:
-    report, _ = watched(path, fixed=False)
+def marked(source: str, mark: str) -> set[int]:
+    return {number for number, line in enumerate(source.splitlines(), 1) if re.search(rf"#.* {mark}\b", line)}
+
+
+@pytest.mark.parametrize("text", PROGRAMS.values(), ids=PROGRAMS)
+def test_the_marked_lines_are_named(text: str, tmp_path: Path) -> None:
+    faulty, _ = faulty_and_cured(text)
+    report, _ = watched(faulty, tmp_path / "faulty.py")
     assert report.findings
-    assert named(report) == {mark: marked(path, mark) for mark in ("SAVES", "WRITES", "RAISES")}
+    begins = len(HEAD.lstrip().splitlines())
+    found = {mark: {line for line in lines if line > begins} for mark, lines in named(report).items()}
+    assert found == {mark: marked(faulty, mark) for mark in MARKS}
     for finding in report.findings:
         for site in (finding.raised_at, finding.saved_by, *(write.site for write in finding.overwritten_by)):
-            assert site is None or site.source == path.read_text().splitlines()[site.line - 1].strip()
+            assert site is None or site.source == faulty.splitlines()[site.line - 1].strip()
 
 
-@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_in_the_cured_program_nothing_is_found(path: Path) -> None:
-    report, error = watched(path, fixed=True)
+@pytest.mark.parametrize("text", PROGRAMS.values(), ids=PROGRAMS)
+def test_in_the_cured_program_nothing_is_found_and_its_result_is_the_same_bit_for_bit(
+    text: str, tmp_path: Path
+) -> None:
+    _, cured = faulty_and_cured(text)
+    plainly = run_of(cured, tmp_path / "cured.py")
+    report, names = watched(cured, tmp_path / "cured.py")
     assert report.findings == ()
-    assert error is None
+    assert isinstance(names, dict)
+    assert torch.equal(plainly.get("result", torch.ones(1)), names.get("result", torch.ones(1)))
 
 
-@pytest.mark.parametrize("path", slow_but(8, CASES), ids=lambda path: path.stem)
-def test_the_error_begins_with_the_words_that_pytorch_itself_says(path: Path) -> None:
+@pytest.mark.parametrize("text", slow_but(8, PROGRAMS.values()), ids=PROGRAMS)
+def test_the_error_begins_with_the_words_that_pytorch_itself_says(text: str, tmp_path: Path) -> None:
+    faulty, _ = faulty_and_cured(text)
     words = ""
     try:
-        program(path).scenario(fixed=False)
+        run_of(faulty, tmp_path / "faulty.py")
     except RuntimeError as plain:
         words = str(plain)
-    _, error = watched(path, fixed=False)
+    _, error = watched(faulty, tmp_path / "faulty.py")
     if words:
         assert isinstance(error, relu_demo.InplaceError)
-        assert isinstance(error, RuntimeError)
         assert str(error).startswith(words.partition("inplace operation:")[0])
     else:
-        assert error is None
+        assert isinstance(error, dict)
 
 
-@pytest.mark.parametrize("path", LOOKS, ids=lambda path: path.stem)
-def test_a_read_through_another_name_is_worth_a_look_and_no_finding(path: Path) -> None:
-    report, error = watched(path, fixed=False)
-    assert error is None
+EATEN_SKIP = """
+class Unit(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.relu, self.conv = nn.ReLU(inplace=True), nn.Linear(3, 3)  #=> self.relu, self.conv = nn.ReLU(), net
+    def forward(self, x):
+        out = self.conv(self.relu(x))  # WRITES
+        out = out * 2
+        return out + x  # READS
+Unit()(net(w)).sum().backward()
+"""
+
+
+def test_a_read_through_another_name_is_worth_a_look_and_no_finding(tmp_path: Path) -> None:
+    faulty, cured = faulty_and_cured(EATEN_SKIP)
+    report, _ = watched(faulty, tmp_path / "faulty.py")
     assert report.ok
     looks = [(look.written.line, look.read.line) for look in report.worth_a_look]
-    assert looks == [(min(marked(path, "WRITES")), min(marked(path, "READS")))]
-    assert watched(path, fixed=True)[0].worth_a_look == ()
+    assert looks == [(min(marked(faulty, "WRITES")), min(marked(faulty, "READS")))]
+    assert watched(cured, tmp_path / "cured.py")[0].worth_a_look == ()
 
 
-def test_a_write_to_another_part_of_the_memory_is_told_so() -> None:
-    report, _ = watched(next(path for path in CASES if path.stem == "coupling_layer"), fixed=False)
+def test_a_write_to_another_part_of_the_memory_is_told_so(tmp_path: Path) -> None:
+    faulty, _ = faulty_and_cured(SURROUNDED["one half of a tensor and then the other"])
+    report, _ = watched(faulty, tmp_path / "faulty.py")
     assert [write.elsewhere for write in report.findings[0].overwritten_by] == [True]
     assert "wrote another part of that memory" in str(report)

@@ -14,7 +14,7 @@ from torch import Tensor
 import relu_demo
 
 
-@pytest.mark.parametrize("train", slow_but(10, LOOPS), ids=[train.__name__ for train in LOOPS])
+@pytest.mark.parametrize("train", slow_but(6, LOOPS), ids=[train.__name__ for train in LOOPS])
 def test_nothing_is_found_and_the_numbers_are_the_same(train: Callable[[], Tensor]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -26,9 +26,5 @@ def test_nothing_is_found_and_the_numbers_are_the_same(train: Callable[[], Tenso
             watched = train()
     assert watch.report.findings == ()
     assert watch.report.worth_a_look == ()
-    assert watch.report.backwards or train.__name__ == "fast_gradient_attack"
+    assert watch.report.backwards
     assert torch.equal(plainly, watched)
-
-
-def test_they_are_at_least_thirty() -> None:
-    assert len(LOOPS) >= 30

@@ -46,6 +46,7 @@ def test_torchrun_starts_two_processes_and_their_finding_is_told_once(tmp_path: 
     assert done.code == 1
 
 
+@pytest.mark.slow
 def test_a_forked_child_counts_for_itself(tmp_path: Path) -> None:
     fork = "import os\nif os.fork() == 0:\n    fault()\n    os._exit(0)\nos.wait()\nfault()\n"
     done = watched(tmp_path, "train.py", train=IN_A_FUNCTION + fork)

@@ -76,13 +76,10 @@ def _set_by_torch() -> list[str]:
 @pytest.mark.parametrize(
     "program",
     [
-        [sys.executable, "-I", "-c", "import torch"],
-        [sys.executable, "-E", "-c", "import torch"],
-        [sys.executable, "-S", "-c", ""],
-        [sys.executable, "-c", ""],
-        ["true"],
+        pytest.param([sys.executable, "-I", "-c", "import torch"], id="isolated", marks=pytest.mark.slow),
+        pytest.param([sys.executable, "-S", "-c", ""], id="without site"),
+        pytest.param(["true"], id="no Python"),
     ],
-    ids=["isolated", "without variables", "without site", "no torch", "no Python"],
 )
 def test_where_nothing_could_be_watched_the_exit_code_is_3(tmp_path: Path, program: list[str]) -> None:
     done = watch(tmp_path, *program)
@@ -122,6 +119,7 @@ def screen_of(folder: Path) -> tuple[int, str]:
     return done.returncode, " ".join(done.stderr.split())
 
 
+@pytest.mark.slow
 def test_a_library_may_ask_for_torch_before_it_imports_it(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(f"import importlib.util\nimportlib.util.find_spec('torch')\n{FAULT}")
     assert watch(tmp_path, "train.py").lines == [(5, 6, 8)]

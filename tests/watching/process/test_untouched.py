@@ -94,9 +94,8 @@ PROGRAMS = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if at else []) for at, name in enumerate(PROGRAMS)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_the_program_prints_what_it_prints_without_a_watch(tmp_path: Path, name: str) -> None:
     (tmp_path / "train.py").write_text(PROGRAMS[name])
     plain, done = plainly(tmp_path, "train.py"), watch(tmp_path, "train.py")

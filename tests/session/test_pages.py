@@ -1,0 +1,288 @@
+"""`relu-demo explain`: each page holds with any seed, and `watch` or `check` finds its fault by its name."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import subprocess
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.commands import COMMAND, Demo, held, schema, without_addresses
+from support.processes import PYTHON, command_environment
+from support.tiers import examples, slow_but
+
+import relu_demo
+from relu_demo.claims.judge import judge
+from relu_demo.claims.report import SessionReport, Verdict
+from relu_demo.errors import BadInput
+from relu_demo.replay.replay import replay
+from relu_demo.request import Explain
+from relu_demo.session.faults import PAGES, explain
+from relu_demo.session.lines import Line, Session
+from relu_demo.views.tables import text_of_tables
+
+NAMES = [page.name for page in PAGES if page.name != "vmap" or hasattr(torch, "vmap")]
+BY_CHECK = {"eaten-skip": ("block", "3"), "input-overwritten": ("center", "3"), "forward-hook": ("net", "4,3")}
+"""What a check of a page's file is given: all others are found by a watch."""
+needs_watch = pytest.mark.skipif(torch.__version__ < "2.6", reason="watching takes PyTorch 2.6")
+
+
+def page(name: str, seed: int = 7) -> Session:
+    return explain(Explain(name, seed))
+
+
+def report_on(session: Session) -> SessionReport:
+    trace = replay(session)
+    return SessionReport(trace, judge(trace))
+
+
+def file_of(folder: Path, name: str, part: int) -> Path:
+    """A file with the preparation of a page and one more of its parts, as one would write it."""
+    parts = page(name).parts
+    lines = [line.source for each in (parts[0], parts[part]) for line in each.lines if not line.moment]
+    path = folder / "program.py"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def found(folder: Path, *arguments: str) -> tuple[int, set[str], set[str]]:
+    """The exit code of a watch or a check, and the rules of its findings and of what is worth a look."""
+    save = ["--save", "report.json"] if arguments[0] == "watch" else ["--json"]
+    command = [*COMMAND, arguments[0], *save, *arguments[1:]]
+    done = subprocess.run(command, cwd=folder, env=command_environment(), capture_output=True, text=True, timeout=240)
+    text = (folder / "report.json").read_text() if arguments[0] == "watch" else done.stdout
+    document = json.loads(text)
+    jsonschema.validate(document, schema(), jsonschema.Draft202012Validator)
+    faults = [*document.get("findings", []), *document.get("harmful_writes", [])]
+    faults += [effect for call in document.get("calls", []) for effect in call["effects"]]
+    return done.returncode, {each["rule"] for each in faults}, {each["rule"] for each in document["worth_a_look"]}
+
+
+def arguments_of(name: str) -> list[str]:
+    if name not in BY_CHECK:
+        return ["watch", "program.py"]
+    target, shape = BY_CHECK[name]
+    return ["check", f"program.py:{target}", "--shape", shape, "--seed", "1"]
+
+
+@needs_watch
+@pytest.mark.parametrize("name", slow_but(0, NAMES))
+def test_the_fault_is_found_by_its_name_and_its_cure_is_not(tmp_path: Path, name: str) -> None:
+    file_of(tmp_path, name, 1)
+    code, rules, looks = found(tmp_path, *arguments_of(name))
+    if name == "alias-read":
+        assert (code, rules, looks) == (0, set(), {name})
+    else:
+        assert (code, rules) == (1, {name})
+    file_of(tmp_path, name, 2)
+    assert found(tmp_path, *arguments_of(name)) == (0, set(), set())
+
+
+@needs_watch
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in BY_CHECK])
+def test_a_watch_in_python_names_the_page_too(tmp_path: Path, name: str) -> None:
+    """The same as above without a process for each, so that it runs every time."""
+    seen = []
+    for part in (1, 2):
+        path = file_of(tmp_path, name, part).rename(tmp_path / f"part{part}.py")
+        error = None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", relu_demo.SilentInplaceWarning)
+            try:
+                with relu_demo.watch() as watch:
+                    exec(compile(path.read_text(), str(path), "exec"), {"__name__": "program"})
+            except relu_demo.InplaceError as raised:
+                error = raised
+        report = watch.report
+        seen.append({*(each.rule for each in report.findings), *(look.rule for look in report.worth_a_look)})
+        told = str(report)
+        assert (f"relu-demo explain {name}" in told) == (part == 1)
+        assert error is None or str(error).rstrip().endswith(f"relu-demo explain {name}")
+    assert seen == [{name}, set()]
+
+
+@needs_watch
+def test_every_rule_has_a_page_and_every_page_is_of_a_rule() -> None:
+    from relu_demo.watching import rules
+    from relu_demo.watching.refusals import OWN_INDEX, REFUSALS
+
+    tables = (rules.OF_FACT, rules.OF_OPERATION, rules.OF_KIND)
+    known = {rule for table in tables for rule in table.values()} | {rules.ALIAS_READ, rules.PAST_AUTOGRAD}
+    assert known | {refusal.key for refusal in (*REFUSALS, OWN_INDEX)} == {each.name for each in PAGES}
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(name=st.sampled_from(NAMES), seed=st.integers(0, 2**64 - 1))
+def test_every_claim_holds_with_any_seed(name: str, seed: int) -> None:
+    report = report_on(page(name, seed))
+    assert [claim for claim in report.claims if claim.verdict is not Verdict.HOLDS] == []
+    assert report.trace.parts["cure"].moments["result"].changed == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_page_says_why_and_has_a_fault_and_a_cure(name: str) -> None:
+    report = report_on(page(name))
+    assert report.ok
+    assert 2 <= len(report.claims) <= 4
+    fault, cure = report.trace.parts["fault"], report.trace.parts["cure"]
+    assert fault.errors or fault.moments["result"].changed
+    assert not cure.errors
+    assert report.documentation.startswith("https://pytorch.org/docs/stable/")
+
+
+def with_part(session: Session, key: str, lines: Sequence[Line]) -> Session:
+    parts = (dataclasses.replace(each, lines=tuple(lines)) if each.key == key else each for each in session.parts)
+    return dataclasses.replace(session, parts=tuple(parts))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pytorch_that_behaves_otherwise_is_found_out(name: str) -> None:
+    """In the place of the fault stands its cure, and then in the place of the cure the fault."""
+    session = page(name)
+    _, fault, cure = (part.lines for part in session.parts)
+    looks = [line for line in fault if line.moment and line.moment.key == "written"]
+    harmless = report_on(with_part(session, "fault", [*cure, *looks]))
+    assert not harmless.ok
+    useless = report_on(with_part(session, "cure", [*(line for line in fault if not line.moment), cure[-1]]))
+    assert useless.claims[-1].verdict is Verdict.FAILS
+    for report in (harmless, useless):
+        assert "does not hold" in text_of_tables(report)
+
+
+@pytest.mark.parametrize("name", ["leaf", "negative-slope"])
+def test_an_error_of_another_kind_proves_nothing(name: str) -> None:
+    lines = page(name).parts[1].lines
+    other = dataclasses.replace(lines[-2], source="torch.no_such_thing")
+    report = report_on(with_part(page(name), "fault", [*lines[:-2], other, lines[-1]]))
+    assert not report.ok
+    assert "no_such_thing" in text_of_tables(report)
+
+
+def test_without_a_name_all_are_listed_a_line_each(demo: Demo) -> None:
+    lines = demo("explain").out.splitlines()
+    assert len(lines) == len(PAGES) + 2
+    for each, line in zip(PAGES, lines[1:], strict=False):
+        assert line.split(None, 1) == [each.name, each.sentence]
+    document = demo("explain", "--json").document
+    jsonschema.validate(document, schema(), jsonschema.Draft202012Validator)
+    assert [(each["name"], each["sentence"]) for each in document["rules"]] == [(p.name, p.sentence) for p in PAGES]
+    assert demo("explain", "-q").out == f"relu-demo explain: {len(PAGES)} pages\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["leef"], "there is no page 'leef'; did you mean leaf?"),
+        (["Step_Before_Backward"], "did you mean step-before-backward?"),
+        (["nothing-alike-at-all"], "relu-demo explain lists all"),
+        (["leaf", "data"], "explain takes one name, not 2 (leaf data)"),
+        (["--repl"], "--repl goes with one fault, and none is named; give for example relu-demo explain leaf --repl"),
+        (["--seed", "7"], "give for example relu-demo explain leaf --seed 7"),
+        (["leaf", "--shape", "1,3,5,5"], "--shape does not go with explain; it goes with relu-demo"),
+        (["leaf", "--seed", "x"], "'x' is not a whole number"),
+        (["leaf", "--seed", str(2**64)], "out of PyTorch's range"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_explained_is_told_with_what_to_give_instead(
+    demo: Demo, arguments: list[str], says: str
+) -> None:
+    result = demo("explain", *arguments)
+    held(result.code, result.out, result.err)
+    assert says in result.err
+
+
+def test_the_list_does_without_torch(cold: Demo) -> None:
+    modules = re.findall(r"\| +([\w.]+)$", cold("explain", PYTHONPROFILEIMPORTTIME="1").err, re.MULTILINE)
+    assert "click" in modules
+    assert "torch" not in modules
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_tells_the_fault_first_then_the_cure_then_why(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    screen = demo("explain", name, "--seed", "7").out
+    lines = screen.splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 80
+    fault, cure, why = (lines.index(title) for title in ("The fault", "The cure", "Why"))
+    told = " ".join(lines[fault:cure])
+    assert ("RuntimeError: " in told) != ("PyTorch      says nothing" in told or "PyTorch  says nothing" in told)
+    assert any(line.startswith("right again: ") for line in lines[cure:why])
+    assert re.search(r"^All \d claims hold\.$", screen, re.MULTILINE)
+    for line in page(name).lines:
+        assert line.comment in screen
+        assert line.source.partition("\n")[0] in screen or line.source.startswith("import ")
+
+
+def test_who_saved_and_who_overwrote_stand_below_the_fault(demo: Demo) -> None:
+    screen = demo("explain", "step-before-backward").out
+    assert "saved        second = (w ** 2).sum()  PowBackward0 keeps w, version 0\n" in screen
+    assert "overwritten  opt.step()  w is at version 1\n" in screen
+    screen = demo("explain", "data").out
+    assert "overwritten  w.data *= 3  w is at version 0 still, with other numbers\n" in screen
+    assert "PyTorch      says nothing\n" in screen
+    assert re.search(r"^w.grad +\*3 of 3 +\*\d", screen, re.MULTILINE)
+
+
+def test_two_pages_show_that_no_error_is_no_proof() -> None:
+    """PyTorch's notes on in-place correctness checks say that it is one."""
+    for name in ("data", "saved-tensors-hooks"):
+        report = report_on(page(name))
+        says = [claim.says for claim in report.claims if claim.verdict is Verdict.HOLDS]
+        assert any("who sees no error can be sure of the gradients: this one is wrong" in each for each in says)
+        assert report.trace.parts["fault"].errors == []
+
+
+@pytest.mark.parametrize("columns", [40, 120])
+@pytest.mark.parametrize("name", slow_but(3, NAMES))
+def test_a_page_fits(demo: Demo, monkeypatch: pytest.MonkeyPatch, name: str, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert max(map(len, demo("explain", name, "--seed", "7").out.splitlines())) <= columns
+
+
+@pytest.mark.parametrize("name", slow_but(2, ["inference-tensor", *NAMES]))
+def test_its_document_is_as_the_schema_says(demo: Demo, name: str) -> None:
+    document: Any = demo("explain", name, "--json", "--seed", "7").document
+    jsonschema.validate(document, schema(), jsonschema.Draft202012Validator)
+    assert (document["command"], document["ok"]) == (f"relu-demo explain {name} --seed 7", True)
+    assert document["request"] == {"name": name, "seed": 7}
+    assert list(document["parts"]) == ["preparation", "fault", "cure"]
+
+
+@pytest.mark.parametrize("name", slow_but(2, ["custom-function", "shared-memory", *NAMES]))
+def test_doctest_accepts_its_transcript(demo: Demo, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "page.txt"
+    path.write_text(demo("explain", name, "--repl", "--seed", "7").out, encoding="utf-8")
+    command = [*PYTHON, "-W", "ignore", "-m", "doctest", str(path)]
+    done = subprocess.run(command, env=command_environment(), stdout=subprocess.PIPE, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("options", [(), ("--step",)], ids=str)
+def test_it_is_saved_as_a_picture_and_as_a_lesson(demo: Demo, tmp_path: Path, options: tuple[str, ...]) -> None:
+    for ending in (".svg", ".html"):
+        path = tmp_path / f"page{ending}"
+        assert demo("explain", "data", *options, "--seed", "7", "--save", str(path)).code == 0
+        assert "w.data" in path.read_text().replace("&#160;", " ")
+
+
+def test_in_python_it_is_a_scenario_of_show(demo: Demo) -> None:
+    report = relu_demo.show("explain", name="leaf", seed=7)
+    assert without_addresses(f"{report}\n") == without_addresses(demo("explain", "leaf", "--seed", "7").out)
+    assert repr(report) == "<relu-demo explain leaf --seed 7: all 3 claims hold>"
+    assert report.to_dict()["request"] == {"name": "leaf", "seed": 7}
+    assert f"{relu_demo.show('explain')}\n" == demo("explain").out
+    with pytest.raises(BadInput, match="did you mean leaf"):
+        relu_demo.show("explain", name="leef")
