@@ -104,6 +104,8 @@ class ShownSession(Shown, SessionReport):
 class ShownRules(Shown, RulesReport):
     """The report of `show("explain")`: the faults that can be explained."""
 
+    lang: str = field(default="en", compare=False)
+
 
 @dataclass(frozen=True, repr=False)
 class ShownMemory(Shown, MemoryReport):

@@ -147,8 +147,8 @@ def test_no_english_is_left_on_a_screen_and_it_fits(
     demo: Demo, monkeypatch: pytest.MonkeyPatch, messages: tuple[str, ...], options: list[str], columns: int
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    seed = [] if {"--seed", "--help", "--memory"} & {*options} else ["--seed", "7"]
-    result = demo("--lang", "zh", *options, *seed)
+    seed = [] if {"--seed", "--help", "--memory", "explain"} & {*options} else ["--seed", "7"]
+    result = demo(*options, "--lang", "zh", *seed)
     assert (result.code, result.err) == (0, "")
     assert english(result.out, *messages) == []
     assert max(map(cells, result.out.splitlines())) <= columns
@@ -159,7 +159,7 @@ def test_no_english_is_left_on_a_page_and_it_fits(demo: Demo, page: str) -> None
     document = json.loads(demo("explain", page, "--seed", "7", "--json").out)
     steps = [step for part in document["parts"].values() for step in part["lines"]]
     said = [step["output"] for step in steps]
-    result = demo("--lang", "zh", "explain", page, "--seed", "7", "--evidence")
+    result = demo("explain", page, "--lang", "zh", "--seed", "7", "--evidence")
     assert (result.code, result.err) == (0, "")
     assert english(result.out, *said) == []
     assert max(map(cells, result.out.splitlines())) <= 80

@@ -38,10 +38,7 @@ from relu_demo.views import COLOURED, TABLES, VIEWS
 if TYPE_CHECKING:
     from pathlib import Path
 
-EPILOG = mark("""\b
-Exit codes: 0 every claim holds; 1 one does not; 2 wrong usage or input.
-Example: relu-demo --compare --shape 1,1,4,4 --seed 7 --save relu.svg
-""")
+EPILOG = mark("Exit codes: 0 every claim holds; 1 one does not; 2 wrong usage or input.")
 EXPLAIN_EPILOG = mark("""\b
 NAME is what a finding of check or watch ends with. Without one: the list.
 

@@ -33,7 +33,7 @@ def test_each_command_has_its_own_options_and_no_other(process: Demo) -> None:
     both = {"--diff", "--json", "--quiet", "--save", "--light", "--help"}
     assert options("watch") == both | {"--try"}
     assert options("check") == both | {"--seed", "--shape", "--device", "--dtype", "--train", "--all", "--traceback"}
-    session = {"--repl", "--step", "--evidence"}
+    session = {"--repl", "--step", "--lang", "--evidence"}
     assert options("explain") == both - {"--diff"} | session | {"--seed", "--traceback"}
     assert options() & {"--train", "--all", "--check", "--watch"} == set()
     assert {"--compare", "--schema", "--version", "--seed"} <= options()
