@@ -99,7 +99,6 @@ def test_help_teaches(process: Demo) -> None:
     ):
         assert option in shown
     assert "Exit codes" in shown
-    assert "relu-demo --compare" in shown
     assert "explain ..." in shown
     assert "relu-demo check my_net.py:Net" in process("check", "-h").out
     assert "relu-demo watch train.py --epochs 1" in process("watch", "-h").out

@@ -126,7 +126,7 @@ def test_a_function_is_called_without_arguments_and_a_module_is_run(folder: Path
         (["watch"], "watch takes a program; give for example relu-demo watch train.py"),
         (
             ["watch", "--seed", "1", "train.py"],
-            "--seed does not go with watch; it goes with relu-demo, relu-demo explain, relu-demo check",
+            "--seed does not go with watch; it goes with relu-demo, relu-demo explain and relu-demo check",
         ),
         (["watch", "--jsno", "train.py"], "there is no option '--jsno'; did you mean --json?"),
         (["--compare", "watch", "train.py"], "options go behind watch; give relu-demo watch --compare train.py"),
