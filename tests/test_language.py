@@ -40,7 +40,10 @@ VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
 ENGLISH = re.compile(r"(?<![-\w.(])[A-Za-z][a-z']+(?: [a-z][a-z']*)+(?![-\w(.=])")
 """Two words of English, or more, in a row: a name or an option stands alone."""
 
-CODE = re.compile(r">>> .*|^\.\.\. .*|(?:下一步|然后|正在做)：.*|(?:x|h1) = \w+\(\w+\)|relu-demo: ", re.MULTILINE)
+CODE = re.compile(
+    r">>> .*|^\.\.\. .*|(?:下一步|然后|正在执行)：.*|(?:x|h1) = \w+\(\w+\)|relu-demo(?:: | explain [\w-]+)",
+    re.MULTILINE,
+)
 """The session's code, which is nobody's language."""
 
 QUOTED = (
@@ -158,7 +161,7 @@ def test_no_english_is_left_on_a_screen_and_it_fits(
 def test_no_english_is_left_on_a_page_and_it_fits(demo: Demo, page: str) -> None:
     document = json.loads(demo("explain", page, "--seed", "7", "--json").out)
     steps = [step for part in document["parts"].values() for step in part["lines"]]
-    said = [step["output"] for step in steps]
+    said = [step[key] for step in steps for key in ("output", "source")]
     result = demo("explain", page, "--lang", "zh", "--seed", "7", "--evidence")
     assert (result.code, result.err) == (0, "")
     assert english(result.out, *said) == []

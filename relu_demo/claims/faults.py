@@ -161,7 +161,7 @@ WHY: Mapping[str, tuple[tuple[str, Held], ...]] = {
             mark("The third backward() runs through the second step's graph, which saved w one version ago."),
             stale_by_one_step,
         ),
-        (mark("With detach() each backward() ends at its own step: a gradient cut short, and meant so."), right),
+        (mark("With detach() each backward() ends at its own step: a gradient cut short on purpose."), right),
     ),
     "shared-version-counter": (
         (
@@ -172,7 +172,7 @@ WHY: Mapping[str, tuple[tuple[str, Held], ...]] = {
     ),
     "data": (
         (mark("The write through .data leaves w's version counter as it was."), past_counter),
-        (mark("PyTorch's notes say that who sees no error can be sure of the gradients: this one is wrong."), wrong),
+        (mark("PyTorch's notes say that without an error the gradients are correct: this one is wrong."), wrong),
         (mark("After backward() the write does no harm."), right),
     ),
     "shared-memory": (
@@ -183,7 +183,7 @@ WHY: Mapping[str, tuple[tuple[str, Held], ...]] = {
     ),
     "saved-tensors-hooks": (
         (mark("h's version counter moves, and with hooks nobody compares it."), not_compared),
-        (mark("PyTorch's notes say that who sees no error can be sure of the gradients: this one is wrong."), wrong),
+        (mark("PyTorch's notes say that without an error the gradients are correct: this one is wrong."), wrong),
         (mark("A hook that keeps a copy keeps the numbers."), right),
     ),
     "running-statistics": (

@@ -30,7 +30,7 @@ from relu_demo.tensors.storage import shape_of
 from relu_demo.watching.aliases import AliasRead
 from relu_demo.watching.callsite import CallSite
 from relu_demo.watching.names import carried_names, module_path, name_by_memory, name_of, parameter, variable_of
-from relu_demo.watching.refusals import LOST, SLOPE
+from relu_demo.watching.refusals import LEAF_VIEW, LOST, SLOPE
 from relu_demo.watching.report import (
     OVERWRITTEN,
     REFUSED,
@@ -109,7 +109,8 @@ def _refusal(fault: Refused, layers: Layers) -> Finding:
     at = site_of(fault.raised_at, frame)
     made_by = None if fault.made_by is None else site_of(fault.made_by, frame, layers if refusal is SLOPE else None)
     name = fault.name or (variable_of if refusal is LOST else name_of)(fault.tensor, frame)
-    if name is None and refusal is not LOST:
+    is_made_by_write = refusal is LEAF_VIEW and not fault.tensor._is_view()  # w[0] = y: PyTorch makes the view itself
+    if is_made_by_write or (name is None and refusal is not LOST):
         name = _written_text((fault.writes or (fault.raised_at,))[0])
     writes = [Overwrite(site, 0) for each in fault.writes for site in [site_of(each, frame)] if site is not None]
     tensor = _overwritten(fault.tensor, name, 0)
@@ -129,6 +130,7 @@ def _refusal(fault: Refused, layers: Layers) -> Finding:
     cure = _cure_in(scene)
     if not cure.edits:
         cure = replace(cure, says=f"{refusal.instead}; or {cure.says}")
+    made_by = None if is_made_by_write else made_by
     return Finding(REFUSED, (tensor,), at, made_by, _once(writes), cure, fault.words, refusal.because, refusal.key)
 
 

@@ -112,9 +112,17 @@ def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
             tensors = tuple(dict.fromkeys((*one.tensors, *each.tensors)))
             cure = one.cure if one.cure.edits or not each.cure.edits else each.cure
             cure = replace(cure, edits=united((one.cure.edits, each.cure.edits)))
-            processes = max(one.processes, each.processes)
-            found[each.lines()] = replace(one, tensors=tensors, cure=cure, processes=processes)
+            saver, processes = common(one.saved_by, each.saved_by), max(one.processes, each.processes)
+            found[each.lines()] = replace(one, tensors=tensors, saved_by=saver, cure=cure, processes=processes)
     return tuple(found.values())
+
+
+def common(one: Site | None, other: Site | None) -> Site | None:
+    """Return a line with its operation and its module where both sites of it have the same, and empty where not."""
+    if one is None or other is None:
+        return one
+    operation = one.operation if one.operation == other.operation else ""
+    return replace(one, operation=operation, module=one.module if one.module == other.module else "")
 
 
 @dataclass(frozen=True)

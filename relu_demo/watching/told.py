@@ -132,8 +132,9 @@ def verdict(report: WatchReport) -> str:
             "" if report.unwatched else ": no Python process of the program imported torch where the watch could begin"
         )
         return f"Nothing was watched{why}."
-    faults = len(report.findings)
-    found = "Nothing found" if not faults else "1 fault found" if faults == 1 else f"{faults:,} faults found"
+    looks = _amount(len(report.worth_a_look), "thing", "things")
+    none = f"No fault found, {looks} worth a look" if report.worth_a_look else "Nothing found"
+    found = f"{_amount(len(report.findings), 'fault', 'faults')} found" if report.findings else none
     return f"{found}. {counts_in_words(report)}"
 
 

@@ -113,3 +113,34 @@ def test_a_write_to_another_part_of_the_memory_is_told_so(tmp_path: Path) -> Non
     report, _ = watched(faulty, tmp_path / "faulty.py")
     assert [write.elsewhere for write in report.findings[0].overwritten_by] == [True]
     assert "wrote another part of that memory" in str(report)
+
+
+def test_what_is_worth_a_look_is_counted_where_nothing_is_found(tmp_path: Path) -> None:
+    faulty, cured = faulty_and_cured(EATEN_SKIP)
+    report, _ = watched(faulty, tmp_path / "faulty.py")
+    assert "No fault found, 1 thing worth a look. Watched:" in str(report)
+    assert "Nothing found. Watched:" in str(watched(cured, tmp_path / "cured.py")[0])
+
+
+def test_an_item_of_a_leaf_is_the_view_that_is_written_to(tmp_path: Path) -> None:
+    faulty, _ = faulty_and_cured("leaf = torch.zeros(3, requires_grad=True)\nleaf[0] = 1.0\n")
+    report, _ = watched(faulty, tmp_path / "faulty.py")
+    (finding,) = report.findings
+    assert "leaf[0] is a view of a leaf that requires grad" in str(report)
+    assert finding.saved_by is None
+
+
+def test_two_layers_that_saved_on_one_line_are_not_told_as_one(tmp_path: Path) -> None:
+    text = """
+first, second = nn.Linear(3, 3), nn.Linear(3, 1)
+both = nn.Sequential(first, second)
+score = both(w * torch.ones(3, requires_grad=True)).sum()
+with torch.no_grad():
+    for each in (first.weight, second.weight): each.mul_(2)
+score.backward()
+"""
+    report, _ = watched(faulty_and_cured(text)[0], tmp_path / "faulty.py")
+    (finding,) = report.findings
+    assert {tensor.shape for tensor in finding.tensors} == {(3, 3), (1, 3)}
+    assert finding.saved_by is not None
+    assert (finding.saved_by.operation, finding.saved_by.module) == ("linear", "")
