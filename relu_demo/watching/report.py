@@ -118,7 +118,7 @@ def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def common(one: Site | None, other: Site | None) -> Site | None:
-    """Return a line with its operation and its module where both sites of it have the same, and empty where not."""
+    """Return the first of two sites of one line, without an operation or a module that the other does not share."""
     if one is None or other is None:
         return one
     operation = one.operation if one.operation == other.operation else ""
