@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TextIO
 
 from relu_demo.network.report import CheckReport
@@ -9,7 +10,9 @@ from relu_demo.watching.report import WatchReport
 
 
 def write_patch(report: CheckReport | WatchReport, out: TextIO) -> None:
-    """Write the patch, with the bytes of the files; nothing where no cure is an edit."""
+    """Write the patch, with the bytes of the files. Where a fault has no cure that is an edit, say so on stderr."""
+    if not report.patch and not report.ok and sys.stderr is not None:
+        print("relu-demo: no cure is an edit; the report without --diff says what to do", file=sys.stderr)
     binary = getattr(out, "buffer", None)
     if binary is None:
         out.write(report.patch)

@@ -182,6 +182,26 @@ def test_the_patch_of_a_watch_cures_the_program_and_quiet_is_one_line(folder: Pa
     assert quiet[0].startswith("relu-demo watch train.py -q --seed 3: Nothing found. Watched: 1 backward pass, ")
 
 
+CARRIED = """\
+import torch
+
+w = torch.ones(3, requires_grad=True)
+h = torch.ones(3)
+for _ in range(3):
+    h = h * w
+    h.sum().backward(retain_graph=True)
+    with torch.no_grad():
+        w -= w.grad
+"""
+
+
+def test_without_an_edit_the_patch_is_empty_and_one_line_says_so(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(CARRIED)
+    done = run(tmp_path, "watch", "--diff", "train.py")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith("relu-demo: no cure is an edit; the report without --diff says what to do\n")
+
+
 TWO = """\
 import torch
 a = torch.ones(2, requires_grad=True).exp()
