@@ -59,10 +59,10 @@ def test_what_the_project_requires_takes_what_is_here(name: str) -> None:
     assert required["torch"].contains("1.13.0a0+gitunknown")
 
 
-NETWORKS = {"_networks.py", "_zoo.py"}
-"""What the benchmarks and check_zoo.py run, when there is an environment."""
+LATER = {"_networks.py", "_zoo.py", "_catalogue.py"}
+"""What the benchmarks and check_zoo.py run, when there is an environment, and the build hook in its own."""
 
-STARTING = ["run.py", "test.py", *sorted({path.name for path in SCRIPTS.glob("_*.py")} - NETWORKS)]
+STARTING = ["run.py", "test.py", *sorted({path.name for path in SCRIPTS.glob("_*.py")} - LATER)]
 """The scripts that run before there is an environment."""
 
 
