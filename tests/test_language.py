@@ -69,6 +69,13 @@ LINES = [["--seed", "7", "-q"], ["--memory", "-q"], ["--shape", "1,1,3,3", "--se
 USAGE_ERRORS = [
     *(["--shape", "1,3"], ["--shape", "1,3,5"], ["--shape", "1,x"], ["--shape", "0,3,5,5"], ["--shape", "1,3,2,5"]),
     *(["--seed"], ["--seed", "x"], ["--seed", str(2**64)], ["--inplace=True"], ["--compare", "--inplace"]),
+    *(
+        ["--inplace", "False"],
+        ["explain", "leef"],
+        ["explain", "leaf", "x1"],
+        ["explain", "--step"],
+        ["--explain", "leaf"],
+    ),
     *(["--json.", "x"], ["--comparee"], ["comapre"], ["xyzzy"], ["train.py"], ["n.py:Net"], ["--train"]),
     *(["--depth", "3"], ["--memory", "--depth", "17"], ["--memory", "--shape", "1,4,1,1"], ["--memory", "--article"]),
     *(["--device", "gpu"], ["--device", "meta"], ["--dtype", "int32"], ["--dtype", "floaty"], ["--values", "-1"]),

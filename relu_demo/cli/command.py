@@ -381,7 +381,7 @@ def meant(context: click.Context, words: Sequence[str]) -> str:
     word, before = words[0], context.meta["words"][-len(words) - 1 : -len(words)]
     if word.lower() in ("true", "false") and before in (("--inplace",), ("--no-inplace",)):
         right = "--inplace" if (word.lower() == "true") == (before == ("--inplace",)) else "--no-inplace"
-        return f"{before[0]} takes no value; give {right}"
+        return _("{name} takes no value; give {right}", name=before[0], right=right)
     source, colon, name = word.rpartition(":")
     if colon and source and name.isidentifier():
         lines = {"check": line("check", *words), "watch": line("watch", *words)}
