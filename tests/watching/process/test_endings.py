@@ -156,7 +156,7 @@ def on_its_own_terminal(folder: Path, program: list[str], keys: Callable[[bytes]
 def test_ctrl_c_on_a_terminal_is_pressed_once_and_gives_130(tmp_path: Path) -> None:
     waits = (
         "import time, os, sys\nprint(sys.stdin.isatty(), sys.stdout.isatty(), os.get_terminal_size(), flush=True)\n"
-        "try:\n    print('ready', flush=True); time.sleep(60)\n"
+        "try:\n    print('ready', flush=True)\n    for _ in range(600):\n        time.sleep(0.1)\n"
         "finally:\n    time.sleep(0.5); print('cleaned up', flush=True)\n"
     )
     (tmp_path / "train.py").write_text(FAULT + waits)
