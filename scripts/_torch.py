@@ -6,8 +6,7 @@ import sys
 from importlib.util import find_spec
 
 import _python  # noqa: F401 - ends here where Python is too old
-from _environment import FOLDER
-from _start import REMEDY, start
+from _environment import FOLDER, REMEDY, start
 
 
 def need_torch() -> None:

@@ -8,7 +8,7 @@ try:
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
     import _python  # noqa: F401 - ends here where Python is too old
-    from _start import start
+    from _environment import start
 
     if __name__ == "__main__":
         os.environ["RELU_DEMO_STARTED_AS"] = "python '%s'" % sys.argv[0]  # noqa: UP031 - must parse anywhere

@@ -11,8 +11,7 @@ try:
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
     import _python  # noqa: F401 - ends here where Python is too old
-    from _environment import PROJECT
-    from _start import start
+    from _environment import PROJECT, start
 
     if __name__ == "__main__":
         os.chdir(PROJECT)
