@@ -23,7 +23,7 @@ def grad_fn_of(tensor: Tensor) -> Any:
 
 
 def is_lost(tensor: Tensor) -> bool:
-    """Return whether a tensor is a view of which PyTorch refuses to tell the `grad_fn`."""
+    """Return whether PyTorch refuses to give a view's `grad_fn`, because its memory was written to."""
     try:
         tensor.grad_fn  # noqa: B018 - is made here, and refused here
     except RuntimeError:
@@ -33,10 +33,9 @@ def is_lost(tensor: Tensor) -> bool:
 
 def is_leaf(tensor: Tensor) -> bool:
     """
-    Return whether a tensor is a leaf, without changing that; a view is taken for none.
+    Return whether a tensor is a leaf, without changing that; False for a view.
 
-    To ask a view would make its `grad_fn` anew where its base was written to, and PyTorch would then allow a write to
-    it that it refuses before.
+    Asking a view makes its `grad_fn` anew if its base was written to, and PyTorch then allows a write that it refused.
     """
     return not tensor._is_view() and tensor.is_leaf
 

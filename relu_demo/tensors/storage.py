@@ -93,7 +93,7 @@ def region_of(tensor: Tensor) -> Region | None:
 
 
 def shape_of(tensor: Tensor) -> tuple[int, ...]:
-    """Return the tensor's shape; for a nested one, whose parts have one each, that of the tensor with all of them."""
+    """Return the tensor's shape; for a nested tensor the shape of the one tensor that holds all of its parts."""
     if not tensor.is_nested:
         return tuple(tensor.shape)
     inner = getattr(tensor, "_values", None)
@@ -101,7 +101,7 @@ def shape_of(tensor: Tensor) -> tuple[int, ...]:
 
 
 def is_freed(tensor: Tensor) -> bool:
-    """Return whether a tensor's storage is smaller than what it reaches: to read an element would be to crash."""
+    """Return whether a tensor's storage is smaller than what it reaches: reading an element would crash."""
     if type(tensor) not in _PLAIN_TENSORS or tensor.layout != torch.strided:
         return False
     if tensor.is_nested or tensor.is_quantized or tensor.device.type == "meta":
@@ -150,7 +150,7 @@ def is_wrapper(tensor: Tensor) -> bool:
 
 
 def inner_tensors(tensor: Tensor) -> list[Tensor]:
-    """Return the tensors in which one that is sparse, or that wraps others, has its values; none of a plain one."""
+    """Return the tensors that hold the values of a sparse tensor or of a wrapper; an empty list for a plain tensor."""
     if type(tensor) not in _PLAIN_TENSORS:
         flatten = getattr(tensor, "__tensor_flatten__", None)
         held = [getattr(tensor, name) for name in flatten()[0]] if flatten else tensor.__dict__.values()
@@ -165,7 +165,7 @@ def inner_tensors(tensor: Tensor) -> list[Tensor]:
 
 
 def values_now(tensor: Tensor) -> Tensor:
-    """Return a copy of a tensor's values, which no write reaches; an empty one of a tensor whose storage was freed."""
+    """Return a copy of a tensor's values that no later write reaches; an empty tensor if the storage was freed."""
     alias = tensor.detach()
     if is_freed(alias):
         return torch.empty(0, dtype=alias.dtype, device=alias.device)
