@@ -72,7 +72,7 @@ def untouched(fault: TracedPart) -> Answer:
     clash = first_clash(fault)
     was, now = (state.summary.copy.tolist() for state in (clash.saved, clash.overwritten))
     half = len(was) // 2
-    return was[:half] == now[:half] and was != now and bool(fault.errors), mark("{was}, then {now}", was=was, now=now)
+    return was[:half] == now[:half] and bool(fault.errors), mark("{was}, then {now}", was=was, now=now)
 
 
 def past_counter(fault: TracedPart) -> Answer:

@@ -26,7 +26,6 @@ class Recorder:
         self.alive: list[Any] = []
         self.nodes: dict[int, Node] = {}
         self.copies: dict[tuple[int, int, int], Summary] = {}
-        self.differences: dict[tuple[int, int], tuple[int, int, float]] = {}
 
     def look(self, namespace: dict[str, Any]) -> dict[str, TensorState]:
         """Return the state of every tensor that the namespace can name, by its name."""
@@ -86,13 +85,7 @@ class Recorder:
         if reference is None or reference.state.shape != state.shape:
             return Look(moment, state)
         was, now = reference.state.summary.copy, state.summary.copy
-        pair = (id(was), id(now))
-        if pair not in self.differences:
-            differences = (
-                (0, 0, 0.0) if was is now else (count(torch.ne, was, now), count(zeroed, was, now), largest(was, now))
-            )
-            self.differences[pair] = differences
-        return Look(moment, state, *self.differences[pair])
+        return Look(moment, state, count(torch.ne, was, now), count(zeroed, was, now), largest(was, now))
 
 
 def saved_tensors(grad_fn: Any, tensors: Mapping[str, torch.Tensor]) -> Iterator[SavedName]:

@@ -73,6 +73,18 @@ def test_a_pytorch_that_behaves_otherwise_is_found_out(part: str, old: str, new:
     assert not SessionReport(trace, findings).ok
 
 
+@pytest.mark.parametrize(
+    ("new", "evidence"),
+    [
+        ("h1 = rl1(o1)", "16 values changed: 16 of 16 negatives are now zero; version 0, then 1"),
+        ("h1 = rl2(o1)", "0 values changed: 0 of 16 negatives are now zero; version 0, then 0"),
+    ],
+)
+def test_the_evidence_counts_what_changed_and_what_became_zero(new: str, evidence: str) -> None:
+    findings = judge(replay(altered(ARTICLE["compare"][1][0], "h1 = rl1(o1)", new)))
+    assert next(finding.evidence for finding in findings if finding.number == 2) == evidence
+
+
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(3, 9), st.integers(3, 9))
 
 
