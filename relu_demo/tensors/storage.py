@@ -152,9 +152,7 @@ def is_wrapper(tensor: Tensor) -> bool:
 def inner_tensors(tensor: Tensor) -> list[Tensor]:
     """Return the tensors that hold the values of a sparse tensor or of a wrapper; an empty list for a plain tensor."""
     if type(tensor) not in _PLAIN_TENSORS:
-        flatten = getattr(tensor, "__tensor_flatten__", None)
-        held = [getattr(tensor, name) for name in flatten()[0]] if flatten else tensor.__dict__.values()
-        return [each for each in held if isinstance(each, Tensor)]
+        return [each for each in tensor.__dict__.values() if isinstance(each, Tensor)]
     if tensor.layout == torch.sparse_coo:
         return [tensor._indices(), tensor._values()]
     if tensor.layout in (torch.sparse_csr, getattr(torch, "sparse_bsr", None)):
