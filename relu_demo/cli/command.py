@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from relu_demo.cli.options import COMMANDS, DEMONSTRATOR, HOW_SHOWN, OPTIONS, WHAT, elsewhere, options_of
-from relu_demo.cli.types import PageType, TargetType
+from relu_demo.cli.types import pages, targets
 from relu_demo.errors import SetupError
 from relu_demo.language import _, cells, enumerated, fold, mark
 from relu_demo.request import (
@@ -238,7 +238,7 @@ def command(
 @command.command(
     Explain.scenario,
     cls=GroupedCommand,
-    params=[click.Argument(["names"], type=PageType(), metavar="[NAME]", nargs=-1), *options_of(Explain.scenario)],
+    params=[click.Argument(["names"], shell_complete=pages, metavar="[NAME]", nargs=-1), *options_of(Explain.scenario)],
     epilog=EXPLAIN_EPILOG,
     help=mark("Replay a fault that check and watch can name, and its cure. Without NAME: list all."),
     short_help=mark("Each fault that check and watch can name, in a few lines."),
@@ -276,7 +276,10 @@ def explain_command(
 @command.command(
     Check.scenario,
     cls=GroupedCommand,
-    params=[click.Argument(["target"], type=TargetType(), metavar="TARGET", nargs=-1), *options_of(Check.scenario)],
+    params=[
+        click.Argument(["target"], shell_complete=targets, metavar="TARGET", nargs=-1),
+        *options_of(Check.scenario),
+    ],
     epilog=CHECK_EPILOG,
     short_help=mark("Is each write in place in your own network safe?"),
 )
@@ -311,7 +314,7 @@ def check_command(
     Watch.scenario,
     cls=GroupedCommand,
     params=[
-        click.Argument(["program"], type=TargetType(), metavar="PROGRAM [ARG]...", nargs=-1),
+        click.Argument(["program"], shell_complete=targets, metavar="PROGRAM [ARG]...", nargs=-1),
         *options_of(Watch.scenario),
     ],
     epilog=WATCH_EPILOG,

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from relu_demo import __version__
-from relu_demo.cli.types import InputType, LanguageType, NameType, NumberType, PartType, SaveType
-from relu_demo.language import _, mark
+from relu_demo.cli.types import file_read, files, input_read, number_read, parts, usual
+from relu_demo.language import LANGUAGES, _, mark
 from relu_demo.request import LISTED, MAX_DEPTH, Check, Explain, Measure, Replay, Watch
 from relu_demo.session.sessions import SESSIONS
 from relu_demo.views import TABLES, VIEWS
@@ -140,7 +140,7 @@ OPTIONS = (
     scenario("--memory", mark("Measure the memory that in-place really saves.")),
     runs_on(
         "--seed",
-        type=NumberType(),
+        type=number_read,
         metavar="N",
         goes_with=(*DEMONSTRATOR, Explain.scenario, Check.scenario),
         help=mark("The same seed gives the same numbers.  [default: drawn]"),
@@ -148,7 +148,7 @@ OPTIONS = (
     runs_on(
         "--shape",
         "shapes",
-        type=InputType(),
+        type=input_read,
         multiple=True,
         metavar="N,C,H,W",
         goes_with=(*DEMONSTRATOR, Check.scenario),
@@ -164,7 +164,7 @@ OPTIONS = (
     runs_on(
         "--device",
         metavar="NAME",
-        type=NameType("cpu", "cuda", "mps", "meta"),
+        shell_complete=usual("cpu", "cuda", "mps", "meta"),
         default=Replay.device,
         goes_with=(*DEMONSTRATOR, Check.scenario),
         help=mark("Device to run on, for example cuda:0.  [default: {default}]", default=Replay.device),
@@ -178,7 +178,7 @@ OPTIONS = (
     runs_on(
         "--dtype",
         metavar="NAME",
-        type=NameType("float32", "float64", "bfloat16", "float16"),
+        shell_complete=usual("float32", "float64", "bfloat16", "float16"),
         default=Replay.dtype,
         goes_with=(*SESSIONS, Check.scenario),
         help=mark("Any floating-point dtype.  [default: {default}]", default=Replay.dtype),
@@ -188,7 +188,7 @@ OPTIONS = (
     ),
     runs_on(
         "--depth",
-        type=NumberType(),
+        type=number_read,
         metavar="K",
         default=Measure.depth,
         goes_with=(Measure.scenario,),
@@ -221,7 +221,7 @@ OPTIONS = (
     *(view(name) for name in VIEWS if name != TABLES),
     shown(
         "--lang",
-        type=LanguageType(),
+        type=click.Choice(LANGUAGES),
         metavar="LANG",
         expose_value=False,
         goes_with=(*DEMONSTRATOR, Explain.scenario),
@@ -229,14 +229,15 @@ OPTIONS = (
     ),
     shown(
         "--save",
-        type=SaveType(),
+        type=file_read,
+        shell_complete=files,
         metavar="FILE",
         help=mark("Save it as .svg, .html, .txt or .json; with --step a lesson."),
         differs={tool: {"help": "Save it as .svg, .html, .txt or .json."} for tool in TOOLS},
     ),
     shown(
         "--part",
-        type=PartType(),
+        shell_complete=parts,
         metavar="NAME",
         default=Replay.part,
         goes_with=SESSIONS,
@@ -245,7 +246,7 @@ OPTIONS = (
     shown("--light", is_flag=True, help=mark("With --save: dark on white, for print and slides.")),
     shown(
         "--values",
-        type=NumberType(),
+        type=number_read,
         metavar="N",
         default=LISTED,
         goes_with=SESSIONS,

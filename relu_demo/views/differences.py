@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -13,11 +12,11 @@ from rich.text import Text
 
 from relu_demo.claims.report import SessionReport
 from relu_demo.language import _, cells, listed, mark, plural
+from relu_demo.replay.clashes import clashes
 from relu_demo.replay.trace import Look, Step, TracedPart
 from relu_demo.views.claims import titled_claims
 from relu_demo.views.numbers import excerpt
 from relu_demo.views.parts import (
-    CHANGED,
     GAP,
     UNCHANGED,
     add_row,
@@ -28,6 +27,7 @@ from relu_demo.views.parts import (
     section,
     titled_table,
 )
+from relu_demo.views.watch_screen import LABEL_STYLES
 
 LEGEND = mark("* differs from the correct values; version: times overwritten; all: --repl")
 """Stands under the title."""
@@ -64,7 +64,7 @@ def against_reference(report: SessionReport, console: Console, options: ConsoleO
             yield from ("", cures_in_lines(list(group), faulty, options.max_width))
         else:
             for part in group:
-                yield from fault_section(part, trace.session.pictured, console, options)
+                yield from fault_section(part, console, options)
     compared = [part for part in others if part.reference in references]
     yield from ("", *titled_claims(report.claims, report.request.evidence, outcomes(compared, cures)))
 
@@ -110,13 +110,11 @@ def outcome(part: TracedPart) -> str:
     )
 
 
-def fault_section(
-    part: TracedPart, pictured: str, console: Console, options: ConsoleOptions
-) -> Iterator[RenderableType]:
-    """Yield a part's title, its lines, who reads and who writes the tensor `pictured`, and what came out wrong."""
+def fault_section(part: TracedPart, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+    """Yield a part's title, its lines, who saved and who overwrote a tensor, and what came out wrong."""
     lines = [step for step in acting(part.lines) if not step.line.prepares]
     yield from section(_(part.title), code_within(lines, options.max_width))
-    yield Flow(part, pictured)
+    yield from saved_and_overwritten(part)
     looks = tuple(part.moments.values())
     if wrong := [look for look in looks if look.changed]:
         yield from laid_out(console, options, differences(wrong))
@@ -126,6 +124,28 @@ def fault_section(
         if look.changed is None:
             name, version = look.moment.title, look.state.version
             yield Text(_("{name}: version {version:,}", name=name, version=version))
+
+
+def saved_and_overwritten(part: TracedPart) -> Iterator[Table]:
+    """Yield who saved a tensor and who overwrote it, labelled as a watch does, and whether PyTorch says nothing."""
+    rows: list[tuple[str, str, str]] = []
+    for clash in clashes(part):
+        name, was, now = clash.saved.name, clash.saved.version, clash.overwritten.version
+        saver, writer = (step.line.source.partition("\n")[0] for step in (clash.saver, clash.writer))
+        at = mark("{name} is at version {now}")
+        still = mark("{name} is at version {now} still, with other numbers")
+        keeps = mark("{node} keeps {name}, version {was}")
+        rows += [
+            (mark("saved"), saver, _(keeps, node=clash.node, name=name, was=was)),
+            (mark("overwritten"), writer, _(still if was == now else at, name=name, now=now)),
+        ]
+    if not any(step.error or step.warnings for step in part.lines):
+        rows.append(("PyTorch", "", _("says nothing")))
+    table = Table.grid(padding=(0, len(GAP), 0, 0))
+    for label, source, words in dict.fromkeys(rows):
+        told = Text.assemble((source, "bold"), GAP if source else "", words)
+        table.add_row(Text(_(label), style=LABEL_STYLES[label]), told)
+    yield from [table] * bool(rows)
 
 
 def said_repeated(steps: Sequence[Step], width: int) -> Text:
@@ -216,72 +236,3 @@ class Comparison:
         table = titled_table([title for both in titles for title in both], 0, underlined=False)
         add_row(table, "", [excerpt(each.state.summary, pair[0].state.summary) for pair in pairs for each in pair])
         return table
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """A line of the form `result = operation(argument)`, or `result = operation(argument.method())`."""
-
-    result: str
-    operation: str
-    argument: str
-
-
-@dataclass(frozen=True)
-class Flow:
-    """What a part's lines do with the tensor of that name, from the line that makes it on; nothing if none does."""
-
-    part: TracedPart
-    name: str
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield from flow_lines(self.part, self.name, *(("-", ">", ":") if options.ascii_only else ("─", "▶", "┊")))
-
-
-def flow_lines(part: TracedPart, name: str, dash: str, head: str, bar: str) -> Iterator[Text]:
-    """Yield the lines of the picture."""
-    version: int | None = None
-    indent, writer = "", ""
-    of_version = mark("{name}, version {version}")
-    for step, line in assignments(part):
-        if line.result == name:
-            version = step.tensors[name].version
-            start = f"{line.argument} {dash * 2} {line.operation} {dash * 2}{head} "
-            indent = " " * len(start)
-            yield Text(start + _(of_version, name=name, version=version))
-        elif version is not None and line.argument == name:
-            after = step.tensors[name].version
-            note = saved_note(step, line.result, name) if after == version else ""
-            if writer:
-                note = "  " + _("wrong: {writer} overwrote {name}", writer=writer, name=name)
-            branch = f"{indent}{dash * 2} {line.operation} {dash * 2}{head} {line.result}{note}"
-            yield Text(branch, style=CHANGED if writer else "")
-            if after != version:
-                version, writer = after, line.operation
-                overwrites = _("{writer} overwrites {name}", writer=writer, name=name)
-                yield Text(f"{indent}{bar}  {overwrites}", style=CHANGED)
-                yield Text(indent + _(of_version, name=name, version=version), style=CHANGED)
-    if version is not None and any("modified by an inplace operation" in error for error in part.errors):
-        raises = _("backward() finds version {version} and raises", version=version)
-        yield Text(f"{indent}{bar}  {raises}", style=CHANGED)
-
-
-def assignments(part: TracedPart) -> Iterator[tuple[Step, Assignment]]:
-    """Yield each step whose line is an Assignment."""
-    for step in part.lines:
-        match ast.parse(step.line.source).body:
-            case [ast.Assign([ast.Name(result)], ast.Call(ast.Name(operation), [read]))]:
-                match read:
-                    case ast.Name(argument):
-                        yield step, Assignment(result, operation, argument)
-                    case ast.Call(ast.Attribute(ast.Name(argument), method), []):
-                        yield step, Assignment(result, f"{method} & {operation}", argument)
-
-
-def saved_note(step: Step, result: str, name: str) -> str:
-    """Return a note if the result's node saved that tensor for backward, else ""."""
-    node = step.tensors[result].grad_fn
-    version = next((saved.version for saved in node.saved_tensors if saved.name == name), None) if node else None
-    if version is None or result == name:
-        return ""
-    return "  " + _("saves {name}, version {version}", name=name, version=version)

@@ -11,14 +11,11 @@ from rich.text import Text
 
 from relu_demo.claims.report import SessionReport
 from relu_demo.language import _, mark, plural
-from relu_demo.replay.clashes import clashes
-from relu_demo.replay.trace import TracedPart
 from relu_demo.request import page_line
 from relu_demo.session.report import RulesReport
 from relu_demo.views.claims import titled_claims
-from relu_demo.views.differences import acting, differences, is_equal, said_correct
+from relu_demo.views.differences import acting, differences, is_equal, said_correct, saved_and_overwritten
 from relu_demo.views.parts import GAP, code_within, laid_out, literal, section
-from relu_demo.views.watch_screen import LABEL_STYLES
 
 
 def fault_and_cure(report: SessionReport, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
@@ -36,28 +33,6 @@ def fault_and_cure(report: SessionReport, console: Console, options: ConsoleOpti
             yield said_correct(mark("right again: {names}"), looks)
     yield from ("", *titled_claims(report.claims, report.request.evidence, title=mark("Why")))
     yield Text(report.documentation, style="dim")
-
-
-def saved_and_overwritten(part: TracedPart) -> Iterator[Table]:
-    """Yield who saved a tensor and who overwrote it, labelled as a watch does, and whether PyTorch says nothing."""
-    rows: list[tuple[str, str, str]] = []
-    for clash in clashes(part):
-        name, was, now = clash.saved.name, clash.saved.version, clash.overwritten.version
-        saver, writer = (step.line.source.partition("\n")[0] for step in (clash.saver, clash.writer))
-        at = mark("{name} is at version {now}")
-        still = mark("{name} is at version {now} still, with other numbers")
-        keeps = mark("{node} keeps {name}, version {was}")
-        rows += [
-            (mark("saved"), saver, _(keeps, node=clash.node, name=name, was=was)),
-            (mark("overwritten"), writer, _(still if was == now else at, name=name, now=now)),
-        ]
-    if not any(step.error or step.warnings for step in part.lines):
-        rows.append(("PyTorch", "", _("says nothing")))
-    table = Table.grid(padding=(0, len(GAP), 0, 0))
-    for label, source, words in dict.fromkeys(rows):
-        told = Text.assemble((source, "bold"), GAP if source else "", words)
-        table.add_row(Text(_(label), style=LABEL_STYLES[label]), told)
-    yield from [table] * bool(rows)
 
 
 @dataclass(frozen=True)

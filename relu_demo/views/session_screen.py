@@ -20,7 +20,7 @@ from relu_demo.views.columns import moments_of, side_by_side
 from relu_demo.views.differences import against_reference
 from relu_demo.views.explained import fault_and_cure
 from relu_demo.views.moments import Moments
-from relu_demo.views.parts import GAP, Header, code, first_fitting, laid_out, section
+from relu_demo.views.parts import GAP, Header, code, laid_out, section
 
 MEANINGS = (
     mark("* changed or zeroed"),
@@ -28,17 +28,11 @@ MEANINGS = (
     mark("version: times overwritten"),
     mark("grad_fn: what backward() calls first"),
 )
-SHORT_MEANINGS = (mark("* changed"), MEANINGS[2])
-"""The legend, and that of a short screen."""
-
-MORE = (mark("more: --compare, --branches, --help"),)
-"""Stands on the screen of the answer."""
+SHORT_MEANINGS = (mark("* changed"), MEANINGS[2], mark("more: --compare, --branches, --help"))
+"""The legend, and that of the short screen."""
 
 TINTS = mark("blue is below 0, orange above")
 """Stands in the legend where the terminal has colours."""
-
-HEADER, PROMPT = 2, 1
-"""Lines above what a layout yields, and below it."""
 
 LONG = 50
 """Characters of source from which on no line stands beside another in 80 columns."""
@@ -58,7 +52,7 @@ class SessionScreen:
 
 def short_answer(report: SessionReport, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
     """Yield the answer for a screen of 24 lines: one short table, and the claims only if one of them fails."""
-    yield from titled_moments(report, console, options, together=True, short=True, more=MORE)
+    yield from titled_moments(report, console, options, together=True, short=True)
     if not report.ok or report.request.evidence:
         yield Claims(report.claims, report.request.evidence)
     yield from endings(report)
@@ -67,28 +61,10 @@ def short_answer(report: SessionReport, console: Console, options: ConsoleOption
 def moments_and_lines(
     report: SessionReport, console: Console, options: ConsoleOptions, together: bool
 ) -> Iterator[RenderableType]:
-    """Yield the tables of the parts, the lines that ran, the claims and the conclusion.
-
-    In a terminal with too few lines for that, the tables come last, and the claims that hold are left out.
-    """
-    end = list(endings(report))
-
-    def fits(pieces: Sequence[RenderableType], others: int) -> bool:
-        if not console.is_terminal:
-            return True
-        lines = sum(len(console.render_lines(piece, options, pad=False)) for piece in pieces)
-        return lines + others <= console.height
-
-    titled = partial(titled_moments, report, console, options, together)
-    ran = Lines(report.trace.shown)
-    usual = [*titled(short=False), "", ran, "", Claims(report.claims, report.request.evidence), *end]
-    if fits(usual, HEADER + PROMPT):
-        yield from usual
-        return
-    yield from (ran, Claims(report.claims, folded=True), "")
-    yield from first_fitting(
-        ([*titled(short=short), *end] for short in (False, True)), lambda pieces: fits(pieces, PROMPT)
-    )
+    """Yield the tables of the parts, the lines that ran, the claims and the conclusion."""
+    yield from titled_moments(report, console, options, together)
+    yield from ("", Lines(report.trace.shown), "", Claims(report.claims, report.request.evidence))
+    yield from endings(report)
 
 
 Layout = Callable[[SessionReport, Console, ConsoleOptions], Iterator[RenderableType]]
@@ -108,8 +84,7 @@ def titled_moments(
     console: Console,
     options: ConsoleOptions,
     together: bool,
-    short: bool,
-    more: tuple[str, ...] = (),
+    short: bool = False,
 ) -> Iterator[RenderableType]:
     """Yield the tables of the parts that look at tensors, and the legend; with few lines if they are `short`.
 
@@ -126,7 +101,7 @@ def titled_moments(
             yield from section(_(part.title)) if len(parts) > 1 else ()
             yield Moments(moments_of(part), short)
     tinted = console.color_system and not console.no_color
-    meanings = (*SHORT_MEANINGS, *more) if short else (*MEANINGS, TINTS) if tinted else MEANINGS
+    meanings = SHORT_MEANINGS if short else (*MEANINGS, TINTS) if tinted else MEANINGS
     yield Text(_(clauses(meanings)), style="dim")
 
 

@@ -18,7 +18,7 @@ from relu_demo.replay.trace import Look, Step, Trace, TracedPart
 from relu_demo.session.lines import Line
 from relu_demo.views.changes import States, against_correct, changed_columns, changes
 from relu_demo.views.columns import moments_of
-from relu_demo.views.differences import Comparison, Flow, acting
+from relu_demo.views.differences import Comparison, acting
 from relu_demo.views.moments import Moments
 from relu_demo.views.objects import objects_of
 from relu_demo.views.parts import MARK, Header, code_within, commented
@@ -196,7 +196,6 @@ class StepScreen:
             yield Comparison(pairs)
         elif columns := changed_columns(step, earlier, source, [look.state.name for look in looks]):
             yield Moments(columns, short=True)
-        yield Flow(part, self.trace.session.pictured)
 
     def as_one(self, ran: Sequence[Step], earlier: States) -> tuple[Step, States]:
         """Return the lines of a step as one, and the tensors before it. Leave out what a learner need not see.

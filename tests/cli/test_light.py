@@ -146,15 +146,6 @@ def test_a_screen_of_a_terminal_s_size_is_in_landscape(
     assert 1.5 <= width / height <= 2.1
 
 
-def test_on_white_there_is_no_window_around_it() -> None:
-    drawn = ElementTree.fromstring(svg_picture(Text("one\ntwo"), "relu-demo", LIGHT))
-    assert not list(drawn.iter(f"{SPACE}circle"))
-    assert [word.text for word in drawn.iter(f"{SPACE}text") if (word.text or "").strip()] == ["one", "two"]
-    height = float(drawn.attrib["viewBox"].split()[3])
-    rows = [float(word.attrib["y"]) for word in drawn.iter(f"{SPACE}text") if (word.text or "").strip()]
-    assert height - max(rows) < 2 * (rows[1] - rows[0])  # less than two lines below the last one's base
-
-
 def test_the_short_screen_is_a_slide_in_landscape(demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     width, height = sides(save(demo, tmp_path / "x.svg"))

@@ -401,7 +401,6 @@ def test_a_step_says_what_is_wrong_and_shows_it_beside_the_correct_numbers(demo:
             assert f"{name} is wrong: {differ}" in gradients
             assert f"{name}, correct {name}, wrong" in gradients
         loud = person.go(13)
-        assert "backward() finds version 1 and raises" in loud
         assert loud.count("one of the variables") == 1
         assert "h1 and h2 are correct." in person.go(16)
 

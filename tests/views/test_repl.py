@@ -131,17 +131,6 @@ def test_on_a_terminal_it_is_what_the_interpreter_prints_byte_for_byte(columns: 
     assert re.search(r"<torch\._C\.Generator object at 0x[0-9a-f]+>", plain)
 
 
-@posix
-def test_on_a_terminal_the_code_is_highlighted_and_a_pipe_gets_plain_text(process: Demo) -> None:
-    _, shown, _ = on_a_terminal("--repl", "--inplace")
-    assert re.search(ESCAPE + r"\[[0-9;]*35[0-9;]*mimport", shown)
-    assert ESCAPE not in process("--repl", "--inplace").out
-    _, shown, _ = on_a_terminal("--repl", "--inplace", TERM="dumb")
-    assert ESCAPE not in shown
-    _, shown, _ = on_a_terminal("--repl", "--inplace", NO_COLOR="1")
-    assert not re.search(ESCAPE + r"\[[0-9;]*3[0-7]m", shown)
-
-
 def test_no_line_is_broken_however_narrow(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     narrow = demo("--repl", "--seed", "7", "--article").out
