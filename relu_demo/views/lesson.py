@@ -111,7 +111,7 @@ FILM = Template("""\
 LINE_HEIGHT = 24.4
 """Of rich's pictures, in pixels."""
 
-STEP_END = "\N{SYMBOL FOR STEP_END OF TEXT}"
+STEP_END = "\N{SYMBOL FOR END OF TEXT}"
 """Stands behind each step in what is recorded for the page."""
 
 
