@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -142,17 +142,9 @@ class GroupedCommand(click.Command):
         except click.NoSuchOption as error:
             raise no_such_option(ctx, error.option_name) from None
         except click.BadOptionUsage as error:
-            flags = [
-                name
-                for each in self.get_params(ctx)
-                if getattr(each, "is_flag", False)
-                for name in (*each.opts, *each.secondary_opts)
-            ]
-            needless, missing = (
-                mark("Option {name!r} does not take a value."),
-                mark("Option {name!r} requires an argument."),
-            )
-            why = needless if error.option_name in flags else missing
+            needless = mark("Option {name!r} does not take a value.")
+            missing = mark("Option {name!r} requires an argument.")
+            why = needless if "not take" in error.message else missing
             raise click.UsageError(_(why, name=error.option_name), ctx) from None
 
 
@@ -201,18 +193,17 @@ class Demonstrator(GroupedCommand, click.Group):
 @click.pass_context
 def command(
     context: click.Context,
+    /,
     seed: int | None,
     shapes: Sequence[Input],
     device: str,
     dtype: str,
     article: bool,
     depth: int,
-    traceback: bool,
-    save: Path | None,
-    light: bool,
     values: int,
     evidence: bool,
     part: str,
+    **output: Any,
 ) -> Asked | None:
     """Return what the command line asks of the demonstrator; None where it asks another command."""
     if context.invoked_subcommand is not None:
@@ -221,9 +212,6 @@ def command(
     refuse_strangers(context, scenario)
     if article:
         refuse_beside(context, "--article", "shapes", "dtype")
-    if context.meta.get("view") == "step" and save is None:
-        require_terminal()
-    require_output(context, save, light)
     seed = drawn_seed() if seed is None else seed
     dtype = dtype.removeprefix("torch.")
     request: Request
@@ -232,7 +220,7 @@ def command(
     else:
         request = Replay(scenario, seed, only(shapes) or Replay.shape, device, dtype, article, values, evidence, part)
         session_for(request)  # raises for a part that it has not
-    return asked(context, request, save, light, traceback)
+    return asked(context, request, **output)
 
 
 @command.command(
@@ -245,13 +233,7 @@ def command(
 )
 @click.pass_context
 def explain_command(
-    context: click.Context,
-    names: tuple[str, ...],
-    seed: int | None,
-    traceback: bool,
-    save: Path | None,
-    light: bool,
-    evidence: bool,
+    context: click.Context, /, names: tuple[str, ...], seed: int | None, evidence: bool, **output: Any
 ) -> Asked:
     """Return what the command line asks of `explain`."""
     if len(names) > 1:
@@ -267,10 +249,7 @@ def explain_command(
         told = {"option": words[0], "example": line("explain", "leaf", *words)}
         why = _("{option} goes with one fault, and none is named; give for example {example}", **told)
         raise click.UsageError(why, context)
-    if view == "step" and save is None:
-        require_terminal()
-    require_output(context, save, light)
-    return asked(context, request, save, light, traceback)
+    return asked(context, request, **output)
 
 
 @command.command(
@@ -286,6 +265,7 @@ def explain_command(
 @click.pass_context
 def check_command(
     context: click.Context,
+    /,
     target: tuple[str, ...],
     seed: int | None,
     shapes: Sequence[Input],
@@ -293,9 +273,7 @@ def check_command(
     dtype: str,
     train: bool | None,
     every_call: bool,
-    traceback: bool,
-    save: Path | None,
-    light: bool,
+    **output: Any,
 ) -> Asked:
     """Is each write in place in your own network safe? Each suspect is tried alone, with the others off."""
     if not target:
@@ -303,11 +281,10 @@ def check_command(
         raise click.UsageError(f"check takes a network; give for example {example}", context)
     if len(target) > 1:
         raise click.UsageError(f"check takes one network, not {len(target)} ({' '.join(target)})", context)
-    require_output(context, save, light)
     seed = drawn_seed() if seed is None else seed
     dtype = dtype.removeprefix("torch.")
     request = Check(target[0], tuple(shapes), seed, device, dtype, train, every_call)
-    return asked(context, request, save, light, traceback)
+    return asked(context, request, **output)
 
 
 @command.command(
@@ -322,30 +299,28 @@ def check_command(
     context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True},
 )
 @click.pass_context
-def watch_command(
-    context: click.Context, program: tuple[str, ...], trying: bool, save: Path | None, light: bool
-) -> Asked:
+def watch_command(context: click.Context, /, program: tuple[str, ...], trying: bool, **output: Any) -> Asked:
     """Run your own program as it is: which lines overwrite what a backward needs, and the cure."""
     if not program:
         raise click.UsageError(f"watch takes a program; give for example {line('watch', 'train.py')}", context)
     if program[0].startswith("-") and program[0] != "-m":
         raise no_such_option(context, program[0])
-    require_output(context, save, light)
-    return asked(context, Watch(program, trying), save, light, traceback=True)
+    return asked(context, Watch(program, trying), **output)
 
 
-def asked(context: click.Context, request: Request, save: Path | None, light: bool, traceback: bool) -> Asked:
-    """Return what is asked. The file to save to is told from the root on: a network may go to another folder."""
+def asked(context: click.Context, request: Request, save: Path | None, light: bool, traceback: bool = True) -> Asked:
+    """Return what is asked. Raise UsageError or BadParameter where the report cannot be shown or saved like that.
+
+    The file to save to is told from the root on: a network may go to another folder.
+    """
     view = context.meta.get("view", TABLES)
-    return Asked(request, view, None if save is None else save.absolute(), light, traceback)
-
-
-def require_output(context: click.Context, save: Path | None, light: bool) -> None:
-    """Raise UsageError or BadParameter where the report cannot be shown or saved as it is asked."""
+    if view == "step" and save is None:
+        require_terminal()
     if light:
         require_colours(save)
     if save:
-        require_place(save, context.meta.get("view", TABLES))
+        require_place(save, view)
+    return Asked(request, view, save and save.absolute(), light, traceback)
 
 
 def line(*words: str) -> str:
