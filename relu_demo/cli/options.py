@@ -106,7 +106,7 @@ def print_schema(context: click.Context, option: click.Parameter, given: bool) -
     if given and not context.resilient_parsing:
         import json
 
-        from relu_demo.views.schema import schema
+        from relu_demo.views.json import schema
 
         click.echo(json.dumps(schema(), indent=2))
         context.exit()

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import click
 
 from relu_demo.cli.command import Asked, command
-from relu_demo.cli.progress import progress_bar
 from relu_demo.errors import CLOSED, BadInput, Error, lacks_memory, readable, words_of
 from relu_demo.language import LANGUAGES, _, speaking
 from relu_demo.request import Check, Explain, Measure, Replay, Rules, Watch
@@ -111,7 +110,7 @@ def invalid(option: str, why: str) -> str:
 
 def run_scenario(asked: Asked, request: Replay | Explain | Rules | Measure) -> int:
     """Load PyTorch if it is needed, answer the request, show the report, and return the exit code."""
-    from relu_demo.cli.output import deliver, save
+    from relu_demo.cli.output import deliver, progress_bar, save
     from relu_demo.machine.pytorch import load_torch
 
     if not isinstance(request, Rules):

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from relu_demo.language import _
 from relu_demo.replay.trace import Look, TensorState, TracedPart
-from relu_demo.views.parts import MARK, UNCHANGED, cell
+from relu_demo.views.parts import UNCHANGED, cell
 from relu_demo.views.tree import Graph
 
 
@@ -98,11 +98,6 @@ class Column:
 def address_text(state: TensorState) -> str:
     """Return the address of a tensor's storage as C prints it."""
     return f"{state.data_ptr:#014x}"
-
-
-def without_mark(text: Text) -> str:
-    """Return what a cell says, without its mark."""
-    return text.plain.strip(f" {MARK}")
 
 
 def distinct(columns: Iterable[Column]) -> list[Column]:

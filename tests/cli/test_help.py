@@ -42,7 +42,15 @@ def test_each_command_has_its_own_options_and_no_other(process: Demo) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        *(["--help"], ["-h"], ["-V"], ["--schema"], ["--compare", "--inplace"], ["--shape", "1,2"], ["--nope"]),
+        *(
+            ["--help"],
+            ["-V"],
+            ["--schema"],
+            ["--compare", "--inplace"],
+            ["--shape", "1,2"],
+            ["--step"],
+            ["--save", "/none/x.svg"],
+        ),
         *(
             ["explain", "-h"],
             ["explain", "leef"],

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from relu_demo.views.schema import schema as made_schema
+from relu_demo.views.json import schema as made_schema
 from support.processes import PYTHON
 
 COMMAND = [*PYTHON, "-m", "relu_demo"]
