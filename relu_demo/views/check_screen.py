@@ -27,7 +27,7 @@ from relu_demo.network.report import (
 from relu_demo.request import page_line
 from relu_demo.sanitizer.place import Place, PlaceKind
 from relu_demo.views.one_line import check_in_words, check_line, where
-from relu_demo.views.parts import NARROW, Header, literal, section
+from relu_demo.views.parts import NARROW, header, literal, section
 from relu_demo.views.watch_screen import LABEL_STYLES
 from relu_demo.watching.report import REFUSED, WorthALook
 from relu_demo.watching.told import edit_lines, where_of
@@ -63,7 +63,7 @@ class CheckScreen:
         if report.ok and not (rows or advice or report.unrestored or report.worth_a_look):
             yield literal(f"{check_line(report)} ({_mode_in_words(report)}{_lists(report, folded)})", style=SAFE[1])
             return
-        yield Header(f"The in-place calls of {report.network}", report)
+        yield from header(f"The in-place calls of {report.network}", report)
         passes = f"{counted(report.forwards, 'forward')} and {counted(report.backwards, 'backward')}"
         yield literal(f"{_mode_in_words(report)}; {passes} run", style="dim")
         if rows or folded:

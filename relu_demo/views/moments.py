@@ -41,7 +41,7 @@ FIGURES: dict[str, Callable[[Summary], str]] = {
 class Moments:
     """Columns as large as they fit: all numbers or a corner of them, beside each other or stacked.
 
-    On a `short` screen the graph is its first node alone, and the numbers take few rows.
+    On a `short` screen a few rows are left out, and the numbers take few.
     """
 
     columns: Sequence[Column]
@@ -80,7 +80,7 @@ class Moments:
 
     def table(self, group: Sequence[Column], body: Sequence[Row], gap: str) -> Table:
         """Return some of the columns as a table, without the rows that are empty."""
-        table = titled_table([column.title for column in group], LABELS, gap, underlined=not self.short)
+        table = titled_table([column.title for column in group], LABELS, gap)
         for label, make in (*self.properties(), *body):
             made = [make(column) for column in group]
             if not all(isinstance(one, Text) and not one.plain.strip() for one in made):
@@ -93,8 +93,9 @@ class Moments:
         yield "id", lambda column: column.object_id(id(column.earlier) in shown)
         yield "storage", lambda column: column.storage(id(column.earlier) in shown)
         yield "version", Column.version
-        yield "grad_fn", Column.grad_fn if self.short else Column.graph
+        yield "grad_fn", Column.grad_fn
         if not self.short:
+            yield "next", Column.behind
             yield mark("article"), Column.grad_fn_1_10
         if self.large or not self.short:
             yield mark("values"), Column.summary

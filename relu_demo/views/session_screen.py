@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
@@ -17,25 +16,21 @@ from relu_demo.replay.trace import Step, TracedPart
 from relu_demo.session.lines import ANSWER, BESIDE, DIFFERENCES, EXPLAINED, MOMENTS
 from relu_demo.views.claims import Claims, endings
 from relu_demo.views.columns import moments_of, side_by_side
-from relu_demo.views.differences import against_reference
-from relu_demo.views.explained import fault_and_cure
+from relu_demo.views.differences import against_reference, fault_and_cure
 from relu_demo.views.moments import Moments
-from relu_demo.views.parts import GAP, Header, code, laid_out, section
+from relu_demo.views.parts import GAP, code, header, laid_out, section
 
 MEANINGS = (
     mark("* changed or zeroed"),
     mark("storage: the numbers' address"),
     mark("version: times overwritten"),
-    mark("grad_fn: what backward() calls first"),
+    mark("grad_fn: what backward() calls first; next: what it calls then"),
 )
 SHORT_MEANINGS = (mark("* changed"), MEANINGS[2], mark("more: --compare, --branches, --help"))
 """The legend, and that of the short screen."""
 
 TINTS = mark("blue is below 0, orange above")
 """Stands in the legend where the terminal has colours."""
-
-LONG = 50
-"""Characters of source from which on no line stands beside another in 80 columns."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +41,7 @@ class SessionScreen:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         session = self.report.trace.session
-        yield Header(_(session.title), self.report)
+        yield from header(_(session.title), self.report)
         yield from LAYOUTS[session.layout](self.report, console, options)
 
 
@@ -109,8 +104,7 @@ def titled_moments(
 class Lines:
     """The lines of several parts that ran, without imports and those that only look: what these print is in the tables.
 
-    They stand beside each other where that fits. Above several parts, lines of one step that are too long for that are
-    folded into a count; the transcript has them all.
+    They stand beside each other where that fits.
     """
 
     parts: Sequence[TracedPart]
@@ -119,13 +113,11 @@ class Lines:
         yield from laid_out(console, options, self.layouts())
 
     def layouts(self) -> Iterator[list[Table]]:
-        """Yield the grids to choose from: the first beside the others (with comments, without, or folded) or above."""
+        """Yield the grids to choose from: the first beside the others, with comments or without, or above."""
         first, *others = [[step for step in part.lines if is_shown(step)] for part in self.parts]
         rest = [step for steps in others for step in steps]
         for comments in (True, False):
             yield [grid_of(code(first, comments), code(rest, comments))]
-        if len(others) > 1:
-            yield [grid_of(folded(first), code(rest, comments=False))]
         yield [grid_of(code([*first, *rest]))]
 
 
@@ -139,14 +131,3 @@ def grid_of(*pieces: Text) -> Table:
     grid = Table.grid(padding=(0, len(GAP), 0, 0))
     grid.add_row(*pieces)
     return grid
-
-
-def folded(steps: Sequence[Step]) -> Text:
-    """Return lines without comments; those of one step with one longer than LONG are one line of words."""
-    pieces = []
-    for words, group in groupby(steps, lambda step: step.line.step):
-        same = list(group)
-        long = any(len(step.line.source) > LONG for step in same)
-        said = _("... {n} lines: {words}", n=len(same), words=_(words))
-        pieces.append(Text(said, style="dim") if long else code(same, comments=False))
-    return Text("\n").join(pieces)

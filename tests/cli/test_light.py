@@ -76,7 +76,7 @@ WORDS = {".svg": svg_words, ".html": html_words}
 @pytest.mark.versions
 @pytest.mark.parametrize(
     "options",
-    [("--compare",), ("--branches",), ("--repl", "--inplace"), ("--memory", "--shape", "1,4,8,8"), ()],
+    [("--compare",), ("--branches",), ("--memory", "--shape", "1,4,8,8"), ()],
     ids=" ".join,
 )
 @pytest.mark.parametrize("ending", WORDS)

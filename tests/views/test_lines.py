@@ -136,4 +136,4 @@ def test_the_line_that_asks_it_again_begins_as_the_command_was_started(
 ) -> None:
     monkeypatch.setenv("RELU_DEMO_STARTED_AS", "python 'my clone/scripts/run.py'")
     lines = demo("--inplace", "--seed", "7").out.splitlines()
-    assert lines[1] == "python 'my clone/scripts/run.py' --inplace --seed 7"
+    assert lines[1].startswith("python 'my clone/scripts/run.py' --inplace --seed 7  (relu-demo ")
