@@ -184,8 +184,7 @@ def html_picture(screen: RenderableType, title: str, theme: Theme = DARK) -> str
 
 def html_of_cell(report: AnyReport) -> str:
     """Return the screen of a report as the output of a notebook's cell: a `<pre>` of CELL columns on its own ground."""
-    console = plain_console(file=io.StringIO(), width=CELL, record=True, legacy_windows=False)
-    console.print(screen_of(report))
+    console = recorded(screen_of(report), DARK, width=CELL)
     ground = "color:{foreground};background-color:{background};padding:0.8em 1em;overflow-x:auto"
     code = f'<pre style="font-family:{MONOSPACE};line-height:1.2;{ground}">{{code}}</pre>'
     return widened(console.export_html(theme=DARK.colours, inline_styles=True, code_format=code))

@@ -103,21 +103,6 @@ NETWORKS = """
             super().__init__()
             raise ValueError("no weights here")
 
-    class Speechless(Exception):
-        def __str__(self):
-            raise RuntimeError("no words")
-
-    class Silent(nn.Module):
-        def forward(self, x):
-            raise Speechless
-
-    class NoException(BaseException):
-        pass
-
-    class Throws(nn.Module):
-        def forward(self, x):
-            raise NoException("all the same")
-
     class Stopped(nn.Module):
         def forward(self, x):
             raise KeyboardInterrupt
@@ -231,8 +216,6 @@ BAD = {
     "torch.nnn:ReLU": "there is no module 'torch.nnn'; did you mean torch.nn?",
     "nets.py:Stubborn --shape 2,4": "the network's backward raised ValueError: no backward",
     "nets.py:Leaves --shape 2,4": "the network's forward raised SystemExit: 3",
-    "nets.py:Silent --shape 2,4": "the network's forward raised Speechless (nets.py:",
-    "nets.py:Throws --shape 2,4": "raised NoException: all the same (nets.py:",
     "nets.py:build --compare": "--compare does not go with check; it goes with relu-demo",
     "nets.py:build --shape 2,4 --device vulkan": "no vulkan on this machine; available here: cpu",
     "nets.py:build --depth 2": "--depth does not go with check; it goes with relu-demo",
