@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any
@@ -103,17 +104,11 @@ class GroupedCommand(click.Command):
         """Write the line of usage."""
         formatter.write_usage(ctx.command_path, " ".join(self.collect_usage_pieces(ctx)), prefix=f"{_('Usage:')} ")
 
-    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write what the command does."""
-        formatter.write_paragraph()
-        with formatter.indentation():
-            formatter.write_text(_(self.help or ""))
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write what stands below the options."""
-        formatter.write_paragraph()
-        with formatter.indentation():
-            formatter.write_text(_(self.epilog or "").rstrip())
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help in the language that is spoken."""
+        spoken = copy(self)
+        spoken.help, spoken.epilog = _(self.help or ""), _(self.epilog or "").rstrip()
+        super(GroupedCommand, spoken).format_help(ctx, formatter)
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         """Return the option for the help."""
