@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from relu_demo import __version__
-from relu_demo.cli.types import file_read, files, input_read, number_read, parts, usual
+from relu_demo.cli.types import file_read, files, input_read, language_read, number_read, parts, usual
 from relu_demo.language import LANGUAGES, _, mark
 from relu_demo.request import LISTED, MAX_DEPTH, Check, Explain, Measure, Replay, Watch
 from relu_demo.session.sessions import SESSIONS
@@ -221,7 +221,8 @@ OPTIONS = (
     *(view(name) for name in VIEWS if name != TABLES),
     shown(
         "--lang",
-        type=click.Choice(LANGUAGES),
+        type=language_read,
+        shell_complete=usual(*LANGUAGES),
         metavar="LANG",
         expose_value=False,
         goes_with=(*DEMONSTRATOR, Explain.scenario),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from relu_demo.errors import SetupError
-from relu_demo.language import _
+from relu_demo.language import LANGUAGES, _
 from relu_demo.request import WHOLE, Input
 from relu_demo.session.faults import PAGES
 from relu_demo.session.sessions import part_names
@@ -84,8 +84,16 @@ def file_read(value: str) -> Path:
     return path
 
 
+def language_read(value: str) -> str:
+    """Return a language that the demonstrator speaks. Raise BadParameter for another."""
+    if value not in LANGUAGES:
+        why = _("'{value}' is no language of relu-demo; give one of {names}", value=value, names=", ".join(LANGUAGES))
+        raise click.BadParameter(why)
+    return value
+
+
 def usual(*names: str) -> Complete:
-    """Return what completes a name that only PyTorch can judge."""
+    """Return what completes one of these names; of most of them only PyTorch can judge."""
     return lambda context, parameter, begun: [name for name in names if name.startswith(begun)]
 
 
