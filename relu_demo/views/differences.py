@@ -90,22 +90,14 @@ def parts_in_order(report: SessionReport, console: Console, options: ConsoleOpti
 def outcomes(compared: Sequence[TracedPart], cures: Collection[str]) -> str:
     """Say of each fault how it shows, and how many of the cures, whose keys these are, give the right numbers."""
     said = [outcome(part) for part in compared if part.key not in cures]
-    cured = [is_right(part) for part in compared if part.key in cures]
-    if cured == [True]:
-        said.append(_("The cure gives the right numbers."))
-    elif cured and all(cured):
-        said.append(_("All {n} cures give the right numbers.", n=len(cured)))
-    elif cured:
-        said.append(
-            _(
-                plural(
-                    "{right} of {n:,} cure give the right numbers.",
-                    "{right} of {n:,} cures give the right numbers.",
-                    len(cured),
-                    right=sum(cured),
-                )
-            )
+    if cured := [is_right(part) for part in compared if part.key in cures]:
+        right = plural(
+            "{right} of {n:,} cure gives the right numbers.",
+            "{right} of {n:,} cures give the right numbers.",
+            len(cured),
+            right=sum(cured),
         )
+        said.append(_(right))
     return " ".join(said)
 
 
