@@ -206,7 +206,7 @@ def command(
     scenario = context.meta.get("scenario", WHOLE)
     refuse_strangers(context, scenario)
     if article:
-        refuse_beside(context, "--article", "shapes", "dtype")
+        refuse_own_numbers(context)
     seed = drawn_seed() if seed is None else seed
     dtype = dtype.removeprefix("torch.")
     request: Request
@@ -399,11 +399,11 @@ def refuse_strangers(context: click.Context, scenario: str) -> None:
             raise click.UsageError(_("{option} does not go with {here}; it goes with {others}", **told))
 
 
-def refuse_beside(context: click.Context, option: str, *others: str) -> None:
-    """Raise UsageError where the command line gives one of the `others`, by their parameters' names."""
+def refuse_own_numbers(context: click.Context) -> None:
+    """Raise UsageError where --article stands beside what its numbers have of their own."""
     for parameter in context.command.params:
-        if parameter.name in others and is_given(context, parameter):
-            name = parameter.opts[0]
+        if parameter.name in ("shapes", "dtype") and is_given(context, parameter):
+            name, option = parameter.opts[0], "--article"
             why = _("{option} has its own {what}; leave {name} out", option=option, what=name[2:], name=name)
             raise click.UsageError(why, context)
 

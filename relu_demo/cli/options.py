@@ -76,10 +76,13 @@ class Option(click.Option):
         return given
 
 
+FLAG: Mapping[str, Any] = {"is_flag": True, "expose_value": False}
+"""An option that is on where it is given, and of which no command is told."""
+
+
 def scenario(name: str, help: str) -> Option:
     """Return the flag that picks a scenario of the command itself."""
-    flag: dict[str, Any] = {"is_flag": True, "expose_value": False}
-    return Option([name], heading=WHAT, picks="scenario", help=help, goes_with=DEMONSTRATOR, **flag)
+    return Option([name], heading=WHAT, picks="scenario", help=help, goes_with=DEMONSTRATOR, **FLAG)
 
 
 def runs_on(*names: str, **more: Any) -> Option:
@@ -92,8 +95,7 @@ def view(name: str) -> Option:
     form = VIEWS[name]
     sessions = (*SESSIONS, Explain.scenario)
     goes_with = sessions if form.sessions_only else TOOLS if form.cures_only else None
-    flag: dict[str, Any] = {"is_flag": True, "expose_value": False}
-    return shown(*form.short, f"--{name}", picks="view", help=form.help, goes_with=goes_with, **flag)
+    return shown(*form.short, f"--{name}", picks="view", help=form.help, goes_with=goes_with, **FLAG)
 
 
 def shown(*names: str, **more: Any) -> Option:
@@ -128,8 +130,7 @@ def print_versions(context: click.Context, option: click.Parameter, given: bool)
 
 def asks(*names: str, callback: Callable[[click.Context, click.Parameter, bool], None], help: str) -> Option:
     """Return an option that prints something instead of a report."""
-    flag: dict[str, Any] = {"is_flag": True, "is_eager": True, "expose_value": False}
-    return shown(*names, callback=callback, help=help, goes_with=DEMONSTRATOR, **flag)
+    return shown(*names, callback=callback, help=help, goes_with=DEMONSTRATOR, is_eager=True, **FLAG)
 
 
 OPTIONS = (
