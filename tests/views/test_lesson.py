@@ -95,6 +95,17 @@ def test_it_is_light_or_dark_as_the_system_says(page: Browser, lesson: Path) -> 
     assert grounds == {"light": "rgb(255, 255, 255)", "dark": "rgb(22, 24, 29)"}
 
 
+def test_each_colour_has_its_rule_on_both_grounds(lesson: Path) -> None:
+    text = lesson.read_text(encoding="utf-8")
+    light, dark = (
+        dict(re.findall(r"^\.(r\d+) \{(.*)\}", sheet, re.MULTILINE))
+        for sheet in text.partition("</style>")[0].split("@media (prefers-color-scheme: dark)")
+    )
+    assert set(light) == set(dark) == set(re.findall(r'class="(r\d+)"', text))
+    for kind in ("bold", "italic", "background-color"):
+        assert [kind in rule for rule in light.values()] == [kind in rule for rule in dark.values()]
+
+
 def test_a_screen_reader_hears_the_title_of_each_step(page: Browser, lesson: Path) -> None:
     page.open(lesson, "#step-4")
     assert page.run("return document.querySelector('main').ariaLive") == "polite"
