@@ -40,7 +40,7 @@ def command_of(words: Sequence[str]) -> list[str]:
         return [sys.executable, *words]
     if _is_python(first) or os.sep in first:
         raise BadInput(missing_file(Path(first)))
-    raise BadInput(f"there is no command {first!r}{near(first, python_files(Path()))}")
+    raise BadInput(f"there is no command {first!r}{near(first, python_files(Path()), having='there are')}")
 
 
 def _call_of(target: str, source: str, name: str) -> list[str]:
