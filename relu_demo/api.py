@@ -152,14 +152,11 @@ def check(model: nn.Module | Callable[..., Any], /, *inputs: Any, train: bool | 
     try:
         return Report(**fields_of(examine(model, inputs, kwargs, train, layers=layers)))
     except NetworkError as error:
-        for shape in filter(_is_shape, (*inputs, *kwargs.values())):
-            words = f"{tuple(shape)} is a shape; give a tensor, torch.randn({', '.join(map(str, shape))})"
-            raise BadInput(words) from error.__cause__
+        for shape in (*inputs, *kwargs.values()):
+            if isinstance(shape, tuple) and shape and all(type(size) is int for size in shape):
+                words = f"{tuple(shape)} is a shape; give a tensor, torch.randn({', '.join(map(str, shape))})"
+                raise BadInput(words) from error.__cause__
         raise
-
-
-def _is_shape(value: Any) -> bool:
-    return isinstance(value, tuple) and bool(value) and all(type(size) is int for size in value)
 
 
 def watch() -> WatchBlock:
@@ -205,8 +202,8 @@ def show(
     PyTorch's random generators on the CPU and on CUDA are as before afterwards. Gradients are recorded, also if `show`
     is called under `torch.no_grad()`.
 
-    Raise BadInput, a ValueError, for a value that cannot be used, and TypeError for one of another type; the message
-    says what to give instead. Raise LineError if PyTorch cannot run a line of the session.
+    Raise BadInput, a ValueError, for a value that cannot be used, which says what to give instead, and TypeError for
+    one of another type. Raise LineError if PyTorch cannot run a line of the session.
     """
     require_scenario(scenario)
     if lang not in LANGUAGES:
@@ -214,22 +211,19 @@ def show(
     device, dtype = str(device), str(dtype).removeprefix("torch.")
     given = {"name": name, "shape": shape, "device": device, "dtype": dtype, "article": article, "values": values}
     refuse_misplaced(scenario, {**given, "depth": depth})
-    sizes = None if shape is None else image(whole_numbers(shape))
+    sizes = None if shape is None else image(tuple(map(index, shape)))
     request: Replay | Explain | Rules | Measure
     if scenario == Explain.scenario:
-        if not isinstance(name, str):
-            raise TypeError(f"name is the name of a fault, such as name='leaf', not {name!r:.40}")
-        number = drawn_seed() if seed is None else whole_number("seed", seed)
+        number = drawn_seed() if seed is None else index(seed)
         request = Explain(name, number) if name else Rules()
     elif scenario == Measure.scenario:
-        blocks = Measure.depth if depth is None else whole_number("depth", depth)
+        blocks = Measure.depth if depth is None else index(depth)
         request = Measure(sizes or Measure.shape, blocks, device)
     else:
         if article and (sizes or dtype != Replay.dtype):
             raise BadInput("the article's numbers have their own shape and dtype; leave shape and dtype out")
-        number = drawn_seed() if seed is None else whole_number("seed", seed)
-        listed = whole_number("values", values)
-        request = Replay(scenario, number, sizes or Replay.shape, device, dtype, bool(article), listed)
+        number = drawn_seed() if seed is None else index(seed)
+        request = Replay(scenario, number, sizes or Replay.shape, device, dtype, bool(article), index(values))
     from relu_demo.scenarios import report_on
 
     with undisturbed():
@@ -289,21 +283,3 @@ def refuse_misplaced(scenario: str, given: Mapping[str, Any]) -> None:
     for name, (default, scenarios) in GOES_WITH.items():
         if scenario not in scenarios and given[name] != default:
             raise BadInput(f"{name} does not go with {scenario!r}; it goes with {', '.join(map(repr, scenarios))}")
-
-
-def whole_number(name: str, value: Any) -> int:
-    """Return an argument that is a whole number. Raise TypeError for anything else."""
-    try:
-        if not isinstance(value, bool):
-            return index(value)
-    except TypeError:
-        pass
-    raise TypeError(f"{name} is a whole number, such as {name}=7, not {value!r:.40}")
-
-
-def whole_numbers(shape: Any) -> tuple[int, ...]:
-    """Return a shape as a tuple. Raise TypeError for what is not whole numbers."""
-    try:
-        return tuple(index(size) for size in shape)
-    except TypeError:
-        raise TypeError(f"shape is four whole numbers, such as shape=(1, 3, 5, 5), not {shape!r:.40}") from None

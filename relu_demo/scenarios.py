@@ -182,7 +182,7 @@ SESSION = Kind(
 KINDS: Mapping[type[Request], Kind] = {
     Replay: SESSION,
     Explain: SESSION,
-    Rules: Kind((Rules.scenario,), listing, RulesReport, "explained:RulesScreen", "one_line:rules_line"),
+    Rules: Kind((Rules.scenario,), listing, RulesReport, "differences:RulesScreen", "one_line:rules_line"),
     Measure: Kind((Measure.scenario,), measured, MemoryReport, "memory_screen:MemoryScreen", "one_line:memory_line"),
     Check: Kind((Check.scenario,), checked, CheckReport, "check_screen:CheckScreen", "one_line:check_line"),
     Watch: Kind((Watch.scenario,), watched, WatchReport, "watch_screen:WatchScreen", "one_line:watch_line"),

@@ -9,8 +9,7 @@ from contextlib import suppress
 from typing import TextIO
 
 from relu_demo.cli.command import Asked
-from relu_demo.cli.output import deliver, save
-from relu_demo.cli.progress import progress_bar
+from relu_demo.cli.output import deliver, progress_bar, save
 from relu_demo.cli.targets import find_network
 from relu_demo.cli.trying import Trial
 from relu_demo.edits.trial import serve_if_asked

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from relu_demo.cli.options import COMMANDS, DEMONSTRATOR, HOW_SHOWN, OPTIONS, WHAT, elsewhere, options_of
-from relu_demo.cli.types import PageType, TargetType
+from relu_demo.cli.types import pages, targets
 from relu_demo.errors import SetupError
 from relu_demo.language import _, cells, enumerated, fold, mark
 from relu_demo.request import (
@@ -103,17 +104,11 @@ class GroupedCommand(click.Command):
         """Write the line of usage."""
         formatter.write_usage(ctx.command_path, " ".join(self.collect_usage_pieces(ctx)), prefix=f"{_('Usage:')} ")
 
-    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write what the command does."""
-        formatter.write_paragraph()
-        with formatter.indentation():
-            formatter.write_text(_(self.help or ""))
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write what stands below the options."""
-        formatter.write_paragraph()
-        with formatter.indentation():
-            formatter.write_text(_(self.epilog or "").rstrip())
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help in the language that is spoken."""
+        spoken = copy(self)
+        spoken.help, spoken.epilog = _(self.help or ""), _(self.epilog or "").rstrip()
+        super(GroupedCommand, spoken).format_help(ctx, formatter)
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         """Return the option for the help."""
@@ -142,17 +137,9 @@ class GroupedCommand(click.Command):
         except click.NoSuchOption as error:
             raise no_such_option(ctx, error.option_name) from None
         except click.BadOptionUsage as error:
-            flags = [
-                name
-                for each in self.get_params(ctx)
-                if getattr(each, "is_flag", False)
-                for name in (*each.opts, *each.secondary_opts)
-            ]
-            needless, missing = (
-                mark("Option {name!r} does not take a value."),
-                mark("Option {name!r} requires an argument."),
-            )
-            why = needless if error.option_name in flags else missing
+            needless = mark("Option {name!r} does not take a value.")
+            missing = mark("Option {name!r} requires an argument.")
+            why = needless if "not take" in error.message else missing
             raise click.UsageError(_(why, name=error.option_name), ctx) from None
 
 
@@ -201,18 +188,17 @@ class Demonstrator(GroupedCommand, click.Group):
 @click.pass_context
 def command(
     context: click.Context,
+    /,
     seed: int | None,
     shapes: Sequence[Input],
     device: str,
     dtype: str,
     article: bool,
     depth: int,
-    traceback: bool,
-    save: Path | None,
-    light: bool,
     values: int,
     evidence: bool,
     part: str,
+    **output: Any,
 ) -> Asked | None:
     """Return what the command line asks of the demonstrator; None where it asks another command."""
     if context.invoked_subcommand is not None:
@@ -220,10 +206,7 @@ def command(
     scenario = context.meta.get("scenario", WHOLE)
     refuse_strangers(context, scenario)
     if article:
-        refuse_beside(context, "--article", "shapes", "dtype")
-    if context.meta.get("view") == "step" and save is None:
-        require_terminal()
-    require_output(context, save, light)
+        refuse_own_numbers(context)
     seed = drawn_seed() if seed is None else seed
     dtype = dtype.removeprefix("torch.")
     request: Request
@@ -232,26 +215,20 @@ def command(
     else:
         request = Replay(scenario, seed, only(shapes) or Replay.shape, device, dtype, article, values, evidence, part)
         session_for(request)  # raises for a part that it has not
-    return asked(context, request, save, light, traceback)
+    return asked(context, request, **output)
 
 
 @command.command(
     Explain.scenario,
     cls=GroupedCommand,
-    params=[click.Argument(["names"], type=PageType(), metavar="[NAME]", nargs=-1), *options_of(Explain.scenario)],
+    params=[click.Argument(["names"], shell_complete=pages, metavar="[NAME]", nargs=-1), *options_of(Explain.scenario)],
     epilog=EXPLAIN_EPILOG,
     help=mark("Replay a fault that check and watch can name, and its cure. Without NAME: list all."),
     short_help=mark("Each fault that check and watch can name, in a few lines."),
 )
 @click.pass_context
 def explain_command(
-    context: click.Context,
-    names: tuple[str, ...],
-    seed: int | None,
-    traceback: bool,
-    save: Path | None,
-    light: bool,
-    evidence: bool,
+    context: click.Context, /, names: tuple[str, ...], seed: int | None, evidence: bool, **output: Any
 ) -> Asked:
     """Return what the command line asks of `explain`."""
     if len(names) > 1:
@@ -267,22 +244,23 @@ def explain_command(
         told = {"option": words[0], "example": line("explain", "leaf", *words)}
         why = _("{option} goes with one fault, and none is named; give for example {example}", **told)
         raise click.UsageError(why, context)
-    if view == "step" and save is None:
-        require_terminal()
-    require_output(context, save, light)
-    return asked(context, request, save, light, traceback)
+    return asked(context, request, **output)
 
 
 @command.command(
     Check.scenario,
     cls=GroupedCommand,
-    params=[click.Argument(["target"], type=TargetType(), metavar="TARGET", nargs=-1), *options_of(Check.scenario)],
+    params=[
+        click.Argument(["target"], shell_complete=targets, metavar="TARGET", nargs=-1),
+        *options_of(Check.scenario),
+    ],
     epilog=CHECK_EPILOG,
     short_help=mark("Is each write in place in your own network safe?"),
 )
 @click.pass_context
 def check_command(
     context: click.Context,
+    /,
     target: tuple[str, ...],
     seed: int | None,
     shapes: Sequence[Input],
@@ -290,9 +268,7 @@ def check_command(
     dtype: str,
     train: bool | None,
     every_call: bool,
-    traceback: bool,
-    save: Path | None,
-    light: bool,
+    **output: Any,
 ) -> Asked:
     """Is each write in place in your own network safe? Each suspect is tried alone, with the others off."""
     if not target:
@@ -300,18 +276,17 @@ def check_command(
         raise click.UsageError(f"check takes a network; give for example {example}", context)
     if len(target) > 1:
         raise click.UsageError(f"check takes one network, not {len(target)} ({' '.join(target)})", context)
-    require_output(context, save, light)
     seed = drawn_seed() if seed is None else seed
     dtype = dtype.removeprefix("torch.")
     request = Check(target[0], tuple(shapes), seed, device, dtype, train, every_call)
-    return asked(context, request, save, light, traceback)
+    return asked(context, request, **output)
 
 
 @command.command(
     Watch.scenario,
     cls=GroupedCommand,
     params=[
-        click.Argument(["program"], type=TargetType(), metavar="PROGRAM [ARG]...", nargs=-1),
+        click.Argument(["program"], shell_complete=targets, metavar="PROGRAM [ARG]...", nargs=-1),
         *options_of(Watch.scenario),
     ],
     epilog=WATCH_EPILOG,
@@ -319,30 +294,28 @@ def check_command(
     context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True},
 )
 @click.pass_context
-def watch_command(
-    context: click.Context, program: tuple[str, ...], trying: bool, save: Path | None, light: bool
-) -> Asked:
+def watch_command(context: click.Context, /, program: tuple[str, ...], trying: bool, **output: Any) -> Asked:
     """Run your own program as it is: which lines overwrite what a backward needs, and the cure."""
     if not program:
         raise click.UsageError(f"watch takes a program; give for example {line('watch', 'train.py')}", context)
     if program[0].startswith("-") and program[0] != "-m":
         raise no_such_option(context, program[0])
-    require_output(context, save, light)
-    return asked(context, Watch(program, trying), save, light, traceback=True)
+    return asked(context, Watch(program, trying), **output)
 
 
-def asked(context: click.Context, request: Request, save: Path | None, light: bool, traceback: bool) -> Asked:
-    """Return what is asked. The file to save to is told from the root on: a network may go to another folder."""
+def asked(context: click.Context, request: Request, save: Path | None, light: bool, traceback: bool = True) -> Asked:
+    """Return what is asked. Raise UsageError or BadParameter where the report cannot be shown or saved like that.
+
+    The file to save to is told from the root on: a network may go to another folder.
+    """
     view = context.meta.get("view", TABLES)
-    return Asked(request, view, None if save is None else save.absolute(), light, traceback)
-
-
-def require_output(context: click.Context, save: Path | None, light: bool) -> None:
-    """Raise UsageError or BadParameter where the report cannot be shown or saved as it is asked."""
+    if view == "step" and save is None:
+        require_terminal()
     if light:
         require_colours(save)
     if save:
-        require_place(save, context.meta.get("view", TABLES))
+        require_place(save, view)
+    return Asked(request, view, save and save.absolute(), light, traceback)
 
 
 def line(*words: str) -> str:
@@ -426,11 +399,11 @@ def refuse_strangers(context: click.Context, scenario: str) -> None:
             raise click.UsageError(_("{option} does not go with {here}; it goes with {others}", **told))
 
 
-def refuse_beside(context: click.Context, option: str, *others: str) -> None:
-    """Raise UsageError where the command line gives one of the `others`, by their parameters' names."""
+def refuse_own_numbers(context: click.Context) -> None:
+    """Raise UsageError where --article stands beside what its numbers have of their own."""
     for parameter in context.command.params:
-        if parameter.name in others and is_given(context, parameter):
-            name = parameter.opts[0]
+        if parameter.name in ("shapes", "dtype") and is_given(context, parameter):
+            name, option = parameter.opts[0], "--article"
             why = _("{option} has its own {what}; leave {name} out", option=option, what=name[2:], name=name)
             raise click.UsageError(why, context)
 

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from relu_demo import __version__
-from relu_demo.cli.types import InputType, LanguageType, NameType, NumberType, PartType, SaveType
-from relu_demo.language import _, mark
+from relu_demo.cli.types import file_read, files, input_read, language_read, number_read, parts, usual
+from relu_demo.language import LANGUAGES, _, mark
 from relu_demo.request import LISTED, MAX_DEPTH, Check, Explain, Measure, Replay, Watch
 from relu_demo.session.sessions import SESSIONS
 from relu_demo.views import TABLES, VIEWS
@@ -76,10 +76,13 @@ class Option(click.Option):
         return given
 
 
+FLAG: Mapping[str, Any] = {"is_flag": True, "expose_value": False}
+"""An option that is on where it is given, and of which no command is told."""
+
+
 def scenario(name: str, help: str) -> Option:
     """Return the flag that picks a scenario of the command itself."""
-    flag: dict[str, Any] = {"is_flag": True, "expose_value": False}
-    return Option([name], heading=WHAT, picks="scenario", help=help, goes_with=DEMONSTRATOR, **flag)
+    return Option([name], heading=WHAT, picks="scenario", help=help, goes_with=DEMONSTRATOR, **FLAG)
 
 
 def runs_on(*names: str, **more: Any) -> Option:
@@ -92,8 +95,7 @@ def view(name: str) -> Option:
     form = VIEWS[name]
     sessions = (*SESSIONS, Explain.scenario)
     goes_with = sessions if form.sessions_only else TOOLS if form.cures_only else None
-    flag: dict[str, Any] = {"is_flag": True, "expose_value": False}
-    return shown(*form.short, f"--{name}", picks="view", help=form.help, goes_with=goes_with, **flag)
+    return shown(*form.short, f"--{name}", picks="view", help=form.help, goes_with=goes_with, **FLAG)
 
 
 def shown(*names: str, **more: Any) -> Option:
@@ -106,7 +108,7 @@ def print_schema(context: click.Context, option: click.Parameter, given: bool) -
     if given and not context.resilient_parsing:
         import json
 
-        from relu_demo.views.schema import schema
+        from relu_demo.views.json import schema
 
         click.echo(json.dumps(schema(), indent=2))
         context.exit()
@@ -128,8 +130,7 @@ def print_versions(context: click.Context, option: click.Parameter, given: bool)
 
 def asks(*names: str, callback: Callable[[click.Context, click.Parameter, bool], None], help: str) -> Option:
     """Return an option that prints something instead of a report."""
-    flag: dict[str, Any] = {"is_flag": True, "is_eager": True, "expose_value": False}
-    return shown(*names, callback=callback, help=help, goes_with=DEMONSTRATOR, **flag)
+    return shown(*names, callback=callback, help=help, goes_with=DEMONSTRATOR, is_eager=True, **FLAG)
 
 
 OPTIONS = (
@@ -140,7 +141,7 @@ OPTIONS = (
     scenario("--memory", mark("Measure the memory that in-place really saves.")),
     runs_on(
         "--seed",
-        type=NumberType(),
+        type=number_read,
         metavar="N",
         goes_with=(*DEMONSTRATOR, Explain.scenario, Check.scenario),
         help=mark("The same seed gives the same numbers.  [default: drawn]"),
@@ -148,7 +149,7 @@ OPTIONS = (
     runs_on(
         "--shape",
         "shapes",
-        type=InputType(),
+        type=input_read,
         multiple=True,
         metavar="N,C,H,W",
         goes_with=(*DEMONSTRATOR, Check.scenario),
@@ -164,7 +165,7 @@ OPTIONS = (
     runs_on(
         "--device",
         metavar="NAME",
-        type=NameType("cpu", "cuda", "mps", "meta"),
+        shell_complete=usual("cpu", "cuda", "mps", "meta"),
         default=Replay.device,
         goes_with=(*DEMONSTRATOR, Check.scenario),
         help=mark("Device to run on, for example cuda:0.  [default: {default}]", default=Replay.device),
@@ -178,7 +179,7 @@ OPTIONS = (
     runs_on(
         "--dtype",
         metavar="NAME",
-        type=NameType("float32", "float64", "bfloat16", "float16"),
+        shell_complete=usual("float32", "float64", "bfloat16", "float16"),
         default=Replay.dtype,
         goes_with=(*SESSIONS, Check.scenario),
         help=mark("Any floating-point dtype.  [default: {default}]", default=Replay.dtype),
@@ -188,7 +189,7 @@ OPTIONS = (
     ),
     runs_on(
         "--depth",
-        type=NumberType(),
+        type=number_read,
         metavar="K",
         default=Measure.depth,
         goes_with=(Measure.scenario,),
@@ -221,7 +222,8 @@ OPTIONS = (
     *(view(name) for name in VIEWS if name != TABLES),
     shown(
         "--lang",
-        type=LanguageType(),
+        type=language_read,
+        shell_complete=usual(*LANGUAGES),
         metavar="LANG",
         expose_value=False,
         goes_with=(*DEMONSTRATOR, Explain.scenario),
@@ -229,14 +231,15 @@ OPTIONS = (
     ),
     shown(
         "--save",
-        type=SaveType(),
+        type=file_read,
+        shell_complete=files,
         metavar="FILE",
         help=mark("Save it as .svg, .html, .txt or .json; with --step a lesson."),
         differs={tool: {"help": "Save it as .svg, .html, .txt or .json."} for tool in TOOLS},
     ),
     shown(
         "--part",
-        type=PartType(),
+        shell_complete=parts,
         metavar="NAME",
         default=Replay.part,
         goes_with=SESSIONS,
@@ -245,7 +248,7 @@ OPTIONS = (
     shown("--light", is_flag=True, help=mark("With --save: dark on white, for print and slides.")),
     shown(
         "--values",
-        type=NumberType(),
+        type=number_read,
         metavar="N",
         default=LISTED,
         goes_with=SESSIONS,

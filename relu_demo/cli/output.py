@@ -1,4 +1,4 @@
-"""The output: a report on standard output, or in a file that is replaced only once the new one is complete."""
+"""The output: a report on standard output, or in a file that is replaced once it is complete; a bar meanwhile."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import errno
 import io
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from relu_demo.errors import CLOSED
-from relu_demo.language import _
+from relu_demo.language import _, cells
 from relu_demo.request import command_line
 from relu_demo.views import COLOURED, DOCUMENT, VIEWS, function_named, writer_of
 
@@ -107,3 +109,30 @@ def followed(path: Path) -> Path:
 def neighbour(path: Path) -> Path:
     """Return a new name beside `path`: a file can take the place of another only within one file system."""
     return path.with_name(f".relu-demo-{os.urandom(6).hex()}.tmp")
+
+
+@contextmanager
+def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
+    """
+    Give a function `(done, of)` that draws a bar on stderr, where that is a terminal; take the bar away at the end.
+
+    click's bar goes around the loop that works. This one is drawn by the call, between two measurements.
+    """
+    stream, drawn = sys.stderr, ""
+
+    def draw(done: int, of: int) -> None:
+        nonlocal drawn
+        if stream is not None and not stream.closed and stream.isatty():
+            filled = 30 * done // max(of, 1)
+            drawn = f"\r{doing} [{'#' * filled}{'-' * (30 - filled)}]"
+            stream.write(drawn)
+            stream.flush()
+
+    try:
+        yield draw
+    finally:
+        if drawn:
+            # The user's network may have replaced or closed standard error.
+            with suppress(OSError, ValueError):
+                stream.write("\r" + " " * cells(drawn) + "\r")
+                stream.flush()

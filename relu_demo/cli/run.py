@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 import click
 
 from relu_demo.cli.command import Asked, command
-from relu_demo.cli.completion import VARIABLE, teach_shells
-from relu_demo.cli.progress import progress_bar
 from relu_demo.errors import CLOSED, BadInput, Error, lacks_memory, readable, words_of
 from relu_demo.language import LANGUAGES, _, speaking
 from relu_demo.request import Check, Explain, Measure, Replay, Rules, Watch
@@ -46,8 +44,6 @@ def language_of(words: Sequence[str]) -> str | None:
 def answer(arguments: Sequence[str]) -> int:
     """Read the arguments, do what they ask, and return the exit code."""
     asked = None
-    if VARIABLE in os.environ:
-        teach_shells()
     try:
         asked = command.main(list(arguments), prog_name="relu-demo", standalone_mode=False)
         if not isinstance(asked, Asked):  # --help and --version ask nothing more
@@ -114,7 +110,7 @@ def invalid(option: str, why: str) -> str:
 
 def run_scenario(asked: Asked, request: Replay | Explain | Rules | Measure) -> int:
     """Load PyTorch if it is needed, answer the request, show the report, and return the exit code."""
-    from relu_demo.cli.output import deliver, save
+    from relu_demo.cli.output import deliver, progress_bar, save
     from relu_demo.machine.pytorch import load_torch
 
     if not isinstance(request, Rules):
@@ -146,10 +142,10 @@ def run_watch(asked: Asked, request: Watch) -> int:
     """
     from relu_demo import scenarios
     from relu_demo.cli.output import deliver, save
-    from relu_demo.cli.targets import command_of, find_program
+    from relu_demo.cli.targets import command_of
 
     to_stdout = asked.view in ("json", "diff") and not asked.save
-    command = command_of(find_program(request.program), request.program)
+    command = command_of(request.program)
     try:
         report = scenarios.watched(request, command, to_stderr=to_stdout)
     except OSError as error:

@@ -24,8 +24,6 @@ from relu_demo.edits.trial import write_for_trial
 from relu_demo.network.report import Call, CheckReport, HarmfulWrite
 from relu_demo.request import Check, command_line
 
-MOST_TRIED_APART = 4
-"""So many cures are tried one by one where the network does not run with all of them."""
 LEAST, TIMES = 60.0, 5.0
 """Seconds that a trial may take at least, and how many times as long as the check itself."""
 
@@ -50,10 +48,9 @@ class Trial:
         found = self._faults(cures, patience) if cures else None
         if found is None or (_RAISES in found and not report.forwards):
             return report  # a network that was not built has not been run with this input either
+        if _RAISES in found and len(cures) > 1:
+            return report  # one of them is no cure, and which is not known
         works = {cure: _is_gone(cure, report, found) for cure in cures}
-        if _RAISES in found and 1 < len(cures) <= MOST_TRIED_APART:
-            alone = {cure: self._faults([cure], patience) for cure in cures}
-            works = {each: _is_gone(each, report, one) for each, one in alone.items() if one is not None}
 
         def known(cure: Cure | None) -> Any:
             return replace(cure, works=works[cure]) if cure in works else cure

@@ -1,14 +1,14 @@
-"""The types of the options' values: how each is read, and how the shell completes it."""
+"""The values of the options: how each is read, and how the shell completes it. No file of the user's is imported."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from relu_demo.cli.completion import files, targets, words
 from relu_demo.errors import SetupError
 from relu_demo.language import LANGUAGES, _
 from relu_demo.request import WHOLE, Input
@@ -21,144 +21,112 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
+Complete = Callable[[click.Context, click.Parameter, str], list[Any]]
+"""What click asks for the words that may stand in place of a begun one."""
 
-class NumberType(click.ParamType):  # type: ignore[type-arg]
-    """A whole number."""
-
-    name = "number"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the number. Fail for anything else."""
-        try:
-            return int(value)
-        except ValueError:
-            self.fail(_("'{value}' is not a whole number; give one, for example 7", value=value), param, ctx)
+WRITTEN = re.compile(r"(?:([^\W\d]\w*)=)?([^:]*)(?::([^\W\d]\w*))?(?::([^:]*))?")
+"""A random input: `[NAME=]SIZES[:DTYPE][:LOW..HIGH]`, the sizes as whole numbers between commas."""
 
 
-class InputType(click.ParamType):  # type: ignore[type-arg]
-    """A random input: `[NAME=]SIZES[:DTYPE][:LOW..HIGH]`, the sizes as whole numbers between commas."""
-
-    name = "shape"
-    written = re.compile(r"(?:([^\W\d]\w*)=)?([^:]*)(?::([^\W\d]\w*))?(?::([^:]*))?")
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Input:
-        """Return the input. Fail for anything else."""
-        if isinstance(value, Input):
-            return value
-        match = self.written.fullmatch(value)
-        if match is None:
-            why = _("'{value}' is no shape; give for example 1,3,5,5 or ids=2,16:int64:0..999", value=value)
-            self.fail(why, param, ctx)
-        name, sizes, dtype, bounds = match.groups()
-        try:
-            shape = tuple(int(size) for size in sizes.split(","))
-        except ValueError:
-            why = _("'{value}' is not whole numbers between commas; give for example 1,3,5,5", value=value)
-            self.fail(why, param, ctx)
-        try:
-            return Input(shape, dtype or "", None if bounds is None else self.bounds(bounds), name or "")
-        except ValueError as error:
-            if isinstance(error, SetupError):
-                raise
-            why = _("'{value}' has no range behind its colon; give for example 2,16:0..999", value=value)
-            self.fail(why, param, ctx)
-
-    @staticmethod
-    def bounds(text: str) -> tuple[float, float]:
-        """Return both numbers of `LOW..HIGH`: whole, or both with a fraction. Raise ValueError for anything else."""
-        low, high = text.split("..", 1)
-        try:
-            return int(low), int(high)
-        except ValueError:
-            bounds = float(low), float(high)
-        if not all(map(math.isfinite, bounds)):
-            raise ValueError(text)
-        return bounds
+def number_read(value: Any) -> int:
+    """Return a whole number. Raise BadParameter for anything else."""
+    try:
+        return int(value)
+    except ValueError:
+        why = _("'{value}' is not a whole number; give one, for example 7", value=value)
+        raise click.BadParameter(why) from None
 
 
-class NameType(click.ParamType):  # type: ignore[type-arg]
-    """A name that only PyTorch can judge. The shell completes the `usual` ones."""
-
-    name = "name"
-
-    def __init__(self, *usual: str) -> None:
-        self.usual = usual
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the usual names that begin like this."""
-        return words(self.usual, incomplete)
-
-
-class LanguageType(click.ParamType):  # type: ignore[type-arg]
-    """A language that the demonstrator speaks."""
-
-    name = "language"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the language. Fail for one that is not in LANGUAGES."""
-        if value not in LANGUAGES:
-            names = ", ".join(LANGUAGES)
-            self.fail(
-                _("'{value}' is no language of relu-demo; give one of {names}", value=value, names=names), param, ctx
-            )
-        return str(value)
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the languages that begin like this."""
-        return words(LANGUAGES, incomplete)
+def input_read(value: str) -> Input:
+    """Return a random input. Raise BadParameter for anything else."""
+    match = WRITTEN.fullmatch(value)
+    if match is None:
+        why = _("'{value}' is no shape; give for example 1,3,5,5 or ids=2,16:int64:0..999", value=value)
+        raise click.BadParameter(why)
+    name, sizes, dtype, bounds = match.groups()
+    try:
+        shape = tuple(int(size) for size in sizes.split(","))
+    except ValueError:
+        why = _("'{value}' is not whole numbers between commas; give for example 1,3,5,5", value=value)
+        raise click.BadParameter(why) from None
+    try:
+        return Input(shape, dtype or "", None if bounds is None else bounds_read(bounds), name or "")
+    except SetupError as error:
+        raise click.BadParameter(str(error)) from None
+    except ValueError:
+        why = _("'{value}' has no range behind its colon; give for example 2,16:0..999", value=value)
+        raise click.BadParameter(why) from None
 
 
-class PartType(click.ParamType):  # type: ignore[type-arg]
-    """The key of a part of the session."""
-
-    name = "part"
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the parts of the scenario that begin like this."""
-        return words(part_names(ctx.meta.get("scenario", WHOLE)), incomplete)
-
-
-class PageType(click.ParamType):  # type: ignore[type-arg]
-    """The name of a page."""
-
-    name = "page"
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the pages that begin like this; there is only one to give."""
-        return words([] if ctx.params.get("names") else [page.name for page in PAGES], incomplete)
+def bounds_read(text: str) -> tuple[float, float]:
+    """Return both numbers of `LOW..HIGH`: whole, or both with a fraction. Raise ValueError for anything else."""
+    low, high = text.split("..", 1)
+    try:
+        return int(low), int(high)
+    except ValueError:
+        bounds = float(low), float(high)
+    if not all(map(math.isfinite, bounds)):
+        raise ValueError(text)
+    return bounds
 
 
-class TargetType(click.ParamType):  # type: ignore[type-arg]
-    """A file or module, and perhaps a name in it: `file.py:name`, `package.module:name`; then anything."""
+def file_read(value: str) -> Path:
+    """Return the path of a file that a report can be saved to. Raise BadParameter for an ending not in ENDINGS."""
+    from pathlib import Path  # --help does without
 
-    name = "target"
+    path = Path(value)
+    if path.suffix.lower() not in ENDINGS:
+        *others, last = ENDINGS
+        why = _("'{path}' has no known ending; use {others} or {last}", path=path, others=", ".join(others), last=last)
+        if path.suffix.lower() == ".png":
+            why = _("{why}; for a .png: rsvg-convert x.svg -o x.png", why=why)
+        raise click.BadParameter(why)
+    return path
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Have the shell complete the file; behind its colon return the names that the file defines."""
-        given = ctx.params.get(param.name or "") or ()
-        return targets([given] if isinstance(given, str) else list(given), incomplete)
+
+def language_read(value: str) -> str:
+    """Return a language that the demonstrator speaks. Raise BadParameter for another."""
+    if value not in LANGUAGES:
+        why = _("'{value}' is no language of relu-demo; give one of {names}", value=value, names=", ".join(LANGUAGES))
+        raise click.BadParameter(why)
+    return value
 
 
-class SaveType(click.ParamType):  # type: ignore[type-arg]
-    """A file that a report can be saved to."""
+def usual(*names: str) -> Complete:
+    """Return what completes one of these names; of most of them only PyTorch can judge."""
+    return lambda context, parameter, begun: [name for name in names if name.startswith(begun)]
 
-    name = "file"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """Return the file's path. Fail for an ending that is not in ENDINGS."""
-        from pathlib import Path  # --help does without
+def parts(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Return the parts of the scenario that begin like this."""
+    return [name for name in part_names(context.meta.get("scenario", WHOLE)) if name.startswith(begun)]
 
-        path = Path(value)
-        if path.suffix.lower() not in ENDINGS:
-            *others, last = ENDINGS
-            why = _(
-                "'{path}' has no known ending; use {others} or {last}", path=path, others=", ".join(others), last=last
-            )
-            if path.suffix.lower() == ".png":
-                why = _("{why}; for a .png: rsvg-convert x.svg -o x.png", why=why)
-            self.fail(why, param, ctx)
-        return path
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Have the shell complete the file."""
-        return files(incomplete)
+def pages(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Return the pages that begin like this; there is only one to give."""
+    return [] if context.params.get("names") else [page.name for page in PAGES if page.name.startswith(begun)]
+
+
+def files(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Have the shell itself complete the name of a file."""
+    from click.shell_completion import CompletionItem  # --help does without
+
+    return [CompletionItem(begun, type="file")]
+
+
+def targets(context: click.Context, parameter: click.Parameter, begun: str) -> list[Any]:
+    """Return how a target goes on: the name of a file, and behind `file.py:` a name that the file defines.
+
+    Bash cuts a target at its colon (COMP_WORDBREAKS), and what is answered then goes behind the colon.
+    """
+    from relu_demo.cli.targets import public_names
+
+    given = context.params.get(parameter.name or "") or ()
+    words = [given] if isinstance(given, str) else list(given)
+    file, colon, name = begun.rpartition(":")
+    before = f"{file}:"
+    if words and words[0].endswith(".py") and (begun == ":" or words[1:] == [":"]):
+        file, before = words[0], ""
+    elif words or not (colon and file.endswith(".py")):
+        return files(context, parameter, begun)
+    return [before + each for each in public_names(file) if each.startswith(name)]

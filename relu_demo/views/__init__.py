@@ -44,7 +44,7 @@ VIEWS: Mapping[str, Format] = {
         screen="repl:Transcript",
     ),
     "quiet": Format("one_line:write_line", mark("One line, and the exit code."), short=("-q",)),
-    "diff": Format("diff:write_patch", "The cures as one patch, for patch -p0.", cures_only=True),
+    "diff": Format("one_line:write_patch", "The cures as one patch, for patch -p0.", cures_only=True),
     "step": Format(
         "step:write_end",
         mark("For teaching: wait for a key before each step."),

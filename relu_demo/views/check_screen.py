@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
-from textwrap import dedent
 
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.padding import Padding
@@ -28,7 +27,7 @@ from relu_demo.network.report import (
 from relu_demo.request import page_line
 from relu_demo.sanitizer.place import Place, PlaceKind
 from relu_demo.views.one_line import check_in_words, check_line, where
-from relu_demo.views.parts import NARROW, Header, literal, section
+from relu_demo.views.parts import NARROW, header, literal, section
 from relu_demo.views.watch_screen import LABEL_STYLES
 from relu_demo.watching.report import REFUSED, WorthALook
 from relu_demo.watching.told import edit_lines, where_of
@@ -64,11 +63,11 @@ class CheckScreen:
         if report.ok and not (rows or advice or report.unrestored or report.worth_a_look):
             yield literal(f"{check_line(report)} ({_mode_in_words(report)}{_lists(report, folded)})", style=SAFE[1])
             return
-        yield Header(f"The in-place calls of {report.network}", report)
+        yield from header(f"The in-place calls of {report.network}", report)
         passes = f"{counted(report.forwards, 'forward')} and {counted(report.backwards, 'backward')}"
         yield literal(f"{_mode_in_words(report)}; {passes} run", style="dim")
         if rows or folded:
-            yield from section(f"{_kind(report)}, each tested alone, {_others(report)}")
+            yield from section("Each tested alone, with the others out of place")
             if rows:
                 yield _table(rows, options, report)
             if folded:
@@ -90,25 +89,9 @@ class CheckScreen:
         if report.unrestored:
             lines = (f"{each.name or 'in an attribute'} ({each.type}): {each.why}" for each in report.unrestored)
             yield from section("Not as before the check", *map(literal, lines))
-        base = "these calls out of place" if _rebinds(report) else "inplace off everywhere"
-        yield from section(f"As written, compared with {base}", *_compared(report, base))
+        yield from section("As written, compared with all of them out of place", *_compared(report))
         said = check_in_words(report)
         yield from ("", literal(f"{said[:1].upper()}{said[1:]}.", style=SAFE[1] if report.ok else "bold red"))
-
-
-def _kind(report: CheckReport) -> str:
-    rebinding = sum(not call.takes_inplace for call in report.calls)
-    if not rebinding:
-        return "Calls with inplace=True"
-    return "Writes whose result is used" if rebinding == len(report.calls) else "Calls in place"
-
-
-def _others(report: CheckReport) -> str:
-    return "the others out of place" if _rebinds(report) else "with the others off"
-
-
-def _rebinds(report: CheckReport) -> bool:
-    return any(not call.takes_inplace for call in report.calls)
 
 
 def _mode_in_words(report: CheckReport) -> str:
@@ -223,7 +206,7 @@ def _effect(effect: Effect) -> Iterator[str]:
         yield f"the network's result is right; what {_seen_by(effect.by)} is wrong{by}"
     else:
         yield f"{'' if effect.settled else 'perhaps '}{MEANS[effect.kind]}{by}"
-    holders = [place for place in effect.by if _keeps(place)]
+    holders = [place for place in effect.by if place.kind is PlaceKind.KEPT]
     yield from map(_place, holders)
     if len(effect.by) > len(holders):
         saver = "saved by" if effect.writers else "saved for backward by"
@@ -237,19 +220,13 @@ def _effect(effect: Effect) -> Iterator[str]:
         yield f"PyTorch: {_shortened(effect.words)}"
 
 
-def _keeps(place: Place) -> bool:
-    """Whether it keeps what was overwritten, and reads it nowhere that was seen."""
-    return place.kind is PlaceKind.KEPT
-
-
 def _seen_by(places: Sequence[Place]) -> str:
-    reads = any(not _keeps(place) for place in places)
-    keeps = any(_keeps(place) for place in places)
+    kinds = {place.kind is PlaceKind.KEPT: "keeps" if place.kind is PlaceKind.KEPT else "reads" for place in places}
     whose = "a hook" if all(place.hook for place in places) else "something outside"
-    return f"{whose} {' or '.join(['reads'] * reads + ['keeps'] * keeps)}"
+    return f"{whose} {' or '.join(kinds[kept] for kept in sorted(kinds))}"
 
 
-def _compared(report: CheckReport, base: str) -> Iterator[Text]:
+def _compared(report: CheckReport) -> Iterator[Text]:
     whole = report.as_written
     if whole.forward_error:
         yield literal(f"{'The forward raises' if report.forwards else 'Building it raises'}: {whole.forward_error}")
@@ -269,7 +246,7 @@ def _compared(report: CheckReport, base: str) -> Iterator[Text]:
         raises = ", in the words above." if shown else f": {_shortened(whole.backward_error or '')}"
         yield literal("Backward runs." if whole.backward else f"Backward raises{raises}")
     if whole.out_of_place_backward is False:
-        yield literal(f"With {base}, backward raises too.")
+        yield literal("With all of them out of place, backward raises too.")
     for conflict in whole.conflicts:
         writer, saver = conflict.writer, conflict.saver
         yield literal(f"Together: {_place(writer)} writes over what {_place(saver)} saved.")
@@ -297,17 +274,15 @@ def _look_in_words(look: WorthALook) -> Text:
 
 
 def _cured(cure: Cure, report: CheckReport) -> Iterator[Text]:
-    """Yield a cure with what became of it, and the lines that it takes out and puts in, without their common indent."""
+    """Yield a cure with what became of it, and the lines that it takes out and puts in."""
     several = sum(bool(each.edits) for each in report.cures) > 1
     safe = "no fault is found" if report.unseen else "all safe"
     helps = f"tried together: {safe}" if several else f"tried: {safe} with it"
     helps = helps if report.safe_when_cured else "tried: this fault is gone with it"
     tried = {True: f" ({helps})", False: " (tried: it does not help)", None: " (not tried)" * bool(cure.edits)}
     yield Text.assemble(("cure", LABEL_STYLES["cure"]), readable(f"  {cure.says}{tried[cure.works]}"))
-    lines = edit_lines(cure)
-    bare = dedent("\n".join(text[1:] for text in lines)).split("\n")
-    for text, code in zip(lines, bare, strict=True) if lines else ():
-        yield Text(readable(f"{text[0]} {code}"), style=LABEL_STYLES[text[0]])
+    for text in edit_lines(cure):
+        yield Text(readable(f"{text[0]} {text[1:]}"), style=LABEL_STYLES[text[0]])
     if cure.warning:
         yield literal(f"but {cure.warning}")
 

@@ -9,8 +9,10 @@ from rich.text import Text
 
 from relu_demo.language import _
 from relu_demo.replay.trace import Look, TensorState, TracedPart
-from relu_demo.views.parts import MARK, UNCHANGED, cell
-from relu_demo.views.tree import Graph
+from relu_demo.views.parts import UNCHANGED, cell
+
+MOST_NEXT = 4
+"""The most nodes behind a grad_fn that are named: of a sum of many there are many."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,10 @@ class Column:
         """Return the name of the grad_fn's class."""
         return cell(self.state.grad_fn_name, self.is_rewritten)
 
-    def graph(self) -> Graph:
-        """Return the grad_fn with all that is behind it."""
-        return Graph(self.state.grad_fn, self.is_rewritten)
+    def behind(self) -> Text:
+        """Return the names of the nodes behind the grad_fn, of a leaf that of its tensor."""
+        nodes = self.state.grad_fn.next_functions if self.state.grad_fn else ()
+        return cell("\n".join([node.variable or node.name for node in nodes][:MOST_NEXT]))
 
     def grad_fn_1_10(self) -> Text:
         """Return the name of the grad_fn in the article, or an empty text if the session does not tell."""
@@ -98,11 +101,6 @@ class Column:
 def address_text(state: TensorState) -> str:
     """Return the address of a tensor's storage as C prints it."""
     return f"{state.data_ptr:#014x}"
-
-
-def without_mark(text: Text) -> str:
-    """Return what a cell says, without its mark."""
-    return text.plain.strip(f" {MARK}")
 
 
 def distinct(columns: Iterable[Column]) -> list[Column]:

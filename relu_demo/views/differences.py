@@ -1,11 +1,9 @@
-"""The screen of differences: each fault with its lines, its picture and what came out wrong, and the cures."""
+"""The screens of faults: each with its lines and what came out wrong, and the cures; and the list of all pages."""
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
@@ -13,21 +11,24 @@ from rich.text import Text
 
 from relu_demo.claims.report import SessionReport
 from relu_demo.language import _, cells, listed, mark, plural
+from relu_demo.replay.clashes import clashes
 from relu_demo.replay.trace import Look, Step, TracedPart
+from relu_demo.request import page_line
+from relu_demo.session.report import RulesReport
 from relu_demo.views.claims import titled_claims
 from relu_demo.views.numbers import excerpt
 from relu_demo.views.parts import (
-    CHANGED,
     GAP,
     UNCHANGED,
     add_row,
     cell,
-    code,
     code_within,
     laid_out,
+    literal,
     section,
     titled_table,
 )
+from relu_demo.views.watch_screen import LABEL_STYLES
 
 LEGEND = mark("* differs from the correct values; version: times overwritten; all: --repl")
 """Stands under the title."""
@@ -40,54 +41,63 @@ GRADIENT = ".grad"
 
 
 def against_reference(report: SessionReport, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-    """Yield the preparation, the reference, the faults and cures in order, the claims and the conclusion.
-
-    Of one part that is shown alone, yield that part and its claims.
-    """
+    """Yield the reference, the faults and cures in order, the claims and the conclusion."""
     trace = report.trace
     cures = {part.key for part in trace.session.parts if part.cure}
-    references = {part.reference for part in trace.parts.values() if part.reference not in ("", part.key)}
     yield Text(_(LEGEND), style="dim")
-    for part in trace.shown:
-        if not part.moments:
-            made = [step for step in part.lines if not step.line.source.startswith("import ")]
-            yield code_within(made, options.max_width)
-        elif part.key in references:
-            yield from section(_(part.title), code_within(acting(part.lines), options.max_width))
-            again = [[step for step in each.lines if step.line.prepares] for each in trace.shown]
-            if repeated := next(filter(None, again), None):
-                yield said_repeated(repeated, options.max_width)
-    others = [part for part in trace.shown if part.moments and part.key not in references]
-    faulty = {step.line.source for part in others if part.key not in cures for step in part.lines}
-    for cured, group in groupby(others, lambda part: part.key in cures and is_right(part)):
-        if cured:
-            yield from ("", cures_in_lines(list(group), faulty, options.max_width))
-        else:
-            for part in group:
-                yield from fault_section(part, trace.session.pictured, console, options)
-    compared = [part for part in others if part.reference in references]
+    yield from parts_in_order(report, console, options)
+    compared = [part for part in trace.shown if part.moments and part.reference not in ("", part.key)]
     yield from ("", *titled_claims(report.claims, report.request.evidence, outcomes(compared, cures)))
+
+
+def fault_and_cure(report: SessionReport, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+    """Yield each part of a page with what came of it, then why, and where PyTorch's documentation has more."""
+    yield from parts_in_order(report, console, options)
+    yield from ("", *titled_claims(report.claims, report.request.evidence, title=mark("Why")))
+    yield Text(report.documentation, style="dim")
+
+
+def parts_in_order(report: SessionReport, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+    """Yield each part's title, its lines, who saved and who overwrote a tensor, and what came out wrong or right.
+
+    Of a cure that helps one of several parts, yield the lines that none of these has. The lines that prepare several
+    parts stand once, behind the part that these are compared with.
+    """
+    cures = {part.key for part in report.trace.session.parts if part.cure}
+    shown = report.trace.shown
+    faults = [part for part in shown if part.reference not in ("", part.key) and part.key not in cures]
+    faulty = {step.line.source for part in faults for step in part.lines}
+    repeated = [step for step in faults[0].lines if step.line.prepares] if faults else []
+    for part in shown:
+        looks = tuple(part.moments.values())
+        wrong, same = [look for look in looks if look.changed], [look for look in looks if is_equal(look)]
+        lines = [step for step in acting(part.lines) if not step.line.source.startswith("import ")]
+        lines = [step for step in lines if not step.line.prepares]
+        if len(cures) > 1 and part.key in cures and not wrong:
+            lines = [step for step in lines if step.line.source not in faulty]
+        yield from section(_(part.title), code_within(lines, options.max_width))
+        if repeated and part.key == faults[0].reference:
+            again = [replace(step, line=replace(step.line, comment=REPEATED)) for step in repeated]
+            yield code_within(again, options.max_width)
+        if part in faults:
+            yield from saved_and_overwritten(part)
+        if wrong:
+            yield from laid_out(console, options, differences(wrong))
+        if same:
+            yield said_correct(mark("right again: {names}") if part.key in cures else mark("correct: {names}"), same)
 
 
 def outcomes(compared: Sequence[TracedPart], cures: Collection[str]) -> str:
     """Say of each fault how it shows, and how many of the cures, whose keys these are, give the right numbers."""
     said = [outcome(part) for part in compared if part.key not in cures]
-    cured = [is_right(part) for part in compared if part.key in cures]
-    if cured == [True]:
-        said.append(_("The cure gives the right numbers."))
-    elif cured and all(cured):
-        said.append(_("All {n} cures give the right numbers.", n=len(cured)))
-    elif cured:
-        said.append(
-            _(
-                plural(
-                    "{right} of {n:,} cure give the right numbers.",
-                    "{right} of {n:,} cures give the right numbers.",
-                    len(cured),
-                    right=sum(cured),
-                )
-            )
+    if cured := [is_right(part) for part in compared if part.key in cures]:
+        right = plural(
+            "{right} of {n:,} cure gives the right numbers.",
+            "{right} of {n:,} cures give the right numbers.",
+            len(cured),
+            right=sum(cured),
         )
+        said.append(_(right))
     return " ".join(said)
 
 
@@ -110,30 +120,26 @@ def outcome(part: TracedPart) -> str:
     )
 
 
-def fault_section(
-    part: TracedPart, pictured: str, console: Console, options: ConsoleOptions
-) -> Iterator[RenderableType]:
-    """Yield a part's title, its lines, who reads and who writes the tensor `pictured`, and what came out wrong."""
-    lines = [step for step in acting(part.lines) if not step.line.prepares]
-    yield from section(_(part.title), code_within(lines, options.max_width))
-    yield Flow(part, pictured)
-    looks = tuple(part.moments.values())
-    if wrong := [look for look in looks if look.changed]:
-        yield from laid_out(console, options, differences(wrong))
-    if same := [look for look in looks if is_equal(look)]:
-        yield said_correct(mark("correct: {names}"), same)
-    for look in looks:
-        if look.changed is None:
-            name, version = look.moment.title, look.state.version
-            yield Text(_("{name}: version {version:,}", name=name, version=version))
-
-
-def said_repeated(steps: Sequence[Step], width: int) -> Text:
-    """Return the lines that prepare several parts, and say so beside them, or above them in a narrow terminal."""
-    text = code([replace(step, line=replace(step.line, comment=REPEATED)) for step in steps])
-    if max(map(cells, text.plain.splitlines())) <= width:
-        return text
-    return Text.assemble((_("{when}:", when=REPEATED) + "\n", "dim"), code(steps, comments=False))
+def saved_and_overwritten(part: TracedPart) -> Iterator[Table]:
+    """Yield who saved a tensor and who overwrote it, labelled as a watch does, and whether PyTorch says nothing."""
+    rows: list[tuple[str, str, str]] = []
+    for clash in clashes(part):
+        name, was, now = clash.saved.name, clash.saved.version, clash.overwritten.version
+        saver, writer = (step.line.source.partition("\n")[0] for step in (clash.saver, clash.writer))
+        at = mark("{name} is at version {now}")
+        still = mark("{name} is at version {now} still, with other numbers")
+        keeps = mark("{node} keeps {name}, version {was}")
+        rows += [
+            (mark("saved"), saver, _(keeps, node=clash.node, name=name, was=was)),
+            (mark("overwritten"), writer, _(still if was == now else at, name=name, now=now)),
+        ]
+    if not any(step.error or step.warnings for step in part.lines):
+        rows.append(("PyTorch", "", _("says nothing")))
+    table = Table.grid(padding=(0, len(GAP), 0, 0))
+    for label, source, words in dict.fromkeys(rows):
+        told = Text.assemble((source, "bold"), GAP if source else "", words)
+        table.add_row(Text(_(label), style=LABEL_STYLES[label]), told)
+    yield from [table] * bool(rows)
 
 
 def acting(steps: Sequence[Step]) -> list[Step]:
@@ -158,20 +164,6 @@ def said_correct(words: str, looks: Sequence[Look]) -> Text:
     if len(gradients) == 2:
         titles = [*(title for title in titles if title not in gradients), mark("both gradients")]
     return Text(_(words, names=listed(titles)), style=UNCHANGED)
-
-
-def cures_in_lines(cured: Sequence[TracedPart], faulty: Collection[str], width: int) -> Text:
-    """Return for each cure what it makes right, beside or below it, and its lines that are in no `faulty` part."""
-    titles = [_(part.title) for part in cured]
-    longest = max(map(cells, titles))
-    made = [said_correct(mark("correct again: {names}"), tuple(part.moments.values())) for part in cured]
-    stacked = longest + len(GAP) + max(again.cell_len for again in made) > width
-    lines = []
-    for part, title, again in zip(cured, titles, made, strict=True):
-        gap = f"\n{GAP}" if stacked else " " * (longest - cells(title)) + GAP
-        own = [step for step in acting(part.lines) if step.line.source not in faulty]
-        lines += [Text.assemble(title, gap, again), code_within(own, width)]
-    return Text("\n").join(lines)
 
 
 def differences(looks: Sequence[Look]) -> Iterator[list[Table]]:
@@ -213,75 +205,27 @@ class Comparison:
         """Return some of the pairs as a table."""
         names = [look.moment.title for _reference, look in pairs]
         titles = [[_("{name}, correct", name=name), _("{name}, wrong", name=name)] for name in names]
-        table = titled_table([title for both in titles for title in both], 0, underlined=False)
+        table = titled_table([title for both in titles for title in both], 0)
         add_row(table, "", [excerpt(each.state.summary, pair[0].state.summary) for pair in pairs for each in pair])
         return table
 
 
 @dataclass(frozen=True)
-class Assignment:
-    """A line of the form `result = operation(argument)`, or `result = operation(argument.method())`."""
+class RulesScreen:
+    """The name and the sentence of each fault, a line each where that fits."""
 
-    result: str
-    operation: str
-    argument: str
-
-
-@dataclass(frozen=True)
-class Flow:
-    """What a part's lines do with the tensor of that name, from the line that makes it on; nothing if none does."""
-
-    part: TracedPart
-    name: str
+    report: RulesReport
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield from flow_lines(self.part, self.name, *(("-", ">", ":") if options.ascii_only else ("─", "▶", "┊")))
-
-
-def flow_lines(part: TracedPart, name: str, dash: str, head: str, bar: str) -> Iterator[Text]:
-    """Yield the lines of the picture."""
-    version: int | None = None
-    indent, writer = "", ""
-    of_version = mark("{name}, version {version}")
-    for step, line in assignments(part):
-        if line.result == name:
-            version = step.tensors[name].version
-            start = f"{line.argument} {dash * 2} {line.operation} {dash * 2}{head} "
-            indent = " " * len(start)
-            yield Text(start + _(of_version, name=name, version=version))
-        elif version is not None and line.argument == name:
-            after = step.tensors[name].version
-            note = saved_note(step, line.result, name) if after == version else ""
-            if writer:
-                note = "  " + _("wrong: {writer} overwrote {name}", writer=writer, name=name)
-            branch = f"{indent}{dash * 2} {line.operation} {dash * 2}{head} {line.result}{note}"
-            yield Text(branch, style=CHANGED if writer else "")
-            if after != version:
-                version, writer = after, line.operation
-                overwrites = _("{writer} overwrites {name}", writer=writer, name=name)
-                yield Text(f"{indent}{bar}  {overwrites}", style=CHANGED)
-                yield Text(indent + _(of_version, name=name, version=version), style=CHANGED)
-    if version is not None and any("modified by an inplace operation" in error for error in part.errors):
-        raises = _("backward() finds version {version} and raises", version=version)
-        yield Text(f"{indent}{bar}  {raises}", style=CHANGED)
-
-
-def assignments(part: TracedPart) -> Iterator[tuple[Step, Assignment]]:
-    """Yield each step whose line is an Assignment."""
-    for step in part.lines:
-        match ast.parse(step.line.source).body:
-            case [ast.Assign([ast.Name(result)], ast.Call(ast.Name(operation), [read]))]:
-                match read:
-                    case ast.Name(argument):
-                        yield step, Assignment(result, operation, argument)
-                    case ast.Call(ast.Attribute(ast.Name(argument), method), []):
-                        yield step, Assignment(result, f"{method} & {operation}", argument)
-
-
-def saved_note(step: Step, result: str, name: str) -> str:
-    """Return a note if the result's node saved that tensor for backward, else ""."""
-    node = step.tensors[result].grad_fn
-    version = next((saved.version for saved in node.saved_tensors if saved.name == name), None) if node else None
-    if version is None or result == name:
-        return ""
-    return "  " + _("saves {name}, version {version}", name=name, version=version)
+        rules = self.report.rules
+        title = plural(
+            "The {n} fault that watch and check can name", "The {n} faults that watch and check can name", len(rules)
+        )
+        yield literal(_(title), style="bold")
+        table = Table.grid(padding=(0, len(GAP), 0, 0))
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column(overflow="fold")
+        for page in rules:
+            table.add_row(page.name, _(page.sentence))
+        yield table
+        yield literal(_("{line} replays one, with its cure.", line=page_line("NAME")), style="dim")

@@ -10,17 +10,16 @@ import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import groupby
 from string import Template
 
 from rich.cells import set_cell_size
-from rich.segment import Segment
-from rich.style import Style
+from rich.console import Group, RenderableType
+from rich.segment import Segment, SegmentLines
 
 from relu_demo.claims.report import SessionReport
 from relu_demo.language import _, cells
 from relu_demo.request import command_line
-from relu_demo.views.pictures import DARK, LIGHT, Theme, widened
+from relu_demo.views.pictures import DARK, LIGHT, Theme, recorded, spread, svg_of, widened
 from relu_demo.views.step import StepScreen
 from relu_demo.views.tables import MONOSPACE, plain_console
 
@@ -29,9 +28,6 @@ SLIDE_COLUMNS, SLIDE_LINES = 80, 27
 
 SECONDS = 3
 """For which the moving picture shows a step."""
-
-CELL_WIDTH, LINE_HEIGHT, MARGIN = 8.4, 18, 16
-"""Of the moving picture, in pixels."""
 
 PAGE = Template("""\
 <!DOCTYPE html>
@@ -103,22 +99,20 @@ show();
 </html>
 """)
 
-PICTURE = Template("""\
-<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 $wide $high" role="img" aria-label="$title">
-<style>
-text { font: 14px $font; white-space: pre; }
-$rules
-.step { visibility: hidden; animation: show ${all}s step-end infinite; }
-@keyframes show { 0% { visibility: visible; } $share% { visibility: hidden; } }
+FILM = Template("""\
+.screen { animation: film ${seconds}s steps($steps) infinite; }
+@keyframes film { to { transform: translateY(-${all}px); } }
 @media (prefers-reduced-motion: reduce) {
-  .step { animation: none; }
-  .still { visibility: visible; }
+  .screen { animation: none; transform: translateY(-${still}px); }
 }
-</style>
-<rect width="100%" height="100%" class="ground"/>
-$steps
-</svg>
 """)
+"""The rules that show one step of the moving picture after the other; where no motion is wanted, one step alone."""
+
+LINE_HEIGHT = 24.4
+"""Of rich's pictures, in pixels."""
+
+STEP_END = "\N{SYMBOL FOR END OF TEXT}"
+"""Stands behind each step in what is recorded for the page."""
 
 
 @dataclass(frozen=True)
@@ -147,34 +141,19 @@ def slides(report: SessionReport) -> Iterator[Slide]:
         yield Slide(_(part.title), far, [*lines, *[[]] * (SLIDE_LINES - len(lines))], overwrites)
 
 
-class Classes:
-    """The style sheet's classes, one for each style that is used."""
-
-    def __init__(self) -> None:
-        self._names: dict[Style, str] = {}
-
-    def of(self, style: Style | None) -> str:
-        """Return the class of a style; empty for plain text."""
-        return self._names.setdefault(style, f"r{len(self._names) + 1}") if style else ""
-
-    def rules(self, theme: Theme, rule: Callable[[str, Style, Theme], str]) -> str:
-        """Return the style sheet in a theme's colours."""
-        return "\n".join(rule(name, theme.restyled(style), theme) for style, name in self._names.items())
-
-
 def html_lesson(report: SessionReport, light: bool = False) -> str:
     """Return the lesson as a page, light or dark as the reader's system says; if it is `light`, always that."""
-    classes, sections = Classes(), []
-    for at, slide in enumerate(slides(report), 1):
-        text = widened("\n".join("".join(spans(line, classes)) for line in slide.lines))
-        sections.append(
-            f'<section id="step-{at}" aria-labelledby="title-{at}">\n'
-            f'<h2 id="title-{at}"><span>{escape(slide.title)}</span> <span>{slide.far}</span></h2>\n'
-            f"<pre>{text}</pre>\n</section>"
-        )
-    rules = sheet(classes, LIGHT)
+    shown = list(slides(report))
+    screen = Group(*(SegmentLines([*map(list, slide.lines), [Segment(STEP_END)]], new_lines=True) for slide in shown))
+    rules, texts = on_ground(LIGHT, screen)
     if not light:
-        rules += f"\n@media (prefers-color-scheme: dark) {{\n{sheet(classes, DARK)}\n}}"
+        rules += f"\n@media (prefers-color-scheme: dark) {{\n{on_ground(DARK, screen)[0]}\n}}"
+    sections = [
+        f'<section id="step-{at}" aria-labelledby="title-{at}">\n'
+        f'<h2 id="title-{at}"><span>{escape(slide.title)}</span> <span>{slide.far}</span></h2>\n'
+        f"<pre>{text.strip()}</pre>\n</section>"
+        for at, (slide, text) in enumerate(zip(shown, texts, strict=True), 1)
+    ]
     title, command = map(escape, title_and_command(report))
     return PAGE.substitute(
         lang=_("en"),
@@ -190,91 +169,29 @@ def html_lesson(report: SessionReport, light: bool = False) -> str:
     )
 
 
-def sheet(classes: Classes, theme: Theme) -> str:
-    """Return the style sheet of the page in a theme's colours."""
-    colours = theme.colours
-    body = f"body {{ color: {colours.foreground_color.hex}; background: {colours.background_color.hex}; }}\n"
-    return body + classes.rules(
-        theme, lambda name, style, theme: f".{name} {{ {style.get_html_style(theme.colours)} }}"
-    )
-
-
-def spans(line: Sequence[Segment], classes: Classes) -> Iterator[str]:
-    """Yield a line's text, each piece in its class."""
-    for name, text in pieces(line, classes):
-        yield f'<span class="{name}">{escape(text)}</span>' if name else escape(text)
-
-
-def pieces(line: Sequence[Segment], classes: Classes) -> Iterator[tuple[str, str]]:
-    """Yield the pieces of a line that have the same class, and that class."""
-    for name, segments in groupby(line, lambda segment: classes.of(segment.style)):
-        yield name, "".join(segment.text for segment in segments)
+def on_ground(theme: Theme, screen: RenderableType) -> tuple[str, list[str]]:
+    """Return the page's style sheet in a theme's colours, and the text of each step."""
+    template = "body {{ color: {foreground}; background: {background}; }}\n{stylesheet}" + STEP_END + "{code}"
+    page = recorded(screen, theme, width=SLIDE_COLUMNS).export_html(theme=theme.colours, code_format=template)
+    rules, *texts = page.split(STEP_END)
+    return rules, [widened(text) for text in texts[:-1]]
 
 
 def svg_lesson(report: SessionReport, light: bool = False) -> str:
-    """Return the lesson as a moving picture on a dark ground, or on white if it is `light`.
+    """Return the lesson as a moving picture on a dark ground, or on white if it is `light`: a film of its steps.
 
     Where the reader's system asks for no motion it stands still at the first step that overwrites a tensor.
     """
-    theme, classes, shown = LIGHT if light else DARK, Classes(), list(slides(report))
-    still = next((slide for slide in shown if slide.overwrites), shown[-1])
-    steps = []
-    for at, slide in enumerate(shown):
-        kind = "step still" if slide is still else "step"
-        steps += [f'<g class="{kind}" style="animation-delay: {at * SECONDS}s">', *drawn(slide, classes), "</g>"]
-    colours = theme.colours
-    rules = f".ground {{ fill: {colours.background_color.hex}; }}\n"
-    rules += f"text {{ fill: {colours.foreground_color.hex}; }}\n"
-    rules += classes.rules(theme, svg_rule)
-    return PICTURE.substitute(
-        title=escape("  ".join(title_and_command(report))),
-        wide=round(SLIDE_COLUMNS * CELL_WIDTH + 2 * MARGIN),
-        high=(SLIDE_LINES + 2) * LINE_HEIGHT + 2 * MARGIN,
-        rules=rules,
-        steps="\n".join(steps),
-        font=MONOSPACE,
-        all=SECONDS * len(shown),
-        share=f"{100 / len(shown):.4f}",
-    )
-
-
-def svg_rule(name: str, style: Style, theme: Theme) -> str:
-    """Return the rules of a style for text, and for the ground below it."""
-    colour, ground = (each and each.get_truecolor(theme.colours).hex for each in (style.color, style.bgcolor))
-    if style.reverse:
-        colour = ground or theme.colours.background_color.hex
-        ground = style.color.get_truecolor(theme.colours).hex if style.color else theme.colours.foreground_color.hex
-    said = {"fill": colour, "font-weight": "bold" if style.bold else None, "opacity": "0.7" if style.dim else None}
-    text = "; ".join(f"{key}: {value}" for key, value in said.items() if value)
-    return f".{name} {{ {text} }}" + (f"\nrect.{name} {{ fill: {ground}; opacity: 1 }}" if ground else "")
-
-
-def drawn(slide: Slide, classes: Classes) -> Iterator[str]:
-    """Yield the text of a step's lines, each piece at its column and behind it its ground."""
-    room = SLIDE_COLUMNS - cells(slide.far)
-    yield text_at(0, 0, f"{set_cell_size(slide.title, room - 1)} {slide.far}", "")
-    for row, line in enumerate(slide.lines, 2):
-        column = 0
-        for segment in Segment.simplify(line):
-            name = classes.of(segment.style)
-            wide = segment.cell_length
-            if segment.style and (segment.style.bgcolor or segment.style.reverse):
-                x, y = MARGIN + column * CELL_WIDTH, MARGIN + row * LINE_HEIGHT
-                yield (
-                    f'<rect class="{name}" x="{x:.1f}" y="{y:.1f}" width="{wide * CELL_WIDTH:.1f}" '
-                    f'height="{LINE_HEIGHT}"/>'
-                )
-            if segment.text.strip():
-                yield text_at(column, row, segment.text, name)
-            column += wide
-
-
-def text_at(column: int, row: int, text: str, name: str) -> str:
-    """Return text at a column and row, as wide as its characters whatever the font."""
-    x, y = MARGIN + column * CELL_WIDTH, MARGIN + (row + 0.75) * LINE_HEIGHT
-    wide = Segment(text).cell_length * CELL_WIDTH
-    named = f' class="{name}"' if name else ""
-    return f'<text{named} x="{x:.1f}" y="{y:.1f}" textLength="{wide:.1f}" xml:space="preserve">{escape(text)}</text>'
+    theme, shown = LIGHT if light else DARK, list(slides(report))
+    film: list[list[Segment]] = []
+    for slide in shown:
+        title = set_cell_size(slide.title, SLIDE_COLUMNS - cells(slide.far))
+        film += [[Segment(title + slide.far)], [], *map(list, slide.lines), []]
+    high = len(film) / len(shown) * LINE_HEIGHT
+    still = next((at for at, slide in enumerate(shown) if slide.overwrites), len(shown) - 1)
+    rules = FILM.substitute(seconds=SECONDS * len(shown), steps=len(shown), all=high * len(shown), still=high * still)
+    console = recorded(SegmentLines(film, new_lines=True), theme, spread, SLIDE_COLUMNS)
+    return svg_of(console, "  ".join(title_and_command(report)), theme, f"{high:.1f}", rules)
 
 
 def title_and_command(report: SessionReport) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from relu_demo.language import _, clauses, mark
 from relu_demo.replay.trace import Summary
-from relu_demo.views.columns import Column, without_mark
+from relu_demo.views.columns import Column
 from relu_demo.views.numbers import CORNERS, FEW_ROWS, all_numbers, corner
 from relu_demo.views.parts import GAP, add_row, cell, laid_out, titled_table, width
 
@@ -41,7 +41,7 @@ FIGURES: dict[str, Callable[[Summary], str]] = {
 class Moments:
     """Columns as large as they fit: all numbers or a corner of them, beside each other or stacked.
 
-    On a `short` screen the graph is its first node alone, and the numbers take few rows.
+    On a `short` screen a few rows are left out, and the numbers take few.
     """
 
     columns: Sequence[Column]
@@ -67,14 +67,6 @@ class Moments:
         """Whether a tensor is too large to be drawn whole."""
         return None in self.drawn
 
-    @cached_property
-    def alike(self) -> list[str]:
-        """The labels of the rows of one word that are the same in all of several columns."""
-        rows: list[tuple[str, Callable[[Column], Text]]] = [("version", Column.version)]
-        rows += [(label, partial(figure, label)) for label in FIGURES if self.large]
-        said = {label: {without_mark(make(column)) for column in self.columns} for label, make in rows}
-        return [label for label, words in said.items() if len(words) == 1 and len(self.columns) > 1]
-
     def layouts(self) -> Iterator[list[Table]]:
         """Yield the tables to choose from: as many columns in each as possible, with the largest of the bodies."""
         bodies: list[list[Row]] = [[("", lambda column: self.drawn[self.columns.index(column)] or Text())]]
@@ -87,11 +79,11 @@ class Moments:
                     yield [self.table(group, body, gap) for group in groups]
 
     def table(self, group: Sequence[Column], body: Sequence[Row], gap: str) -> Table:
-        """Return some of the columns as a table, without the rows that are alike in all and those that are empty."""
-        table = titled_table([column.title for column in group], LABELS, gap, underlined=not self.short)
+        """Return some of the columns as a table, without the rows that are empty."""
+        table = titled_table([column.title for column in group], LABELS, gap)
         for label, make in (*self.properties(), *body):
             made = [make(column) for column in group]
-            if label not in self.alike and not all(isinstance(one, Text) and not one.plain.strip() for one in made):
+            if not all(isinstance(one, Text) and not one.plain.strip() for one in made):
                 add_row(table, _(label), made, gap)
         return table
 
@@ -101,8 +93,9 @@ class Moments:
         yield "id", lambda column: column.object_id(id(column.earlier) in shown)
         yield "storage", lambda column: column.storage(id(column.earlier) in shown)
         yield "version", Column.version
-        yield "grad_fn", Column.grad_fn if self.short else Column.graph
+        yield "grad_fn", Column.grad_fn
         if not self.short:
+            yield "next", Column.behind
             yield mark("article"), Column.grad_fn_1_10
         if self.large or not self.short:
             yield mark("values"), Column.summary
@@ -137,16 +130,10 @@ class Moments:
             )
             for state in (column.state for column in self.columns)
         }
-        first = self.columns[0].state
-        more: list[str] = [f"{_(label)} {FIGURES[label](first.summary)}" for label in self.alike if label in FIGURES]
-        if "version" in self.alike:
-            more.append(mark("version {version:,}", version=first.version))
-        if any(column.look.moment.grad_fn_1_10 for column in self.columns) and not self.short:
-            more.append(mark("article: PyTorch 1.10"))
+        more = [mark("article: PyTorch 1.10")] * any(column.look.moment.grad_fn_1_10 for column in self.columns)
         if len(set(kinds.values())) == 1:
-            return _("each: {facts}", facts=clauses([kinds[first.name], *more]))
-        apart = [f"{name}: {kind}" for name, kind in kinds.items()]
-        return "\n".join([*apart, _("each: {facts}", facts=clauses(more))] if more else apart)
+            return _("each: {facts}", facts=clauses([*list(kinds.values())[:1], *more * (not self.short)]))
+        return "\n".join(f"{name}: {kind}" for name, kind in kinds.items())
 
 
 def figure(label: str, column: Column) -> Text:

@@ -1,8 +1,10 @@
-"""The report in one line: what was asked, and the answer. Imports no rich."""
+"""The report in one line, what was asked and the answer; and its cures as one patch. Imports no rich."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from os.path import basename
 from typing import TYPE_CHECKING, TextIO
 
@@ -26,6 +28,20 @@ if TYPE_CHECKING:
 def write_line(report: AnyReport, out: TextIO) -> None:
     """Write the line."""
     out.write(readable(one_line(report)) + "\n")
+
+
+def write_patch(report: CheckReport | WatchReport, out: TextIO) -> None:
+    """Write the patch, with the bytes of the files. Where a fault has no cure that is an edit, say so on stderr."""
+    has_fault = report.has_fault if isinstance(report, CheckReport) else not report.ok
+    if has_fault and not report.patch and sys.stderr is not None:
+        with suppress(OSError, ValueError):  # stderr is closed: the exit code says enough
+            print("relu-demo: no cure is an edit; the report without --diff says what to do", file=sys.stderr)
+    binary = getattr(out, "buffer", None)
+    if binary is None:
+        out.write(report.patch)
+    else:
+        out.flush()
+        binary.write(report.patch.encode("utf-8", "surrogateescape"))
 
 
 def one_line(report: AnyReport) -> str:
@@ -101,7 +117,7 @@ def check_in_words(report: CheckReport) -> str:
         lines = ", ".join(dict.fromkeys(map(where, faults)))
         return f"{unsafe} {'is' if len(faults) == 1 else 'are'} not safe: {lines}"
     if whole.out_of_place_backward is False:
-        return f"{calls}, and backward raises even with every inplace= off"
+        return f"{calls}, and backward raises even with all of them out of place"
     if whole.forward_error or whole.differs or whole.gradients_differ or whole.hooks_differ or whole.backward is False:
         return f"{calls}, each safe alone, but not all together"
     if report.unseen:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.measure import Measurement
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -47,27 +45,14 @@ def literal(text: str, style: str = "") -> Text:
     return Text(readable(text), style=style)
 
 
-@dataclass(frozen=True)
-class Header:
-    """A title, the command line that shows the screen again, and the versions that ran: behind one of them if they fit.
+def header(title: str, report: AnyReport) -> Iterator[Text]:
+    """Yield a title, and the command line that shows the screen again with the versions that ran.
 
     A report that no command line asked for has the bare title.
     """
-
-    title: str
-    report: AnyReport
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        lines = [literal(self.title, style="bold")]
-        if command := command_line(self.report.request):
-            lines.append(literal(command))
-            words, style = versions(self.report)
-            behind = [line for line in lines if line.cell_len + cells(words) <= options.max_width]
-            if behind:
-                behind[0].append(words, style)
-            else:
-                lines.append(Text(words.strip(), style))
-        yield from lines
+    yield literal(title, style="bold")
+    if command := command_line(report.request):
+        yield Text.assemble(readable(command), versions(report))
 
 
 def versions(report: AnyReport) -> tuple[str, str]:
@@ -86,18 +71,7 @@ def cell(text: str, changed: bool = False, style: str = "") -> Text:
     return Text(mark + text.replace("\n", "\n "), style=CHANGED if changed else style)
 
 
-@dataclass(frozen=True)
-class Underline:
-    """A line below a title, as wide as its column. rich's Rule is not ASCII where it should be."""
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield Text(("-" if options.ascii_only else "─") * options.max_width, style="dim")
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement(1, 1)
-
-
-def titled_table(titles: Sequence[str], labels: int, gap: str = GAP, underlined: bool = True) -> Table:
+def titled_table(titles: Sequence[str], labels: int, gap: str = GAP) -> Table:
     """Return a table of a column for labels, `labels` cells wide, and a column for each title, `gap` between them.
 
     Fill it with `add_row`.
@@ -109,8 +83,6 @@ def titled_table(titles: Sequence[str], labels: int, gap: str = GAP, underlined:
             table.add_column(width=len(gap))
         table.add_column(no_wrap=True, overflow="crop")
     add_row(table, "", [cell(title, style="bold") for title in titles], gap)
-    if underlined:
-        add_row(table, "", [Underline() for _ in titles], gap)
     return table
 
 

@@ -29,10 +29,7 @@ HEIGHT = 10_000
 """The height of rich's console for pictures, in lines: no picture is too short for its screen."""
 
 ASPECT = 0.602
-"""The ratio of width to height of most of them."""
-
-BUTTONS = 16
-"""Characters of a picture's width that rich's three buttons take beside the title."""
+"""The ratio of width to height of most characters."""
 
 NO_CELL = "\u200b"
 """A character of no width."""
@@ -41,36 +38,22 @@ WIDE = re.compile("[\u3001-\u9fff\uff01-\uff5e]+")
 """Chinese characters with their punctuation."""
 
 SVG = """\
-<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="TITLE">
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} HEIGHT" role="img" aria-label="TITLE">
 <style>
 .{unique_id}-matrix {{ font-family: MONOSPACE; font-size: {char_height}px; line-height: {line_height}px; }}
-.{unique_id}-title {{ font-family: MONOSPACE; font-size: 16px; }}
 {styles}
+RULES
 </style>
-<defs>
-<clipPath id="{unique_id}-clip-terminal"><rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/></clipPath>
-{lines}
-</defs>
-{chrome}
-<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
+<rect width="100%" height="100%" fill="GROUND"/>
+<g transform="translate({terminal_x}, {terminal_x})"><g class="screen">
 {backgrounds}
 <g class="{unique_id}-matrix" xml:space="preserve">
 {matrix}
 </g>
-</g>
+</g></g>
 </svg>
-""".replace("MONOSPACE", MONOSPACE)  # noqa: E501
-"""The picture in a window, under its title."""
-
-BARE_SVG = (
-    SVG.replace("{width} {height}", "{width} {terminal_height}")
-    .replace("{chrome}", '<rect width="100%" height="100%" fill="GROUND"/>')
-    .replace("{terminal_x}, {terminal_y}", "{terminal_x}, {terminal_x}")
-)
-"""The picture with a narrow margin and nothing else, for a page or a slide that has a title of its own.
-
-Above the text the margin is that of its left; below it, what is left of the empty line at the end.
-"""
+""".replace("MONOSPACE", MONOSPACE)
+"""The picture on its ground: above the text the margin of its left, below it what is left of an empty line."""
 
 HTML = """\
 <!DOCTYPE html>
@@ -95,15 +78,11 @@ pre code {{ font: inherit; }}
 
 @dataclass(frozen=True)
 class Theme:
-    """The colours of a picture, and whether it is drawn in a window.
-
-    `tints` has the tint that stands in for each of the terminal's, `dim` the colour of dim text. Without a `dim` rich
-    fades it.
-    """
+    """The colours of a picture. Without a `dim` of its own rich fades dim text."""
 
     colours: TerminalTheme
-    window: bool
     tints: Mapping[str, str]
+    """The tint that stands in for each of the terminal's."""
     dim: str = ""
 
     def applied(self, segments: Iterable[Segment]) -> Iterator[Segment]:
@@ -132,7 +111,6 @@ DARK = Theme(
     3c4048 f07178 8cc86e e6be69 69aaf5 e17de1 55c3cd cdd0d6
     808691 ff8b92 a5dc87 f5d282 87beff f096f0 73d7e1 fafafa
     """),
-    window=True,
     tints={},
 )
 """Legible on any page, for the picture has its ground with it."""
@@ -143,7 +121,6 @@ LIGHT = Theme(
     111318 b3261e 1b7a2f 7a5b00 0b57c2 9c1670 006c7a 55585e
     55585e b3261e 1b7a2f 7a5b00 0b57c2 9c1670 006c7a 111318
     """),
-    window=False,
     tints=dict(zip((*BELOW, *ABOVE), ("#82b7e2", "#5da1d9", "#388cd0", "#feedd6", "#fddaad", "#fcc47c"), strict=True)),
     dim="#5a5d66",
 )
@@ -160,14 +137,16 @@ def widened(page: str) -> str:
     return WIDE.sub(r'<span style="letter-spacing:calc(2ch - 1em)">\g<0></span>', page)
 
 
-def recorded(screen: RenderableType, theme: Theme, written: Callable[[str], str] = str) -> Console:
+def recorded(
+    screen: RenderableType, theme: Theme, written: Callable[[str], str] = str, width: int | None = None
+) -> Console:
     """Return a console that has recorded the screen in the theme's colours, or in none if NO_COLOR is set.
 
     `written` says how a text is written, in as many cells.
     """
     console = plain_console(
         file=io.StringIO(),
-        width=plain_console().width,
+        width=width or plain_console().width,
         height=HEIGHT,
         record=True,
         force_terminal=True,
@@ -183,19 +162,18 @@ def recorded(screen: RenderableType, theme: Theme, written: Callable[[str], str]
 
 
 def svg_picture(screen: RenderableType, title: str, theme: Theme = DARK) -> str:
-    """Return the screen as a self-contained picture in SVG, under a title if the theme draws a window."""
-    bare = BARE_SVG.replace("GROUND", theme.colours.background_color.hex)
-    template = (SVG if theme.window else bare).replace("TITLE", braced(escape(title)))
-    unique = f"relu-demo-{zlib.crc32(title.encode()):08x}"  # for pages that hold several such pictures
-    console = recorded(screen, theme, spread)
-    room = console.width - BUTTONS
-    return console.export_svg(
-        title=title if len(title) <= room else f"{title[: room - 1]}…",
-        theme=theme.colours,
-        code_format=template,
-        font_aspect_ratio=ASPECT,
-        unique_id=unique,
-    )
+    """Return the screen as a self-contained picture in SVG."""
+    return svg_of(recorded(screen, theme, spread), title, theme)
+
+
+def svg_of(console: Console, title: str, theme: Theme, height: str = "{terminal_height}", rules: str = "") -> str:
+    """Return what a console has recorded in SVG, so high, with further style `rules`."""
+    unique = f"r{zlib.crc32(title.encode()):08x}"  # for pages that hold several such pictures
+    ground = theme.colours.background_color.hex
+    template = SVG.replace("HEIGHT", height).replace("RULES", braced(rules)).replace("GROUND", ground)
+    template = template.replace("TITLE", braced(escape(title)))
+    svg = console.export_svg(theme=theme.colours, code_format=template, font_aspect_ratio=ASPECT, unique_id=unique)
+    return re.sub(r' clip-path="[^"]*"', "", svg).replace("&#160;", " ")  # half the size, and nothing is cut
 
 
 def html_picture(screen: RenderableType, title: str, theme: Theme = DARK) -> str:
@@ -206,8 +184,7 @@ def html_picture(screen: RenderableType, title: str, theme: Theme = DARK) -> str
 
 def html_of_cell(report: AnyReport) -> str:
     """Return the screen of a report as the output of a notebook's cell: a `<pre>` of CELL columns on its own ground."""
-    console = plain_console(file=io.StringIO(), width=CELL, record=True, legacy_windows=False)
-    console.print(screen_of(report))
+    console = recorded(screen_of(report), DARK, width=CELL)
     ground = "color:{foreground};background-color:{background};padding:0.8em 1em;overflow-x:auto"
     code = f'<pre style="font-family:{MONOSPACE};line-height:1.2;{ground}">{{code}}</pre>'
     return widened(console.export_html(theme=DARK.colours, inline_styles=True, code_format=code))

@@ -1,4 +1,4 @@
-"""The transcript: the session as the Python REPL shows it, highlighted on a terminal, else ready for doctest."""
+"""The transcript: the session as the Python REPL shows it on a terminal, else ready for doctest."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import TextIO
 
-from pygments.token import Comment, Keyword, Number, String  # type: ignore[import-untyped]  # comes with rich
 from rich.console import Console, ConsoleOptions, RenderResult
-from rich.style import Style
-from rich.syntax import ANSISyntaxTheme, Syntax
 from rich.text import Text
 
 from relu_demo.claims.report import SessionReport, Verdict
@@ -21,16 +18,6 @@ from relu_demo.views.tables import write
 
 ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")
 """An address as Python's `repr` prints it."""
-
-HIGHLIGHTING = ANSISyntaxTheme(
-    {
-        Comment: Style(dim=True, italic=True),
-        Keyword: Style(color="magenta"),
-        Number: Style(color="cyan"),
-        String: Style(color="green"),
-    }
-)
-"""How source is highlighted: in the terminal's own colours that are legible on dark and on light backgrounds."""
 
 NUMBER = re.compile(r"\d+")
 
@@ -54,21 +41,19 @@ class Transcript:
         trace = self.report.trace
         changing = ids(trace)
         parts = [
-            [highlighted(step) if options.is_terminal else Text(for_doctest(step, changing)) for step in part.lines]
+            "\n".join(as_typed(step) if options.is_terminal else for_doctest(step, changing) for step in part.lines)
             for part in trace.parts.values()
         ]
-        yield Text("\n\n").join(Text("\n").join(part) for part in parts)
+        yield Text("\n\n".join(parts))
         for finding in self.report.claims:
             if finding.verdict is Verdict.FAILS:
                 yield Text(f"\n# {finding.verdict.value}: {finding.says} {finding.evidence}", style="bold")
 
 
-def highlighted(step: Step) -> Text:
-    """Return a step as the REPL shows it, its source in colours."""
-    lines = typed(step)
-    source = Syntax("", "python", theme=HIGHLIGHTING).highlight("\n".join(lines)).split("\n")[: len(lines)]
-    typing = [Text.assemble((prompt, "bold"), line) for prompt, line in zip(prompts(), source, strict=False)]
-    return Text("\n").join([*typing, *map(Text, step.output.splitlines())])
+def as_typed(step: Step) -> str:
+    """Return a step as the REPL shows it."""
+    typing = [prompt + line for prompt, line in zip(prompts(), typed(step), strict=False)]
+    return "\n".join([*typing, *step.output.splitlines()])
 
 
 def for_doctest(step: Step, changing: frozenset[str]) -> str:

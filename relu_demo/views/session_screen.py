@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
@@ -17,31 +16,21 @@ from relu_demo.replay.trace import Step, TracedPart
 from relu_demo.session.lines import ANSWER, BESIDE, DIFFERENCES, EXPLAINED, MOMENTS
 from relu_demo.views.claims import Claims, endings
 from relu_demo.views.columns import moments_of, side_by_side
-from relu_demo.views.differences import against_reference
-from relu_demo.views.explained import fault_and_cure
+from relu_demo.views.differences import against_reference, fault_and_cure
 from relu_demo.views.moments import Moments
-from relu_demo.views.parts import GAP, Header, code, first_fitting, laid_out, section
+from relu_demo.views.parts import GAP, code, header, laid_out, section
 
 MEANINGS = (
     mark("* changed or zeroed"),
     mark("storage: the numbers' address"),
     mark("version: times overwritten"),
-    mark("grad_fn: what backward() calls first"),
+    mark("grad_fn: what backward() calls first; next: what it calls then"),
 )
-SHORT_MEANINGS = (mark("* changed"), MEANINGS[2])
-"""The legend, and that of a short screen."""
-
-MORE = (mark("more: --compare, --branches, --help"),)
-"""Stands on the screen of the answer."""
+SHORT_MEANINGS = (mark("* changed"), MEANINGS[2], mark("more: --compare, --branches, --help"))
+"""The legend, and that of the short screen."""
 
 TINTS = mark("blue is below 0, orange above")
 """Stands in the legend where the terminal has colours."""
-
-HEADER, PROMPT = 2, 1
-"""Lines above what a layout yields, and below it."""
-
-LONG = 50
-"""Characters of source from which on no line stands beside another in 80 columns."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +41,13 @@ class SessionScreen:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         session = self.report.trace.session
-        yield Header(_(session.title), self.report)
+        yield from header(_(session.title), self.report)
         yield from LAYOUTS[session.layout](self.report, console, options)
 
 
 def short_answer(report: SessionReport, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
     """Yield the answer for a screen of 24 lines: one short table, and the claims only if one of them fails."""
-    yield from titled_moments(report, console, options, together=True, short=True, more=MORE)
+    yield from titled_moments(report, console, options, together=True, short=True)
     if not report.ok or report.request.evidence:
         yield Claims(report.claims, report.request.evidence)
     yield from endings(report)
@@ -67,28 +56,10 @@ def short_answer(report: SessionReport, console: Console, options: ConsoleOption
 def moments_and_lines(
     report: SessionReport, console: Console, options: ConsoleOptions, together: bool
 ) -> Iterator[RenderableType]:
-    """Yield the tables of the parts, the lines that ran, the claims and the conclusion.
-
-    In a terminal with too few lines for that, the tables come last, and the claims that hold are left out.
-    """
-    end = list(endings(report))
-
-    def fits(pieces: Sequence[RenderableType], others: int) -> bool:
-        if not console.is_terminal:
-            return True
-        lines = sum(len(console.render_lines(piece, options, pad=False)) for piece in pieces)
-        return lines + others <= console.height
-
-    titled = partial(titled_moments, report, console, options, together)
-    ran = Lines(report.trace.shown)
-    usual = [*titled(short=False), "", ran, "", Claims(report.claims, report.request.evidence), *end]
-    if fits(usual, HEADER + PROMPT):
-        yield from usual
-        return
-    yield from (ran, Claims(report.claims, folded=True), "")
-    yield from first_fitting(
-        ([*titled(short=short), *end] for short in (False, True)), lambda pieces: fits(pieces, PROMPT)
-    )
+    """Yield the tables of the parts, the lines that ran, the claims and the conclusion."""
+    yield from titled_moments(report, console, options, together)
+    yield from ("", Lines(report.trace.shown), "", Claims(report.claims, report.request.evidence))
+    yield from endings(report)
 
 
 Layout = Callable[[SessionReport, Console, ConsoleOptions], Iterator[RenderableType]]
@@ -108,8 +79,7 @@ def titled_moments(
     console: Console,
     options: ConsoleOptions,
     together: bool,
-    short: bool,
-    more: tuple[str, ...] = (),
+    short: bool = False,
 ) -> Iterator[RenderableType]:
     """Yield the tables of the parts that look at tensors, and the legend; with few lines if they are `short`.
 
@@ -126,7 +96,7 @@ def titled_moments(
             yield from section(_(part.title)) if len(parts) > 1 else ()
             yield Moments(moments_of(part), short)
     tinted = console.color_system and not console.no_color
-    meanings = (*SHORT_MEANINGS, *more) if short else (*MEANINGS, TINTS) if tinted else MEANINGS
+    meanings = SHORT_MEANINGS if short else (*MEANINGS, TINTS) if tinted else MEANINGS
     yield Text(_(clauses(meanings)), style="dim")
 
 
@@ -134,8 +104,7 @@ def titled_moments(
 class Lines:
     """The lines of several parts that ran, without imports and those that only look: what these print is in the tables.
 
-    They stand beside each other where that fits. Above several parts, lines of one step that are too long for that are
-    folded into a count; the transcript has them all.
+    They stand beside each other where that fits.
     """
 
     parts: Sequence[TracedPart]
@@ -144,13 +113,11 @@ class Lines:
         yield from laid_out(console, options, self.layouts())
 
     def layouts(self) -> Iterator[list[Table]]:
-        """Yield the grids to choose from: the first beside the others (with comments, without, or folded) or above."""
+        """Yield the grids to choose from: the first beside the others, with comments or without, or above."""
         first, *others = [[step for step in part.lines if is_shown(step)] for part in self.parts]
         rest = [step for steps in others for step in steps]
         for comments in (True, False):
             yield [grid_of(code(first, comments), code(rest, comments))]
-        if len(others) > 1:
-            yield [grid_of(folded(first), code(rest, comments=False))]
         yield [grid_of(code([*first, *rest]))]
 
 
@@ -164,14 +131,3 @@ def grid_of(*pieces: Text) -> Table:
     grid = Table.grid(padding=(0, len(GAP), 0, 0))
     grid.add_row(*pieces)
     return grid
-
-
-def folded(steps: Sequence[Step]) -> Text:
-    """Return lines without comments; those of one step with one longer than LONG are one line of words."""
-    pieces = []
-    for words, group in groupby(steps, lambda step: step.line.step):
-        same = list(group)
-        long = any(len(step.line.source) > LONG for step in same)
-        said = _("... {n} lines: {words}", n=len(same), words=_(words))
-        pieces.append(Text(said, style="dim") if long else code(same, comments=False))
-    return Text("\n").join(pieces)

@@ -18,20 +18,17 @@ from relu_demo.replay.trace import Look, Step, Trace, TracedPart
 from relu_demo.session.lines import Line
 from relu_demo.views.changes import States, against_correct, changed_columns, changes
 from relu_demo.views.columns import moments_of
-from relu_demo.views.differences import Comparison, Flow, acting
+from relu_demo.views.differences import Comparison, acting
 from relu_demo.views.moments import Moments
 from relu_demo.views.objects import objects_of
-from relu_demo.views.parts import MARK, Header, code_within, commented
+from relu_demo.views.parts import MARK, code_within, commented, header
 from relu_demo.views.tables import write, write_tables
 
 ROOMY = 16
 """Lines of the terminal from which on the screen has blank lines."""
 
-SHARE = 3
-"""The sentences get at most one in so many of the screen's lines, and the last step's own lines one in two."""
-
 LEAST_LINES = 6
-"""Lines of a table that are worth showing if not all have room."""
+"""Lines of a table that stand above the picture of the objects, or there is none."""
 
 Rendered = list[list[Segment]]
 Render = Callable[[RenderableType], Rendered]
@@ -155,29 +152,24 @@ class StepScreen:
         said = list(changes(step, earlier))
         if part.reference != part.key:
             said += against_correct(looks)
-        state = render(Text("\n".join(said), style="bold" if step.changed_tensors else ""))[: max(1, room // SHARE)]
+        sentences = render(Text("\n".join(said), style="bold" if step.changed_tensors else ""))
         last = cut(render(code_within(lines, width)), max(1, room // 2), render)
         source = " ".join(line.source for line in self.steps[self.at - 1] if not line.moment)
         tables = [table for table in map(render, self.tables(part, step, earlier, looks, source)) if table]
         picture = objects_of(source, step.tensors, earlier)
         objects = render(picture) if picture else []
-        spare = room - len(state) - len(last)
-        if tables and spare - len(objects) < min(len(tables[0]), LEAST_LINES):
-            objects = []
-        spare -= len(objects)
-        if tables and len(tables[0]) + 3 > spare:
+        spare = room - len(last)
+        if sum(map(len, (sentences, *tables, objects))) + (len(tables) + 2) * len(blank) > spare:
             blank = []
-        spare -= 2 * len(blank)
-        for table in tables:
-            if len(table) <= spare or spare >= LEAST_LINES:
-                piece = cut(table, spare, render)
-                state += [*blank, *piece]
-                spare -= len(blank) + len(piece)
-        state += [*blank, *objects] if objects else []
-        left = max(0, room - len(state) - len(blank))
+        if spare - len(objects) < len(sentences) + LEAST_LINES:
+            objects = []
+        spare -= len(objects) + 2 * len(blank)
+        shown = cut([*sentences, *(line for table in tables for line in (*blank, *table))], spare, render)
+        shown += [*blank, *objects] if objects else []
+        left = max(0, room - len(shown) - len(blank))
         above = [replace(each, output="", error=None) for each in acting(part.lines)[: -len(lines)]]
         story = [*(render(code_within(above, width)) if above and blank else []), *last][-left:] if left else []
-        return [*state, *blank, *[[]] * (left - len(story)), *story]
+        return [*shown, *blank, *[[]] * (left - len(story)), *story]
 
     def tables(
         self, part: TracedPart, step: Step, earlier: States, looks: Sequence[Look], source: str
@@ -196,7 +188,6 @@ class StepScreen:
             yield Comparison(pairs)
         elif columns := changed_columns(step, earlier, source, [look.state.name for look in looks]):
             yield Moments(columns, short=True)
-        yield Flow(part, self.trace.session.pictured)
 
     def as_one(self, ran: Sequence[Step], earlier: States) -> tuple[Step, States]:
         """Return the lines of a step as one, and the tensors before it. Leave out what a learner need not see.
@@ -227,7 +218,7 @@ def cut(lines: Rendered, room: int, render: Render) -> Rendered:
         return lines
     said = _(plural("... {n:,} more line", "... {n:,} more lines", len(lines) - room + 1))
     more = Text(said, style="dim", no_wrap=True, overflow="crop")
-    return [*lines[: room - 1], *render(more)]
+    return [*lines[: max(0, room - 1)], *render(more)]
 
 
 def bar(left: str, right: str, overflow: OverflowMethod) -> Table:
@@ -246,4 +237,4 @@ def write_end(report: SessionReport, out: TextIO) -> None:
         write_tables(report, out)
     else:
         ended = _("Ended after {ran} of {all} steps.", ran=screen.ran, all=len(screen.steps))
-        write(Group(Header(_(report.trace.session.title), report), ended), out)
+        write(Group(*header(_(report.trace.session.title), report), ended), out)

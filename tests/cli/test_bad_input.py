@@ -62,6 +62,7 @@ BAD = {
     "values below zero": (["--values", "-1"], "-1 values cannot be listed; give 0 or more"),
     "an ending": (["--save", "x.png"], "'x.png' has no known ending; use .svg, .html, .txt or .json"),
     "two views": (["--quiet", "--json"], "--quiet and --json are two views; give one of them"),
+    "a screen of a document": (["--json", "--save", "x.svg"], "--json has no screen to save"),
     "a screen of one line": (["-q", "--save", "x.txt"], "--quiet has no screen to save"),
     "an option without its value": (["--seed"], "'--seed' requires an argument"),
     "an argument": (["compare"], "there is no command 'compare'; did you mean --compare?"),

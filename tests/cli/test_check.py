@@ -61,14 +61,6 @@ NETWORKS = """
             print("ran")
             return self.drop(x * 2)
 
-    class Marked(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.add_module("[red]", nn.ReLU(inplace=True))
-
-        def forward(self, x):
-            return getattr(self, "[red]")(x + 1)
-
     class Raises(torch.autograd.Function):
         @staticmethod
         def forward(ctx, x):
@@ -110,21 +102,6 @@ NETWORKS = """
         def __init__(self):
             super().__init__()
             raise ValueError("no weights here")
-
-    class Speechless(Exception):
-        def __str__(self):
-            raise RuntimeError("no words")
-
-    class Silent(nn.Module):
-        def forward(self, x):
-            raise Speechless
-
-    class NoException(BaseException):
-        pass
-
-    class Throws(nn.Module):
-        def forward(self, x):
-            raise NoException("all the same")
 
     class Stopped(nn.Module):
         def forward(self, x):
@@ -193,13 +170,6 @@ def test_a_shape_that_is_refused_has_a_traceback_too(demo: Demo, nets: str) -> N
     assert result.err.splitlines()[-1].startswith("relu-demo: Invalid value for '--shape': with 2,17 the network's")
 
 
-def test_one_shape_for_each_input(demo: Demo, nets: str) -> None:
-    result = demo("check", f"{nets}:Two", "--shape", "2,3", "--shape", "3,5", "--json")
-    assert result.code == 0
-    assert [each["shape"] for each in result.document["request"]["inputs"]] == [[2, 3], [3, 5]]
-    assert result.document["off"] == []
-
-
 @pytest.mark.parametrize(("mode", "bytes"), [("--train", 32), ("--eval", 0)])
 def test_the_mode_decides_and_what_the_network_prints_is_kept_off_stdout(
     demo: Demo, nets: str, mode: str, bytes: int
@@ -209,10 +179,6 @@ def test_the_mode_decides_and_what_the_network_prints_is_kept_off_stdout(
     assert "built" in result.err
     assert "ran" in result.err
     assert mode in result.document["command"]
-
-
-def test_markup_in_a_name_is_shown_as_it_is(demo: Demo, nets: str) -> None:
-    assert "[red] (ReLU)" in demo("check", f"{nets}:Marked", "--shape", "2,4", "--all").out
 
 
 @pytest.mark.parametrize(
@@ -250,8 +216,6 @@ BAD = {
     "torch.nnn:ReLU": "there is no module 'torch.nnn'; did you mean torch.nn?",
     "nets.py:Stubborn --shape 2,4": "the network's backward raised ValueError: no backward",
     "nets.py:Leaves --shape 2,4": "the network's forward raised SystemExit: 3",
-    "nets.py:Silent --shape 2,4": "the network's forward raised Speechless (nets.py:",
-    "nets.py:Throws --shape 2,4": "raised NoException: all the same (nets.py:",
     "nets.py:build --compare": "--compare does not go with check; it goes with relu-demo",
     "nets.py:build --shape 2,4 --device vulkan": "no vulkan on this machine; available here: cpu",
     "nets.py:build --depth 2": "--depth does not go with check; it goes with relu-demo",
@@ -299,14 +263,6 @@ def test_on_meta_nothing_is_allocated_neither_weights_nor_input(demo: Demo, nets
     assert [(effect["kind"], effect["settled"]) for effect in call["effects"]] == [("changes-result", False)]
     assert result.document["device"] == "meta"
     assert demo(*options).code == 2
-
-
-@pytest.mark.parametrize("columns", [40, 80, 140])
-def test_the_screen_fits(demo: Demo, nets: str, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
-    monkeypatch.setenv("COLUMNS", str(columns))
-    for name, shape in (("PreActivation", "2,3,8,8"), ("AfterSigmoid", "2,16")):
-        out = demo("check", f"{nets}:{name}", "--shape", shape).out
-        assert max(map(len, out.splitlines())) <= columns
 
 
 @posix
@@ -389,14 +345,6 @@ def test_neighbours_of_the_target_that_nobody_named_are_not_run(process: Demo, f
     assert done.code == 0, done.err
     assert "was run" not in done.err
     assert ("safe" in done.out) is (view[0] != "--save")
-
-
-@posix
-def test_a_target_may_have_the_name_of_a_module_that_the_report_needs(process: Demo, folder: Path) -> None:
-    target = folder / "rich.py"
-    target.write_text(PRINTING, encoding="utf-8")
-    done = process("check", f"{target}:Net", "--shape", "2,4", "--all")
-    assert (done.code, "safe" in done.out) == (0, True)
 
 
 @posix

@@ -9,11 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from rich.text import Text
 from support.colours import contrast, luminance
-from support.commands import Demo, Result, held, without_addresses
-
-from relu_demo.views.pictures import DARK, LIGHT, Theme, svg_picture
+from support.commands import Demo, Result, held
 
 SPACE = "{http://www.w3.org/2000/svg}"
 WHITE = "#ffffff"
@@ -79,7 +76,7 @@ WORDS = {".svg": svg_words, ".html": html_words}
 @pytest.mark.versions
 @pytest.mark.parametrize(
     "options",
-    [("--compare",), ("--branches",), ("--repl", "--inplace"), ("--memory", "--shape", "1,4,8,8"), ()],
+    [("--compare",), ("--branches",), ("--memory", "--shape", "1,4,8,8"), ()],
     ids=" ".join,
 )
 @pytest.mark.parametrize("ending", WORDS)
@@ -118,41 +115,10 @@ def test_no_color_is_respected(demo: Demo, tmp_path: Path, monkeypatch: pytest.M
         assert contrast(word.ink, word.ground) >= 4.5, word
 
 
-@pytest.mark.parametrize("options", [("--compare",), ("--repl",)], ids=" ".join)
-def test_the_words_are_those_of_the_dark_picture(demo: Demo, tmp_path: Path, options: tuple[str, ...]) -> None:
-    dark = tmp_path / "dark.html"
-    assert demo(*options, "--seed", "7", "--save", str(dark)).code == 0
-    light = save(demo, tmp_path / "light.html", *options, "--seed", "7")
-
-    def plain(text: str) -> str:
-        return without_addresses(re.sub(r"<[^>]+>", "", text.partition("<pre>")[2]))
-
-    assert plain(light) == plain(dark.read_text(encoding="utf-8"))
-
-
 def sides(picture: str) -> tuple[float, float]:
     """The width and the height of a picture."""
     width, height = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', picture)[0]
     return float(width), float(height)
-
-
-@pytest.mark.parametrize("lines", [19, 21, 23])
-@pytest.mark.parametrize("theme", [DARK, LIGHT], ids=["dark", "light"])
-def test_a_screen_of_a_terminal_s_size_is_in_landscape(
-    monkeypatch: pytest.MonkeyPatch, theme: Theme, lines: int
-) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    width, height = sides(svg_picture(Text("\n".join(["x" * 80] * lines)), "relu-demo", theme))
-    assert 1.5 <= width / height <= 2.1
-
-
-def test_on_white_there_is_no_window_around_it() -> None:
-    drawn = ElementTree.fromstring(svg_picture(Text("one\ntwo"), "relu-demo", LIGHT))
-    assert not list(drawn.iter(f"{SPACE}circle"))
-    assert [word.text for word in drawn.iter(f"{SPACE}text") if (word.text or "").strip()] == ["one", "two"]
-    height = float(drawn.attrib["viewBox"].split()[3])
-    rows = [float(word.attrib["y"]) for word in drawn.iter(f"{SPACE}text") if (word.text or "").strip()]
-    assert height - max(rows) < 2 * (rows[1] - rows[0])  # less than two lines below the last one's base
 
 
 def test_the_short_screen_is_a_slide_in_landscape(demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,26 +72,6 @@ def test_the_answer_is_in_the_first_line_and_the_conclusion_in_the_last(demo: De
 
 
 @shown
-def test_the_bars_are_as_long_as_the_figures_say(demo: Demo) -> None:
-    out = demo("--memory").out
-    lines = [line.split() for line in out.splitlines() if re.search(r"\d [█░]+$", line)]
-    drawn = [(int(words[-2].replace(",", "")), len(words[-1])) for words in lines]
-    most = max(peak for peak, _ in drawn)
-    longest = max(length for _, length in drawn)
-    assert all(abs(length - longest * peak / most) <= 1 for peak, length in drawn)
-
-
-@shown
-def test_what_is_other_in_place_is_marked(demo: Demo) -> None:
-    rows = demo("--memory", "--json").document["rows"]
-    out = demo("--memory").out
-    marks = sum(row["in_place"][what] != row["out_of_place"][what] for row in rows for what in ("live", "peak"))
-    other = [row for row in rows if row["in_place"] != row["out_of_place"]]
-    assert len(re.findall(r"^  in place.*", out, re.MULTILINE)) == len(other)
-    assert sum(line.count("*") for line in re.findall(r"^  in place.*", out, re.MULTILINE)) == marks
-
-
-@shown
 @pytest.mark.parametrize("options", [(), pytest.param(("--depth", "16"), marks=pytest.mark.slow)], ids=" ".join)
 def test_the_document_is_as_the_schema_says(demo: Demo, options: tuple[str, ...]) -> None:
     result = demo("--memory", "--json", *options)

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from relu_demo.cli.targets import Command, Function, Module, Script, find_network, find_program, public_names
+from relu_demo.cli.targets import command_of, find_network, public_names
 from relu_demo.errors import BadInput
 
 FILES = {
     "train.py": "import sys; sys.exit('was run')",
     "tool": "print(1)",
     "hello": "#!/bin/sh\necho hello\n",
-    "prog": "#!/usr/bin/env python3\nprint(1)\n",
     "words.txt": "x = 1",
     "lesson.ipynb": "{}",
     "bad.py": "x = 1\ndef f(:\n",
@@ -24,8 +23,6 @@ FILES = {
     "pkg/fit.py": "def main(): ...\ndef train(rate): ...\n",
     "app/__init__.py": "",
     "app/__main__.py": "",
-    "loose/inner.py": "",
-    "loose/deep/__main__.py": "",
     "steps.py": "def step(): return 3\n",
     "models.py": """
 raise SystemExit("was run")
@@ -59,42 +56,47 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert set(sys.modules) == modules
 
 
+PYTHON = sys.executable
+
+
 @pytest.mark.parametrize(
-    ("words", "found"),
+    "words",
     [
-        (("train.py", "--epochs", "1"), Script("train.py")),
-        (("bad.py",), Script("bad.py")),
-        (("./tool",), Script("./tool")),
-        (("tool", "x"), Script("tool")),
-        (("prog",), Script("prog")),
-        (("-m", "train"), Module("train")),
-        (("-m", "pkg.fit", "-m", "x"), Module("pkg.fit")),
-        (("-m", "app"), Module("app")),
-        (("-m", "loose.inner"), Module("loose.inner")),
-        (("-m", "loose.deep"), Module("loose.deep")),
-        (("-m", "json.tool"), Module("json.tool")),
-        (("steps.py:step",), Function("steps.py", "step")),
-        (("steps:Trainer.fit",), Function("steps", "Trainer.fit")),
-        (("pkg.fit:main",), Function("pkg.fit", "main")),
-        (("bad.py:f",), Function("bad.py", "f")),
+        ("train.py", "--epochs", "1"),
+        ("bad.py",),
+        ("./tool",),
+        ("tool", "x"),
+        ("words.txt",),
+        ("app",),
+        ("-m", "pkg.fit", "-m", "x"),
     ],
     ids=str,
 )
-def test_what_a_command_line_runs(words: tuple[str, ...], found: object) -> None:
-    assert find_program(words) == found
+def test_what_python_runs(words: tuple[str, ...]) -> None:
+    assert command_of(words) == [PYTHON, *words]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="what can be executed has another form there")
-def test_any_other_command_line_is_a_command() -> None:
-    assert find_program(("fancytool", "train.py")) == Command(("fancytool", "train.py"))
-    assert find_program(("./hello",)) == Command(("./hello",))
+def test_any_other_command_line_is_a_command(folder: Path) -> None:
+    assert command_of(("fancytool", "train.py")) == [str(folder / "bin" / "fancytool"), "train.py"]
+    assert command_of(("./hello",)) == ["./hello"]
     python = Path(sys.executable).name  # not on PATH, but in the environment of this command
-    assert find_program((python, "train.py")) == Command((str(Path(sys.executable)), "train.py"))
+    assert command_of((python, "train.py")) == [str(Path(sys.executable)), "train.py"]
 
 
-def test_a_function_tells_the_folder_that_comes_first(folder: Path) -> None:
-    assert Function("pkg/fit.py", "main").folder == str((folder / "pkg").resolve())
-    assert Function("pkg.fit", "main").folder == str(folder)
+@pytest.mark.parametrize(
+    ("target", "inside", "call"),
+    [
+        ("steps.py:step", "", ["steps.py", "step"]),
+        ("steps:Trainer.fit", "", ["steps", "Trainer.fit"]),
+        ("pkg/fit.py:main", "pkg", ["pkg/fit.py", "main"]),
+        ("bad.py:f", "", ["bad.py", "f"]),
+    ],
+)
+def test_a_function_is_called_in_its_folder(folder: Path, target: str, inside: str, call: list[str]) -> None:
+    python, script, *words = command_of((target, "x"))
+    assert (python, Path(script).name) == (PYTHON, "call.py")
+    assert words == [str((folder / inside).resolve()), *call, "x"]
 
 
 GIVE = "give train.py, -m package.module, my_file.py:step or a command line"
@@ -108,47 +110,32 @@ GIVE = "give train.py, -m package.module, my_file.py:step or a command line"
         (("nowhere/train.py",), "there is no file nowhere/train.py"),
         (("TRAIN.py",), "there is no file TRAIN.py; did you mean train.py"),
         (("trian",), "there is no command 'trian'; did you mean train.py"),
-        (("fancytol",), "there is no command 'fancytol'; did you mean fancytool?"),
-        (("train",), "train is a module; give -m train"),
-        (("words.txt",), f"words.txt is no Python text and cannot be executed; {GIVE}"),
         (
             ("lesson.ipynb",),
             "lesson.ipynb is a notebook; give jupyter nbconvert --to notebook --execute lesson.ipynb",
         ),
-        (("./app",), "app is a folder; give app/__main__.py"),
-        (("./loose/",), f"loose is a folder; {GIVE}"),
-        (("-m",), "-m takes the name of a module, not ''; give for example -m package.module"),
-        (("-m", "train.py"), "-m takes the name of a module, not 'train.py'; give for example -m package.module"),
-        (("-m", ".fit"), "-m takes the name of a module, not '.fit'; give for example -m package.module"),
-        (("-m", "trian"), "there is no module 'trian'; did you mean train?"),
-        (("-m", "pkg.fti"), "there is no module 'pkg.fti'; did you mean pkg.fit?"),
-        (("-m", "pkg"), "pkg is a package without __main__; it has pkg.fit"),
         (("steps.py::step",), "'steps.py::step' names no function; give it as steps.py:step"),
         (("steps.py:",), "'steps.py:' names no function; give it as steps.py:step"),
         (("steps.py:12",), "'steps.py:12' names no function; give it as steps.py:step"),
         (("steps.py:fit()",), "'steps.py:fit()' names no function; give it as steps.py:fit"),
         ((":step",), "':step' names no function; give it as my_file.py:step"),
         (("stesp.py:step",), "there is no file stesp.py; did you mean steps.py?"),
-        (("stesp:step",), "there is no module 'stesp'; did you mean steps?"),
     ],
     ids=str,
 )
 def test_what_is_no_program(words: tuple[str, ...], says: str) -> None:
     with pytest.raises(BadInput) as told:
-        find_program(words)
+        command_of(words)
     assert str(told.value).startswith(says)
 
 
 @pytest.mark.parametrize(
     ("target", "says"),
     [
-        ("models.py", "models.py has Net, Block, Head; give for example relu-demo check models.py:Net --shape 1,3,8,8"),
-        (
-            "models.py:",
-            "models.py has Net, Block, Head; give for example relu-demo check models.py:Net --shape 1,3,8,8",
-        ),
-        ("models", "models has Net, Block, Head; give for example relu-demo check models:Net --shape 1,3,8,8"),
-        ("made.py", "made.py has net, build; give for example relu-demo check made.py:net --shape 1,3,8,8"),
+        ("models.py", "models.py has Block, Net; give for example relu-demo check models.py:Net --shape 1,3,8,8"),
+        ("models.py:", "models.py has Block, Net; give for example"),
+        ("models", "models has Block, Net; give for example relu-demo check models:Net --shape 1,3,8,8"),
+        ("made.py", "made.py has net, build; give for example relu-demo check made.py:build --shape 1,3,8,8"),
         ("nothing.py", "nothing.py has no network; give file.py:name or package.module:name"),
         ("bad.py", "bad.py has no network; give file.py:name or package.module:name"),
         ("modles.py", "there is no file modles.py; did you mean models.py"),

@@ -8,6 +8,7 @@ import runpy
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ import pytest
 import torch
 from support.commands import COMMAND, Demo, held, schema
 from support.processes import PYTHON, command_environment
+from support.tiers import slow_but
 
 import relu_demo
+from relu_demo.views.one_line import write_patch
 
 pytestmark = pytest.mark.skipif(torch.__version__ < "2.6", reason="watching takes PyTorch 2.6")
 
@@ -65,7 +68,7 @@ def test_both_lines_stand_below_the_programs_own_traceback(folder: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("program", "code"), [("import sys; sys.exit(7)", 7), ("raise SystemExit('no')", 1), ("1/0", 1)]
+    ("program", "code"), slow_but(1, [("import sys; sys.exit(7)", 7), ("raise SystemExit('no')", 1), ("1/0", 1)])
 )
 def test_the_exit_code_is_the_programs_own(tmp_path: Path, program: str, code: int) -> None:
     (tmp_path / "p.py").write_text(program)
@@ -195,11 +198,16 @@ for _ in range(3):
 """
 
 
-def test_without_an_edit_the_patch_is_empty_and_one_line_says_so(tmp_path: Path) -> None:
+def test_without_an_edit_the_patch_is_empty_and_one_line_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "train.py").write_text(CARRIED)
-    done = run(tmp_path, "watch", "--diff", "train.py")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.endswith("relu-demo: no cure is an edit; the report without --diff says what to do\n")
+    with pytest.raises(relu_demo.InplaceError), relu_demo.watch() as watch:
+        runpy.run_path(str(tmp_path / "train.py"))
+    write_patch(watch.report, sys.stdout)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "relu-demo: no cure is an edit; the report without --diff says what to do\n"
 
 
 TWO = """\

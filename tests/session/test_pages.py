@@ -16,8 +16,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.commands import COMMAND, Demo, held, schema, without_addresses
-from support.processes import PYTHON, command_environment
+from support.commands import COMMAND, Demo, doctest_of, held, schema, without_addresses
+from support.processes import command_environment
 from support.tiers import examples, slow_but
 
 import relu_demo
@@ -262,12 +262,8 @@ def test_its_document_is_as_the_schema_says(demo: Demo, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", slow_but(2, ["custom-function", "shared-memory", *NAMES]))
-def test_doctest_accepts_its_transcript(demo: Demo, tmp_path: Path, name: str) -> None:
-    path = tmp_path / "page.txt"
-    path.write_text(demo("explain", name, "--repl", "--seed", "7").out, encoding="utf-8")
-    command = [*PYTHON, "-W", "ignore", "-m", "doctest", str(path)]
-    done = subprocess.run(command, env=command_environment(), stdout=subprocess.PIPE, text=True, timeout=120)
-    assert (done.returncode, done.stdout) == (0, "")
+def test_doctest_accepts_its_transcript(demo: Demo, name: str) -> None:
+    assert doctest_of(demo("explain", name, "--repl", "--seed", "7").out) == ""
 
 
 @pytest.mark.parametrize("options", [(), ("--step",)], ids=str)

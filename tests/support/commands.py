@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -11,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from relu_demo.views.schema import schema as made_schema
+from relu_demo.views.json import schema as made_schema
 from support.processes import PYTHON
 
 COMMAND = [*PYTHON, "-m", "relu_demo"]
@@ -58,3 +60,14 @@ def held(code: int, out: str, err: str) -> None:
 def schema() -> Any:
     """What every document of `--json` is held against."""
     return json.loads(json.dumps(made_schema()))
+
+
+def doctest_of(transcript: str) -> str:
+    """What doctest says of a transcript: nothing where all is so."""
+    said: list[str] = []
+    test = doctest.DocTestParser().get_doctest(transcript, {}, "session", None, None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        done = doctest.DocTestRunner(verbose=False).run(test, out=said.append)
+    assert done.attempted > 1
+    return "".join(said)
