@@ -252,7 +252,7 @@ def test_a_claim_that_fails_does_so_in_chinese(
     monkeypatch.setitem(
         SESSIONS,
         "compare",
-        lambda request: Session(request, "", (made or preparation(request), *parts), layout, pictured="x"),
+        lambda request: Session(request, "", (made or preparation(request), *parts), layout),
     )
     result = demo("--lang", "zh", "--compare", "--seed", "7")
     assert result.code == 1

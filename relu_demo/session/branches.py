@@ -108,4 +108,4 @@ def branches(request: Replay) -> Session:
     conv2 = Line(made, step=start.lines[-1].step)
     parts = (Part(start.key, start.title, (*start.lines, conv2)), RIGHT, SILENT_FAULT, LOUD_FAULT, *CURES, LEAF_FAULT)
     title = mark("Two branches that read one tensor: three faults and their cures")
-    return Session(request, title, parts, DIFFERENCES, pictured="x", helpers=HELPERS)
+    return Session(request, title, parts, DIFFERENCES, helpers=HELPERS)

@@ -67,16 +67,15 @@ class Session:
     """The parts that answer a request, whose lines run in order in one namespace.
 
     `layout` tells the views what to show: the ANSWER alone, the MOMENTS of each part, the parts BESIDE each other, or
-    the DIFFERENCES of each part from its reference, with a picture of who reads and who writes the tensor named
-    `pictured`, or a fault EXPLAINED. `helpers` are the names of tensors that only serve to make others. `alone` is the
-    key of the one part that is shown, or empty. `documentation` is a page of PyTorch's own, or empty.
+    the DIFFERENCES of each part from its reference, or a fault EXPLAINED. `helpers` are the names of tensors that only
+    serve to make others. `alone` is the key of the one part that is shown, or empty. `documentation` is a page of
+    PyTorch's own, or empty.
     """
 
     request: Replay | Explain
     title: str
     parts: tuple[Part, ...]
     layout: str = MOMENTS
-    pictured: str = ""
     helpers: tuple[str, ...] = ()
     alone: str = ""
     documentation: str = ""

@@ -36,10 +36,14 @@ def titled_claims(
 
 @dataclass(frozen=True)
 class Claims:
-    """The findings below each other, each verdict beside its claim, or above it in a narrow terminal."""
+    """The findings below each other, each verdict beside its claim, or above it in a narrow terminal.
+
+    `folded` leaves out those that hold.
+    """
 
     findings: Sequence[JudgedClaim]
     evidence: bool = False
+    folded: bool = False
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         above = options.max_width < NARROW
@@ -47,6 +51,8 @@ class Claims:
         for _column in range(2 if above else 3):
             table.add_column(overflow="fold")
         for number, finding in enumerate(self.findings, 1):
+            if self.folded and finding.verdict is Verdict.HOLDS:
+                continue
             verdict = Text(_(finding.verdict.value), style=VERDICTS[finding.verdict])
             words = Text(_(finding.says))
             if finding.evidence and (self.evidence or finding.verdict is not Verdict.HOLDS):

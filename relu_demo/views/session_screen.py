@@ -26,11 +26,17 @@ MEANINGS = (
     mark("version: times overwritten"),
     mark("grad_fn: what backward() calls first; next: what it calls then"),
 )
-SHORT_MEANINGS = (mark("* changed"), MEANINGS[2], mark("more: --compare, --branches, --help"))
-"""The legend, and that of the short screen."""
+SHORT_MEANINGS = (mark("* changed"), MEANINGS[2])
+"""The legend, and that of a short screen."""
+
+MORE = (mark("more: --compare, --branches, --help"),)
+"""Stands on the screen of the answer."""
 
 TINTS = mark("blue is below 0, orange above")
 """Stands in the legend where the terminal has colours."""
+
+HEADER, PROMPT = 2, 1
+"""Lines above what a layout yields, and below it."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class SessionScreen:
 
 def short_answer(report: SessionReport, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
     """Yield the answer for a screen of 24 lines: one short table, and the claims only if one of them fails."""
-    yield from titled_moments(report, console, options, together=True, short=True)
+    yield from titled_moments(report, console, options, together=True, short=True, more=MORE)
     if not report.ok or report.request.evidence:
         yield Claims(report.claims, report.request.evidence)
     yield from endings(report)
@@ -56,10 +62,20 @@ def short_answer(report: SessionReport, console: Console, options: ConsoleOption
 def moments_and_lines(
     report: SessionReport, console: Console, options: ConsoleOptions, together: bool
 ) -> Iterator[RenderableType]:
-    """Yield the tables of the parts, the lines that ran, the claims and the conclusion."""
-    yield from titled_moments(report, console, options, together)
-    yield from ("", Lines(report.trace.shown), "", Claims(report.claims, report.request.evidence))
-    yield from endings(report)
+    """Yield the tables of the parts, the lines that ran, the claims and the conclusion.
+
+    On a terminal with too few lines for that, short tables come last, and the claims that hold are left out.
+    """
+    ran, end = Lines(report.trace.shown), list(endings(report))
+    whole = [*titled_moments(report, console, options, together), "", ran, ""]
+    whole += [Claims(report.claims, report.request.evidence), *end]
+    lines = sum(len(console.render_lines(piece, options, pad=False)) for piece in whole)
+    if not console.is_terminal or lines + HEADER + PROMPT <= console.height:
+        yield from whole
+        return
+    yield from (ran, Claims(report.claims, folded=True), "")
+    yield from titled_moments(report, console, options, together, short=True)
+    yield from end
 
 
 Layout = Callable[[SessionReport, Console, ConsoleOptions], Iterator[RenderableType]]
@@ -80,6 +96,7 @@ def titled_moments(
     options: ConsoleOptions,
     together: bool,
     short: bool = False,
+    more: tuple[str, ...] = (),
 ) -> Iterator[RenderableType]:
     """Yield the tables of the parts that look at tensors, and the legend; with few lines if they are `short`.
 
@@ -96,7 +113,7 @@ def titled_moments(
             yield from section(_(part.title)) if len(parts) > 1 else ()
             yield Moments(moments_of(part), short)
     tinted = console.color_system and not console.no_color
-    meanings = SHORT_MEANINGS if short else (*MEANINGS, TINTS) if tinted else MEANINGS
+    meanings = (*SHORT_MEANINGS, *more) if short else (*MEANINGS, TINTS) if tinted else MEANINGS
     yield Text(_(clauses(meanings)), style="dim")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 from support.commands import Demo
+from support.ptys import on_a_terminal, posix
 
 from relu_demo.request import WHOLE
 from relu_demo.session.article import IN_PLACE, OUT_OF_PLACE, preparation
@@ -97,6 +98,22 @@ def test_the_short_screen_fits_24_lines_in_colour_too(demo: Demo, tmp_path: Path
     assert demo("--seed", "7", "--save", str(file)).code == 0
     lines = file.read_text(encoding="utf-8").partition("<code>")[2].partition("</code>")[0].rstrip().splitlines()
     assert len(lines) <= LIMITS[""]
+
+
+@posix
+@pytest.mark.versions
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("scenario", ["--compare", "--inplace"])
+def test_a_short_terminal_shows_the_table_and_the_conclusion_last(scenario: str, columns: int) -> None:
+    code, shown, _ = on_a_terminal(scenario, "--seed", "7", columns=columns, NO_COLOR="1", LINES="24")
+    lines = [line.rstrip() for line in re.sub(r"\x1b\[[\d;]*m", "", shown).splitlines()]
+    ran = next(number for number, line in enumerate(lines) if ">>> conv1 = " in line)
+    table = next(number for number, line in enumerate(lines) if line.strip().startswith("o1 before"))
+    assert code == 0
+    assert ran < table
+    assert len(lines[table:]) <= 23
+    assert "claims hold." in " ".join(lines[-2:])
+    assert not any("  holds  " in line for line in lines)
 
 
 def test_a_claim_that_fails_has_the_number_that_the_last_line_names(

@@ -34,7 +34,7 @@ def new(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
     def session(asked: Replay) -> Session:
         parts = (Part("one", "One way", LINES, "one"), Part("other", "The other way", LINES, "one"))
-        return Session(asked, "A new session", parts, request.param, pictured="y")
+        return Session(asked, "A new session", parts, request.param)
 
     monkeypatch.setitem(SESSIONS, "branches", session)
     return "--branches"
