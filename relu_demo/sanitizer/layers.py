@@ -32,7 +32,7 @@ class Layers:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Inside the block, note the lines (PyTorch 2.0 and later tell of layers)."""
+        """Inside the block, note the lines."""
         register = getattr(modules, "register_module_module_registration_hook", None)
         if register is None:
             yield
