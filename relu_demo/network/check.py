@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from relu_demo.edits.scene import Spot
 from relu_demo.edits.write import write_at
 from relu_demo.errors import BadInput, NetworkError, with_article, words_of
 from relu_demo.network.advice import advise
@@ -201,7 +200,7 @@ def _sourced(write: HarmfulWrite) -> HarmfulWrite:
 
 
 def _worth_a_look(written: Place, read: Place) -> WorthALook:
-    write = write_at(Spot(written.file or "", written.line or 0, written.operation))
+    write = write_at(written)
     return WorthALook(
         _site_of(written),
         _site_of(read),
