@@ -13,7 +13,7 @@ from relu_demo.edits.order import computed_again, course_of, in_other_order
 from relu_demo.edits.scene import Scene
 from relu_demo.edits.syntax import CALLER, Found, Syntax, found_at, is_name, names_of, same_memory, start_of, syntax_of
 from relu_demo.edits.write import WriteSite, switch_of, write_at, written_anew
-from relu_demo.sanitizer.place import Place
+from relu_demo.sanitizer.place import GIVING, Place
 from relu_demo.sanitizer.source import called, calls_in
 
 SAVES_ITS_RESULT = {
@@ -21,7 +21,6 @@ SAVES_ITS_RESULT = {
     "reciprocal", "relu", "elu", "celu", "selu", "leaky_relu", "rrelu", "logsumexp", "cumprod",
 }  # fmt: skip
 """Functions whose backward needs their result, and not what they were given."""
-HANDS_OUT = {"numpy", "__array__", "__dlpack__"}
 TAKES = {"from_dlpack", "asarray", "array", "as_tensor", "from_numpy"}
 """Functions that have the memory of what they are given."""
 EXPANDS = {"expand", "expand_as", "broadcast_to", "apply"}
@@ -62,7 +61,7 @@ def name_earlier_step(scene: Scene, write: WriteSite | None) -> Cure:
 def clone_handed_out(scene: Scene, write: WriteSite | None) -> Cure | None:
     """`y.numpy()`, `torch.from_dlpack(y)`: two names of one memory."""
     found = found_at(
-        next((each for each in (scene.made_by, *scene.writers) if each and each.operation in HANDS_OUT), None)
+        next((each for each in (scene.made_by, *scene.writers) if each and each.operation in GIVING), None)
     )
     for call in found.syntax.header(found.statement) if found is not None else ():
         if isinstance(call, ast.Call):

@@ -30,9 +30,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from relu_demo.sanitizer.frames import Surroundings, operation_name, surroundings
-from relu_demo.sanitizer.place import Place
+from relu_demo.sanitizer.place import GIVING, Place
 
-_EXPOSING = {"numpy", "__array__", "data_ptr", "storage", "untyped_storage", "_typed_storage", "__dlpack__", "tolist"}
+_EXPOSING = {*GIVING, "data_ptr", "storage", "untyped_storage", "_typed_storage", "tolist"}
 """Methods of a tensor that give its memory to code that no mode sees."""
 
 

@@ -9,6 +9,9 @@ from enum import Enum, auto
 from itertools import islice
 from types import CodeType
 
+GIVING = ("numpy", "__array__", "__dlpack__")
+"""Methods of a tensor that give its memory to code that no mode sees; a write there has the line of this call."""
+
 Frames = tuple[tuple[CodeType, int], ...]
 """The user's frames around an operation, the innermost first: each one's code, and its instruction in bytes."""
 

@@ -30,7 +30,7 @@ from relu_demo.sanitizer.source import (
 from relu_demo.tensors.storage import shape_of
 from relu_demo.watching.aliases import AliasRead
 from relu_demo.watching.callsite import CallSite
-from relu_demo.watching.names import carried_names, module_path, name_by_memory, name_of, parameter, variable_of
+from relu_demo.watching.names import carried_names, module_path, name_of, parameter, variable_of
 from relu_demo.watching.refusals import LEAF_VIEW, LOST, SLOPE
 from relu_demo.watching.report import (
     OVERWRITTEN,
@@ -75,7 +75,7 @@ def _overwriting(fault: Overwriting, layers: Layers) -> Finding:
     ]
     path, state = parameter(saved.alias, frame)
     name = path or next((write.name for write in fault.writes if write.name), None) or name_of(saved.alias, frame)
-    name = name or name_by_memory(saved.alias, frame)
+    name = name or variable_of(saved.alias, frame, by_memory=True)
     if name is None and writes:
         name = _written_text(fault.writes[0].site)
     tensor = _overwritten(saved.alias if state is None else state, name, saved.version)

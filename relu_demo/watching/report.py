@@ -16,9 +16,6 @@ OVERWRITTEN: Final = "overwritten"
 REFUSED: Final = "refused"
 SILENT: Final = "silent"
 
-GIVING = ("numpy", "__array__", "__dlpack__")
-"""Methods of a tensor that give its memory to NumPy and its like; a write there is named by the line of this call."""
-
 
 @dataclass(frozen=True)
 class Site:

@@ -30,8 +30,8 @@ from relu_demo.watching.error import InplaceError, SilentInplaceWarning
 from relu_demo.watching.findings import finding_of, look_of
 from relu_demo.watching.report import SILENT, Finding, Unwatched, WatchReport, WorthALook, merged
 from relu_demo.watching.rules import PAST_AUTOGRAD
-from relu_demo.watching.told import text_of_findings
 from relu_demo.watching.watcher import Fault, Overwriting, Watcher, entering_beside, running_engine
+from relu_demo.watching.words import text_of_findings
 
 
 class WatchBlock:

@@ -29,6 +29,7 @@ from relu_demo.errors import words_of
 from relu_demo.sanitizer.frames import operation_name
 from relu_demo.sanitizer.hooks import code_of
 from relu_demo.sanitizer.makers import Makers, kind_of
+from relu_demo.sanitizer.place import GIVING
 from relu_demo.tensors.graph import nodes_behind
 from relu_demo.tensors.storage import apart, is_gone, key_of, overlaps_itself, region_of, weak_ref
 from relu_demo.watching.aliases import Aliases
@@ -41,8 +42,6 @@ from relu_demo.watching.saved import Hold, Pages, Saved, shares_counter, tensors
 
 BEGINNING = "one of the variables needed for gradient computation has been modified by an inplace operation"
 
-_GIVING = {"numpy", "__array__", "__dlpack__"}
-"""Methods that give a tensor's memory to code that no mode sees."""
 _BACKWARDS = {Tensor.backward, torch.autograd.backward, torch.autograd.grad}
 """Functions that run the engine, where the watch goes on."""
 _NOT_IN_PLACE = {"__invert__", "__iter__", "__index__", "__int__"}
@@ -96,7 +95,7 @@ def traits_of(function: Any) -> Traits:
         looks=attribute and name == "__get__",
         writes=binds or name == "__setitem__" or sets or fused,
         binds=binds,
-        gives=name in _GIVING,
+        gives=name in GIVING,
         uncounted=fused or sets,
         statistics=function in (nn.functional.batch_norm, nn.functional.instance_norm),
         makes=kind_of(function),
