@@ -7,7 +7,7 @@ import io
 import os
 import re
 import tokenize
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,26 +110,16 @@ def patch(texts: Mapping[str, bytes], folder: str = ".") -> str:
     Bytes that are no UTF-8 stand in it as surrogates: write it with `errors="surrogateescape"`. Raise OSError if a file
     cannot be read.
     """
-    parts = []
+    parts: list[str] = []
     for path, new in sorted(texts.items()):
         # patch ends a name at a tab, so that one may have spaces.
         name = os.path.relpath(path, os.path.realpath(folder)).replace(os.sep, "/") + "\t"
-        parts += [f"--- {name}\n", f"+++ {name}\n", *_hunks(Path(path).read_bytes(), new)]
+        parts += difflib.unified_diff(_lines(Path(path).read_bytes()), _lines(new), name, name)
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in parts)
 
 
-def _hunks(old: bytes, new: bytes) -> Iterator[str]:
-    """Yield what `difflib.unified_diff` does, which takes frequent lines of a long file for changed ones."""
-    before, after = (re.split(r"(?<=\n)(?!\Z)", text.decode("utf-8", "surrogateescape")) for text in (old, new))
-    for group in difflib.SequenceMatcher(None, before, after, autojunk=False).get_grouped_opcodes():
-        (_, a, _, c, _), (_, _, b, _, d) = group[0], group[-1]
-        yield f"@@ -{a + 1},{b - a} +{c + 1},{d - c} @@\n"
-        for kind, start, end, new_start, new_end in group:
-            if kind == "equal":
-                yield from (f" {line}" for line in before[start:end])
-            else:
-                yield from (f"-{line}" for line in before[start:end])
-                yield from (f"+{line}" for line in after[new_start:new_end])
+def _lines(text: bytes) -> list[str]:
+    return re.split(r"(?<=\n)(?!\Z)", text.decode("utf-8", "surrogateescape"))
 
 
 def _overlap(one: Edit, other: Edit) -> bool:

@@ -214,8 +214,6 @@ def _compiled(file: str) -> tuple[CodeType, ...]:
 
 
 def _is_same(code: CodeType, other: CodeType) -> bool:
-    if code == other and list(code.co_positions()) == list(other.co_positions()):
-        return True
     tree = _tree(code.co_filename)
     asserts = [node for node in ast.walk(tree) if isinstance(node, ast.Assert)] if tree is not None else []
     # pytest rewrites those, and leaves what is around them.

@@ -21,11 +21,11 @@ import torch.fx.traceback
 from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import _get_current_function_mode_stack
 
-from relu_demo.sanitizer.frames import edits_for_itself, is_ours
+from relu_demo.sanitizer.frames import edits_for_itself
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.patches import replaced
 from relu_demo.sanitizer.unsupported import stepping_aside
-from relu_demo.watching.attribution import attributed, formatted
+from relu_demo.watching.attribution import attributed, formatted, without_our_frames
 from relu_demo.watching.error import InplaceError, SilentInplaceWarning
 from relu_demo.watching.findings import finding_of, look_of
 from relu_demo.watching.report import SILENT, Finding, Unwatched, WatchReport, WorthALook, merged
@@ -128,7 +128,7 @@ class WatchBlock:
         if not running._depth:
             running._stack.close()
         if isinstance(error, InplaceError):
-            _hide_our_frames(traceback)
+            without_our_frames(error)
 
     def enter_thread(self) -> None:
         """Watch the calling thread too, to its end."""
@@ -192,13 +192,3 @@ def is_own_edit(fault: Fault) -> bool:
     if not edits or any(edit.module is None or edit.module() is not module for edit in edits):
         return False
     return all(edits_for_itself(edit.frames, fault.saved.site.frames) for edit in edits)
-
-
-def _hide_our_frames(traceback: TracebackType | None) -> None:
-    """Take the frames of this package out of a traceback: it is the user's."""
-    while traceback is not None:
-        following = traceback.tb_next
-        while following is not None and is_ours(following.tb_frame.f_code.co_filename):
-            following = following.tb_next
-        traceback.tb_next = following
-        traceback = following

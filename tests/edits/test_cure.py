@@ -86,7 +86,13 @@ def at(file: Path | str, line: int, operation: str) -> Place:
 
 @pytest.mark.parametrize(
     ("value", "cured"),
-    [("b - 1", "y - (b - 1)"), ("(b - 1)", "y - (b - 1)"), ("not b", "y - (not b)"), ("b * 2", "y - b * 2")],
+    [
+        ("b - 1", "y - (b - 1)"),
+        ("(b - 1)", "y - (b - 1)"),
+        ("not b", "y - (not b)"),
+        ("(b) * 2", "y - ((b) * 2)"),
+        ("b", "y - b"),
+    ],
 )
 def test_a_value_gets_parentheses_where_it_needs_them(value: str, cured: str, tmp_path: Path) -> None:
     file = tmp_path / "program.py"
