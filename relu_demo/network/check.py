@@ -37,8 +37,7 @@ from relu_demo.network.state.walk import tensors
 from relu_demo.network.suspects import Candidate
 from relu_demo.network.target import as_network, is_async, is_function
 from relu_demo.network.verdicts import Verdicts, suspicions
-from relu_demo.sanitizer.frames import is_users
-from relu_demo.sanitizer.hooks import code_of
+from relu_demo.sanitizer.frames import code_of, is_users
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.place import Place, shown_file
 from relu_demo.sanitizer.source import SIGNS, called, is_edited, is_what_runs, line_of, statement_at

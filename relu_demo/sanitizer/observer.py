@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
@@ -34,6 +34,9 @@ from relu_demo.sanitizer.place import GIVING, Place
 
 _EXPOSING = {*GIVING, "data_ptr", "storage", "untyped_storage", "_typed_storage", "tolist"}
 """Methods of a tensor that give its memory to code that no mode sees."""
+
+
+Result = TypeVar("Result")
 
 
 class Listener:
@@ -115,12 +118,15 @@ class Here:
         return found
 
     def place(self, otherwise: str) -> Place:
-        """Return the place, with the name of the running function, or `otherwise` outside of all functions."""
-        if self._place is not None:
-            return self._place
+        """
+        Return the place, with the name of the running function, or `otherwise` outside of all functions.
+
+        Where that is empty, it has the name of what saves a tensor.
+        """
         if self.function is None:
-            return self._observer.place(self.surroundings, otherwise)
-        self._place = self._observer.place(self.surroundings, operation_name(self.function))
+            found = self.surroundings
+            return self._observer.place(found, otherwise or found.saver)
+        self._place = self._place or self._observer.place(self.surroundings, operation_name(self.function))
         return self._place
 
 
@@ -145,7 +151,7 @@ class Observer:
         self._outermost = sys._getframe(1)
         self._thread = threading.get_ident()
         with ExitStack() as stack:
-            stack.enter_context(saved_tensors_hooks(self._pack, self._unpack))
+            stack.enter_context(saved_tensors_hooks(self.unseen(self._pack), self.unseen(self.listener.unpacked)))
             stack.enter_context(_Functions(self))
             stack.enter_context(_Operators(self))
             # The modes are of one thread; a hook on all modules is of every thread.
@@ -161,13 +167,13 @@ class Observer:
         self._outermost = None
         self._stack.close()
 
-    def unseen(self, function: Callable[..., None]) -> Callable[..., None]:
+    def unseen(self, function: Callable[..., Result]) -> Callable[..., Result]:
         """Return a function that asks tensors without being observed."""
 
-        def asking(*args: Any) -> None:
+        def asking(*args: Any) -> Result:
             before, self.quiet = self.quiet, True
             try:
-                function(*args)
+                return function(*args)
             finally:
                 self.quiet = before
 
@@ -214,24 +220,7 @@ class Observer:
         return Place(operation, module, *line, found.hook, tuple(found.frames))
 
     def _pack(self, tensor: Tensor) -> Any:
-        before, self.quiet = self.quiet, True
-        try:
-            here = self.here
-            place = here.place("") if here.function is not None else self._saver()
-            return self.listener.saved(tensor, place)
-        finally:
-            self.quiet = before
-
-    def _saver(self) -> Place:
-        found = self.surroundings(None)
-        return self.place(found, found.saver)
-
-    def _unpack(self, saved: Any) -> Tensor:
-        before, self.quiet = self.quiet, True
-        try:
-            return self.listener.unpacked(saved)
-        finally:
-            self.quiet = before
+        return self.listener.saved(tensor, self.here.place(""))
 
     def _before_module(self, module: nn.Module, inputs: Any) -> None:
         if threading.get_ident() != self._thread:
@@ -296,24 +285,20 @@ class _Functions(TorchFunctionMode):
 class _Operators(_Dispatch):  # type: ignore[no-untyped-call]
     """Sees every operator that reaches a kernel."""
 
+    def __init__(self, observer: Observer) -> None:
+        super().__init__(observer)
+        self._tell, self._made = observer.unseen(_tell_arguments), observer.unseen(observer.listener.made)
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         observer, operator, kwargs = self._observer, operator_of(func), kwargs or {}
         if not operator.writes and not observer.listener.wants_all:
             return func(*args, **kwargs)
-        before, observer.quiet = observer.quiet, True
-        try:
-            _tell_arguments(observer, operator, args, kwargs)
-        finally:
-            observer.quiet = before
+        self._tell(observer, operator, args, kwargs)
         result = func(*args, **kwargs)
         if observer.listener.wants_all and not operator.is_view:
-            before, observer.quiet = observer.quiet, True
-            try:
-                observer.listener.made(tuple(tensor for _, tensor in operands((result,), {})))
-            finally:
-                observer.quiet = before
+            self._made(tuple(tensor for _, tensor in operands((result,), {})))
         return result
 
 

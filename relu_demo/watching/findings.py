@@ -30,7 +30,7 @@ from relu_demo.sanitizer.source import (
 from relu_demo.tensors.storage import shape_of
 from relu_demo.watching.aliases import AliasRead
 from relu_demo.watching.callsite import CallSite
-from relu_demo.watching.names import carried_names, module_path, name_of, parameter, variable_of
+from relu_demo.watching.names import carried_names, module_path, name_of, parameter, variable_of, writes_to_an_item
 from relu_demo.watching.refusals import LEAF_VIEW, LOST, SLOPE
 from relu_demo.watching.report import (
     OVERWRITTEN,
@@ -124,7 +124,7 @@ def _refusal(fault: Refused, layers: Layers) -> Finding:
         raised_at=_place_of(fault.raised_at),
         tensor=name,
         is_parameter=isinstance(fault.tensor, nn.Parameter) or isinstance(fault.tensor._base, nn.Parameter),
-        in_container=fault.in_container,
+        in_container=writes_to_an_item(frame),
         gradient_is_written=fault.gradient_is_written,
         built_at=_built_at((fault.writes or (fault.raised_at,))[0], layers),
     )

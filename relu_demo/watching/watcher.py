@@ -26,8 +26,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from relu_demo.errors import words_of
-from relu_demo.sanitizer.frames import operation_name
-from relu_demo.sanitizer.hooks import code_of
+from relu_demo.sanitizer.frames import code_of, operation_name
 from relu_demo.sanitizer.makers import Makers, kind_of
 from relu_demo.sanitizer.place import GIVING
 from relu_demo.tensors.graph import nodes_behind
@@ -143,7 +142,6 @@ class Refused:
     words: str
     name: str | None = None
     """What the user called the tensor, where that was noted at the write."""
-    in_container: bool = False
     gradient_is_written: bool = False
     """Whether what was to be written requires grad."""
 
@@ -198,7 +196,6 @@ class Watcher(TorchFunctionMode):
         """The saved tensor that a backward has asked for last."""
         self._copied: weakref.WeakSet[Saved] = weakref.WeakSet()
         """What was copied before a write past its version counter."""
-        self._hooks = self._pack, self._unpack
         self._called_from: list[tuple[CallSite, FrameType]] = []
         """Where each running backward was called, the innermost last."""
         self.watch: Any = None
@@ -214,7 +211,7 @@ class Watcher(TorchFunctionMode):
     def __enter__(self) -> Watcher:
         _of_thread.watcher = self
         super().__enter__()  # type: ignore[no-untyped-call]
-        torch._C._autograd._push_saved_tensors_default_hooks(*self._hooks)
+        torch._C._autograd._push_saved_tensors_default_hooks(self._pack, self._unpack)
         return self
 
     def __exit__(self, *raised: object) -> None:
@@ -521,7 +518,6 @@ class Watcher(TorchFunctionMode):
                 writes,
                 words_of(error),
                 known_as,
-                in_container=writes_to_an_item(frame),
                 gradient_is_written=any(each.requires_grad for each in given),
             )
         instead = self.found((fault,))
