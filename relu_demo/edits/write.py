@@ -82,8 +82,20 @@ def write_at(place: Place, in_container: bool = False) -> WriteSite | None:
             calls = [part] if isinstance(part, ast.Call) else []
             around = [each for each in syntax.header(statement) if isinstance(each, ast.Call)]
             calls = [each for each in around if each is not target and _base_of(syntax, each) is target] or calls
+            in_container = in_container or _is_in_container(syntax, target, statement)
             return WriteSite(syntax, statement, target, tuple(calls), in_container)
     return None
+
+
+def _is_in_container(syntax: Syntax, target: ast.expr, statement: ast.stmt) -> bool:
+    """Return whether an item is written that a list or a dictionary has, as far as the function itself shows."""
+    if not isinstance(target, ast.Subscript):
+        return False
+    if isinstance(target.slice, ast.Constant) and isinstance(target.slice.value, str):
+        return True
+    name, kinds = ast.unparse(target.value), (ast.List, ast.Dict, ast.ListComp, ast.DictComp)
+    bound = [value for part, value in syntax.bindings(syntax.scope_of(statement)) if ast.unparse(part) == name]
+    return any(isinstance(each, kinds) or ast.unparse(each).startswith(("list(", "dict(")) for each in bound)
 
 
 def _base_of(syntax: Syntax, node: ast.expr) -> ast.expr:
@@ -146,7 +158,7 @@ def written_anew(write: WriteSite, is_alias_kept: bool = False) -> list[Edit] | 
         anew = _sum_anew(write, whole) if can_bind and isinstance(write.statement, ast.AugAssign) else None
         return [*edits, *anew] if anew is not None else on_a_clone(write)
     if any(keyword.arg == "out" for keyword in write.calls[0].keywords):
-        return None
+        return _without_out(write) if can_bind else None
     switch = None if _is_method(syntax, write.calls[0]) else switch_of(write.calls[0])
     anew = [syntax.replace(switch, "False")] if switch is not None else _without_underscores(write)
     if anew is None or (write.is_statement and not can_bind):
@@ -198,6 +210,20 @@ def _without_underscores(write: WriteSite) -> list[Edit] | None:
         else:
             return None
     return edits
+
+
+def _without_out(write: WriteSite) -> list[Edit] | None:
+    """`torch.add(x, y, out=z)`."""
+    call, syntax, statement = write.calls[0], write.syntax, write.statement
+    given = next(keyword for keyword in call.keywords if keyword.arg == "out")
+    if not isinstance(statement, (ast.Expr, ast.Assign)) or statement.value is not call:
+        return None
+    line, column = start_of(given)
+    comma = syntax.lines[line - 1].rfind(b",", 0, column)
+    if comma < 0 or (line, comma) < start_of(call):
+        return None
+    bound = syntax.insert(start_of(call), f"{syntax.text(write.target)} = ")
+    return [bound, Edit(syntax.file, (line, comma), end_of(given), "")]
 
 
 def on_a_clone(write: WriteSite) -> list[Edit] | None:

@@ -368,6 +368,12 @@ def add(x):
     return total.add_(x)  # WRITES  #=> return total + x
 result = torch.func.vmap(add)(w)
 """,
+    "out": """
+y = torch.empty(3)
+torch.add(w[0], 1, out=y)  # WRITES  #=> y = w[0] + 1
+y.square().sum().backward()
+result = w.grad
+""",
     "a sum whose halves are kept": """
 y = net(w)
 left, right = y.chunk(2, -1)  # SAVES
@@ -517,12 +523,6 @@ h.view(-1).detach().mul_(0.5)  # WRITES
 """Those in a surrounding of their own: with their edits nothing is found."""
 
 SAID = {
-    "a result that is given as out": """
-y = torch.empty(3)
-torch.add(w[0], 1, out=y)  # WRITES  #=> y = w[0] + 1
-y.square().sum().backward()
-result = w.grad
-""",
     "a loss that is left in an attribute": """
 class Gram(nn.Module):
     def forward(self, x):
