@@ -13,12 +13,11 @@ only that modules run there.
 
 from __future__ import annotations
 
-import functools
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import cache
 from types import FrameType
 from typing import Any, TypeVar
@@ -156,7 +155,8 @@ class Observer:
             stack.enter_context(_Operators(self))
             # The modes are of one thread; a hook on all modules is of every thread.
             stack.callback(register_module_forward_pre_hook(self._before_module).remove)
-            stack.enter_context(self._threads())
+            stack.callback(threading.setprofile, threading.getprofile())
+            threading.setprofile(self._begin_thread)
             stack.enter_context(warnings.catch_warnings())
             warnings.filterwarnings("ignore", "Using `torch.compile")  # "when there are global hooks on modules"
             self._stack = stack.pop_all()
@@ -179,28 +179,10 @@ class Observer:
 
         return asking
 
-    @contextmanager
-    def _threads(self) -> Iterator[None]:
-        """Inside the block, see the operators of the threads that are started."""
-        start = threading.Thread.start
-
-        @functools.wraps(start)
-        def started(thread: threading.Thread) -> None:
-            run = thread.run
-
-            def seen() -> None:
-                with _Elsewhere(self):
-                    run()
-
-            if threading.get_ident() == self._thread:
-                setattr(thread, "run", seen)  # noqa: B010 - it is a method
-            start(thread)
-
-        setattr(threading.Thread, "start", started)  # noqa: B010 - it is a method
-        try:
-            yield
-        finally:
-            setattr(threading.Thread, "start", start)  # noqa: B010
+    def _begin_thread(self, *event: object) -> None:
+        """See the operators of a thread from its first call on: threading calls this as its profiler."""
+        sys.setprofile(None)
+        _Elsewhere(self).__enter__()  # type: ignore[no-untyped-call]
 
     @property
     def is_entered(self) -> bool:

@@ -36,7 +36,7 @@ from relu_demo.watching.attribution import calling_from, passing_on
 from relu_demo.watching.callsite import CallSite, call_site
 from relu_demo.watching.names import modules_in, name_of, writes_to_an_item
 from relu_demo.watching.proof import is_wrong, saved_at
-from relu_demo.watching.refusals import EXPANDED, HOOK, LOST, OVERLAP, OWN_INDEX, SLOPE, Refusal, refusal_in
+from relu_demo.watching.refusals import EXPANDED, HOOK, LOST, SLOPE, Refusal, refusal_in
 from relu_demo.watching.saved import Hold, Pages, Saved, shares_counter, tensors_in
 
 BEGINNING = "one of the variables needed for gradient computation has been modified by an inplace operation"
@@ -278,10 +278,9 @@ class Watcher(TorchFunctionMode):
     def _give(self, tensor: Tensor, name: str, frame: FrameType) -> None:
         key = key_of(tensor)
         if key is not None:
-            site = call_site(name, frame, whole=True)
             for gone in [k for k, known in self._given.items() if is_gone(known[0])]:
                 del self._given[gone]
-            self._given[key] = weak_ref(tensor), site
+            self._given[key] = weak_ref(tensor), call_site(name, frame, whole=True)
 
     def _after(self, args: Any, kwargs: Any, traits: Traits, frame: FrameType, writes: bool) -> None:
         """Note which saved tensors a function has written to, and which it has read through another name."""
@@ -344,12 +343,8 @@ class Watcher(TorchFunctionMode):
 
     def _enter(self, saved: Saved) -> Hold:
         hold = self._pages.add(saved)
-        if self._given and saved.key in self._given:
-            owner, _ = self._given[saved.key]
-            if is_gone(owner):
-                del self._given[saved.key]
-            else:
-                saved.remember(copied=False)
+        if saved.key in self._given:
+            saved.remember(copied=False)
         return hold
 
     def _unpack(self, held: Any) -> Tensor:
@@ -488,8 +483,6 @@ class Watcher(TorchFunctionMode):
         refusal = refusal_in(error)
         if refusal is None:
             return
-        if refusal is OVERLAP and name == "__setitem__" and _is_own_index(args[0], args[1]):
-            refusal = OWN_INDEX
         site, tensor = call_site(name, frame, whole=True), refusal.tensor_of(args, kwargs)
         made_by: CallSite | None = None
         known_as: str | None = None
@@ -545,12 +538,6 @@ def _part(tensor: Tensor, name: str, args: Any) -> Tensor:
     with torch.no_grad():
         view: Tensor = tensor[args[1]]
         return view
-
-
-def _is_own_index(tensor: Any, index: Any) -> bool:
-    """Return whether an index shares the memory of the tensor that it indexes: `keep[keep] = y`."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return any(isinstance(part, Tensor) and key_of(part) == key_of(tensor) for part in parts)
 
 
 def _hooked_at(frame: FrameType) -> CallSite | None:

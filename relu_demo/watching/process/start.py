@@ -13,7 +13,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -81,7 +82,12 @@ def _waited(command: Sequence[str], environment: Mapping[str, str], to_stderr: b
 
 def lines_of_run(folder: str) -> list[dict[str, Any]]:
     """Return what all processes of a program have written so far."""
-    return [line for path in sorted(Path(folder).glob("*.jsonl")) for line in _lines_in(path)]
+    lines = []
+    for path in sorted(Path(folder).glob("*.jsonl")):
+        for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            with suppress(ValueError):  # a process that was killed while it wrote
+                lines.append(json.loads(text))
+    return lines
 
 
 def _is_in_foreground() -> bool:
@@ -96,14 +102,6 @@ def _is_in_foreground() -> bool:
         return os.tcgetpgrp(terminal) == os.getpgrp()
     finally:
         os.close(terminal)
-
-
-def _lines_in(path: Path) -> Iterator[dict[str, Any]]:
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            yield json.loads(text)
-        except ValueError:  # a process that was killed while it wrote
-            continue
 
 
 def report_of(lines: Sequence[Mapping[str, Any]]) -> WatchReport:
