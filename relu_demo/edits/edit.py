@@ -1,4 +1,4 @@
-"""An edit as data: a range of a file and what stands there instead; the file with its edits, and the patch of them."""
+"""A fault, its cure and the edits of that as data; the file with its edits, and the patch of them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import tokenize
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+from relu_demo.sanitizer.place import Place
 
 Position = tuple[int, int]
 """A line, counted from 1, and a column in bytes of that line in UTF-8, counted from 0, as a syntax tree has them."""
@@ -53,6 +56,34 @@ class Cure:
     def tried(self) -> bool:
         """Whether the program was run with the edits."""
         return self.works is not None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One fault: every field that is not known is left as it is."""
+
+    kind: Literal["overwritten", "refused", "silent"]
+    refusal: str = ""
+    """The key of the reason for which PyTorch refused a write: `leaf`, `several-views`, `expanded`."""
+    saver: Place | None = None
+    made_by: Place | None = None
+    """Where the view, the expanded tensor, the several views or the inference tensor was made."""
+    writers: tuple[Place, ...] = ()
+    raised_at: Place | None = None
+    """The backward, or the refused write."""
+    tensor: str | None = None
+    is_parameter: bool = False
+    """Whether it is a parameter, or a view of one."""
+    is_state: bool = False
+    """Whether it is a parameter or a buffer of a module."""
+    in_container: bool = False
+    """Whether the line writes to an item of a list or of a dictionary, and not to a part of a tensor."""
+    gradient_is_written: bool = False
+    """Whether what is written requires grad, so that nothing may be written under no_grad()."""
+    built_at: Place | None = None
+    """Where the module that wrote is built: `nn.ReLU(inplace=True)`; its operation is the class."""
+    carried: bool = False
+    """Whether the backward goes on into the graph of an earlier step."""
 
 
 def apply(raw: bytes, edits: Iterable[Edit]) -> bytes:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
-from relu_demo.edits.edit import Edit
-from relu_demo.edits.scene import Scene
+from relu_demo.edits.edit import Edit, Scene
 from relu_demo.edits.syntax import FUNCTIONS, Found, Syntax, end_of, found_at, pairs, start_of
 from relu_demo.sanitizer.place import Place
 

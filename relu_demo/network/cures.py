@@ -10,8 +10,7 @@ from operator import attrgetter
 from torch import nn
 
 from relu_demo.edits.cure import cure_of, written_out_of_place
-from relu_demo.edits.edit import Cure
-from relu_demo.edits.scene import Scene
+from relu_demo.edits.edit import Cure, Scene
 from relu_demo.edits.write import write_at
 from relu_demo.network.report import (
     BREAKS_BACKWARD,

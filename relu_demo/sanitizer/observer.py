@@ -35,7 +35,7 @@ _EXPOSING = {*GIVING, "data_ptr", "storage", "untyped_storage", "_typed_storage"
 """Methods of a tensor that give its memory to code that no mode sees."""
 
 
-Result = TypeVar("Result")
+Returned = TypeVar("Returned")
 
 
 class Listener:
@@ -167,10 +167,10 @@ class Observer:
         self._outermost = None
         self._stack.close()
 
-    def unseen(self, function: Callable[..., Result]) -> Callable[..., Result]:
+    def unseen(self, function: Callable[..., Returned]) -> Callable[..., Returned]:
         """Return a function that asks tensors without being observed."""
 
-        def asking(*args: Any) -> Result:
+        def asking(*args: Any) -> Returned:
             before, self.quiet = self.quiet, True
             try:
                 return function(*args)

@@ -12,8 +12,7 @@ from types import FrameType
 from torch import Tensor, nn
 
 from relu_demo.edits.cure import cure_of
-from relu_demo.edits.edit import Cure
-from relu_demo.edits.scene import Scene
+from relu_demo.edits.edit import Cure, Scene
 from relu_demo.edits.write import write_at
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.place import Place, line_at, shown_file

@@ -13,8 +13,7 @@ from support.cured_programs import OVERWRITTEN, REFUSED, SAID, SILENT, SURROUNDE
 
 import relu_demo
 from relu_demo.edits.cure import cure_of
-from relu_demo.edits.edit import edited, united
-from relu_demo.edits.scene import Scene
+from relu_demo.edits.edit import Scene, edited, united
 from relu_demo.sanitizer.place import Place
 
 PROGRAMS = [
