@@ -18,7 +18,6 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import cache
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -111,7 +110,7 @@ class Here:
         """Return what the frames tell. They are walked once for a function, and each time outside of all."""
         if self._surroundings is not None:
             return self._surroundings
-        found = self._observer.surroundings(self.function)
+        found = surroundings(self._observer.outermost, self.function)
         if self.function is not None:
             self._surroundings = found
         return found
@@ -142,12 +141,13 @@ class Observer:
         """Whether the listener itself asks tensors, which is not watched."""
         self.here = Here(self, None)
         """What runs now."""
-        self._outermost: FrameType | None = None
+        self.outermost: FrameType | None = None
+        """The frame that has the block; None outside of it."""
         self._thread = 0
         self._stack = ExitStack()
 
     def __enter__(self) -> Observer:
-        self._outermost = sys._getframe(1)
+        self.outermost = sys._getframe(1)
         self._thread = threading.get_ident()
         with ExitStack() as stack:
             stack.enter_context(saved_tensors_hooks(self.unseen(self._pack), self.unseen(self.listener.unpacked)))
@@ -164,7 +164,7 @@ class Observer:
 
     def __exit__(self, *exception: object) -> None:
         # The frame holds this observer: a circle, which would keep the frame's other variables alive.
-        self._outermost = None
+        self.outermost = None
         self._stack.close()
 
     def unseen(self, function: Callable[..., Returned]) -> Callable[..., Returned]:
@@ -184,15 +184,6 @@ class Observer:
         sys.setprofile(None)
         _Elsewhere(self).__enter__()  # type: ignore[no-untyped-call]
 
-    @property
-    def is_entered(self) -> bool:
-        """Whether the block still runs."""
-        return self._outermost is not None
-
-    def surroundings(self, function: Any) -> Surroundings:
-        """Walk the frames of this thread out to the one that entered."""
-        return surroundings(self._outermost, function)
-
     def place(self, found: Surroundings, operation: str) -> Place:
         """Return the place of an operation that stands there."""
         module = "" if found.module is None else self.listener.path_of(found.module)
@@ -207,11 +198,6 @@ class Observer:
     def _before_module(self, module: nn.Module, inputs: Any) -> None:
         if threading.get_ident() != self._thread:
             self.listener.other_thread(module)
-
-
-@cache
-def _exposes(function: Any) -> bool:
-    return getattr(function, "__name__", "") in _EXPOSING
 
 
 class _Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -235,7 +221,7 @@ class _Elsewhere(_Dispatch):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if self._observer.is_entered:
+        if self._observer.outermost is not None:
             self._observer.listener.thread_runs(operator_of(func).name)
         return func(*args, **(kwargs or {}))
 
@@ -257,7 +243,7 @@ class _Functions(TorchFunctionMode):
         outer = observer.here
         here = observer.here = Here(observer, func)
         try:
-            if _exposes(func) and args and isinstance(args[0], Tensor):
+            if operation_name(func) in _EXPOSING and args and isinstance(args[0], Tensor):
                 listener.exposed(args[0], here)
             return listener.run(func, args, kwargs, here)
         finally:

@@ -130,32 +130,13 @@ def test_a_file_that_was_changed_since_it_ran_gets_a_sentence(tmp_path: Path) ->
     assert cure_of(scene).edits == ()
 
 
-CARRIED = """
-for x in data:
-    h = cell(x, h)
-    h.sum().backward(retain_graph=True)
-    opt.step()
-"""
-
-
 def test_what_would_change_the_training_is_a_warning_and_no_edit(tmp_path: Path) -> None:
-    file = tmp_path / "train.py"
-    file.write_text(CARRIED)
-    spots = {name: at(file, line, name) for name, line in (("cell", 3), ("backward", 4), ("step", 5))}
-    cure = cure_of(
-        Scene(
-            "overwritten",
-            saver=spots["cell"],
-            made_by=spots["cell"],
-            writers=(spots["step"],),
-            raised_at=spots["backward"],
-            tensor="h",
-            carried=True,
-        )
-    )
-    assert cure.says == "the backward at train.py:4 goes on into the graph of an earlier step through h"
-    assert cure.edits == ()
-    assert cure.warning == "to detach() h between the steps changes the training"
+    faulty, _ = faulty_and_cured(SAID["the state of an LSTM that is carried"])
+    report, _ = watched(faulty, tmp_path / "train.py")
+    (cure,) = {finding.cure for finding in report.findings}
+    line = 1 + faulty.splitlines().index("    loss.backward(retain_graph=True)  # RAISES")
+    assert cure.says == f"the backward at train.py:{line} goes on into the graph of an earlier step through h and c"
+    assert cure.warning == "to detach() h and c between the steps changes the training"
 
 
 def test_a_step_behind_a_backward_whose_gradients_it_would_use_is_warned_of(tmp_path: Path) -> None:
