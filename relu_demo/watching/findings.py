@@ -18,8 +18,8 @@ from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.place import Place, line_at, shown_file
 from relu_demo.sanitizer.source import (
     calls_in,
+    expression_at,
     is_edited,
-    is_sign_of,
     is_what_runs,
     line_of,
     root,
@@ -196,7 +196,7 @@ def site_of(where: CallSite, frame: FrameType | None, layers: Layers | None = No
         outer, (file, line) = lines, own
         operation = where.operation
     else:
-        operation = _as_typed(where, file, line)
+        operation = _as_typed(where)
     return Site(
         shown_file(file),
         line,
@@ -221,22 +221,15 @@ def _saving_line(where: CallSite) -> Site | None:
     return None
 
 
-def _as_typed(where: CallSite, file: str, line: int) -> str:
+def _as_typed(where: CallSite) -> str:
     """Return the operation as the user wrote it: `opt.step()`, `x += y`, `h[i] = y`; else PyTorch's name."""
-    statement = statement_at(file, line)
-    if statement is None:
-        return where.operation
-    bare = where.operation.strip("_")
-    if isinstance(statement, ast.AugAssign):
-        if is_sign_of(statement, where.operation) or bare == "setitem":
-            return text_of(statement)
-    elif bare in ("setitem", "set") and isinstance(statement, ast.Assign):
-        return text_of(statement)
-    if where.operation in ("step", "backward"):
-        for name in ("step",) if where.operation == "step" else ("backward", "grad"):
-            for call in calls_in(statement, name):
-                return text_of(call)
-    return where.operation
+    code, instruction = where.frames[0]
+    node = expression_at(code, instruction)
+    if isinstance(node, ast.Call):
+        return text_of(node) if where.operation in ("step", "backward") else where.operation
+    statement = statement_at(*line_at(code, instruction), node)
+    writes = node is statement or isinstance(getattr(node, "ctx", None), ast.Store)
+    return text_of(statement) if writes and isinstance(statement, (ast.Assign, ast.AugAssign)) else where.operation
 
 
 def _written_text(where: CallSite) -> str | None:
