@@ -42,8 +42,6 @@ class Surroundings:
     file: str | None = None
     """File of the innermost frame of the user's code; None if there is none (the whole way is PyTorch's own)."""
     line: int | None = None
-    code: CodeType | None = None
-    """Code of that frame."""
     frames: list[tuple[CodeType, int]] = field(default_factory=list)
     """All frames of the user's code, from that one outwards."""
     module: nn.Module | None = None
@@ -107,9 +105,9 @@ def surroundings(outermost: FrameType | None, function: Any = None) -> Surroundi
 
 
 def _note_user(found: Surroundings, frame: FrameType) -> None:
-    if found.code is None:
+    if not found.frames:
         is_what_runs(frame.f_code)
-        found.file, found.line, found.code = frame.f_code.co_filename, frame.f_lineno, frame.f_code
+        found.file, found.line = frame.f_code.co_filename, frame.f_lineno
     found.frames.append((frame.f_code, frame.f_lasti))
     found.outermost = frame.f_code
 
