@@ -63,7 +63,7 @@ class WatchBlock:
         self._kind = kind
         self._tell = tell
         self._layers = Layers()
-        self._watcher = Watcher(self._found, self._looked)
+        self._watcher = Watcher(self._found)
         self._outer: WatchBlock | None = None
         self._depth = 0
         self._stack = ExitStack()
@@ -77,7 +77,7 @@ class WatchBlock:
         return self._kind(
             torch_version=torch.__version__,
             findings=merged(self._findings.values()),
-            worth_a_look=self.worth_a_look,
+            worth_a_look=(*map(look_of, self._watcher.aliases.found.values()), *self._meant),
             backwards=seen.backwards,
             saved=seen.saved,
             writes=seen.writes,
@@ -101,11 +101,6 @@ class WatchBlock:
     def backwards(self) -> int:
         """Return how many backward passes have begun."""
         return self._watcher.seen.backwards
-
-    @property
-    def worth_a_look(self) -> tuple[WorthALook, ...]:
-        """Return the reads through another name that were seen."""
-        return (*map(look_of, self._watcher.aliases.found.values()), *self._meant)
 
     def __enter__(self) -> WatchBlock:
         modes = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
@@ -153,10 +148,6 @@ class WatchBlock:
         """Note what ran where nothing is seen."""
         self._watcher.seen.unwatched[what, why] = None
 
-    def _looked(self) -> None:
-        if self._tell is not None:
-            self._tell(self, ())
-
     def _is_meant(self, fault: Fault) -> bool:
         """Note an edit that is meant as worth a look."""
         if not is_own_edit(fault):
@@ -172,12 +163,10 @@ class WatchBlock:
         count = self._watcher.seen.backwards
         told = (finding_of(fault, self._layers) for fault in faults if not self._is_meant(fault))
         found = tuple(replace(finding, backwards=count) for finding in told)
-        if not found:
-            return None
         new = tuple(finding for finding in found if self._findings.setdefault(finding.identity, finding) is finding)
-        if self._tell is not None:
+        if self._tell is not None and bool(found) == bool(faults):
             self._tell(self, new)
-        if not self.raising:
+        if not found or not self.raising:
             return None
         if found[0].kind != SILENT:
             return InplaceError(merged(found), text_of_findings(merged(found)))

@@ -163,15 +163,13 @@ class Watcher(TorchFunctionMode):
     """
     Watches this thread, from `__enter__` to `__exit__`.
 
-    `found(faults)` is called with all that one backward has found, or with one refused write. It returns what to raise
-    in place of PyTorch's error; None raises that.
+    `found(faults)` is called with nothing when a backward begins, with all that it has found, and with each refused
+    write. It returns what to raise in place of PyTorch's error; None raises that.
     """
 
-    def __init__(self, found: Callable[[tuple[Fault, ...]], Exception | None], looked: Callable[[], None]) -> None:
+    def __init__(self, found: Callable[[tuple[Fault, ...]], Exception | None]) -> None:
         super().__init__()
         self.found = found
-        self.looked = looked
-        """Is called at each backward."""
         self.seen = Seen()
         self.aliases = Aliases()
         self._pages = Pages()
@@ -203,7 +201,7 @@ class Watcher(TorchFunctionMode):
 
     def for_thread(self) -> Watcher:
         """Return a watcher for another thread, which counts and notes where this one does."""
-        other = Watcher(self.found, self.looked)
+        other = Watcher(self.found)
         other.seen, other.aliases, other._given, other._hooked = self.seen, self.aliases, self._given, self._hooked
         other._pages, other._makers, other.watch = self._pages, self._makers, self.watch
         return other
@@ -393,7 +391,7 @@ class Watcher(TorchFunctionMode):
         site = call_site("backward", frame, whole=True)
         self.seen.backwards += 1
         self._began[site.frames] = self.seen.saved, self._began.get(site.frames, (-1, -1))[0]
-        self.looked()
+        self.found(())
         begun = set(self._stale)
         outer, self._running = self._running, "backward"
         self._called_from.append((site, frame))
