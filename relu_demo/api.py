@@ -27,8 +27,8 @@ from relu_demo.network.report import CheckReport
 from relu_demo.request import LISTED, WHOLE, Explain, Measure, Replay, Rules, drawn_seed, image
 from relu_demo.session.report import RulesReport
 from relu_demo.session.sessions import SESSIONS
-from relu_demo.watching.error import InplaceError as InplaceError
-from relu_demo.watching.error import SilentInplaceWarning as SilentInplaceWarning
+from relu_demo.watching.report import InplaceError as InplaceError
+from relu_demo.watching.report import SilentInplaceWarning as SilentInplaceWarning
 from relu_demo.watching.report import WatchReport
 
 if TYPE_CHECKING:

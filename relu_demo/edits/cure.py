@@ -8,11 +8,11 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from relu_demo.edits.edit import Cure, Edit, united
+from relu_demo.edits.edit import Cure, Edit, Scene, united
 from relu_demo.edits.order import computed_again, course_of, in_other_order
-from relu_demo.edits.scene import Scene, Spot
 from relu_demo.edits.syntax import CALLER, Found, Syntax, found_at, is_name, names_of, same_memory, start_of, syntax_of
 from relu_demo.edits.write import WriteSite, switch_of, write_at, written_anew
+from relu_demo.sanitizer.place import GIVING, Place
 from relu_demo.sanitizer.source import called, calls_in
 
 SAVES_ITS_RESULT = {
@@ -20,7 +20,6 @@ SAVES_ITS_RESULT = {
     "reciprocal", "relu", "elu", "celu", "selu", "leaky_relu", "rrelu", "logsumexp", "cumprod",
 }  # fmt: skip
 """Functions whose backward needs their result, and not what they were given."""
-HANDS_OUT = {"numpy", "__array__", "__dlpack__"}
 TAKES = {"from_dlpack", "asarray", "array", "as_tensor", "from_numpy"}
 """Functions that have the memory of what they are given."""
 EXPANDS = {"expand", "expand_as", "broadcast_to", "apply"}
@@ -53,15 +52,16 @@ def name_earlier_step(scene: Scene, write: WriteSite | None) -> Cure:
     """What is carried from step to step."""
     through = f" through {scene.tensor}" if scene.tensor else ""
     return Cure(
-        f"the backward at {place(scene.raised_at)} goes on into the graph of an earlier step{through}",
+        f"the backward at {in_words(scene.raised_at)} goes on into the graph of an earlier step{through}",
         warning=f"to detach() {scene.tensor or 'what is carried'} between the steps changes the training",
     )
 
 
 def clone_handed_out(scene: Scene, write: WriteSite | None) -> Cure | None:
     """`y.numpy()`, `torch.from_dlpack(y)`: two names of one memory."""
-    spot = next((each for each in (scene.made_by, *scene.writers) if each and each.operation in HANDS_OUT), None)
-    found = found_at(spot)
+    found = found_at(
+        next((each for each in (scene.made_by, *scene.writers) if each and each.operation in GIVING), None)
+    )
     for call in found.syntax.header(found.statement) if found is not None else ():
         if isinstance(call, ast.Call):
             methods = [call.func.value] if isinstance(call.func, ast.Attribute) and called(call) == "numpy" else []
@@ -157,7 +157,7 @@ def _name_of_torch(syntax: Syntax) -> str:
 def go_backward_first(scene: Scene, write: WriteSite | None) -> Cure | None:
     """The weights change between a forward and its backward: by an optimizer's step, or by hand."""
     writer = scene.writers[0] if scene.writers else None
-    by_hand = writer is not None and write is not None and not writer.module and _is_weight(scene, write)
+    by_hand = writer is not None and write is not None and writer.operation != "step" and _is_weight(scene, write)
     if writer is None or not (writer.operation == "step" or by_hand):
         return None
     if by_hand and (cure := clone_saved(scene, write)) is not None:
@@ -176,8 +176,8 @@ def go_backward_first(scene: Scene, write: WriteSite | None) -> Cure | None:
             summed = uses_gradients and "autograd.grad(" not in ast.unparse(course.raises)
             warning = f"its gradients are then added to those that {does} uses" if summed else ""
             return Cure(f"{does} after {_call_in(course.raises, 'backward')}", tuple(swapped), warning)
-    saved, wrote = place(scene.saver), place(writer)
-    return Cure(f"compute again, after the write at {wrote}, what {saved} has saved for {place(scene.raised_at)}")
+    saved, wrote = in_words(scene.saver), in_words(writer)
+    return Cure(f"compute again, after the write at {wrote}, what {saved} has saved for {in_words(scene.raised_at)}")
 
 
 def _call_in(statement: ast.stmt, name: str) -> str:
@@ -188,12 +188,12 @@ def _call_in(statement: ast.stmt, name: str) -> str:
 
 def build_out_of_place(scene: Scene, write: WriteSite | None) -> Cure | None:
     """A module that writes because it was built with `inplace=True`."""
-    spot, syntax = scene.built_at, syntax_of(scene.built_at.file) if scene.built_at else None
-    if spot is None or syntax is None or (write is not None and not write.calls):
+    built, syntax = scene.built_at, syntax_of(scene.built_at.file) if scene.built_at else None
+    if built is None or syntax is None or (write is not None and not write.calls):
         return None
     calls = [part for part in ast.walk(syntax.tree) if isinstance(part, ast.Call) and switch_of(part) is not None]
-    calls = [call for call in calls if call.lineno <= spot.line <= (call.end_lineno or 0)]
-    calls = [call for call in calls if called(call) == spot.operation] or calls
+    calls = [call for call in calls if call.lineno <= (built.line or 0) <= (call.end_lineno or 0)]
+    calls = [call for call in calls if called(call) == built.operation] or calls
     bound = _bound_result(scene.writers[0])
     if bound is None or len({called(call) for call in calls}) != 1:
         return None
@@ -202,7 +202,7 @@ def build_out_of_place(scene: Scene, write: WriteSite | None) -> Cure | None:
     return Cure(f"build {called(calls[0])} with inplace=False", tuple(edits))
 
 
-def _bound_result(writer: Spot) -> list[Edit] | None:
+def _bound_result(writer: Place) -> list[Edit] | None:
     """Return the edits that bind the result of `self.relu(x)`, a statement of its own; None where it has no name."""
     found = found_at(writer)
     call = found.node if found is not None else None
@@ -266,14 +266,14 @@ def say_both(scene: Scene, write: WriteSite | None) -> Cure:
     writer = scene.writers[0] if scene.writers else scene.raised_at
     what, made = scene.tensor or "the tensor", scene.saver or scene.made_by
     if made is None:
-        return Cure(f"write out of place at {place(writer)}")
+        return Cure(f"write out of place at {in_words(writer)}")
     does = "saved" if scene.saver else "made"
-    return Cure(f"clone {what} where it is {does}, {place(made)}, or write out of place at {place(writer)}")
+    return Cure(f"clone {what} where it is {does}, {in_words(made)}, or write out of place at {in_words(writer)}")
 
 
-def place(spot: Spot | None) -> str:
+def in_words(place: Place | None) -> str:
     """Return a file's name and line."""
-    return f"{os.path.basename(spot.file)}:{spot.line}" if spot else "that line"
+    return f"{os.path.basename(place.file)}:{place.line}" if place and place.file else "that line"
 
 
 Pattern = Callable[[Scene, WriteSite | None], Cure | None]

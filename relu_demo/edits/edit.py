@@ -1,4 +1,4 @@
-"""An edit as data: a range of a file and what stands there instead; the file with its edits, and the patch of them."""
+"""A fault, its cure and the edits of that as data; the file with its edits, and the patch of them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import io
 import os
 import re
 import tokenize
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+from relu_demo.sanitizer.place import Place
 
 Position = tuple[int, int]
 """A line, counted from 1, and a column in bytes of that line in UTF-8, counted from 0, as a syntax tree has them."""
@@ -53,6 +56,34 @@ class Cure:
     def tried(self) -> bool:
         """Whether the program was run with the edits."""
         return self.works is not None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One fault: every field that is not known is left as it is."""
+
+    kind: Literal["overwritten", "refused", "silent"]
+    refusal: str = ""
+    """The key of the reason for which PyTorch refused a write: `leaf`, `several-views`, `expanded`."""
+    saver: Place | None = None
+    made_by: Place | None = None
+    """Where the view, the expanded tensor, the several views or the inference tensor was made."""
+    writers: tuple[Place, ...] = ()
+    raised_at: Place | None = None
+    """The backward, or the refused write."""
+    tensor: str | None = None
+    is_parameter: bool = False
+    """Whether it is a parameter, or a view of one."""
+    is_state: bool = False
+    """Whether it is a parameter or a buffer of a module."""
+    in_container: bool = False
+    """Whether the line writes to an item of a list or of a dictionary, and not to a part of a tensor."""
+    gradient_is_written: bool = False
+    """Whether what is written requires grad, so that nothing may be written under no_grad()."""
+    built_at: Place | None = None
+    """Where the module that wrote is built: `nn.ReLU(inplace=True)`; its operation is the class."""
+    carried: bool = False
+    """Whether the backward goes on into the graph of an earlier step."""
 
 
 def apply(raw: bytes, edits: Iterable[Edit]) -> bytes:
@@ -110,26 +141,16 @@ def patch(texts: Mapping[str, bytes], folder: str = ".") -> str:
     Bytes that are no UTF-8 stand in it as surrogates: write it with `errors="surrogateescape"`. Raise OSError if a file
     cannot be read.
     """
-    parts = []
+    parts: list[str] = []
     for path, new in sorted(texts.items()):
         # patch ends a name at a tab, so that one may have spaces.
         name = os.path.relpath(path, os.path.realpath(folder)).replace(os.sep, "/") + "\t"
-        parts += [f"--- {name}\n", f"+++ {name}\n", *_hunks(Path(path).read_bytes(), new)]
+        parts += difflib.unified_diff(_lines(Path(path).read_bytes()), _lines(new), name, name)
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in parts)
 
 
-def _hunks(old: bytes, new: bytes) -> Iterator[str]:
-    """Yield what `difflib.unified_diff` does, which takes frequent lines of a long file for changed ones."""
-    before, after = (re.split(r"(?<=\n)(?!\Z)", text.decode("utf-8", "surrogateescape")) for text in (old, new))
-    for group in difflib.SequenceMatcher(None, before, after, autojunk=False).get_grouped_opcodes():
-        (_, a, _, c, _), (_, _, b, _, d) = group[0], group[-1]
-        yield f"@@ -{a + 1},{b - a} +{c + 1},{d - c} @@\n"
-        for kind, start, end, new_start, new_end in group:
-            if kind == "equal":
-                yield from (f" {line}" for line in before[start:end])
-            else:
-                yield from (f"-{line}" for line in before[start:end])
-                yield from (f"+{line}" for line in after[new_start:new_end])
+def _lines(text: bytes) -> list[str]:
+    return re.split(r"(?<=\n)(?!\Z)", text.decode("utf-8", "surrogateescape"))
 
 
 def _overlap(one: Edit, other: Edit) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
-from relu_demo.edits.edit import Edit
-from relu_demo.edits.scene import Scene, Spot
+from relu_demo.edits.edit import Edit, Scene
 from relu_demo.edits.syntax import FUNCTIONS, Found, Syntax, end_of, found_at, pairs, start_of
+from relu_demo.sanitizer.place import Place
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,17 @@ class Course:
 
 def course_of(scene: Scene) -> Course | None:
     """Return the course of a scene in the innermost function that has its write and its backward in this order."""
-    for spot in (scene.raised_at, *scene.raised_at.called_from) if scene.raised_at else ():
-        found = found_at(spot)
+    for place in (scene.raised_at, *scene.raised_at.called_from) if scene.raised_at else ():
+        found = found_at(place)
         writes = _in_same_function(found, scene.writers[0]) if found is not None else None
         if found is not None and writes is not None and end_of(writes) <= start_of(found.statement):
             return Course(found.syntax, _in_same_function(found, scene.saver), writes, found.statement)
     return None
 
 
-def _in_same_function(found: Found, spot: Spot | None) -> ast.stmt | None:
-    """Return the statement of a spot, or of a line that called it, that is in the function of what was found."""
-    for each in (spot, *spot.called_from) if spot is not None else ():
+def _in_same_function(found: Found, place: Place | None) -> ast.stmt | None:
+    """Return the statement of a place, or of a line that called it, that is in the function of what was found."""
+    for each in (place, *place.called_from) if place is not None else ():
         other = found_at(each) if each.file == found.syntax.file else None
         if other and found.syntax.scope_of(other.statement) is found.syntax.scope_of(found.statement):
             return other.statement

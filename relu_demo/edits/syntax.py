@@ -11,8 +11,8 @@ from functools import lru_cache
 from itertools import takewhile
 
 from relu_demo.edits.edit import Edit, Position
-from relu_demo.edits.scene import Spot
-from relu_demo.sanitizer.source import called, parsed, statement_at
+from relu_demo.sanitizer.place import Place
+from relu_demo.sanitizer.source import called, expression_at, parsed, statement_at
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 LOOPS = (ast.For, ast.AsyncFor, ast.While)
@@ -37,27 +37,27 @@ CALLER = "a caller"
 
 @dataclass(frozen=True)
 class Found:
-    """A spot in the source: its statement, and the part of that which ran, where the spot has its range."""
+    """A place in the source: its statement, and the part of that which ran, where that is known."""
 
     syntax: Syntax
     statement: ast.stmt
     node: ast.AST | None
 
 
-def found_at(spot: Spot | None) -> Found | None:
-    """Return what the source has at a spot; None where there is no source that is known to be what ran."""
-    syntax = syntax_of(spot.file) if spot is not None else None
-    if spot is None or syntax is None:
+def found_at(place: Place | None) -> Found | None:
+    """Return what the source has at a place; None where there is no source that is known to be what ran."""
+    syntax = syntax_of(place.file) if place is not None else None
+    if place is None or syntax is None:
         return None
-    node = syntax.node(spot.span) if spot.span else None
-    statement = syntax.statement_of(node) if node is not None else statement_at(spot.file, spot.line)
+    node = expression_at(*place.frames[0]) if place.frames else None
+    statement = syntax.statement_of(node) if node is not None else statement_at(place.file, place.line)
     return None if statement is None else Found(syntax, statement, node)
 
 
-def syntax_of(file: str) -> Syntax | None:
+def syntax_of(file: str | None) -> Syntax | None:
     """Return the syntax of a file; None where it is no file, is no Python, or was changed since it was read."""
-    tree = parsed(file) if os.path.isfile(file) else None
-    if tree is None:
+    tree = parsed(file) if file and os.path.isfile(file) else None
+    if file is None or tree is None:
         return None
     size, time = (*linecache.cache.get(file, ()), None, None)[:2]
     now = os.stat(file)
@@ -109,19 +109,6 @@ class Syntax:
         for child in ast.iter_child_nodes(statement):
             if not isinstance(child, (ast.stmt, ast.ExceptHandler, ast.match_case)):
                 yield from ast.walk(child)
-
-    def node(self, span: tuple[int, int, int, int]) -> ast.AST | None:
-        """Return the expression or statement that has a range; None where there is none."""
-        for node in ast.walk(self.tree):
-            if not isinstance(node, (ast.expr, ast.stmt)) or isinstance(node, ast.Expr):  # a call's statement
-                continue
-            starts = [start_of(node)]
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                line, column = end_of(node.func)  # so Python tells of a method on a line of its own
-                starts.append((line, column - len(node.func.attr.encode())))
-            if span[:2] in starts and span[2:] == end_of(node):
-                return node
-        return None
 
     def text(self, node: ast.AST) -> str:
         """Return the source of a part as it is written."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ast
 import inspect
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
 from relu_demo.edits.edit import Edit
-from relu_demo.edits.scene import Spot
-from relu_demo.edits.syntax import CALLER, Syntax, end_of, found_at, is_name, names_of, same_memory, start_of
+from relu_demo.edits.syntax import ATOMS, CALLER, Syntax, end_of, found_at, is_name, names_of, same_memory, start_of
+from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.source import SIGNS, called, imported, root
 
 SIMPLE = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Return)
@@ -68,12 +67,12 @@ class WriteSite:
         return any(part in ast.unparse(head) for head in heads for part in WITHOUT_GRAD)
 
 
-def write_at(spot: Spot, in_container: bool = False) -> WriteSite | None:
+def write_at(place: Place, in_container: bool = False) -> WriteSite | None:
     """Return the write that ran on a line; None where the source has none that is known."""
-    found = found_at(spot)
+    found = found_at(place)
     if found is None:
         return None
-    syntax, statement, bare = found.syntax, found.statement, spot.operation.strip("_")
+    syntax, statement, bare = found.syntax, found.statement, place.operation.strip("_")
     parts = [statement, *syntax.header(statement)] if found.node is None else [found.node]
     if found.node is None:
         parts = [each for each in parts if isinstance(each, ast.Call) and called(each).strip("_") == bare] or parts
@@ -187,15 +186,13 @@ def _sum_anew(write: WriteSite, whole: ast.expr) -> list[Edit] | None:
         return None  # it would run twice
     sign, (line, column) = SIGNS[type(statement.op)], end_of(statement.target)
     rest = syntax.between((line, column), end_of(statement))
-    before, _, value = rest.partition(f"{sign}=")
+    before = rest.partition(f"{sign}=")[0]
     if before.strip():  # on another line
         return None
     start, end = (line, column + len(before)), (line, column + len(before) + len(sign) + 1)
     edits = [Edit(syntax.file, start, end, f"= {syntax.text(whole)} {sign}")]
-    with suppress(SyntaxError):  # `x += not y`
-        together = ast.parse(f"(x {sign}{value}\n)", mode="eval").body
-        if isinstance(together, ast.BinOp) and ast.dump(together.right) == ast.dump(statement.value):
-            return edits
+    if isinstance(statement.value, ATOMS) or "(" in syntax.between(end, start_of(statement.value)):
+        return edits
     return [*edits, syntax.insert(start_of(statement.value), "("), syntax.insert(end_of(statement.value), ")")]
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from relu_demo.edits.scene import Spot
 from relu_demo.edits.write import write_at
 from relu_demo.errors import BadInput, NetworkError, with_article, words_of
 from relu_demo.network.advice import advise
@@ -38,8 +37,7 @@ from relu_demo.network.state.walk import tensors
 from relu_demo.network.suspects import Candidate
 from relu_demo.network.target import as_network, is_async, is_function
 from relu_demo.network.verdicts import Verdicts, suspicions
-from relu_demo.sanitizer.frames import is_users
-from relu_demo.sanitizer.hooks import code_of
+from relu_demo.sanitizer.frames import code_of, is_users
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.place import Place, shown_file
 from relu_demo.sanitizer.source import SIGNS, called, is_edited, is_what_runs, line_of, statement_at
@@ -201,7 +199,7 @@ def _sourced(write: HarmfulWrite) -> HarmfulWrite:
 
 
 def _worth_a_look(written: Place, read: Place) -> WorthALook:
-    write = write_at(Spot(written.file or "", written.line or 0, written.operation))
+    write = write_at(written)
     return WorthALook(
         _site_of(written),
         _site_of(read),

@@ -10,8 +10,7 @@ from operator import attrgetter
 from torch import nn
 
 from relu_demo.edits.cure import cure_of, written_out_of_place
-from relu_demo.edits.edit import Cure
-from relu_demo.edits.scene import Scene, Spot, spot_at
+from relu_demo.edits.edit import Cure, Scene
 from relu_demo.edits.write import write_at
 from relu_demo.network.report import (
     BREAKS_BACKWARD,
@@ -46,13 +45,13 @@ def call_cured(call: Call, network: nn.Module, layers: Layers) -> Call:
     """Return a call with its cure: what it was compared with, so out of place, whoever else reads its memory."""
     module = _module_at(network, call.switch)
     built = layers.built_at(module)
-    spot, statement = _spot_of_place(call.place), statement_at(call.place.file, call.place.line)
+    statement = statement_at(call.place.file, call.place.line)
     item = isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Subscript)
     scene = Scene(
         "overwritten",
-        writers=(replace(spot, module=call.type or ""),),
+        writers=(call.place,),
         in_container=item and not call.takes_inplace,
-        built_at=None if built is None else Spot(*built, call.type or ""),
+        built_at=None if built is None else Place(call.type or "", "", *built),
     )
     cure = _usable(written_out_of_place(scene))
     if not cure.edits and call.switch is not None:
@@ -78,7 +77,7 @@ def write_cured(write: HarmfulWrite, network: nn.Module | None = None, words: st
         return replace(write, cure=Cure(_NOWHERE))
     if is_stale:
         return replace(write, cure=Cure(_INSIDE))
-    writer, by = _spot_of_place(write.place), next(map(_spot_of_place, write.savers), None)
+    writer, by = write.place, next(iter(write.savers), None)
     name, value = _state(writer, _module_at(network, write.place.module))
     scene = Scene(
         "refused" if refusal else "silent" if kind == SILENT else "overwritten",
@@ -109,7 +108,7 @@ def _module_at(network: nn.Module | None, path: str | None) -> nn.Module | None:
         return None
 
 
-def _state(writer: Spot, module: nn.Module | None) -> tuple[str | None, object]:
+def _state(writer: Place, module: nn.Module | None) -> tuple[str | None, object]:
     """Return the name of what a line writes to, and the parameter or buffer of the module that it is."""
     write = write_at(writer)
     name = None if write is None else ast.unparse(write.owner)
@@ -121,11 +120,6 @@ def _state(writer: Spot, module: nn.Module | None) -> tuple[str | None, object]:
         return name, None
     own = (*module.parameters(), *module.buffers())
     return name, next((each for each in own if each is value), None)
-
-
-def _spot_of_place(place: Place) -> Spot:
-    """Return a place as a cure is chosen by."""
-    return spot_at(place.frames, place.operation) or Spot(place.file or "", place.line or 0, place.operation)
 
 
 def in_need(calls: Iterable[Call], turned_off: Iterable[int]) -> set[int]:

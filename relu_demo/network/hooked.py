@@ -21,7 +21,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 
 from relu_demo.network.outcome import Leaves
 from relu_demo.network.state.walk import tensors
-from relu_demo.sanitizer.hooks import code_of, hook_name
+from relu_demo.sanitizer.frames import code_of, hook_name
 from relu_demo.sanitizer.ledger import Ledger, RegionUses
 from relu_demo.sanitizer.place import Place, PlaceKind
 from relu_demo.sanitizer.source import is_what_runs, statement_at

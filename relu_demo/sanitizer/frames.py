@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import sys
 import sysconfig
@@ -15,7 +17,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from relu_demo.sanitizer.hooks import hook_named
 from relu_demo.sanitizer.place import Frames
 from relu_demo.sanitizer.source import is_what_runs
 
@@ -24,7 +25,6 @@ _OURS = str(Path(__file__).parents[1]) + os.sep
 _STANDARD = tuple(os.path.abspath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib"))
 _INSTALLED = {"site-packages", "dist-packages"}
 _CHECKPOINT = os.path.join(_TORCH, "utils", "checkpoint.py")
-# PyTorch 1.13 calls a mode from there.
 _OVERRIDES = os.path.join(_TORCH, "overrides.py")
 _OPERATORS = os.path.join(_TORCH, "_ops.py")
 _CALL = nn.Module._call_impl.__code__
@@ -42,8 +42,6 @@ class Surroundings:
     file: str | None = None
     """File of the innermost frame of the user's code; None if there is none (the whole way is PyTorch's own)."""
     line: int | None = None
-    code: CodeType | None = None
-    """Code of that frame."""
     frames: list[tuple[CodeType, int]] = field(default_factory=list)
     """All frames of the user's code, from that one outwards."""
     module: nn.Module | None = None
@@ -107,9 +105,9 @@ def surroundings(outermost: FrameType | None, function: Any = None) -> Surroundi
 
 
 def _note_user(found: Surroundings, frame: FrameType) -> None:
-    if found.code is None:
+    if not found.frames:
         is_what_runs(frame.f_code)
-        found.file, found.line, found.code = frame.f_code.co_filename, frame.f_lineno, frame.f_code
+        found.file, found.line = frame.f_code.co_filename, frame.f_lineno
     found.frames.append((frame.f_code, frame.f_lasti))
     found.outermost = frame.f_code
 
@@ -215,3 +213,25 @@ def operation_name(function: object) -> str:
     """Return PyTorch's own name of a function: `relu`, `__iadd__`."""
     name = str(getattr(function, "__name__", function))
     return name[1:] if name == "_threshold" else name
+
+
+def hook_named(module: nn.Module, code: CodeType) -> str | None:
+    """Return the name of the module's forward hook that is this code; None if none is."""
+    hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+    return next((hook_name(hook) for hook in hooks if code_of(hook) is code), None)
+
+
+def code_of(hook: Any) -> CodeType | None:
+    """Return the code of a hook: of a function, a method, a partial of one, or an object with `__call__`."""
+    while isinstance(hook, functools.partial):
+        hook = hook.func
+    hook = inspect.unwrap(hook)
+    found = getattr(hook, "__code__", None) or getattr(getattr(type(hook), "__call__", None), "__code__", None)  # noqa: B004 - its code is wanted
+    return found if isinstance(found, CodeType) else None
+
+
+def hook_name(hook: Any) -> str:
+    """Return the name of a hook, as its definition has it; that of its class if it is an object."""
+    while isinstance(hook, functools.partial):
+        hook = hook.func
+    return str(getattr(hook, "__name__", type(hook).__name__))

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from torch import nn
-from torch.nn.modules import module as modules
+from torch.nn.modules.module import register_module_module_registration_hook
 
 from relu_demo.sanitizer.frames import surroundings
 from relu_demo.sanitizer.source import statement_at
@@ -27,17 +27,13 @@ class Layers:
 
     def __init__(self, otherwise: SourceLine | None = None) -> None:
         self._otherwise = otherwise
-        self._lines: dict[int, tuple[weakref.ref[nn.Module], SourceLine]] = {}
-        self._built: dict[int, tuple[weakref.ref[nn.Module], SourceLine]] = {}
+        self._known: dict[int, tuple[weakref.ref[nn.Module], SourceLine, bool]] = {}
+        """By id of each layer: where it was given to another module, and whether that is an nn.Sequential."""
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Inside the block, note the lines (PyTorch 2.0 and later tell of layers)."""
-        register = getattr(modules, "register_module_module_registration_hook", None)
-        if register is None:
-            yield
-            return
-        handle = register(self._registered)
+        """Inside the block, note the lines."""
+        handle = register_module_module_registration_hook(self._registered)
         try:
             yield
         finally:
@@ -45,12 +41,12 @@ class Layers:
 
     def line_of(self, module: nn.Module | None) -> SourceLine | None:
         """Return the file and line on which a layer was given to an nn.Sequential; `otherwise` where not seen."""
-        known = self._lines.get(id(module))
-        return known[1] if known is not None and known[0]() is module else self._otherwise
+        known = self._known.get(id(module))
+        return known[1] if known is not None and known[0]() is module and known[2] else self._otherwise
 
     def built_at(self, module: nn.Module | None) -> SourceLine | None:
         """Return the file and line on which a layer with `inplace=True` was given to another; None if not seen."""
-        known = self._built.get(id(module))
+        known = self._known.get(id(module)) if getattr(module, "inplace", False) is True else None
         return known[1] if known is not None and known[0]() is module else None
 
     def _registered(self, parent: nn.Module, name: str, module: nn.Module | None) -> None:
@@ -62,8 +58,7 @@ class Layers:
             return
         number = id(module)
         line = found.file, _line_of_argument(found.file, found.line, name) if in_sequence else found.line
-        for lines in (self._built, self._lines) if in_sequence else (self._built,):
-            lines[number] = weakref.ref(module, partial(_drop, lines, number)), line
+        self._known[number] = weakref.ref(module, partial(_drop, self._known, number)), line, in_sequence
 
 
 def _drop(lines: dict[int, Any], number: int, ref: object) -> None:

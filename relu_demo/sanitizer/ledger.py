@@ -2,14 +2,12 @@
 Who saved, who read and who wrote which region of which storage; and what was stale when backward unpacked it.
 
 An observer's listener passes on what it is told. The ledger has one page for each storage that something was saved of,
-and knows storages and saved tensors by weak references only. A page goes once its storage is freed, and a write goes
-once nothing is alive any more that was saved before it, so that a training loop of any length needs no more memory.
+and knows storages and saved tensors by weak references only.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -18,10 +16,7 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from relu_demo.sanitizer.place import Place
-from relu_demo.tensors.storage import Region, is_gone, key_of, overlap, region_of, version_of, weak_ref
-
-_FEW = 16
-"""Entries below which a list is not looked through for dead ones."""
+from relu_demo.tensors.storage import Region, key_of, overlap, region_of, version_of, weak_ref
 
 
 @dataclass(frozen=True)
@@ -102,18 +97,14 @@ class Page:
 
     storage: StorageWeakRef
     saved: list[weakref.ref[SavedTensor]] = field(default_factory=list)
-    writes: deque[WriteAccess] = field(default_factory=deque)
+    writes: list[WriteAccess] = field(default_factory=list)
     followed: list[RegionUses] = field(default_factory=list)
     exposed: bool = False
     """Whether code that no mode sees may have its address."""
-    look_at: int = _FEW
-    """Length of `saved` at which it is looked through for dead ones."""
 
-    def living(self) -> list[weakref.ref[SavedTensor]]:
-        """Forget the saved tensors that are gone, and return the others."""
-        self.saved = [ref for ref in self.saved if ref() is not None]
-        self.look_at = 2 * len(self.saved) + _FEW
-        return self.saved
+    def living(self) -> list[SavedTensor]:
+        """Return the saved tensors that are not gone."""
+        return [saved for ref in self.saved if (saved := ref()) is not None]
 
 
 class Ledger:
@@ -124,7 +115,6 @@ class Ledger:
         """One for each time that backward unpacked a stale tensor, in that order."""
         # A page's weak reference keeps the storage's number from being given to another storage.
         self._pages: dict[int, Page] = {}
-        self._look_at = _FEW
         self.count = 0
         """Accesses so far: the number of the last one."""
 
@@ -135,8 +125,6 @@ class Ledger:
         saved = SavedTensor(tensor, self.count, place, call, page)
         if page is not None:
             page.saved.append(weakref.ref(saved))
-            if len(page.saved) > page.look_at:
-                page.living()
         return saved
 
     def unpacked(self, saved: SavedTensor) -> Tensor:
@@ -154,10 +142,9 @@ class Ledger:
 
     def past_autograd(self) -> Iterator[tuple[SavedTensor, WriteAccess]]:
         """Yield each saved tensor that is alive and whose elements were written to without a count of its version."""
-        for page in list(self._pages.values()):
-            for ref in page.living():
-                saved = ref()
-                if saved is None or saved.tensor is None or saved.is_stale:
+        for page in self._pages.values():
+            for saved in page.living():
+                if saved.tensor is None or saved.is_stale:
                     continue
                 region = region_of(saved.tensor)
                 for write in self.writes_since(saved):
@@ -167,7 +154,7 @@ class Ledger:
     def saved_of(self, tensor: Tensor) -> list[weakref.ref[SavedTensor]]:
         """Return what is saved of the tensor's storage, and alive."""
         page = self._page(tensor)
-        return [] if page is None else list(page.living())
+        return [] if page is None else [ref for ref in page.saved if ref() is not None]
 
     def wrote(self, tensor: Tensor, place: Callable[[], Place], call: int | None = None) -> None:
         """Note that the tensor is written to. `place` is called only if somebody may want to know."""
@@ -177,10 +164,7 @@ class Ledger:
             return
         for followed in page.followed:
             followed.overwritten = True
-        living = [saved for ref in page.living() for saved in [ref()] if saved is not None]
-        while page.writes and (not living or page.writes[0].number < living[0].number):
-            page.writes.popleft()
-        if living:
+        if page.living():
             page.writes.append(WriteAccess(self.count, place(), call, region_of(tensor)))
 
     def read(self, tensor: Tensor, place: Callable[[], Place]) -> None:
@@ -231,10 +215,8 @@ class Ledger:
     def end_of_backward(self) -> None:
         """Let go of every saved tensor: no backward follows."""
         for page in self._pages.values():
-            for ref in page.living():
-                saved = ref()
-                if saved is not None:
-                    saved.tensor = None
+            for saved in page.living():
+                saved.tensor = None
 
     def _page(self, tensor: Tensor) -> Page | None:
         key = key_of(tensor)
@@ -245,10 +227,6 @@ class Ledger:
         key = key_of(tensor)
         if key is None:
             return None
-        page = self._pages.get(key)
-        if page is None:
-            if len(self._pages) > self._look_at:
-                self._pages = {k: page for k, page in self._pages.items() if not is_gone(page.storage)}
-                self._look_at = 2 * len(self._pages) + _FEW
-            page = self._pages[key] = Page(weak_ref(tensor))
-        return page
+        if key not in self._pages:
+            self._pages[key] = Page(weak_ref(tensor))
+        return self._pages[key]

@@ -47,9 +47,8 @@ class Makers(Generic[P]):
     """The lines that made tensors which PyTorch may refuse to write to; each is forgotten with its tensor."""
 
     def __init__(self) -> None:
-        self.known: dict[int, tuple[weakref.ref[Tensor], P]] = {}
-        self._of_storage: dict[int, dict[int, P]] = {}
-        """Of each storage the tensors that live, by id."""
+        self.known: dict[int, dict[int, tuple[weakref.ref[Tensor], P]]] = {}
+        """By storage, and by the id of each of its tensors that lives: the line that made that."""
         self._writes: dict[int, dict[P, None]] = {}
         """Of each such storage who wrote to it since, in order."""
 
@@ -77,17 +76,14 @@ class Makers(Generic[P]):
 
     def of(self, tensor: Tensor) -> P | None:
         """Return the line that made a write to the tensor forbidden; None where it was not seen."""
-        known = self.known.get(id(tensor))
-        if known is not None and known[0]() is tensor:
-            return known[1]
-        key = key_of(tensor)
-        places = {} if key is None else self._of_storage.get(key, {})
-        return next(reversed(places.values()), None)
+        alive = self.known.get(key_of(tensor) or 0, {})
+        made = alive.get(id(tensor)) or next(reversed(alive.values()), None)
+        return made[1] if made is not None else None
 
     def wrote(self, tensor: Tensor, place: Callable[[], P]) -> None:
         """Note a write, if it is to the memory of a tensor whose maker is known: it may give up that one."""
-        key = key_of(tensor) if self._of_storage else None
-        if key is not None and key in self._of_storage:
+        key = key_of(tensor) if self.known else None
+        if key is not None and key in self.known:
             self._writes.setdefault(key, {})[place()] = None
 
     def writes(self, tensor: Tensor) -> tuple[P, ...]:
@@ -97,20 +93,17 @@ class Makers(Generic[P]):
     def _note(self, result: Any, place_of: Callable[[], P]) -> None:
         place = place_of()
         for tensor in _tensors(result):
-            number = id(tensor)
             key = key_of(tensor)
-            self.known[number] = weakref.ref(tensor, partial(self._forget, number, key)), place
             if key is not None:
-                self._of_storage.setdefault(key, {})[number] = place
+                alive = weakref.ref(tensor, partial(self._forget, key, id(tensor)))
+                self.known.setdefault(key, {})[id(tensor)] = alive, place
 
-    def _forget(self, number: int, key: int | None, ref: object) -> None:
-        known = self.known.get(number)
-        if known is not None and known[0] is ref:
-            del self.known[number]
-            alive = {} if key is None else self._of_storage.get(key, {})
-            alive.pop(number, None)
-            if key is not None and not alive:
-                self._of_storage.pop(key, None)
+    def _forget(self, key: int, number: int, ref: object) -> None:
+        alive = self.known.get(key, {})
+        if number in alive and alive[number][0] is ref:
+            del alive[number]
+            if not alive:
+                del self.known[key]
                 self._writes.pop(key, None)
 
 

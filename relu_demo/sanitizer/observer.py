@@ -13,15 +13,13 @@ only that modules run there.
 
 from __future__ import annotations
 
-import functools
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import cache
+from contextlib import ExitStack
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
@@ -30,10 +28,13 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from relu_demo.sanitizer.frames import Surroundings, operation_name, surroundings
-from relu_demo.sanitizer.place import Place
+from relu_demo.sanitizer.place import GIVING, Place
 
-_EXPOSING = {"numpy", "__array__", "data_ptr", "storage", "untyped_storage", "_typed_storage", "__dlpack__", "tolist"}
+_EXPOSING = {*GIVING, "data_ptr", "storage", "untyped_storage", "_typed_storage", "tolist"}
 """Methods of a tensor that give its memory to code that no mode sees."""
+
+
+Returned = TypeVar("Returned")
 
 
 class Listener:
@@ -109,18 +110,21 @@ class Here:
         """Return what the frames tell. They are walked once for a function, and each time outside of all."""
         if self._surroundings is not None:
             return self._surroundings
-        found = self._observer.surroundings(self.function)
+        found = surroundings(self._observer.outermost, self.function)
         if self.function is not None:
             self._surroundings = found
         return found
 
     def place(self, otherwise: str) -> Place:
-        """Return the place, with the name of the running function, or `otherwise` outside of all functions."""
-        if self._place is not None:
-            return self._place
+        """
+        Return the place, with the name of the running function, or `otherwise` outside of all functions.
+
+        Where that is empty, it has the name of what saves a tensor.
+        """
         if self.function is None:
-            return self._observer.place(self.surroundings, otherwise)
-        self._place = self._observer.place(self.surroundings, operation_name(self.function))
+            found = self.surroundings
+            return self._observer.place(found, otherwise or found.saver)
+        self._place = self._place or self._observer.place(self.surroundings, operation_name(self.function))
         return self._place
 
 
@@ -137,20 +141,22 @@ class Observer:
         """Whether the listener itself asks tensors, which is not watched."""
         self.here = Here(self, None)
         """What runs now."""
-        self._outermost: FrameType | None = None
+        self.outermost: FrameType | None = None
+        """The frame that has the block; None outside of it."""
         self._thread = 0
         self._stack = ExitStack()
 
     def __enter__(self) -> Observer:
-        self._outermost = sys._getframe(1)
+        self.outermost = sys._getframe(1)
         self._thread = threading.get_ident()
         with ExitStack() as stack:
-            stack.enter_context(saved_tensors_hooks(self._pack, self._unpack))
+            stack.enter_context(saved_tensors_hooks(self.unseen(self._pack), self.unseen(self.listener.unpacked)))
             stack.enter_context(_Functions(self))
             stack.enter_context(_Operators(self))
             # The modes are of one thread; a hook on all modules is of every thread.
             stack.callback(register_module_forward_pre_hook(self._before_module).remove)
-            stack.enter_context(self._threads())
+            stack.callback(threading.setprofile, threading.getprofile())
+            threading.setprofile(self._begin_thread)
             stack.enter_context(warnings.catch_warnings())
             warnings.filterwarnings("ignore", "Using `torch.compile")  # "when there are global hooks on modules"
             self._stack = stack.pop_all()
@@ -158,52 +164,25 @@ class Observer:
 
     def __exit__(self, *exception: object) -> None:
         # The frame holds this observer: a circle, which would keep the frame's other variables alive.
-        self._outermost = None
+        self.outermost = None
         self._stack.close()
 
-    def unseen(self, function: Callable[..., None]) -> Callable[..., None]:
+    def unseen(self, function: Callable[..., Returned]) -> Callable[..., Returned]:
         """Return a function that asks tensors without being observed."""
 
-        def asking(*args: Any) -> None:
+        def asking(*args: Any) -> Returned:
             before, self.quiet = self.quiet, True
             try:
-                function(*args)
+                return function(*args)
             finally:
                 self.quiet = before
 
         return asking
 
-    @contextmanager
-    def _threads(self) -> Iterator[None]:
-        """Inside the block, see the operators of the threads that are started."""
-        start = threading.Thread.start
-
-        @functools.wraps(start)
-        def started(thread: threading.Thread) -> None:
-            run = thread.run
-
-            def seen() -> None:
-                with _Elsewhere(self):
-                    run()
-
-            if threading.get_ident() == self._thread:
-                setattr(thread, "run", seen)  # noqa: B010 - it is a method
-            start(thread)
-
-        setattr(threading.Thread, "start", started)  # noqa: B010 - it is a method
-        try:
-            yield
-        finally:
-            setattr(threading.Thread, "start", start)  # noqa: B010
-
-    @property
-    def is_entered(self) -> bool:
-        """Whether the block still runs."""
-        return self._outermost is not None
-
-    def surroundings(self, function: Any) -> Surroundings:
-        """Walk the frames of this thread out to the one that entered."""
-        return surroundings(self._outermost, function)
+    def _begin_thread(self, *event: object) -> None:
+        """See the operators of a thread from its first call on: threading calls this as its profiler."""
+        sys.setprofile(None)
+        _Elsewhere(self).__enter__()  # type: ignore[no-untyped-call]
 
     def place(self, found: Surroundings, operation: str) -> Place:
         """Return the place of an operation that stands there."""
@@ -214,33 +193,11 @@ class Observer:
         return Place(operation, module, *line, found.hook, tuple(found.frames))
 
     def _pack(self, tensor: Tensor) -> Any:
-        before, self.quiet = self.quiet, True
-        try:
-            here = self.here
-            place = here.place("") if here.function is not None else self._saver()
-            return self.listener.saved(tensor, place)
-        finally:
-            self.quiet = before
-
-    def _saver(self) -> Place:
-        found = self.surroundings(None)
-        return self.place(found, found.saver)
-
-    def _unpack(self, saved: Any) -> Tensor:
-        before, self.quiet = self.quiet, True
-        try:
-            return self.listener.unpacked(saved)
-        finally:
-            self.quiet = before
+        return self.listener.saved(tensor, self.here.place(""))
 
     def _before_module(self, module: nn.Module, inputs: Any) -> None:
         if threading.get_ident() != self._thread:
             self.listener.other_thread(module)
-
-
-@cache
-def _exposes(function: Any) -> bool:
-    return getattr(function, "__name__", "") in _EXPOSING
 
 
 class _Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -264,7 +221,7 @@ class _Elsewhere(_Dispatch):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if self._observer.is_entered:
+        if self._observer.outermost is not None:
             self._observer.listener.thread_runs(operator_of(func).name)
         return func(*args, **(kwargs or {}))
 
@@ -286,7 +243,7 @@ class _Functions(TorchFunctionMode):
         outer = observer.here
         here = observer.here = Here(observer, func)
         try:
-            if _exposes(func) and args and isinstance(args[0], Tensor):
+            if operation_name(func) in _EXPOSING and args and isinstance(args[0], Tensor):
                 listener.exposed(args[0], here)
             return listener.run(func, args, kwargs, here)
         finally:
@@ -296,24 +253,20 @@ class _Functions(TorchFunctionMode):
 class _Operators(_Dispatch):  # type: ignore[no-untyped-call]
     """Sees every operator that reaches a kernel."""
 
+    def __init__(self, observer: Observer) -> None:
+        super().__init__(observer)
+        self._tell, self._made = observer.unseen(_tell_arguments), observer.unseen(observer.listener.made)
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         observer, operator, kwargs = self._observer, operator_of(func), kwargs or {}
         if not operator.writes and not observer.listener.wants_all:
             return func(*args, **kwargs)
-        before, observer.quiet = observer.quiet, True
-        try:
-            _tell_arguments(observer, operator, args, kwargs)
-        finally:
-            observer.quiet = before
+        self._tell(observer, operator, args, kwargs)
         result = func(*args, **kwargs)
         if observer.listener.wants_all and not operator.is_view:
-            before, observer.quiet = observer.quiet, True
-            try:
-                observer.listener.made(tuple(tensor for _, tensor in operands((result,), {})))
-            finally:
-                observer.quiet = before
+            self._made(tuple(tensor for _, tensor in operands((result,), {})))
         return result
 
 

@@ -6,7 +6,11 @@ import os
 import sys
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from itertools import islice
 from types import CodeType
+
+GIVING = ("numpy", "__array__", "__dlpack__")
+"""Methods of a tensor that give its memory to code that no mode sees; a write there has the line of this call."""
 
 Frames = tuple[tuple[CodeType, int], ...]
 """The user's frames around an operation, the innermost first: each one's code, and its instruction in bytes."""
@@ -37,6 +41,21 @@ class Place:
     frames: Frames = field(default=(), compare=False, repr=False)
     """Of that code: what a cure is made from. Empty where no frame is the user's."""
     kind: PlaceKind = field(default=PlaceKind.OPERATION, compare=False, repr=False)
+
+    @property
+    def called_from(self) -> tuple[Place, ...]:
+        """Return the lines that called the function of this one, the nearest first."""
+        return tuple(Place("", "", *line_at(*frame)) for frame in self.frames[1:])
+
+
+def line_at(code: CodeType, instruction: int) -> tuple[str, int]:
+    """
+    Return the file and the line on which the expression of an instruction begins; that of its code if nobody knows.
+
+    An instruction below zero is the beginning of its code.
+    """
+    position = next(islice(code.co_positions(), instruction // 2, None), None) if instruction >= 0 else None
+    return code.co_filename, (position[0] if position else None) or code.co_firstlineno
 
 
 def shown_file(file: str) -> str:

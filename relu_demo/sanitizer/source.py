@@ -214,8 +214,6 @@ def _compiled(file: str) -> tuple[CodeType, ...]:
 
 
 def _is_same(code: CodeType, other: CodeType) -> bool:
-    if code == other and list(code.co_positions()) == list(other.co_positions()):
-        return True
     tree = _tree(code.co_filename)
     asserts = [node for node in ast.walk(tree) if isinstance(node, ast.Assert)] if tree is not None else []
     # pytest rewrites those, and leaves what is around them.
@@ -255,10 +253,16 @@ def _evaluated(code: CodeType, file: str, instruction: int) -> ast.AST | None:
     tree = parsed(file)
     if tree is None:
         return None
-    where = next(islice(code.co_positions(), instruction // 2, None), None)
-    nodes = (node for node in ast.walk(tree) if isinstance(node, (ast.expr, ast.stmt)))
-    for node in nodes if where is not None and None not in where else ():
-        place = node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
-        if place == where and not isinstance(node, ast.Expr):  # a statement that is a call has the place of the call
+    line, last, column, end = next(islice(code.co_positions(), max(instruction // 2, 0), None), (None,) * 4)
+    for node in ast.walk(tree) if line is not None else ():
+        # A statement that is a call has the place of the call.
+        if not isinstance(node, (ast.expr, ast.stmt)) or isinstance(node, ast.Expr):
+            continue
+        starts = [(node.lineno, node.col_offset)]
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.end_col_offset is not None:
+            # So Python tells of a method on a line of its own.
+            name_begins = node.func.end_col_offset - len(node.func.attr.encode())
+            starts.append((node.func.end_lineno or 0, name_begins))
+        if (line, column) in starts and (last, end) == (node.end_lineno, node.end_col_offset):
             return node
     return None

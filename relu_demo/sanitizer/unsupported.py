@@ -16,9 +16,8 @@ from typing import Any
 
 import torch
 import torch.utils.checkpoint
+from torch.utils import _python_dispatch
 
-from relu_demo.sanitizer.eager import uncompiled
-from relu_demo.sanitizer.modes import hooks_noted, without_hooks, without_modes
 from relu_demo.sanitizer.patches import replaced
 
 TellUnwatched = Callable[[str, str], None]
@@ -29,6 +28,16 @@ _listeners: list[tuple[int, TellUnwatched]] = []
 """Who is told, each with its thread, in the order in which they began."""
 _patches = ExitStack()
 """Puts everything back, when the last one ends."""
+
+
+class _Entered(threading.local):
+    """The default hooks on saved tensors that this thread has entered: PyTorch before 2.8 does not tell them."""
+
+    def __init__(self) -> None:
+        self.pairs: list[Any] = []
+
+
+_entered = _Entered()
 
 
 @contextmanager
@@ -49,18 +58,26 @@ def stepping_aside(unwatched: TellUnwatched) -> Iterator[None]:
 
 
 def _replace() -> None:
-    _patches.enter_context(uncompiled())
-    _patches.enter_context(hooks_noted())
+    _entered.pairs.clear()
+    if "torch._dynamo" in sys.modules:  # else nothing is compiled yet, and the import takes a second
+        _run_uncompiled()
     for owner, name, wrap in (
         (torch.jit, "trace", _traced),
         (torch.jit, "trace_module", _traced),
         (sys.modules.get("torch.jit._trace"), "trace", _traced),
+        (torch._C._autograd, "_push_saved_tensors_default_hooks", _pushing),
+        (torch._C._autograd, "_pop_saved_tensors_default_hooks", _popping),
         (torch.autograd.graph, "disable_saved_tensors_hooks", _transformed),
         (torch, "compile", _compiling),
         (torch, "cond", _branching),
     ):
         if hasattr(owner, name):
             _patches.enter_context(replaced(owner, name, wrap))
+
+
+def _run_uncompiled() -> None:
+    """Call the original function of all that torch.compile has made, so that modes and hooks see its operations."""
+    _patches.enter_context(torch.compiler.set_stance("force_eager"))
 
 
 def _tell(what: str, why: str) -> None:
@@ -70,13 +87,44 @@ def _tell(what: str, why: str) -> None:
         unwatched(what, why)
 
 
+def _pushing(original: Any) -> Any:
+    @functools.wraps(original)
+    def push(*pair: Any) -> None:
+        original(*pair)
+        _entered.pairs.append(pair)
+
+    return push
+
+
+def _popping(original: Any) -> Any:
+    @functools.wraps(original)
+    def pop() -> None:
+        original()
+        if _entered.pairs:
+            _entered.pairs.pop()
+
+    return pop
+
+
+@contextmanager
+def _without_hooks() -> Iterator[None]:
+    hooks, pairs = torch._C._autograd, [*_entered.pairs]
+    for _ in pairs:
+        hooks._pop_saved_tensors_default_hooks()
+    try:
+        yield
+    finally:
+        for pair in pairs:
+            hooks._push_saved_tensors_default_hooks(*pair)
+
+
 def _traced(original: Any) -> Any:
     """`torch.jit.trace`: its tracer and a dispatch mode exclude each other."""
 
     @functools.wraps(original)
     def trace(*args: Any, **kwargs: Any) -> Any:
         _tell("torch.jit.trace", "what it traces is not watched")
-        with without_modes(), without_hooks():
+        with torch._C.DisableTorchFunction(), _python_dispatch._disable_current_modes(), _without_hooks():
             return original(*args, **kwargs)
 
     return trace
@@ -88,7 +136,7 @@ def _transformed(original: Any) -> Any:
     @contextmanager
     def disable_saved_tensors_hooks(message: str) -> Iterator[None]:
         _tell("torch.func", "what its gradients save is not watched")
-        with without_hooks(), original(message):
+        with _without_hooks(), original(message):
             yield
 
     return disable_saved_tensors_hooks
@@ -102,11 +150,21 @@ def _compiling(original: Any) -> Any:
         _tell("torch.compile", "what it compiles runs uncompiled")
         result = original(*args, **kwargs)
         with _changing:
-            if _listeners and not _is_eager():
-                _patches.enter_context(uncompiled())
+            if _listeners:
+                _run_uncompiled()
         return result
 
     return compile
+
+
+def _branching(original: Any) -> Any:
+    """`torch.cond`, which would compile both branches: run the one that is taken, as its result is defined."""
+
+    @functools.wraps(original)
+    def cond(pred: Any, true_fn: Any, false_fn: Any, operands: Any = ()) -> Any:
+        return (true_fn if bool(pred) else false_fn)(*operands)
+
+    return cond
 
 
 @contextmanager
@@ -136,18 +194,3 @@ def without_checkpoints() -> Iterator[list[str]]:
     finally:
         for name, value in before.items():
             setattr(module, name, value)
-
-
-def _branching(original: Any) -> Any:
-    """`torch.cond`, which would compile both branches: run the one that is taken, as its result is defined."""
-
-    @functools.wraps(original)
-    def cond(pred: Any, true_fn: Any, false_fn: Any, operands: Any = ()) -> Any:
-        return (true_fn if bool(pred) else false_fn)(*operands)
-
-    return cond
-
-
-def _is_eager() -> bool:
-    dynamo = sys.modules.get("torch._dynamo.eval_frame")
-    return getattr(getattr(dynamo, "_stance", None), "stance", "") == "force_eager"

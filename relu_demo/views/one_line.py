@@ -19,7 +19,7 @@ from relu_demo.scenarios import kind_answered_by
 from relu_demo.session.report import RulesReport
 from relu_demo.views import function_named
 from relu_demo.watching.report import WatchReport
-from relu_demo.watching.told import verdict
+from relu_demo.watching.words import verdict
 
 if TYPE_CHECKING:
     from relu_demo.scenarios import AnyReport

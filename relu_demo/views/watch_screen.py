@@ -12,7 +12,7 @@ from rich.text import Text
 from relu_demo.errors import readable
 from relu_demo.views.parts import NARROW, literal
 from relu_demo.watching.report import WatchReport
-from relu_demo.watching.told import Told, headline, lines_of, look_in_words, missing_in_words, verdict
+from relu_demo.watching.words import Detail, headline, lines_of, look_in_words, missing_in_words, verdict
 
 LABEL_STYLES = {
     "saved": "cyan",
@@ -42,7 +42,7 @@ class WatchScreen:
         yield from _foot(self.report)
 
 
-def _labelled_lines(rows: list[Told], width: int) -> Table:
+def _labelled_lines(rows: list[Detail], width: int) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from relu_demo.sanitizer.frames import is_users
 from relu_demo.sanitizer.source import expression_at, statement_at
-from relu_demo.tensors.storage import Region, is_gone, key_of, overlap, region_of, weak_ref
+from relu_demo.tensors.storage import Region, key_of, overlap, region_of, weak_ref
 from relu_demo.watching.attribution import STAND_IN
 from relu_demo.watching.callsite import CallSite, call_site, user_frame
 
@@ -44,6 +44,7 @@ class _Pending:
     key: int
     region: Region | None
     storage: Any
+    """Keeps the key from being another storage's."""
     site: CallSite
     line: int
 
@@ -75,19 +76,16 @@ class Aliases:
         ]
         if others:
             if len(self.pending) >= MOST_PENDING:
-                self.pending = {each: write for each, write in self.pending.items() if not is_gone(write.storage)}
-            if len(self.pending) < MOST_PENDING:
-                site = call_site(operation, frame, whole=True)
-                self.pending[key] = _Pending(
-                    inner.f_code, frozenset(others), key, region, weak_ref(target), site, inner.f_lineno
-                )
+                self.pending.clear()
+            site = call_site(operation, frame, whole=True)
+            self.pending[key] = _Pending(
+                inner.f_code, frozenset(others), key, region, weak_ref(target), site, inner.f_lineno
+            )
 
     def read(self, tensor: Tensor, frame: FrameType) -> None:
         """Look whether a function reads through another name what was written to. Its storage is in `pending`."""
-        key = key_of(tensor)
-        assert key is not None
-        pending = self.pending[key]
-        found = None if is_gone(pending.storage) else _reading(pending, tensor, frame)
+        pending = self.pending[key_of(tensor) or 0]
+        found = _reading(pending, tensor, frame)
         if found is not None:
             inner, name = found
             site = CallSite("read", ((inner.f_code, inner.f_lasti),))
@@ -95,8 +93,7 @@ class Aliases:
             network = type(owner).__name__ if isinstance(owner, nn.Module) else ""
             lines = (pending.code, pending.site.frames[0], site.frames[0])
             self.found.setdefault(lines, AliasRead(pending.site, site, name, network))
-        if found is not None or is_gone(pending.storage):
-            del self.pending[key]
+            del self.pending[pending.key]
 
 
 def _is_in(value: Tensor, key: int, region: Region | None) -> bool:

@@ -7,19 +7,19 @@ import os
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import starmap
-from types import CodeType, FrameType
+from types import FrameType
 
 from torch import Tensor, nn
 
 from relu_demo.edits.cure import cure_of
-from relu_demo.edits.edit import Cure
-from relu_demo.edits.scene import Scene, Spot, line_at, spot_at
+from relu_demo.edits.edit import Cure, Scene
+from relu_demo.edits.write import write_at
 from relu_demo.sanitizer.layers import Layers
-from relu_demo.sanitizer.place import shown_file
+from relu_demo.sanitizer.place import Place, line_at, shown_file
 from relu_demo.sanitizer.source import (
     calls_in,
+    expression_at,
     is_edited,
-    is_sign_of,
     is_what_runs,
     line_of,
     root,
@@ -29,7 +29,7 @@ from relu_demo.sanitizer.source import (
 from relu_demo.tensors.storage import shape_of
 from relu_demo.watching.aliases import AliasRead
 from relu_demo.watching.callsite import CallSite
-from relu_demo.watching.names import carried_names, module_path, name_by_memory, name_of, parameter, variable_of
+from relu_demo.watching.names import carried_names, module_path, name_of, parameter, variable_of, writes_to_an_item
 from relu_demo.watching.refusals import LEAF_VIEW, LOST, SLOPE
 from relu_demo.watching.report import (
     OVERWRITTEN,
@@ -63,7 +63,7 @@ def look_of(read: AliasRead) -> WorthALook:
 def _overwriting(fault: Overwriting, layers: Layers) -> Finding:
     saved, frame = fault.saved, fault.frame
     # One call of an nn.Sequential runs both: its line tells nothing, those of the layers do.
-    lines = [_line_of(*site.frames[0]) for site in (saved.site, *(w.site for w in fault.writes[:1])) if site.frames]
+    lines = [line_at(*site.frames[0]) for site in (saved.site, *(w.site for w in fault.writes[:1])) if site.frames]
     own = layers if len(lines) == 2 and lines[0] == lines[1] else None
     saver = _saving_line(saved.site) or site_of(saved.site, frame, own)
     writes = [
@@ -74,16 +74,16 @@ def _overwriting(fault: Overwriting, layers: Layers) -> Finding:
     ]
     path, state = parameter(saved.alias, frame)
     name = path or next((write.name for write in fault.writes if write.name), None) or name_of(saved.alias, frame)
-    name = name or name_by_memory(saved.alias, frame)
+    name = name or variable_of(saved.alias, frame, by_memory=True)
     if name is None and writes:
         name = _written_text(fault.writes[0].site)
     tensor = _overwritten(saved.alias if state is None else state, name, saved.version)
     at = site_of(fault.raised_at, frame)
     scene = Scene(
         kind=OVERWRITTEN if fault.loud else SILENT,
-        saver=_spot_of(saved.site) if saver is None or not saved.site.function else _spot_at(saver),
-        writers=tuple(spot for write in fault.writes for spot in [_spot_of(write.site)] if spot is not None),
-        raised_at=_spot_of(fault.raised_at),
+        saver=_place_of(saved.site) if saver is None or not saved.site.function else _saving_place(saver),
+        writers=_places_of(write.site for write in fault.writes),
+        raised_at=_place_of(fault.raised_at),
         tensor=" and ".join(carried_names(frame)) or None if fault.carried else name,
         is_parameter=isinstance(state, nn.Parameter),
         is_state=state is not None,
@@ -117,13 +117,13 @@ def _refusal(fault: Refused, layers: Layers) -> Finding:
     scene = Scene(
         kind="refused",
         refusal=refusal.key,
-        saver=_spot_of(fault.made_by) if refusal is SLOPE and fault.made_by is not None else None,
-        made_by=_spot_of(fault.made_by) if fault.made_by is not None else None,
-        writers=tuple(spot for each in fault.writes for spot in [_spot_of(each)] if spot is not None),
-        raised_at=_spot_of(fault.raised_at),
+        saver=_place_of(fault.made_by) if refusal is SLOPE else None,
+        made_by=_place_of(fault.made_by),
+        writers=_places_of(fault.writes),
+        raised_at=_place_of(fault.raised_at),
         tensor=name,
         is_parameter=isinstance(fault.tensor, nn.Parameter) or isinstance(fault.tensor._base, nn.Parameter),
-        in_container=fault.in_container,
+        in_container=writes_to_an_item(frame),
         gradient_is_written=fault.gradient_is_written,
         built_at=_built_at((fault.writes or (fault.raised_at,))[0], layers),
     )
@@ -135,28 +135,32 @@ def _refusal(fault: Refused, layers: Layers) -> Finding:
 
 
 def _cure_in(scene: Scene) -> Cure:
-    spots = (scene.saver, scene.made_by, *scene.writers, scene.raised_at)
-    edited = next((spot.file for spot in spots if spot is not None and is_edited(spot.file)), None)
+    places = (scene.saver, scene.made_by, *scene.writers, scene.raised_at)
+    edited = next((each.file for each in places if each is not None and each.file and is_edited(each.file)), None)
     if edited is not None:
         return Cure(f"{os.path.basename(edited)} was edited after its import: run it again to see its lines")
     return cure_of(scene)
 
 
-def _spot_of(where: CallSite) -> Spot | None:
-    """Return a place as a cure is chosen by."""
-    module = where.module() if where.module is not None else None
-    kind = where.optimizer or (type(module).__name__ if module is not None else "")
-    return spot_at(where.frames, where.operation, kind)
+def _place_of(where: CallSite | None) -> Place | None:
+    """Return a place as a cure is chosen by; None outside of the user's code."""
+    if where is None or not where.frames:
+        return None
+    return Place(where.operation, "", *line_at(*where.frames[0]), frames=where.frames)
 
 
-def _spot_at(site: Site) -> Spot:
-    return Spot(os.path.abspath(site.file), site.line, "save_for_backward")
+def _places_of(sites: Iterable[CallSite]) -> tuple[Place, ...]:
+    return tuple(place for place in map(_place_of, sites) if place is not None)
 
 
-def _built_at(where: CallSite, layers: Layers) -> Spot | None:
+def _saving_place(site: Site) -> Place:
+    return Place("save_for_backward", "", os.path.abspath(site.file), site.line)
+
+
+def _built_at(where: CallSite, layers: Layers) -> Place | None:
     module = where.module() if where.module is not None else None
     line = layers.built_at(module)
-    return None if line is None else Spot(*line, type(module).__name__)
+    return None if line is None else Place(type(module).__name__, "", *line)
 
 
 def _overwritten(tensor: Tensor, name: str | None, version: int) -> Overwritten:
@@ -185,14 +189,14 @@ def site_of(where: CallSite, frame: FrameType | None, layers: Layers | None = No
         return None
     for code, _ in where.frames:
         is_what_runs(code)
-    lines = [_line_of(code, instruction) for code, instruction in where.frames]
+    lines = list(starmap(line_at, where.frames))
     (file, line), outer = lines[0], lines[1:]
     own = layers.line_of(module) if layers is not None and not where.optimizer else None
     if own is not None:
         outer, (file, line) = lines, own
         operation = where.operation
     else:
-        operation = _as_typed(where, file, line)
+        operation = _as_typed(where)
     return Site(
         shown_file(file),
         line,
@@ -212,50 +216,27 @@ def _saving_line(where: CallSite) -> Site | None:
         statement = statement_at(code.co_filename, code.co_firstlineno)
         for call in calls_in(statement, "save_for_backward") if statement is not None else ():
             file = code.co_filename
-            called = tuple(Site(shown_file(f), n, line_of(f, n), "") for f, n in starmap(_line_of, where.frames))
+            called = tuple(Site(shown_file(f), n, line_of(f, n), "") for f, n in starmap(line_at, where.frames))
             return Site(shown_file(file), call.lineno, line_of(file, call.lineno), where.operation, "", called)
     return None
 
 
-def _line_of(code: CodeType, instruction: int) -> tuple[str, int]:
-    return code.co_filename, line_at(code, instruction)
-
-
-def _as_typed(where: CallSite, file: str, line: int) -> str:
+def _as_typed(where: CallSite) -> str:
     """Return the operation as the user wrote it: `opt.step()`, `x += y`, `h[i] = y`; else PyTorch's name."""
-    statement = statement_at(file, line)
-    if statement is None:
-        return where.operation
-    bare = where.operation.strip("_")
-    if isinstance(statement, ast.AugAssign):
-        if is_sign_of(statement, where.operation) or bare == "setitem":
-            return text_of(statement)
-    elif bare in ("setitem", "set") and isinstance(statement, ast.Assign):
-        return text_of(statement)
-    if where.operation in ("step", "backward"):
-        for name in ("step",) if where.operation == "step" else ("backward", "grad"):
-            for call in calls_in(statement, name):
-                return text_of(call)
-    return where.operation
+    code, instruction = where.frames[0]
+    node = expression_at(code, instruction)
+    if isinstance(node, ast.Call):
+        return text_of(node) if where.operation in ("step", "backward") else where.operation
+    statement = statement_at(*line_at(code, instruction), node)
+    writes = node is statement or isinstance(getattr(node, "ctx", None), ast.Store)
+    return text_of(statement) if writes and isinstance(statement, (ast.Assign, ast.AugAssign)) else where.operation
 
 
 def _written_text(where: CallSite) -> str | None:
     """Return the expression that a line writes to: `x` of `x += y` and `x.mul_(2)`, `h[i]` of `h[i] = y`."""
-    if not where.frames:
+    place = _place_of(where)
+    write = write_at(place) if place is not None else None
+    if write is None or root(write.target) is None:
         return None
-    file, line = _line_of(*where.frames[0])
-    statement = statement_at(file, line)
-    target: ast.expr | None = None
-    if isinstance(statement, ast.AugAssign):
-        target = statement.target
-    elif isinstance(statement, ast.Assign) and where.operation == "__setitem__":
-        target = next((each for each in statement.targets if isinstance(each, ast.Subscript)), None)
-    else:
-        for call in calls_in(statement, where.operation) if statement is not None else ():
-            target = call.func.value if isinstance(call.func, ast.Attribute) else next(iter(call.args), None)
-    while isinstance(target, ast.Call) and isinstance(target.func, ast.Attribute):
-        target = target.func.value
-    while isinstance(target, ast.Attribute) and target.attr == "data":
-        target = target.value
-    plain = target is not None and not any(isinstance(part, ast.Call) for part in ast.walk(target))
-    return text_of(target) if plain and target is not None and root(target) is not None else None
+    target = write.target if isinstance(write.target, ast.Subscript) else write.owner
+    return text_of(target)

@@ -20,38 +20,27 @@ MOST_VARIABLES = 200
 
 def name_of(tensor: Tensor, frame: FrameType | None) -> str | None:
     """Return the name of a tensor that the running function of the user's has; a parameter's path; None if none."""
-    inner = user_frame(frame)
-    if inner is not None:
-        for name, value in list(inner.f_locals.items())[:MOST_VARIABLES]:
-            if value is tensor and not name.startswith("_"):
-                return name
-        owner = inner.f_locals.get("self")
-        if owner is not None and not isinstance(owner, nn.Module):
-            held = getattr(owner, "__dict__", {})
-            found = next((name for name, value in held.items() if value is tensor), None)
-            if found is not None:
-                return f"self.{found}"
-    return parameter(tensor, frame)[0]
+    return variable_of(tensor, frame) or parameter(tensor, frame)[0]
 
 
-def name_by_memory(tensor: Tensor, frame: FrameType | None) -> str | None:
-    """Return the variable of the running function of the user's that has a tensor's very memory; None if none has."""
+def variable_of(tensor: Tensor, frame: FrameType | None, by_memory: bool = False) -> str | None:
+    """
+    Return the variable of the running function of the user's, or the attribute of its `self`, that is the tensor.
+
+    With `by_memory` the one that has its very memory. None if none does.
+    """
     inner = user_frame(frame)
     key, region = key_of(tensor), region_of(tensor)
-    held = list(inner.f_locals.items())[:MOST_VARIABLES] if inner is not None and key is not None else ()
-    same = (
-        name
-        for name, value in held
-        if isinstance(value, Tensor) and key_of(value) == key and region_of(value) == region
-    )
-    return next(same, None)
-
-
-def variable_of(tensor: Tensor, frame: FrameType | None) -> str | None:
-    """Return the variable of the running function of the user's that is the tensor; None if none is."""
-    inner = user_frame(frame)
-    held = inner.f_locals.items() if inner is not None else ()
-    return next((name for name, value in held if value is tensor), None)
+    held = dict(list(inner.f_locals.items())[:MOST_VARIABLES]) if inner is not None else {}
+    owner = held.get("self")
+    if owner is not None and not isinstance(owner, nn.Module):
+        held |= {f"self.{name}": value for name, value in _attributes(owner)}
+    for name, value in held.items():
+        if value is tensor and not name.startswith("_"):
+            return name
+        if by_memory and isinstance(value, Tensor) and key_of(value) == key and region_of(value) == region:
+            return name
+    return None
 
 
 def parameter(tensor: Tensor, frame: FrameType | None) -> tuple[str | None, Tensor | None]:

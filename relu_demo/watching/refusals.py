@@ -77,14 +77,8 @@ EXPANDED = Refusal(
 OVERLAP = Refusal(
     "overlap",
     "some elements of the input tensor and the written-to tensor refer to a single memory location",
-    "has the memory of what is written to it: a later element would be read when it is overwritten",
-    "clone() what is written there",
-)
-OWN_INDEX = Refusal(
-    "overlap",
-    OVERLAP.words,
-    "is its own index: an element would be asked for after it was overwritten",
-    "clone() the index",
+    "has memory in common with what the write reads: an element would be read after it was overwritten",
+    "clone() what is read there",
 )
 INFERENCE = Refusal(
     "inference-tensor",

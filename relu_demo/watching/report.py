@@ -1,4 +1,8 @@
-"""What a watch found, as plain data without torch: the watched process writes it, and the command reads it."""
+"""
+What a watch found, as plain data without torch: the watched process writes it, and the command reads it.
+
+InplaceError is raised in PyTorch's place, and SilentInplaceWarning warns where PyTorch says nothing.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +19,6 @@ FindingKind = Literal["overwritten", "refused", "silent"]
 OVERWRITTEN: Final = "overwritten"
 REFUSED: Final = "refused"
 SILENT: Final = "silent"
-
-GIVING = ("numpy", "__array__", "__dlpack__")
-"""Methods of a tensor that give its memory to NumPy and its like; a write there is named by the line of this call."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,42 @@ class Finding:
         """Return the kind with the lines, those of the first `writes` among them, or of all."""
         ends = tuple(site and (site.file, site.line) for site in (self.raised_at, self.saved_by))
         return self.kind, *ends, *dict.fromkeys((w.site.file, w.site.line) for w in self.overwritten_by[:writes])
+
+
+class InplaceError(RuntimeError):
+    """
+    A write in place that PyTorch refuses, or that a backward found in its way.
+
+    The message begins with PyTorch's own words; `str()` has both lines and the cure below them.
+    """
+
+    __module__ = "relu_demo"
+
+    def __init__(self, findings: tuple[Finding, ...], text: str) -> None:
+        """`findings`: what was found, the one that PyTorch would name first. `text`: how a screen shows them."""
+        super().__init__(f"{findings[0].words}\n\n{text}")
+        self.findings = findings
+
+    @property
+    def saved(self) -> Site | None:
+        """Return who saved the first tensor for backward, or what made the write forbidden."""
+        return self.findings[0].saved_by
+
+    @property
+    def overwritten(self) -> tuple[Overwrite, ...]:
+        """Return every write to the first tensor since."""
+        return self.findings[0].overwritten_by
+
+    @property
+    def cure(self) -> Cure:
+        """Return what to do about the first."""
+        return self.findings[0].cure
+
+
+class SilentInplaceWarning(UserWarning):
+    """Values that a backward needs, or that somebody kept, were overwritten, and PyTorch says nothing of it."""
+
+    __module__ = "relu_demo"
 
 
 def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from relu_demo.watching.report import GIVING, OVERWRITTEN, SILENT
+from relu_demo.sanitizer.place import GIVING
+from relu_demo.watching.report import OVERWRITTEN, SILENT
 
 STATISTICS = ("batch_norm", "instance_norm")
 """The functions that write to running statistics in training mode."""

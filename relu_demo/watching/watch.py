@@ -21,17 +21,25 @@ import torch.fx.traceback
 from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import _get_current_function_mode_stack
 
-from relu_demo.sanitizer.frames import edits_for_itself, is_ours
+from relu_demo.sanitizer.frames import edits_for_itself
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.patches import replaced
 from relu_demo.sanitizer.unsupported import stepping_aside
-from relu_demo.watching.attribution import attributed, formatted
-from relu_demo.watching.error import InplaceError, SilentInplaceWarning
+from relu_demo.watching.attribution import attributed, formatted, without_our_frames
 from relu_demo.watching.findings import finding_of, look_of
-from relu_demo.watching.report import SILENT, Finding, Unwatched, WatchReport, WorthALook, merged
+from relu_demo.watching.report import (
+    SILENT,
+    Finding,
+    InplaceError,
+    SilentInplaceWarning,
+    Unwatched,
+    WatchReport,
+    WorthALook,
+    merged,
+)
 from relu_demo.watching.rules import PAST_AUTOGRAD
-from relu_demo.watching.told import text_of_findings
 from relu_demo.watching.watcher import Fault, Overwriting, Watcher, entering_beside, running_engine
+from relu_demo.watching.words import text_of_findings
 
 
 class WatchBlock:
@@ -55,7 +63,7 @@ class WatchBlock:
         self._kind = kind
         self._tell = tell
         self._layers = Layers()
-        self._watcher = Watcher(self._found, self._looked)
+        self._watcher = Watcher(self._found)
         self._outer: WatchBlock | None = None
         self._depth = 0
         self._stack = ExitStack()
@@ -69,7 +77,7 @@ class WatchBlock:
         return self._kind(
             torch_version=torch.__version__,
             findings=merged(self._findings.values()),
-            worth_a_look=self.worth_a_look,
+            worth_a_look=(*map(look_of, self._watcher.aliases.found.values()), *self._meant),
             backwards=seen.backwards,
             saved=seen.saved,
             writes=seen.writes,
@@ -93,11 +101,6 @@ class WatchBlock:
     def backwards(self) -> int:
         """Return how many backward passes have begun."""
         return self._watcher.seen.backwards
-
-    @property
-    def worth_a_look(self) -> tuple[WorthALook, ...]:
-        """Return the reads through another name that were seen."""
-        return (*map(look_of, self._watcher.aliases.found.values()), *self._meant)
 
     def __enter__(self) -> WatchBlock:
         modes = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
@@ -128,7 +131,7 @@ class WatchBlock:
         if not running._depth:
             running._stack.close()
         if isinstance(error, InplaceError):
-            _hide_our_frames(traceback)
+            without_our_frames(error)
 
     def enter_thread(self) -> None:
         """Watch the calling thread too, to its end."""
@@ -145,10 +148,6 @@ class WatchBlock:
         """Note what ran where nothing is seen."""
         self._watcher.seen.unwatched[what, why] = None
 
-    def _looked(self) -> None:
-        if self._tell is not None:
-            self._tell(self, ())
-
     def _is_meant(self, fault: Fault) -> bool:
         """Note an edit that is meant as worth a look."""
         if not is_own_edit(fault):
@@ -164,12 +163,10 @@ class WatchBlock:
         count = self._watcher.seen.backwards
         told = (finding_of(fault, self._layers) for fault in faults if not self._is_meant(fault))
         found = tuple(replace(finding, backwards=count) for finding in told)
-        if not found:
-            return None
         new = tuple(finding for finding in found if self._findings.setdefault(finding.identity, finding) is finding)
-        if self._tell is not None:
+        if self._tell is not None and bool(found) == bool(faults):
             self._tell(self, new)
-        if not self.raising:
+        if not found or not self.raising:
             return None
         if found[0].kind != SILENT:
             return InplaceError(merged(found), text_of_findings(merged(found)))
@@ -192,13 +189,3 @@ def is_own_edit(fault: Fault) -> bool:
     if not edits or any(edit.module is None or edit.module() is not module for edit in edits):
         return False
     return all(edits_for_itself(edit.frames, fault.saved.site.frames) for edit in edits)
-
-
-def _hide_our_frames(traceback: TracebackType | None) -> None:
-    """Take the frames of this package out of a traceback: it is the user's."""
-    while traceback is not None:
-        following = traceback.tb_next
-        while following is not None and is_ours(following.tb_frame.f_code.co_filename):
-            following = following.tb_next
-        traceback.tb_next = following
-        traceback = following

@@ -26,9 +26,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from relu_demo.errors import words_of
-from relu_demo.sanitizer.frames import operation_name
-from relu_demo.sanitizer.hooks import code_of
+from relu_demo.sanitizer.frames import code_of, operation_name
 from relu_demo.sanitizer.makers import Makers, kind_of
+from relu_demo.sanitizer.place import GIVING
 from relu_demo.tensors.graph import nodes_behind
 from relu_demo.tensors.storage import apart, is_gone, key_of, overlaps_itself, region_of, weak_ref
 from relu_demo.watching.aliases import Aliases
@@ -36,13 +36,11 @@ from relu_demo.watching.attribution import calling_from, passing_on
 from relu_demo.watching.callsite import CallSite, call_site
 from relu_demo.watching.names import modules_in, name_of, writes_to_an_item
 from relu_demo.watching.proof import is_wrong, saved_at
-from relu_demo.watching.refusals import EXPANDED, HOOK, LOST, OVERLAP, OWN_INDEX, SLOPE, Refusal, refusal_in
+from relu_demo.watching.refusals import EXPANDED, HOOK, LOST, SLOPE, Refusal, refusal_in
 from relu_demo.watching.saved import Hold, Pages, Saved, shares_counter, tensors_in
 
 BEGINNING = "one of the variables needed for gradient computation has been modified by an inplace operation"
 
-_GIVING = {"numpy", "__array__", "__dlpack__"}
-"""Methods that give a tensor's memory to code that no mode sees."""
 _BACKWARDS = {Tensor.backward, torch.autograd.backward, torch.autograd.grad}
 """Functions that run the engine, where the watch goes on."""
 _NOT_IN_PLACE = {"__invert__", "__iter__", "__index__", "__int__"}
@@ -96,7 +94,7 @@ def traits_of(function: Any) -> Traits:
         looks=attribute and name == "__get__",
         writes=binds or name == "__setitem__" or sets or fused,
         binds=binds,
-        gives=name in _GIVING,
+        gives=name in GIVING,
         uncounted=fused or sets,
         statistics=function in (nn.functional.batch_norm, nn.functional.instance_norm),
         makes=kind_of(function),
@@ -144,7 +142,6 @@ class Refused:
     words: str
     name: str | None = None
     """What the user called the tensor, where that was noted at the write."""
-    in_container: bool = False
     gradient_is_written: bool = False
     """Whether what was to be written requires grad."""
 
@@ -166,15 +163,13 @@ class Watcher(TorchFunctionMode):
     """
     Watches this thread, from `__enter__` to `__exit__`.
 
-    `found(faults)` is called with all that one backward has found, or with one refused write. It returns what to raise
-    in place of PyTorch's error; None raises that.
+    `found(faults)` is called with nothing when a backward begins, with all that it has found, and with each refused
+    write. It returns what to raise in place of PyTorch's error; None raises that.
     """
 
-    def __init__(self, found: Callable[[tuple[Fault, ...]], Exception | None], looked: Callable[[], None]) -> None:
+    def __init__(self, found: Callable[[tuple[Fault, ...]], Exception | None]) -> None:
         super().__init__()
         self.found = found
-        self.looked = looked
-        """Is called at each backward."""
         self.seen = Seen()
         self.aliases = Aliases()
         self._pages = Pages()
@@ -199,7 +194,6 @@ class Watcher(TorchFunctionMode):
         """The saved tensor that a backward has asked for last."""
         self._copied: weakref.WeakSet[Saved] = weakref.WeakSet()
         """What was copied before a write past its version counter."""
-        self._hooks = self._pack, self._unpack
         self._called_from: list[tuple[CallSite, FrameType]] = []
         """Where each running backward was called, the innermost last."""
         self.watch: Any = None
@@ -207,7 +201,7 @@ class Watcher(TorchFunctionMode):
 
     def for_thread(self) -> Watcher:
         """Return a watcher for another thread, which counts and notes where this one does."""
-        other = Watcher(self.found, self.looked)
+        other = Watcher(self.found)
         other.seen, other.aliases, other._given, other._hooked = self.seen, self.aliases, self._given, self._hooked
         other._pages, other._makers, other.watch = self._pages, self._makers, self.watch
         return other
@@ -215,7 +209,7 @@ class Watcher(TorchFunctionMode):
     def __enter__(self) -> Watcher:
         _of_thread.watcher = self
         super().__enter__()  # type: ignore[no-untyped-call]
-        torch._C._autograd._push_saved_tensors_default_hooks(*self._hooks)
+        torch._C._autograd._push_saved_tensors_default_hooks(self._pack, self._unpack)
         return self
 
     def __exit__(self, *raised: object) -> None:
@@ -282,10 +276,9 @@ class Watcher(TorchFunctionMode):
     def _give(self, tensor: Tensor, name: str, frame: FrameType) -> None:
         key = key_of(tensor)
         if key is not None:
-            site = call_site(name, frame, whole=True)
             for gone in [k for k, known in self._given.items() if is_gone(known[0])]:
                 del self._given[gone]
-            self._given[key] = weak_ref(tensor), site
+            self._given[key] = weak_ref(tensor), call_site(name, frame, whole=True)
 
     def _after(self, args: Any, kwargs: Any, traits: Traits, frame: FrameType, writes: bool) -> None:
         """Note which saved tensors a function has written to, and which it has read through another name."""
@@ -348,12 +341,8 @@ class Watcher(TorchFunctionMode):
 
     def _enter(self, saved: Saved) -> Hold:
         hold = self._pages.add(saved)
-        if self._given and saved.key in self._given:
-            owner, _ = self._given[saved.key]
-            if is_gone(owner):
-                del self._given[saved.key]
-            else:
-                saved.remember(copied=False)
+        if saved.key in self._given:
+            saved.remember(copied=False)
         return hold
 
     def _unpack(self, held: Any) -> Tensor:
@@ -402,7 +391,7 @@ class Watcher(TorchFunctionMode):
         site = call_site("backward", frame, whole=True)
         self.seen.backwards += 1
         self._began[site.frames] = self.seen.saved, self._began.get(site.frames, (-1, -1))[0]
-        self.looked()
+        self.found(())
         begun = set(self._stale)
         outer, self._running = self._running, "backward"
         self._called_from.append((site, frame))
@@ -492,8 +481,6 @@ class Watcher(TorchFunctionMode):
         refusal = refusal_in(error)
         if refusal is None:
             return
-        if refusal is OVERLAP and name == "__setitem__" and _is_own_index(args[0], args[1]):
-            refusal = OWN_INDEX
         site, tensor = call_site(name, frame, whole=True), refusal.tensor_of(args, kwargs)
         made_by: CallSite | None = None
         known_as: str | None = None
@@ -522,7 +509,6 @@ class Watcher(TorchFunctionMode):
                 writes,
                 words_of(error),
                 known_as,
-                in_container=writes_to_an_item(frame),
                 gradient_is_written=any(each.requires_grad for each in given),
             )
         instead = self.found((fault,))
@@ -550,12 +536,6 @@ def _part(tensor: Tensor, name: str, args: Any) -> Tensor:
     with torch.no_grad():
         view: Tensor = tensor[args[1]]
         return view
-
-
-def _is_own_index(tensor: Any, index: Any) -> bool:
-    """Return whether an index shares the memory of the tensor that it indexes: `keep[keep] = y`."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return any(isinstance(part, Tensor) and key_of(part) == key_of(tensor) for part in parts)
 
 
 def _hooked_at(frame: FrameType) -> CallSite | None:

@@ -13,8 +13,8 @@ from support.cured_programs import OVERWRITTEN, REFUSED, SAID, SILENT, SURROUNDE
 
 import relu_demo
 from relu_demo.edits.cure import cure_of
-from relu_demo.edits.edit import edited, united
-from relu_demo.edits.scene import Scene, Spot
+from relu_demo.edits.edit import Scene, edited, united
+from relu_demo.sanitizer.place import Place
 
 PROGRAMS = [
     pytest.param(kind, text, id=f"{kind}, {name}")
@@ -63,32 +63,40 @@ def test_what_no_edit_cures_gets_a_sentence(text: str, tmp_path: Path) -> None:
     assert all(finding.cure.says and not finding.cure.edits for finding in report.findings)
 
 
-def spot_of(file: Path, part: str) -> Spot:
-    """The spot of a part of a program, with its range and without the operation's name."""
-    for number, line in enumerate(file.read_text().splitlines(), 1):
-        if part in line:
-            start = len(line[: line.index(part)].encode())
-            return Spot(str(file), number, span=(number, start, number, start + len(part.encode())))
-    raise AssertionError(part)
-
-
-def test_of_two_writes_on_one_line_the_range_tells_which(tmp_path: Path) -> None:
+def test_of_two_writes_on_one_line_the_instruction_tells_which(tmp_path: Path) -> None:
+    text = "'é'; y = f(a.mul_(2), b.mul_(3))\n"
     file = tmp_path / "program.py"
-    file.write_text("'é'; y = f(a.mul_(2), b.mul_(3))\n")
+    file.write_text(text)
+    code = compile(text, str(file), "exec")
     for name, cured in (("a", "f(a.mul(2), b.mul_(3))"), ("b", "f(a.mul_(2), b.mul(3))")):
-        (part,) = (each for each in ("a.mul_(2)", "b.mul_(3)") if each.startswith(name))
-        cure = cure_of(Scene("refused", "vmap", writers=(spot_of(file, part),)))
-        assert edited(cure.edits)[str(file)].decode() == f"'é'; y = {cured}\n"
+        first = len(text[: text.index(f"{name}.mul_")].encode())
+        whole = first, first + len(f"{name}.mul_(2)")
+        at = max(number for number, (_, _, *columns) in enumerate(code.co_positions()) if (*columns,) == whole)
+        writer = Place("mul_", "", str(file), 1, frames=((code, 2 * at),))
+        assert (
+            edited(cure_of(Scene("refused", "vmap", writers=(writer,))).edits)[str(file)].decode()
+            == f"'é'; y = {cured}\n"
+        )
+
+
+def at(file: Path | str, line: int, operation: str) -> Place:
+    return Place(operation, "", str(file), line)
 
 
 @pytest.mark.parametrize(
     ("value", "cured"),
-    [("b - 1", "y - (b - 1)"), ("(b - 1)", "y - (b - 1)"), ("not b", "y - (not b)"), ("b * 2", "y - b * 2")],
+    [
+        ("b - 1", "y - (b - 1)"),
+        ("(b - 1)", "y - (b - 1)"),
+        ("not b", "y - (not b)"),
+        ("(b) * 2", "y - ((b) * 2)"),
+        ("b", "y - b"),
+    ],
 )
 def test_a_value_gets_parentheses_where_it_needs_them(value: str, cured: str, tmp_path: Path) -> None:
     file = tmp_path / "program.py"
     file.write_text(f"y -= {value}  # why not\n")
-    cure = cure_of(Scene("refused", "vmap", writers=(Spot(str(file), 1, "__isub__"),)))
+    cure = cure_of(Scene("refused", "vmap", writers=(at(file, 1, "__isub__"),)))
     assert edited(cure.edits)[str(file)].decode() == f"y = {cured}  # why not\n"
 
 
@@ -98,15 +106,15 @@ WRITE = "y = w.exp()\ny += 1\n"
 def test_every_write_of_a_fault_is_cured_at_once(tmp_path: Path) -> None:
     file = tmp_path / "program.py"
     file.write_text(WRITE + "y *= 2\n")
-    writers = Spot(str(file), 2, "__iadd__"), Spot(str(file), 3, "__imul__")
-    cure = cure_of(Scene("overwritten", saver=Spot(str(file), 1, "exp"), writers=writers))
+    writers = at(file, 2, "__iadd__"), at(file, 3, "__imul__")
+    cure = cure_of(Scene("overwritten", saver=at(file, 1, "exp"), writers=writers))
     assert edited(cure.edits)[str(file)] == b"y = w.exp()\ny = y + 1\ny = y * 2\n"
 
 
 @pytest.mark.parametrize("file", ["<stdin>", "<string>", "/not/there.py", "/tmp/ipykernel_1/2.py"])
 def test_what_is_no_file_gets_a_sentence(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(linecache.cache, file, (len(WRITE), None, WRITE.splitlines(keepends=True), file))
-    scene = Scene("overwritten", saver=Spot(file, 1, "exp"), writers=(Spot(file, 2, "__iadd__"),), tensor="y")
+    scene = Scene("overwritten", saver=at(file, 1, "exp"), writers=(at(file, 2, "__iadd__"),), tensor="y")
     cure = cure_of(scene)
     assert cure.edits == ()
     name = Path(file).name
@@ -116,45 +124,26 @@ def test_what_is_no_file_gets_a_sentence(file: str, monkeypatch: pytest.MonkeyPa
 def test_a_file_that_was_changed_since_it_ran_gets_a_sentence(tmp_path: Path) -> None:
     file = tmp_path / "program.py"
     file.write_text(WRITE)
-    scene = Scene("overwritten", saver=Spot(str(file), 1, "exp"), writers=(Spot(str(file), 2, "__iadd__"),))
+    scene = Scene("overwritten", saver=at(file, 1, "exp"), writers=(at(file, 2, "__iadd__"),))
     assert cure_of(scene).edits
     file.write_text("import torch\n" + WRITE)
     assert cure_of(scene).edits == ()
 
 
-CARRIED = """
-for x in data:
-    h = cell(x, h)
-    h.sum().backward(retain_graph=True)
-    opt.step()
-"""
-
-
 def test_what_would_change_the_training_is_a_warning_and_no_edit(tmp_path: Path) -> None:
-    file = tmp_path / "train.py"
-    file.write_text(CARRIED)
-    spots = {name: Spot(str(file), line, name) for name, line in (("cell", 3), ("backward", 4), ("step", 5))}
-    cure = cure_of(
-        Scene(
-            "overwritten",
-            saver=spots["cell"],
-            made_by=spots["cell"],
-            writers=(spots["step"],),
-            raised_at=spots["backward"],
-            tensor="h",
-            carried=True,
-        )
-    )
-    assert cure.says == "the backward at train.py:4 goes on into the graph of an earlier step through h"
-    assert cure.edits == ()
-    assert cure.warning == "to detach() h between the steps changes the training"
+    faulty, _ = faulty_and_cured(SAID["the state of an LSTM that is carried"])
+    report, _ = watched(faulty, tmp_path / "train.py")
+    (cure,) = {finding.cure for finding in report.findings}
+    line = 1 + faulty.splitlines().index("    loss.backward(retain_graph=True)  # RAISES")
+    assert cure.says == f"the backward at train.py:{line} goes on into the graph of an earlier step through h and c"
+    assert cure.warning == "to detach() h and c between the steps changes the training"
 
 
 def test_a_step_behind_a_backward_whose_gradients_it_would_use_is_warned_of(tmp_path: Path) -> None:
     file = tmp_path / "train.py"
     file.write_text("loss = 0\nfor x in data:\n    loss += f(x)\nopt.step()\nloss.backward()\n")
-    writer, raised = Spot(str(file), 4, "step"), Spot(str(file), 5, "backward")
-    cure = cure_of(Scene("overwritten", saver=Spot(str(file), 3, "mul"), writers=(writer,), raised_at=raised))
+    writer, raised = at(file, 4, "step"), at(file, 5, "backward")
+    cure = cure_of(Scene("overwritten", saver=at(file, 3, "mul"), writers=(writer,), raised_at=raised))
     assert edited(cure.edits)[str(file)].decode().endswith("loss.backward()\nopt.step()\n")
     assert cure.warning == "its gradients are then added to those that opt.step() uses"
 

@@ -25,12 +25,9 @@ def _called(folder: str, source: str, name: str) -> None:
 
 def _from_users_on(trace: TracebackType | None) -> TracebackType | None:
     """Return the traceback from the first frame of the user's code on."""
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith((__file__, "<frozen importlib")):
+    before = __file__, importlib.__file__, "<frozen importlib"
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(before):
         trace = trace.tb_next
-    while trace is not None and trace.tb_frame.f_code is importlib.import_module.__code__:
-        trace = trace.tb_next
-        while trace is not None and trace.tb_frame.f_code.co_filename.startswith("<frozen importlib"):
-            trace = trace.tb_next
     return trace
 
 

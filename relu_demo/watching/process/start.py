@@ -13,24 +13,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
-from relu_demo.edits.edit import Cure, Edit, diff, united
+from relu_demo.edits.edit import diff, united
 from relu_demo.request import Watch
-from relu_demo.watching.report import (
-    Finding,
-    Missing,
-    Overwrite,
-    Overwritten,
-    Site,
-    Unwatched,
-    WatchReport,
-    WorthALook,
-    merged,
-)
+from relu_demo.watching.report import Finding, Missing, Unwatched, WatchReport, WorthALook, merged
 
 WATCH_VARIABLE = "RELU_DEMO_WATCH"
 """The environment variable that tells a process the folder for its findings."""
@@ -70,27 +61,19 @@ def environment(folder: str) -> dict[str, str]:
 
 def _waited(command: Sequence[str], environment: Mapping[str, str], to_stderr: bool) -> int:
     """Run the command and return its exit code. Signals go to it; a terminal's Ctrl-C reaches it by itself."""
-    process: subprocess.Popen[bytes] | None = None
-    early: list[int] = []
 
     def forward(number: int, frame: object) -> None:
-        if number == signal.SIGINT and _is_in_foreground():
-            return
-        if process is None:
-            early.append(number)
-        else:
+        if number != signal.SIGINT or not _is_in_foreground():
             process.send_signal(number)
 
     numbers = [getattr(signal, name) for name in _FORWARDED if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}
+    stdout = None if not to_stderr else subprocess.DEVNULL if sys.stderr is None else 2
+    process = subprocess.Popen(command, env=environment, stdout=stdout)
     try:
         for number in numbers:
             if before[number] is not signal.SIG_IGN:
                 signal.signal(number, forward)
-        stdout = None if not to_stderr else subprocess.DEVNULL if sys.stderr is None else 2
-        process = subprocess.Popen(command, env=environment, stdout=stdout)
-        for number in early:
-            process.send_signal(number)
         return process.wait()
     finally:
         for number, handler in before.items():
@@ -99,7 +82,12 @@ def _waited(command: Sequence[str], environment: Mapping[str, str], to_stderr: b
 
 def lines_of_run(folder: str) -> list[dict[str, Any]]:
     """Return what all processes of a program have written so far."""
-    return [line for path in sorted(Path(folder).glob("*.jsonl")) for line in _lines_in(path)]
+    lines = []
+    for path in sorted(Path(folder).glob("*.jsonl")):
+        for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            with suppress(ValueError):  # a process that was killed while it wrote
+                lines.append(json.loads(text))
+    return lines
 
 
 def _is_in_foreground() -> bool:
@@ -116,14 +104,6 @@ def _is_in_foreground() -> bool:
         os.close(terminal)
 
 
-def _lines_in(path: Path) -> Iterator[dict[str, Any]]:
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            yield json.loads(text)
-        except ValueError:  # a process that was killed while it wrote
-            continue
-
-
 def report_of(lines: Sequence[Mapping[str, Any]]) -> WatchReport:
     """Return one report of what all processes have written: a finding of several is told once."""
     found: dict[object, tuple[Finding, set[int]]] = {}
@@ -132,14 +112,14 @@ def report_of(lines: Sequence[Mapping[str, Any]]) -> WatchReport:
     seen: dict[int, Mapping[str, Any]] = {}
     for line in lines:
         if line["event"] == "finding":
-            finding = finding_from(line["finding"])
+            finding = made_again(Finding, line["finding"])
             found.setdefault(finding.identity, (finding, set()))[1].add(line["pid"])
         elif line["event"] == "unwatched":
             unwatched[Unwatched(line["what"], line["why"])] = None
         elif line["event"] == "seen":
             seen[line["pid"]] = line
             unwatched.update((Unwatched(**each), None) for each in line["unwatched"])
-            looks.update((look_from(each), None) for each in line["worth_a_look"])
+            looks.update((made_again(WorthALook, each), None) for each in line["worth_a_look"])
     watching = {line["pid"]: line["torch"] for line in lines if line["event"] == "watching"}
     # A launcher imports torch and computes nothing.
     counted = {pid for pid, line in seen.items() if line["backwards"] or line["saved"] or line["writes"]}
@@ -155,24 +135,14 @@ def report_of(lines: Sequence[Mapping[str, Any]]) -> WatchReport:
     )
 
 
-def finding_from(data: Mapping[str, Any]) -> Finding:
-    """Return the finding that `dataclasses.asdict` has made a dictionary of."""
-    own = {field.name: data[field.name] for field in fields(Finding)}
-    own["tensors"] = tuple(Overwritten(**{**each, "shape": tuple(each["shape"])}) for each in data["tensors"])
-    own["raised_at"], own["saved_by"] = _site_from(data["raised_at"]), _site_from(data["saved_by"])
-    own["overwritten_by"] = tuple(
-        Overwrite(**{**each, "site": _site_from(each["site"])}) for each in data["overwritten_by"]
-    )
-    edits = tuple(Edit(e["file"], tuple(e["start"]), tuple(e["end"]), e["new"]) for e in data["cure"]["edits"])
-    own["cure"] = Cure(**{**data["cure"], "edits": edits})
-    return Finding(**own)
-
-
-def look_from(data: Mapping[str, Any]) -> WorthALook:
-    """Return the look that `dataclasses.asdict` has made a dictionary of."""
-    return WorthALook(**{**data, "written": _site_from(data["written"]), "read": _site_from(data["read"])})
-
-
-def _site_from(data: Mapping[str, Any] | None) -> Any:
-    called = () if data is None else tuple(_site_from(each) for each in data["called_from"])
-    return None if data is None else Site(**{**data, "called_from": called})
+def made_again(kind: Any, data: Any) -> Any:
+    """Return what `dataclasses.asdict` has made plain, and JSON has taken the tuples of: a value of a type."""
+    if data is None:
+        return None
+    parts = get_args(kind)
+    if get_origin(kind) is tuple:
+        return tuple(made_again(parts[0], each) for each in data)
+    made: Any = next(filter(is_dataclass, (*parts, kind)), None)  # of `Site | None`
+    if made is None:
+        return data
+    return made(**{name: made_again(hint, data[name]) for name, hint in get_type_hints(made).items()})

@@ -47,20 +47,19 @@ def test_torchrun_starts_two_processes_and_their_finding_is_told_once(tmp_path: 
 
 
 @pytest.mark.slow
-def test_a_forked_child_counts_for_itself(tmp_path: Path) -> None:
-    fork = "import os\nif os.fork() == 0:\n    fault()\n    os._exit(0)\nos.wait()\nfault()\n"
+@pytest.mark.parametrize(
+    ("fork", "processes"),
+    [
+        ("import os\nif os.fork() == 0:\n    fault()\n    os._exit(0)\nos.wait()\nfault()\n", 2),
+        ("import os, sys\nfault()\nif os.fork() == 0:\n    sys.exit()\nos.wait()\n", 1),
+    ],
+    ids=["in both", "before the fork"],
+)
+def test_a_forked_child_counts_for_itself(tmp_path: Path, fork: str, processes: int) -> None:
     done = watched(tmp_path, "train.py", train=IN_A_FUNCTION + fork)
     assert done.lines == [(4, 5, 7)]
-    assert done.report["findings"][0]["processes"] == 2
-    assert (done.report["processes"], done.report["backwards"], done.report["writes"]) == (2, 2, 2)
-
-
-@pytest.mark.slow
-def test_a_finding_before_a_fork_is_of_one_process(tmp_path: Path) -> None:
-    fork = "import os, sys\nfault()\nif os.fork() == 0:\n    sys.exit()\nos.wait()\n"
-    done = watched(tmp_path, "train.py", train=IN_A_FUNCTION + fork)
-    assert done.report["findings"][0]["processes"] == 1
-    assert (done.report["processes"], done.report["backwards"]) == (1, 1)
+    assert done.report["findings"][0]["processes"] == processes
+    assert [done.report[name] for name in ("processes", "backwards", "writes")] == [processes] * 3
 
 
 SPAWN = """

@@ -152,15 +152,17 @@ def function(folder: Path, target: str, *arguments: str) -> subprocess.Popen[byt
     return started(Program({}), folder, [*WATCH, str(folder.parent / "report.json"), target, *arguments])
 
 
-def test_a_function_that_fails(tmp_path: Path) -> None:
-    folder = written(Program({"my_file.py": FUNCTIONS, "neighbour.py": "x = 2"}), tmp_path / "work")
-    code, out = ended(function(folder, "my_file:fails"))
+@pytest.mark.parametrize(
+    ("file", "target", "where"),
+    [
+        (FUNCTIONS, "my_file:fails", "line 7, in fails"),
+        ("import nowhere_at_all\ndef step(): pass", "my_file.py:step", "line 1, in <module>"),
+    ],
+)
+def test_a_function_that_fails_has_the_traceback_of_the_users_code(
+    file: str, target: str, where: str, tmp_path: Path
+) -> None:
+    folder = written(Program({"my_file.py": file, "neighbour.py": "x = 2"}), tmp_path / "work")
+    code, out = ended(function(folder, target))
     assert code == 1
-    assert re.findall("^  File .*", out, re.MULTILINE) == [f'  File "{folder}/my_file.py", line 7, in fails']
-
-
-def test_a_file_that_fails_before_its_function_is_called(tmp_path: Path) -> None:
-    folder = written(Program({"my_file.py": "import nowhere_at_all\ndef step(): pass"}), tmp_path / "work")
-    code, out = ended(function(folder, "my_file.py:step"))
-    assert code == 1
-    assert re.findall("^  File .*", out, re.MULTILINE) == [f'  File "{folder}/my_file.py", line 1, in <module>']
+    assert re.findall("^  File .*", out, re.MULTILINE) == [f'  File "{folder}/my_file.py", {where}']

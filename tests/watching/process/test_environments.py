@@ -74,21 +74,20 @@ def _set_by_torch() -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "program",
+    ("program", "own", "code"),
     [
-        pytest.param([sys.executable, "-I", "-c", "import torch"], id="isolated", marks=pytest.mark.slow),
-        pytest.param([sys.executable, "-S", "-c", ""], id="without site"),
-        pytest.param(["true"], id="no Python"),
+        pytest.param([sys.executable, "-I", "-c", "import torch"], 0, 3, id="isolated", marks=pytest.mark.slow),
+        pytest.param([sys.executable, "-I", "-c", "raise SystemExit(7)"], 7, 7, id="with a code of its own"),
+        pytest.param([sys.executable, "-S", "-c", ""], 0, 3, id="without site"),
+        pytest.param(["true"], 0, 3, id="no Python"),
     ],
 )
-def test_where_nothing_could_be_watched_the_exit_code_is_3(tmp_path: Path, program: list[str]) -> None:
+def test_where_nothing_could_be_watched_the_exit_code_is_3_or_the_programs_own(
+    tmp_path: Path, program: list[str], own: int, code: int
+) -> None:
     done = watch(tmp_path, *program)
-    assert (done.code, done.report["processes"], done.report["findings"]) == (3, 0, [])
-    assert done.report["exit_code"] == 0
-
-
-def test_where_nothing_could_be_watched_the_programs_own_code_comes_first(tmp_path: Path) -> None:
-    assert watch(tmp_path, sys.executable, "-I", "-c", "raise SystemExit(7)").code == 7
+    assert (done.code, done.report["processes"], done.report["findings"]) == (code, 0, [])
+    assert done.report["exit_code"] == own
 
 
 @pytest.mark.parametrize("before", ["", pytest.param("import torch\n", marks=pytest.mark.slow)])

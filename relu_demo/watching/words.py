@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from relu_demo.edits.edit import Cure
 from relu_demo.request import page_line
+from relu_demo.sanitizer.place import GIVING
 from relu_demo.watching.report import (
-    GIVING,
     OVERWRITTEN,
     REFUSED,
     SILENT,
@@ -26,7 +26,7 @@ MOST_TOLD = 3
 
 
 @dataclass(frozen=True)
-class Told:
+class Detail:
     """One line below a headline. `where` and `source` are empty where it speaks of no place."""
 
     label: str
@@ -47,7 +47,7 @@ def headline(finding: Finding) -> str:
     return f"{there}{at.source if at else 'a backward'} computes wrong gradients, and PyTorch says nothing"
 
 
-def lines_of(finding: Finding, watched: int = 1) -> Iterator[Told]:
+def lines_of(finding: Finding, watched: int = 1) -> Iterator[Detail]:
     """Return the lines of a finding. `watched`: the program's processes that were watched."""
     told: set[tuple[str, int]] = set()
     if finding.raised_at is not None:
@@ -60,40 +60,40 @@ def lines_of(finding: Finding, watched: int = 1) -> Iterator[Told]:
         more = finding.cure.further
         beside = f" with {_amount(more, 'more edit', 'more edits')}, see --try --diff" if more else ""
         run = f" (tried{beside}: {tried[finding.cure.works]})" if finding.cure.works is not None else ""
-        yield Told("cure", "", "", f"{finding.cure.says}{run}")
-        yield from (Told(line[0], "", "", line[1:]) for line in edit_lines(finding.cure))
+        yield Detail("cure", "", "", f"{finding.cure.says}{run}")
+        yield from (Detail(line[0], "", "", line[1:]) for line in edit_lines(finding.cure))
         if finding.cure.warning:
-            yield Told("", "", "", f"but {finding.cure.warning}")
+            yield Detail("", "", "", f"but {finding.cure.warning}")
     if finding.words:
-        yield Told("PyTorch", "", "", finding.words.strip().partition("\n")[0].partition(". ")[0])
+        yield Detail("PyTorch", "", "", finding.words.strip().partition("\n")[0].partition(". ")[0])
     if finding.processes > 1:
-        yield Told("", "", "", f"in {finding.processes} of {max(watched, finding.processes)} processes")
-    yield Told("why", "", "", page_line(finding.rule))
+        yield Detail("", "", "", f"in {finding.processes} of {max(watched, finding.processes)} processes")
+    yield Detail("why", "", "", page_line(finding.rule))
 
 
-def _saving(finding: Finding) -> Iterator[Told]:
+def _saving(finding: Finding) -> Iterator[Detail]:
     saved = finding.saved_by
     if saved is not None:
         if finding.kind == REFUSED:
-            yield Told("made", where_of(saved), saved.source, f"{_who(saved)} made it so")
+            yield Detail("made", where_of(saved), saved.source, f"{_who(saved)} made it so")
         else:
             names = list(dict.fromkeys(map(_tensor_in_words, finding.tensors)))
             more = f", and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
             what = f"{', '.join(names[:MOST_TOLD])}{more}"
             by = f"{_who(saved)} saved" if _who(saved) else "saved"
-            yield Told("saved", where_of(saved), saved.source, f"{by} {what}, version {finding.tensor.version}")
+            yield Detail("saved", where_of(saved), saved.source, f"{by} {what}, version {finding.tensor.version}")
 
 
-def _writing(finding: Finding, told: set[tuple[str, int]]) -> Iterator[Told]:
+def _writing(finding: Finding, told: set[tuple[str, int]]) -> Iterator[Detail]:
     writes = _one_a_statement(finding.overwritten_by)
     for write in writes[:MOST_TOLD]:
         site = write.site
-        yield Told("overwritten", where_of(site), site.source, f"{_who(site)} {_did(write, finding)}".strip())
+        yield Detail("overwritten", where_of(site), site.source, f"{_who(site)} {_did(write, finding)}".strip())
         yield from _callers(site, told)
     if len(writes) > MOST_TOLD:
-        yield Told("", "", "", f"and {len(writes) - MOST_TOLD:,} more writes")
+        yield Detail("", "", "", f"and {len(writes) - MOST_TOLD:,} more writes")
     if not writes and finding.kind != REFUSED:
-        yield Told("overwritten", "", "", "the write was not seen: it ran where nobody could look")
+        yield Detail("overwritten", "", "", "the write was not seen: it ran where nobody could look")
 
 
 def edit_lines(cure: Cure) -> list[str]:
@@ -158,12 +158,12 @@ def where_of(site: Site) -> str:
     return f"{site.file}, line {site.line}" if site.file.startswith("Cell ") else f"{site.file}:{site.line}"
 
 
-def _callers(site: Site, told: set[tuple[str, int]]) -> Iterator[Told]:
+def _callers(site: Site, told: set[tuple[str, int]]) -> Iterator[Detail]:
     """Yield the lines that called a site, each once in a finding."""
     for caller in site.called_from[:MOST_TOLD]:
         if (caller.file, caller.line) not in told:
             told.add((caller.file, caller.line))
-            yield Told("called from", where_of(caller), caller.source, "")
+            yield Detail("called from", where_of(caller), caller.source, "")
 
 
 def _one_a_statement(writes: Iterable[Overwrite]) -> list[Overwrite]:
