@@ -63,8 +63,8 @@ class Outcome:
     """Parameters, buffers and other tensors of the network that the forward may have written to, by number."""
     attributes: Leaves = field(default_factory=list)
     """Tensors that the forward left in plain attributes of modules, and in buffers that it assigned anew."""
-    seen_by_hooks: Leaves = field(default_factory=list)
-    """What hooks have read, as they saw it."""
+    beside: dict[Any, Tensor] = field(default_factory=dict)
+    """What is seen outside of the network: what hooks have read, and what they or others keep."""
     backward: bool | None = None
     """Whether it ran; None if nothing requires grad."""
     backward_error: BaseException | None = None
@@ -74,13 +74,6 @@ class Outcome:
     """Of a run with one call in place: whether the call gives the same bits both ways; False if unknown."""
     changed: float = 0.0
     """How far the call in place has changed its input, if measured."""
-    held: dict[tuple[int, bool], Tensor] = field(default_factory=dict)
-    """A copy of what is held outside of the input of a call, by its index, or of its result, as the forward left it."""
-
-    @property
-    def beside(self) -> Leaves:
-        """Return what is seen outside of the network: what hooks have read, and what is held."""
-        return [*self.seen_by_hooks, *((f"held {of}", tensor) for of, tensor in self.held.items())]
 
 
 def difference(a: Leaves, b: Leaves, coarse: bool = False) -> float | None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from relu_demo.errors import BadInput, NetworkError, first_line, with_article
-from relu_demo.network.hooked import Reading, part_of, told_of_modules
+from relu_demo.network.hooked import Reading, told_of_modules
 from relu_demo.network.meter import Meter
 from relu_demo.network.outcome import Gradients, Outcome, difference, digests, gradients, leaf_difference
 from relu_demo.network.report import HarmfulWrite, Memory, Unseen
@@ -264,18 +264,13 @@ class Runs:
         runs it again, with `_OF_BACKWARD` where only backward does.
         """
         outcome = Outcome()
-        held: dict[tuple[int, bool], Tensor] = {}
         sites: list[tuple[int, InstructionSite | None]] = []
 
         def run(index: int, call: Switched) -> Any:
-            if (index, False) in self.watched.held:
-                held[index, False] = call.input.detach()
+            reading.given(("call", index, 0), call.input)
             if self.watched.runs_in_backward:
                 sites.append((index, instruction_site()))
-            result = decide(index, call)
-            if (index, True) in self.watched.held:
-                held[index, True] = result.detach()
-            return result
+            return decide(index, call)
 
         def run_again(index: int, call: Switched) -> Any:
             here = instruction_site()
@@ -285,9 +280,9 @@ class Runs:
                 sites.append(before[0])
             return decide(before[0][0] if before else _OF_BACKWARD, call)
 
+        reading = Reading(self.watched.hooked.read, self.watched.kept)
         try:
             inputs = self._inputs()
-            reading = Reading(self.watched.hooked.read, self.watched.kept_by_hooks)
             told = told_of_modules(reading.event) if self._has_hooks else nullcontext()
             # The mode is on for the network alone: each attribute of a tensor that is asked for would go through it.
             switch = Switch(run)
@@ -299,9 +294,8 @@ class Runs:
                     outcome.forward_error = _without_frames(error)
                     return outcome
                 left = self._left()
-                outcome.seen_by_hooks = reading.seen()
+                outcome.beside = reading.seen()
                 self._note(outcome, result, left)
-                outcome.held = {of: part_of(tensor, self.watched.held[of]) for of, tensor in held.items()}
                 with in_each_backward(Switch(run_again)):
                     found = self._backward(outcome, result, left)
                 outcome.gradients = digests(found, [*self.snapshot.parameters, *tensors(inputs)])

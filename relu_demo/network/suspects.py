@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,11 +27,7 @@ from relu_demo.sanitizer.place import Place, PlaceKind
 from relu_demo.sanitizer.source import MEANT
 from relu_demo.tensors.graph import grad_fn_of, is_leaf, is_lost, nodes_behind
 from relu_demo.tensors.storage import (
-    Geometry,
     Region,
-    elements_at,
-    geometry_of,
-    is_gone,
     key_of,
     overlap,
     overlaps_itself,
@@ -53,9 +48,6 @@ _STRAIGHT_THROUGH = {*MEANT, "round_", "sign_", "floor_", "ceil_", "trunc_", "sg
 _OF_GRAPH = {Tensor.register_hook, Tensor.retain_grad, getattr(Tensor.grad_fn, "__get__")}  # noqa: B009 - mypy
 """What asks for a tensor's node in autograd's graph, or changes it."""
 
-_OWN_REFERRERS = 2
-"""Who refers to a tensor while it is looked for: the list of what was found, and the frame."""
-
 
 @dataclass
 class Candidate:
@@ -64,10 +56,8 @@ class Candidate:
     call: Call
     """What the report says of it."""
     key: int | None
-    storage: StorageWeakRef | None
     region: Region | None
     """Of the input: what it would overwrite."""
-    geometry: Geometry | None
     switchable: bool
     """Whether the author of the network can put it in place."""
     note: str | None = None
@@ -76,8 +66,6 @@ class Candidate:
     """Who uses the input's region after the call."""
     result: RegionUses | None = None
     """Who uses the result after the call, if that is a tensor with a storage of its own."""
-    result_storage: StorageWeakRef | None = None
-    result_geometry: Geometry | None = None
     saved_before: list[weakref.ref[SavedTensor]] = field(default_factory=list)
     saved_then: list[Place] = field(default_factory=list)
     """Who had it saved when the call was made; a backward inside the forward may have freed it since."""
@@ -168,10 +156,8 @@ class Suspects(Listener):
         """What ran where no mode reaches, and what tensors cannot be found in, in order."""
         self.attributes: dict[str, Tensor] = {}
         """What the network keeps in plain attributes when the forward has ended, until `forget`."""
-        self.held: dict[tuple[int, bool], Tensor | None] = {}
-        """Which elements something outside the network may hold of a call's input, or of its result; None for all."""
-        self.kept_by_hooks: dict[Number, Kept] = {}
-        """What hooks keep of what they were given."""
+        self.kept: dict[Number, Kept] = {}
+        """What hooks, or others outside the network, keep of what they were given and of the calls' inputs."""
         self.outcome = Outcome()
         """Its result, and what it has left in the network; nothing of a backward."""
         self.makers: Makers[Place] = Makers()
@@ -266,9 +252,10 @@ class Suspects(Listener):
         self.candidates.append(candidate)
         if not call.writes_nothing:
             candidate.input = self.ledger.follow(call.input, candidate.region)
+            if candidate.region is not None:
+                self.hooked.given(("call", index, 0), call.input)
             if isinstance(result, Tensor) and key_of(result) not in (None, candidate.key):
                 candidate.result = self.ledger.follow(result, None)
-                candidate.result_storage, candidate.result_geometry = weak_ref(result), geometry_of(result)
         return result
 
     def saved(self, tensor: Tensor, place: Place) -> SavedTensor:
@@ -413,54 +400,23 @@ class Suspects(Listener):
         The result holds it, or something that is not known, as a node of an autograd.Function may: only values tell.
         """
         self.ledger.end_of_backward()
-        for one in self._held_calls():
-            one.by_values = True
+        alive = self.hooked.alive(self._knows())
+        for one in self.candidates:
+            one.by_values |= ("call", one.call.index, 0) in alive
 
     def forget(self) -> None:
         """Note what something outside the network holds. Call after the result and its graph are freed."""
-        inputs, results = self._held_calls(), self._held_calls(of_result=True)
-        given = self.hooked.alive(self._knows())
-        refs = [each for one in inputs + results for each in (one.storage, one.result_storage)] + [
-            ref for ref, _ in given.values()
-        ]
-        regions: dict[int | None, dict[Region, None]] = {}
-        for tensor in _tensors_of({ref.cdata for ref in refs if ref is not None}) if refs else ():
-            region = region_of(tensor)
-            regions.setdefault(key_of(tensor), {}).update({} if region is None else {region: None})
-        for one in inputs:
-            holders = tuple(regions.get(one.key, ()))
-            # Where no tensor of Python's is found, compiled code may hold the memory.
-            if not holders or any(overlap(region, one.region) for region in holders):
-                one.held_outside, one.held_by = True, self.hooked.holding(one.key)
-                self.held[one.call.index, False] = elements_at(one.geometry, holders)
-        for one in results:
-            assert one.result_storage is not None
-            holders = tuple(regions.get(one.result_storage.cdata, ()))
-            self.held[one.call.index, True] = elements_at(one.result_geometry, holders)
-        for number, (ref, geometry) in given.items():
-            if ref.cdata in regions:
-                elements = elements_at(geometry, tuple(regions[ref.cdata]))
-                self.kept_by_hooks[number] = Kept(elements, self.hooked.holding(ref.cdata))
+        self.kept = self.hooked.kept(self._knows())
+        for one in self.candidates:
+            kept = self.kept.get(("call", one.call.index, 0))
+            if kept is not None:
+                one.held_outside, one.held_by = True, kept.by
         self.attributes = {}
 
     def _knows(self) -> Callable[[int], bool]:
         """Return what tells whether a storage is an input's or the network's, or in an attribute of it."""
         known = {*self._inputs, *map(key_of, self.attributes.values())}
         return lambda key: key in known or self._snapshot.holds(key)
-
-    def _held_calls(self, of_result: bool = False) -> list[Candidate]:
-        """Return the calls whose input, or result, is held by what is neither the network nor an input."""
-        is_known = self._knows()
-
-        def find() -> Iterator[Candidate]:
-            for one in self.candidates:
-                ref = one.result_storage if of_result else one.storage if one.region else None
-                if ref is not None and not (is_gone(ref) or is_known(ref.cdata)):
-                    yield one
-
-        if any(find()):
-            gc.collect()
-        return list(find())
 
     @property
     def conflicts(self) -> list[Conflict]:
@@ -501,9 +457,7 @@ class Suspects(Listener):
         found = Candidate(
             shown,
             key,
-            None if key is None else weak_ref(tensor),
             None if nothing or key is None else region_of(tensor),
-            geometry_of(tensor),
             switchable=call.inplace or around.has_switch,
             note=call.note,
             made_by=self.makers.of(tensor),
@@ -545,16 +499,6 @@ def _is_users_own(function: Any) -> bool:
     """Return whether a function that a mode was told of handles __torch_function__ itself, and is not PyTorch's."""
     code = getattr(function, "__code__", None)
     return code is not None and is_users(code.co_filename)
-
-
-def _tensors_of(keys: set[int | None]) -> Iterator[Tensor]:
-    """Yield each tensor that Python knows and that has one of these storages."""
-    found = [thing for thing in gc.get_objects() if issubclass(type(thing), Tensor) and key_of(thing) in keys]
-    bases = {id(tensor._base) for tensor in found if tensor._base is not None}
-    for tensor in found:
-        # A view keeps its base alive, and that is in nobody's hands; the list and this frame refer to each.
-        if id(tensor) not in bases or len(gc.get_referrers(tensor)) > _OWN_REFERRERS:
-            yield tensor
 
 
 def _may_be_refused(call: Switched, grad: bool) -> bool:

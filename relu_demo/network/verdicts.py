@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
 
 from relu_demo.errors import NetworkError, first_line
-from relu_demo.network.outcome import SUMMED_OTHERWISE, Leaves, Outcome, difference, gradient_gap, leaf_difference
+from relu_demo.network.outcome import SUMMED_OTHERWISE, Outcome, gradient_gap, leaf_difference
 from relu_demo.network.report import (
     BREAKS_BACKWARD,
     CHANGES_RESULT,
@@ -196,13 +199,13 @@ class Verdicts:
             note = None if readers else candidate.note
             return Effect(CHANGES_RESULT, True, readers or savers, found.difference, note=note)
         if found.hooks_differ:
-            base, own = self.runs.out_of_place, (candidate.call.index, False)
-            damage = leaf_difference(outcome.held[own], base.held[own]) if own in outcome.held else 0.0
+            base, own = self.runs.out_of_place, ("call", candidate.call.index, 0)
+            damage = own in outcome.beside and leaf_difference(outcome.beside[own], base.beside[own])
             hooks = tuple(place for place in readers if place.hook is not None)
             outside = outside if damage else ()
             note = _HOOK_KEEPS if candidate.held_by and outside else _HOOK_READS if hooks else None
             off = _largest(base.beside, outcome.beside)
-            kept = unique(place for each in self.runs.watched.kept_by_hooks.values() for place in each.by)
+            kept = unique(place for each in self.runs.watched.kept.values() for place in each.by)
             return Effect(CHANGES_RESULT, True, hooks + outside or kept or readers, off, note=note, outside=True)
         if found.gradients_differ:
             return Effect(CHANGES_RESULT, True, savers or readers, note=WRONG_GRADIENTS)
@@ -229,15 +232,10 @@ class Verdicts:
     def matches_watched_pass(self, outcome: Outcome) -> bool:
         """Return whether a run gave what the watched pass did, and its gradients cannot be wrong: that is enough."""
         watched = self.runs.watched
-        if (
-            outcome.forward_error is not None
-            or outcome.backward is False
-            or watched.hooked.read
-            or watched.kept_by_hooks
-        ):
+        if outcome.forward_error is not None or outcome.backward is False or watched.hooked.read or watched.kept:
             return False
         suspects = [one for one in watched.candidates if one.call.inplace and one.suspect]
-        if watched.held or any(one.doubtful for one in suspects):
+        if any(one.doubtful for one in suspects):
             return False
         if outcome.backward and (suspects or watched.runs_in_backward):
             return False
@@ -257,11 +255,9 @@ def suspicions(candidate: Candidate) -> Iterator[Effect]:
         yield Effect(REFUSED, False)
 
 
-def _largest(a: Leaves, b: Leaves) -> float:
+def _largest(a: dict[Any, Tensor], b: dict[Any, Tensor]) -> float:
     """Return the largest difference of what was seen outside in two runs, where both have it."""
-    both = {path for path, _ in a} & {path for path, _ in b}
-    mine, theirs = ([(path, leaf) for path, leaf in leaves if path in both] for leaves in (a, b))
-    return difference(mine, theirs) or 0.0
+    return max((leaf_difference(a[number], b[number]) for number in a.keys() & b.keys()), default=0.0)
 
 
 def _holders(candidate: Candidate) -> tuple[Place, ...]:
