@@ -60,8 +60,6 @@ class Candidate:
     """Of the input: what it would overwrite."""
     switchable: bool
     """Whether the author of the network can put it in place."""
-    note: str | None = None
-    """What else in place changes."""
     input: RegionUses = field(default_factory=lambda: RegionUses(None))
     """Who uses the input's region after the call."""
     result: RegionUses | None = None
@@ -459,16 +457,14 @@ class Suspects(Listener):
             key,
             None if nothing or key is None else region_of(tensor),
             switchable=call.inplace or around.has_switch,
-            note=call.note,
             made_by=self.makers.of(tensor),
             recorded=grad,
             by_values=self._grad and around.in_checkpoint,
         )
-        if not nothing or call.reshapes:
+        if nothing:
+            found.doubtful = call.moves_version
+        else:
             self._look_at_input(found, call, grad)
-        elif not tensor.numel():
-            # Nothing is written, and yet the version counter moves.
-            found.doubtful = True
         if not nothing or found.doubtful or found.by_values:
             found.saved_before = self.ledger.saved_of(tensor)
             found.saved_then = _places(found.saved_before)
@@ -479,9 +475,7 @@ class Suspects(Listener):
         found.by_values |= found.key is None or found.foreign or self.ledger.is_exposed(call.input)
         found.on_input = any(overlap(found.region, region) for region in self._inputs.get(found.key, ()))
         found.doubtful = (
-            call.reshapes
-            or found.note is not None
-            or found.key in self._inputs
+            found.key in self._inputs
             or self._snapshot.holds(found.key)
             # In place, the result is the input, which has a graph.
             or (not grad and call.input.requires_grad)

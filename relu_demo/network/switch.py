@@ -32,7 +32,6 @@ _BELOW_ZERO = {F.leaky_relu: "negative_slope", F.elu: "alpha", F.celu: "alpha", 
 
 _ALIGNED_ELEMENTS = 64
 """So many of any dtype are a multiple of 64 bytes, to which the beginning of a storage is aligned."""
-_RRELU = "PyTorch's rrelu gives other random numbers in place, for a tensor that is not contiguous"
 
 _WRITTEN = ("input", "self")
 """The names of the argument that a function in place writes to: `torch.clamp_(input=x, min=0)`."""
@@ -54,31 +53,19 @@ class Switched:
     """Whether it takes `inplace=`; else it is a write whose result is used."""
 
     @property
-    def is_dropout(self) -> bool:
-        """Return whether it is one of the dropouts."""
-        return "p" in self.arguments
-
-    @property
     def writes_nothing(self) -> bool:
         """
         Return whether it writes to no memory, in place or not.
 
         A dropout that is off returns its input (ATen/native/Dropout.cpp); a tensor without elements has no memory.
         """
-        if not self.input.numel():
-            return True
-        return self.is_dropout and (not self.arguments["training"] or self.arguments["p"] == 0)
+        is_off = "p" in self.arguments and (not self.arguments["training"] or self.arguments["p"] == 0)
+        return is_off or not self.input.numel()
 
     @property
-    def reshapes(self) -> bool:
-        """Return whether it unsqueezes in place, off too, as dropout1d and dropout3d do: the version counter moves."""
-        return self.input.dim() != _BATCHED.get(self.function, self.input.dim())
-
-    @property
-    def note(self) -> str | None:
-        """Return how its random numbers differ in place: it goes through the elements in another order."""
-        other = self.function is F.rrelu and self.arguments["training"] and not self.input.is_contiguous()
-        return _RRELU if other else None
+    def moves_version(self) -> bool:
+        """Return whether the version counter moves though nothing is written: dropout1d adds a dimension in place."""
+        return not self.input.numel() or self.input.dim() != _BATCHED.get(self.function, self.input.dim())
 
     @property
     def slope_below_zero(self) -> bool:
@@ -89,32 +76,26 @@ class Switched:
         """
         Run it in place or out of place, whatever its own switch says, and return its result.
 
-        An accelerator's out-of-place dropout is a fused kernel that draws other random numbers than the in-place
-        one. There, out of place means in place on a copy, so that both draw the same.
+        An accelerator's dropout out of place is another kernel, which draws other random numbers. So a dropout runs
+        out of place as it does in place on a copy.
         """
-        fused = self.is_dropout and not self.writes_nothing and self.input.device.type not in ("cpu", "meta")
-        if fused and not in_place:
-            return self.function(**{**self.arguments, "input": self.input.clone(), "inplace": True})
+        if "p" in self.arguments and not in_place and not self.writes_nothing:
+            return self.run_on_copy()
         return self.function(**{**self.arguments, "inplace": in_place})
 
     def run_on_copy(self) -> Any:
         """
         Run it in place on a copy of its input: out of place, by the kernels and with the roundings of in place.
 
-        Two kinds of calls run out of place instead: one that writes nothing must return its input itself, and other
-        random numbers in place are a difference that the check reports, and no rounding.
+        One that writes nothing runs out of place instead: it must return its input itself.
         """
-        if self.writes_nothing or self.note:
+        if self.writes_nothing:
             return self.run(False)
         return self.function(**{**self.arguments, "input": copy_laid_out_the_same(self.input), "inplace": True})
 
     def rounds_alike(self) -> bool:
-        """
-        Return whether it gives the same bits, laid out the same, in place and out of place; False if unknown.
-
-        Both are tried, on a copy. What draws random numbers is not: the network would get others.
-        """
-        if self.is_dropout or self.function is F.rrelu or self.writes_nothing:
+        """Return whether it gives the same bits, laid out the same, both ways, tried on a copy; False if unknown."""
+        if "training" in self.arguments:  # a dropout, rrelu: the network would get other random numbers
             return False
         with torch.no_grad():
             try:
@@ -142,11 +123,6 @@ class Rebinding(Switched):
     def writes_nothing(self) -> bool:
         """Return whether there is nothing to write to: a tensor without elements."""
         return not self.input.numel()
-
-    @property
-    def reshapes(self) -> bool:
-        """Return False: what changes a shape in place is no such write."""
-        return False
 
     def rounds_alike(self) -> bool:
         """Return True: out of place it is run in place on a copy."""

@@ -196,8 +196,7 @@ class Verdicts:
             guess = readers or outside or candidate.by_values
             return Effect(CHANGES_RESULT, False, readers or outside) if guess else None
         if found.differs:
-            note = None if readers else candidate.note
-            return Effect(CHANGES_RESULT, True, readers or savers, found.difference, note=note)
+            return Effect(CHANGES_RESULT, True, readers or savers, found.difference)
         if found.hooks_differ:
             base, own = self.runs.out_of_place, ("call", candidate.call.index, 0)
             damage = own in outcome.beside and leaf_difference(outcome.beside[own], base.beside[own])

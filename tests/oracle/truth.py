@@ -272,9 +272,7 @@ def _patched(
                 return original(**{**given, "inplace": True})
             given["inplace"] = in_place(k, written)
             if given["inplace"] and on_copy:
-                # This rrelu draws its numbers in another order in place: that is no rounding.
-                draws = original is originals["rrelu"] and given["training"] and not given["input"].is_contiguous()
-                off = run.nothing[-1] or draws
+                off = run.nothing[-1]
                 return original(**{**given, **({"inplace": False} if off else {"input": _copied(given["input"])})})
             if given["inplace"] and not run.nothing[k] and _reaches(given["input"], inputs):
                 run.overwrote_input = True
