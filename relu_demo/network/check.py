@@ -36,7 +36,7 @@ from relu_demo.network.runs import Runs
 from relu_demo.network.state.snapshot import Snapshot
 from relu_demo.network.state.walk import tensors
 from relu_demo.network.suspects import Candidate
-from relu_demo.network.target import as_network, is_async, is_function
+from relu_demo.network.target import as_network, is_function
 from relu_demo.network.verdicts import Verdicts, suspicions
 from relu_demo.sanitizer.frames import is_users
 from relu_demo.sanitizer.hooks import code_of
@@ -220,8 +220,6 @@ def _refuse_what_cannot_run(model: object, arguments: Any) -> None:
         text = repr(model)
         named = text if len(text) < 60 else f"{text[:57]}..."
         raise BadInput(f"{named} is not an nn.Module; give a module, not {with_article(type(model).__name__)}")
-    if is_async(model.forward):
-        raise BadInput(f"{type(model).__name__} is async, and a check awaits nothing; give a forward that is not")
     if any(torch.nn.parameter.is_lazy(p) for p in (*model.parameters(), *model.buffers())):
         raise BadInput("the network has lazy parameters without a shape yet; run it once, then check it")
     if any(type(each).__name__ == "FakeTensor" for each in (*model.parameters(), *tensors(arguments))) or _is_faked():

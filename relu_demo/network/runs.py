@@ -173,7 +173,7 @@ class Runs:
                     suspects.begin_backward()
                     # An error of another kind may end it; what was stale up to there still counts.
                     with suppress(Exception), Observer(suspects):
-                        gradients(self._outputs(result, self._left()), self.network, self._since)
+                        gradients(self._outputs(result, attribute_tensors(self.network)), self.network, self._since)
             self.meant |= suspects.meant
             suspects.finish(result, bool(checkpoints))
             if not suspects.over_input and not in_place and _are_overwritten(given, mine):
@@ -188,12 +188,12 @@ class Runs:
         finally:
             self.snapshot.restore()
 
-    def apart(self, a: Outcome, b: Outcome, coarse: bool = False) -> float | None:
+    def apart(self, a: Outcome, b: Outcome) -> float | None:
         """Return the difference of two runs' results, and of what the network keeps for its next forward."""
         now = self.snapshot.overwritten()
         # What a run has not written to is as it is now.
         states = [[(str(i), run.state.get(i, now[i])) for i in now] for run in (a, b)]
-        return difference(a.result + a.attributes + states[0], b.result + b.attributes + states[1], coarse)
+        return difference(a.result + a.attributes + states[0], b.result + b.attributes + states[1])
 
     def _inputs(self) -> Inputs:
         self._since = next_number()
@@ -293,7 +293,7 @@ class Runs:
                 except (Exception, SystemExit) as error:
                     outcome.forward_error = _without_frames(error)
                     return outcome
-                left = self._left()
+                left = attribute_tensors(self.network)
                 outcome.beside = reading.seen()
                 self._note(outcome, result, left)
                 with in_each_backward(Switch(run_again)):
@@ -303,12 +303,9 @@ class Runs:
         finally:
             self.snapshot.restore()
 
-    def _left(self) -> dict[str, Tensor]:
-        """Return the tensors that are in plain attributes of the network now, by name."""
-        return attribute_tensors(self.network)
-
     def _note(self, outcome: Outcome, result: Any, left: dict[str, Tensor]) -> None:
-        outcome.result = [(path, _copied(leaf)) for path, leaf in leaves(result)]
+        result = leaves(result)
+        outcome.result = [(path, values_now(leaf) if isinstance(leaf, Tensor) else leaf) for path, leaf in result]
         outcome.state = {i: values_now(tensor) for i, tensor in self.snapshot.note_overwritten().items()}
         buffers = self.network.named_buffers()
         left = left | {name: buffer for name, buffer in buffers if not self.snapshot.holds(key_of(buffer))}
@@ -347,10 +344,6 @@ def _are_overwritten(copies: list[Tensor], originals: list[Tensor]) -> bool:
 def _aside() -> AbstractContextManager[None]:
     """Run as the watched pass does, which has said what it did not see."""
     return stepping_aside(lambda what, why: None)
-
-
-def _copied(leaf: Any) -> Any:
-    return values_now(leaf) if isinstance(leaf, Tensor) else leaf
 
 
 def _without_frames(error: BaseException) -> BaseException:

@@ -71,8 +71,6 @@ class Candidate:
     """Who saved some of the input's storage before the call, and still has it saved after the forward."""
     made_by: Place | None = None
     """The line that made the input, if PyTorch may refuse to write to that."""
-    recorded: bool = False
-    """Whether autograd recorded the call."""
     doubtful: bool = False
     """Only a real run can tell: a view, an alias in autograd, something PyTorch may refuse."""
     by_values: bool = False
@@ -358,17 +356,17 @@ class Suspects(Listener):
             if writer is not None and is_lost(tensor):
                 maker = self.makers.of(tensor)
                 self.lost_views[HarmfulWrite(writer, () if maker is None else (maker,), REFUSED)] = None
-        for tensor in tensors(result):
-            self._read_later(tensor, Place("return", ""))
+        later = [(tensor, Place("return", "")) for tensor in tensors(result)]
         kept = {id(tensor): (name, tensor) for name, tensor in (*network.named_buffers(), *network.named_parameters())}
         for name, tensor in (*self.attributes.items(), *kept.values()):
-            self._read_later(tensor, Place(f"kept as {name}", "", kind=PlaceKind.KEPT))
+            later.append((tensor, Place(f"kept as {name}", "", kind=PlaceKind.KEPT)))
+        for tensor, place in later:
+            self.ledger.read(tensor, lambda place=place: place)  # type: ignore[misc]
         self._note_past_autograd()
         self.runs_in_backward = checkpoints or any(isinstance(n, torch._C._FunctionBase) for n in nodes_behind(outputs))
         for one in self.candidates:
             # In place, elu and its like save their result, and a later write overwrites it.
-            overwritten = one.recorded and one.result is not None and one.result.overwritten
-            one.doubtful |= one.input.alias_used or overwritten
+            one.doubtful |= one.input.alias_used or (one.result is not None and one.result.overwritten)
             one.saved_by = _places(one.saved_before)
 
     def _note_past_autograd(self) -> None:
@@ -429,17 +427,11 @@ class Suspects(Listener):
 
     def _is_foreign(self, key: int | None) -> bool:
         """Return whether no operator of this forward has made a storage, and it is nobody's that is known."""
-        known = key is None or key in self._made or key in self._inputs or self._snapshot.holds(key)
-        return not known
-
-    def _read_later(self, tensor: Tensor, place: Place) -> None:
-        self.ledger.read(tensor, lambda: place)
+        return not (key is None or key in self._made or key in self._inputs or self._snapshot.holds(key))
 
     def _candidate(self, call: Switched, here: Here) -> Candidate:
         tensor, place, around = call.input, here.place(""), here.surroundings
-        key = key_of(tensor)
-        nothing = call.writes_nothing
-        grad = torch.is_grad_enabled()
+        key, nothing, grad = key_of(tensor), call.writes_nothing, torch.is_grad_enabled()
         shown = Call(
             index=self._count,
             place=place,
@@ -452,36 +444,28 @@ class Suspects(Listener):
             type=type(around.module).__name__ if around.module_has_switch else None,
         )
         self._count += 1
+        region = None if nothing or key is None else region_of(tensor)
         found = Candidate(
             shown,
             key,
-            None if nothing or key is None else region_of(tensor),
+            region,
             switchable=call.inplace or around.has_switch,
             made_by=self.makers.of(tensor),
-            recorded=grad,
             by_values=self._grad and around.in_checkpoint,
+            doubtful=nothing and call.moves_version,
         )
-        if nothing:
-            found.doubtful = call.moves_version
-        else:
-            self._look_at_input(found, call, grad)
+        if not nothing:
+            found.foreign = self._is_foreign(key)
+            found.by_values |= key is None or found.foreign or self.ledger.is_exposed(tensor)
+            found.on_input = any(overlap(region, other) for other in self._inputs.get(key, ()))
+            # Without grad the result in place is the input, which has a graph.
+            found.doubtful = not grad and tensor.requires_grad
+            found.doubtful |= key in self._inputs or self._snapshot.holds(key) or key in self._graph_used
+            found.doubtful |= _may_be_refused(call, grad)
         if not nothing or found.doubtful or found.by_values:
             found.saved_before = self.ledger.saved_of(tensor)
             found.saved_then = _places(found.saved_before)
         return found
-
-    def _look_at_input(self, found: Candidate, call: Switched, grad: bool) -> None:
-        found.foreign = self._is_foreign(found.key)
-        found.by_values |= found.key is None or found.foreign or self.ledger.is_exposed(call.input)
-        found.on_input = any(overlap(found.region, region) for region in self._inputs.get(found.key, ()))
-        found.doubtful = (
-            found.key in self._inputs
-            or self._snapshot.holds(found.key)
-            # In place, the result is the input, which has a graph.
-            or (not grad and call.input.requires_grad)
-            or found.key in self._graph_used
-            or _may_be_refused(call, grad)
-        )
 
 
 def _places(refs: Iterable[weakref.ref[SavedTensor]]) -> list[Place]:
@@ -498,26 +482,8 @@ def _is_users_own(function: Any) -> bool:
 def _may_be_refused(call: Switched, grad: bool) -> bool:
     """Return whether PyTorch may refuse the call in place, here or in backward; False is certain."""
     tensor = call.input
-    if type(tensor) not in (Tensor, nn.Parameter) or not tensor.is_floating_point():
-        return True
-    if overlaps_itself(tensor) or (tensor.is_inference() and not torch.is_inference_mode_enabled()):
+    if type(tensor) not in (Tensor, nn.Parameter) or not tensor.is_floating_point() or overlaps_itself(tensor):
         return True
     if not grad:
-        return False
-    if (tensor.requires_grad and grad_fn_of(tensor) is None) or call.slope_below_zero:
-        return True
-    return tensor._is_view() and not _is_ordinary_view(tensor)
-
-
-def _is_ordinary_view(view: Tensor) -> bool:
-    base = view._base
-    if base is None or (base.requires_grad and grad_fn_of(base) is None):
-        return False
-    if torch._C._autograd._get_creation_meta(view) != torch._C._autograd.CreationMeta.DEFAULT:
-        return False
-    if not view.is_inference() and view._version > 0:
-        # Its base was written to since: autograd makes the view's grad_fn anew, or has not yet.
-        return False
-    # A view that was resized (`out=`) can reach beyond its base; autograd's view of it is wrong then.
-    inner, outer = region_of(view), region_of(base)
-    return inner is None or (outer is not None and outer.start <= inner.start and inner.end <= outer.end)
+        return tensor.is_inference() and not torch.is_inference_mode_enabled()
+    return tensor._is_view() or call.slope_below_zero or (tensor.requires_grad and grad_fn_of(tensor) is None)

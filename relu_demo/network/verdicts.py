@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from relu_demo.errors import NetworkError, first_line
-from relu_demo.network.outcome import SUMMED_OTHERWISE, Outcome, gradient_gap, leaf_difference
+from relu_demo.network.outcome import SUMMED_OTHERWISE, Outcome, gradient_gap, largest, leaf_difference
 from relu_demo.network.report import (
     BREAKS_BACKWARD,
     CHANGES_RESULT,
@@ -33,6 +33,8 @@ from relu_demo.watching.report import REFUSED
 _OUTSIDE = Place("held after the forward by a hook, a closure or a global", "", kind=PlaceKind.KEPT)
 _HOOK_READS = "or look in a forward pre-hook, which sees the input before"
 _HOOK_KEEPS = "or keep a clone() in the hook"
+_ROUNDING = 1e-5
+"""What a kernel that is not deterministic may change, as a part of the largest number."""
 _ABOVE_NOISE = 10
 """A fault is more than so many times what two equal runs differ by."""
 
@@ -138,9 +140,9 @@ class Verdicts:
     def unsteady(self) -> Iterator[Unseen]:
         """Say so if equal runs were seen to differ, though torch draws the same random numbers."""
         if "out_of_place_again" in vars(self.runs):
-            coarse = self.runs.apart(self.runs.out_of_place, self.runs.out_of_place_again, coarse=True)
-            if coarse:
-                why = f"differs by up to {coarse:.4g} from run to run, though torch draws the same numbers"
+            gap = self.runs.apart(self.runs.out_of_place, self.runs.out_of_place_again) or 0.0
+            if gap > _ROUNDING * largest(self.runs.out_of_place.result):
+                why = f"differs by up to {gap:.4g} from run to run, though torch draws the same numbers"
                 yield Unseen("", type(self.runs.network).__name__, why)
 
     @property

@@ -182,14 +182,6 @@ def test_a_shape_in_the_place_of_a_tensor_is_said_to_be_one() -> None:
     assert check(lambda x, size: torch.relu_(x.reshape(size) * 2), torch.randn(4, requires_grad=True), (2, 2)).ok
 
 
-def test_what_is_async_is_refused() -> None:
-    async def later(x: Tensor) -> Tensor:
-        return x
-
-    with pytest.raises(BadInput, match=r"^later is async, and a check awaits nothing; give a forward"):
-        check(later, torch.randn(2))
-
-
 def test_lazy_parameters_need_a_first_run() -> None:
     with pytest.raises(BadInput, match="run it once"):
         check(nn.LazyLinear(4), torch.randn(2, 4))

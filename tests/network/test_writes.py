@@ -101,16 +101,6 @@ def test_what_fills_a_new_tensor_is_no_call() -> None:
     assert check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(4, 4)).calls == ()
 
 
-def test_a_write_without_a_source_is_a_call_too() -> None:
-    names: dict[str, Any] = {"torch": torch}
-    source = "def forward(net, x):\n    y = net.fc(x)\n    h = y\n    h += 1\n    y.mul_(2)\n    return h + y\n"
-    exec(compile(source, "<without a source>", "exec"), names)  # "<string>" has one: what `python -c` was given
-    report, found = one(Net(names["forward"], fc=nn.Linear(4, 4)))
-    assert found == ["changes-result"]
-    assert report.calls[0].cure
-    assert (report.calls[0].cure.says, report.calls[0].cure.diff) == ("write it out of place", None)
-
-
 def test_a_switch_of_the_networks_own_is_a_switch() -> None:
     report, found = one(OfItsOwn().requires_grad_(False))
     assert found == ["changes-result"]
