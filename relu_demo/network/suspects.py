@@ -17,7 +17,7 @@ from relu_demo.network.outcome import Outcome
 from relu_demo.network.report import STALE_WORDS, Call, Conflict, HarmfulWrite, Unseen
 from relu_demo.network.state.snapshot import Snapshot
 from relu_demo.network.state.walk import attribute_tensors, tensors
-from relu_demo.network.switch import Rebinding, Switched, switched
+from relu_demo.network.switch import Switched, switched
 from relu_demo.sanitizer.frames import edits_for_itself, is_users, operation_name
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.ledger import Ledger, RegionUses, SavedTensor
@@ -232,7 +232,7 @@ class Suspects(Listener):
         candidate = self._candidate(call, here)
         index = candidate.call.index
         self.ledger.used(call.input)  # dropout in evaluation runs no operator
-        if (isinstance(call, Rebinding) and self._snapshot.holds(candidate.key)) or (
+        if (not call.takes_inplace and self._snapshot.holds(candidate.key)) or (
             candidate.call.inplace and here.surroundings.marks_dirty
         ):
             self.meant.add(index)
@@ -242,7 +242,7 @@ class Suspects(Listener):
             result = call.run(in_place)
         finally:
             self._running = None
-        if isinstance(call, Rebinding) and not in_place:
+        if not call.takes_inplace and not in_place:
             # It ran on a copy: what it saved of its own input is another argument, as in `x *= x`.
             candidate.saved_before = self.ledger.saved_of(call.input)
         self.candidates.append(candidate)

@@ -38,19 +38,20 @@ _WRITTEN = ("input", "self")
 
 
 class Switched:
-    """One call of such an operation, before it runs: its arguments, and how it can be run."""
+    """One call of such an operation, before it runs, and how it can be run."""
 
-    def __init__(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        bound = SWITCHED[function].bind(*args, **kwargs)
-        bound.apply_defaults()
+    def __init__(
+        self, function: Any, tensor: Tensor, apply: Callable[[Tensor, bool], Any], switch: dict[str, Any] | None = None
+    ) -> None:
         self.function = function
-        self.arguments: dict[str, Any] = bound.arguments
-        self.input: Tensor = self.arguments["input"]
-        self.inplace = bool(self.arguments["inplace"])
+        self.input = tensor
+        self._apply = apply
+        """Calls it with a tensor, in place or not."""
+        self._arguments = switch or {}
+        self.takes_inplace = switch is not None
+        """Whether it takes `inplace=`; else it is a write whose result is used."""
+        self.inplace = bool(self._arguments.get("inplace", True))
         """The switch, as the source has it."""
-
-    takes_inplace = True
-    """Whether it takes `inplace=`; else it is a write whose result is used."""
 
     @property
     def writes_nothing(self) -> bool:
@@ -59,7 +60,7 @@ class Switched:
 
         A dropout that is off returns its input (ATen/native/Dropout.cpp); a tensor without elements has no memory.
         """
-        is_off = "p" in self.arguments and (not self.arguments["training"] or self.arguments["p"] == 0)
+        is_off = "p" in self._arguments and (not self._arguments["training"] or self._arguments["p"] == 0)
         return is_off or not self.input.numel()
 
     @property
@@ -70,7 +71,7 @@ class Switched:
     @property
     def slope_below_zero(self) -> bool:
         """Return whether its slope is below zero, which the backward in place refuses (ATen/native/Activation.cpp)."""
-        return bool(self.arguments.get(_BELOW_ZERO.get(self.function, ""), 0) < 0)
+        return bool(self._arguments.get(_BELOW_ZERO.get(self.function, ""), 0) < 0)
 
     def run(self, in_place: bool) -> Any:
         """
@@ -79,23 +80,24 @@ class Switched:
         An accelerator's dropout out of place is another kernel, which draws other random numbers. So a dropout runs
         out of place as it does in place on a copy.
         """
-        if "p" in self.arguments and not in_place and not self.writes_nothing:
-            return self.run_on_copy()
-        return self.function(**{**self.arguments, "inplace": in_place})
+        on_copy = "p" in self._arguments or not self.takes_inplace
+        return self.run_on_copy() if on_copy and not in_place else self._apply(self.input, in_place)
 
     def run_on_copy(self) -> Any:
         """
         Run it in place on a copy of its input: out of place, by the kernels and with the roundings of in place.
 
-        One that writes nothing runs out of place instead: it must return its input itself.
+        A dropout that is off runs out of place instead: it must return its input itself.
         """
-        if self.writes_nothing:
-            return self.run(False)
-        return self.function(**{**self.arguments, "input": copy_laid_out_the_same(self.input), "inplace": True})
+        if self.takes_inplace and self.writes_nothing:
+            return self._apply(self.input, False)
+        return self._apply(copy_laid_out_the_same(self.input), True)
 
     def rounds_alike(self) -> bool:
         """Return whether it gives the same bits, laid out the same, both ways, tried on a copy; False if unknown."""
-        if "training" in self.arguments:  # a dropout, rrelu: the network would get other random numbers
+        if not self.takes_inplace:
+            return True
+        if "training" in self._arguments:  # a dropout, rrelu: the network would get other random numbers
             return False
         with torch.no_grad():
             try:
@@ -107,46 +109,19 @@ class Switched:
         return bool(alike and len({offset % _ALIGNED_ELEMENTS for offset in offsets}) == 1)
 
 
-class Rebinding(Switched):
-    """One write in place whose result is used, before it runs."""
-
-    takes_inplace = False
-
-    def __init__(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.function = function
-        self.input = args[0]
-        self.arguments = {}
-        self.inplace = True
-        self._args, self._kwargs = args[1:], kwargs
-
-    @property
-    def writes_nothing(self) -> bool:
-        """Return whether there is nothing to write to: a tensor without elements."""
-        return not self.input.numel()
-
-    def rounds_alike(self) -> bool:
-        """Return True: out of place it is run in place on a copy."""
-        return True
-
-    def run(self, in_place: bool) -> Any:
-        """Run it in place, or on a copy."""
-        return self._on(self.input) if in_place else self.run_on_copy()
-
-    def run_on_copy(self) -> Any:
-        """Run it in place on a copy of its tensor."""
-        return self._on(copy_laid_out_the_same(self.input))
-
-    def _on(self, tensor: Tensor) -> Any:
-        return self.function(tensor, *self._args, **self._kwargs)
-
-
 def switched(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Switched | None:
     """Return the call, if it can run in place or out of place; None for all others."""
     if function in SWITCHED:
-        return Switched(function, args, kwargs)
+        bound = SWITCHED[function].bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = bound.arguments
+        run = lambda tensor, inplace: function(**{**given, "input": tensor, "inplace": inplace})  # noqa: E731
+        return Switched(function, given["input"], run, given)
     rest = kwargs if args else {name: value for name, value in kwargs.items() if name not in _WRITTEN}
-    written = args[0] if args else next((kwargs[name] for name in _WRITTEN if name in kwargs), None)
-    return Rebinding(function, (written, *args[1:]), rest) if rebinds(function, written) else None
+    written: Any = args[0] if args else next((kwargs[name] for name in _WRITTEN if name in kwargs), None)
+    if not rebinds(function, written):
+        return None
+    return Switched(function, written, lambda tensor, _: function(tensor, *args[1:], **rest))
 
 
 def copy_laid_out_the_same(tensor: Tensor) -> Tensor:

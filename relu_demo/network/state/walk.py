@@ -59,29 +59,24 @@ Parts: TypeAlias = list[tuple[str, Any]]
 
 def visible_parts(value: Any) -> Parts | None:
     """Return what a container or an object shows; None where the walk ends and where it cannot be known."""
-    kind = type(value)
-    if kind in (list, tuple):
-        return _numbered(value)
+    parts: Parts = []
     if isinstance(value, _ENDS):
         return None
-    parts: Parts = []
-    if issubclass(kind, dict):
+    if isinstance(value, dict):
         named = enumerate(value.items())
         parts = [(f"[{key!r}]" if isinstance(key, _ATOMS) else f"[{i}]", item) for i, (key, item) in named]
-    elif issubclass(kind, (list, tuple, deque)):
+    elif isinstance(value, (list, tuple, deque)):
         parts = _numbered(value)
-    elif issubclass(kind, Set) and len(value) > 1 and not set(map(type, value)) <= PLAIN_TYPES:
-        return None  # a set of tensors has another order in every run: their addresses are their hashes
-    elif issubclass(kind, Set):
+    elif isinstance(value, Set):
+        if len(value) > 1 and not set(map(type, value)) <= PLAIN_TYPES:
+            return None  # a set of tensors has another order in every run: their addresses are their hashes
         parts = _numbered(value)
-    elif issubclass(kind, MethodType):
+    elif isinstance(value, MethodType):
         parts = [("['self']", value.__self__)]
-    elif issubclass(kind, _BEHIND):
+    elif isinstance(value, _BEHIND):
         parts = _numbered(gc.get_referents(value))
-    elif not (own := attributes(value)):
+    elif not attributes(value):
         return None
-    else:
-        return [(f"[{name!r}]", item) for name, item in own.items()]
     return parts + [(f"[{name!r}]", item) for name, item in attributes(value).items()]
 
 
