@@ -222,15 +222,10 @@ def _refuse_what_cannot_run(model: object, arguments: Any) -> None:
         raise BadInput(f"{named} is not an nn.Module; give a module, not {with_article(type(model).__name__)}")
     if any(torch.nn.parameter.is_lazy(p) for p in (*model.parameters(), *model.buffers())):
         raise BadInput("the network has lazy parameters without a shape yet; run it once, then check it")
-    if any(type(each).__name__ == "FakeTensor" for each in (*model.parameters(), *tensors(arguments))) or _is_faked():
+    if any(type(each).__name__ == "FakeTensor" for each in (*model.parameters(), *tensors(arguments))):
         raise BadInput(
             "a check takes real tensors, or those of the device meta, and these are fake; leave FakeTensorMode"
         )
-
-
-def _is_faked() -> bool:
-    stack = getattr(torch.utils._python_dispatch, "_get_current_dispatch_mode_stack", list)
-    return any(type(mode).__name__ == "FakeTensorMode" for mode in stack())
 
 
 @contextmanager

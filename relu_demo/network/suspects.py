@@ -131,11 +131,7 @@ class Suspects(Listener):
         self.candidates: list[Candidate] = []
         """The calls that can be in place, in order."""
         self.meant = set(meant)
-        """
-        The calls, by index, that are meant to be in place, and are writes like any other.
-
-        Those whose result is dropped (`F.relu(h, inplace=True)`), and writes to what the network holds.
-        """
+        """The calls, by index, that are writes like any other: of a dropped result, or to what the network holds."""
         self.over_input: dict[Place, None] = {}
         """Where other writes reach an input of the network, in order."""
         self.past_autograd: dict[Place, list[Place]] = {}
@@ -390,11 +386,7 @@ class Suspects(Listener):
                 self.missed[Unseen(path, kind, "its inplace=True reaches no call that was watched")] = None
 
     def let_go(self) -> None:
-        """
-        Let go of what autograd saved, so that no backward can follow, and mark the calls whose input is alive even so.
-
-        The result holds it, or something that is not known, as a node of an autograd.Function may: only values tell.
-        """
+        """Let go of what autograd saved. Of a call whose input is alive even so (in a node, say) only values tell."""
         self.ledger.end_of_backward()
         alive = self.hooked.alive(self._knows())
         for one in self.candidates:

@@ -48,7 +48,7 @@ class Verdicts:
 
     def effects(self, candidate: Candidate) -> tuple[Effect, ...]:
         """Run the network with this call alone in place, and return what that does."""
-        base = self._base()
+        self._base()
         outcome = self.runs.alone(candidate.call.index, measure_change=candidate.on_input)
         if outcome.forward_error is not None:
             words = first_line(outcome.forward_error)
@@ -58,7 +58,7 @@ class Verdicts:
             return (Effect(REFUSED, True, savers, words=words),)
         found = [
             self._effect_on_result(candidate, outcome),
-            self._effect_on_backward(candidate, base, outcome),
+            self._effect_on_backward(candidate, outcome),
             Effect(OVERWRITES_INPUT, outcome.changed > 0) if candidate.on_input else None,
         ]
         return tuple(effect for effect in found if effect is not None)
@@ -74,19 +74,13 @@ class Verdicts:
     def good(self, on: frozenset[int]) -> bool:
         """Return whether the network with the calls in `on` in place does what it does out of place."""
         outcome = self.runs.in_place(on)
-        if self.matches_watched_pass(outcome):
-            return True
-        found = self.of(outcome, on)
-        if found.forward_error or found.differs or found.gradients_differ or found.hooks_differ:
-            return False
-        return not self._breaks_backward(on, self._base(), outcome)
+        return not self.of(outcome, on).is_other and not self._breaks_backward(on, outcome)
 
     def as_written(self) -> AsWritten:
         """Return what the network does with each call as its own switch says."""
         outcome = self.runs.as_written
         found = self.of(outcome, self.runs.written)
-        silent = self.runs.watched.runs_in_backward and not (found.forward_error or found.differs)
-        if silent and not self.matches_watched_pass(outcome):
+        if self.runs.watched.runs_in_backward and not (found.forward_error or found.differs):
             found = replace(found, gradients_differ=found.gradients_differ or self.overwrites_silently(outcome))
         return found
 
@@ -212,9 +206,9 @@ class Verdicts:
             return Effect(CHANGES_RESULT, True, savers or readers, note=WRONG_GRADIENTS)
         return None
 
-    def _effect_on_backward(self, candidate: Candidate, base: Outcome, outcome: Outcome) -> Effect | None:
+    def _effect_on_backward(self, candidate: Candidate, outcome: Outcome) -> Effect | None:
         alone = frozenset({candidate.call.index})
-        if not self._breaks_backward(alone, base, outcome):
+        if not self._breaks_backward(alone, outcome):
             return None
         # A call whose input nobody had saved saves its own result, in place, and somebody else writes over that.
         conflicts = [] if candidate.saved_by else self.runs.with_backward(alone).conflicts
@@ -223,8 +217,8 @@ class Verdicts:
         words = _words_of(outcome.backward_error)
         return Effect(BREAKS_BACKWARD, True, savers, words=words, writers=writers)
 
-    def _breaks_backward(self, on: frozenset[int], base: Outcome, outcome: Outcome) -> bool:
-        if base.backward is not False:
+    def _breaks_backward(self, on: frozenset[int], outcome: Outcome) -> bool:
+        if self.of(outcome, on).out_of_place_backward is not False:
             return outcome.backward is False
         # Backward is broken anyway. Then the calls break it if they make more saved tensors stale.
         stale, before = (len(self.runs.with_backward(each).ledger.stale) for each in (on, frozenset[int]()))

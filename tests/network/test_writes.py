@@ -209,10 +209,8 @@ def test_a_write_to_the_callers_tensor_that_no_mode_sees_is_told() -> None:
 
 def test_fake_tensors_are_refused() -> None:
     fake = pytest.importorskip("torch._subclasses").FakeTensorMode
-    network = nn.Linear(4, 4)
     with fake(), pytest.raises(BadInput, match="these are fake"):
-        check(network, torch.randn(4, 4))
-    assert network.weight.device.type == "cpu"
+        check(nn.Linear(4, 4), torch.randn(4, 4))
 
 
 @pytest.mark.parametrize("of", [bytes, lambda numbers: Colour(min(numbers) < 0), lambda numbers: slice(min(numbers))])

@@ -61,11 +61,8 @@ class Snapshot:
         given = {id(tensor): tensor for tensor in tensors(arguments) if id(tensor) not in not_given}
         entered = self.own | given
         own += reachable([arguments], entered)
-        beside, functions = [], _of(FunctionType, own)
-        while functions:
-            held = [item for function in functions for item in held_by_function(function)]
-            functions = _of(FunctionType, found := reachable(held, entered))
-            beside += found
+        held = [item for function in _of(FunctionType, own) for item in held_by_function(function)]
+        beside = reachable(held, entered, held_by_function)
         modules = _of(nn.Module, own)
         self.parameters = [parameter for module in modules for parameter in module.parameters(recurse=False)]
         """The parameters of the network, those of modules in plain lists and objects too."""

@@ -173,12 +173,14 @@ def _is_plain(value: Any) -> bool:
     return type(value) in PLAIN_TYPES or (type(value) is tuple and set(map(type, value)) <= PLAIN_TYPES)
 
 
-def reachable(roots: Iterable[Any], entered: dict[int, Any]) -> list[Any]:
+def reachable(
+    roots: Iterable[Any], entered: dict[int, Any], by_function: Callable[[FunctionType], list[Any]] = lambda _: []
+) -> list[Any]:
     """
     Return each object that the roots keep alive and whose state can be theirs, but none that is in `entered` already.
 
-    Left out are numbers and strings, modules and classes that are not the user's, and what changes on its own. A
-    function is there and not entered: `held_by_function` gives what it holds.
+    Left out are numbers and strings, modules and classes that are not the user's, and what changes on its own.
+    `by_function`: gives what a function holds.
     """
     found, waiting = [], [*roots]
     for value in waiting:
@@ -188,7 +190,8 @@ def reachable(roots: Iterable[Any], entered: dict[int, Any]) -> list[Any]:
         entered[id(value)] = value
         found.append(value)
         with suppress(Exception):  # one that raises whatever it is asked for
-            waiting += [item for item in _held_by(value) if type(item) not in PLAIN_TYPES]
+            held = by_function(value) if issubclass(kind, FunctionType) else _held_by(value)
+            waiting += [item for item in held if type(item) not in PLAIN_TYPES]
     return found
 
 
@@ -203,7 +206,7 @@ def _held_by(value: Any) -> list[Any]:
     """Return the objects that an object holds."""
     if isinstance(value, CONTAINERS):
         return [*gc.get_referents(value), getattr(value, "__dict__", None)]
-    if isinstance(value, (FunctionType, io.IOBase)):
+    if isinstance(value, io.IOBase):
         return []
     if isinstance(value, Tensor):
         return [value.__dict__, value._backward_hooks, value._post_accumulate_grad_hooks]
