@@ -252,11 +252,7 @@ def _call(found: Candidate, effects: Iterable[Effect]) -> Call:
 
 
 def _unseen(model: nn.Module, missed: Iterable[Unseen]) -> Iterator[Unseen]:
-    """
-    Yield each part of the network whose own calls are not all in the report, with the reason.
-
-    `missed`: what the watched pass knows that it did not see.
-    """
+    """Yield each part of the network whose calls are not all in the report; `missed`: those that the watch knows of."""
     hidden: list[str] = []
     edited: dict[str, tuple[str, str]] = {}
     for name, module in model.named_modules():

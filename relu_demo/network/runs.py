@@ -40,12 +40,7 @@ _UNTRACED_WRITE = Place("a write that PyTorch tells nobody of (apply_, NumPy)", 
 
 
 class Runs:
-    """
-    Runs one network on one input. The runs that a check asks for more than once are made once.
-
-    After each run the network is as it was. `layers`: where layers stand in the source. `forwards` and `backwards`
-    count all of them.
-    """
+    """Runs one network on one input, as often as needed, each time from the same state: `snapshot` puts it back."""
 
     def __init__(self, network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], layers: Layers) -> None:
         self.network = network

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from support.nets import Net, Squared, kinds, line_of, only
+from support.nets import Net, Squared, kinds, line_of, only, written
 from torch import Tensor, nn
 from torch.overrides import handle_torch_function, has_torch_function
 from torch.utils import dlpack
@@ -145,37 +146,23 @@ def test_a_forward_may_call_its_argument_model_and_hold_deep_lists() -> None:
     assert check(network, X, tree=deep, model=1).ok
 
 
-def test_a_scratch_tensor_that_each_forward_fills_anew_is_safe() -> None:
-    scratch = torch.zeros(4, 8)
-
-    def forward(net: Any, x: Tensor) -> Any:
-        with torch.no_grad():
-            torch.mul(x, 2, out=scratch)
-        return net.a(F.leaky_relu(scratch, 0.1, inplace=True))
-
-    assert check(linear(forward), X).ok
-    assert torch.equal(scratch, torch.zeros(4, 8))
-
-
-def test_a_global_tensor_that_the_next_forward_reads_again_is_not_scratch_and_is_put_back() -> None:
-    table = -torch.ones(4, 8)
-
-    def forward(net: Any, x: Tensor) -> Any:
-        return net.a(x) + F.leaky_relu(table, 0.1, inplace=True)
-
-    assert kinds(only(check(linear(forward), X))) == ["changes-result"]
-    assert torch.equal(table, -torch.ones(4, 8))
+OUTSIDE = {
+    "scratch that is filled anew": (
+        "torch.mul(x, 2, out=table); return net.fc(F.leaky_relu(table, 0.1, inplace=True))",
+        [],
+    ),
+    "a table that is read again": ("return net.fc(x) + F.leaky_relu(table, 0.1, inplace=True)", ["changes-result"]),
+    "a count": ("table.add_(1); return net.act(net.fc(x)), table", []),
+}
+"""What a forward does to a tensor that is neither its network's nor given."""
 
 
-def test_what_a_statement_writes_to_a_global_tensor_is_put_back() -> None:
-    steps = torch.zeros(1)
-
-    def forward(net: Any, x: Tensor) -> Any:
-        steps.add_(1)
-        return F.relu(net.a(x), inplace=True), steps
-
-    assert check(linear(forward), X).ok
-    assert float(steps) == 0
+@pytest.mark.parametrize(("lines", "found"), OUTSIDE.values(), ids=OUTSIDE)
+def test_a_global_tensor_is_put_back(lines: str, found: list[str], tmp_path: Path) -> None:
+    table = -torch.ones(3, 4)
+    report = check(written(tmp_path, *lines.split("; "), table=table), torch.randn(3, 4))
+    assert kinds(only(report)) == found
+    assert torch.equal(table, -torch.ones(3, 4))
 
 
 def test_memory_that_came_from_numpy_counts() -> None:
