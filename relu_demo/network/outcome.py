@@ -73,7 +73,7 @@ class Outcome:
     rounds_alike: bool = False
     """Of a run with one call in place: whether the call gives the same bits both ways; False if unknown."""
     changed: float = 0.0
-    """How far the call in place has changed its input, if measured."""
+    """How far the call in place has changed its input."""
 
 
 def difference(a: Leaves, b: Leaves) -> float | None:

@@ -108,8 +108,8 @@ class Runs:
         with without_checkpoints():
             return self._run(self._as_written, hooks)
 
-    def alone(self, index: int, measure_change: bool) -> Outcome:
-        """Run with one call in place; on demand with `Outcome.changed` measured."""
+    def alone(self, index: int) -> Outcome:
+        """Run with one call in place, and measure what that changes."""
         changed: list[float] = []
         alike: list[bool] = []
 
@@ -117,8 +117,6 @@ class Runs:
             if i != index:
                 return self._call(i, call, False)
             alike.append(call.rounds_alike())
-            if not measure_change:
-                return self._call(i, call, True)
             now, before = call.input.detach(), call.input.detach().clone()
             result = self._call(i, call, True)
             changed.append(leaf_difference(now, before))

@@ -49,7 +49,7 @@ class Verdicts:
     def effects(self, candidate: Candidate) -> tuple[Effect, ...]:
         """Run the network with this call alone in place, and return what that does."""
         self._base()
-        outcome = self.runs.alone(candidate.call.index, measure_change=candidate.on_input)
+        outcome = self.runs.alone(candidate.call.index)
         if outcome.forward_error is not None:
             words = first_line(outcome.forward_error)
             # A backward inside of the forward: a gradient penalty.

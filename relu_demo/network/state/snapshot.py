@@ -395,7 +395,7 @@ def _is_as_it_was(storage: Any, now: Tensor, before: Tensor) -> bool:
 
 
 def _restore_versions(states: Iterable[RecordedTensor]) -> None:
-    """Give tensors whose values are as before their versions, for a graph that has saved one would refuse a backward."""
+    """Give tensors whose values are as before their versions, or a graph that has saved one refuses a backward."""
     changed = [(state.tensor, state.version) for state in states if state.version >= 0]
     if changed:
         torch._C._autograd._unsafe_set_version_counter(*map(tuple, zip(*changed, strict=True)))
