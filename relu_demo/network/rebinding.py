@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dis
 from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Any
@@ -16,6 +17,7 @@ from relu_demo.sanitizer.source import (
     expression_at,
     imported,
     is_sign_of,
+    parsed,
     root,
     statement_at,
     text_of,
@@ -52,6 +54,8 @@ def rebinds(function: Any, written: Any) -> bool:
 @lru_cache(maxsize=4096)
 def _is_used(name: str, code: CodeType, file: str, line: int, instruction: int) -> bool:
     # Python holds code of two files for equal, so that the file has to be named too.
+    if parsed(file) is None:
+        return not _is_dropped(code, instruction)
     node = expression_at(code, instruction)
     statement = statement_at(file, line, node)
     return statement is not None and _uses(name, statement, node, imported(file))
@@ -87,6 +91,12 @@ def _is_of_container(name: str, frame: FrameType) -> bool:
     if not isinstance(statement, ast.AugAssign) or not isinstance(statement.target, ast.Subscript):
         return False
     return isinstance(value_of(statement.target.value, frame), (list, dict)) and is_sign_of(statement, name)
+
+
+def _is_dropped(code: CodeType, instruction: int) -> bool:
+    """Whether code without a source drops what an instruction gives, or puts it into an item: `x[i] += y`."""
+    after = (each.opname for each in dis.get_instructions(code) if each.offset > instruction and each.opname != "CACHE")
+    return next(after, "").startswith(("POP_TOP", "STORE_SUBSCR", "SWAP", "ROT_"))
 
 
 def _chain(expression: ast.expr) -> list[ast.AST]:
