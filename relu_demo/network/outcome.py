@@ -130,7 +130,7 @@ def _strided_difference(a: Tensor, b: Tensor) -> float:
     return math.inf if bool(torch.isnan(apart)) else float(apart)
 
 
-def largest(result: Leaves) -> float:
+def largest_value(result: Leaves) -> float:
     """Return the largest absolute value in the floating-point tensors of a result, whose infinities do not count."""
     found = [dense(leaf).abs() for _, leaf in result if isinstance(leaf, Tensor) and leaf.is_floating_point()]
     return max((float(each[each.isfinite()].amax()) for each in found if bool(each.isfinite().any())), default=0.0)

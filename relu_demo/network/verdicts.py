@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from relu_demo.errors import NetworkError, first_line
-from relu_demo.network.outcome import SUMMED_OTHERWISE, Outcome, gradient_gap, largest, leaf_difference
+from relu_demo.network.outcome import SUMMED_OTHERWISE, Outcome, gradient_gap, largest_value, leaf_difference
 from relu_demo.network.report import (
     BREAKS_BACKWARD,
     CHANGES_RESULT,
@@ -135,7 +135,7 @@ class Verdicts:
         """Say so if equal runs were seen to differ, though torch draws the same random numbers."""
         if "out_of_place_again" in vars(self.runs):
             gap = self.runs.apart(self.runs.out_of_place, self.runs.out_of_place_again) or 0.0
-            if gap > _ROUNDING * largest(self.runs.out_of_place.result):
+            if gap > _ROUNDING * largest_value(self.runs.out_of_place.result):
                 why = f"differs by up to {gap:.4g} from run to run, though torch draws the same numbers"
                 yield Unseen("", type(self.runs.network).__name__, why)
 
