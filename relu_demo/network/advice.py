@@ -59,23 +59,16 @@ def _more(verdicts: Verdicts, off: Sequence[Call], on: frozenset[int], switches:
     wanted = _closed(on | harmless, frozenset(switches), switches) - on
     # A call that writes nothing (a dropout in evaluation) goes with its switch, and is no reason to turn it.
     wanted = frozenset(index for index in wanted if any(call.bytes for call in off if call.index in switches[index]))
-    if not wanted:
-        return wanted
-    more, verified, _ = _agree(verdicts, on | wanted, on | wanted, switches, fixed=on)
-    return more - on if verified else frozenset()
+    return wanted if wanted and verdicts.good(on | wanted) else frozenset()
 
 
 def _agree(
-    verdicts: Verdicts,
-    on: frozenset[int],
-    among: frozenset[int],
-    switches: Switches,
-    fixed: frozenset[int] = frozenset(),
+    verdicts: Verdicts, on: frozenset[int], among: frozenset[int], switches: Switches
 ) -> tuple[frozenset[int], bool, tuple[Conflict, ...]]:
     """
     Return calls of `on` that can be on together, whether a real run has shown that, and what kept others away.
 
-    The switches turn calls of `among` alone; those in `fixed` stay on. A call that saves its result when in place, and
+    The switches turn calls of `among` alone. A call that saves its result when in place, and
     its input when not, can be safe alone and still conflict with the next (leaky_relu, then dropout). A watched pass
     with the switches on, and its backward, tells which.
     """
@@ -92,13 +85,9 @@ def _agree(
             if conflict.writer_call in on or conflict.saver_call in on
         ]
         found += tuple(dict.fromkeys(conflicts))
-        away = (on - fixed) & {_in_the_way(conflict, on - fixed) for conflict in conflicts}
+        # Of the two the writer is turned off, if it may be.
+        away = {each.writer_call if each.writer_call in on else each.saver_call for each in conflicts}
         if not away:
             break
-        on = _closed(on - away, on, switches) | fixed
+        on = _closed(on - away, on, switches)
     return on, False, found
-
-
-def _in_the_way(conflict: Conflict, free: frozenset[int]) -> int | None:
-    """Return the call of the two to be turned off: the writer, if it may be."""
-    return conflict.writer_call if conflict.writer_call in free else conflict.saver_call

@@ -35,7 +35,7 @@ from relu_demo.network.runs import Runs
 from relu_demo.network.state.snapshot import Snapshot
 from relu_demo.network.state.walk import tensors
 from relu_demo.network.suspects import Candidate
-from relu_demo.network.target import as_network, is_async, is_function
+from relu_demo.network.target import as_network, is_function
 from relu_demo.network.verdicts import Verdicts, suspicions
 from relu_demo.sanitizer.frames import code_of, is_users
 from relu_demo.sanitizer.layers import Layers
@@ -218,19 +218,12 @@ def _refuse_what_cannot_run(model: object, arguments: Any) -> None:
         text = repr(model)
         named = text if len(text) < 60 else f"{text[:57]}..."
         raise BadInput(f"{named} is not an nn.Module; give a module, not {with_article(type(model).__name__)}")
-    if is_async(model.forward):
-        raise BadInput(f"{type(model).__name__} is async, and a check awaits nothing; give a forward that is not")
     if any(torch.nn.parameter.is_lazy(p) for p in (*model.parameters(), *model.buffers())):
         raise BadInput("the network has lazy parameters without a shape yet; run it once, then check it")
-    if any(type(each).__name__ == "FakeTensor" for each in (*model.parameters(), *tensors(arguments))) or _is_faked():
+    if any(type(each).__name__ == "FakeTensor" for each in (*model.parameters(), *tensors(arguments))):
         raise BadInput(
             "a check takes real tensors, or those of the device meta, and these are fake; leave FakeTensorMode"
         )
-
-
-def _is_faked() -> bool:
-    stack = getattr(torch.utils._python_dispatch, "_get_current_dispatch_mode_stack", list)
-    return any(type(mode).__name__ == "FakeTensorMode" for mode in stack())
 
 
 @contextmanager
@@ -257,11 +250,7 @@ def _call(found: Candidate, effects: Iterable[Effect]) -> Call:
 
 
 def _unseen(model: nn.Module, missed: Iterable[Unseen]) -> Iterator[Unseen]:
-    """
-    Yield each part of the network whose own calls are not all in the report, with the reason.
-
-    `missed`: what the watched pass knows that it did not see.
-    """
+    """Yield each part of the network whose calls are not all in the report; `missed`: those that the watch knows of."""
     hidden: list[str] = []
     edited: dict[str, tuple[str, str]] = {}
     for name, module in model.named_modules():

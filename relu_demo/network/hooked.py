@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
-from relu_demo.network.outcome import Leaves
 from relu_demo.network.state.walk import tensors
 from relu_demo.sanitizer.frames import code_of, hook_name
 from relu_demo.sanitizer.ledger import Ledger, RegionUses
@@ -27,6 +26,8 @@ from relu_demo.sanitizer.place import Place, PlaceKind
 from relu_demo.sanitizer.source import is_what_runs, statement_at
 from relu_demo.tensors.storage import (
     Geometry,
+    Region,
+    elements_at,
     geometry_of,
     is_freed,
     is_gone,
@@ -37,11 +38,14 @@ from relu_demo.tensors.storage import (
     weak_ref,
 )
 
+_OWN_REFERRERS = 2
+"""Who refers to a tensor while it is looked for: the list of what was found, and the frame."""
+
 Event = Callable[[nn.Module, dict[int, Any], Any], None]
 """Is told of a module, of its hooks that are about to be called, and of what they are given."""
 
-Number = tuple[int, int]
-"""Of a tensor that hooks are given: that of the event, and of the tensor in it."""
+Number = tuple[str, int, int]
+"""Of a tensor that hooks are given: "hook", event, and place there. Of the input of a call: "call", its index, 0."""
 
 
 @contextmanager
@@ -59,7 +63,11 @@ def told_of_modules(event: Event) -> Iterator[None]:
 
 
 class Hooked:
-    """Follows which hooks are given what. `path_of` names a module; `ledger` knows who reads a tensor."""
+    """
+    Follows which hooks are given what, and which tensors outlive the forward.
+
+    `path_of` names a module; `ledger` knows who reads a tensor.
+    """
 
     def __init__(self, path_of: Callable[[nn.Module], str], ledger: Ledger) -> None:
         self._path_of = path_of
@@ -67,33 +75,47 @@ class Hooked:
         self.switched_on: dict[str, str] = {}
         """Path and class of each module that ran with `inplace=True`."""
         self._holders: dict[int, tuple[StorageWeakRef, dict[Place, None]]] = {}
-        self._given: list[tuple[Number, set[str], RegionUses, StorageWeakRef, Geometry | None]] = []
-        """Each tensor that hooks were given, their names, who reads it afterwards, and where it lies."""
+        """The hooks that were given a storage, by its key."""
+        self._given: dict[Number, tuple[StorageWeakRef, Geometry | None]] = {}
+        self._reads: list[tuple[Number, set[str], RegionUses]] = []
+        """Each tensor that hooks were given, their names, and who reads it afterwards."""
         self._events = 0
 
-    def holding(self, key: int | None) -> tuple[Place, ...]:
-        """Return the lines of the hooks that were given a storage, which is still alive; none if none was."""
-        ref, places = self._holders.get(-1 if key is None else key, (None, {}))
-        return () if ref is None or is_gone(ref) else tuple(places)
+    def given(self, number: Number, tensor: Tensor) -> None:
+        """Note a tensor that somebody may keep."""
+        self._given[number] = weak_ref(tensor), geometry_of(tensor)
 
     def alive(self, is_known: Callable[[int], bool]) -> dict[Number, tuple[StorageWeakRef, Geometry | None]]:
-        """
-        Return what hooks were given and what is alive, once the result and its graph are freed: storage and geometry.
-
-        `is_known`: whether somebody else has a storage.
-        """
+        """Return which of them are alive; `is_known`: whether the network or an input has a storage."""
 
         def find() -> dict[Number, tuple[StorageWeakRef, Geometry | None]]:
-            return {n: (ref, at) for n, _, _, ref, at in self._given if not (is_gone(ref) or is_known(ref.cdata))}
+            found = self._given.items()
+            return {n: (ref, at) for n, (ref, at) in found if not (is_gone(ref) or is_known(ref.cdata))}
 
         if find():
             gc.collect()
         return find()
 
+    def kept(self, is_known: Callable[[int], bool]) -> dict[Number, Kept]:
+        """Return what of them something else keeps. Call after the result and its graph are freed."""
+        alive = self.alive(is_known)
+        regions: dict[int | None, dict[Region, None]] = {}
+        for tensor in _tensors_of({ref.cdata for ref, _ in alive.values()}) if alive else ():
+            region = region_of(tensor)
+            regions.setdefault(key_of(tensor), {}).update({} if region is None else {region: None})
+        kept = {}
+        for number, (ref, geometry) in alive.items():
+            # Where no tensor of Python's is found, compiled code may hold the memory: all of it.
+            elements = elements_at(geometry, tuple(regions.get(ref.cdata, ())))
+            if elements is None or bool(elements.any()):
+                known, places = self._holders.get(ref.cdata, (ref, {}))
+                kept[number] = Kept(elements, () if is_gone(known) else tuple(places))
+        return kept
+
     @property
     def read(self) -> frozenset[Number]:
         """Return which tensors the hooks that were given them have read."""
-        return frozenset(n for n, hooks, then, *_ in self._given if any(at.hook in hooks for at in then.readers))
+        return frozenset(n for n, hooks, then in self._reads if any(at.hook in hooks for at in then.readers))
 
     def event(self, module: nn.Module, hooks: dict[int, Any], values: Any) -> None:
         """Note what the hooks of a module are given."""
@@ -114,7 +136,8 @@ class Hooked:
             if is_strided(tensor):
                 followed = self._ledger.follow(tensor, region_of(tensor))
                 names = {hook_name(hook) for hook in hooks.values()}
-                self._given.append(((self._events, number), names, followed, weak_ref(tensor), geometry_of(tensor)))
+                self._reads.append((("hook", self._events, number), names, followed))
+                self.given(("hook", self._events, number), tensor)
 
     def _place(self, module: nn.Module, hook: Any) -> Place:
         code = code_of(hook)
@@ -136,9 +159,19 @@ def _keeping_line(code: CodeType) -> int | None:
     return None
 
 
+def _tensors_of(keys: set[int]) -> Iterator[Tensor]:
+    """Yield each tensor that Python knows and that has one of these storages."""
+    found = [thing for thing in gc.get_objects() if issubclass(type(thing), Tensor) and key_of(thing) in keys]
+    bases = {id(tensor._base) for tensor in found if tensor._base is not None}
+    for tensor in found:
+        # A view keeps its base alive, and that is in nobody's hands; the list and this frame refer to each.
+        if id(tensor) not in bases or len(gc.get_referrers(tensor)) > _OWN_REFERRERS:
+            yield tensor
+
+
 @dataclass(frozen=True)
 class Kept:
-    """What a hook keeps of a tensor that it was given: these elements, or all. `by`: the lines of the hooks."""
+    """What is kept of a tensor: these elements, or all. `by`: the lines of the hooks that were given it."""
 
     elements: Tensor | None
     by: tuple[Place, ...]
@@ -150,8 +183,8 @@ class Reading:
 
     read: Collection[Number]
     kept: Mapping[Number, Kept]
-    _copies: Leaves = field(default_factory=list)
-    _kept: list[tuple[Number, Tensor]] = field(default_factory=list)
+    _copies: dict[Number, Tensor] = field(default_factory=dict)
+    _kept: dict[Number, Tensor] = field(default_factory=dict)
     _events: int = 0
 
     def event(self, module: nn.Module, hooks: dict[int, Any], values: Any) -> None:
@@ -159,18 +192,21 @@ class Reading:
         if hooks:
             self._events += 1
             for i, tensor in enumerate(tensors(values)):
-                number = self._events, i
-                if number in self.read:
-                    self._copies.append((f"read {number}", tensor.detach().clone()))
-                if number in self.kept:
-                    self._kept.append((number, tensor.detach()))
+                if ("hook", self._events, i) in self.read:
+                    self._copies["read", self._events, i] = tensor.detach().clone()
+                self.given(("hook", self._events, i), tensor)
 
-    def seen(self) -> Leaves:
+    def given(self, number: Number, tensor: Tensor) -> None:
+        """Note a tensor that is kept."""
+        if number in self.kept:
+            self._kept[number] = tensor.detach()
+
+    def seen(self) -> dict[Number, Tensor]:
         """Return copies of it: of what is kept those elements, as the forward has left them."""
-        return [*self._copies, *((f"kept {n}", part_of(tensor, self.kept[n].elements)) for n, tensor in self._kept)]
+        return self._copies | {n: _part_of(tensor, self.kept[n].elements) for n, tensor in self._kept.items()}
 
 
-def part_of(tensor: Tensor, elements: Tensor | None) -> Tensor:
+def _part_of(tensor: Tensor, elements: Tensor | None) -> Tensor:
     """Return a copy of some elements of a tensor; of all if it has another shape in this run, or has no values."""
     if elements is None or elements.shape != tensor.shape or is_freed(tensor) or tensor.device.type == "meta":
         return values_now(tensor)

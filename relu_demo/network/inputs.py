@@ -47,12 +47,7 @@ def random_inputs(
 
 
 def _random(given: Input, device: torch.device, otherwise: torch.dtype) -> Tensor:
-    """
-    Return a tensor of random numbers.
-
-    Of a floating-point dtype they are normally distributed, or uniformly between the bounds. Whole numbers lie between
-    the bounds, which belong to them, or are 0 and 1. Of bool, half are true.
-    """
+    """Return normally distributed numbers, or such between the bounds; whole ones from 0 and 1, or with the bounds."""
     whole = given.bounds is not None and all(isinstance(bound, int) for bound in given.bounds)
     dtype = getattr(torch, given.dtype, None) if given.dtype else torch.int64 if whole else otherwise
     if not isinstance(dtype, torch.dtype):

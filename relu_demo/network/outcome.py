@@ -63,8 +63,8 @@ class Outcome:
     """Parameters, buffers and other tensors of the network that the forward may have written to, by number."""
     attributes: Leaves = field(default_factory=list)
     """Tensors that the forward left in plain attributes of modules, and in buffers that it assigned anew."""
-    seen_by_hooks: Leaves = field(default_factory=list)
-    """What hooks have read, as they saw it."""
+    beside: dict[Any, Tensor] = field(default_factory=dict)
+    """What is seen outside of the network: what hooks have read, and what they or others keep."""
     backward: bool | None = None
     """Whether it ran; None if nothing requires grad."""
     backward_error: BaseException | None = None
@@ -73,30 +73,21 @@ class Outcome:
     rounds_alike: bool = False
     """Of a run with one call in place: whether the call gives the same bits both ways; False if unknown."""
     changed: float = 0.0
-    """How far the call in place has changed its input, if measured."""
-    held: dict[tuple[int, bool], Tensor] = field(default_factory=dict)
-    """A copy of what is held outside of the input of a call, by its index, or of its result, as the forward left it."""
-
-    @property
-    def beside(self) -> Leaves:
-        """Return what is seen outside of the network: what hooks have read, and what is held."""
-        return [*self.seen_by_hooks, *((f"held {of}", tensor) for of, tensor in self.held.items())]
+    """How far the call in place has changed its input."""
 
 
-def difference(a: Leaves, b: Leaves, coarse: bool = False) -> float | None:
+def difference(a: Leaves, b: Leaves) -> float | None:
     """
     Return the largest absolute difference of two results: infinity if shapes, kinds or NaNs differ.
 
-    None if there are no values (meta). `coarse`: leave out what is at most 100 roundings (float32 or coarser) of a
-    tensor's largest value.
+    None if there are no values (meta).
     """
     if [path for path, _ in a] != [path for path, _ in b]:
         return math.inf
     both = [(x, y) for (_, x), (_, y) in zip(a, b, strict=True) if x is not y]
     if any(isinstance(leaf, Tensor) and leaf.device.type == "meta" for leaf in chain.from_iterable(both)):
         return None
-    gaps = ((leaf_difference(x, y), x) for x, y in both)
-    return max((gap for gap, x in gaps if gap and not (coarse and gap <= _rounding(x))), default=0.0)
+    return max((leaf_difference(x, y) for x, y in both), default=0.0)
 
 
 def leaf_difference(a: Any, b: Any) -> float:
@@ -139,17 +130,10 @@ def _strided_difference(a: Tensor, b: Tensor) -> float:
     return math.inf if bool(torch.isnan(apart)) else float(apart)
 
 
-def _rounding(value: Any) -> float:
-    eps = torch.finfo(torch.float32).eps
-    if isinstance(value, float):
-        return 100 * eps * abs(value)
-    if not isinstance(value, Tensor) or not (value.is_floating_point() or value.is_complex()) or not value.numel():
-        return 0.0
-    if is_freed(value):
-        return 0.0
-    sizes = dense(value).abs()
-    finite = sizes[torch.isfinite(sizes)]
-    return 100 * max(eps, torch.finfo(value.dtype).eps) * (float(finite.max()) if finite.numel() else 0.0)
+def largest_value(result: Leaves) -> float:
+    """Return the largest absolute value in the floating-point tensors of a result, whose infinities do not count."""
+    found = [dense(leaf).abs() for _, leaf in result if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+    return max((float(each[each.isfinite()].amax()) for each in found if bool(each.isfinite().any())), default=0.0)
 
 
 def gradients(outputs: list[Tensor], network: nn.Module, since: int) -> Gradients:
@@ -223,23 +207,18 @@ def _real(tensor: Tensor) -> Tensor:
 
 
 def _digest(grad: Tensor) -> Digest:
-    flat = _real(grad).flatten()
     # In parts: a copy of the whole in float64 would be twice the largest gradient.
-    parts = [_sums(part, i) for i, part in enumerate(torch.split(flat, _PART))]
-    total, size, uneven, not_finite = (math.fsum(column) for column in zip(*parts, strict=True)) if parts else [0.0] * 4
+    parts = [_sums(part, i) for i, part in enumerate(torch.split(_real(grad).flatten(), _PART))]
+    total, size, uneven, not_finite = torch.stack(parts).sum(0).tolist() if parts else [0.0] * 4
     return Digest(total, size, uneven, not_finite, torch.finfo(grad.dtype).eps)
 
 
-def _sums(part: Tensor, number: int) -> tuple[float, float, float, float]:
+def _sums(part: Tensor, number: int) -> Tensor:
     """Return what a digest has of one part: sum, sum of absolute values, uneven sum, that of what is not finite."""
-    wide, weights = part.double(), _uneven(part.device)[: len(part)]
-    total, uneven, not_finite = float(wide.sum()), float(wide @ weights), 0.0
-    if not math.isfinite(total):
-        codes = torch.nan_to_num(wide, 1.0, 2.0, 3.0) * ~torch.isfinite(wide)
-        not_finite = float(codes @ weights)
-        wide = torch.nan_to_num(wide, 0.0, 0.0, 0.0)
-        total, uneven = float(wide.sum()), float(wide @ weights)
-    return total, float(wide.abs_().sum()), math.cos(number) * uneven, math.cos(number) * not_finite
+    wide, weights = part.double(), math.cos(number) * _uneven(part.device)[: len(part)]
+    codes = torch.nan_to_num(wide, 1.0, 2.0, 3.0) * ~wide.isfinite()
+    wide = torch.nan_to_num(wide, 0.0, 0.0, 0.0)
+    return torch.stack([wide.sum(), wide.abs().sum(), wide @ weights, codes @ weights])
 
 
 @lru_cache(maxsize=4)

@@ -76,11 +76,7 @@ def _uses(name: str, statement: ast.stmt, node: ast.AST | None, modules: frozens
 
 
 def _fills_a_variable(call: ast.Call, statement: ast.stmt, modules: frozenset[str]) -> bool:
-    """
-    Return whether a call fills a variable whose old values may be read under the name that it has.
-
-    False for `noise = noise.bernoulli_()`, and for a new tensor, `torch.empty(3).normal_()`.
-    """
+    """Return whether it fills a variable for another name: not `x = x.normal_()`, nor `torch.empty(3).normal_()`."""
     function = call.func
     if not isinstance(function, ast.Attribute) or not isinstance(function.value, (ast.Name, ast.Attribute)):
         return False

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from relu_demo.errors import BadInput, NetworkError, first_line, with_article
-from relu_demo.network.hooked import Reading, part_of, told_of_modules
+from relu_demo.network.hooked import Reading, told_of_modules
 from relu_demo.network.meter import Meter
 from relu_demo.network.outcome import Gradients, Outcome, difference, digests, gradients, leaf_difference
 from relu_demo.network.report import HarmfulWrite, Memory, Unseen
@@ -40,12 +40,7 @@ _UNTRACED_WRITE = Place("a write that PyTorch tells nobody of (apply_, NumPy)", 
 
 
 class Runs:
-    """
-    Runs one network on one input. The runs that a check asks for more than once are made once.
-
-    After each run the network is as it was. `layers`: where layers stand in the source. `forwards` and `backwards`
-    count all of them.
-    """
+    """Runs one network on one input, as often as needed, each time from the same state: `snapshot` puts it back."""
 
     def __init__(self, network: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], layers: Layers) -> None:
         self.network = network
@@ -113,8 +108,8 @@ class Runs:
         with without_checkpoints():
             return self._run(self._as_written, hooks)
 
-    def alone(self, index: int, measure_change: bool) -> Outcome:
-        """Run with one call in place; on demand with `Outcome.changed` measured."""
+    def alone(self, index: int) -> Outcome:
+        """Run with one call in place, and measure what that changes."""
         changed: list[float] = []
         alike: list[bool] = []
 
@@ -122,8 +117,6 @@ class Runs:
             if i != index:
                 return self._call(i, call, False)
             alike.append(call.rounds_alike())
-            if not measure_change:
-                return self._call(i, call, True)
             now, before = call.input.detach(), call.input.detach().clone()
             result = self._call(i, call, True)
             changed.append(leaf_difference(now, before))
@@ -173,7 +166,7 @@ class Runs:
                     suspects.begin_backward()
                     # An error of another kind may end it; what was stale up to there still counts.
                     with suppress(Exception), Observer(suspects):
-                        gradients(self._outputs(result, self._left()), self.network, self._since)
+                        gradients(self._outputs(result, attribute_tensors(self.network)), self.network, self._since)
             self.meant |= suspects.meant
             suspects.finish(result, bool(checkpoints))
             if not suspects.over_input and not in_place and _are_overwritten(given, mine):
@@ -188,12 +181,12 @@ class Runs:
         finally:
             self.snapshot.restore()
 
-    def apart(self, a: Outcome, b: Outcome, coarse: bool = False) -> float | None:
+    def apart(self, a: Outcome, b: Outcome) -> float | None:
         """Return the difference of two runs' results, and of what the network keeps for its next forward."""
         now = self.snapshot.overwritten()
         # What a run has not written to is as it is now.
         states = [[(str(i), run.state.get(i, now[i])) for i in now] for run in (a, b)]
-        return difference(a.result + a.attributes + states[0], b.result + b.attributes + states[1], coarse)
+        return difference(a.result + a.attributes + states[0], b.result + b.attributes + states[1])
 
     def _inputs(self) -> Inputs:
         self._since = next_number()
@@ -264,18 +257,13 @@ class Runs:
         runs it again, with `_OF_BACKWARD` where only backward does.
         """
         outcome = Outcome()
-        held: dict[tuple[int, bool], Tensor] = {}
         sites: list[tuple[int, InstructionSite | None]] = []
 
         def run(index: int, call: Switched) -> Any:
-            if (index, False) in self.watched.held:
-                held[index, False] = call.input.detach()
+            reading.given(("call", index, 0), call.input)
             if self.watched.runs_in_backward:
                 sites.append((index, instruction_site()))
-            result = decide(index, call)
-            if (index, True) in self.watched.held:
-                held[index, True] = result.detach()
-            return result
+            return decide(index, call)
 
         def run_again(index: int, call: Switched) -> Any:
             here = instruction_site()
@@ -285,9 +273,9 @@ class Runs:
                 sites.append(before[0])
             return decide(before[0][0] if before else _OF_BACKWARD, call)
 
+        reading = Reading(self.watched.hooked.read, self.watched.kept)
         try:
             inputs = self._inputs()
-            reading = Reading(self.watched.hooked.read, self.watched.kept_by_hooks)
             told = told_of_modules(reading.event) if self._has_hooks else nullcontext()
             # The mode is on for the network alone: each attribute of a tensor that is asked for would go through it.
             switch = Switch(run)
@@ -298,10 +286,9 @@ class Runs:
                 except (Exception, SystemExit) as error:
                     outcome.forward_error = _without_frames(error)
                     return outcome
-                left = self._left()
-                outcome.seen_by_hooks = reading.seen()
+                left = attribute_tensors(self.network)
+                outcome.beside = reading.seen()
                 self._note(outcome, result, left)
-                outcome.held = {of: part_of(tensor, self.watched.held[of]) for of, tensor in held.items()}
                 with in_each_backward(Switch(run_again)):
                     found = self._backward(outcome, result, left)
                 outcome.gradients = digests(found, [*self.snapshot.parameters, *tensors(inputs)])
@@ -309,12 +296,9 @@ class Runs:
         finally:
             self.snapshot.restore()
 
-    def _left(self) -> dict[str, Tensor]:
-        """Return the tensors that are in plain attributes of the network now, by name."""
-        return attribute_tensors(self.network)
-
     def _note(self, outcome: Outcome, result: Any, left: dict[str, Tensor]) -> None:
-        outcome.result = [(path, _copied(leaf)) for path, leaf in leaves(result)]
+        result = leaves(result)
+        outcome.result = [(path, values_now(leaf) if isinstance(leaf, Tensor) else leaf) for path, leaf in result]
         outcome.state = {i: values_now(tensor) for i, tensor in self.snapshot.note_overwritten().items()}
         buffers = self.network.named_buffers()
         left = left | {name: buffer for name, buffer in buffers if not self.snapshot.holds(key_of(buffer))}
@@ -353,10 +337,6 @@ def _are_overwritten(copies: list[Tensor], originals: list[Tensor]) -> bool:
 def _aside() -> AbstractContextManager[None]:
     """Run as the watched pass does, which has said what it did not see."""
     return stepping_aside(lambda what, why: None)
-
-
-def _copied(leaf: Any) -> Any:
-    return values_now(leaf) if isinstance(leaf, Tensor) else leaf
 
 
 def _without_frames(error: BaseException) -> BaseException:

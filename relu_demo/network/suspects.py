@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +17,7 @@ from relu_demo.network.outcome import Outcome
 from relu_demo.network.report import STALE_WORDS, Call, Conflict, HarmfulWrite, Unseen
 from relu_demo.network.state.snapshot import Snapshot
 from relu_demo.network.state.walk import attribute_tensors, tensors
-from relu_demo.network.switch import Rebinding, Switched, switched
+from relu_demo.network.switch import Switched, switched
 from relu_demo.sanitizer.frames import edits_for_itself, is_users, operation_name
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.ledger import Ledger, RegionUses, SavedTensor
@@ -28,11 +27,7 @@ from relu_demo.sanitizer.place import Place, PlaceKind
 from relu_demo.sanitizer.source import MEANT
 from relu_demo.tensors.graph import grad_fn_of, is_leaf, is_lost, nodes_behind
 from relu_demo.tensors.storage import (
-    Geometry,
     Region,
-    elements_at,
-    geometry_of,
-    is_gone,
     key_of,
     overlap,
     overlaps_itself,
@@ -53,9 +48,6 @@ _STRAIGHT_THROUGH = {*MEANT, "round_", "sign_", "floor_", "ceil_", "trunc_", "sg
 _OF_GRAPH = {Tensor.register_hook, Tensor.retain_grad, getattr(Tensor.grad_fn, "__get__")}  # noqa: B009 - mypy
 """What asks for a tensor's node in autograd's graph, or changes it."""
 
-_OWN_REFERRERS = 2
-"""Who refers to a tensor while it is looked for: the list of what was found, and the frame."""
-
 
 @dataclass
 class Candidate:
@@ -64,20 +56,14 @@ class Candidate:
     call: Call
     """What the report says of it."""
     key: int | None
-    storage: StorageWeakRef | None
     region: Region | None
     """Of the input: what it would overwrite."""
-    geometry: Geometry | None
     switchable: bool
     """Whether the author of the network can put it in place."""
-    note: str | None = None
-    """What else in place changes."""
     input: RegionUses = field(default_factory=lambda: RegionUses(None))
     """Who uses the input's region after the call."""
     result: RegionUses | None = None
     """Who uses the result after the call, if that is a tensor with a storage of its own."""
-    result_storage: StorageWeakRef | None = None
-    result_geometry: Geometry | None = None
     saved_before: list[weakref.ref[SavedTensor]] = field(default_factory=list)
     saved_then: list[Place] = field(default_factory=list)
     """Who had it saved when the call was made; a backward inside the forward may have freed it since."""
@@ -85,8 +71,6 @@ class Candidate:
     """Who saved some of the input's storage before the call, and still has it saved after the forward."""
     made_by: Place | None = None
     """The line that made the input, if PyTorch may refuse to write to that."""
-    recorded: bool = False
-    """Whether autograd recorded the call."""
     doubtful: bool = False
     """Only a real run can tell: a view, an alias in autograd, something PyTorch may refuse."""
     by_values: bool = False
@@ -147,11 +131,7 @@ class Suspects(Listener):
         self.candidates: list[Candidate] = []
         """The calls that can be in place, in order."""
         self.meant = set(meant)
-        """
-        The calls, by index, that are meant to be in place, and are writes like any other.
-
-        Those whose result is dropped (`F.relu(h, inplace=True)`), and writes to what the network holds.
-        """
+        """The calls, by index, that are writes like any other: of a dropped result, or to what the network holds."""
         self.over_input: dict[Place, None] = {}
         """Where other writes reach an input of the network, in order."""
         self.past_autograd: dict[Place, list[Place]] = {}
@@ -168,10 +148,8 @@ class Suspects(Listener):
         """What ran where no mode reaches, and what tensors cannot be found in, in order."""
         self.attributes: dict[str, Tensor] = {}
         """What the network keeps in plain attributes when the forward has ended, until `forget`."""
-        self.held: dict[tuple[int, bool], Tensor | None] = {}
-        """Which elements something outside the network may hold of a call's input, or of its result; None for all."""
-        self.kept_by_hooks: dict[Number, Kept] = {}
-        """What hooks keep of what they were given."""
+        self.kept: dict[Number, Kept] = {}
+        """What hooks, or others outside the network, keep of what they were given and of the calls' inputs."""
         self.outcome = Outcome()
         """Its result, and what it has left in the network; nothing of a backward."""
         self.makers: Makers[Place] = Makers()
@@ -250,7 +228,7 @@ class Suspects(Listener):
         candidate = self._candidate(call, here)
         index = candidate.call.index
         self.ledger.used(call.input)  # dropout in evaluation runs no operator
-        if (isinstance(call, Rebinding) and self._snapshot.holds(candidate.key)) or (
+        if (not call.takes_inplace and self._snapshot.holds(candidate.key)) or (
             candidate.call.inplace and here.surroundings.marks_dirty
         ):
             self.meant.add(index)
@@ -260,15 +238,16 @@ class Suspects(Listener):
             result = call.run(in_place)
         finally:
             self._running = None
-        if isinstance(call, Rebinding) and not in_place:
+        if not call.takes_inplace and not in_place:
             # It ran on a copy: what it saved of its own input is another argument, as in `x *= x`.
             candidate.saved_before = self.ledger.saved_of(call.input)
         self.candidates.append(candidate)
         if not call.writes_nothing:
             candidate.input = self.ledger.follow(call.input, candidate.region)
+            if candidate.region is not None:
+                self.hooked.given(("call", index, 0), call.input)
             if isinstance(result, Tensor) and key_of(result) not in (None, candidate.key):
                 candidate.result = self.ledger.follow(result, None)
-                candidate.result_storage, candidate.result_geometry = weak_ref(result), geometry_of(result)
         return result
 
     def saved(self, tensor: Tensor, place: Place) -> SavedTensor:
@@ -373,17 +352,17 @@ class Suspects(Listener):
             if writer is not None and is_lost(tensor):
                 maker = self.makers.of(tensor)
                 self.lost_views[HarmfulWrite(writer, () if maker is None else (maker,), REFUSED)] = None
-        for tensor in tensors(result):
-            self._read_later(tensor, Place("return", ""))
+        later = [(tensor, Place("return", "")) for tensor in tensors(result)]
         kept = {id(tensor): (name, tensor) for name, tensor in (*network.named_buffers(), *network.named_parameters())}
         for name, tensor in (*self.attributes.items(), *kept.values()):
-            self._read_later(tensor, Place(f"kept as {name}", "", kind=PlaceKind.KEPT))
+            later.append((tensor, Place(f"kept as {name}", "", kind=PlaceKind.KEPT)))
+        for tensor, place in later:
+            self.ledger.read(tensor, lambda place=place: place)  # type: ignore[misc]
         self._note_past_autograd()
         self.runs_in_backward = checkpoints or any(isinstance(n, torch._C._FunctionBase) for n in nodes_behind(outputs))
         for one in self.candidates:
             # In place, elu and its like save their result, and a later write overwrites it.
-            overwritten = one.recorded and one.result is not None and one.result.overwritten
-            one.doubtful |= one.input.alias_used or overwritten
+            one.doubtful |= one.input.alias_used or (one.result is not None and one.result.overwritten)
             one.saved_by = _places(one.saved_before)
 
     def _note_past_autograd(self) -> None:
@@ -407,60 +386,25 @@ class Suspects(Listener):
                 self.missed[Unseen(path, kind, "its inplace=True reaches no call that was watched")] = None
 
     def let_go(self) -> None:
-        """
-        Let go of what autograd saved, so that no backward can follow, and mark the calls whose input is alive even so.
-
-        The result holds it, or something that is not known, as a node of an autograd.Function may: only values tell.
-        """
+        """Let go of what autograd saved. Of a call whose input is alive even so (in a node, say) only values tell."""
         self.ledger.end_of_backward()
-        for one in self._held_calls():
-            one.by_values = True
+        alive = self.hooked.alive(self._knows())
+        for one in self.candidates:
+            one.by_values |= ("call", one.call.index, 0) in alive
 
     def forget(self) -> None:
         """Note what something outside the network holds. Call after the result and its graph are freed."""
-        inputs, results = self._held_calls(), self._held_calls(of_result=True)
-        given = self.hooked.alive(self._knows())
-        refs = [each for one in inputs + results for each in (one.storage, one.result_storage)] + [
-            ref for ref, _ in given.values()
-        ]
-        regions: dict[int | None, dict[Region, None]] = {}
-        for tensor in _tensors_of({ref.cdata for ref in refs if ref is not None}) if refs else ():
-            region = region_of(tensor)
-            regions.setdefault(key_of(tensor), {}).update({} if region is None else {region: None})
-        for one in inputs:
-            holders = tuple(regions.get(one.key, ()))
-            # Where no tensor of Python's is found, compiled code may hold the memory.
-            if not holders or any(overlap(region, one.region) for region in holders):
-                one.held_outside, one.held_by = True, self.hooked.holding(one.key)
-                self.held[one.call.index, False] = elements_at(one.geometry, holders)
-        for one in results:
-            assert one.result_storage is not None
-            holders = tuple(regions.get(one.result_storage.cdata, ()))
-            self.held[one.call.index, True] = elements_at(one.result_geometry, holders)
-        for number, (ref, geometry) in given.items():
-            if ref.cdata in regions:
-                elements = elements_at(geometry, tuple(regions[ref.cdata]))
-                self.kept_by_hooks[number] = Kept(elements, self.hooked.holding(ref.cdata))
+        self.kept = self.hooked.kept(self._knows())
+        for one in self.candidates:
+            kept = self.kept.get(("call", one.call.index, 0))
+            if kept is not None:
+                one.held_outside, one.held_by = True, kept.by
         self.attributes = {}
 
     def _knows(self) -> Callable[[int], bool]:
         """Return what tells whether a storage is an input's or the network's, or in an attribute of it."""
         known = {*self._inputs, *map(key_of, self.attributes.values())}
         return lambda key: key in known or self._snapshot.holds(key)
-
-    def _held_calls(self, of_result: bool = False) -> list[Candidate]:
-        """Return the calls whose input, or result, is held by what is neither the network nor an input."""
-        is_known = self._knows()
-
-        def find() -> Iterator[Candidate]:
-            for one in self.candidates:
-                ref = one.result_storage if of_result else one.storage if one.region else None
-                if ref is not None and not (is_gone(ref) or is_known(ref.cdata)):
-                    yield one
-
-        if any(find()):
-            gc.collect()
-        return list(find())
 
     @property
     def conflicts(self) -> list[Conflict]:
@@ -475,17 +419,11 @@ class Suspects(Listener):
 
     def _is_foreign(self, key: int | None) -> bool:
         """Return whether no operator of this forward has made a storage, and it is nobody's that is known."""
-        known = key is None or key in self._made or key in self._inputs or self._snapshot.holds(key)
-        return not known
-
-    def _read_later(self, tensor: Tensor, place: Place) -> None:
-        self.ledger.read(tensor, lambda: place)
+        return not (key is None or key in self._made or key in self._inputs or self._snapshot.holds(key))
 
     def _candidate(self, call: Switched, here: Here) -> Candidate:
         tensor, place, around = call.input, here.place(""), here.surroundings
-        key = key_of(tensor)
-        nothing = call.writes_nothing
-        grad = torch.is_grad_enabled()
+        key, nothing, grad = key_of(tensor), call.writes_nothing, torch.is_grad_enabled()
         shown = Call(
             index=self._count,
             place=place,
@@ -498,42 +436,28 @@ class Suspects(Listener):
             type=type(around.module).__name__ if around.module_has_switch else None,
         )
         self._count += 1
+        region = None if nothing or key is None else region_of(tensor)
         found = Candidate(
             shown,
             key,
-            None if key is None else weak_ref(tensor),
-            None if nothing or key is None else region_of(tensor),
-            geometry_of(tensor),
+            region,
             switchable=call.inplace or around.has_switch,
-            note=call.note,
             made_by=self.makers.of(tensor),
-            recorded=grad,
             by_values=self._grad and around.in_checkpoint,
+            doubtful=nothing and call.moves_version,
         )
-        if not nothing or call.reshapes:
-            self._look_at_input(found, call, grad)
-        elif not tensor.numel():
-            # Nothing is written, and yet the version counter moves.
-            found.doubtful = True
+        if not nothing:
+            found.foreign = self._is_foreign(key)
+            found.by_values |= key is None or found.foreign or self.ledger.is_exposed(tensor)
+            found.on_input = any(overlap(region, other) for other in self._inputs.get(key, ()))
+            # Without grad the result in place is the input, which has a graph.
+            found.doubtful = not grad and tensor.requires_grad
+            found.doubtful |= key in self._inputs or self._snapshot.holds(key) or key in self._graph_used
+            found.doubtful |= _may_be_refused(call, grad)
         if not nothing or found.doubtful or found.by_values:
             found.saved_before = self.ledger.saved_of(tensor)
             found.saved_then = _places(found.saved_before)
         return found
-
-    def _look_at_input(self, found: Candidate, call: Switched, grad: bool) -> None:
-        found.foreign = self._is_foreign(found.key)
-        found.by_values |= found.key is None or found.foreign or self.ledger.is_exposed(call.input)
-        found.on_input = any(overlap(found.region, region) for region in self._inputs.get(found.key, ()))
-        found.doubtful = (
-            call.reshapes
-            or found.note is not None
-            or found.key in self._inputs
-            or self._snapshot.holds(found.key)
-            # In place, the result is the input, which has a graph.
-            or (not grad and call.input.requires_grad)
-            or found.key in self._graph_used
-            or _may_be_refused(call, grad)
-        )
 
 
 def _places(refs: Iterable[weakref.ref[SavedTensor]]) -> list[Place]:
@@ -547,39 +471,11 @@ def _is_users_own(function: Any) -> bool:
     return code is not None and is_users(code.co_filename)
 
 
-def _tensors_of(keys: set[int | None]) -> Iterator[Tensor]:
-    """Yield each tensor that Python knows and that has one of these storages."""
-    found = [thing for thing in gc.get_objects() if issubclass(type(thing), Tensor) and key_of(thing) in keys]
-    bases = {id(tensor._base) for tensor in found if tensor._base is not None}
-    for tensor in found:
-        # A view keeps its base alive, and that is in nobody's hands; the list and this frame refer to each.
-        if id(tensor) not in bases or len(gc.get_referrers(tensor)) > _OWN_REFERRERS:
-            yield tensor
-
-
 def _may_be_refused(call: Switched, grad: bool) -> bool:
     """Return whether PyTorch may refuse the call in place, here or in backward; False is certain."""
     tensor = call.input
-    if type(tensor) not in (Tensor, nn.Parameter) or not tensor.is_floating_point():
-        return True
-    if overlaps_itself(tensor) or (tensor.is_inference() and not torch.is_inference_mode_enabled()):
+    if type(tensor) not in (Tensor, nn.Parameter) or not tensor.is_floating_point() or overlaps_itself(tensor):
         return True
     if not grad:
-        return False
-    if (tensor.requires_grad and grad_fn_of(tensor) is None) or call.slope_below_zero:
-        return True
-    return tensor._is_view() and not _is_ordinary_view(tensor)
-
-
-def _is_ordinary_view(view: Tensor) -> bool:
-    base = view._base
-    if base is None or (base.requires_grad and grad_fn_of(base) is None):
-        return False
-    if torch._C._autograd._get_creation_meta(view) != torch._C._autograd.CreationMeta.DEFAULT:
-        return False
-    if not view.is_inference() and view._version > 0:
-        # Its base was written to since: autograd makes the view's grad_fn anew, or has not yet.
-        return False
-    # A view that was resized (`out=`) can reach beyond its base; autograd's view of it is wrong then.
-    inner, outer = region_of(view), region_of(base)
-    return inner is None or (outer is not None and outer.start <= inner.start and inner.end <= outer.end)
+        return tensor.is_inference() and not torch.is_inference_mode_enabled()
+    return tensor._is_view() or call.slope_below_zero or (tensor.requires_grad and grad_fn_of(tensor) is None)

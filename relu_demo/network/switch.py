@@ -32,31 +32,26 @@ _BELOW_ZERO = {F.leaky_relu: "negative_slope", F.elu: "alpha", F.celu: "alpha", 
 
 _ALIGNED_ELEMENTS = 64
 """So many of any dtype are a multiple of 64 bytes, to which the beginning of a storage is aligned."""
-_RRELU = "PyTorch's rrelu gives other random numbers in place, for a tensor that is not contiguous"
 
 _WRITTEN = ("input", "self")
 """The names of the argument that a function in place writes to: `torch.clamp_(input=x, min=0)`."""
 
 
 class Switched:
-    """One call of such an operation, before it runs: its arguments, and how it can be run."""
+    """One call of such an operation, before it runs, and how it can be run."""
 
-    def __init__(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        bound = SWITCHED[function].bind(*args, **kwargs)
-        bound.apply_defaults()
+    def __init__(
+        self, function: Any, tensor: Tensor, apply: Callable[[Tensor, bool], Any], switch: dict[str, Any] | None = None
+    ) -> None:
         self.function = function
-        self.arguments: dict[str, Any] = bound.arguments
-        self.input: Tensor = self.arguments["input"]
-        self.inplace = bool(self.arguments["inplace"])
+        self.input = tensor
+        self._apply = apply
+        """Calls it with a tensor, in place or not."""
+        self._arguments = switch or {}
+        self.takes_inplace = switch is not None
+        """Whether it takes `inplace=`; else it is a write whose result is used."""
+        self.inplace = bool(self._arguments.get("inplace", True))
         """The switch, as the source has it."""
-
-    takes_inplace = True
-    """Whether it takes `inplace=`; else it is a write whose result is used."""
-
-    @property
-    def is_dropout(self) -> bool:
-        """Return whether it is one of the dropouts."""
-        return "p" in self.arguments
 
     @property
     def writes_nothing(self) -> bool:
@@ -65,56 +60,44 @@ class Switched:
 
         A dropout that is off returns its input (ATen/native/Dropout.cpp); a tensor without elements has no memory.
         """
-        if not self.input.numel():
-            return True
-        return self.is_dropout and (not self.arguments["training"] or self.arguments["p"] == 0)
+        is_off = "p" in self._arguments and (not self._arguments["training"] or self._arguments["p"] == 0)
+        return is_off or not self.input.numel()
 
     @property
-    def reshapes(self) -> bool:
-        """Return whether it unsqueezes in place, off too, as dropout1d and dropout3d do: the version counter moves."""
-        return self.input.dim() != _BATCHED.get(self.function, self.input.dim())
-
-    @property
-    def note(self) -> str | None:
-        """Return how its random numbers differ in place: it goes through the elements in another order."""
-        other = self.function is F.rrelu and self.arguments["training"] and not self.input.is_contiguous()
-        return _RRELU if other else None
+    def moves_version(self) -> bool:
+        """Return whether the version counter moves though nothing is written: dropout1d adds a dimension in place."""
+        return not self.input.numel() or self.input.dim() != _BATCHED.get(self.function, self.input.dim())
 
     @property
     def slope_below_zero(self) -> bool:
         """Return whether its slope is below zero, which the backward in place refuses (ATen/native/Activation.cpp)."""
-        return bool(self.arguments.get(_BELOW_ZERO.get(self.function, ""), 0) < 0)
+        return bool(self._arguments.get(_BELOW_ZERO.get(self.function, ""), 0) < 0)
 
     def run(self, in_place: bool) -> Any:
         """
         Run it in place or out of place, whatever its own switch says, and return its result.
 
-        An accelerator's out-of-place dropout is a fused kernel that draws other random numbers than the in-place
-        one. There, out of place means in place on a copy, so that both draw the same.
+        An accelerator's dropout out of place is another kernel, which draws other random numbers. So a dropout runs
+        out of place as it does in place on a copy.
         """
-        fused = self.is_dropout and not self.writes_nothing and self.input.device.type not in ("cpu", "meta")
-        if fused and not in_place:
-            return self.function(**{**self.arguments, "input": self.input.clone(), "inplace": True})
-        return self.function(**{**self.arguments, "inplace": in_place})
+        on_copy = "p" in self._arguments or not self.takes_inplace
+        return self.run_on_copy() if on_copy and not in_place else self._apply(self.input, in_place)
 
     def run_on_copy(self) -> Any:
         """
         Run it in place on a copy of its input: out of place, by the kernels and with the roundings of in place.
 
-        Two kinds of calls run out of place instead: one that writes nothing must return its input itself, and other
-        random numbers in place are a difference that the check reports, and no rounding.
+        A dropout that is off runs out of place instead: it must return its input itself.
         """
-        if self.writes_nothing or self.note:
-            return self.run(False)
-        return self.function(**{**self.arguments, "input": copy_laid_out_the_same(self.input), "inplace": True})
+        if self.takes_inplace and self.writes_nothing:
+            return self._apply(self.input, False)
+        return self._apply(copy_laid_out_the_same(self.input), True)
 
     def rounds_alike(self) -> bool:
-        """
-        Return whether it gives the same bits, laid out the same, in place and out of place; False if unknown.
-
-        Both are tried, on a copy. What draws random numbers is not: the network would get others.
-        """
-        if self.is_dropout or self.function is F.rrelu or self.writes_nothing:
+        """Return whether it gives the same bits, laid out the same, both ways, tried on a copy; False if unknown."""
+        if not self.takes_inplace:
+            return True
+        if "training" in self._arguments:  # a dropout, rrelu: the network would get other random numbers
             return False
         with torch.no_grad():
             try:
@@ -126,51 +109,19 @@ class Switched:
         return bool(alike and len({offset % _ALIGNED_ELEMENTS for offset in offsets}) == 1)
 
 
-class Rebinding(Switched):
-    """One write in place whose result is used, before it runs."""
-
-    takes_inplace = False
-
-    def __init__(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.function = function
-        self.input = args[0]
-        self.arguments = {}
-        self.inplace = True
-        self._args, self._kwargs = args[1:], kwargs
-
-    @property
-    def writes_nothing(self) -> bool:
-        """Return whether there is nothing to write to: a tensor without elements."""
-        return not self.input.numel()
-
-    @property
-    def reshapes(self) -> bool:
-        """Return False: what changes a shape in place is no such write."""
-        return False
-
-    def rounds_alike(self) -> bool:
-        """Return True: out of place it is run in place on a copy."""
-        return True
-
-    def run(self, in_place: bool) -> Any:
-        """Run it in place, or on a copy."""
-        return self._on(self.input) if in_place else self.run_on_copy()
-
-    def run_on_copy(self) -> Any:
-        """Run it in place on a copy of its tensor."""
-        return self._on(copy_laid_out_the_same(self.input))
-
-    def _on(self, tensor: Tensor) -> Any:
-        return self.function(tensor, *self._args, **self._kwargs)
-
-
 def switched(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Switched | None:
     """Return the call, if it can run in place or out of place; None for all others."""
     if function in SWITCHED:
-        return Switched(function, args, kwargs)
+        bound = SWITCHED[function].bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = bound.arguments
+        run = lambda tensor, inplace: function(**{**given, "input": tensor, "inplace": inplace})  # noqa: E731
+        return Switched(function, given["input"], run, given)
     rest = kwargs if args else {name: value for name, value in kwargs.items() if name not in _WRITTEN}
-    written = args[0] if args else next((kwargs[name] for name in _WRITTEN if name in kwargs), None)
-    return Rebinding(function, (written, *args[1:]), rest) if rebinds(function, written) else None
+    written: Any = args[0] if args else next((kwargs[name] for name in _WRITTEN if name in kwargs), None)
+    if not rebinds(function, written):
+        return None
+    return Switched(function, written, lambda tensor, _: function(tensor, *args[1:], **rest))
 
 
 def copy_laid_out_the_same(tensor: Tensor) -> Tensor:

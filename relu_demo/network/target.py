@@ -52,8 +52,6 @@ def load(target: str, inputs: int = 0) -> nn.Module:
             raise BadInput(f"{source} has no {name!r}{near(part, names_in(value), all_names_in(value))}") from error
         except BaseException as error:  # raised by a property of the user's
             raise NetworkError(said_by(error, f"reading {name}")) from error
-    if is_async(value):
-        raise BadInput(f"{name} is async, and a check awaits nothing; give a function that is not")
     if arguments is None and (isinstance(value, nn.Module) or (inputs and _takes_inputs(value))):
         return value if isinstance(value, nn.Module) else as_network(value)
     value = _build(value, target, name, *(arguments or ((), {})))
@@ -174,11 +172,6 @@ def is_function(value: Any) -> bool:
     """Return whether a value is a function, a method or a partial one of them: no class, and no object with a call."""
     inner = value.func if isinstance(value, functools.partial) else value
     return inspect.isroutine(inner)
-
-
-def is_async(value: Any) -> bool:
-    """Return whether a call of a value gives something to await."""
-    return inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value)
 
 
 class FunctionNetwork(nn.Module):

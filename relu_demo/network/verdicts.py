@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
 
 from relu_demo.errors import NetworkError, first_line
-from relu_demo.network.outcome import SUMMED_OTHERWISE, Leaves, Outcome, difference, gradient_gap, leaf_difference
+from relu_demo.network.outcome import SUMMED_OTHERWISE, Outcome, gradient_gap, largest_value, leaf_difference
 from relu_demo.network.report import (
     BREAKS_BACKWARD,
     CHANGES_RESULT,
@@ -30,6 +33,8 @@ from relu_demo.watching.report import REFUSED
 _OUTSIDE = Place("held after the forward by a hook, a closure or a global", "", kind=PlaceKind.KEPT)
 _HOOK_READS = "or look in a forward pre-hook, which sees the input before"
 _HOOK_KEEPS = "or keep a clone() in the hook"
+_ROUNDING = 1e-5
+"""What a kernel that is not deterministic may change, as a part of the largest number."""
 _ABOVE_NOISE = 10
 """A fault is more than so many times what two equal runs differ by."""
 
@@ -43,8 +48,8 @@ class Verdicts:
 
     def effects(self, candidate: Candidate) -> tuple[Effect, ...]:
         """Run the network with this call alone in place, and return what that does."""
-        base = self._base()
-        outcome = self.runs.alone(candidate.call.index, measure_change=candidate.on_input)
+        self._base()
+        outcome = self.runs.alone(candidate.call.index)
         if outcome.forward_error is not None:
             words = first_line(outcome.forward_error)
             # A backward inside of the forward: a gradient penalty.
@@ -53,7 +58,7 @@ class Verdicts:
             return (Effect(REFUSED, True, savers, words=words),)
         found = [
             self._effect_on_result(candidate, outcome),
-            self._effect_on_backward(candidate, base, outcome),
+            self._effect_on_backward(candidate, outcome),
             Effect(OVERWRITES_INPUT, outcome.changed > 0) if candidate.on_input else None,
         ]
         return tuple(effect for effect in found if effect is not None)
@@ -69,19 +74,13 @@ class Verdicts:
     def good(self, on: frozenset[int]) -> bool:
         """Return whether the network with the calls in `on` in place does what it does out of place."""
         outcome = self.runs.in_place(on)
-        if self.matches_watched_pass(outcome):
-            return True
-        found = self.of(outcome, on)
-        if found.forward_error or found.differs or found.gradients_differ or found.hooks_differ:
-            return False
-        return not self._breaks_backward(on, self._base(), outcome)
+        return not self.of(outcome, on).is_other and not self._breaks_backward(on, outcome)
 
     def as_written(self) -> AsWritten:
         """Return what the network does with each call as its own switch says."""
         outcome = self.runs.as_written
         found = self.of(outcome, self.runs.written)
-        silent = self.runs.watched.runs_in_backward and not (found.forward_error or found.differs)
-        if silent and not self.matches_watched_pass(outcome):
+        if self.runs.watched.runs_in_backward and not (found.forward_error or found.differs):
             found = replace(found, gradients_differ=found.gradients_differ or self.overwrites_silently(outcome))
         return found
 
@@ -135,9 +134,9 @@ class Verdicts:
     def unsteady(self) -> Iterator[Unseen]:
         """Say so if equal runs were seen to differ, though torch draws the same random numbers."""
         if "out_of_place_again" in vars(self.runs):
-            coarse = self.runs.apart(self.runs.out_of_place, self.runs.out_of_place_again, coarse=True)
-            if coarse:
-                why = f"differs by up to {coarse:.4g} from run to run, though torch draws the same numbers"
+            gap = self.runs.apart(self.runs.out_of_place, self.runs.out_of_place_again) or 0.0
+            if gap > _ROUNDING * largest_value(self.runs.out_of_place.result):
+                why = f"differs by up to {gap:.4g} from run to run, though torch draws the same numbers"
                 yield Unseen("", type(self.runs.network).__name__, why)
 
     @property
@@ -193,24 +192,23 @@ class Verdicts:
             guess = readers or outside or candidate.by_values
             return Effect(CHANGES_RESULT, False, readers or outside) if guess else None
         if found.differs:
-            note = None if readers else candidate.note
-            return Effect(CHANGES_RESULT, True, readers or savers, found.difference, note=note)
+            return Effect(CHANGES_RESULT, True, readers or savers, found.difference)
         if found.hooks_differ:
-            base, own = self.runs.out_of_place, (candidate.call.index, False)
-            damage = leaf_difference(outcome.held[own], base.held[own]) if own in outcome.held else 0.0
+            base, own = self.runs.out_of_place, ("call", candidate.call.index, 0)
+            damage = own in outcome.beside and leaf_difference(outcome.beside[own], base.beside[own])
             hooks = tuple(place for place in readers if place.hook is not None)
             outside = outside if damage else ()
             note = _HOOK_KEEPS if candidate.held_by and outside else _HOOK_READS if hooks else None
             off = _largest(base.beside, outcome.beside)
-            kept = unique(place for each in self.runs.watched.kept_by_hooks.values() for place in each.by)
+            kept = unique(place for each in self.runs.watched.kept.values() for place in each.by)
             return Effect(CHANGES_RESULT, True, hooks + outside or kept or readers, off, note=note, outside=True)
         if found.gradients_differ:
             return Effect(CHANGES_RESULT, True, savers or readers, note=WRONG_GRADIENTS)
         return None
 
-    def _effect_on_backward(self, candidate: Candidate, base: Outcome, outcome: Outcome) -> Effect | None:
+    def _effect_on_backward(self, candidate: Candidate, outcome: Outcome) -> Effect | None:
         alone = frozenset({candidate.call.index})
-        if not self._breaks_backward(alone, base, outcome):
+        if not self._breaks_backward(alone, outcome):
             return None
         # A call whose input nobody had saved saves its own result, in place, and somebody else writes over that.
         conflicts = [] if candidate.saved_by else self.runs.with_backward(alone).conflicts
@@ -219,8 +217,8 @@ class Verdicts:
         words = _words_of(outcome.backward_error)
         return Effect(BREAKS_BACKWARD, True, savers, words=words, writers=writers)
 
-    def _breaks_backward(self, on: frozenset[int], base: Outcome, outcome: Outcome) -> bool:
-        if base.backward is not False:
+    def _breaks_backward(self, on: frozenset[int], outcome: Outcome) -> bool:
+        if self.of(outcome, on).out_of_place_backward is not False:
             return outcome.backward is False
         # Backward is broken anyway. Then the calls break it if they make more saved tensors stale.
         stale, before = (len(self.runs.with_backward(each).ledger.stale) for each in (on, frozenset[int]()))
@@ -229,15 +227,10 @@ class Verdicts:
     def matches_watched_pass(self, outcome: Outcome) -> bool:
         """Return whether a run gave what the watched pass did, and its gradients cannot be wrong: that is enough."""
         watched = self.runs.watched
-        if (
-            outcome.forward_error is not None
-            or outcome.backward is False
-            or watched.hooked.read
-            or watched.kept_by_hooks
-        ):
+        if outcome.forward_error is not None or outcome.backward is False or watched.hooked.read or watched.kept:
             return False
         suspects = [one for one in watched.candidates if one.call.inplace and one.suspect]
-        if watched.held or any(one.doubtful for one in suspects):
+        if any(one.doubtful for one in suspects):
             return False
         if outcome.backward and (suspects or watched.runs_in_backward):
             return False
@@ -257,11 +250,9 @@ def suspicions(candidate: Candidate) -> Iterator[Effect]:
         yield Effect(REFUSED, False)
 
 
-def _largest(a: Leaves, b: Leaves) -> float:
+def _largest(a: dict[Any, Tensor], b: dict[Any, Tensor]) -> float:
     """Return the largest difference of what was seen outside in two runs, where both have it."""
-    both = {path for path, _ in a} & {path for path, _ in b}
-    mine, theirs = ([(path, leaf) for path, leaf in leaves if path in both] for leaves in (a, b))
-    return difference(mine, theirs) or 0.0
+    return max((leaf_difference(a[number], b[number]) for number in a.keys() & b.keys()), default=0.0)
 
 
 def _holders(candidate: Candidate) -> tuple[Place, ...]:

@@ -76,19 +76,14 @@ def test_a_hook_that_reads_what_its_module_overwrote_is_named(hook: Any, mark: s
     assert "or look in a forward pre-hook, which sees the input before" in screen(report)
 
 
-def test_a_hook_that_reads_the_same_either_way_is_no_fault() -> None:
+def test_a_hook_that_reads_the_same_either_way_or_looks_elsewhere_is_no_fault() -> None:
     model = network()
     model[1].register_forward_hook(share_of_negatives)
+    model[1].register_forward_hook(lambda module, args, output: SEEN.update(mean=output.mean(), shape=args[0].shape))
     nn.init.constant_(model.get_parameter("0.bias"), 100.0)
     report = check(model, torch.randn(8, 4))
     assert report.ok
     assert only(report).readers[0].hook == "share_of_negatives"
-
-
-def test_a_hook_that_looks_at_the_output_or_the_shape_is_no_fault() -> None:
-    model = network()
-    model[1].register_forward_hook(lambda module, args, output: SEEN.update(mean=output.mean(), shape=args[0].shape))
-    assert check(model, torch.randn(8, 4)).ok
 
 
 def test_a_hook_whose_answer_the_network_uses_makes_the_result_wrong() -> None:
@@ -197,34 +192,23 @@ def test_a_hook_that_keeps_what_is_overwritten_out_of_place_too_is_no_fault() ->
         assert only(check(Net(forward, fc=layer), torch.randn(8, 4))).effects == ()
 
 
-def test_a_hook_that_keeps_a_result_which_the_network_does_not_use_is_named() -> None:
-    def forward(net: Any, x: Tensor) -> Any:
-        h = net.fc(x)
-        y = F.relu(h, inplace=True)
-        net.side(h)
-        return y
+def of_another_part(net: Any, x: Tensor) -> Any:
+    h = net.side(x)
+    return h[:, :2], F.relu(h[:, 2:], inplace=True).sum()
 
-    def keep(module: nn.Module, args: Any, output: Tensor) -> None:
-        SEEN["whole"] = output
 
+def of_what_is_not_used(net: Any, x: Tensor) -> Any:
+    h = net.fc(x)
+    y = F.relu(h, inplace=True)
+    net.side(h)
+    return y
+
+
+@pytest.mark.parametrize("forward", [of_another_part, of_what_is_not_used])
+def test_a_hook_that_keeps_what_the_network_returns_no_part_of_is_named(forward: Any) -> None:
     layer = nn.Linear(4, 4)
-    layer.register_forward_hook(keep)
-    (effect,) = only(check(Net(forward, fc=nn.Linear(4, 4), side=layer), torch.randn(8, 4))).effects
+    layer.register_forward_hook(keep_in_global)
+    with torch.set_grad_enabled(forward is of_what_is_not_used):
+        (effect,) = only(check(Net(forward, fc=nn.Linear(4, 4), side=layer), torch.randn(8, 4))).effects
     assert (effect.kind, effect.outside) == ("changes-result", True)
-    assert [place.hook for place in effect.by] == ["keep"]
-
-
-def test_a_hook_is_named_where_the_network_returns_another_part_of_what_it_keeps() -> None:
-    def forward(net: Any, x: Tensor) -> Any:
-        h = net.fc(x)
-        return h[:, :2], F.relu(h[:, 2:], inplace=True).sum()
-
-    def keep(module: nn.Module, args: Any, output: Tensor) -> None:
-        SEEN["whole"] = output
-
-    layer = nn.Linear(4, 4)
-    layer.register_forward_hook(keep)
-    with torch.no_grad():
-        (effect,) = only(check(Net(forward, fc=layer), torch.randn(8, 4))).effects
-    assert (effect.kind, effect.outside) == ("changes-result", True)
-    assert "keep" in str(effect.by[0].hook)
+    assert "keep_in_global" in [place.hook for place in effect.by]

@@ -19,22 +19,6 @@ from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.observer import Observer
 
 
-class Residual(nn.Module):
-    """Post-activation residual unit, the usual one."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels)
-        self.conv2, self.bn2 = nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels)
-        self.relu = nn.ReLU(inplace=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
-        y += x
-        result: Tensor = self.relu(y)
-        return result
-
-
 class Silent(nn.Module):
     """Reads what it has overwritten."""
 
@@ -50,17 +34,16 @@ class Silent(nn.Module):
 
 
 def test_hundreds_of_calls_without_suspects_need_two_forwards() -> None:
-    layers = [m for _ in range(300) for m in (nn.Linear(4, 4), nn.ReLU(inplace=True))]
-    report = check(nn.Sequential(*layers), torch.randn(2, 4))
-    assert len(report.calls) == 300
-    assert report.ok
-    assert (report.forwards, report.backwards) == (2, 1)
+    def forward(net: Any, x: Tensor) -> Any:
+        for layer in net.layers:
+            y = layer(net.act(layer(x)))
+            y += x
+            x = net.act(y)
+        return x
 
-
-def test_residual_units_that_add_in_place_need_two_forwards() -> None:
-    report = check(nn.Sequential(*(Residual(4) for _ in range(8))), torch.randn(2, 4, 8, 8))
-    assert len(report.calls) == 24
-    assert report.ok
+    layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(100))
+    report = check(Net(forward, layers=layers, act=nn.ReLU(inplace=True)), torch.randn(2, 4))
+    assert (len(report.calls), report.ok) == (300, True)
     assert (report.forwards, report.backwards) == (2, 1)
 
 
@@ -114,8 +97,8 @@ def test_progress_is_told() -> None:
 
 
 def test_the_watched_pass_keeps_nothing_that_the_forward_does_not() -> None:
-    network = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), *(Residual(16) for _ in range(8)))
-    x = torch.randn(1, 3, 64, 64)
+    network = nn.Sequential(*(Silent(512) for _ in range(8)))
+    x = torch.randn(64, 512)
 
     def peak(watched: bool) -> int:
         snapshot = Snapshot(network)

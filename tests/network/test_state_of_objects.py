@@ -12,7 +12,6 @@ from support.nets import Net
 from torch import Tensor, nn
 
 from relu_demo.api import check
-from relu_demo.network.outcome import leaf_difference
 from relu_demo.tensors.storage import storage_of
 
 
@@ -26,55 +25,11 @@ def given() -> Tensor:
     return torch.linspace(-1, 1, 12).view(3, 4)
 
 
-class Built(nn.Module):
-    fc: Any
-
-    def forward(self, x: Tensor) -> Any:
-        return F.relu(self.fc(x), inplace=True)
-
-
-class Unbuilt(Built):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc = None
-        self.phase: Any = Early()
-
-    def forward(self, x: Tensor) -> Any:
-        self.fc = nn.Linear(4, 4)
-        self.__class__ = Built  # type: ignore[assignment]
-        self.phase.__class__ = Late
-        return super().forward(x) if isinstance(self, Unbuilt) else Built.forward(self, x)
-
-
-class Early:
-    steps = 0
-
-
-class Late(Early):
-    steps = 1
-
-
-def test_a_module_and_an_object_that_take_another_class_are_of_their_own_again() -> None:
-    model = Unbuilt()
-    report = check(nn.Sequential(model), given())
-    assert report.ok
-    assert report.as_written.forward_error is None
-    assert (type(model), model.fc, type(model.phase)) == (Unbuilt, None, Early)
-
-
-def test_an_attribute_whose_storage_the_forward_frees_has_no_values_to_compare() -> None:
-    def forward(net: Any, x: Tensor) -> Any:
-        net.kept = net.fc(x).detach()
-        y = net.act(net.fc(x) + net.kept.sum())
-        storage_of(net.kept).resize_(0)
-        return y
-
-    assert check(net(forward), given()).ok
-
-
 def test_a_parameter_whose_storage_the_forward_frees_has_its_values_again() -> None:
     def forward(net: Any, x: Tensor) -> Any:
-        y = net.act(F.linear(x, net.fc.weight.clone(), net.fc.bias))
+        net.kept = net.fc(x).detach()
+        y = net.act(F.linear(x, net.fc.weight.clone(), net.fc.bias) + net.kept.sum())
+        storage_of(net.kept).resize_(0)
         storage_of(net.fc.weight).resize_(0)
         return y
 
@@ -176,7 +131,13 @@ def masked(values: Tensor) -> Tensor:
     return masked_tensor(values, torch.ones_like(values) > 0)
 
 
-OF_RESULTS = {**KINDS, "complex32": half_complex, "bits": bits, "masked": masked}
+OF_RESULTS = {
+    **KINDS,
+    "float8": lambda values: values.to(torch.float8_e4m3fn),
+    "complex32": half_complex,
+    "bits": bits,
+    "masked": masked,
+}
 
 
 @pytest.mark.parametrize("kind", OF_RESULTS)
@@ -191,17 +152,6 @@ def test_a_call_that_changes_a_result_of_another_kind_is_a_fault(kind: str) -> N
         pytest.skip(f"this PyTorch has none: {error}")
     (call,) = check(net(forward), given()).calls
     assert [effect.kind for effect in call.effects] == ["changes-result"]
-
-
-@pytest.mark.parametrize("kind", OF_RESULTS)
-def test_equal_tensors_of_another_kind_are_not_apart(kind: str) -> None:
-    values = torch.tensor([[2.0, -3.0], [0.0, 5.0], [1.0, 1.0], [4.0, 4.0]])
-    try:
-        one, two, other = (OF_RESULTS[kind](each) for each in (values, values.clone(), values + 1))
-    except (AttributeError, ImportError, RuntimeError) as error:
-        pytest.skip(f"this PyTorch has none: {error}")
-    assert leaf_difference(one, two) == 0
-    assert leaf_difference(one, other) > 0
 
 
 def test_a_graph_that_has_saved_a_buffer_still_goes_backward() -> None:
@@ -228,10 +178,9 @@ def test_a_detached_state_and_one_with_another_graph_are_named() -> None:
     model.hidden, model.total = model.fc(given()), model.fc(given())
     values = model.hidden.detach().clone()
     report = check(model, given())
-    assert {(each.name, each.why) for each in report.unrestored} == {
-        ("hidden", "it does not require grad any more"),
-        ("total", "its grad_fn is another now"),
-    }
+    assert {each.name: each.why for each in report.unrestored} == dict.fromkeys(
+        ("hidden", "total"), "its requires_grad or grad_fn is another now"
+    )
     assert torch.equal(model.hidden, values)
     assert torch.equal(model.total, values)
 
@@ -270,30 +219,6 @@ def test_what_hooks_keep_in_closures_and_in_globals_is_put_back() -> None:
     model(given())
     assert (len(outputs), calls) == (1, 1)
     SEEN.clear()
-
-
-def test_a_cell_that_was_empty_is_empty_again() -> None:
-    def found_out() -> tuple[Callable[..., None], Callable[[], int]]:
-        size = 0
-
-        def find(module: nn.Module, inputs: Any) -> None:
-            nonlocal size
-            size = 4
-
-        def found() -> int:
-            return size  # noqa: F821 - deleted before it is called
-
-        del size
-        return find, found
-
-    find, found = found_out()
-    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True))
-    model.register_forward_pre_hook(find)
-    assert check(model, given()).ok
-    with pytest.raises(NameError):
-        found()
-    model(given())
-    assert found() == 4
 
 
 def test_defaults_and_attributes_of_functions_are_put_back() -> None:
@@ -341,7 +266,7 @@ def test_a_module_that_only_a_hook_holds_is_put_back_and_is_no_part_of_the_netwo
     assert report.unseen == ()
 
 
-def test_numpy_arrays_have_their_shape_and_objects_again_and_changed_flags_are_named() -> None:
+def test_numpy_arrays_have_their_shape_flags_and_objects_again() -> None:
     numpy = pytest.importorskip("numpy")
 
     def forward(net: Any, x: Tensor) -> Any:
@@ -361,7 +286,8 @@ def test_numpy_arrays_have_their_shape_and_objects_again_and_changed_flags_are_n
     assert (model.objects.tolist(), model.row.shape) == ([1, None], (4,))
     assert model.draws.bit_generator.state == drawn
     assert not numpy.ma.getmaskarray(model.masked).any()
-    assert [each.name for each in report.unrestored] == ["locked"]
+    assert model.locked.flags.writeable
+    assert report.unrestored == ()
 
 
 class Node:

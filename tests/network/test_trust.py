@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from support.nets import Net, kinds, line_of, only
+from support.nets import Net, Squared, kinds, line_of, only, written
 from torch import Tensor, nn
 from torch.overrides import handle_torch_function, has_torch_function
 from torch.utils import dlpack
@@ -78,17 +79,6 @@ def test_what_a_train_of_the_networks_own_does_is_put_back() -> None:
 
 
 def test_a_small_gradient_beside_large_ones_counts() -> None:
-    class Squared(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, x: Tensor) -> Tensor:
-            ctx.x = x  # no saved tensor: PyTorch checks no version
-            return x * x
-
-        @staticmethod
-        def backward(ctx: Any, gradient: Tensor) -> Tensor:
-            doubled: Tensor = 2 * ctx.x * gradient
-            return doubled
-
     def forward(net: Any, x: Tensor) -> Any:
         y = net.a(x)
         z: Any = Squared.apply(y)  # type: ignore[no-untyped-call]
@@ -148,24 +138,6 @@ def test_a_network_that_runs_only_in_place_is_told_so() -> None:
         check(network, X)
 
 
-@pytest.mark.parametrize(
-    "last",
-    [lambda t: t.to_sparse_csr(), lambda t: t.to_mkldnn(), lambda t: t.to(torch.float8_e4m3fn)],
-    ids=["rows", "mkldnn", "float8"],
-)
-def test_results_of_every_layout_are_compared(last: Any) -> None:
-    def forward(net: Any, x: Tensor) -> Any:
-        y = net.a(x)
-        h = F.leaky_relu(y, 0.2, inplace=True)
-        return h + y, last((h + y).detach())
-
-    try:
-        last(torch.ones(2, 2))
-    except (RuntimeError, AttributeError) as error:
-        pytest.skip(f"this PyTorch has none: {error}")
-    assert kinds(only(check(linear(forward), X))) == ["changes-result"]
-
-
 def test_a_forward_may_call_its_argument_model_and_hold_deep_lists() -> None:
     deep: list[Any] = []
     for _ in range(2000):
@@ -174,37 +146,23 @@ def test_a_forward_may_call_its_argument_model_and_hold_deep_lists() -> None:
     assert check(network, X, tree=deep, model=1).ok
 
 
-def test_a_scratch_tensor_that_each_forward_fills_anew_is_safe() -> None:
-    scratch = torch.zeros(4, 8)
-
-    def forward(net: Any, x: Tensor) -> Any:
-        with torch.no_grad():
-            torch.mul(x, 2, out=scratch)
-        return net.a(F.leaky_relu(scratch, 0.1, inplace=True))
-
-    assert check(linear(forward), X).ok
-    assert torch.equal(scratch, torch.zeros(4, 8))
-
-
-def test_a_global_tensor_that_the_next_forward_reads_again_is_not_scratch_and_is_put_back() -> None:
-    table = -torch.ones(4, 8)
-
-    def forward(net: Any, x: Tensor) -> Any:
-        return net.a(x) + F.leaky_relu(table, 0.1, inplace=True)
-
-    assert kinds(only(check(linear(forward), X))) == ["changes-result"]
-    assert torch.equal(table, -torch.ones(4, 8))
+OUTSIDE = {
+    "scratch that is filled anew": (
+        "torch.mul(x, 2, out=table); return net.fc(F.leaky_relu(table, 0.1, inplace=True))",
+        [],
+    ),
+    "a table that is read again": ("return net.fc(x) + F.leaky_relu(table, 0.1, inplace=True)", ["changes-result"]),
+    "a count": ("table.add_(1); return net.act(net.fc(x)), table", []),
+}
+"""What a forward does to a tensor that is neither its network's nor given."""
 
 
-def test_what_a_statement_writes_to_a_global_tensor_is_put_back() -> None:
-    steps = torch.zeros(1)
-
-    def forward(net: Any, x: Tensor) -> Any:
-        steps.add_(1)
-        return F.relu(net.a(x), inplace=True), steps
-
-    assert check(linear(forward), X).ok
-    assert float(steps) == 0
+@pytest.mark.parametrize(("lines", "found"), OUTSIDE.values(), ids=OUTSIDE)
+def test_a_global_tensor_is_put_back(lines: str, found: list[str], tmp_path: Path) -> None:
+    table = -torch.ones(3, 4)
+    report = check(written(tmp_path, *lines.split("; "), table=table), torch.randn(3, 4))
+    assert kinds(only(report)) == found
+    assert torch.equal(table, -torch.ones(3, 4))
 
 
 def test_memory_that_came_from_numpy_counts() -> None:
@@ -229,20 +187,6 @@ def test_an_operator_of_another_library_reads_whatever_its_name_is() -> None:
     call = only(check(linear(forward), X))
     assert kinds(call) == ["changes-result"]
     assert [place.operation for place in call.readers] == ["half_like"]
-
-
-def test_where_the_whole_differs_and_nobody_is_suspect_each_call_is_tried_alone() -> None:
-    def forward(net: Any, x: Tensor) -> Any:
-        y = net.a(x).detach()
-        other = torch.ops.relu_demo_tests.same_memory(y)  # not even its schema tells
-        return net.a(F.leaky_relu(other, 0.2, inplace=True)) + y
-
-    library = torch.library.Library("relu_demo_tests", "DEF")  # type: ignore[no-untyped-call]
-    library.define("same_memory(Tensor a) -> Tensor")  # type: ignore[no-untyped-call]
-    library.impl("same_memory", dlpack.from_dlpack, "CPU")  # type: ignore[no-untyped-call]
-    report = check(linear(forward), X)
-    assert kinds(only(report)) == ["changes-result"]
-    assert "1 of 1 in-place call is not safe" in str(report)
 
 
 def test_a_fault_that_the_watch_cannot_see_is_found_beside_one_that_it_can() -> None:

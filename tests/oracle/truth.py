@@ -18,7 +18,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType
 from typing import Any
 
 import torch
@@ -65,7 +65,6 @@ class Run:
     """Whether such a call changed a value of it."""
     written: list[bool] = field(default_factory=list)
     """For each call, the switch as written."""
-    nothing: list[bool] = field(default_factory=list)
     stale: int = 0
     used: set[int] = field(default_factory=set)
     """The calls whose result something used, and that do not write to what the network holds."""
@@ -76,7 +75,6 @@ class Truth:
     """For each call its effects alone in place; and the network as written."""
 
     written: list[bool]
-    nothing: list[bool]
     effects: list[set[str]]
     base: Run
     as_written: Run
@@ -112,7 +110,7 @@ def truth(make: Make) -> Truth:
         gradients_differ = not differs and _gradients_differ(copies, as_written)
     found = [kinds - {ROUNDED, SAME_INPUT} for kinds in effects]
     rounded = [ROUNDED in kinds for kinds in effects]
-    return Truth(base.written, base.nothing, found, base, as_written, differs, gradients_differ, rounded, same, meant)
+    return Truth(base.written, found, base, as_written, differs, gradients_differ, rounded, same, meant)
 
 
 @dataclass(frozen=True)
@@ -205,11 +203,8 @@ def _run(
     hooks = torch.autograd.graph.saved_tensors_hooks(lambda t: (t, t._version), unpack) if count else nullcontext()
     watching = Uses(run) if uses else None
     always = make.indices if isinstance(make, Meant) else frozenset()
-    with (
-        _patched(run, in_place, inputs, on_copy, always, watching),
-        _rebinding(run, in_place, network, inputs, on_copy, always, watching),
-        hooks,
-    ):
+    switching = Switching(run, in_place, inputs, on_copy, always, watching)
+    with _patched(switching), _rebinding(switching, network), hooks:
         torch.manual_seed(1)
         try:
             with watching or nullcontext():
@@ -243,15 +238,47 @@ def _run(
     return run
 
 
+@dataclass(frozen=True)
+class Switching:
+    """Numbers the calls of one run, and runs each in place, out of place or on a copy."""
+
+    run: Run
+    in_place: Callable[[int, bool], bool]
+    inputs: list[Tensor]
+    on_copy: bool
+    always: frozenset[int]
+    watching: Uses | None
+
+    def __call__(
+        self, x: Tensor, written: bool, call: Callable[[Tensor, bool], Any], off: bool | None = None, own: bool = False
+    ) -> Any:
+        """
+        Run one call; `call` does, on a tensor, in place or not.
+
+        `off`: whether it is a dropout that is off; None for a write without a switch. `own`: whether it writes to what
+        the network holds.
+        """
+        run, k = self.run, len(self.run.written)
+        run.written.append(written)
+        if k in self.always or own:
+            return call(x, True)
+        if not self.in_place(k, written) or self.on_copy:
+            copies = not off if self.in_place(k, written) else off is None
+            result = call(_copied(x), True) if copies else call(x, False)
+            if self.watching is not None:
+                self.watching.made(k, x, result)
+            return result
+        if off or not x.numel() or not _reaches(x, self.inputs):
+            return call(x, True)
+        run.overwrote_input = True
+        before = x.detach().clone()
+        result = call(x, True)
+        run.changed_input |= not same(x.detach(), before)
+        return result
+
+
 @contextmanager
-def _patched(
-    run: Run,
-    in_place: Callable[[int, bool], bool],
-    inputs: list[Tensor],
-    on_copy: bool,
-    always: frozenset[int],
-    watching: Uses | None,
-) -> Iterator[None]:
+def _patched(switching: Switching) -> Iterator[None]:
     originals = {name: getattr(F, name) for name in NAMES}
 
     def replacement(original: Any) -> Any:
@@ -261,31 +288,11 @@ def _patched(
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             given = dict(bound.arguments)
-            written = given["inplace"]
-            if watching is not None:
-                watching.note(given["input"])  # dropout with p=0 runs no operator
-            k = len(run.written)
-            run.written.append(written)
-            off = "p" in given and (given["p"] == 0 or not given["training"])
-            run.nothing.append(off or given["input"].numel() == 0)
-            if k in always:
-                return original(**{**given, "inplace": True})
-            given["inplace"] = in_place(k, written)
-            if given["inplace"] and on_copy:
-                # This rrelu draws its numbers in another order in place: that is no rounding.
-                draws = original is originals["rrelu"] and given["training"] and not given["input"].is_contiguous()
-                off = run.nothing[-1] or draws
-                return original(**{**given, **({"inplace": False} if off else {"input": _copied(given["input"])})})
-            if given["inplace"] and not run.nothing[k] and _reaches(given["input"], inputs):
-                run.overwrote_input = True
-                before = given["input"].detach().clone()
-                result = original(**given)
-                run.changed_input |= not same(given["input"].detach(), before)
-                return result
-            result = original(**given)
-            if watching is not None:
-                watching.made(k, given["input"], result)
-            return result
+            if switching.watching is not None:
+                switching.watching.note(given["input"])  # dropout with p=0 runs no operator
+            off = not given["input"].numel() or ("p" in given and (given["p"] == 0 or not given["training"]))
+            run = lambda x, inplace: original(**{**given, "input": x, "inplace": inplace})  # noqa: E731
+            return switching(given["input"], given["inplace"], run, off)
 
         return call
 
@@ -299,42 +306,21 @@ def _patched(
 
 
 @contextmanager
-def _rebinding(
-    run: Run,
-    in_place: Callable[[int, bool], bool],
-    network: nn.Module,
-    inputs: list[Tensor],
-    on_copy: bool,
-    always: frozenset[int],
-    watching: Uses | None,
-) -> Iterator[None]:
+def _rebinding(switching: Switching, network: nn.Module) -> Iterator[None]:
     """Inside the block each write with a result that its line goes on with is a call, too."""
     held = [*network.parameters(), *network.buffers(), *leaves_of(getattr(network, "last", None))]
     own = {_address(t) for t in held if isinstance(t, Tensor) and t.numel()}
 
-    def write(function: Callable[..., Tensor], caller: FrameType, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-        if not _goes_on(caller.f_code, caller.f_lasti):
-            return function(x, *args, **kwargs)
-        k = len(run.written)
-        run.written.append(True)
-        run.nothing.append(x.numel() == 0)
-        # What is meant is settled once, with everything out of place.
-        means = k in always or (watching is not None and _address(x) in own)
-        if means or (in_place(k, True) and not on_copy):
-            if means or not x.numel() or not _reaches(x, inputs):
-                return function(x, *args, **kwargs)
-            run.overwrote_input = True
-            before = x.detach().clone()
-            result = function(x, *args, **kwargs)
-            run.changed_input |= not same(x.detach(), before)
-            return result
-        result = function(_copied(x), *args, **kwargs)
-        if watching is not None:
-            watching.made(k, x, result)
-        return result
-
     def method(function: Callable[..., Tensor]) -> Callable[..., Any]:
-        return lambda x, *args, **kwargs: write(function, sys._getframe(1), x, *args, **kwargs)
+        def write(x: Tensor, *args: Any, **kwargs: Any) -> Any:
+            caller = sys._getframe(1)
+            if not _goes_on(caller.f_code, caller.f_lasti):
+                return function(x, *args, **kwargs)
+            # What is meant is settled once, with everything out of place.
+            is_own = switching.watching is not None and _address(x) in own
+            return switching(x, True, lambda tensor, _: function(tensor, *args, **kwargs), own=is_own)
+
+        return write
 
     functions = {name: getattr(Tensor, AUGMENTED.get(name, name)) for name in (*AUGMENTED, *METHODS)}
     own_ones = {name: vars(Tensor)[name] for name in functions if name in vars(Tensor)}  # the others are inherited

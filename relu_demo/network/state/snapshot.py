@@ -11,11 +11,10 @@ import random
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache, partial
-from operator import attrgetter, is_, itemgetter, methodcaller
+from operator import attrgetter, is_, methodcaller
 from types import CellType, FunctionType
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +36,6 @@ Get = Callable[[Any], Any]
 """Gives a part of an object's state."""
 Put = Callable[[Any, Any], object]
 """Puts it back: the object, and what it was."""
-_Known = TypeVar("_Known")
 _HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 
 
@@ -58,45 +56,36 @@ class Snapshot:
         """The tensors in plain attributes of the network's modules, by name, as they were."""
         self.own: dict[int, Any] = {}
         """What belongs to the network, by id."""
-        self._empty: list[Any] = []
-        own = reachable([network, *_generators()], self.own, self._empty)
+        own = reachable([network, *_generators()], self.own)
         not_given = {id(tensor) for tensor in not_copied(arguments)}
         given = {id(tensor): tensor for tensor in tensors(arguments) if id(tensor) not in not_given}
         entered = self.own | given
-        own += reachable([arguments], entered, self._empty)
-        beside, functions = [], _of(FunctionType, own)
-        while functions:
-            held = [item for function in functions for item in held_by_function(function)]
-            functions = _of(FunctionType, found := reachable(held, entered, self._empty))
-            beside += found
+        own += reachable([arguments], entered)
+        held = [item for function in _of(FunctionType, own) for item in held_by_function(function)]
+        beside = reachable(held, entered, held_by_function)
         modules = _of(nn.Module, own)
         self.parameters = [parameter for module in modules for parameter in module.parameters(recurse=False)]
         """The parameters of the network, those of modules in plain lists and objects too."""
         self._state = [RecordedTensor(tensor) for tensor in _with_gradients(own)]
         self._every = self._state + [RecordedTensor(tensor) for tensor in _with_gradients(beside)]
         self._known = {state.key for state in self._state if state.key is not None}
-        self._saved: dict[int, SavedStorage | None] = {}
-        """A copy of each storage, by its key, as it was; None if it cannot be copied."""
+        self._storages: dict[int, tuple[Any, Tensor, Tensor] | None] = {}
+        """By its key each storage, its bytes now, and a copy of them; None if it cannot be copied."""
         for state in self._every:
-            self._save(state.alias)
-        self._overwritten: set[int] = set()
-        self._adopted: list[tuple[Tensor, int]] = []
-        """Tensors outside the network, each with its version before the first write."""
+            self._copy_storage(state.alias)
         for tensor in [tensor for state in self._every for tensor in state.inner]:
             self.adopt(tensor)
+        self._overwritten: set[int] = set()
         self._grad, self._dtype = torch.is_grad_enabled(), torch.get_default_dtype()
-        self._before: list[tuple[Put, Any, Any]] = []
-        """How each part of an object's state is put back, the object, and what it was."""
-        self._marks: list[tuple[Any, object]] = []
+        self._before: list[tuple[Get, Put | None, Any, Any]] = []
+        """How a part of an object's state is read, and put back, the object, and what that was."""
         self._refusing: list[tuple[Any, str]] = []
         for one in (*own, *beside):
             kind: type = type(one)
             try:
-                self._before += [(put, one, get(one)) for get, put in _ways(kind)]
+                self._before += [(get, put, one, get(one)) for get, put in _ways(kind)]
             except Exception as error:
                 self._refusing.append((one, f"raised {type(error).__name__} when it was looked at"))
-            if _marking(kind) is not None:
-                self._marks.append((one, _mark(one)))
 
     def holds(self, key: int | None) -> bool:
         """Return whether the storage with this key belongs to the network's state."""
@@ -107,13 +96,16 @@ class Snapshot:
         key = key_of(tensor)
         if key is not None and key not in self._known:
             self._known.add(key)
-            self._adopted.append((tensor.detach(), version_of(tensor)))
-            self._save(tensor)
+            self._every.append(RecordedTensor(tensor.detach()))
+            self._copy_storage(tensor)
 
-    def _save(self, tensor: Tensor) -> None:
+    def _copy_storage(self, tensor: Tensor) -> None:
         key = key_of(tensor)
-        if key is not None and key not in self._saved and tensor.device.type != "meta":
-            self._saved[key] = saved_storage(storage_of(tensor))
+        if key is not None and key not in self._storages and tensor.device.type != "meta":
+            self._storages[key] = None
+            with suppress(RuntimeError, NotImplementedError):  # no bytes of its own: of a tensor that wraps others
+                storage = storage_of(tensor)
+                self._storages[key] = storage, bytes_of(storage), bytes_of(storage.clone())
 
     def overwritten(self) -> dict[int, Tensor]:
         """Return the tensors that a run has overwritten, as they are now, by their number in the state."""
@@ -121,43 +113,41 @@ class Snapshot:
 
     def note_overwritten(self) -> dict[int, Tensor]:
         """Return the tensors that are not as they were, and those of which that is not seen at once, by number."""
-        other = {key for key, each in self._saved.items() if each is not None and not each.is_as_it_was()}
+        other = {key for key, each in self._storages.items() if each is not None and not _is_as_it_was(*each)}
         found = {i: state.tensor for i, state in enumerate(self._state) if state.key in other or state.inner}
         self._overwritten |= found.keys()
         return found
 
     def restore(self) -> None:
         """Put everything back."""
-        for container in self._empty if any(self._empty) else ():
-            _refill(container, [])
-        for put, one, before in self._before:
-            with suppress(Exception):  # a class that refuses, a list that has become shorter
-                put(one, before)
+        for _, put, one, before in self._before:
+            if put is not None:
+                with suppress(Exception):  # a class that refuses
+                    put(one, before)
         for state in self._every:
             state.restore()
-        for each in self._saved.values():
-            if each is not None:
-                each.put_back()
+        for each in self._storages.values():
+            if each is not None and not _is_as_it_was(*each):
+                storage, now, copy = each
+                if storage.nbytes() != copy.numel():
+                    storage.resize_(copy.numel())
+                now.copy_(copy)
         written = [state for state in self._every if state.is_overwritten()]
         for state in written:
-            is_copied = state.key is not None and self._saved.get(state.key) is not None
+            is_copied = state.key is not None and self._storages.get(state.key) is not None
             state.is_lost |= not (is_copied or state.inner or state.alias.device.type == "meta")
-        kept = [(state.tensor, state.first_version) for state in written if not state.is_lost]
-        _restore_versions([*kept, *self._adopted])
-        for state in written:
-            state.version = version_of(state.tensor)
+        _restore_versions(state for state in written if not state.is_lost)
         self.restore_modes()
 
     def restore_modes(self) -> None:
         """Put PyTorch's grad mode and default dtype back."""
-        if torch.is_grad_enabled() != self._grad:
-            torch.set_grad_enabled(self._grad)
+        torch.set_grad_enabled(self._grad)
         if torch.get_default_dtype() != self._dtype:
             torch.set_default_dtype(self._dtype)
 
     def unrestored(self) -> list[tuple[str, str, str]]:
         """Return what could not be put back: of each object its name in the network, its class, and why."""
-        moved = [value for value, mark in self._marks if _mark(value) != mark]
+        moved = [one for get, put, one, before in self._before if put is None and get(one) != before]
         lost = [*self._refusing, *((value, "has moved on, and cannot be put back") for value in moved)]
         lost += [(state.tensor, why) for state in self._every if (why := state.unrestored()) is not None]
         names = {id(tensor): name for name, tensor in self.attributes.items()}
@@ -189,9 +179,9 @@ def _generators() -> Iterator[Any]:
 
 
 @cache
-def _ways(kind: type) -> tuple[tuple[Get, Put], ...]:
-    """Return how each part of the state of a class's objects is read, and put back, as far as Python can."""
-    ways: list[tuple[Get, Put]] = [(_items_of, _refill)] if issubclass(kind, CONTAINERS) else []
+def _ways(kind: type) -> tuple[tuple[Get, Put | None], ...]:
+    """Return how each part of the state of a class's objects is read, and put back; None where Python cannot."""
+    ways: list[tuple[Get, Put | None]] = [(_items_of, _refill)] if issubclass(kind, CONTAINERS) else []
     if kind in CONTAINERS or issubclass(kind, (Tensor, FunctionType)):
         return tuple(ways)
     if issubclass(kind, type):
@@ -200,13 +190,13 @@ def _ways(kind: type) -> tuple[tuple[Get, Put], ...]:
         ways.append((attrgetter("__dict__"), partial(_restore_dict, kind)))
     if any("__slots__" in vars(base) for base in kind.__mro__):
         ways.append((_slots_of, _restore_slots))
-    return (*ways, *_by_name(_HIDDEN, kind))
-
-
-def _by_name(known: dict[str, _Known], kind: type) -> list[_Known]:
-    """Return what is known of a class or of one that it is derived from, by name: nobody need have imported it."""
     names = (f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__)
-    return [known[name] for name in names if name in known][:1]
+    hidden = [_HIDDEN[name] for name in names if name in _HIDDEN][:1]
+    if issubclass(kind, Iterator) and not hidden:
+        hidden = [(_progress_of, None)]
+    elif hasattr(kind, "hexdigest"):
+        hidden = [(_digest_of, None)]
+    return (*ways, *hidden)
 
 
 def _restore_dict(kind: type, value: Any, before: dict[str, Any]) -> None:
@@ -255,10 +245,25 @@ def _restore_slots(value: Any, before: dict[str, Any]) -> None:
         object.__setattr__(value, name, item)
 
 
-def _restore_array(value: Any, before: Any) -> None:
-    value.shape = before.shape
-    if value.flags.writeable:
-        value[...] = before
+def _restore_class(kind: type, before: dict[str, Any]) -> None:
+    now = class_data(kind)
+    for name in now.keys() - before.keys():
+        delattr(kind, name)
+    for name, item in before.items():
+        if name not in now or now[name] is not item:
+            setattr(kind, name, item)
+
+
+def _array_of(value: Any) -> tuple[Any, bool]:
+    return value.copy(), value.flags.writeable
+
+
+def _restore_array(value: Any, before: tuple[Any, bool]) -> None:
+    copy, writeable = before
+    value.shape = copy.shape
+    value.flags.writeable = writeable
+    if writeable:
+        value[...] = copy
 
 
 def _in_cell(cell: CellType) -> list[Any]:
@@ -269,77 +274,46 @@ def _in_cell(cell: CellType) -> list[Any]:
 
 
 def _restore_cell(cell: CellType, before: list[Any]) -> None:
-    if before:
+    if before:  # one that was empty, as of a name that is bound later, keeps what it has now
         cell.cell_contents = before[0]
-    elif _in_cell(cell):
-        del cell.cell_contents
 
 
-def _restore_class(kind: type, before: dict[str, Any]) -> None:
-    now = class_data(kind)
-    for name in now.keys() - before.keys():
-        delattr(kind, name)
-    for name, item in before.items():
-        if name not in now or now[name] is not item:
-            setattr(kind, name, item)
+def _progress_of(value: Any) -> object:
+    """Return what is another once an iterator or a generator has moved on."""
+    frame = getattr(value, "gi_frame", None)
+    left = value.__length_hint__() if hasattr(value, "__length_hint__") else repr(value)
+    held = [one if type(one) in PLAIN_TYPES else id(one) for one in gc.get_referents(value)]
+    return frame and frame.f_lasti, left, held
 
 
-_BYTES: tuple[Get, Put] = (itemgetter(slice(None)), lambda value, before: value.__setitem__(slice(None), before))
-_STREAM: tuple[Get, Put] = (methodcaller("__getstate__"), lambda value, before: value.__setstate__(before))
-_DRAWING: tuple[Get, Put] = (methodcaller("get_state"), lambda value, before: value.set_state(before))
-_AT_A_PLACE: tuple[Get, Put] = (lambda one: one.__reduce__()[2:], lambda one, before: one.__setstate__(*before))
-_HIDDEN: dict[str, tuple[Get, Put]] = {
+def _written_in(file: Any) -> object:
+    with suppress(OSError, ValueError):  # a terminal, a closed file
+        return file.tell(), file.getvalue() if hasattr(file, "getvalue") else None
+    return None
+
+
+def _digest_of(value: Any) -> object:
+    with suppress(TypeError):  # one that asks for a length
+        return value.hexdigest()
+    return None
+
+
+_HIDDEN: dict[str, tuple[Get, Put | None]] = {
     "builtins.cell": (_in_cell, _restore_cell),
     "random.Random": (methodcaller("getstate"), lambda value, before: value.setstate(before)),
-    **dict.fromkeys(("torch._C.Generator", "numpy.random.mtrand.RandomState"), _DRAWING),
-    **dict.fromkeys(("_io.StringIO", "_io.BytesIO"), _STREAM),
-    **dict.fromkeys(("builtins.bytearray", "array.array"), _BYTES),
-    **{f"builtins.{kind}_iterator": _AT_A_PLACE for kind in ("list", "tuple", "range", "str_ascii", "str", "bytes")},
+    **dict.fromkeys(
+        ("torch._C.Generator", "numpy.random.mtrand.RandomState"),
+        (methodcaller("get_state"), lambda value, before: value.set_state(before)),
+    ),
     "numpy.random.bit_generator.BitGenerator": (
         attrgetter("state"),
         lambda value, before: setattr(value, "state", before),
     ),
-    "numpy.ndarray": (methodcaller("copy"), _restore_array),
+    "numpy.ndarray": (_array_of, _restore_array),
+    "_io._IOBase": (_written_in, None),
+    **dict.fromkeys(("builtins.bytearray", "array.array"), (bytes, None)),
 }
-"""How a state that no attribute shows is read, and put back, by the name of the class."""
-
-
-def _of_generator(value: Any) -> object:
-    frame = value.gi_frame
-    parts = () if frame is None else frame.f_locals.values()
-    return frame and frame.f_lasti, [part if type(part) in PLAIN_TYPES else id(part) for part in parts]
-
-
-def _of_iterator(value: Any) -> object:
-    left = value.__length_hint__() if hasattr(value, "__length_hint__") else None
-    told = (part for part in value.__reduce__()[1:] if isinstance(part, tuple)) if left is None else ()
-    return left, [*map(id, gc.get_referents(value))], [n for part in told for n in part if type(n) is int]
-
-
-_MARKS: dict[str, Get] = {
-    "builtins.generator": _of_generator,
-    "itertools.count": repr,
-    "_io._IOBase": methodcaller("tell"),
-    "numpy.ndarray": lambda value: str(value.flags),
-    "numpy.random.bit_generator.SeedSequence": attrgetter("n_children_spawned"),
-    "_contextvars.ContextVar": lambda value: id(value.get(None)),
-}
-"""What is another once an object has changed whose state Python cannot put back, by the name of the class."""
-
-
-@cache
-def _marking(kind: type) -> Get | None:
-    if hasattr(kind, "hexdigest"):
-        return methodcaller("hexdigest")
-    return next(iter(_by_name(_MARKS, kind)), _of_iterator if issubclass(kind, Iterator) else None)
-
-
-def _mark(value: Any) -> object:
-    kind: type = type(value)
-    marking = _marking(kind)
-    with suppress(Exception):  # a closed file, a hash that asks for a length
-        return marking and marking(value)
-    return None
+"""How a state that no attribute shows is read, and put back, by the name of a class that need not be imported."""
 
 
 # --- tensors
@@ -356,14 +330,12 @@ class RecordedTensor:
         """Whether it was written to though its values cannot be copied."""
         self.inner = [] if is_strided(tensor) else inner_tensors(self.alias)
         """The tensors in which its values are, if these are not in its storage."""
-        self.version = self.first_version = version_of(tensor)
+        self.version = version_of(tensor)
         self._extent = _extent(tensor)
-        self._is_view = tensor._is_view()
         self._is_leaf = has_no_graph(tensor)
-        self._requires_grad = tensor.requires_grad
-        self._keeps_grad = self._is_leaf or (not self._is_view and tensor.retains_grad)
+        self._graph = _graph_of(tensor)
+        self._keeps_grad = self._is_leaf or (not tensor._is_view() and tensor.retains_grad)
         self._grad = tensor.grad if self._keeps_grad else None
-        self._grad_fn = None if self._is_leaf or self._is_view else grad_fn_of(tensor)
         self._hooks = [getattr(tensor, name) for name in _HOOKS]
 
     def is_overwritten(self) -> bool:
@@ -377,11 +349,11 @@ class RecordedTensor:
         sparse = alias.layout != torch.strided and not alias.is_nested
         if sparse or key_of(tensor) != self.key or _extent(tensor) != self._extent:
             tensor.data = alias
-        if self._is_leaf and not self._is_view and not tensor.is_leaf:
+        if self._is_leaf and not tensor._is_view() and not tensor.is_leaf:
             # Something that requires grad was added to a buffer: it has a grad_fn now.
             tensor.detach_()
-        if self._is_leaf and has_no_graph(tensor) and tensor.requires_grad != self._requires_grad:
-            tensor.requires_grad_(self._requires_grad)
+        if self._is_leaf and has_no_graph(tensor) and tensor.requires_grad != self._graph[0]:
+            tensor.requires_grad_(self._graph[0])
         if self._keeps_grad and (not self._is_leaf or has_no_graph(tensor)) and tensor.grad is not self._grad:
             tensor.grad = self._grad
         for name, hooks in zip(_HOOKS, self._hooks, strict=True):
@@ -395,13 +367,7 @@ class RecordedTensor:
         """Return what of it could not be put back; None if nothing."""
         if self.is_lost:
             return "it was written to, and its values cannot be copied"
-        if self._requires_grad and not self.tensor.requires_grad:
-            return "it does not require grad any more"
-        if self._is_leaf and not has_no_graph(self.tensor):
-            return "it has a grad_fn now, as the view that it is"
-        if self._grad_fn is not None and grad_fn_of(self.tensor) is not self._grad_fn:
-            return "its grad_fn is another now"
-        return None
+        return "its requires_grad or grad_fn is another now" if _graph_of(self.tensor) != self._graph else None
 
 
 def has_no_graph(tensor: Tensor) -> bool:
@@ -411,6 +377,11 @@ def has_no_graph(tensor: Tensor) -> bool:
     return bool(tensor.is_leaf) if base is None else not base.requires_grad
 
 
+def _graph_of(tensor: Tensor) -> tuple[bool, bool, Any]:
+    is_leaf = has_no_graph(tensor)
+    return tensor.requires_grad, is_leaf, None if is_leaf or tensor._is_view() else grad_fn_of(tensor)
+
+
 def _extent(tensor: Tensor) -> tuple[object, ...]:
     """Return what `resize_`, `out=` of another shape, or `.data` changes."""
     if is_strided(tensor):
@@ -418,42 +389,13 @@ def _extent(tensor: Tensor) -> tuple[object, ...]:
     return (shape_of(tensor), tensor.dtype)
 
 
-def _restore_versions(pairs: Iterable[tuple[Tensor, int]]) -> None:
-    """
-    Give tensors whose values are as before the versions that they had.
+def _is_as_it_was(storage: Any, now: Tensor, before: Tensor) -> bool:
+    # A device would have to be waited for.
+    return storage.device.type == "cpu" and storage.nbytes() == before.numel() and torch.equal(now, before)
 
-    A graph of the user's that has saved one would be refused its backward.
-    """
-    changed = [(tensor, version) for tensor, version in pairs if version >= 0 and version_of(tensor) != version]
+
+def _restore_versions(states: Iterable[RecordedTensor]) -> None:
+    """Give tensors whose values are as before their versions, or a graph that has saved one refuses a backward."""
+    changed = [(state.tensor, state.version) for state in states if state.version >= 0]
     if changed:
         torch._C._autograd._unsafe_set_version_counter(*map(tuple, zip(*changed, strict=True)))
-
-
-@dataclass(slots=True)
-class SavedStorage:
-    """A storage, and its bytes: those now, and a copy of those before the first write."""
-
-    storage: Any
-    now: Tensor
-    before: Tensor
-
-    def is_as_it_was(self) -> bool:
-        """Return whether it certainly has the bytes that it had."""
-        # A device would have to be waited for.
-        same = self.storage.device.type == "cpu" and self.storage.nbytes() == self.before.numel()
-        return same and torch.equal(self.now, self.before)
-
-    def put_back(self) -> None:
-        """Put into it what was in it."""
-        if not self.is_as_it_was():
-            if self.storage.nbytes() != self.before.numel():
-                self.storage.resize_(self.before.numel())
-            self.now.copy_(self.before)
-
-
-def saved_storage(storage: Any) -> SavedStorage | None:
-    """Return a storage with a copy of it; None of one that has no bytes of its own, of a tensor that wraps others."""
-    try:
-        return SavedStorage(storage, bytes_of(storage), bytes_of(storage.clone()))
-    except (RuntimeError, NotImplementedError):
-        return None

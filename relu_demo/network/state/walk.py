@@ -11,6 +11,7 @@ import sys
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Set, ValuesView
+from contextlib import suppress
 from enum import Enum
 from numbers import Number
 from types import (
@@ -18,7 +19,6 @@ from types import (
     CodeType,
     FrameType,
     FunctionType,
-    GeneratorType,
     MappingProxyType,
     MethodType,
     ModuleType,
@@ -59,29 +59,24 @@ Parts: TypeAlias = list[tuple[str, Any]]
 
 def visible_parts(value: Any) -> Parts | None:
     """Return what a container or an object shows; None where the walk ends and where it cannot be known."""
-    kind = type(value)
-    if kind in (list, tuple):
-        return _numbered(value)
+    parts: Parts = []
     if isinstance(value, _ENDS):
         return None
-    parts: Parts = []
-    if issubclass(kind, dict):
+    if isinstance(value, dict):
         named = enumerate(value.items())
         parts = [(f"[{key!r}]" if isinstance(key, _ATOMS) else f"[{i}]", item) for i, (key, item) in named]
-    elif issubclass(kind, (list, tuple, deque)):
+    elif isinstance(value, (list, tuple, deque)):
         parts = _numbered(value)
-    elif issubclass(kind, Set) and len(value) > 1 and not set(map(type, value)) <= PLAIN_TYPES:
-        return None  # a set of tensors has another order in every run: their addresses are their hashes
-    elif issubclass(kind, Set):
+    elif isinstance(value, Set):
+        if len(value) > 1 and not set(map(type, value)) <= PLAIN_TYPES:
+            return None  # a set of tensors has another order in every run: their addresses are their hashes
         parts = _numbered(value)
-    elif issubclass(kind, MethodType):
+    elif isinstance(value, MethodType):
         parts = [("['self']", value.__self__)]
-    elif issubclass(kind, _BEHIND):
+    elif isinstance(value, _BEHIND):
         parts = _numbered(gc.get_referents(value))
-    elif not (own := attributes(value)):
+    elif not attributes(value):
         return None
-    else:
-        return [(f"[{name!r}]", item) for name, item in own.items()]
     return parts + [(f"[{name!r}]", item) for name, item in attributes(value).items()]
 
 
@@ -178,58 +173,47 @@ def _is_plain(value: Any) -> bool:
     return type(value) in PLAIN_TYPES or (type(value) is tuple and set(map(type, value)) <= PLAIN_TYPES)
 
 
-def reachable(roots: Iterable[Any], entered: dict[int, Any], empty: list[Any]) -> list[Any]:
+def reachable(
+    roots: Iterable[Any], entered: dict[int, Any], by_function: Callable[[FunctionType], list[Any]] = lambda _: []
+) -> list[Any]:
     """
     Return each object that the roots keep alive and whose state can be theirs, but none that is in `entered` already.
 
-    Left out are numbers and strings, modules and classes that are not the user's, and what changes on its own. A
-    function is there and not entered: `held_by_function` gives what it holds. Empty containers go to `empty`.
+    Left out are numbers and strings, modules and classes that are not the user's, and what changes on its own.
+    `by_function`: gives what a function holds.
     """
     found, waiting = [], [*roots]
     for value in waiting:
-        if id(value) in entered:
-            continue
         kind: type = type(value)
-        if kind in CONTAINERS:
-            entered[id(value)] = value
-            if not value:
-                empty.append(value)
-                continue
-            held = gc.get_referents(value)
-        elif (look := _way_into(kind)) is None or (look is _held_by_class and not _is_users_class(value)):
+        if id(value) in entered or not _is_entered(kind) or (issubclass(kind, type) and not _is_users_class(value)):
             continue
-        else:
-            entered[id(value)] = value
-            try:
-                held = look(value)
-            except Exception:  # one that raises whatever it is asked for
-                held = []
+        entered[id(value)] = value
         found.append(value)
-        waiting += [item for item in held if type(item) not in PLAIN_TYPES]
+        with suppress(Exception):  # one that raises whatever it is asked for
+            held = by_function(value) if issubclass(kind, FunctionType) else _held_by(value)
+            waiting += [item for item in held if type(item) not in PLAIN_TYPES]
     return found
 
 
 @functools.cache
-def _way_into(kind: type) -> Callable[[Any], list[Any]] | None:
-    """Return what gives the objects that one of a class holds; None where the walk does not go."""
+def _is_entered(kind: type) -> bool:
     if issubclass(kind, (*_ATOMS, ModuleType, CodeType, FrameType)):
-        return None
-    if any(f"{base.__module__}.".startswith(_ALIVE) for base in kind.__mro__):
-        return None
-    if issubclass(kind, (FunctionType, GeneratorType, io.IOBase)):
-        return lambda _: []
-    if issubclass(kind, Tensor):
-        return lambda tensor: [tensor.__dict__, tensor._backward_hooks, tensor._post_accumulate_grad_hooks]
-    return _held_by_class if issubclass(kind, type) else _held_by
+        return False
+    return not any(f"{base.__module__}.".startswith(_ALIVE) for base in kind.__mro__)
 
 
 def _held_by(value: Any) -> list[Any]:
+    """Return the objects that an object holds."""
+    if isinstance(value, CONTAINERS):
+        return [*gc.get_referents(value), getattr(value, "__dict__", None)]
+    if isinstance(value, io.IOBase):
+        return []
+    if isinstance(value, Tensor):
+        return [value.__dict__, value._backward_hooks, value._post_accumulate_grad_hooks]
+    if isinstance(value, type):
+        functions = (getattr(item, "__func__", getattr(item, "fget", item)) for item in vars(value).values())
+        return [*value.__bases__, *class_data(value).values(), *(one for one in functions if type(one) is FunctionType)]
     return [getattr(value, "__dict__", None), *gc.get_referents(value)]
-
-
-def _held_by_class(value: type) -> list[Any]:
-    functions = (getattr(item, "__func__", getattr(item, "fget", item)) for item in vars(value).values())
-    return [*value.__bases__, *class_data(value).values(), *(one for one in functions if type(one) is FunctionType)]
 
 
 def held_by_function(function: FunctionType) -> list[Any]:
