@@ -45,12 +45,12 @@ SVG = """\
 RULES
 </style>
 <rect width="100%" height="100%" fill="GROUND"/>
-<g transform="translate({terminal_x}, {terminal_x})"><g class="screen">
+<svg width="{width}" height="HEIGHT"><g transform="translate({terminal_x}, {terminal_x})"><g class="screen">
 {backgrounds}
 <g class="{unique_id}-matrix" xml:space="preserve">
 {matrix}
 </g>
-</g></g>
+</g></g></svg>
 </svg>
 """.replace("MONOSPACE", MONOSPACE)
 """The picture on its ground: above the text the margin of its left, below it what is left of an empty line."""
@@ -173,7 +173,7 @@ def svg_of(console: Console, title: str, theme: Theme, height: str = "{terminal_
     template = SVG.replace("HEIGHT", height).replace("RULES", braced(rules)).replace("GROUND", ground)
     template = template.replace("TITLE", braced(escape(title)))
     svg = console.export_svg(theme=theme.colours, code_format=template, font_aspect_ratio=ASPECT, unique_id=unique)
-    return re.sub(r' clip-path="[^"]*"', "", svg).replace("&#160;", " ")  # half the size, and nothing is cut
+    return re.sub(r' clip-path="[^"]*"', "", svg).replace("&#160;", "\u00a0")  # half the size, and nothing is cut
 
 
 def html_picture(screen: RenderableType, title: str, theme: Theme = DARK) -> str:

@@ -101,7 +101,7 @@ def test_the_report_is_saved_to_a_file(folder: Path, ending: str) -> None:
     text = (folder / f"found.{ending}").read_text(encoding="utf-8")
     if ending == "json":
         jsonschema.validate(json.loads(text), schema())
-    assert "y += 1" in text.replace("&#160;", " ")
+    assert "y += 1" in text.replace("\xa0", " ")
     assert "fault found" not in done.stderr
 
 

@@ -15,7 +15,7 @@ IN_PICTURE = """
 for (const each of document.getAnimations()) { each.pause(); each.currentTime = MOMENT; }
 const shown = ({top, bottom}) => top >= 0 && bottom <= innerHeight;
 return [...document.querySelectorAll('text')].filter(each => shown(each.getBoundingClientRect()))
-    .map(each => each.textContent).join(' ');
+    .map(each => each.textContent).join(' ').replaceAll('\\u00a0', ' ');
 """
 
 
@@ -118,6 +118,13 @@ def test_the_picture_shows_one_step_after_the_other_and_begins_anew(page: Browse
     for moment, step in ((100, 1), (9_100, 4), (24_100, 9), (27_100, 1)):
         text = page.run(IN_PICTURE.replace("MOMENT", str(moment)))
         assert re.findall(r"step \d of 9", text) == [f"step {step} of 9"]
+
+
+def test_no_blank_of_the_picture_is_folded(picture: Path) -> None:
+    """A browser folds blanks and stretches what is left: `xml:space` is no help in Chromium."""
+    texts = re.findall(r"<text[^>]*>([^<]*)", picture.read_text(encoding="utf-8"))
+    assert any("\u00a0\u00a0" in text for text in texts)
+    assert not any("  " in text or text != text.strip(" ") for text in texts)
 
 
 def test_where_no_motion_is_wanted_the_picture_shows_what_was_overwritten(page: Browser, picture: Path) -> None:
