@@ -107,7 +107,7 @@ def apply(raw: bytes, edits: Iterable[Edit]) -> bytes:
 
 
 def united(cures: Iterable[Iterable[Edit]]) -> tuple[Edit, ...]:
-    """Return the edits of several cures; of one that overlaps a cure before it, nothing."""
+    """Return the edits of several cures, without those of a cure that overlaps an earlier one."""
     taken: list[Edit] = []
     for edits in map(list, cures):
         if not any(edit != other and _overlap(edit, other) for edit in edits for other in taken):

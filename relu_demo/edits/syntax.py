@@ -91,7 +91,7 @@ class Syntax:
             node = self.parents.get(node)
 
     def statement_of(self, node: ast.AST) -> ast.stmt:
-        """Return the innermost statement of which this is a part."""
+        """Return the innermost statement around this part."""
         return next(each for each in self.around(node) if isinstance(each, ast.stmt))
 
     def scope_of(self, node: ast.AST) -> ast.AST:
@@ -105,7 +105,7 @@ class Syntax:
         return next(value for value in fields if isinstance(value, list) and statement in value)
 
     def header(self, statement: ast.stmt) -> Iterator[ast.AST]:
-        """Yield the parts of a statement that are in no other statement."""
+        """Yield the parts of a statement without the statements in its body."""
         for child in ast.iter_child_nodes(statement):
             if not isinstance(child, (ast.stmt, ast.ExceptHandler, ast.match_case)):
                 yield from ast.walk(child)
@@ -167,7 +167,7 @@ class Syntax:
         return names | {CALLER} if names & arguments_of(scope) else names
 
     def bindings(self, scope: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
-        """Yield what a function, and no other in it, binds, each with what it is bound to."""
+        """Yield each target that a function binds, with its value; functions inside of it are left out."""
         for part in ast.walk(scope):
             if isinstance(part, (ast.Assign, ast.For, ast.AsyncFor)) and self.scope_of(part) is scope:
                 targets = part.targets if isinstance(part, ast.Assign) else [part.target]
@@ -220,7 +220,7 @@ def is_name(node: ast.AST) -> bool:
 
 
 def names_of(node: ast.expr) -> set[str]:
-    """Return the names of which one has the memory of an expression: `x` of `x[0]`, both of `x if a else y`."""
+    """Return the names whose memory an expression may have: `x` of `x[0]`, both of `x if a else y`."""
     base = same_memory(node)
     if isinstance(base, ast.IfExp):
         return names_of(base.body) | names_of(base.orelse)
@@ -243,6 +243,6 @@ def pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.exp
 
 
 def arguments_of(scope: ast.AST) -> set[str]:
-    """Return the names of a function's arguments; none of a module."""
+    """Return the names of a function's arguments; an empty set for a module."""
     arguments = ast.walk(scope.args) if isinstance(scope, FUNCTIONS) else ()
     return {part.arg for part in arguments if isinstance(part, ast.arg)}

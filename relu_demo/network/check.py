@@ -115,7 +115,7 @@ def _settled(
     verdicts: Verdicts, whole: AsWritten, candidates: list[Candidate], progress: Callable[[int, int], None]
 ) -> dict[int, tuple[Effect, ...]]:
     """
-    Return the effects of each call that is in place, by its index, of those that had to be tried alone.
+    Return the effects of each in-place call that had to be tried alone, by its index.
 
     Where the whole is right, so is what only values could tell. Where it is wrong, and the suspects do not explain
     that, the watch has missed something, and all others are tried.

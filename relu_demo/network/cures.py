@@ -97,7 +97,7 @@ def write_cured(write: HarmfulWrite, network: nn.Module | None = None, words: st
 
 
 def _usable(cure: Cure) -> Cure:
-    """Return a cure; a sentence where the text of a file is not what runs."""
+    """Return the cure, as a sentence alone if a file's text is not what runs."""
     return replace(cure, edits=()) if any(is_edited(edit.file) for edit in cure.edits) else cure
 
 

@@ -86,7 +86,7 @@ class Hooked:
         self._given[number] = weak_ref(tensor), geometry_of(tensor)
 
     def alive(self, is_known: Callable[[int], bool]) -> dict[Number, tuple[StorageWeakRef, Geometry | None]]:
-        """Return which of them are alive; `is_known`: whether the network or an input has a storage."""
+        """Return which noted tensors are alive. `is_known` says whether the network or an input has a storage."""
 
         def find() -> dict[Number, tuple[StorageWeakRef, Geometry | None]]:
             found = self._given.items()
@@ -97,7 +97,7 @@ class Hooked:
         return find()
 
     def kept(self, is_known: Callable[[int], bool]) -> dict[Number, Kept]:
-        """Return what of them something else keeps. Call after the result and its graph are freed."""
+        """Return which noted tensors something else keeps. Call after the result and its graph are freed."""
         alive = self.alive(is_known)
         regions: dict[int | None, dict[Region, None]] = {}
         for tensor in _tensors_of({ref.cdata for ref, _ in alive.values()}) if alive else ():
@@ -207,7 +207,7 @@ class Reading:
 
 
 def _part_of(tensor: Tensor, elements: Tensor | None) -> Tensor:
-    """Return a copy of some elements of a tensor; of all if it has another shape in this run, or has no values."""
+    """Return a copy of some elements of a tensor; of all if its shape is another in this run, or it has no values."""
     if elements is None or elements.shape != tensor.shape or is_freed(tensor) or tensor.device.type == "meta":
         return values_now(tensor)
     return tensor[elements.to(tensor.device)]

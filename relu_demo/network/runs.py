@@ -182,7 +182,7 @@ class Runs:
             self.snapshot.restore()
 
     def apart(self, a: Outcome, b: Outcome) -> float | None:
-        """Return the difference of two runs' results, and of what the network keeps for its next forward."""
+        """Return how far two runs are apart: in their results, and in what the network keeps for its next forward."""
         now = self.snapshot.overwritten()
         # What a run has not written to is as it is now.
         states = [[(str(i), run.state.get(i, now[i])) for i in now] for run in (a, b)]
@@ -230,7 +230,7 @@ class Runs:
         return True
 
     def _without_a_look(self, result: Any) -> Iterator[Unseen]:
-        """Yield each kind of object in the arguments and the result in which tensors cannot be found."""
+        """Yield each kind of object, in the arguments and the result, that hides its tensors."""
         given = {("input", type(thing)): None for thing in opaque(self.arguments) if not isinstance(thing, nn.Module)}
         gives = {("result", type(thing)): None for thing in opaque(result) if id(thing) not in self.snapshot.own}
         for what, kind in (*given, *gives):
@@ -308,7 +308,7 @@ class Runs:
         ]
 
     def _outputs(self, result: Any, left: dict[str, Tensor]) -> list[Tensor]:
-        """Return what backward can begin from: in the result, and in what the forward has left in attributes."""
+        """Return the tensors that backward can begin from: in the result, and in attributes that the forward set."""
         new = [tensor for tensor in left.values() if id(tensor) not in self._kept_before]
         found = [t for t in tensors(result) if t.requires_grad] + [t for t in new if t.grad_fn is not None]
         return list({id(tensor): tensor for tensor in found}.values())

@@ -329,7 +329,7 @@ class Suspects(Listener):
         self.missed[Unseen(self.path_of(module), type(module).__name__, _IN_THREAD)] = None
 
     def thread_runs(self, operator: str) -> None:
-        """Note a thread, of which nothing is in `candidates`, once, and not where its modules are named."""
+        """Note a thread once, unless its modules are named: its calls are not in `candidates`."""
         if not any(missed.why == _IN_THREAD for missed in self.missed):
             self.missed[Unseen("", operator, _IN_THREAD)] = None
 
@@ -379,7 +379,7 @@ class Suspects(Listener):
                 self.maybe_meant[place, readers[0]] = None
 
     def _note_idle_switches(self) -> None:
-        """Note each module that is in place and none of whose calls, nor of those below it, was seen."""
+        """Note each in-place module if no call of it, or of a module below it, was seen."""
         seen = {*(one.call.place.module for one in self.candidates), *(one.module for one in self.missed)}
         for path, kind in self.hooked.switched_on.items():
             if path and not any(f"{each}.".startswith(f"{path}.") for each in seen):
@@ -418,7 +418,7 @@ class Suspects(Listener):
         return [Conflict(saver.place, saver.call, writer.place, writer.call) for saver, writer in pairs]
 
     def _is_foreign(self, key: int | None) -> bool:
-        """Return whether no operator of this forward has made a storage, and it is nobody's that is known."""
+        """Return whether a storage has no known owner, and no operator of this forward made it."""
         return not (key is None or key in self._made or key in self._inputs or self._snapshot.holds(key))
 
     def _candidate(self, call: Switched, here: Here) -> Candidate:
@@ -461,7 +461,7 @@ class Suspects(Listener):
 
 
 def _places(refs: Iterable[weakref.ref[SavedTensor]]) -> list[Place]:
-    """Return who has saved what is still saved."""
+    """Return the places that saved what autograd still holds."""
     return [saved.place for ref in refs for saved in [ref()] if saved is not None]
 
 

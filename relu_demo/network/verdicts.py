@@ -91,7 +91,7 @@ class Verdicts:
         return self._found[on]
 
     def overwrites_silently(self, outcome: Outcome) -> bool:
-        """Return whether a run's gradients are other ones if no write reaches what autograd has saved."""
+        """Return whether the gradients of a run change if no write reaches what autograd has saved."""
         if outcome.backward is not True:
             return False
         copies = self.runs.on_saved_copies
@@ -102,7 +102,7 @@ class Verdicts:
 
     def overwriting(self, whole: AsWritten) -> tuple[HarmfulWrite, ...]:
         """
-        Return the writes without a switch to what somebody has saved, where the network as written is not right.
+        Return the writes without a switch that overwrite what somebody saved, if the network as written is wrong.
 
         If there are none, all in backward: what it is given may be another's, too.
         """
@@ -251,7 +251,7 @@ def suspicions(candidate: Candidate) -> Iterator[Effect]:
 
 
 def _largest(a: dict[Any, Tensor], b: dict[Any, Tensor]) -> float:
-    """Return the largest difference of what was seen outside in two runs, where both have it."""
+    """Return the largest difference between what two runs have shown outside, where both have it."""
     return max((leaf_difference(a[number], b[number]) for number in a.keys() & b.keys()), default=0.0)
 
 

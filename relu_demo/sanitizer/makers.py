@@ -33,7 +33,7 @@ _LEAVES = {"requires_grad_", "__set__"}
 
 @cache
 def kind_of(function: Any) -> str | None:
-    """Return what a function of torch makes that may not be written to; None of most."""
+    """Return what kind of forbidden tensor a function of torch makes; None for most functions."""
     name = getattr(function, "__name__", "")
     if name in _SEVERAL or name in _EXPANDING or name in _LEAVES:
         return "forbids"

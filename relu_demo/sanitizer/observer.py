@@ -78,7 +78,7 @@ class Listener:
         """An operator is about to write to the tensor; the old values are still there. It may read it as well."""
 
     def used(self, tensor: Tensor, here: Here) -> None:
-        """An operator takes a view of the tensor, or nothing but its shape, dtype or device (`zeros_like`)."""
+        """An operator takes a view of the tensor, or only its shape, dtype or device (`zeros_like`)."""
 
     def made(self, results: tuple[Tensor, ...]) -> None:
         """An operator has returned these."""
@@ -90,7 +90,7 @@ class Listener:
         """A module runs in another thread, where nothing else is observed."""
 
     def thread_runs(self, operator: str) -> None:
-        """A thread that the observed one has started runs an operator, of which nothing else is told."""
+        """A thread that the observed one has started runs an operator. Nothing else is told of that thread."""
 
 
 class Here:

@@ -93,7 +93,7 @@ def is_sign_of(statement: ast.AugAssign, name: str) -> bool:
 
 
 def value_of(node: ast.AST, frame: FrameType) -> object:
-    """Return the value of a variable, or of an attribute of one, without running anything; None of all else."""
+    """Return the value of a variable, or of an attribute of one, without running anything; else None."""
     if isinstance(node, ast.Name):
         return frame.f_locals.get(node.id, frame.f_globals.get(node.id))
     if isinstance(node, ast.Attribute):
@@ -152,7 +152,7 @@ _known: dict[int, tuple[CodeType, bool]] = {}
 
 
 def is_edited(file: str | None) -> bool:
-    """Return whether a file has a text, and some code was seen that is not of it: edited since its import, mostly."""
+    """Return whether code that ran is not in its file's text: mostly the file was edited after its import."""
     return file in _edited
 
 

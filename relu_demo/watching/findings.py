@@ -143,7 +143,7 @@ def _cure_in(scene: Scene) -> Cure:
 
 
 def _place_of(where: CallSite | None) -> Place | None:
-    """Return a place as a cure is chosen by; None outside of the user's code."""
+    """Return the place by which a cure is chosen; None outside of the user's code."""
     if where is None or not where.frames:
         return None
     return Place(where.operation, "", *line_at(*where.frames[0]), frames=where.frames)
@@ -168,7 +168,7 @@ def _overwritten(tensor: Tensor, name: str | None, version: int) -> Overwritten:
 
 
 def _once(writes: Iterable[Overwrite]) -> tuple[Overwrite, ...]:
-    """Return the last of each run of writes by one operation at one line: `x[i] += y` adds, and then assigns."""
+    """Return the last of several writes in a row by one line: `x[i] += y` adds, and then assigns."""
     found: list[Overwrite] = []
     for write in writes:
         if found and found[-1].site == write.site and found[-1].elsewhere == write.elsewhere:

@@ -112,7 +112,7 @@ class Snapshot:
         return {i: self._state[i].tensor for i in sorted(self._overwritten)}
 
     def note_overwritten(self) -> dict[int, Tensor]:
-        """Return the tensors that are not as they were, and those of which that is not seen at once, by number."""
+        """Return the tensors that have changed, and those that must be compared to know it, by number."""
         other = {key for key, each in self._storages.items() if each is not None and not _is_as_it_was(*each)}
         found = {i: state.tensor for i, state in enumerate(self._state) if state.key in other or state.inner}
         self._overwritten |= found.keys()
@@ -279,7 +279,7 @@ def _restore_cell(cell: CellType, before: list[Any]) -> None:
 
 
 def _progress_of(value: Any) -> object:
-    """Return what is another once an iterator or a generator has moved on."""
+    """Return what changes when an iterator or a generator moves on."""
     frame = getattr(value, "gi_frame", None)
     left = value.__length_hint__() if hasattr(value, "__length_hint__") else repr(value)
     held = [one if type(one) in PLAIN_TYPES else id(one) for one in gc.get_referents(value)]
@@ -364,7 +364,7 @@ class RecordedTensor:
                 setattr(tensor, name, hooks)
 
     def unrestored(self) -> str | None:
-        """Return what of it could not be put back; None if nothing."""
+        """Return what could not be put back of it; None if all was."""
         if self.is_lost:
             return "it was written to, and its values cannot be copied"
         return "its requires_grad or grad_fn is another now" if _graph_of(self.tensor) != self._graph else None

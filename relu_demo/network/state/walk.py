@@ -177,7 +177,7 @@ def reachable(
     roots: Iterable[Any], entered: dict[int, Any], by_function: Callable[[FunctionType], list[Any]] = lambda _: []
 ) -> list[Any]:
     """
-    Return each object that the roots keep alive and whose state can be theirs, but none that is in `entered` already.
+    Return each object that the roots keep alive and whose state can be theirs, without those in `entered`.
 
     Left out are numbers and strings, modules and classes that are not the user's, and what changes on its own.
     `by_function`: gives what a function holds.
