@@ -47,7 +47,7 @@ def random_inputs(
 
 
 def _random(given: Input, device: torch.device, otherwise: torch.dtype) -> Tensor:
-    """Return random numbers: normally distributed, or between the bounds; of an integer dtype 0 and 1 without bounds."""
+    """Return random numbers: normally distributed, or between bounds; of an integer dtype 0 and 1 without bounds."""
     whole = given.bounds is not None and all(isinstance(bound, int) for bound in given.bounds)
     dtype = getattr(torch, given.dtype, None) if given.dtype else torch.int64 if whole else otherwise
     if not isinstance(dtype, torch.dtype):
