@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from relu_demo.errors import BadInput
-from relu_demo.machine.imports import MOST_LISTED, NAMED, find_spec, missing_file, near, python_files
+from relu_demo.machine.imports import MOST_LISTED, NAMED, missing_file, near, python_files
 
 GIVE_PROGRAM = "give train.py, -m package.module, my_file.py:step or a command line"
 GIVE_NETWORK = "give file.py:name or package.module:name"
@@ -110,19 +110,12 @@ def _statements(path: str) -> list[ast.stmt]:
 
 
 def _file_of(source: str) -> str | None:
-    """Return the file of a source: itself, or where Python finds the module of that name."""
+    """Return the Python file of a source: itself, or the module of that name below the current folder; else None."""
     if _is_python(source):
         _require_file(source, GIVE_NETWORK)
         return source
-    if not all(part.isidentifier() for part in source.split(".")):
-        return None
-    before = sys.path[:]
-    sys.path.insert(0, os.getcwd())
-    try:
-        spec = find_spec(source)
-    finally:
-        sys.path[:] = before
-    return spec.origin if spec is not None and spec.has_location and _is_python(spec.origin or "") else None
+    module = source.replace(".", os.sep)
+    return next(filter(os.path.isfile, (f"{module}.py", os.path.join(module, "__init__.py"))), None)
 
 
 def _require_file(path: str, give: str) -> None:

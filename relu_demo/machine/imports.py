@@ -8,8 +8,6 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -84,34 +82,3 @@ def python_modules(folder: Path) -> list[str]:
 def missing_file(path: Path) -> str:
     """Return what to say of a file that is not there."""
     return f"there is no file {path}{near(path.name, python_files(path.parent), having='there are')}"
-
-
-def find_spec(name: str) -> ModuleSpec | None:
-    """Return where Python would find a module, or None. No package is imported, and no loaded module is asked."""
-    spec = None
-    folders: list[str] | None = None  # as finders are told "sys.path"
-    whole = ""
-    for part in name.split("."):
-        if spec is not None and folders is None:
-            return None  # the one before is a module, no package
-        whole = f"{whole}.{part}".lstrip(".")
-        spec = _found(whole, folders)
-        if spec is None or not (spec.has_location or spec.submodule_search_locations is None):
-            # Perhaps a package without __init__.py, for which finders ask the package above, which is not imported.
-            inside = [os.path.join(folder, part) for folder in (sys.path if folders is None else folders)]
-            inside = [folder for folder in inside if os.path.isdir(folder)]
-            if not inside:
-                return spec
-            spec = ModuleSpec(whole, None, is_package=True)
-            spec.submodule_search_locations = inside
-        folders = None if spec.submodule_search_locations is None else list(spec.submodule_search_locations)
-    return spec
-
-
-def _found(name: str, folders: list[str] | None) -> ModuleSpec | None:
-    for finder in sys.meta_path:
-        with suppress(Exception):  # a finder may be anybody's
-            spec = finder.find_spec(name, folders)
-            if spec is not None:
-                return spec
-    return None
