@@ -63,7 +63,7 @@ def stepped(request: Replay | Explain) -> Iterator[SessionReport]:
 
 def runnable(request: Replay | Explain) -> Session:
     """Return the session that a request asks for. Raise SetupError where this machine cannot run it."""
-    from relu_demo.replay.capacity import require_capacity
+    from relu_demo.replay.preconditions import require_capacity
     from relu_demo.session.sessions import session_for
 
     session = session_for(request)

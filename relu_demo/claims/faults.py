@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from relu_demo.claims.branches import equal, off
 from relu_demo.claims.claim import Answer, claim
 from relu_demo.language import clauses, listed, mark, plural
-from relu_demo.replay.clashes import Clash, clashes
+from relu_demo.replay.overwrites import Clash, clashes
 from relu_demo.replay.trace import Step, TracedPart
 
 Held = Callable[[TracedPart], Answer]

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from relu_demo.edits.edit import Cure, Edit, Scene, united
-from relu_demo.edits.order import computed_again, course_of, in_other_order
+from relu_demo.edits.out_of_place import WriteSite, switch_of, write_at, written_anew
+from relu_demo.edits.step_order import computed_again, course_of, in_other_order
 from relu_demo.edits.syntax import CALLER, Found, Syntax, found_at, is_name, names_of, same_memory, start_of, syntax_of
-from relu_demo.edits.write import WriteSite, switch_of, write_at, written_anew
 from relu_demo.sanitizer.place import GIVING, Place
 from relu_demo.sanitizer.source import called, calls_in
 

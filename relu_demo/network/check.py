@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from relu_demo.edits.write import write_at
+from relu_demo.edits.out_of_place import write_at
 from relu_demo.errors import BadInput, NetworkError, with_article, words_of
 from relu_demo.network.advice import advise
-from relu_demo.network.cures import call_cured, effect_ruled, in_need, write_cured
+from relu_demo.network.remedies import call_cured, effect_ruled, in_need, write_cured
 from relu_demo.network.report import (
     CHANGES_RESULT,
     OVERWRITES_INPUT,

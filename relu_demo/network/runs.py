@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from relu_demo.errors import BadInput, NetworkError, first_line, with_article
-from relu_demo.network.hooked import Reading, told_of_modules
+from relu_demo.network.hooks import Reading, told_of_modules
 from relu_demo.network.meter import Meter
 from relu_demo.network.outcome import Gradients, Outcome, difference, digests, gradients, leaf_difference
 from relu_demo.network.report import HarmfulWrite, Memory, Unseen

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from relu_demo.errors import words_of
-from relu_demo.network.hooked import Hooked, Kept, Number
+from relu_demo.network.hooks import Hooked, Kept, Number
 from relu_demo.network.outcome import Outcome
 from relu_demo.network.report import STALE_WORDS, Call, Conflict, HarmfulWrite, Unseen
 from relu_demo.network.state.snapshot import Snapshot
@@ -21,8 +21,8 @@ from relu_demo.network.switch import Switched, switched
 from relu_demo.sanitizer.frames import edits_for_itself, is_users, operation_name
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.ledger import Ledger, RegionUses, SavedTensor
-from relu_demo.sanitizer.makers import Makers, kind_of
 from relu_demo.sanitizer.observer import Here, Listener, Operator
+from relu_demo.sanitizer.origins import Makers, kind_of
 from relu_demo.sanitizer.place import Place, PlaceKind
 from relu_demo.sanitizer.source import MEANT
 from relu_demo.tensors.graph import grad_fn_of, is_leaf, is_lost, nodes_behind

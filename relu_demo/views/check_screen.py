@@ -29,8 +29,8 @@ from relu_demo.sanitizer.place import Place, PlaceKind
 from relu_demo.views.one_line import check_in_words, check_line, where
 from relu_demo.views.parts import NARROW, header, literal, section
 from relu_demo.views.watch_screen import LABEL_STYLES
+from relu_demo.watching.finding_words import edit_lines, where_of
 from relu_demo.watching.report import REFUSED, WorthALook
-from relu_demo.watching.words import edit_lines, where_of
 
 SAFE, FAULT, OPEN = ("safe", "green"), ("FAULT", "bold reverse red"), ("doubt", "bold")
 """The word and the style of a verdict. The word tells it without colours."""

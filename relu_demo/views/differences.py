@@ -11,7 +11,7 @@ from rich.text import Text
 
 from relu_demo.claims.report import SessionReport
 from relu_demo.language import _, cells, listed, mark, plural
-from relu_demo.replay.clashes import clashes
+from relu_demo.replay.overwrites import clashes
 from relu_demo.replay.trace import Look, Step, TracedPart
 from relu_demo.request import page_line
 from relu_demo.session.report import RulesReport

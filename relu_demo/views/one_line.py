@@ -18,8 +18,8 @@ from relu_demo.sanitizer.place import Place
 from relu_demo.scenarios import kind_answered_by
 from relu_demo.session.report import RulesReport
 from relu_demo.views import function_named
+from relu_demo.watching.finding_words import verdict
 from relu_demo.watching.report import WatchReport
-from relu_demo.watching.words import verdict
 
 if TYPE_CHECKING:
     from relu_demo.scenarios import AnyReport

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from relu_demo.errors import readable
 from relu_demo.views.parts import NARROW, literal
+from relu_demo.watching.finding_words import Detail, headline, lines_of, look_in_words, missing_in_words, verdict
 from relu_demo.watching.report import WatchReport
-from relu_demo.watching.words import Detail, headline, lines_of, look_in_words, missing_in_words, verdict
 
 LABEL_STYLES = {
     "saved": "cyan",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from relu_demo.edits.cure import cure_of
 from relu_demo.edits.edit import Cure, Scene
-from relu_demo.edits.write import write_at
+from relu_demo.edits.out_of_place import write_at
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.place import Place, line_at, shown_file
 from relu_demo.sanitizer.source import (
@@ -29,7 +29,6 @@ from relu_demo.sanitizer.source import (
 from relu_demo.tensors.storage import shape_of
 from relu_demo.watching.aliases import AliasRead
 from relu_demo.watching.callsite import CallSite
-from relu_demo.watching.names import carried_names, module_path, name_of, parameter, variable_of, writes_to_an_item
 from relu_demo.watching.refusals import LEAF_VIEW, LOST, SLOPE
 from relu_demo.watching.report import (
     OVERWRITTEN,
@@ -43,6 +42,7 @@ from relu_demo.watching.report import (
     WorthALook,
 )
 from relu_demo.watching.rules import ALIAS_READ, STATISTICS, rule_of
+from relu_demo.watching.variables import carried_names, module_path, name_of, parameter, variable_of, writes_to_an_item
 from relu_demo.watching.watcher import Fault, Overwriting, Refused, words_for
 
 

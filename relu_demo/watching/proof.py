@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from relu_demo.watching.saved import Hold, Saved
+from relu_demo.watching.saved_tensors import Hold, Saved
 
 CLOSE = 1e-5
 """How far two runs of one node may be from each other, relative to the larger number: threads add in any order."""

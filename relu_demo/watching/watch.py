@@ -26,6 +26,7 @@ from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.patches import replaced
 from relu_demo.sanitizer.unsupported import stepping_aside
 from relu_demo.watching.attribution import attributed, formatted, without_our_frames
+from relu_demo.watching.finding_words import text_of_findings
 from relu_demo.watching.findings import finding_of, look_of
 from relu_demo.watching.report import (
     SILENT,
@@ -39,7 +40,6 @@ from relu_demo.watching.report import (
 )
 from relu_demo.watching.rules import PAST_AUTOGRAD
 from relu_demo.watching.watcher import Fault, Overwriting, Watcher, entering_beside, running_engine
-from relu_demo.watching.words import text_of_findings
 
 
 class WatchBlock:

@@ -27,17 +27,17 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from relu_demo.errors import words_of
 from relu_demo.sanitizer.frames import code_of, operation_name
-from relu_demo.sanitizer.makers import Makers, kind_of
+from relu_demo.sanitizer.origins import Makers, kind_of
 from relu_demo.sanitizer.place import GIVING
 from relu_demo.tensors.graph import nodes_behind
 from relu_demo.tensors.storage import apart, is_gone, key_of, overlaps_itself, region_of, weak_ref
 from relu_demo.watching.aliases import Aliases
 from relu_demo.watching.attribution import calling_from, passing_on
 from relu_demo.watching.callsite import CallSite, call_site
-from relu_demo.watching.names import modules_in, name_of, writes_to_an_item
 from relu_demo.watching.proof import is_wrong, saved_at
 from relu_demo.watching.refusals import EXPANDED, HOOK, LOST, SLOPE, Refusal, refusal_in
-from relu_demo.watching.saved import Hold, Pages, Saved, shares_counter, tensors_in
+from relu_demo.watching.saved_tensors import Hold, Pages, Saved, shares_counter, tensors_in
+from relu_demo.watching.variables import modules_in, name_of, writes_to_an_item
 
 BEGINNING = "one of the variables needed for gradient computation has been modified by an inplace operation"
 

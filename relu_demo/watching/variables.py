@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from relu_demo.sanitizer.source import expression_at, statements_at, value_of
 from relu_demo.tensors.storage import key_of, region_of
 from relu_demo.watching.callsite import user_frame
-from relu_demo.watching.saved import tensors_in
+from relu_demo.watching.saved_tensors import tensors_in
 
 MOST_VARIABLES = 200
 """Variables of a frame that are looked at."""

@@ -12,7 +12,7 @@ import torch
 from support.processes import command_environment
 
 from relu_demo.errors import SetupError
-from relu_demo.replay.capacity import needed_bytes, require_capacity
+from relu_demo.replay.preconditions import needed_bytes, require_capacity
 from relu_demo.request import LISTED, Replay
 from relu_demo.session.article import article
 from relu_demo.session.sessions import SESSIONS

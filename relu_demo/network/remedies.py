@@ -11,7 +11,7 @@ from torch import nn
 
 from relu_demo.edits.cure import cure_of, written_out_of_place
 from relu_demo.edits.edit import Cure, Scene
-from relu_demo.edits.write import write_at
+from relu_demo.edits.out_of_place import write_at
 from relu_demo.network.report import (
     BREAKS_BACKWARD,
     CHANGES_RESULT,
