@@ -6,7 +6,7 @@ import ast
 import dis
 import linecache
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import islice
 from types import CodeType, FrameType
 
@@ -131,7 +131,7 @@ def parsed(file: str) -> ast.Module | None:
     return None if file in _edited else _tree(file)
 
 
-@lru_cache(maxsize=64)
+@cache  # not a bounded one: whoever holds a part of the tree looks for what is around it
 def _tree(file: str) -> ast.Module | None:
     text = _text(file)
     try:

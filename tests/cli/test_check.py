@@ -183,13 +183,16 @@ def test_the_mode_decides_and_what_the_network_prints_is_kept_off_stdout(
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [
-        ("PreActivation", ["--shape", "2,3,8,8", "--train"]),
-        ("AfterSigmoid", ["--shape", "2,16", "--eval"]),
-        ("build", ["--shape", "3,4"]),
-        ("ready", ["--shape", "3,4", "--dtype", "float64"]),
-        ("Chatty", ["--shape", "3,4"]),
-    ],
+    slow_but(
+        2,
+        [
+            ("PreActivation", ["--shape", "2,3,8,8", "--train"]),
+            ("build", ["--shape", "3,4"]),
+            ("AfterSigmoid", ["--shape", "2,16", "--eval"]),
+            ("ready", ["--shape", "3,4", "--dtype", "float64"]),
+            ("Chatty", ["--shape", "3,4"]),
+        ],
+    ),
 )
 def test_the_document_is_as_the_schema_says(demo: Demo, nets: str, name: str, options: list[str]) -> None:
     document = demo("check", f"{nets}:{name}", *options, "--json").document
@@ -242,7 +245,7 @@ def test_traceback_shows_the_rest_of_the_users_error(demo: Demo, nets: str) -> N
     assert result.err.splitlines()[-1].startswith("relu-demo: an error in your own code")
 
 
-@pytest.mark.skipif(not hasattr(torch, "set_default_device"), reason="needs PyTorch 2.0")
+@pytest.mark.slow
 def test_on_meta_suspects_stay_suspects(demo: Demo, nets: str) -> None:
     result = demo("check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--device", "meta", "--json")
     assert result.code == 1

@@ -11,6 +11,7 @@ import pytest
 import torch
 from support.commands import Demo
 from support.processes import COLD, command_environment
+from support.tiers import slow_but
 
 from relu_demo import __version__
 
@@ -44,10 +45,13 @@ def test_each_command_has_its_own_options_and_no_other(demo: Demo) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [
-        *(["--help"], ["-V"], ["--schema"], ["--shape", "1,2"], ["--step"], ["--save", "/none/x.svg"]),
-        *(["explain", "leef"], ["check", "-h"], ["watch", "-h"], ["check", "none.py:Net"], ["watch", "none.py"]),
-    ],
+    slow_but(
+        4,
+        [
+            *(["--help"], ["-V"], ["--schema"], ["--shape", "1,2"], ["--step"], ["--save", "/none/x.svg"]),
+            *(["explain", "leef"], ["check", "-h"], ["watch", "-h"], ["check", "none.py:Net"], ["watch", "none.py"]),
+        ],
+    ),
     ids=" ".join,
 )
 def test_help_version_and_a_usage_error_do_without_torch_and_rich(arguments: list[str]) -> None:
@@ -62,7 +66,8 @@ def test_help_version_and_a_usage_error_do_without_torch_and_rich(arguments: lis
     assert not modules & {"torch", "rich", "numpy"}
 
 
-@pytest.mark.parametrize("view", ["--json", pytest.param("--quiet", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("view", ["--json", "--quiet"])
 def test_json_and_one_line_do_without_rich(view: str) -> None:
     done = subprocess.run(
         [*COLD, "-X", "importtime", "-m", "relu_demo", view],

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.commands import Demo, schema
+from support.tiers import slow_but
 
 from relu_demo.claims.report import JudgedClaim, Verdict
 
@@ -19,7 +20,7 @@ def root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(__file__).parents[2])
 
 
-@pytest.mark.parametrize("name", ["-q", "--quiet"])
+@pytest.mark.parametrize("name", slow_but(1, ["-q", "--quiet"]))
 @pytest.mark.parametrize("scenario", [[], ["--inplace"], ["--no-inplace"], ["--compare"], ["--branches"]], ids=str)
 def test_a_session_says_how_many_claims_hold(demo: Demo, scenario: list[str], name: str) -> None:
     result = demo(*scenario, "--seed", "7", name)

@@ -77,6 +77,7 @@ def test_the_exit_code_is_the_programs_own(tmp_path: Path, program: str, code: i
     assert done.stderr.startswith(plain.stderr)
 
 
+@pytest.mark.slow
 def test_json_has_standard_output_to_itself(folder: Path) -> None:
     done = run(folder, "watch", "--json", "train.py", "x")
     document = json.loads(done.stdout)
@@ -144,6 +145,7 @@ def test_what_cannot_be_watched_is_one_line(
     assert words in result.err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal as a terminal does")
 def test_ctrl_c_is_130_and_tells_what_was_seen_until_then(tmp_path: Path) -> None:
     (tmp_path / "p.py").write_text(
@@ -172,6 +174,7 @@ def test_ctrl_c_is_130_and_tells_what_was_seen_until_then(tmp_path: Path) -> Non
     assert "1 fault found" in told
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("patch") is None, reason="patch is not installed")
 def test_the_patch_of_a_watch_cures_the_program_and_quiet_is_one_line(folder: Path) -> None:
     done = run(folder, "watch", "--diff", "train.py")

@@ -18,6 +18,7 @@ from support.ptys import on_a_terminal, posix
 
 
 @posix
+@pytest.mark.slow
 def test_a_spinner_runs_on_stderr_while_pytorch_loads_and_is_gone_afterwards() -> None:
     code, shown, piped = on_a_terminal("--json", python=COLD, stdout=False)
     assert code == 0

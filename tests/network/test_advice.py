@@ -51,7 +51,7 @@ def test_nothing_is_advised_on_before_the_faults_are_mended_nor_where_it_saves_n
 @pytest.mark.slow
 def test_whoever_follows_the_advice_module_by_module_comes_to_an_end() -> None:
     turned: Counter[bool] = Counter()
-    for number in range(80):
+    for number in range(30):
         done: set[str] = set()
         program, inputs = network(number)
         try:

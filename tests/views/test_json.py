@@ -45,10 +45,10 @@ def test_every_kind_of_document_is_as_the_schema_says(demo: Demo, options: tuple
 @pytest.mark.parametrize(
     "path",
     [
-        ("request",),
-        ("request", "seed"),
+        pytest.param(("request",), marks=pytest.mark.slow),
+        pytest.param(("request", "seed"), marks=pytest.mark.slow),
         ("parts", "in_place", "moments", "h1", "version"),
-        ("claims", 0, "verdict"),
+        pytest.param(("claims", 0, "verdict"), marks=pytest.mark.slow),
         ("parts", "in_place", "lines", 0, "source"),
     ],
 )

@@ -42,7 +42,11 @@ def lines_at(demo: Demo, monkeypatch: pytest.MonkeyPatch, columns: int, *options
 @pytest.mark.parametrize("scenario", LIMITS)
 @pytest.mark.parametrize(
     "options",
-    [("--seed", "7"), ("--seed", "7", "--shape", "2,3,300,300"), ("--seed", "7", "--lang", "zh")],
+    [
+        ("--seed", "7"),
+        ("--seed", "7", "--lang", "zh"),
+        pytest.param(("--seed", "7", "--shape", "2,3,300,300"), marks=pytest.mark.slow),
+    ],
     ids=" ".join,
 )
 def test_a_screen_keeps_to_its_limit(

@@ -6,10 +6,11 @@ import re
 
 import pytest
 from support.commands import Demo, without_addresses
+from support.tiers import slow_but
 
 
 @pytest.mark.versions
-@pytest.mark.parametrize("columns", [40, 60, 80, 100, 120, 170, 250])
+@pytest.mark.parametrize("columns", slow_but(3, [40, 80, 120, 60, 100, 170, 250]))
 @pytest.mark.parametrize(
     "options",
     [("--compare",), (), ("--inplace", "--shape", "2,3,70,90"), ("--no-inplace", "--dtype", "float64")],

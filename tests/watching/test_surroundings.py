@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -244,3 +245,21 @@ def test_a_file_that_was_edited_after_its_import_is_not_shown_as_what_runs(tmp_p
     assert found.overwritten_by[0].site.source == ""
     assert found.cure.edits == ()
     assert found.cure.says == "step.py was edited after its import: run it again to see its lines"
+
+
+def test_a_program_of_a_hundred_files_has_each_of_their_lines(tmp_path: Path) -> None:
+    writes = []
+    for number in range(100):
+        path = tmp_path / f"part{number}.py"
+        path.write_text("def write(y):\n    y.mul_(2)\n")
+        names: dict[str, Any] = {}
+        exec(compile(path.read_text(), str(path), "exec"), names)
+        writes.append(names["write"])
+    for numbers in ([0], range(100), [0]):
+        with pytest.raises(relu_demo.InplaceError), relu_demo.watch() as watch:
+            y = torch.ones(2, requires_grad=True).exp()
+            for number in numbers:
+                writes[number](y)
+            y.sum().backward()
+        (finding,) = watch.report.findings
+        assert [Path(write.site.file).name for write in finding.overwritten_by] == [f"part{n}.py" for n in numbers]
