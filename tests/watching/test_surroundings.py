@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -255,11 +255,15 @@ def test_a_program_of_a_hundred_files_has_each_of_their_lines(tmp_path: Path) ->
         names: dict[str, Any] = {}
         exec(compile(path.read_text(), str(path), "exec"), names)
         writes.append(names["write"])
+
+    def program(numbers: Iterable[int]) -> None:
+        y = torch.ones(2, requires_grad=True).exp()
+        for number in numbers:
+            writes[number](y)
+        y.sum().backward()  # type: ignore[no-untyped-call]
+
     for numbers in ([0], range(100), [0]):
         with pytest.raises(relu_demo.InplaceError), relu_demo.watch() as watch:
-            y = torch.ones(2, requires_grad=True).exp()
-            for number in numbers:
-                writes[number](y)
-            y.sum().backward()
+            program(numbers)
         (finding,) = watch.report.findings
         assert [Path(write.site.file).name for write in finding.overwritten_by] == [f"part{n}.py" for n in numbers]
