@@ -42,7 +42,7 @@ def save(report: AnyReport, view: str, path: Path, light: bool) -> None:
 
     Raise OSError where it cannot be written.
     """
-    replace(path, file_text(view, report, path.suffix.lower(), light))
+    put(path, file_text(view, report, path.suffix.lower(), light))
     if sys.stderr is not None and sys.stderr.isatty():
         print(_("Saved to {path}", path=path), file=sys.stderr)
 
@@ -63,7 +63,7 @@ def file_text(name: str, report: AnyReport, ending: str, light: bool = False) ->
 
 
 def check_place(path: Path) -> None:
-    """Raise OSError where `replace` could not write `path`. Leave nothing behind."""
+    """Raise OSError where `put` could not write `path`. Leave nothing behind."""
     place = followed(path)
     if place.is_dir():
         raise IsADirectoryError(0, _("it is a folder"))
@@ -76,7 +76,7 @@ def check_place(path: Path) -> None:
     beside.unlink()
 
 
-def replace(path: Path, text: str) -> None:
+def put(path: Path, text: str) -> None:
     """Put a file with `text`, in UTF-8 with Unix line ends, at `path`. Whatever is there stays until all is written.
 
     A link stays a link, and the file keeps its mode. Raise OSError where it cannot be written.

@@ -289,9 +289,9 @@ def test_a_circle_of_links_is_refused(demo: Demo, tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from relu_demo.cli.output import replace
+from relu_demo.cli.output import put
 os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)
-replace(Path(sys.argv[1]), "new")
+put(Path(sys.argv[1]), "new")
 """
 
 
