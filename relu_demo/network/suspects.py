@@ -381,8 +381,9 @@ class Suspects(Listener):
     def _note_idle_switches(self) -> None:
         """Note each in-place module if no call of it, or of a module below it, was seen."""
         seen = {*(one.call.place.module for one in self.candidates), *(one.module for one in self.missed)}
+        above = {each[:end] for each in seen for end, sign in enumerate(f"{each}.") if sign == "."}
         for path, kind in self.hooked.switched_on.items():
-            if path and not any(f"{each}.".startswith(f"{path}.") for each in seen):
+            if path and path not in above:
                 self.missed[Unseen(path, kind, "its inplace=True reaches no call that was watched")] = None
 
     def let_go(self) -> None:

@@ -209,6 +209,8 @@ def _restore_dict(kind: type, value: Any, before: dict[str, Any]) -> None:
 def _items_of(container: Any) -> list[Any]:
     """Return what is in a container, whatever its class has made of its methods: of a dict keys, then values."""
     base = _builtin_of(container)
+    if not base.__len__(container):  # as most of a module's dictionaries are
+        return []
     if issubclass(base, dict):
         return [*base.keys(container), *base.values(container)]
     return [*base.__iter__(container)]

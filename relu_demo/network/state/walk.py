@@ -189,6 +189,8 @@ def reachable(
             continue
         entered[id(value)] = value
         found.append(value)
+        if kind in CONTAINERS and not value:  # as most of a module's dictionaries are
+            continue
         with suppress(Exception):  # one that raises whatever it is asked for
             held = by_function(value) if issubclass(kind, FunctionType) else _held_by(value)
             waiting += [item for item in held if type(item) not in PLAIN_TYPES]
