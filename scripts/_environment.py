@@ -179,9 +179,11 @@ def _install(layers: list[str], lock: int) -> None:
     import time
 
     try:
-        if not _try_to_lock(lock, alone=True):
-            _say("waiting for another run in this folder to end, because the environment has to be changed")
-        while not _try_to_lock(lock, alone=True):
+        told = False
+        while not _try_to_lock(lock, alone=True):  # once it is locked, Windows refuses to lock it again
+            if not told:
+                _say("waiting for another run in this folder to end, because the environment has to be changed")
+                told = True
             time.sleep(0.1)
         if not _are_current(layers):  # another run may have done it meanwhile
             began = time.monotonic()

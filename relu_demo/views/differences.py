@@ -139,7 +139,8 @@ def saved_and_overwritten(part: TracedPart) -> Iterator[Table]:
     for label, source, words in dict.fromkeys(rows):
         told = Text.assemble((source, "bold"), GAP if source else "", words)
         table.add_row(Text(_(label), style=LABEL_STYLES[label]), told)
-    yield from [table] * bool(rows)
+    if rows:
+        yield table
 
 
 def acting(steps: Sequence[Step]) -> list[Step]:

@@ -69,8 +69,8 @@ def moments_and_lines(
     ran, end = Lines(report.trace.shown), list(endings(report))
     whole = [*titled_moments(report, console, options, together), "", ran, ""]
     whole += [Claims(report.claims, report.request.evidence), *end]
-    lines = sum(len(console.render_lines(piece, options, pad=False)) for piece in whole)
-    if not console.is_terminal or lines + HEADER + PROMPT <= console.height:
+    room = console.height - HEADER - PROMPT
+    if not console.is_terminal or sum(len(console.render_lines(piece, options, pad=False)) for piece in whole) <= room:
         yield from whole
         return
     yield from (ran, Claims(report.claims, folded=True), "")

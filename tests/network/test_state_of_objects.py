@@ -305,3 +305,27 @@ def test_many_objects_are_looked_at_once_and_what_changes_among_them_is_seen() -
     (call,) = check(model, given()).calls
     assert [effect.kind for effect in call.effects] == ["changes-result"]
     assert model.nodes[-1].following == []
+
+
+def test_a_cell_that_was_empty_is_empty_again() -> None:
+    def found_out() -> tuple[Callable[..., None], Callable[[], int]]:
+        size = 0
+
+        def find(module: nn.Module, inputs: Any) -> None:
+            nonlocal size
+            size = 4
+
+        def found() -> int:
+            return size  # noqa: F821 - deleted before it is called
+
+        del size
+        return find, found
+
+    find, found = found_out()
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True))
+    model.register_forward_pre_hook(find)
+    assert check(model, given()).ok
+    with pytest.raises(NameError):
+        found()
+    model(given())
+    assert found() == 4

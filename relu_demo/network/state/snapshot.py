@@ -276,8 +276,10 @@ def _in_cell(cell: CellType) -> list[Any]:
 
 
 def _restore_cell(cell: CellType, before: list[Any]) -> None:
-    if before:  # one that was empty, as of a name that is bound later, keeps what it has now
+    if before:
         cell.cell_contents = before[0]
+    elif _in_cell(cell):
+        del cell.cell_contents
 
 
 def _progress_of(value: Any) -> object:
