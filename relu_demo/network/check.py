@@ -92,7 +92,7 @@ def _examined(model: nn.Module, runs: Runs, progress: Callable[[int, int], None]
         writes += tuple(HarmfulWrite(written, unique(by), CHANGES_RESULT) for written, by in past.items())
     if whole.out_of_place_backward is False:
         writes += verdicts.other_writes()
-    if whole.is_other and all(call.safe for call in calls) and not writes:
+    if whole.is_other and not whole.forward_error and all(call.safe for call in calls) and not writes:
         writes = verdicts.overwriting(whole)
     advice, conflicts = advise(verdicts, calls, off)
     cured = in_need(calls, advice.turn_off)

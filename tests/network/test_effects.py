@@ -164,6 +164,18 @@ def test_two_calls_each_safe_alone_and_not_together() -> None:
     assert not report.ok
 
 
+def test_a_forward_that_raises_only_with_two_calls_together_is_told_in_pytorchs_words() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        with torch.no_grad():
+            h = F.threshold((x * 2)[:, :1].expand(2, 4), 0.0, 0.0, inplace=True)  # which PyTorch allows
+            h = h.mul_(2)
+        return h + x
+
+    report = check(Net(forward), torch.ones(2, 4))
+    assert all(call.safe for call in report.calls)
+    assert "more than one element of the written-to tensor" in (report.as_written.forward_error or "")
+
+
 def test_what_is_off_and_could_be_on_is_advised_with_the_bytes_measured() -> None:
     layers = [m for _ in range(4) for m in (nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.LeakyReLU(0.1))]
     network = nn.Sequential(*layers)
