@@ -125,16 +125,20 @@ def switched(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sw
 
 
 def copy_laid_out_the_same(tensor: Tensor) -> Tensor:
-    """Return a copy with the same strides, for which each kernel rounds as for the tensor itself."""
+    """
+    Return a copy with the same strides, for which each kernel rounds as for the tensor itself.
+
+    It is no view: of a view that was made under `no_grad`, autograd refuses a later write.
+    """
     if not is_strided(tensor) or 0 in (*tensor.shape, *tensor.stride()):
         return tensor.clone()
     # The same strides, and the same offset from an aligned address: the roundings of a matrix product depend on both.
     offset = tensor.storage_offset() % _ALIGNED_ELEMENTS
     if not offset and (same := tensor.clone()).stride() == tensor.stride():
-        return same  # no view, which a later write would make autograd treat otherwise
+        return same
     length = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
-    copy = torch.as_strided(tensor.new_empty(offset + length), tensor.shape, tensor.stride(), offset)
-    return copy.copy_(tensor)
+    view = torch.as_strided(tensor.new_empty(offset + length), tensor.shape, tensor.stride(), offset)
+    return view.detach().copy_(tensor)
 
 
 class Switch(TorchFunctionMode):

@@ -40,6 +40,8 @@ DROPOUTS: list[tuple[type[nn.Module], str]] = [
     (nn.Dropout2d, "dropout2d"),
     (nn.Dropout3d, "dropout3d"),
 ]
+SMOOTH = 0.1
+"""The eps of a normalisation. With a small one the gradient of equal numbers is rounding alone."""
 SHAPES = [(4, 6), (2, 4, 6), (2, 4, 3, 3), (4,), (1, 2, 2, 3, 2)]
 
 
@@ -206,15 +208,14 @@ def _layer(rng: random.Random, program: Program, names: list[str], values: Value
     if tensor.dim() == 4:
         makers += [
             lambda: nn.Conv2d(tensor.shape[1], tensor.shape[1], 3, padding=1),
-            lambda: nn.BatchNorm2d(tensor.shape[1]),
+            lambda: nn.BatchNorm2d(tensor.shape[1], eps=SMOOTH),
         ]
-        makers += [lambda: nn.MaxPool2d(2, 1), lambda: nn.GroupNorm(1, tensor.shape[1])]
+        makers += [lambda: nn.MaxPool2d(2, 1), lambda: nn.GroupNorm(1, tensor.shape[1], eps=SMOOTH)]
     if tensor.dim() == 2:
-        makers.append(lambda: nn.BatchNorm1d(tensor.shape[1]))
+        makers.append(lambda: nn.BatchNorm1d(tensor.shape[1], eps=SMOOTH))
     if tensor.dim() == 3:
         makers.append(lambda: nn.Conv1d(tensor.shape[1], tensor.shape[1], 1))
-        if not bool((tensor == tensor[..., :1]).all()):  # of equal elements it is zero, and its gradient only rounding
-            makers.append(lambda: nn.LayerNorm(tensor.shape[-1]))
+        makers.append(lambda: nn.LayerNorm(tensor.shape[-1], eps=SMOOTH))
     if tensor.dim() == 0:
         return None
     program.parts.append(rng.choice(makers)())

@@ -370,9 +370,9 @@ def _copied(tensor: Tensor) -> Tensor:
         return tensor.clone()
     offset, same = tensor.storage_offset(), tensor.clone()
     if not offset and same.stride() == tensor.stride():
-        return same  # what is written out of place is no view, whose hooks a later write treats otherwise
+        return same
     length = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
-    return tensor.new_empty(offset + length).as_strided(tensor.shape, tensor.stride(), offset).copy_(tensor)
+    return tensor.new_empty(offset + length).as_strided(tensor.shape, tensor.stride(), offset).detach().copy_(tensor)
 
 
 def _reaches(written: Tensor, inputs: list[Tensor]) -> bool:
