@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,8 @@ class Browser:
     def open(self, path: Path, fragment: str = "") -> None:
         self.ask("/url", {"url": "about:blank"})  # the same page with another fragment is not loaded anew
         self.ask("/url", {"url": path.as_uri() + fragment})
+        while not self.run(f"return document.readyState === 'complete' && location.href.startsWith('{path.as_uri()}')"):
+            time.sleep(0.05)  # on a busy machine the driver answers before the page has run its script
 
     def run(self, script: str) -> Any:
         return self.ask("/execute/sync", {"script": script, "args": []})
