@@ -32,7 +32,16 @@ _FUNCTIONAL = os.path.join(_TORCH, "nn", "functional.py")
 _PASSING_ON = (_OURS, _OVERRIDES, _OPERATORS)
 # Of `x **= 2`, which is Python around a method.
 _WRAPPERS = {getattr(torch.Tensor.__ipow__, "__code__", None)}
-_APPLY = torch.autograd.Function.apply.__func__.__code__  # type: ignore[attr-defined]
+_APPLY = inspect.getattr_static(torch.autograd.Function, "apply")
+
+
+def apply_in_python(cls: Any, *args: Any, **kwargs: Any) -> Any:
+    """Apply an autograd.Function in a frame of Python's, as PyTorch before 2.14 does."""
+    return _APPLY.__get__(None, cls)(*args, **kwargs)
+
+
+APPLY: CodeType = getattr(_APPLY, "__func__", apply_in_python).__code__
+"""What runs while an autograd.Function is applied, with that as its `cls`."""
 
 
 @dataclass(slots=True)
@@ -51,7 +60,7 @@ class Surroundings:
     applied: str | None = None
     """Name of the innermost autograd.Function that is being applied."""
     marks_dirty: bool = False
-    """Whether that declares by `mark_dirty` that it writes to its input."""
+    """Whether the forward of one declares by `mark_dirty` that it writes to its input."""
     hook: str | None = None
     """Name of the innermost forward hook that runs it."""
     outermost: CodeType | None = None
@@ -109,6 +118,7 @@ def _note_user(found: Surroundings, frame: FrameType) -> None:
         is_what_runs(frame.f_code)
         found.file, found.line = frame.f_code.co_filename, frame.f_lineno
     found.frames.append((frame.f_code, frame.f_lasti))
+    found.marks_dirty |= "mark_dirty" in frame.f_code.co_names
     found.outermost = frame.f_code
 
 
@@ -122,11 +132,7 @@ def _note_call(found: Surroundings, frame: FrameType) -> None:
 
 
 def _note_apply(found: Surroundings, frame: FrameType) -> None:
-    if found.applied is None:
-        function = frame.f_locals["cls"]
-        codes = (getattr(getattr(function, name, None), "__code__", None) for name in ("forward", "setup_context"))
-        found.applied = function.__name__
-        found.marks_dirty = any("mark_dirty" in code.co_names for code in codes if code is not None)
+    found.applied = found.applied or frame.f_locals["cls"].__name__
 
 
 def _note_checkpoint(found: Surroundings, frame: FrameType) -> None:
@@ -144,7 +150,7 @@ def _note_for(code: CodeType) -> Note | None:
         return _note_user
     if code is _CALL:
         return _note_call
-    if code is _APPLY:
+    if code is APPLY:
         return _note_apply
     return _note_checkpoint if code.co_filename == _CHECKPOINT else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ def replaced(owner: Any, name: str, wrap: Callable[[Any], Any]) -> Iterator[None
     with _lock:
         original, wrapper, count = _replaced.get(key, (None, None, 0))
         if not count:
-            original = getattr(owner, name)
+            original = inspect.getattr_static(owner, name)
             wrapper = wrap(original)
             setattr(owner, name, wrapper)
         _replaced[key] = original, wrapper, count + 1
@@ -34,5 +35,5 @@ def replaced(owner: Any, name: str, wrap: Callable[[Any], Any]) -> Iterator[None
             original, wrapper, count = _replaced.pop(key)
             if count > 1:
                 _replaced[key] = original, wrapper, count - 1
-            elif getattr(owner, name, None) is wrapper:  # someone else may have replaced it meanwhile
+            elif inspect.getattr_static(owner, name, None) is wrapper:  # someone else may have replaced it meanwhile
                 setattr(owner, name, original)

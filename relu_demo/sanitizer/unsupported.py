@@ -18,6 +18,7 @@ import torch
 import torch.utils.checkpoint
 from torch.utils import _python_dispatch
 
+from relu_demo.sanitizer.frames import apply_in_python
 from relu_demo.sanitizer.patches import replaced
 
 TellUnwatched = Callable[[str, str], None]
@@ -70,6 +71,7 @@ def _replace() -> None:
         (torch.autograd.graph, "disable_saved_tensors_hooks", _transformed),
         (torch, "compile", _compiling),
         (torch, "cond", _branching),
+        (torch.autograd.Function, "apply", _framed),
     ):
         if hasattr(owner, name):
             _patches.enter_context(replaced(owner, name, wrap))
@@ -167,6 +169,16 @@ def _branching(original: Any) -> Any:
     return cond
 
 
+def _framed(original: Any) -> Any:
+    """`autograd.Function.apply`, which must run in a frame: that tells which Function saves a tensor."""
+    return original if hasattr(original, "__func__") else classmethod(apply_in_python)
+
+
+_GENERATOR = "_checkpoint_without_reentrant_generator"
+if hasattr(torch.utils.checkpoint, f"{_GENERATOR}_impl"):  # from PyTorch 2.14 on
+    _GENERATOR += "_impl"
+
+
 @contextmanager
 def without_checkpoints() -> Iterator[list[str]]:
     """
@@ -175,7 +187,6 @@ def without_checkpoints() -> Iterator[list[str]]:
     Yield a list, in which it notes each time that it was called.
     """
     module: Any = torch.utils.checkpoint
-    before = {name: getattr(module, name) for name in ("CheckpointFunction", "_checkpoint_without_reentrant_generator")}
     called: list[str] = []
 
     class CheckpointFunction:
@@ -188,9 +199,10 @@ def without_checkpoints() -> Iterator[list[str]]:
         called.append("not reentrant")
         yield
 
-    module.CheckpointFunction, module._checkpoint_without_reentrant_generator = CheckpointFunction, generator
+    instead = {"CheckpointFunction": CheckpointFunction, _GENERATOR: generator}
+    before = {name: getattr(module, name) for name in instead}
+    vars(module).update(instead)
     try:
         yield called
     finally:
-        for name, value in before.items():
-            setattr(module, name, value)
+        vars(module).update(before)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from relu_demo.sanitizer.frames import is_users
+from relu_demo.sanitizer.frames import APPLY, is_users
 from relu_demo.watching.attribution import STAND_IN
 
 NEAREST = 4
@@ -24,9 +24,8 @@ _KINDS: dict[str, int] = {
     for parts, kind in (
         (("nn", "modules", "module.py"), _MODULE),
         (("optim", "optimizer.py"), _OPTIMIZER),
-        (("autograd", "function.py"), _FUNCTION),
     )
-}
+} | {APPLY.co_filename: _FUNCTION}
 """What a frame tells, by the file of its code."""
 _MODULE_CALL = nn.Module._call_impl.__code__
 
@@ -88,7 +87,7 @@ def _optimizer_of(frame: FrameType) -> str:
 
 def _function_of(frame: FrameType) -> type | None:
     """Return the custom autograd.Function that a frame applies; None if it applies none."""
-    return frame.f_locals.get("cls") if frame.f_code.co_name == "apply" else None
+    return frame.f_locals["cls"] if frame.f_code is APPLY else None
 
 
 def user_frame(frame: FrameType | None) -> FrameType | None:

@@ -562,10 +562,14 @@ def entering_beside(enter: Any) -> Any:
 
     @functools.wraps(enter)
     def entering(hooks: Any) -> Any:
-        watcher = watcher_of_thread()
-        if watcher is not None and not isinstance(hooks.pack_hook, partial):
-            hooks.pack_hook, hooks.unpack_hook = watcher.beside(hooks.pack_hook, hooks.unpack_hook)
-        return enter(hooks)
+        watcher, own = watcher_of_thread(), (hooks.pack_hook, hooks.unpack_hook)
+        if watcher is None:
+            return enter(hooks)
+        hooks.pack_hook, hooks.unpack_hook = watcher.beside(*own)
+        try:
+            return enter(hooks)
+        finally:
+            hooks.pack_hook, hooks.unpack_hook = own
 
     return entering
 

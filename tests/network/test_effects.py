@@ -36,6 +36,10 @@ class Doubled(torch.autograd.Function):
         return result
 
 
+def doubled(x: Tensor) -> Any:
+    return Doubled.apply(x)
+
+
 SCRIPTED = torch.jit.script(nn.Linear(4, 4))
 CALLS = {
     "the usual one": ("return net.act(net.fc(x))", "safe"),
@@ -96,7 +100,7 @@ CALLS = {
 
 @pytest.mark.parametrize(("forward", "told"), CALLS.values(), ids=CALLS)
 def test_what_a_call_does_is_told_with_who_reads_or_saves(forward: str, told: str, tmp_path: Path) -> None:
-    network = written(tmp_path, *forward.split("; "), doubled=Doubled.apply, squared=Squared.apply, scripted=SCRIPTED)
+    network = written(tmp_path, *forward.split("; "), doubled=doubled, squared=Squared.apply, scripted=SCRIPTED)
     network.register_buffer("mean", torch.zeros(4))
     call = only(check(network, torch.randn(8, 4)))
     by = [place.operation for effect in call.effects for place in effect.by]
