@@ -209,8 +209,8 @@ def _layer(rng: random.Random, program: Program, names: list[str], values: Value
         makers += [
             lambda: nn.Conv2d(tensor.shape[1], tensor.shape[1], 3, padding=1),
             lambda: nn.BatchNorm2d(tensor.shape[1], eps=SMOOTH),
+            lambda: nn.MaxPool2d(2, 1),
         ]
-        makers += [lambda: nn.MaxPool2d(2, 1), lambda: nn.GroupNorm(1, tensor.shape[1], eps=SMOOTH)]
     if tensor.dim() == 2:
         makers.append(lambda: nn.BatchNorm1d(tensor.shape[1], eps=SMOOTH))
     if tensor.dim() == 3:
