@@ -82,15 +82,6 @@ def test_json_and_one_line_do_without_rich(view: str) -> None:
     assert "rich" not in modules
 
 
-@pytest.mark.versions
-def test_help_teaches(demo: Demo) -> None:
-    shown = demo("-h").out
-    for words in ("--inplace", "--compare", "--seed", "--device", "--json", "-V", "Exit codes", "explain ..."):
-        assert words in shown
-    assert "relu-demo check my_net.py:Net" in demo("check", "-h").out
-    assert "relu-demo watch train.py --epochs 1" in demo("watch", "-h").out
-
-
 def test_version_says_pytorch_s_and_python_s_too(demo: Demo) -> None:
     python = platform.python_version()
     said = demo("-V").out

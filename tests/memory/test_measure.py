@@ -164,15 +164,6 @@ def test_bytes_are_exact_down_to_batch_norms_mean_and_deviation(table: dict[str,
     assert found.in_place.live == 16 * found.unit + vectors
 
 
-@pinned
-def test_reasons(table: dict[str, Measurement]) -> None:
-    assert table["conv_relu_training"].why == "ReLU's backward keeps its result, not its input"
-    assert table["conv_elu_training"].why == "ELU's backward keeps its input; in place its result"
-    assert table["conv_silu_training"].why == "SiLU's backward keeps its input; in place a copy of it"
-    assert table["repl"].why.startswith("o1 and h1 are two tensors, in place one tensor")
-    assert "aten::conv2d" in table["repl"].why
-
-
 # Determinism
 
 

@@ -131,3 +131,5 @@ def test_the_shape_device_and_dtype_are_in_the_lines(demo: Demo) -> None:
     assert sources(document, "preparation")[-1] == "input = torch.randn(2, 4, 6, 7, dtype=torch.float64)"
     look = document["parts"]["in_place"]["moments"]["o1_before"]
     assert (look["shape"], look["dtype"], look["device"]) == ([2, 4, 4, 5], "float64", "cpu")
+    numbers = torch.tensor(look["values"], dtype=torch.float64)
+    assert (look["summary"]["min"], look["summary"]["max"]) == (numbers.min(), numbers.max())
