@@ -277,12 +277,14 @@ def test_a_name_that_leads_nowhere_any_more_is_told(steps: Steps, monkeypatch: p
     assert "o1 is gone." in steps("--inplace")[4]
 
 
-def drawn(scenario: str, at: int, columns: int, lines: int, encoding: str = "utf-8") -> str:
-    """The screen after so many steps on a terminal of that size."""
-    *_, report = stepped(Replay(scenario, 7))
+def drawn(
+    scenario: str, at: int, columns: int, lines: int, encoding: str = "utf-8", ran: int = -1, running: bool = False
+) -> str:
+    """The screen after so many steps on a terminal of that size, where so many lines ran; all of them if that is -1."""
+    report = [*stepped(Replay(scenario, 7))][ran]
     out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     console = Console(file=out, width=columns, height=lines, highlight=False)
-    console.print(StepScreen(report, at), height=lines)
+    console.print(StepScreen(report, at, running), height=lines)
     out.seek(0)
     return out.read()
 
@@ -299,6 +301,36 @@ def test_every_screen_fits(columns: int, lines: int) -> None:
         if columns >= 40:
             assert ">>> " in screen
             assert ("o1 was overwritten: 16 of 27 values" in screen) == (number == 4)
+
+
+SESSION = "nn.ReLU(inplace=True) and nn.ReLU(), side by side"
+PREPARING = "import PyTorch, set the seed, make the layers and the input (7 lines)"
+KEYS_80 = "Space or Enter: {} b: back s: end of the part q: end * changed"
+
+
+@pytest.mark.parametrize(
+    ("ran", "at", "running", "columns", "shown"),
+    [
+        (0, 0, False, 80, [f"{SESSION}: Preparation step 0 of 9", f"next: {PREPARING}", KEYS_80.format("run")]),
+        (0, 0, True, 80, [f"{SESSION}: Preparation step 0 of 9", f"running: {PREPARING}", "..."]),
+        (9, 2, False, 76, [f"{SESSION}: In place step 2 of 9", "next: id(o1)", KEYS_80.format("run")]),
+        (9, 2, False, 65, ["In place step 2 of 9", "next: id(o1)", "Space: run b: back s: part q: end"]),
+        (21, 2, False, 80, ["Looking back: In place step 2 of 9, 9 have run", "then: id(o1)", KEYS_80.format("go on")]),
+        (
+            *(21, 9, False, 80),
+            [
+                f"{SESSION}: Not in place step 9 of 9",
+                "That was the last step. Next: all of it on one screen.",
+                KEYS_80.format("end"),
+            ],
+        ),
+    ],
+)
+def test_the_bars_tell_where_one_is_and_what_the_keys_do(
+    ran: int, at: int, running: bool, columns: int, shown: list[str]
+) -> None:
+    rows = [" ".join(row.split()) for row in drawn("compare", at, columns, 8, ran=ran, running=running).splitlines()]
+    assert [rows[0], *rows[-2:]] == shown
 
 
 def test_a_title_that_is_cut_ends_in_dots() -> None:

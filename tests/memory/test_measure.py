@@ -112,12 +112,10 @@ def test_what_is_saved_is_read_from_the_node() -> None:
 
 
 def test_without_grad_the_live_bytes_do_not_grow_with_depth_and_in_training_they_do() -> None:
-    depths = (situations(Measure(SMALL.shape, depth)) for depth in range(1, 5))
-    found = measure(
-        SMALL, rows=[row for rows in depths for row in rows if row.activation == "ReLU" and not row.both_names]
-    )
+    found = [each for depth in range(1, 5) for each in measure(Measure(SMALL.shape, depth))]
     for norm in (None, "BatchNorm2d"):
-        chain = [each for each in found if each.situation.norm == norm]
+        relu = [each for each in found if each.situation.activation == "ReLU" and not each.situation.both_names]
+        chain = [each for each in relu if each.situation.norm == norm]
         assert len({each.in_place.live for each in chain if not each.situation.training}) == 1
         live = [each.in_place.live for each in chain if each.situation.training]
         assert live == sorted(set(live))
@@ -125,8 +123,8 @@ def test_without_grad_the_live_bytes_do_not_grow_with_depth_and_in_training_they
 
 def test_progress_is_told_before_the_first_row_and_after_each() -> None:
     told: list[tuple[int, int]] = []
-    measure(SMALL, lambda done, of: told.append((done, of)), situations(SMALL)[:3])
-    assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    measure(SMALL, lambda done, of: told.append((done, of)))
+    assert told == [(done, 11) for done in range(12)]
 
 
 # The pinned PyTorch's figures, in units of one activation
@@ -181,7 +179,7 @@ def test_the_number_of_threads_is_left_as_it_was() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        measure(SMALL, rows=situations(SMALL)[:1])
+        measure(SMALL)
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
@@ -191,10 +189,9 @@ def test_the_number_of_threads_is_left_as_it_was() -> None:
 def test_a_chain_measured_with_many_threads_has_the_bytes_of_one() -> None:
     code = """
 from relu_demo.memory.measure import measure
-from relu_demo.memory.situations import situations
 from relu_demo.request import Measure
 request = Measure((1, 16, 272, 272), depth=2)  # large enough to be left to all threads
-found = [dataclasses.asdict(each) for each in measure(request, rows=situations(request)[:6])]
+found = [dataclasses.asdict(each) for each in measure(request)]
 print(json.dumps(found))
 """
     one, two = (python(code, OMP_NUM_THREADS=threads, OMP_WAIT_POLICY="passive") for threads in ("1", "2"))
@@ -275,7 +272,7 @@ os._exit(0)
 def test_quiet_stops_what_is_written_to_the_descriptors_and_lets_an_exception_through() -> None:
     run = python(
         """
-from relu_demo.machine.quiet import quiet
+from relu_demo.memory.allocator import quiet
 lowest = os.dup(0); os.close(lowest)
 with quiet():
     os.write(1, b"out"); os.write(2, b"err")
