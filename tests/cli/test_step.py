@@ -195,21 +195,9 @@ def steps(demo: Demo, tmp_path: Path) -> Steps:
     return call
 
 
-def test_what_a_step_changed_is_said_and_marked(steps: Steps) -> None:
+def test_h1_is_another_tensor_in_the_second_half(steps: Steps) -> None:
     shown = steps()
     assert len(shown) == 10
-    assert "o1 is a new tensor." in shown[2]
-    assert re.search(r"^version 0\ngrad_fn ConvolutionBackward0\n", shown[2], re.MULTILINE)
-    assert "Nothing changed. The id below belongs to o1 alone." in shown[3]
-    assert re.search(r"^>>> id\(o1\)\n\d+$", shown[3], re.MULTILINE)
-    assert not re.search(r"\*[\w.]", shown[3])  # to print an id changes nothing
-    changed = shown[4]
-    assert "o1 was overwritten: 16 of 27 values became 0, version 1, grad_fn ReluBackward0.\n" in changed
-    assert "h1 is o1: one object, two names.\n" in changed
-    assert re.search(r"^ +o1 before +o1 after\nid +\d+ +same\n", changed, re.MULTILINE)
-    assert re.search(r"^version 0 +\*1\ngrad_fn ConvolutionBackward0 +\*ReluBackward0\n", changed, re.MULTILINE)
-    assert re.search(r"^o1 ┬▶ tensor \d+ ─▶ storage 0x\w+  \*version 1, 16 zeroed\nh1 ┘$", changed, re.MULTILINE)
-    assert changed.count("*0.0000") == 16
     assert "o1 is a new tensor; h1 is still the old one." in shown[6]  # o1 = conv1(input), in the second half
     assert re.search(r"^ +o1 +h1\nid +(\d+) +\d+ not o1\n", shown[8], re.MULTILINE)
     assert re.search(r"^o1 ─▶ tensor .*\nh1 ─▶ tensor .*  ReluBackward0, 16 zeros$", shown[8], re.MULTILINE)

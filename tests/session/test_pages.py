@@ -280,12 +280,6 @@ def test_what_cannot_be_explained_is_told_with_what_to_give_instead(
     assert says in result.err
 
 
-def test_the_list_does_without_torch(cold: Demo) -> None:
-    modules = re.findall(r"\| +([\w.]+)$", cold("explain", PYTHONPROFILEIMPORTTIME="1").err, re.MULTILINE)
-    assert "click" in modules
-    assert "torch" not in modules
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_a_page_tells_the_fault_first_then_the_cure_then_why(
     demo: Demo, monkeypatch: pytest.MonkeyPatch, name: str
