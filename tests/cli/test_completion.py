@@ -48,7 +48,7 @@ def tab(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> Tab:
         monkeypatch.setenv("COMP_WORDS", " ".join(["relu-demo", *words]))
         monkeypatch.setenv("COMP_CWORD", words[-1] if shell == "fish" else str(len(words)))
         said = demo()
-        assert said.err == ""
+        assert (said.code, said.err) == (0, "")
         lines = [line for line in said.out.splitlines() if line]
         return [",".join(lines[at : at + 2]) for at in range(0, len(lines), 3)] if shell == "zsh" else lines
 

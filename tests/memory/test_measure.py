@@ -165,16 +165,6 @@ def test_bytes_are_exact_down_to_batch_norms_mean_and_deviation(table: dict[str,
 # Determinism
 
 
-@slow
-def test_the_bytes_are_the_same_in_each_run_and_with_any_number_of_threads() -> None:
-    runs = [
-        python(MEASURE + "print(json.dumps(found))", OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads)
-        for threads in ("1", "2", "4")
-    ]
-    assert [run.returncode for run in runs] == [0] * 3, runs[0].stderr
-    assert len({run.stdout for run in runs}) == 1
-
-
 def test_the_number_of_threads_is_left_as_it_was() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(3)
