@@ -25,7 +25,7 @@ from relu_demo.machine.pytorch import require_newer
 from relu_demo.memory.report import MemoryReport
 from relu_demo.network.report import CheckReport
 from relu_demo.request import LISTED, WHOLE, Explain, Measure, Replay, Rules, drawn_seed, image
-from relu_demo.session.report import RulesReport
+from relu_demo.session.faults import RulesReport
 from relu_demo.session.sessions import SESSIONS
 from relu_demo.watching.report import InplaceError as InplaceError
 from relu_demo.watching.report import SilentInplaceWarning as SilentInplaceWarning
