@@ -19,7 +19,7 @@ MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
 """Where Linux reports a container's limit and use in bytes (cgroup version 2)."""
 
-UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB", "ZB")
+UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 """Each a thousand times the one before."""
 
 ONEDNN_BLOCK = 16
@@ -65,7 +65,7 @@ def _of_container() -> int | None:
 
 def amount(size: int) -> str:
     """Return a size in bytes as text with a unit: `3.2 GB`."""
-    power = (len(str(size)) - 1) // 3
+    power = min((len(str(size)) - 1) // 3, len(UNITS) - 1)
     return f"{size / 1000**power:.3g} {UNITS[power]}"
 
 

@@ -49,7 +49,7 @@ BAD = {
     "numbers that do not fit": (["--shape", "9,9,9999,9999", "--values", "9" * 20], "needs about 15.5 TB"),
     "a memory that nobody has": (
         ["--branches", "--shape", f"1,1,3,{2**61}", "--values", "9" * 20],
-        "needs about 37.7 ZB and ",
+        "needs about 3.77e+04 EB and ",
     ),
     "three sizes for a chain": (["--memory", "--shape", "1,4,8"], "has 3 numbers, but 4 are needed"),
     "a zero": (["--shape", "0,3,5,5"], "'0,3,5,5' has 0 in it, and every size is at least 1"),
@@ -57,7 +57,7 @@ BAD = {
     "too big to count": (["--shape", f"1,3,5,{2**62}"], "more elements than PyTorch can count"),
     "far too big": (["--shape", "1,3,5," + "9" * 400], "more elements than PyTorch can count"),
     "more digits than Python reads": (["--shape", "1,3,5," + "9" * 9000], "is not whole numbers between commas"),
-    "too many channels": (["--shape", f"1,{2**31},5,5"], "makes a layer of more elements than PyTorch can count"),
+    "too many channels": (["--shape", f"1,{2**31},5,5"], "in float32 needs about 1.16e+03 EB and "),
     "lower than the kernel": (["--shape", "1,3,2,5"], "'1,3,2,5' is smaller than the 3 by 3 kernel of conv1"),
     "narrower than the kernel": (["--shape", "1,3,5,1"], "smaller than the 3 by 3 kernel"),
     "an unknown device": (["--device", "gpu"], "unknown device 'gpu'; available here: cpu"),

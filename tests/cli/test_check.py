@@ -187,9 +187,9 @@ def test_the_mode_decides_and_what_the_network_prints_is_kept_off_stdout(
         2,
         [
             ("PreActivation", ["--shape", "2,3,8,8", "--train"]),
+            ("ready", ["--shape", "3,4", "--dtype", "float64"]),
             ("build", ["--shape", "3,4"]),
             ("AfterSigmoid", ["--shape", "2,16", "--eval"]),
-            ("ready", ["--shape", "3,4", "--dtype", "float64"]),
             ("Chatty", ["--shape", "3,4"]),
         ],
     ),
