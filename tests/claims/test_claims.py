@@ -27,21 +27,12 @@ def test_compare_judges_claims_1_to_7(demo: Demo) -> None:
 
 
 def test_an_input_without_negatives_cannot_show_what_is_zeroed(demo: Demo) -> None:
-    seed = next(
-        str(seed)
-        for seed in range(100)
-        if demo("--json", "--shape", "1,1,3,3", "--seed", str(seed)).document["parts"]["in_place"]["moments"][
-            "o1_before"
-        ]["summary"]["negatives"]
-        == 0
-    )
-    result = demo("--compare", "--shape", "1,1,3,3", "--seed", seed, "--json")
-    verdicts = {claim["number"]: claim for claim in result.document["claims"]}
-    assert verdicts[2]["verdict"] == verdicts[6]["verdict"] == "this input cannot show it"
-    assert verdicts[2]["hint"] == f"try another seed, say --seed {int(seed) + 1}"
-    assert verdicts[1]["verdict"] == "holds"
+    result = demo("--compare", "--shape", "1,1,3,3", "--seed", "0", "--json")
+    claims = {claim["number"]: claim for claim in result.document["claims"]}
+    unshown, holds = "this input cannot show it", "holds"
+    assert [claim["verdict"] for claim in claims.values()] == [holds, unshown, holds, holds, holds, unshown, holds]
+    assert claims[2]["hint"] == "try another seed, say --seed 1"
     assert result.code == 0
-    assert "this input cannot show it" in demo("--compare", "--shape", "1,1,3,3", "--seed", seed).out
 
 
 def altered(part: Part, old: str, new: str) -> Session:

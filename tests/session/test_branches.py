@@ -12,9 +12,9 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.commands import COMMAND, Demo, Result, schema
+from support.commands import COMMAND, Result, schema
 from support.processes import command_environment
-from support.tiers import examples, slow_but
+from support.tiers import examples
 from torch import nn
 
 from relu_demo.claims.judge import judge
@@ -221,22 +221,6 @@ def test_right_gradients_of_a_wrong_forward_would_be_found_out() -> None:
     assert [finding.number for finding in findings if finding.verdict is Verdict.FAILS] == [11]
 
 
-@pytest.mark.parametrize("columns", slow_but(1, [80, 40, 120]))
-def test_the_screen_fits(demo: Demo, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
-    monkeypatch.setenv("COLUMNS", str(columns))
-    for shape in ("1,3,5,5", "2,3,300,300"):
-        arguments = ("--branches", "--seed", "7", "--shape", shape)
-        result = demo(*arguments)
-        assert result.code == 0
-        assert max(map(len, result.out.splitlines())) <= columns
-        moments = demo(*arguments, "--json").document["parts"]["relu_first_in_place"]["moments"].values()
-        for moment in moments:
-            assert moment["title"] in result.out
-            if moment["changed"]:
-                assert f"*{moment['changed']:,} of {moment['summary']['elements']:,}" in result.out
-                assert f"*{moment['largest']:.4g}" in result.out
-
-
 def test_a_cure_that_cures_nothing_is_shown_as_a_fault() -> None:
     session = branches(Replay("branches", 7))
     parts = []
@@ -263,10 +247,3 @@ def test_a_claim_that_fails_has_its_evidence() -> None:
     assert re.search(r"^8 +does not hold  inplace=False", screen, re.MULTILINE)
     assert "h1 is the same; h2 is the same" in screen
     assert "10 of 11 claims hold; claim 8 does not hold." in screen
-
-
-def test_an_input_without_negatives_is_told_what_to_try() -> None:
-    trace = replay(branches(Replay("branches", 7)))
-    findings = [dataclasses.replace(one, verdict=Verdict.UNSHOWN, hint="try 8") for one in judge(trace)[:3]]
-    screen = text_of_tables(SessionReport(trace, (*findings, *judge(trace)[3:])))
-    assert "8 of 11 claims hold; this input cannot show claims 1, 2 and 3; try 8." in " ".join(screen.split())
