@@ -32,8 +32,6 @@ def main() -> NoReturn:
         print(file=sys.stderr)  # the shell's prompt goes below the terminal's ^C
         code = 130
     except ImportError as error:
-        if "--traceback" in sys.argv:
-            raise
         print(f"relu-demo: it cannot start: {error}; install it again with pip", file=sys.stderr)
         code = 70
     from contextlib import suppress

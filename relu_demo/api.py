@@ -25,7 +25,7 @@ from relu_demo.machine.pytorch import require_newer
 from relu_demo.memory.report import MemoryReport
 from relu_demo.network.report import CheckReport
 from relu_demo.request import LISTED, WHOLE, Explain, Measure, Replay, Rules, drawn_seed, image
-from relu_demo.session.report import RulesReport
+from relu_demo.session.faults import RulesReport
 from relu_demo.session.sessions import SESSIONS
 from relu_demo.watching.report import InplaceError as InplaceError
 from relu_demo.watching.report import SilentInplaceWarning as SilentInplaceWarning
@@ -53,10 +53,11 @@ GOES_WITH: Mapping[str, tuple[Any, tuple[str, ...]]] = {
 """The arguments of `show` that are not for every scenario: the default, and the scenarios."""
 
 
+@dataclass(frozen=True, repr=False)
 class Shown:
     """A report that shows itself: as text, in one line, in a notebook, on rich's console, and as JSON's plain data."""
 
-    lang: str = "en"
+    lang: str = field(default="en", compare=False)
     """The language in which it does, but for JSON."""
 
     def __str__(self: Any) -> str:
@@ -97,21 +98,15 @@ class Shown:
 class ShownSession(Shown, SessionReport):
     """The report of `show` on a session: its trace, and the verdict on each claim."""
 
-    lang: str = field(default="en", compare=False)
-
 
 @dataclass(frozen=True, repr=False)
 class ShownRules(Shown, RulesReport):
     """The report of `show("explain")`: the faults that can be explained."""
 
-    lang: str = field(default="en", compare=False)
-
 
 @dataclass(frozen=True, repr=False)
 class ShownMemory(Shown, MemoryReport):
     """The report of `show("memory")`: what in place saves, in bytes."""
-
-    lang: str = field(default="en", compare=False)
 
 
 @dataclass(frozen=True, repr=False)

@@ -18,7 +18,7 @@ from relu_demo.language import _, mark
 from relu_demo.memory.report import MemoryReport
 from relu_demo.network.report import CheckReport
 from relu_demo.request import Check, Explain, Measure, Progress, Replay, Request, Rules, Watch, sizes
-from relu_demo.session.report import RulesReport
+from relu_demo.session.faults import RulesReport
 from relu_demo.session.sessions import SESSIONS
 from relu_demo.watching.report import WatchReport
 

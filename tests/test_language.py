@@ -175,15 +175,6 @@ def test_no_english_is_left_on_a_page_and_it_fits(demo: Demo, page: str) -> None
     assert max(map(cells, result.out.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("lang", ["en", "zh"])
-@pytest.mark.parametrize(("options", "most"), [([], 24), (["--inplace"], 40), (["--memory"], 40), (["explain"], 30)])
-def test_a_screen_of_80_columns_keeps_to_its_lines(
-    demo: Demo, monkeypatch: pytest.MonkeyPatch, options: list[str], most: int, lang: str
-) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    assert len(demo(*options, "--lang", lang).out.splitlines()) <= most
-
-
 @pytest.mark.parametrize("options", LINES, ids=" ".join)
 def test_one_line_is_chinese(demo: Demo, options: list[str]) -> None:
     result = demo("--lang", "zh", *options)

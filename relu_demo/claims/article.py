@@ -57,15 +57,11 @@ def negatives_zeroed(half: TracedPart) -> Answer:
 def history_rewritten(half: TracedPart) -> Answer:
     """Look for the convolution's node among the `next_functions` of ReLU's."""
     before, after, _ = states(half)
-    was, now = before.grad_fn, after.grad_fn
-    if was is None or now is None:
-        return False, mark("o1 has no grad_fn after") if was else mark("o1 has no grad_fn before")
-    behind = any(node.id == was.id for node in now.next_functions)
-    holds = was.name.startswith("Conv") and now.name.startswith("Relu") and behind
-    names = {"was": was.name, "now": now.name}
-    if behind:
-        return holds, mark("{was}, then {now}, whose next_functions has the first", **names)
-    return holds, mark("{was}, then {now}, whose next_functions lacks the first", **names)
+    was, now = before.grad_fn_name, after.grad_fn_name
+    if after.grad_fn and before.grad_fn in after.grad_fn.next_functions:
+        holds = was.startswith("Conv") and now.startswith("Relu")
+        return holds, mark("{was}, then {now}, whose next_functions has the first", was=was, now=now)
+    return False, mark("{was}, then {now}, whose next_functions lacks the first", was=was, now=now)
 
 
 @claim(4, mark("Not in place, h1 is another object with a storage of its own."), needs=(OUT_OF_PLACE.key,))
@@ -88,10 +84,9 @@ def unchanged(half: TracedPart) -> Answer:
         changed=half.moments["o1_after"].changed or 0,
     )
     versions = mark("version {before}, then {after}", before=before.version, after=after.version)
-    name = after.grad_fn.name if after.grad_fn else "grad_fn"
-    node = mark("the same {node}", node=name) if same_node else mark("another {node}", node=name)
+    node = mark("the same {node}") if same_node else mark("another {node}")
     holds = same_bits and same_node and before.version == after.version
-    return holds, clauses([changed, versions, node])
+    return holds, clauses([changed, versions, mark(node, node=after.grad_fn_name)])
 
 
 @claim(6, mark("Not in place, h1 is the ReLU of o1."), needs=(OUT_OF_PLACE.key,))
@@ -112,7 +107,7 @@ def is_relu(half: TracedPart) -> Answer:
 def same_result(in_place: TracedPart, out_of_place: TracedPart) -> Answer:
     """Count the values of h1 that are equal in both halves."""
     here, there = in_place.moments["h1"].state.summary, out_of_place.moments["h1"].state.summary
-    equal = here.elements if here.copy is there.copy else count(torch.eq, here.copy, there.copy)
+    equal = count(torch.eq, here.copy, there.copy)
     values = plural("{n:,} value", "{n:,} values", here.elements)
     said = plural("{n:,} of {values} of h1 is equal", "{n:,} of {values} of h1 are equal", equal, values=values)
     return equal == here.elements, said

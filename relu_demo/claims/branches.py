@@ -6,7 +6,8 @@ import torch
 
 from relu_demo.claims.claim import Answer, claim
 from relu_demo.language import clauses, mark, plural
-from relu_demo.replay.trace import Look, Step, TracedPart
+from relu_demo.replay.overwrites import clashes
+from relu_demo.replay.trace import Look, TracedPart
 from relu_demo.session.branches import CURES, LEAF_FAULT, LOUD_FAULT, RIGHT, SILENT_FAULT
 
 ORDER, CLONE, NO_BACKWARD = CURES
@@ -111,28 +112,19 @@ def backward_raises(_: TracedPart, loud: TracedPart) -> Answer:
 @claim(15, mark("What the error omits: who saved x, and who overwrote it."), needs=(RIGHT.key, LOUD_FAULT.key))
 def both_lines(_: TracedPart, loud: TracedPart) -> Answer:
     """Find the line that saved x and the line that overwrote it; their versions are those in PyTorch's message."""
-    saver = next((step for step in loud.lines if "h2" in step.changed_tensors), None)
-    writer = next(
-        (step for step in loud.lines if saver and "x" in step.changed_tensors and step.tensors["x"].version), None
-    )
-    if saver is None or writer is None:
+    clash = next((clash for clash in clashes(loud) if clash.saved.name == "x"), None)
+    if clash is None:
         return False, mark("no line saved x, or none overwrote it")
-    expected, found = saved_version(saver), writer.tensors["x"].version
+    expected, found = clash.saved.version, clash.overwritten.version
     evidence = mark(
         "{saver} saved x at version {expected} for backward(); {writer} overwrote it: version {found}",
-        saver=saver.line.source,
+        saver=clash.saver.line.source,
         expected=expected,
-        writer=writer.line.source,
+        writer=clash.writer.line.source,
         found=found,
     )
     message = f"is at version {found}; expected version {expected}"
-    return expected is not None and any(message in error for error in loud.errors), evidence
-
-
-def saved_version(step: Step) -> int | None:
-    """Return the version at which h2's own node saved x, or None if it did not."""
-    node = step.tensors["h2"].grad_fn
-    return next((saved.version for saved in node.saved_tensors if saved.name == "x"), None) if node else None
+    return any(message in error for error in loud.errors), evidence
 
 
 @claim(16, mark("inplace=False gives the right numbers in this order too."), needs=(RIGHT.key, ORDER.key))

@@ -43,12 +43,10 @@ def claim(number: int, says: str, needs: tuple[str, ...], page: str = "") -> Cal
 
     The predicate takes one argument for each key in `needs`: the part of a session, or the measured situation, of that
     key. It returns an Answer: None in place of True or False if the claim is not refuted, but this input cannot show
-    it either. Raise ValueError if the number is taken.
+    it either.
     """
 
     def register(predicate: Predicate) -> Predicate:
-        if number in CLAIMS:
-            raise ValueError(f"claim {number} is registered twice")
         CLAIMS[number] = Claim(number, says, needs, predicate, page)
         return predicate
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -25,25 +24,21 @@ SMALL = 2**20
 """Elements of an activation up to which one thread measures as fast as many."""
 
 
-def measure(
-    request: Measure, progress: Progress | None = None, rows: Sequence[Situation] | None = None
-) -> tuple[Measurement, ...]:
-    """Run each situation twice, out of place and in place, and return a Measurement of each, in the same order.
+def measure(request: Measure, progress: Progress = lambda done, of: None) -> tuple[Measurement, ...]:
+    """Run each situation twice, out of place and in place, and return a Measurement of each, in order.
 
-    `rows` are `situations(request)` unless given. `progress(done, of)` is called before the first situation and after
-    each one, never while the allocator is being observed. On the CPU file descriptors 1 and 2 lead nowhere for moments
-    in between, so draw a progress bar from `progress` itself, not from a thread.
+    `progress(done, of)` is called before the first situation and after each one, never while the allocator is being
+    observed. On the CPU file descriptors 1 and 2 lead nowhere for moments in between, so draw a progress bar from
+    `progress` itself, not from a thread.
 
     Raise ValueError for a device other than the CPU and CUDA.
     """
-    rows = situations(request) if rows is None else rows
-    notify = progress or (lambda done, of: None)
-    found = []
-    notify(0, len(rows))
+    rows, found = situations(request), []
+    progress(0, len(rows))
     with one_thread() if math.prod(request.shape) <= SMALL else nullcontext():
         for row in rows:
             found.append(_measure(row, request))
-            notify(len(found), len(rows))
+            progress(len(found), len(rows))
     return tuple(found)
 
 
@@ -83,16 +78,12 @@ def _run_row(row: Situation, tensor: torch.Tensor, inplace: bool) -> _Run:
 def _block(row: Situation, channels: int, inplace: bool) -> list[nn.Module]:
     # The padding keeps the shape, so that every activation of every situation has the same size.
     conv = nn.Conv2d(channels, channels, KERNEL, padding=KERNEL // 2)
-    return [conv, *([_layer(row.norm, channels)] if row.norm else []), _activation(row.activation, inplace)]
+    norm = [getattr(nn, row.norm)(channels)] if row.norm else []
+    return [conv, *norm, _activation(row.activation, inplace)]
 
 
-def _layer(name: str, *arguments: Any, **options: Any) -> nn.Module:
-    layer: nn.Module = getattr(nn, name)(*arguments, **options)
-    return layer
-
-
-def _activation(name: str, inplace: bool) -> nn.Module:
-    return _layer(name, inplace=inplace)
+def _activation(name: str, inplace: bool) -> Any:
+    return getattr(nn, name)(inplace=inplace)
 
 
 def _why(row: Situation, device: str, out_of_place: _Run, in_place: _Run) -> tuple[str, str]:
@@ -116,7 +107,7 @@ def _why(row: Situation, device: str, out_of_place: _Run, in_place: _Run) -> tup
     elif INPUT not in there:
         why = mark("{activation}'s backward keeps {there}, not its input", **kept)
     if row.norm:
-        others = _listing(layer_saves(_layer(row.norm, 2), device))
+        others = _listing(layer_saves(getattr(nn, row.norm)(2), device))
         why = mark("{why}; {norm}'s keeps {others}", why=why, norm=row.norm, others=others)
     return why, in_short
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from relu_demo.errors import BadInput
 from relu_demo.language import _, mark
-from relu_demo.request import Explain
+from relu_demo.request import Explain, Rules
 from relu_demo.session.lines import EXPLAINED, Line, Moment, Part, Session
 
 DOCUMENTATION = "https://pytorch.org/docs/stable/"
@@ -654,3 +655,15 @@ def lines_in(text: str) -> Iterator[Line]:
     for source in re.split(r"\n(?! )", text.strip()):
         code, _hash, comment = source.partition("  # ") if "\n" not in source else (source, "", "")
         yield Line(code, mark(comment))
+
+
+@dataclass(frozen=True)
+class RulesReport:
+    """The faults that `watch` and `check` can name, each with a page of its own."""
+
+    torch_version: ClassVar[str] = ""
+    ok: ClassVar[bool] = True
+    request: Rules
+    """What was asked for."""
+    rules: tuple[FaultPage, ...] = PAGES
+    """Every page, in the order of the list."""

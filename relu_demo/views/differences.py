@@ -14,7 +14,7 @@ from relu_demo.language import _, cells, listed, mark, plural
 from relu_demo.replay.overwrites import clashes
 from relu_demo.replay.trace import Look, Step, TracedPart
 from relu_demo.request import page_line
-from relu_demo.session.report import RulesReport
+from relu_demo.session.faults import RulesReport
 from relu_demo.views.claims import titled_claims
 from relu_demo.views.numbers import excerpt
 from relu_demo.views.parts import (

@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.padding import Padding
 from rich.text import Text
 
-from relu_demo.language import _, cells, enumerated, mark, plural
+from relu_demo.language import _, cells, mark, plural
 from relu_demo.memory.report import Figures, Measurement, MemoryReport
 from relu_demo.request import command_line
 from relu_demo.views.claims import titled_claims
@@ -30,7 +30,6 @@ class MemoryScreen:
     """The whole screen: the situations in which in place saves, the others, the claim and the conclusion."""
 
     report: MemoryReport
-    evidence: bool = False
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         report = self.report
@@ -51,14 +50,16 @@ class MemoryScreen:
             for row in group:
                 yield from both(row, scale)
                 yield Padding(Text(_(row.why), style="dim"), (0, 0, 0, 2))
-        yield from ("", *titled_claims(report.claims, self.evidence, where_saved(saves, rows)))
+        yield from ("", *titled_claims(report.claims, end=where_saved(saves, rows)))
 
 
 def lesson(row: Measurement) -> str:
     """Say whether the commonest network saves memory in training, and why."""
-    if row.saves:
-        return _("In training, conv+ReLU saves {amounts}: {why}", amounts=saved_amounts(row), why=row.why)
-    return _("In training, conv+ReLU saves nothing: {why}", why=row.in_short)
+    saves, nothing = (
+        mark("In training, conv+ReLU saves memory: {why}"),
+        mark("In training, conv+ReLU saves nothing: {why}"),
+    )
+    return _(saves if row.saves else nothing, why=row.in_short)
 
 
 def unit(report: MemoryReport) -> str:
@@ -70,19 +71,6 @@ def unit(report: MemoryReport) -> str:
         shape=asked.shape,
         size=plural("{n:,} byte", "{n:,} bytes", report.rows[0].unit),
     )
-
-
-def saved_amounts(row: Measurement) -> str:
-    """Say in units what in place saves, after the forward and at the peak."""
-    there, here, unit = row.out_of_place, row.in_place, row.unit
-    said = []
-    if here.live < there.live:
-        live = {"saved": (there.live - here.live) / unit, "all": there.live / unit}
-        said.append(mark("{saved:.1f} of {all:,.1f} live", **live))
-    if here.peak < there.peak:
-        peak = {"saved": (there.peak - here.peak) / unit, "all": there.peak / unit}
-        said.append(mark("{saved:.1f} of {all:,.1f} at the peak", **peak))
-    return enumerated(said)
 
 
 def where_saved(saves: Sequence[Measurement], rows: Sequence[Measurement]) -> str:

@@ -16,7 +16,7 @@ from relu_demo.network.report import CheckReport
 from relu_demo.request import command_line
 from relu_demo.sanitizer.place import Place
 from relu_demo.scenarios import kind_answered_by
-from relu_demo.session.report import RulesReport
+from relu_demo.session.faults import RulesReport
 from relu_demo.views import function_named
 from relu_demo.watching.finding_words import verdict
 from relu_demo.watching.report import WatchReport

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.commands import Demo
+from support.commands import Demo, without_addresses
 from support.tiers import examples
 
 from relu_demo.claims.judge import judge
@@ -27,21 +27,12 @@ def test_compare_judges_claims_1_to_7(demo: Demo) -> None:
 
 
 def test_an_input_without_negatives_cannot_show_what_is_zeroed(demo: Demo) -> None:
-    seed = next(
-        str(seed)
-        for seed in range(100)
-        if demo("--json", "--shape", "1,1,3,3", "--seed", str(seed)).document["parts"]["in_place"]["moments"][
-            "o1_before"
-        ]["summary"]["negatives"]
-        == 0
-    )
-    result = demo("--compare", "--shape", "1,1,3,3", "--seed", seed, "--json")
-    verdicts = {claim["number"]: claim for claim in result.document["claims"]}
-    assert verdicts[2]["verdict"] == verdicts[6]["verdict"] == "this input cannot show it"
-    assert verdicts[2]["hint"] == f"try another seed, say --seed {int(seed) + 1}"
-    assert verdicts[1]["verdict"] == "holds"
+    result = demo("--compare", "--shape", "1,1,3,3", "--seed", "0", "--json")
+    claims = {claim["number"]: claim for claim in result.document["claims"]}
+    unshown, holds = "this input cannot show it", "holds"
+    assert [claim["verdict"] for claim in claims.values()] == [holds, unshown, holds, holds, holds, unshown, holds]
+    assert claims[2]["hint"] == "try another seed, say --seed 1"
     assert result.code == 0
-    assert "this input cannot show it" in demo("--compare", "--shape", "1,1,3,3", "--seed", seed).out
 
 
 def altered(part: Part, old: str, new: str) -> Session:
@@ -52,37 +43,77 @@ def altered(part: Part, old: str, new: str) -> Session:
     return dataclasses.replace(session, parts=tuple(changed if p.key == part.key else p for p in session.parts))
 
 
+TWO = "id(o1) ADDRESS, id(h1) ADDRESS; storage ADDRESS and ADDRESS"
+
+
 @pytest.mark.parametrize(
-    ("part", "old", "new", "failing"),
+    ("part", "new", "failing"),
     [
-        ("in_place", "h1 = rl1(o1)", "h1 = rl2(o1)", {1, 2, 3}),
-        ("in_place", "h1 = rl1(o1)", "h1 = o1.mul_(0)", {2, 3, 7}),
-        ("in_place", "h1 = rl1(o1)", "h1 = rl1(o1)[:]", {1}),
-        ("in_place", "h1 = rl1(o1)", "h1 = rl1(rl1(o1))", {2, 3}),
-        ("out_of_place", "h1 = rl2(o1)", "h1 = rl1(o1)", {4, 5}),
-        ("out_of_place", "h1 = rl2(o1)", "h1 = o1.view_as(o1)", {4, 6, 7}),
-        ("out_of_place", "h1 = rl2(o1)", "h1 = rl2(o1); o1.add_(0)", {5}),
-        ("out_of_place", "h1 = rl2(o1)", "h1 = o1.abs()", {6, 7}),
+        (
+            "in_place",
+            "h1 = rl2(o1)",
+            {
+                1: TWO,
+                2: "0 values changed: 0 of 16 negatives are now zero; version 0, then 0",
+                3: "ConvolutionBackward0, then ConvolutionBackward0, whose next_functions lacks the first",
+            },
+        ),
+        (
+            "in_place",
+            "h1 = o1.mul_(0)",
+            {
+                2: "27 values changed: 16 of 16 negatives are now zero; version 0, then 1",
+                3: "ConvolutionBackward0, then MulBackward0, whose next_functions has the first",
+                7: "16 of 27 values of h1 are equal",
+            },
+        ),
+        ("in_place", "h1 = rl1(o1)[:]", {1: TWO}),
+        (
+            "in_place",
+            "h1 = rl1(rl1(o1))",
+            {
+                2: "16 values changed: 16 of 16 negatives are now zero; version 0, then 2",
+                3: "ConvolutionBackward0, then ReluBackward0, whose next_functions lacks the first",
+            },
+        ),
+        (
+            "in_place",
+            "with torch.no_grad(): o1 = conv1(input); h1 = rl1(o1)",
+            {3: "ConvolutionBackward0, then None, whose next_functions lacks the first"},
+        ),
+        (
+            "out_of_place",
+            "h1 = rl1(o1)",
+            {4: TWO, 5: "16 of 27 values changed; version 0, then 1; another ReluBackward0"},
+        ),
+        (
+            "out_of_place",
+            "h1 = o1.view_as(o1)",
+            {
+                4: TWO,
+                6: "11 of 27 values are max(0, o1); 16 were negative",
+                7: "11 of 27 values of h1 are equal",
+            },
+        ),
+        (
+            "out_of_place",
+            "h1 = rl2(o1); o1.add_(0)",
+            {5: "0 of 27 values changed; version 0, then 1; another AddBackward0"},
+        ),
+        (
+            "out_of_place",
+            "h1 = rl2(o1); o1.detach().add_(0)",
+            {5: "0 of 27 values changed; version 0, then 1; the same ConvolutionBackward0"},
+        ),
     ],
 )
-def test_a_pytorch_that_behaves_otherwise_is_found_out(part: str, old: str, new: str, failing: set[int]) -> None:
-    halves = {"in_place": ARTICLE["compare"][1][0], "out_of_place": ARTICLE["compare"][1][1]}
-    trace = replay(altered(halves[part], old, new))
+def test_a_pytorch_that_behaves_otherwise_is_found_out(part: str, new: str, failing: dict[int, str]) -> None:
+    half = next(each for each in ARTICLE["compare"][1] if each.key == part)
+    trace = replay(altered(half, "h1 = rl1(o1)" if part == "in_place" else "h1 = rl2(o1)", new))
     findings = judge(trace)
-    assert {finding.number for finding in findings if finding.verdict is Verdict.FAILS} == failing
+    found = {each.number: without_addresses(each.evidence) for each in findings if each.verdict is Verdict.FAILS}
+    assert found == failing
     assert not SessionReport(trace, findings).ok
-
-
-@pytest.mark.parametrize(
-    ("new", "evidence"),
-    [
-        ("h1 = rl1(o1)", "16 values changed: 16 of 16 negatives are now zero; version 0, then 1"),
-        ("h1 = rl2(o1)", "0 values changed: 0 of 16 negatives are now zero; version 0, then 0"),
-    ],
-)
-def test_the_evidence_counts_what_changed_and_what_became_zero(new: str, evidence: str) -> None:
-    findings = judge(replay(altered(ARTICLE["compare"][1][0], "h1 = rl1(o1)", new)))
-    assert next(finding.evidence for finding in findings if finding.number == 2) == evidence
 
 
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(3, 9), st.integers(3, 9))

@@ -48,47 +48,27 @@ def test_each_command_has_its_own_options_and_no_other(demo: Demo) -> None:
     slow_but(
         4,
         [
-            *(["--help"], ["-V"], ["--schema"], ["--shape", "1,2"], ["--step"], ["--save", "/none/x.svg"]),
+            *(["--help"], [], ["-V"], ["--schema"], ["--shape", "1,2"], ["--step"], ["--save", "/none/x.svg"]),
             *(["explain", "leef"], ["check", "-h"], ["watch", "-h"], ["check", "none.py:Net"], ["watch", "none.py"]),
+            *(["explain", "-q"], ["--json"], ["--quiet"]),
         ],
     ),
     ids=" ".join,
 )
-def test_help_version_and_a_usage_error_do_without_torch_and_rich(arguments: list[str]) -> None:
-    imported = subprocess.run(
-        [*COLD, "-X", "importtime", "-m", "relu_demo", *arguments],
-        env=command_environment(),
-        capture_output=True,
-        text=True,
-    ).stderr
-    modules = {line.rsplit("|", 1)[1].strip().split(".")[0] for line in imported.splitlines() if "import time:" in line}
-    assert "click" in modules
-    assert not modules & {"torch", "rich", "numpy"}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("view", ["--json", "--quiet"])
-def test_json_and_one_line_do_without_rich(view: str) -> None:
+def test_nothing_is_imported_that_is_not_needed(arguments: list[str]) -> None:
+    """Neither torch nor rich for help, a version, a usage error and Tab; no rich for what programs read."""
+    tab = {"_RELU_DEMO_COMPLETE": "bash_complete", "COMP_WORDS": "relu-demo --co", "COMP_CWORD": "1"}
     done = subprocess.run(
-        [*COLD, "-X", "importtime", "-m", "relu_demo", view],
-        env=command_environment(),
+        [*COLD, "-X", "importtime", "-m", "relu_demo", *arguments],
+        env=command_environment(**({} if arguments else tab)),
         capture_output=True,
         text=True,
     )
-    modules = {
-        line.rsplit("|", 1)[1].strip().split(".")[0] for line in done.stderr.splitlines() if "import time:" in line
-    }
-    assert "torch" in modules
-    assert "rich" not in modules
-
-
-@pytest.mark.versions
-def test_help_teaches(demo: Demo) -> None:
-    shown = demo("-h").out
-    for words in ("--inplace", "--compare", "--seed", "--device", "--json", "-V", "Exit codes", "explain ..."):
-        assert words in shown
-    assert "relu-demo check my_net.py:Net" in demo("check", "-h").out
-    assert "relu-demo watch train.py --epochs 1" in demo("watch", "-h").out
+    imported = re.findall(r"^import time: .*\| +(\w+)$", done.stderr, re.MULTILINE)
+    assert "click" in imported
+    assert ("torch" in imported) == (arguments in (["--json"], ["--quiet"]))
+    assert "rich" not in imported
+    assert arguments or done.stdout == "plain,--compare\n"
 
 
 def test_version_says_pytorch_s_and_python_s_too(demo: Demo) -> None:

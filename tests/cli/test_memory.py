@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -22,9 +21,6 @@ from relu_demo.memory.measure import measure
 from relu_demo.memory.report import Measurement, judge_rows
 from relu_demo.request import Measure
 
-LINE = r"{} +\*?[\d.]+ +[\d,]+ +\*?[\d.]+ +[\d,]+ █+░*"
-
-
 measured = cache(measure)
 
 
@@ -35,40 +31,6 @@ def measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 shown = pytest.mark.usefixtures("measured_once")
-
-
-@shown
-def test_every_situation_has_figures_in_units_and_bytes_bars_and_a_reason(
-    demo: Demo, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "120")
-    result = demo("--memory")
-    rows = demo("--memory", "--json").document["rows"]
-    assert (result.code, result.err) == (0, "")
-    lines = result.out.splitlines()
-    saves, nothing = (lines.index(each) for each in lines if each.startswith("Saves "))
-    for row in rows:
-        here = next(number for number, line in enumerate(lines) if line.startswith(f"{row['title']} "))
-        same = all(row["in_place"][what] == row["out_of_place"][what] for what in ("live", "peak"))
-        less = any(row["in_place"][what] < row["out_of_place"][what] for what in ("live", "peak"))
-        assert (saves < here < nothing) if less else here > nothing
-        names = [row["title"]] if same else [row["title"], "  in place"]
-        for number, name in enumerate(names, here):
-            assert re.fullmatch(LINE.format(re.escape(name)), lines[number])
-        assert lines[here + len(names)].strip() == row["why"]
-
-
-@shown
-def test_the_answer_is_in_the_first_line_and_the_conclusion_in_the_last(demo: Demo) -> None:
-    lines = demo("--memory").out.splitlines()
-    assert " ".join(lines[:2]).startswith("In training, conv+ReLU saves nothing: ReLU's backward keeps its result")
-    rows = demo("--memory", "--json").document["rows"]
-    less = [row for row in rows if any(row["in_place"][what] < row["out_of_place"][what] for what in ("live", "peak"))]
-    last = " ".join(lines[-2:])
-    saved = [max(row["out_of_place"][what] - row["in_place"][what] for what in ("live", "peak")) for row in less]
-    most = less[saved.index(max(saved))]
-    assert f"Saved in {len(less)} of {len(rows)} situations" in last
-    assert last.endswith(f"most in {most['title']}: {max(saved):,} bytes.")
 
 
 @shown

@@ -17,7 +17,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from support.colours import contrast
 from support.commands import COMMAND, Demo, Result, held, without_addresses
 from support.processes import PYTHON, ROOT, command_environment
 from support.ptys import on_a_terminal, posix
@@ -110,40 +109,6 @@ def test_a_page_is_whole(save: Save) -> None:
     reader = Reader()
     reader.feed(text)
     assert reader.open == []
-
-
-@pytest.mark.parametrize("view", [(), ("--repl",)], ids=["tables", "repl"])
-def test_every_word_of_a_picture_stands_out_from_what_is_behind_it(save: Save, view: tuple[str, ...]) -> None:
-    text = save(".svg", "--compare", "--seed", "7", *view)
-    root = ElementTree.fromstring(text)
-    space = "{http://www.w3.org/2000/svg}"
-    colours = dict(re.findall(r"\.([\w-]+) \{ fill: (#\w+)", text))
-    rects = list(root.iter(f"{space}rect"))
-    ground = next(rect.attrib["fill"] for rect in rects if rect.attrib["width"] == "100%")
-    behind = {
-        (round(float(rect.attrib["x"])), round(float(rect.attrib["y"]) + 18.5)): rect.attrib["fill"]
-        for rect in rects
-        if "shape-rendering" in rect.attrib
-    }
-    seen = 0
-    for word in root.iter(f"{space}text"):
-        if "textLength" in word.attrib and (word.text or "").strip():
-            place = round(float(word.attrib["x"])), round(float(word.attrib["y"]))
-            seen += place in behind
-            assert contrast(colours[word.attrib["class"]], behind.get(place, ground)) >= 4.5, word.text
-    assert (seen > 0) == (not view)
-
-
-def test_no_color_is_respected_in_a_picture(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "#9c1670" in save(".svg", "--inplace", "--seed", "7")
-    monkeypatch.setenv("NO_COLOR", "1")
-    text = save(".svg", "--inplace", "--seed", "7")
-    greys = {colour for colour in re.findall(r"fill: #(\w+)", text) if max(grey(colour)) - min(grey(colour)) > 8}
-    assert not greys
-
-
-def grey(colour: str) -> list[int]:
-    return [int(colour[at : at + 2], 16) for at in (0, 2, 4)]
 
 
 @pytest.mark.parametrize("ending", [*COLOURED, ".txt"])

@@ -274,12 +274,6 @@ def tried(folder: Path, program: str) -> Any:
     return found["cure"]
 
 
-@pytest.mark.slow  # in a plain run an example of the README does
-def test_a_cure_is_tried_by_running_the_program_with_it(tmp_path: Path) -> None:
-    cure = tried(tmp_path, OVERWRITES)
-    assert (cure["tried"], cure["works"]) == (True, True)
-
-
 @pytest.mark.slow
 def test_a_cure_with_which_the_program_does_not_run_does_not_help(tmp_path: Path) -> None:
     stays = "y += 1; assert linecache.getline(__file__, 7).startswith('y += 1')"

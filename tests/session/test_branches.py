@@ -12,9 +12,9 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.commands import COMMAND, Demo, Result, schema
+from support.commands import COMMAND, Result, schema
 from support.processes import command_environment
-from support.tiers import examples, slow_but
+from support.tiers import examples
 from torch import nn
 
 from relu_demo.claims.judge import judge
@@ -34,21 +34,6 @@ def document() -> Any:
     assert result.code == 0
     jsonschema.validate(result.document, schema(), jsonschema.Draft202012Validator)
     return result.document
-
-
-def sources(document: Any, part: str) -> list[str]:
-    return [line["source"] for line in document["parts"][part]["lines"]]
-
-
-def in_order(lines: list[str], *wanted: str) -> bool:
-    return [line for line in lines if line in wanted] == list(wanted)
-
-
-def test_the_articles_network_runs_in_both_orders_in_place_and_not(document: Any) -> None:
-    for part, relu in (("relu_first_in_place", "rl1"), ("relu_first_out_of_place", "rl2")):
-        assert in_order(sources(document, part), "x = conv1(input)", f"h1 = {relu}(x)", "h2 = conv2(x)")
-    for part, relu in (("conv2_first_in_place", "rl1"), ("conv2_first_out_of_place", "rl2")):
-        assert in_order(sources(document, part), "x = conv1(input)", "h2 = conv2(x)", f"h1 = {relu}(x)")
 
 
 def truth(seed: int, inplace: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -118,21 +103,56 @@ def test_each_statement_is_a_claim_with_a_verdict_and_its_evidence(document: Any
 @pytest.mark.parametrize(
     ("part", "old", "new", "failing"),
     [
-        ("relu_first_in_place", "h1 = rl1(x)", "h1 = rl2(x)", {9, 10, 11}),
+        (
+            "relu_first_in_place",
+            "h1 = rl1(x)",
+            "h1 = rl2(x)",
+            {
+                9: "version 0 in place, 0 not; 0 of 27 values differ",
+                10: "h2 is the same",
+                11: "conv1.weight.grad is the same; conv2.weight.grad is the same",
+            },
+        ),
+        (
+            "relu_first_in_place",
+            "h1 = rl1(x)",
+            "h1 = rl1(rl1(x))",
+            {
+                9: "version 2 in place, 0 not; 16 of 27 values differ",
+                12: "1 error, 0 warnings in 11 lines",
+            },
+        ),
+        ("relu_first_in_place", "(h1.sum() + h2.sum()).backward()", "pass", {11: "backward() gave none"}),
         (
             "relu_first_in_place",
             "h2 = conv2(x)",
             "h2 = conv2(x); import warnings; warnings.warn('x was overwritten')",
-            {12},
+            {12: "0 errors, 1 warning in 11 lines"},
         ),
-        ("conv2_first_in_place", "h1 = rl1(x)", "h1 = rl2(x)", {14, 15}),
-        ("conv2_first_in_place", "h2 = conv2(x)", "h2 = conv2(x) + 1", {13, 15}),
-        ("conv2_first_out_of_place", "h1 = rl2(x)", "h1 = rl1(x)", {16}),
-        ("clone", "h1 = rl1(x.clone())", "h1 = rl1(x)", {17}),
-        ("leaf", "rl1(leaf)", "rl2(leaf)", {19}),
+        (
+            "conv2_first_in_place",
+            "h1 = rl1(x)",
+            "h1 = rl2(x)",
+            {14: "it did not", 15: "no line saved x, or none overwrote it"},
+        ),
+        (
+            "conv2_first_in_place",
+            "h2 = conv2(x)",
+            "h2 = conv2(x) + 1",
+            {13: "h1 is the same; h2 is off by up to 1"},
+        ),
+        (
+            "conv2_first_out_of_place",
+            "h1 = rl2(x)",
+            "h1 = rl1(x)",
+            {16: "h1 is the same; h2 is the same; one of the variables needed"},
+        ),
+        ("clone", "h1 = rl1(x.clone())", "h1 = rl1(x)", {17: "h1 is the same; h2 is off by up to 0.332; conv1.weight"}),
+        ("leaf", "rl1(leaf)", "rl2(leaf)", {19: "nothing was raised"}),
+        ("leaf", "rl1(leaf)", "leaf.detach().add_(0); rl1(leaf)", {19: "a leaf Variable that requires grad"}),
     ],
 )
-def test_a_pytorch_that_behaves_otherwise_is_found_out(part: str, old: str, new: str, failing: set[int]) -> None:
+def test_a_pytorch_that_behaves_otherwise_is_found_out(part: str, old: str, new: str, failing: dict[int, str]) -> None:
     session = branches(Replay("branches", 7))
     parts = []
     for each in session.parts:
@@ -140,7 +160,9 @@ def test_a_pytorch_that_behaves_otherwise_is_found_out(part: str, old: str, new:
         parts.append(dataclasses.replace(each, lines=tuple(lines)) if each.key == part else each)
     trace = replay(dataclasses.replace(session, parts=tuple(parts)))
     findings = judge(trace)
-    assert {finding.number for finding in findings if finding.verdict is Verdict.FAILS} == failing
+    failed = {finding.number: finding.evidence for finding in findings if finding.verdict is Verdict.FAILS}
+    assert failed.keys() == failing.keys()
+    assert all(failed[number].startswith(evidence) for number, evidence in failing.items())
     assert not SessionReport(trace, findings).ok
 
 
@@ -199,44 +221,8 @@ def test_right_gradients_of_a_wrong_forward_would_be_found_out() -> None:
     assert [finding.number for finding in findings if finding.verdict is Verdict.FAILS] == [11]
 
 
-def test_who_saved_and_who_overwrote_x_stand_below_the_loud_fault(demo: Demo) -> None:
-    out = demo("--branches", "--seed", "7").out
-    silent = out[out.index("ReLU first, in place") : out.index("conv2 first, in place")]
-    assert "\nPyTorch  says nothing\n" in silent
-    loud = out[out.index("conv2 first, in place") : out.index("Cure:")]
-    assert "saved        h2 = conv2(x)  ConvolutionBackward0 keeps x, version 0\n" in loud
-    assert "overwritten  h1 = rl1(x)  x is at version 1\n" in loud
-    assert "RuntimeError: one of the variables" in loud
-    assert "inplace operation" in loud
-
-
-@pytest.mark.parametrize("columns", slow_but(1, [80, 40, 120]))
-def test_the_screen_fits(demo: Demo, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
-    monkeypatch.setenv("COLUMNS", str(columns))
-    for shape in ("1,3,5,5", "2,3,300,300"):
-        arguments = ("--branches", "--seed", "7", "--shape", shape)
-        result = demo(*arguments)
-        assert result.code == 0
-        assert max(map(len, result.out.splitlines())) <= columns
-        moments = demo(*arguments, "--json").document["parts"]["relu_first_in_place"]["moments"].values()
-        for moment in moments:
-            assert moment["title"] in result.out
-            if moment["changed"]:
-                assert f"*{moment['changed']:,} of {moment['summary']['elements']:,}" in result.out
-                assert f"*{moment['largest']:.4g}" in result.out
-
-
-def test_a_cure_is_shown_with_its_line_and_one_that_cures_nothing_is_shown_as_a_fault() -> None:
+def test_a_cure_that_cures_nothing_is_shown_as_a_fault() -> None:
     session = branches(Replay("branches", 7))
-    trace = replay(session)
-    screen = text_of_tables(SessionReport(trace, judge(trace)))
-    cure = screen.partition("\nCure: x.clone() before the branch\n")[2]
-    assert re.match(
-        r">>> h1 = rl1\(x\.clone\(\)\) +# overwrites the copy\nright again: h1, h2, both gradients\n\n", cure
-    )
-    assert " ".join(screen.split()).endswith("3 of 3 cures give the right numbers.")
-    faults = re.findall(r"^(?:.*: the (?:silent|loud) fault|The third fault: .*)$", screen, re.MULTILINE)
-    assert (len(faults), "three faults" in screen.splitlines()[0]) == (3, True)
     parts = []
     for part in session.parts:
         lines = [
@@ -252,21 +238,12 @@ def test_a_cure_is_shown_with_its_line_and_one_that_cures_nothing_is_shown_as_a_
     assert "2 of 3 cures give the right numbers." in " ".join(screen.split())
 
 
-def test_claims_are_numbered_from_1_and_one_that_fails_has_its_evidence() -> None:
+def test_a_claim_that_fails_has_its_evidence() -> None:
     session = branches(Replay("branches", 7))
     trace = replay(session)
     report = SessionReport(trace, judge(trace))
-    assert re.findall(r"^(\d+) +holds ", text_of_tables(report), re.MULTILINE) == list(map(str, range(1, 12)))
-    assert "is the same" not in text_of_tables(report)  # the evidence of claims that hold
     failing = [dataclasses.replace(one, verdict=Verdict.FAILS) if one.number == 16 else one for one in report.claims]
     screen = text_of_tables(SessionReport(trace, tuple(failing)))
     assert re.search(r"^8 +does not hold  inplace=False", screen, re.MULTILINE)
     assert "h1 is the same; h2 is the same" in screen
     assert "10 of 11 claims hold; claim 8 does not hold." in screen
-
-
-def test_an_input_without_negatives_is_told_what_to_try() -> None:
-    trace = replay(branches(Replay("branches", 7)))
-    findings = [dataclasses.replace(one, verdict=Verdict.UNSHOWN, hint="try 8") for one in judge(trace)[:3]]
-    screen = text_of_tables(SessionReport(trace, (*findings, *judge(trace)[3:])))
-    assert "8 of 11 claims hold; this input cannot show claims 1, 2 and 3; try 8." in " ".join(screen.split())

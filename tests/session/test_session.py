@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import torch
 from support.commands import Demo
 
@@ -37,21 +36,6 @@ def test_the_whole_session_runs_the_articles_lines_in_the_articles_order(demo: D
     ]
     assert sources(document, "in_place") == [line.format(1) for line in ARTICLE_LINES]
     assert sources(document, "out_of_place") == [line.format(2) for line in ARTICLE_LINES]
-
-
-@pytest.mark.parametrize(
-    ("options", "parts"),
-    [
-        ((), ["preparation", "in_place", "out_of_place"]),
-        (("--inplace",), ["preparation", "in_place"]),
-        (("--no-inplace",), ["preparation", "out_of_place"]),
-        (("--compare",), ["preparation", "in_place", "out_of_place"]),
-    ],
-)
-def test_each_scenario_runs_its_parts(demo: Demo, options: tuple[str, ...], parts: list[str]) -> None:
-    result = demo(*options, "--json")
-    assert result.code == 0
-    assert list(result.document["parts"]) == parts
 
 
 def test_the_lines_on_the_screen_give_the_values_on_the_screen_when_typed_again(demo: Demo) -> None:
@@ -110,9 +94,6 @@ def test_both_halves_begin_with_the_same_numbers(demo: Demo) -> None:
 
 
 def test_the_names_that_pytorch_1_10_gave_are_told_beside_todays(demo: Demo) -> None:
-    result = demo("--compare", "--seed", "7")
-    for name in ("ThnnConv2DBackward", "ReluBackward1", "ConvolutionBackward0", "ReluBackward0"):
-        assert name in result.out
     looks = demo("--compare", "--json").document["parts"]["in_place"]["moments"]
     assert [look["grad_fn_1_10"] for look in looks.values()] == ["ThnnConv2DBackward", "ReluBackward1", "ReluBackward1"]
 
@@ -131,3 +112,5 @@ def test_the_shape_device_and_dtype_are_in_the_lines(demo: Demo) -> None:
     assert sources(document, "preparation")[-1] == "input = torch.randn(2, 4, 6, 7, dtype=torch.float64)"
     look = document["parts"]["in_place"]["moments"]["o1_before"]
     assert (look["shape"], look["dtype"], look["device"]) == ([2, 4, 4, 5], "float64", "cpu")
+    numbers = torch.tensor(look["values"], dtype=torch.float64)
+    assert (look["summary"]["min"], look["summary"]["max"]) == (numbers.min(), numbers.max())

@@ -58,10 +58,6 @@ def test_names_with_markup_are_shown_as_they_are(report: Report) -> None:
 
 def test_the_verdict_is_a_word(report: Report) -> None:
     text = shown(report, 80)
-    assert "FAULT" in text
-    assert "the network's result is wrong, by up to " in text
-    assert "changes-result" not in text  # a word of the document
-    assert "later read by add" in text
     assert "cure  build [link=x]b (ReLU) with inplace=False" in text
     assert "Could be on" not in text  # not before the fault is mended
     assert text.rstrip().splitlines()[-1].startswith("1 of 1 in-place call is not safe: test_check_view.py:")

@@ -1,0 +1,43 @@
+"""The screens as a whole: each of `screens.txt` stands there as it was read and approved.
+
+Where a change is meant, RELU_DEMO_APPROVE=1 has this test write the file anew; read its diff before you commit it.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+from support.commands import Demo, without_addresses
+from support.processes import ROOT
+
+FILE = Path(__file__).with_name("screens.txt")
+APPROVED = dict(re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", FILE.read_text(encoding="utf-8"), re.MULTILINE))
+"""What each command shows. The number in front is the terminal's columns; a saved lesson is its text."""
+
+
+@pytest.mark.skipif(not torch.__version__.startswith("2.13."), reason="the screens are those of PyTorch 2.13")
+@pytest.mark.parametrize("command", APPROVED)
+def test_a_screen_is_the_one_that_was_approved(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+) -> None:
+    columns, _, *arguments = shlex.split(command)
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.chdir(ROOT)
+    path = tmp_path / "lesson.html"
+    result = demo(*(str(path) if word == path.name else word for word in arguments))
+    assert result.err == ""
+    page = path.read_text(encoding="utf-8") if path.exists() else ""
+    text = html.unescape(re.sub("<[^>]+>", "", page.partition("</style>")[2].partition("<script>")[0]))
+    shown = re.sub("(?<=ADDRESS) +", "  ", without_addresses(result.out + text))
+    shown = re.sub(r"PyTorch 2\.13[^\s)]+", "PyTorch", re.sub(r"\s*\n\s*\n", "\n\n", shown).strip("\n")) + "\n"
+    if "RELU_DEMO_APPROVE" in os.environ:
+        blocks = {**APPROVED, command: shown}
+        APPROVED[command] = shown
+        FILE.write_text("".join(f"$ {line}\n{screen}" for line, screen in blocks.items()), encoding="utf-8")
+    assert shown == APPROVED[command]
