@@ -63,7 +63,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--all"):
         os.environ[ALL] = "1"
-    settings.register_profile("tiers", deadline=None, max_examples=examples(100))
+    settings.register_profile("tiers", deadline=None, max_examples=examples(30))
     settings.load_profile("tiers")
 
 

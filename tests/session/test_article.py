@@ -69,7 +69,7 @@ def test_they_do_with_any_seed(demo: Demo, seed: int) -> None:
     assert printed(demo("--article", "--json", "--seed", str(seed)).document) == PRINTED
 
 
-@settings(max_examples=examples(60))
+@settings(max_examples=examples(20))
 @given(seed=st.integers(-(2**63), 2**64 - 1))
 def test_no_seed_comes_near_to_another_fourth_decimal(seed: int) -> None:
     trace = replay(article(Replay("compare", seed, article=True)))
