@@ -50,7 +50,8 @@ Examples
 """)
 CHECK_EPILOG = """\b
 TARGET is file.py:name or package.module:name: a network, a function that
-computes on tensors, or what builds one, my_net.py:build(depth=50).
+computes on tensors, or what builds one, my_net.py:build(depth=50). It is
+imported, so what stands at the top level of the file runs.
 
 \b
 Exit codes
