@@ -116,6 +116,26 @@ def test_a_write_whose_result_is_used_is_judged(lines: str, kinds: list[str], tm
     assert report.forwards == 2 or kinds
 
 
+def test_of_code_without_a_text_only_what_writes_is_a_call() -> None:
+    names: dict[str, Any] = {}
+    lines = ("h = y = net.fc(x[:2])", "h[0] += len(x) + float(x[0, 0])", "h.mul_(2)", "y *= 2", "return h + y")
+    exec("\n    ".join(["def forward(net, x):", *lines]), names)
+    report, found = one(Net(names["forward"], fc=nn.Linear(4, 4)))
+    assert (report.calls[0].place.operation, report.calls[0].source, found) == ("mul_", "", ["changes-result"])
+
+
+def test_a_write_to_what_a_dropout_gives_under_no_grad_is_refused_neither_in_place_nor_out_of_place() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        view = (x * 1)[:, ::2]
+        with torch.no_grad():
+            h = F.dropout(view, 0.5, True, inplace=True)
+        h.mul_(net.fc.bias[:2])
+        return h
+
+    report, found = one(Net(forward, fc=nn.Linear(4, 4)))
+    assert (found, report.ok) == ([], True)
+
+
 HARMFUL = {
     "a statement": ("s = net.fc(x).sigmoid(); s.add_(1); return s", "breaks-backward add_ by sigmoid", ""),
     "a call whose result is dropped": (
