@@ -169,7 +169,8 @@ class Runs:
                         gradients(self._outputs(result, attribute_tensors(self.network)), self.network, self._since)
             self.meant |= suspects.meant
             suspects.finish(result, bool(checkpoints))
-            if not suspects.over_input and not in_place and _are_overwritten(given, mine):
+            pairs = [(a, b) for a, b in zip(given, mine, strict=True) if a is not b]
+            if not suspects.over_input and not in_place and any(leaf_difference(a, b) > 0 for a, b in pairs):
                 suspects.over_input[_UNTRACED_WRITE] = None
             self._foreign |= {one.call.index for one in suspects.candidates if one.foreign}
             suspects.let_go()
@@ -327,11 +328,6 @@ class Runs:
             return []
         outcome.backward = True
         return found
-
-
-def _are_overwritten(copies: list[Tensor], originals: list[Tensor]) -> bool:
-    """Return whether a forward has written to the copies that it was given of the caller's tensors."""
-    return any(a is not b and leaf_difference(a, b) > 0 for a, b in zip(copies, originals, strict=True))
 
 
 def _aside() -> AbstractContextManager[None]:
