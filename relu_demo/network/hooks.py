@@ -26,7 +26,6 @@ from relu_demo.sanitizer.place import Place, PlaceKind
 from relu_demo.sanitizer.source import is_what_runs, statement_at
 from relu_demo.tensors.storage import (
     Geometry,
-    Region,
     elements_at,
     geometry_of,
     is_freed,
@@ -99,14 +98,14 @@ class Hooked:
     def kept(self, is_known: Callable[[int], bool]) -> dict[Number, Kept]:
         """Return which noted tensors something else keeps. Call after the result and its graph are freed."""
         alive = self.alive(is_known)
-        regions: dict[int | None, dict[Region, None]] = {}
+        holders: dict[int | None, list[Geometry | None]] = {}
         for tensor in _tensors_of({ref.cdata for ref, _ in alive.values()}) if alive else ():
-            region = region_of(tensor)
-            regions.setdefault(key_of(tensor), {}).update({} if region is None else {region: None})
+            if tensor.device.type != "meta":  # which may be larger than the memory is
+                holders.setdefault(key_of(tensor), []).append(geometry_of(tensor))
         kept = {}
         for number, (ref, geometry) in alive.items():
             # Where no tensor of Python's is found, compiled code may hold the memory: all of it.
-            elements = elements_at(geometry, tuple(regions.get(ref.cdata, ())))
+            elements = elements_at(geometry, holders.get(ref.cdata, []))
             if elements is None or bool(elements.any()):
                 known, places = self._holders.get(ref.cdata, (ref, {}))
                 kept[number] = Kept(elements, () if is_gone(known) else tuple(places))

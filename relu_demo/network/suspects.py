@@ -314,8 +314,7 @@ class Suspects(Listener):
             self.ledger.wrote(tensor, lambda: place)
 
     def exposed(self, tensor: Tensor, here: Here) -> None:
-        """From here on, only values tell who reads it, and nothing tells who writes to it."""
-        self.ledger.expose(tensor)
+        """Note a reading; of what is read or written later only values tell."""
         self.ledger.read(tensor, lambda: here.place("read"))
 
     def unwatched(self, what: str, why: str) -> None:
@@ -447,7 +446,7 @@ class Suspects(Listener):
         )
         if not nothing:
             found.foreign = self._is_foreign(key)
-            found.by_values |= key is None or found.foreign or self.ledger.is_exposed(tensor)
+            found.by_values |= key is None or found.foreign
             found.on_input = any(overlap(region, other) for other in self._inputs.get(key, ()))
             # Without grad the result in place is the input, which has a graph.
             found.doubtful = not grad and tensor.requires_grad

@@ -80,8 +80,6 @@ class Page:
     saved: list[weakref.ref[SavedTensor]] = field(default_factory=list)
     writes: list[Access] = field(default_factory=list)
     followed: list[RegionUses] = field(default_factory=list)
-    exposed: bool = False
-    """Whether code that no mode sees may have its address."""
 
     def living(self) -> list[SavedTensor]:
         """Return the saved tensors that are not gone."""
@@ -176,17 +174,6 @@ class Ledger:
         if page is not None:
             page.followed.append(followed)
         return followed
-
-    def expose(self, tensor: Tensor) -> None:
-        """Note that code that no mode sees is given the address of the tensor's memory."""
-        page = self._open(tensor)
-        if page is not None:
-            page.exposed = True
-
-    def is_exposed(self, tensor: Tensor) -> bool:
-        """Return whether code that no mode sees may have the address of the tensor's memory."""
-        page = self._page(tensor)
-        return page is not None and page.exposed
 
     def end_of_backward(self) -> None:
         """Let go of every saved tensor: no backward follows."""
