@@ -292,7 +292,8 @@ class Runs:
                 self._note(outcome, result, left)
                 with in_each_backward(Switch(run_again)):
                     found = self._backward(outcome, result, left)
-                outcome.gradients = digests(found, [*self.snapshot.parameters, *tensors(inputs)])
+                if self.watched.may_spoil_gradients or self.watched.past_autograd:
+                    outcome.gradients = digests(found, [*self.snapshot.parameters, *tensors(inputs)])
             return outcome
         finally:
             self.snapshot.restore()

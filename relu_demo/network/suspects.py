@@ -405,6 +405,11 @@ class Suspects(Listener):
         return lambda key: key in known or self._snapshot.holds(key)
 
     @property
+    def may_spoil_gradients(self) -> bool:
+        """Return whether the calls in place can make the gradients wrong, and not the result."""
+        return self.runs_in_backward or any(one.call.inplace and one.suspect for one in self.candidates)
+
+    @property
     def conflicts(self) -> list[Conflict]:
         """
         Return each stale tensor that backward unpacked, with each write that made it so, in the order of the writes.

@@ -120,9 +120,8 @@ class Ledger:
             for saved in page.living():
                 if saved.tensor is None or saved.is_stale:
                     continue
-                region = region_of(saved.tensor)
                 for write in saved.writes_since():
-                    if overlap(write.region, region):
+                    if overlap(write.region, region_of(saved.tensor)):
                         yield saved, write
 
     def saved_of(self, tensor: Tensor) -> list[weakref.ref[SavedTensor]]:
