@@ -304,10 +304,7 @@ class Runs:
         outcome.state = {i: values_now(tensor) for i, tensor in self.snapshot.note_overwritten().items()}
         buffers = self.network.named_buffers()
         left = left | {name: buffer for name, buffer in buffers if not self.snapshot.holds(key_of(buffer))}
-        # The network's own are in its state, too, with their values.
-        outcome.attributes = [
-            (name, tensor if id(tensor) in self._kept_before else values_now(tensor)) for name, tensor in left.items()
-        ]
+        outcome.attributes = [(name, tensor.detach()) for name, tensor in left.items()]
 
     def _outputs(self, result: Any, left: dict[str, Tensor]) -> list[Tensor]:
         """Return the tensors that backward can begin from: in the result, and in attributes that the forward set."""

@@ -11,7 +11,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
@@ -197,10 +197,8 @@ def as_network(function: Callable[..., Any]) -> nn.Module:
 
 
 def _reached(function: Callable[..., Any]) -> dict[str, Any]:
-    method = getattr(function, "__self__", None)
-    found = {} if method is None or inspect.ismodule(method) else {"self": method}
-    try:
+    found = {"self": getattr(function, "__self__", None)}
+    with suppress(TypeError, ValueError):  # of one that is not Python's
         variables = inspect.getclosurevars(function)
-    except (TypeError, ValueError):  # not Python's
-        return found
-    return {**variables.globals, **variables.nonlocals, **found}
+        found = {**variables.globals, **variables.nonlocals, **found}
+    return found

@@ -582,12 +582,13 @@ def test_numpy_arrays_and_writes_through_numpy_are_put_back() -> None:
 
 
 def test_of_a_large_storage_only_what_the_input_reaches_is_copied() -> None:
-    def forward(net: Any, x: Tensor, y: Tensor) -> Any:
+    def forward(net: Any, x: Tensor, y: Tensor, both: tuple[Tensor, Tensor]) -> Any:
         assert storage_of(x).nbytes() < 1000
         assert (x.is_contiguous(), y.stride()) == (True, (2,))
-        assert key_of(x) == key_of(y)
+        assert key_of(x) == key_of(y) != key_of(both[0]) == key_of(both[1])
         return net.fc(F.relu(x * 1, inplace=True)) + y[:4]
 
     data = torch.arange(2.0**20)
-    report = check(Net(forward, fc=nn.Linear(4, 4)), data[1000:1008].view(2, 4), data[1000:1016:2])
-    assert report.ok
+    alone = torch.ones(2)
+    given = data[1000:1008].view(2, 4), data[1000:1016:2], (alone, alone.data)
+    assert check(Net(forward, fc=nn.Linear(4, 4)), *given).ok

@@ -200,7 +200,7 @@ def _ways(kind: type) -> tuple[tuple[Get, Put | None], ...]:
     if any("__slots__" in vars(base) for base in kind.__mro__):
         ways.append((_slots_of, _restore_slots))
     names = (f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__)
-    hidden = [_HIDDEN[name] for name in names if name in _HIDDEN][:1]
+    hidden = [_HIDDEN[name] for name in names if name in _HIDDEN]
     if issubclass(kind, Iterator) and not hidden:
         hidden = [(_progress_of, None)]
     return (*ways, *hidden)
