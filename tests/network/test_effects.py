@@ -73,6 +73,10 @@ CALLS = {
         "h = net.fc(x); y = net.act(h); y = sum([h, h], y) + h; return y + net.fc(h)",
         "changes-result by add by linear",
     ),
+    "one huge value": (
+        "h = net.fc(x); return (net.act(h) + h).masked_fill(torch.arange(4) == 3, -1e9)",
+        "changes-result by add",
+    ),
     "what is kept": ("net.last = net.fc(x); return net.act(net.last)", "changes-result by kept as last"),
     "a buffer that is assigned anew": (
         "h = net.fc(x); y = net.act(h); net.mean = 0.1 * h.detach().mean(0); return y",
@@ -278,18 +282,6 @@ def test_a_compiled_module_is_named_and_never_called_safe() -> None:
     report = check(compiled, torch.randn(2, 4))
     assert "compiled" in report.unseen[0].why
     assert not report.ok
-
-
-@pytest.mark.parametrize("reentrant", [False, True])
-def test_what_a_checkpoint_runs_again_in_backward_is_run_both_ways(reentrant: bool) -> None:
-    block = nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True))
-
-    def forward(net: Any, x: Tensor) -> Any:
-        return checkpoint(net.block, net.fc(x), use_reentrant=reentrant)
-
-    report = check(Net(forward, fc=nn.Linear(4, 4), block=block), torch.randn(2, 4))
-    assert report.ok
-    assert report.backwards >= 2
 
 
 @pytest.mark.parametrize("reentrant", [False, True])
