@@ -74,7 +74,7 @@ class Hooked:
         self.switched_on: dict[str, str] = {}
         """Path and class of each module that ran with `inplace=True`."""
         self._holders: dict[int, tuple[StorageWeakRef, dict[Place, None]]] = {}
-        """The hooks that were given a storage, by its key."""
+        """The hooks that were given a storage, by its key, which the weak reference keeps its own."""
         self._given: dict[Number, tuple[StorageWeakRef, Geometry | None]] = {}
         self._reads: list[tuple[Number, set[str], RegionUses]] = []
         """Each tensor that hooks were given, their names, and who reads it afterwards."""
@@ -107,8 +107,8 @@ class Hooked:
             # Where no tensor of Python's is found, compiled code may hold the memory: all of it.
             elements = elements_at(geometry, holders.get(ref.cdata, []))
             if elements is None or bool(elements.any()):
-                known, places = self._holders.get(ref.cdata, (ref, {}))
-                kept[number] = Kept(elements, () if is_gone(known) else tuple(places))
+                _, places = self._holders.get(ref.cdata, (ref, {}))
+                kept[number] = Kept(elements, tuple(places))
         return kept
 
     @property
@@ -128,10 +128,7 @@ class Hooked:
             key = key_of(tensor)
             if key is None:
                 continue
-            known = self._holders.get(key)
-            if known is None or is_gone(known[0]):
-                known = self._holders[key] = weak_ref(tensor), {}
-            known[1].update(places)
+            self._holders.setdefault(key, (weak_ref(tensor), {}))[1].update(places)
             if is_strided(tensor):
                 followed = self._ledger.follow(tensor, region_of(tensor))
                 names = {hook_name(hook) for hook in hooks.values()}

@@ -86,12 +86,10 @@ class Makers(Generic[P]):
                 self.known.setdefault(key, {})[id(tensor)] = alive, place
 
     def _forget(self, key: int, number: int, ref: object) -> None:
-        alive = self.known.get(key, {})
-        if number in alive and alive[number][0] is ref:
-            del alive[number]
-            if not alive:
-                del self.known[key]
-                self._writes.pop(key, None)
+        del self.known[key][number]
+        if not self.known[key]:
+            del self.known[key]
+            self._writes.pop(key, None)
 
 
 def _tensors(result: Any) -> Iterator[Tensor]:
