@@ -200,11 +200,6 @@ def test_the_document_is_as_the_schema_says(demo: Demo, nets: str, name: str, op
     assert document["ok"] == (name not in ("PreActivation", "AfterSigmoid"))
 
 
-def test_the_same_seed_gives_the_same_document(demo: Demo, nets: str) -> None:
-    options = ("check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--seed", "3", "--json")
-    assert demo(*options).out == demo(*options).out
-
-
 BAD = {
     "": "check takes a network; give for example relu-demo check my_net.py:Net --shape 1,3,8,8",
     "nets.py:build nets.py:ready": "check takes one network, not 2 (nets.py:build nets.py:ready)",
@@ -245,17 +240,6 @@ def test_traceback_shows_the_rest_of_the_users_error(demo: Demo, nets: str) -> N
     assert result.err.splitlines()[-1].startswith("relu-demo: an error in your own code")
 
 
-@pytest.mark.slow
-def test_on_meta_suspects_stay_suspects(demo: Demo, nets: str) -> None:
-    result = demo("check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--device", "meta", "--json")
-    assert result.code == 1
-    jsonschema.validate(result.document, schema(), jsonschema.Draft202012Validator)
-    (effect,) = result.document["calls"][0]["effects"]
-    assert (effect["kind"], effect["settled"]) == ("changes-result", False)
-    shown = demo("check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--device", "meta").out
-    assert "perhaps the network's result is wrong" in shown
-
-
 @pytest.mark.skipif(not hasattr(torch, "set_default_device"), reason="needs PyTorch 2.0")
 def test_on_meta_nothing_is_allocated_neither_weights_nor_input(demo: Demo, nets: str) -> None:
     options = ("check", f"{nets}:Vast", "--shape", "10000000,10000000")
@@ -265,6 +249,7 @@ def test_on_meta_nothing_is_allocated_neither_weights_nor_input(demo: Demo, nets
     assert call["bytes"] == 4 * 10**14
     assert [(effect["kind"], effect["settled"]) for effect in call["effects"]] == [("changes-result", False)]
     assert result.document["device"] == "meta"
+    assert "perhaps the network's result is wrong" in demo(*options, "--device", "meta").out
     assert demo(*options).code == 2
 
 
@@ -445,19 +430,6 @@ def test_a_reader_that_goes_is_no_fault_at_the_end_either(tmp_path: Path) -> Non
     assert (done.stdout, done.stderr) == ("{", "")
 
 
-@pytest.mark.slow  # in a plain run an example of the README does
-def test_the_cure_is_an_edit_that_was_tried(process: Demo, nets: str) -> None:
-    before = Path(nets).read_bytes()
-    (call,) = process("check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--json").document["calls"]
-    assert (call["cure"]["says"], call["cure"]["tried"], call["cure"]["works"]) == (
-        "build ReLU with inplace=False",
-        True,
-        True,
-    )
-    assert "\n-        self.relu = nn.ReLU(inplace=True)\n+        self.relu = nn.ReLU(in" in call["cure"]["diff"]
-    assert Path(nets).read_bytes() == before
-
-
 CURES = """
     import linecache
     import torch
@@ -507,33 +479,3 @@ def test_the_patch_of_all_cures_is_alone_on_standard_output_and_cures(demo: Demo
     sys.modules.pop("nets", None)
     assert demo("check", f"{nets}:AfterSigmoid", "--shape", "2,16").code == 0
     assert demo("check", f"{nets}:AfterSigmoid", "--shape", "2,16", "--diff") == Result(0, "", "")
-
-
-def test_a_write_past_autograd_that_may_be_meant_is_worth_a_look_and_no_fault(demo: Demo, tmp_path: Path) -> None:
-    (tmp_path / "net.py").write_text(
-        textwrap.dedent(
-            """
-            from torch import nn
-
-            class Net(nn.Module):
-                def __init__(self):
-                    super().__init__()
-                    self.fc = nn.Linear(4, 4)
-
-                def forward(self, x):
-                    y = self.fc(x)
-                    y.data.mul_(2)
-                    return y.sum()
-            """
-        )
-    )
-    target = f"{tmp_path / 'net.py'}:Net"
-    result = demo("check", target, "--shape", "4,4")
-    assert result.code == 0
-    assert "Worth a look" in result.out
-    (look,) = demo("check", target, "--shape", "4,4", "--json").document["worth_a_look"]
-    assert (look["written"]["source"], look["read"]["source"], look["name"]) == (
-        "y.data.mul_(2)",
-        "return y.sum()",
-        "y",
-    )
