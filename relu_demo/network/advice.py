@@ -7,9 +7,6 @@ from collections.abc import Mapping, Sequence
 from relu_demo.network.report import Advice, Call, Conflict
 from relu_demo.network.verdicts import Verdicts
 
-_ROUNDS = 8
-"""Runs after which the search for switches that can be on together is given up."""
-
 
 def advise(verdicts: Verdicts, calls: tuple[Call, ...], off: tuple[Call, ...]) -> tuple[Advice, tuple[Conflict, ...]]:
     """
@@ -68,26 +65,18 @@ def _agree(
     """
     Return calls of `on` that can be on together, whether a real run has shown that, and what kept others away.
 
-    The switches turn calls of `among` alone. A call that saves its result when in place, and
-    its input when not, can be safe alone and still conflict with the next (leaky_relu, then dropout). A watched pass
-    with the switches on, and its backward, tells which.
+    The switches turn calls of `among` alone. A call that saves its result when in place, and its input when not, can be
+    safe alone and still conflict with the next (leaky_relu, then dropout). A watched pass with the switches on, and its
+    backward, tells which. Of the two the next is turned off.
     """
     found: tuple[Conflict, ...] = ()
     on = _closed(on, among, switches)
-    for _ in range(_ROUNDS):
-        if verdicts.good(on):
-            return on, True, found
-        if verdicts.runs.in_place(on).backward is not False:  # the forward raises, or the result differs
-            break
-        conflicts = [
-            conflict
-            for conflict in verdicts.runs.with_backward(on).conflicts
-            if conflict.writer_call in on or conflict.saver_call in on
-        ]
+    while not verdicts.good(on):
+        stops = verdicts.runs.in_place(on).backward is not False  # the forward raises, or the result differs
+        every = [] if stops else verdicts.runs.with_backward(on).conflicts
+        conflicts = [each for each in every if each.writer_call in on]
+        if not conflicts:
+            return on, False, found
         found += tuple(dict.fromkeys(conflicts))
-        # Of the two the writer is turned off, if it may be.
-        away = {each.writer_call if each.writer_call in on else each.saver_call for each in conflicts}
-        if not away:
-            break
-        on = _closed(on - away, on, switches)
-    return on, False, found
+        on = _closed(on - {each.writer_call for each in conflicts}, on, switches)
+    return on, True, found

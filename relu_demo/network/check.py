@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -40,10 +41,13 @@ from relu_demo.network.verdicts import Verdicts, suspicions
 from relu_demo.sanitizer.frames import code_of, is_users
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.place import Place, shown_file
-from relu_demo.sanitizer.source import SIGNS, called, is_edited, is_what_runs, line_of, statement_at
+from relu_demo.sanitizer.source import is_edited, is_what_runs, line_of
 from relu_demo.watching.refusals import refusal_in
 from relu_demo.watching.report import REFUSED, Site, WorthALook
 from relu_demo.watching.rules import PAST_AUTOGRAD
+
+_WRITE = re.compile(r"([-+%@&|^]|\*\*?|//?|<<|>>)=|\b\w*[^\W_]_(?=\()")
+"""The sign of `x += y` in a line, or the name of a method in place."""
 
 
 def examine(
@@ -164,13 +168,14 @@ def _report(network: str, whole: AsWritten, model: nn.Module | None, runs: Runs 
 def refused_in_building(network: str, error: BaseException) -> CheckReport | None:
     """Report a write that PyTorch refused while a network was built; None if the error is no such refusal."""
     refusal = refusal_in(error) if isinstance(error, RuntimeError) else None
-    frames = [frame for frame, _ in walk_tb(error.__traceback__) if is_users(frame.f_code.co_filename)]
-    if refusal is None or not frames:
+    found = [(frame.f_code, line) for frame, line in walk_tb(error.__traceback__)]
+    found = [(code, line) for code, line in found if is_users(code.co_filename)]
+    if refusal is None or not found:
         return None
-    lines = [line for frame, line in walk_tb(error.__traceback__) if is_users(frame.f_code.co_filename)]
-    is_what_runs(frames[-1].f_code)
-    file = frames[-1].f_code.co_filename
-    place = Place(_written_as(file, lines[-1]), "", file, lines[-1])
+    code, line = found[-1]
+    is_what_runs(code)
+    written = _WRITE.search(line_of(code.co_filename, line))
+    place = Place(written[0] if written is not None else "write", "", code.co_filename, line)
     write = HarmfulWrite(place, (), REFUSED, why=f"the tensor {refusal.because}")
     return _refused_report(network, write, words_of(error).strip())
 
@@ -181,17 +186,6 @@ def _refused_report(
     """Report a write that PyTorch refuses, whatever runs out of place."""
     whole = AsWritten(None, False, words.partition("\n")[0], None, None, None)
     return _report(network, whole, model, runs, harmful_writes=(_sourced(write_cured(write, model, words)),))
-
-
-def _written_as(file: str, line: int) -> str:
-    """Return how a line writes in place: the sign of `x += y`, the name of a method, or `x[...] =`."""
-    statement = statement_at(file, line)
-    if isinstance(statement, ast.AugAssign):
-        return f"{SIGNS[type(statement.op)]}="
-    calls = (
-        [called(node) for node in ast.walk(statement) if isinstance(node, ast.Call)] if statement is not None else []
-    )
-    return next((name for name in calls if name.endswith("_") and not name.endswith("__")), "write")
 
 
 def _sourced(write: HarmfulWrite) -> HarmfulWrite:

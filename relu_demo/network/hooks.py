@@ -26,7 +26,6 @@ from relu_demo.sanitizer.place import Place, PlaceKind
 from relu_demo.sanitizer.source import is_what_runs, statement_at
 from relu_demo.tensors.storage import (
     Geometry,
-    Region,
     elements_at,
     geometry_of,
     is_freed,
@@ -75,7 +74,7 @@ class Hooked:
         self.switched_on: dict[str, str] = {}
         """Path and class of each module that ran with `inplace=True`."""
         self._holders: dict[int, tuple[StorageWeakRef, dict[Place, None]]] = {}
-        """The hooks that were given a storage, by its key."""
+        """The hooks that were given a storage, by its key, which the weak reference keeps its own."""
         self._given: dict[Number, tuple[StorageWeakRef, Geometry | None]] = {}
         self._reads: list[tuple[Number, set[str], RegionUses]] = []
         """Each tensor that hooks were given, their names, and who reads it afterwards."""
@@ -99,17 +98,17 @@ class Hooked:
     def kept(self, is_known: Callable[[int], bool]) -> dict[Number, Kept]:
         """Return which noted tensors something else keeps. Call after the result and its graph are freed."""
         alive = self.alive(is_known)
-        regions: dict[int | None, dict[Region, None]] = {}
+        holders: dict[int | None, list[Geometry | None]] = {}
         for tensor in _tensors_of({ref.cdata for ref, _ in alive.values()}) if alive else ():
-            region = region_of(tensor)
-            regions.setdefault(key_of(tensor), {}).update({} if region is None else {region: None})
+            if tensor.device.type != "meta":  # which may be larger than the memory is
+                holders.setdefault(key_of(tensor), []).append(geometry_of(tensor))
         kept = {}
         for number, (ref, geometry) in alive.items():
             # Where no tensor of Python's is found, compiled code may hold the memory: all of it.
-            elements = elements_at(geometry, tuple(regions.get(ref.cdata, ())))
+            elements = elements_at(geometry, holders.get(ref.cdata, []))
             if elements is None or bool(elements.any()):
-                known, places = self._holders.get(ref.cdata, (ref, {}))
-                kept[number] = Kept(elements, () if is_gone(known) else tuple(places))
+                _, places = self._holders.get(ref.cdata, (ref, {}))
+                kept[number] = Kept(elements, tuple(places))
         return kept
 
     @property
@@ -129,10 +128,7 @@ class Hooked:
             key = key_of(tensor)
             if key is None:
                 continue
-            known = self._holders.get(key)
-            if known is None or is_gone(known[0]):
-                known = self._holders[key] = weak_ref(tensor), {}
-            known[1].update(places)
+            self._holders.setdefault(key, (weak_ref(tensor), {}))[1].update(places)
             if is_strided(tensor):
                 followed = self._ledger.follow(tensor, region_of(tensor))
                 names = {hook_name(hook) for hook in hooks.values()}

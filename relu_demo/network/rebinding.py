@@ -12,6 +12,7 @@ from torch import Tensor
 
 from relu_demo.sanitizer.frames import calling_frame
 from relu_demo.sanitizer.source import (
+    AUGMENTED,
     MEANT,
     called,
     expression_at,
@@ -29,8 +30,8 @@ _NO_VALUES = {
     "resize_as_", "requires_grad_", "detach_", "share_memory_",
 }  # fmt: skip
 """These change a shape, a graph or a storage."""
-_NEVER = _NO_VALUES | {"__get__", "__set__", "__setitem__"}
-"""The first two are attributes, `x.shape` and `x.data`; the last is a statement, `x[i] = y`."""
+_SIGNS = {f"__{name}__" for names in AUGMENTED.values() for name in names if name.startswith("i")}
+"""What PyTorch is told of `x |= y` and its like; other names with two underscores write nothing that is used."""
 _INITIAL = "torch.nn.init"
 
 
@@ -42,7 +43,8 @@ def rebinds(function: Any, written: Any) -> bool:
     (`x.mul_(2)`, `x[i] += y` of a tensor), which is meant to change the tensor; and where the line is not the user's.
     """
     name = str(getattr(function, "__name__", "")).partition(".")[0]
-    if not name.endswith("_") or name in _NEVER or not isinstance(written, Tensor):
+    writes = name in _SIGNS if name.startswith("__") else name.endswith("_") and name not in _NO_VALUES
+    if not writes or not isinstance(written, Tensor):
         return False
     frame = calling_frame()
     if frame is None or getattr(function, "__module__", "") == _INITIAL:
@@ -68,7 +70,7 @@ def _uses(name: str, statement: ast.stmt, node: ast.AST | None, modules: frozens
     if not isinstance(call, ast.Call):
         # Where nobody can tell which call of the line it is: the first of that name.
         call = next((n for n in ast.walk(statement) if isinstance(n, ast.Call) and called(n) == name), None)
-    if name.startswith("_") or (isinstance(statement, ast.Expr) and (call is None or call in _chain(statement.value))):
+    if isinstance(statement, ast.Expr) and (call is None or call in _chain(statement.value)):
         return False
     if name in MEANT:
         return call is not None and _fills_a_variable(call, statement, modules)

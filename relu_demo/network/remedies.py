@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 from dataclasses import replace
-from operator import attrgetter
 
 from torch import nn
 
@@ -28,9 +27,6 @@ from relu_demo.watching.refusals import LEAF, LEAF_VIEW, LOST, refusal_in
 from relu_demo.watching.report import REFUSED, SILENT
 from relu_demo.watching.rules import rule_of
 
-_NOWHERE = "write to a clone() of it"
-_INSIDE = "run it under relu-demo watch, which names both lines"
-
 
 def effect_ruled(effect: Effect) -> Effect:
     """Return an effect with its rule."""
@@ -44,20 +40,19 @@ def effect_ruled(effect: Effect) -> Effect:
 def call_cured(call: Call, network: nn.Module, layers: Layers) -> Call:
     """Return a call with its cure: what it was compared with, so out of place, whoever else reads its memory."""
     module = _module_at(network, call.switch)
-    built = layers.built_at(module)
+    line = layers.built_at(module)
     statement = statement_at(call.place.file, call.place.line)
     item = isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Subscript)
     scene = Scene(
         "overwritten",
         writers=(call.place,),
         in_container=item and not call.takes_inplace,
-        built_at=None if built is None else Place(call.type or "", "", *built),
+        built_at=None if line is None else Place(call.type or "", "", *line),
     )
     cure = _usable(written_out_of_place(scene))
-    if not cure.edits and call.switch is not None:
-        cure = Cure(f"build {call.switch} ({call.type}) with inplace=False")
-    elif not cure.edits:
-        cure = Cure("write it out of place")
+    if not cure.edits:
+        built = f"build {call.switch} ({call.type}) with inplace=False"
+        cure = Cure("write it out of place" if call.switch is None else built)
     return replace(call, cure=cure)
 
 
@@ -74,9 +69,9 @@ def write_cured(write: HarmfulWrite, network: nn.Module | None = None, words: st
     kind = SILENT if write.kind == CHANGES_RESULT else BREAKS_BACKWARD if is_stale else write.kind
     write = replace(write, rule=rule_of(kind, {}, refusal=refusal.key if refusal is not None else ""))
     if not write.place.file:
-        return replace(write, cure=Cure(_NOWHERE))
+        return replace(write, cure=Cure("write to a clone() of it"))
     if is_stale:
-        return replace(write, cure=Cure(_INSIDE))
+        return replace(write, cure=Cure("run it under relu-demo watch, which names both lines"))
     writer, by = write.place, next(iter(write.savers), None)
     name, value = _state(writer, _module_at(network, write.place.module))
     scene = Scene(
@@ -112,14 +107,8 @@ def _state(writer: Place, module: nn.Module | None) -> tuple[str | None, object]
     """Return the name of what a line writes to, and the parameter or buffer of the module that it is."""
     write = write_at(writer)
     name = None if write is None else ast.unparse(write.owner)
-    if module is None or name is None or not name.startswith("self."):
-        return name, None
-    try:
-        value = attrgetter(name.removeprefix("self."))(module)
-    except AttributeError:
-        return name, None
-    own = (*module.parameters(), *module.buffers())
-    return name, next((each for each in own if each is value), None)
+    state = () if module is None else (*module.named_parameters(), *module.named_buffers())
+    return name, next((tensor for path, tensor in state if f"self.{path}" == name), None)
 
 
 def in_need(calls: Iterable[Call], turned_off: Iterable[int]) -> set[int]:

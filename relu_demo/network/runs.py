@@ -169,7 +169,8 @@ class Runs:
                         gradients(self._outputs(result, attribute_tensors(self.network)), self.network, self._since)
             self.meant |= suspects.meant
             suspects.finish(result, bool(checkpoints))
-            if not suspects.over_input and not in_place and _are_overwritten(given, mine):
+            pairs = [(a, b) for a, b in zip(given, mine, strict=True) if a is not b]
+            if not suspects.over_input and not in_place and any(leaf_difference(a, b) > 0 for a, b in pairs):
                 suspects.over_input[_UNTRACED_WRITE] = None
             self._foreign |= {one.call.index for one in suspects.candidates if one.foreign}
             suspects.let_go()
@@ -291,7 +292,8 @@ class Runs:
                 self._note(outcome, result, left)
                 with in_each_backward(Switch(run_again)):
                     found = self._backward(outcome, result, left)
-                outcome.gradients = digests(found, [*self.snapshot.parameters, *tensors(inputs)])
+                if self.watched.may_spoil_gradients or self.watched.past_autograd:
+                    outcome.gradients = digests(found, [*self.snapshot.parameters, *tensors(inputs)])
             return outcome
         finally:
             self.snapshot.restore()
@@ -302,10 +304,7 @@ class Runs:
         outcome.state = {i: values_now(tensor) for i, tensor in self.snapshot.note_overwritten().items()}
         buffers = self.network.named_buffers()
         left = left | {name: buffer for name, buffer in buffers if not self.snapshot.holds(key_of(buffer))}
-        # The network's own are in its state, too, with their values.
-        outcome.attributes = [
-            (name, tensor if id(tensor) in self._kept_before else values_now(tensor)) for name, tensor in left.items()
-        ]
+        outcome.attributes = [(name, tensor.detach()) for name, tensor in left.items()]
 
     def _outputs(self, result: Any, left: dict[str, Tensor]) -> list[Tensor]:
         """Return the tensors that backward can begin from: in the result, and in attributes that the forward set."""
@@ -327,11 +326,6 @@ class Runs:
             return []
         outcome.backward = True
         return found
-
-
-def _are_overwritten(copies: list[Tensor], originals: list[Tensor]) -> bool:
-    """Return whether a forward has written to the copies that it was given of the caller's tensors."""
-    return any(a is not b and leaf_difference(a, b) > 0 for a, b in zip(copies, originals, strict=True))
 
 
 def _aside() -> AbstractContextManager[None]:

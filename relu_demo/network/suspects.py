@@ -174,12 +174,11 @@ class Suspects(Listener):
         """The storages that operators of this forward have made, by key, which a weak reference keeps theirs."""
         self._graph_used: set[int | None] = set()
         """The storages, by key, of tensors whose hooks or node of the graph the forward has to do with."""
-        self._wrote = self._saved = False
+        self._writes = self._saved = False
         self._grad = torch.is_grad_enabled()
         self._running: int | None = None
         """Index of the call that takes `inplace=` and runs now."""
         self._count = 0
-        self._operator = ""
 
     def path_of(self, module: nn.Module) -> str:
         """Return the path as in `named_modules()`; of a module outside the network, its class in angle brackets."""
@@ -259,11 +258,23 @@ class Suspects(Listener):
         """Note it in the ledger."""
         return self.ledger.unpacked(saved)
 
-    def operator(self, operator: Operator, here: Here) -> None:
+    def operator(self, operator: Operator, given: Iterable[tuple[int | str, Tensor]], here: Here) -> None:
+        """Note who reads what a call would overwrite, and who writes."""
+        if operator.writes and self.wants_all:
+            self._note_unlisted(operator.name, here)
+        for number, tensor in given:
+            if number in operator.writes:
+                if self.wants_all:
+                    self._wrote(tensor, here)
+                else:  # it runs outside of all functions of torch
+                    self._wrote_in_backward(tensor, here.place(operator.name))
+            elif operator.reads and self.wants_all:
+                self.ledger.read(tensor, lambda: here.place("read"))
+            elif self.wants_all:
+                self.ledger.used(tensor)
+
+    def _note_unlisted(self, name: str, here: Here) -> None:
         """Note what writes where no function of torch tells of it."""
-        self._operator = name = operator.name
-        if not operator.writes or not self.wants_all:
-            return
         if self._running is None and _is_users_own(here.function):
             why = f"{name} writes in place inside a function with __torch_function__: its calls are not listed"
             self.missed[Unseen(here.place(name).module, operation_name(here.function), why)] = None
@@ -271,24 +282,17 @@ class Suspects(Listener):
             why = f"{name} writes in place in compiled code (TorchScript, an extension): its calls are not listed"
             self.missed[Unseen(here.place(name).module, "compiled code", why)] = None
 
-    def made(self, results: tuple[Tensor, ...]) -> None:
+    def made(self, results: Iterable[Tensor]) -> None:
         """Note the storages."""
         for tensor in results:
             key = key_of(tensor)
             if key is not None and key not in self._made:
                 self._made[key] = weak_ref(tensor)
 
-    def read(self, tensor: Tensor, here: Here) -> None:
-        """Note who reads what a call would overwrite."""
-        self.ledger.read(tensor, lambda: here.place("read"))
-
-    def wrote(self, tensor: Tensor, here: Here) -> None:
+    def _wrote(self, tensor: Tensor, here: Here) -> None:
         """Note the write. After a call in place, writing to what it overwrote is a reading, too."""
-        if not self.wants_all:
-            self._wrote_in_backward(tensor, here)
-            return
         key = key_of(tensor)
-        self._wrote = True
+        self._writes = True
         if self._is_foreign(key):
             self._snapshot.adopt(tensor)
         in_place = self._running is None or self._running in self._in_place
@@ -304,20 +308,13 @@ class Suspects(Listener):
         self.ledger.wrote(tensor, lambda: here.place("write"), self._running)
         self.ledger.read(tensor, lambda: here.place("read"))
 
-    def _wrote_in_backward(self, tensor: Tensor, here: Here) -> None:
-        # The backward runs outside of all functions of torch.
-        place = here.place(self._operator)
+    def _wrote_in_backward(self, tensor: Tensor, place: Place) -> None:
         if place.file is not None:
             self.in_backward.setdefault(place, []).extend(_places(self.ledger.saved_of(tensor)))
             self.ledger.wrote(tensor, lambda: place)
 
-    def used(self, tensor: Tensor, here: Here) -> None:
-        """Note that the storage is used."""
-        self.ledger.used(tensor)
-
     def exposed(self, tensor: Tensor, here: Here) -> None:
-        """From here on, only values tell who reads it, and nothing tells who writes to it."""
-        self.ledger.expose(tensor)
+        """Note a reading; of what is read or written later only values tell."""
         self.ledger.read(tensor, lambda: here.place("read"))
 
     def unwatched(self, what: str, why: str) -> None:
@@ -341,7 +338,7 @@ class Suspects(Listener):
         """After the forward: note what is returned, what the network keeps, and what autograd still has saved."""
         network = self._network
         self._note_idle_switches()
-        writes = self._wrote or any(one.call.inplace and one.call.bytes for one in self.candidates)
+        writes = self._writes or any(one.call.inplace and one.call.bytes for one in self.candidates)
         recorded = self._saved or any(tensor.requires_grad for tensor in tensors(result))
         if self._grad and writes and not recorded:
             self.missed[Unseen("", type(network).__name__, _NOT_RECORDED)] = None
@@ -369,10 +366,10 @@ class Suspects(Listener):
         for saved, write in self.ledger.past_autograd():
             if write.call is not None:
                 continue
-            if edits_for_itself(write.place.frames, saved.place.frames):
-                self.maybe_meant[write.place, saved.place] = None
+            if edits_for_itself(write.place.frames, saved.by.place.frames):
+                self.maybe_meant[write.place, saved.by.place] = None
             else:
-                self.past_autograd.setdefault(write.place, []).append(saved.place)
+                self.past_autograd.setdefault(write.place, []).append(saved.by.place)
         for place, followed in self._behind_autograd:
             readers = [reader for reader in followed.readers if reader != place]
             if readers and place not in self.past_autograd:
@@ -408,13 +405,18 @@ class Suspects(Listener):
         return lambda key: key in known or self._snapshot.holds(key)
 
     @property
+    def may_spoil_gradients(self) -> bool:
+        """Return whether the calls in place can make the gradients wrong, and not the result."""
+        return self.runs_in_backward or any(one.call.inplace and one.suspect for one in self.candidates)
+
+    @property
     def conflicts(self) -> list[Conflict]:
         """
         Return each stale tensor that backward unpacked, with each write that made it so, in the order of the writes.
 
         As if no checkpoint ran anything again.
         """
-        pairs = [(found.saver, writer) for found in self.ledger.stale for writer in found.writers]
+        pairs = [(saver, writer) for saver, writers in self.ledger.stale for writer in writers]
         pairs.sort(key=lambda pair: (pair[1].number, pair[0].number))
         return [Conflict(saver.place, saver.call, writer.place, writer.call) for saver, writer in pairs]
 
@@ -449,7 +451,7 @@ class Suspects(Listener):
         )
         if not nothing:
             found.foreign = self._is_foreign(key)
-            found.by_values |= key is None or found.foreign or self.ledger.is_exposed(tensor)
+            found.by_values |= key is None or found.foreign
             found.on_input = any(overlap(region, other) for other in self._inputs.get(key, ()))
             # Without grad the result in place is the input, which has a graph.
             found.doubtful = not grad and tensor.requires_grad
@@ -463,7 +465,7 @@ class Suspects(Listener):
 
 def _places(refs: Iterable[weakref.ref[SavedTensor]]) -> list[Place]:
     """Return the places that saved what autograd still holds."""
-    return [saved.place for ref in refs for saved in [ref()] if saved is not None]
+    return [saved.by.place for ref in refs for saved in [ref()] if saved is not None]
 
 
 def _is_users_own(function: Any) -> bool:

@@ -10,7 +10,8 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
@@ -37,21 +38,17 @@ def load(target: str, inputs: int = 0) -> nn.Module:
     that name or it builds no module, NetworkError if the user's code raises while it is imported or called.
     """
     match = NAMED.fullmatch(target)
-    if match is None:
-        raise BadInput(f"{target!r} names no network")
+    assert match is not None, target  # `find_network` has refused it
     source, name = match["source"], match["name"]
     arguments = None if match["call"] is None else _constants(target, name + match["call"])
     namespace = _import_file(Path(source)) if source.endswith(".py") else _import_module(source)
     value: Any = namespace
-    for part in name.split("."):
-        try:
-            value = getattr(value, part)
-        except KeyboardInterrupt:
-            raise
-        except AttributeError as error:
-            raise BadInput(f"{source} has no {name!r}{near(part, names_in(value), all_names_in(value))}") from error
-        except BaseException as error:  # raised by a property of the user's
-            raise NetworkError(said_by(error, f"reading {name}")) from error
+    with _running_theirs(f"reading {name}"):
+        for part in name.split("."):
+            try:
+                value = getattr(value, part)
+            except AttributeError as error:
+                raise BadInput(f"{source} has no {name!r}{near(part, names_in(value), all_names_in(value))}") from error
     if arguments is None and (isinstance(value, nn.Module) or (inputs and _takes_inputs(value))):
         return value if isinstance(value, nn.Module) else as_network(value)
     value = _build(value, target, name, *(arguments or ((), {})))
@@ -78,46 +75,56 @@ def _constants(target: str, call: str) -> tuple[tuple[Any, ...], dict[str, Any]]
 
 def _takes_inputs(value: Any) -> bool:
     """Return whether a value is a function that cannot be called without arguments."""
-    if not is_function(value):
-        return False
+    return is_function(value) and _refusal_of(value, (), {}) is not None
+
+
+def _refusal_of(value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> TypeError | None:
+    """Return what Python says where a callable does not take these arguments; None where nobody can tell."""
     try:
-        inspect.signature(value).bind()
-    except TypeError:
-        return True
+        inspect.signature(value).bind(*args, **kwargs)
+    except TypeError as error:
+        return error
     except ValueError:
         pass  # a callable without a signature
-    return False
+    return None
+
+
+@contextmanager
+def _running_theirs(doing: str, program: str = "") -> Iterator[None]:
+    """
+    Raise NetworkError for what the user's code raises inside the block.
+
+    `program`: what `watch` takes, if the code is more than it should be imported for.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, BadInput):
+        raise
+    except BaseException as error:
+        words = words_of(error)
+        hint = "; give it as package.module:name" if "relative import" in words else ""
+        if program and STALE_WORDS in words:
+            hint = f"; relu-demo watch {program} names both lines"
+        raise NetworkError(said_by(error, doing) + hint) from error
 
 
 def _import_file(path: Path) -> ModuleType:
     sys.path.insert(0, str(path.resolve().parent))  # the file may import its neighbours
-    try:
+    with _running_theirs(f"importing {path}", str(path)):
         return import_file(path)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        hint = "; give it as package.module:name" if "relative import" in words_of(error) else ""
-        raise NetworkError(said_by(error, f"importing {path}") + hint + _both_lines(error, str(path))) from error
 
 
 def _import_module(name: str) -> ModuleType:
     here = os.getcwd()
     if here not in sys.path:
         sys.path.insert(0, here)
-    try:
-        return importlib.import_module(name)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        missing = error.name if isinstance(error, ModuleNotFoundError) else None
-        if missing is not None and (name == missing or name.startswith(f"{missing}.")):
-            raise BadInput(_not_found(name, missing, Path(here))) from error
-        raise NetworkError(said_by(error, f"importing {name}") + _both_lines(error, "FILE")) from error
-
-
-def _both_lines(error: BaseException, program: str) -> str:
-    """Return where to go on, if what was raised by a program, which does more than it should be imported for."""
-    return f"; relu-demo watch {program} names both lines" if STALE_WORDS in words_of(error) else ""
+    with _running_theirs(f"importing {name}", "FILE"):
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise
+            raise BadInput(_not_found(name, error.name, Path(here))) from error
 
 
 def _not_found(name: str, missing: str, folder: Path) -> str:
@@ -133,25 +140,18 @@ def _not_found(name: str, missing: str, folder: Path) -> str:
 def _build(value: Any, target: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if not callable(value):
         raise BadInput(f"{name} is not an nn.Module or something that builds one; it is {value!r:.60}")
-    try:
-        inspect.signature(value).bind(*args, **kwargs)
-    except TypeError as error:
-        if args or kwargs:
-            raise BadInput(f"{name} cannot be called so ({error}); give the arguments that it takes") from error
+    refusal = _refusal_of(value, args, kwargs)
+    if refusal is not None and (args or kwargs):
+        raise BadInput(f"{name} cannot be called so ({refusal}); give the arguments that it takes") from refusal
+    if refusal is not None:
         example = f"relu-demo check {shlex.quote(target)} --shape 1,3,8,8"
         takes = f"; a function to be checked needs a --shape for each input: {example}" if is_function(value) else ""
         raise BadInput(
-            f"{name} cannot be called without arguments ({error}); name a function that builds it, or give constants: "
-            f"{name}(...){takes}"
-        ) from error
-    except ValueError:
-        pass  # a callable without a signature
-    try:
+            f"{name} cannot be called without arguments ({refusal}); name a function that builds it, or give "
+            f"constants: {name}(...){takes}"
+        ) from refusal
+    with _running_theirs(f"building {name}()"):
         return value(*args, **kwargs)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        raise NetworkError(said_by(error, f"building {name}()")) from error
 
 
 def said_by(error: BaseException, doing: str) -> str:
@@ -197,10 +197,8 @@ def as_network(function: Callable[..., Any]) -> nn.Module:
 
 
 def _reached(function: Callable[..., Any]) -> dict[str, Any]:
-    method = getattr(function, "__self__", None)
-    found = {} if method is None or inspect.ismodule(method) else {"self": method}
-    try:
+    found = {"self": getattr(function, "__self__", None)}
+    with suppress(TypeError, ValueError):  # of one that is not Python's
         variables = inspect.getclosurevars(function)
-    except (TypeError, ValueError):  # not Python's
-        return found
-    return {**variables.globals, **variables.nonlocals, **found}
+        found = {**variables.globals, **variables.nonlocals, **found}
+    return found

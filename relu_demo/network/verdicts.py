@@ -229,10 +229,9 @@ class Verdicts:
         watched = self.runs.watched
         if outcome.forward_error is not None or outcome.backward is False or watched.hooked.read or watched.kept:
             return False
-        suspects = [one for one in watched.candidates if one.call.inplace and one.suspect]
-        if any(one.doubtful for one in suspects):
+        if any(one.call.inplace and one.doubtful for one in watched.candidates):
             return False
-        if outcome.backward and (suspects or watched.runs_in_backward):
+        if outcome.backward and watched.may_spoil_gradients:
             return False
         return self.runs.apart(watched.outcome, outcome) == 0
 

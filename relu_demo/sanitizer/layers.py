@@ -42,12 +42,12 @@ class Layers:
     def line_of(self, module: nn.Module | None) -> SourceLine | None:
         """Return the file and line on which a layer was given to an nn.Sequential; `otherwise` where not seen."""
         known = self._known.get(id(module))
-        return known[1] if known is not None and known[0]() is module and known[2] else self._otherwise
+        return known[1] if known is not None and known[2] else self._otherwise
 
     def built_at(self, module: nn.Module | None) -> SourceLine | None:
         """Return the file and line on which a layer with `inplace=True` was given to another; None if not seen."""
         known = self._known.get(id(module)) if getattr(module, "inplace", False) is True else None
-        return known[1] if known is not None and known[0]() is module else None
+        return None if known is None else known[1]
 
     def _registered(self, parent: nn.Module, name: str, module: nn.Module | None) -> None:
         in_sequence = isinstance(parent, nn.Sequential)

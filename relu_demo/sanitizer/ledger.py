@@ -28,48 +28,29 @@ class Access:
     place: Place
     call: int | None
     """The listener's own number for what did it; None if it has none."""
-
-
-@dataclass(frozen=True)
-class WriteAccess(Access):
-    """A write, in place."""
-
-    region: Region | None
+    region: Region | None = None
     """What was written to; None if it has no elements, or is not strided."""
 
 
-@dataclass(frozen=True)
-class Stale:
-    """A saved tensor that was written to before backward unpacked it."""
-
-    saver: Access
-    writers: tuple[WriteAccess, ...]
-    """Every write to its storage since, in order. Empty if nobody told the ledger of writes."""
-
-
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class SavedTensor:
     """A tensor that autograd saved for backward. Autograd's graph holds this object, and nothing else may."""
 
-    __slots__ = ("__weakref__", "call", "number", "page", "place", "tensor", "version")
-
-    def __init__(self, tensor: Tensor, number: int, place: Place, call: int | None, page: Page | None) -> None:
-        self.tensor: Tensor | None = tensor
-        """None once the ledger was told that no backward follows."""
-        self.number = number
-        self.place = place
-        self.call = call
-        self.page = page
-        self.version = version_of(tensor)
-
-    @property
-    def by(self) -> Access:
-        """Return who saved it."""
-        return Access(self.number, self.place, self.call)
+    tensor: Tensor | None
+    """None once the ledger was told that no backward follows."""
+    by: Access
+    """Who saved it."""
+    page: Page | None
+    version: int
 
     @property
     def is_stale(self) -> bool:
         """Return whether the version counter has moved since: PyTorch refuses to use the tensor."""
         return self.tensor is not None and self.version >= 0 and version_of(self.tensor) != self.version
+
+    def writes_since(self) -> list[Access]:
+        """Return each write to its storage since it was saved, whatever its region."""
+        return [] if self.page is None else [write for write in self.page.writes if write.number > self.by.number]
 
 
 @dataclass
@@ -97,10 +78,8 @@ class Page:
 
     storage: StorageWeakRef
     saved: list[weakref.ref[SavedTensor]] = field(default_factory=list)
-    writes: list[WriteAccess] = field(default_factory=list)
+    writes: list[Access] = field(default_factory=list)
     followed: list[RegionUses] = field(default_factory=list)
-    exposed: bool = False
-    """Whether code that no mode sees may have its address."""
 
     def living(self) -> list[SavedTensor]:
         """Return the saved tensors that are not gone."""
@@ -111,8 +90,8 @@ class Ledger:
     """The pages of all storages, and the saved tensors that backward found stale."""
 
     def __init__(self) -> None:
-        self.stale: list[Stale] = []
-        """One for each time that backward unpacked a stale tensor, in that order."""
+        self.stale: list[tuple[Access, list[Access]]] = []
+        """Each time that backward unpacked a stale tensor: who saved it, and who wrote to its storage since."""
         # A page's weak reference keeps the storage's number from being given to another storage.
         self._pages: dict[int, Page] = {}
         self.count = 0
@@ -122,7 +101,7 @@ class Ledger:
         """Note that autograd saves the tensor. Return what its graph must hold."""
         self.count += 1
         page = self._open(tensor)
-        saved = SavedTensor(tensor, self.count, place, call, page)
+        saved = SavedTensor(tensor, Access(self.count, place, call), page, version_of(tensor))
         if page is not None:
             page.saved.append(weakref.ref(saved))
         return saved
@@ -132,23 +111,17 @@ class Ledger:
         if saved.tensor is None:
             raise RuntimeError("backward after the ledger was told that none follows")
         if saved.is_stale:
-            self.stale.append(Stale(saved.by, self.writes_since(saved)))
+            self.stale.append((saved.by, saved.writes_since()))
         return saved.tensor
 
-    def writes_since(self, saved: SavedTensor) -> tuple[WriteAccess, ...]:
-        """Return each write to the storage of a saved tensor since it was saved, whatever its region."""
-        writes = () if saved.page is None else saved.page.writes
-        return tuple(write for write in writes if write.number > saved.number)
-
-    def past_autograd(self) -> Iterator[tuple[SavedTensor, WriteAccess]]:
+    def past_autograd(self) -> Iterator[tuple[SavedTensor, Access]]:
         """Yield each saved tensor that is alive and whose elements were written to without a count of its version."""
         for page in self._pages.values():
             for saved in page.living():
                 if saved.tensor is None or saved.is_stale:
                     continue
-                region = region_of(saved.tensor)
-                for write in self.writes_since(saved):
-                    if overlap(write.region, region):
+                for write in saved.writes_since():
+                    if overlap(write.region, region_of(saved.tensor)):
                         yield saved, write
 
     def saved_of(self, tensor: Tensor) -> list[weakref.ref[SavedTensor]]:
@@ -165,7 +138,7 @@ class Ledger:
         for followed in page.followed:
             followed.overwritten = True
         if page.living():
-            page.writes.append(WriteAccess(self.count, place(), call, region_of(tensor)))
+            page.writes.append(Access(self.count, place(), call, region_of(tensor)))
 
     def read(self, tensor: Tensor, place: Callable[[], Place]) -> None:
         """Note that the tensor is read. `place` is called only if a followed region is."""
@@ -200,17 +173,6 @@ class Ledger:
         if page is not None:
             page.followed.append(followed)
         return followed
-
-    def expose(self, tensor: Tensor) -> None:
-        """Note that code that no mode sees is given the address of the tensor's memory."""
-        page = self._open(tensor)
-        if page is not None:
-            page.exposed = True
-
-    def is_exposed(self, tensor: Tensor) -> bool:
-        """Return whether code that no mode sees may have the address of the tensor's memory."""
-        page = self._page(tensor)
-        return page is not None and page.exposed
 
     def end_of_backward(self) -> None:
         """Let go of every saved tensor: no backward follows."""

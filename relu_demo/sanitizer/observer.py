@@ -16,7 +16,7 @@ from __future__ import annotations
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from types import FrameType
 from typing import Any, TypeVar
@@ -68,19 +68,10 @@ class Listener:
         """Backward asks for what `saved` returned. Return the tensor; PyTorch does not check its version counter."""
         raise NotImplementedError
 
-    def operator(self, operator: Operator, here: Here) -> None:
-        """An operator is about to run. What it does to its arguments follows."""
+    def operator(self, operator: Operator, given: Iterable[tuple[int | str, Tensor]], here: Here) -> None:
+        """An operator is about to run on tensors, each with its position or name. The old values are still there."""
 
-    def read(self, tensor: Tensor, here: Here) -> None:
-        """An operator is about to read the tensor."""
-
-    def wrote(self, tensor: Tensor, here: Here) -> None:
-        """An operator is about to write to the tensor; the old values are still there. It may read it as well."""
-
-    def used(self, tensor: Tensor, here: Here) -> None:
-        """An operator takes a view of the tensor, or only its shape, dtype or device (`zeros_like`)."""
-
-    def made(self, results: tuple[Tensor, ...]) -> None:
+    def made(self, results: Iterable[Tensor]) -> None:
         """An operator has returned these."""
 
     def exposed(self, tensor: Tensor, here: Here) -> None:
@@ -255,7 +246,7 @@ class _Operators(_Dispatch):  # type: ignore[no-untyped-call]
 
     def __init__(self, observer: Observer) -> None:
         super().__init__(observer)
-        self._tell, self._made = observer.unseen(_tell_arguments), observer.unseen(observer.listener.made)
+        self._tell, self._made = observer.unseen(observer.listener.operator), observer.unseen(observer.listener.made)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -263,25 +254,11 @@ class _Operators(_Dispatch):  # type: ignore[no-untyped-call]
         observer, operator, kwargs = self._observer, operator_of(func), kwargs or {}
         if not operator.writes and not observer.listener.wants_all:
             return func(*args, **kwargs)
-        self._tell(observer, operator, args, kwargs)
+        self._tell(operator, operands(args, kwargs), observer.here)
         result = func(*args, **kwargs)
         if observer.listener.wants_all and not operator.is_view:
-            self._made(tuple(tensor for _, tensor in operands((result,), {})))
+            self._made(tensor for _, tensor in operands((result,), {}))
         return result
-
-
-def _tell_arguments(observer: Observer, operator: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    listener, here = observer.listener, observer.here
-    listener.operator(operator, here)
-    for name, tensor in operands(args, kwargs):
-        if name in operator.writes:
-            listener.wrote(tensor, here)
-        elif not listener.wants_all:
-            continue
-        elif operator.is_view or operator.only_shape:
-            listener.used(tensor, here)
-        else:
-            listener.read(tensor, here)
 
 
 def operands(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[int | str, Tensor]]:
@@ -307,8 +284,8 @@ class Operator:
         """Positions and names of the arguments that it writes to."""
         self.is_view = False
         """Whether its result shares the memory of an argument that it does not write to."""
-        self.only_shape = False
-        """Whether it reads no element of its arguments."""
+        self.reads = True
+        """Whether it reads elements of its arguments: no view, and not what takes only a shape (`zeros_like`)."""
         if schema is None:
             return
         for i, argument in enumerate(schema.arguments):
@@ -316,8 +293,9 @@ class Operator:
                 self.writes |= {i, argument.name}
         self.is_view = any(r.alias_info is not None and not r.alias_info.is_write for r in schema.returns)
         namespace, _, name = schema.name.partition("::")
-        if namespace == "aten":  # an operator of another library may be called anything
-            self.only_shape = name.endswith("_like") or name.startswith(("new_", "sym_")) or name == "is_same_size"
+        only_shape = name.endswith("_like") or name.startswith(("new_", "sym_")) or name == "is_same_size"
+        # An operator of another library may be called anything.
+        self.reads = not (self.is_view or (namespace == "aten" and only_shape))
 
 
 _operators: dict[int, tuple[Any, Operator]] = {}

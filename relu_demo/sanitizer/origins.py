@@ -13,17 +13,8 @@ from torch import Tensor
 from relu_demo.tensors.graph import is_leaf
 from relu_demo.tensors.storage import key_of
 
-_SEVERAL = {
-    "unbind",
-    "chunk",
-    "split",
-    "tensor_split",
-    "hsplit",
-    "vsplit",
-    "dsplit",
-    "split_with_sizes",
-    "unsafe_split",
-}
+_SEVERAL = {"unbind", "chunk", "split", "tensor_split", "hsplit", "vsplit", "dsplit"}
+_SEVERAL |= {"split_with_sizes", "unsafe_split"}
 _EXPANDING = {"expand", "expand_as", "broadcast_to", "broadcast_tensors", "meshgrid", "cartesian_prod"}
 VIEWING = {"__getitem__", "select", "narrow", "view", "view_as", "reshape", "t", "transpose", "permute", "squeeze"}
 VIEWING |= {"unsqueeze", "flatten", "diagonal", "movedim", "detach", "unfold", "as_strided", "swapaxes", "unflatten"}
@@ -64,12 +55,8 @@ class Makers(Generic[P]):
             self._note(items, place)
             return iter(items)
         if kind == "views" and not torch.is_inference_mode_enabled():
-            base = args[0] if args else None
-            if (
-                not isinstance(base, Tensor)
-                or not base.requires_grad
-                or (torch.is_grad_enabled() and not is_leaf(base))
-            ):
+            base = args[0] if args and isinstance(args[0], Tensor) else None
+            if base is None or not base.requires_grad or (torch.is_grad_enabled() and not is_leaf(base)):
                 return result
         self._note(result, place)
         return result
@@ -99,12 +86,10 @@ class Makers(Generic[P]):
                 self.known.setdefault(key, {})[id(tensor)] = alive, place
 
     def _forget(self, key: int, number: int, ref: object) -> None:
-        alive = self.known.get(key, {})
-        if number in alive and alive[number][0] is ref:
-            del alive[number]
-            if not alive:
-                del self.known[key]
-                self._writes.pop(key, None)
+        del self.known[key][number]
+        if not self.known[key]:
+            del self.known[key]
+            self._writes.pop(key, None)
 
 
 def _tensors(result: Any) -> Iterator[Tensor]:

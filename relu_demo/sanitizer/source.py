@@ -119,7 +119,8 @@ def imported(file: str | None) -> frozenset[str]:
 def text_of(node: ast.AST) -> str:
     """Return the source of a node in one line, as `ast.unparse` gives it, cut in the middle where it is long."""
     text = " ".join(ast.unparse(node).split())
-    return text if len(text) <= WIDEST else f"{text[: WIDEST // 2 - 3]} ... {text[3 - WIDEST // 2 :]}"
+    half = WIDEST // 2 - 3
+    return text if len(text) <= WIDEST else f"{text[:half]} ... {text[-half:]}"
 
 
 def parsed(file: str) -> ast.Module | None:

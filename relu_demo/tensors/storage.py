@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -221,22 +220,6 @@ def apart(a: Region | None, b: Region | None) -> bool:
     return a is not None and b is not None and not overlap(a, b)
 
 
-def elements_in(tensor: Tensor, regions: Iterable[Region]) -> Tensor:
-    """Return which elements of a strided tensor are in one of these regions of its storage: bool, of its shape."""
-    own = region_of(tensor)
-    near = [region for region in regions if overlap(region, own)]
-    if own is None or any(_is_dense(region) and region.start <= own.start and own.end <= region.end for region in near):
-        return torch.ones(tensor.shape, dtype=torch.bool)
-    begin = min(region.start for region in (own, *near))
-    inside = torch.zeros(max(region.end for region in (own, *near)) - begin, dtype=torch.bool)
-    for region in near:
-        strides, sizes = zip(*region.levels, strict=True) if region.levels else ((), ())
-        inside.as_strided(sizes, strides, region.start - begin).fill_(True)
-    item = tensor.element_size()
-    strides = (*(stride * item for stride in tensor.stride()), 1)
-    return inside.as_strided((*tensor.shape, item), strides, own.start - begin).any(-1)
-
-
 Geometry = tuple[tuple[int, ...], tuple[int, ...], int, torch.dtype]
 """Shape, strides, offset and dtype of a tensor: how it lies in its storage."""
 
@@ -248,24 +231,24 @@ def geometry_of(tensor: Tensor) -> Geometry | None:
     return tuple(tensor.shape), tuple(tensor.stride()), int(tensor.storage_offset()), tensor.dtype
 
 
-def elements_at(geometry: Geometry | None, regions: tuple[Region, ...]) -> Tensor | None:
-    """Return which elements of a tensor of this geometry are in these regions; None for all."""
-    if geometry is None or not regions:
+def elements_at(geometry: Geometry | None, others: list[Geometry | None]) -> Tensor | None:
+    """
+    Return which elements of a tensor of this geometry are elements of the others, of the same storage: bool.
+
+    None for all, and where nobody can tell.
+    """
+    if geometry is None or not others or {other and other[3] for other in others} != {geometry[3]}:
         return None
-    shape, strides, offset, dtype = geometry
-    size = offset + 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
-    found = elements_in(torch.empty(size, dtype=dtype, device="meta").as_strided(shape, strides, offset), regions)
-    return None if bool(found.all()) else found
-
-
-def _is_dense(region: Region) -> bool:
-    """Whether a region has every byte from its first to its last."""
-    covered = 1
-    for stride, size in sorted(level for level in region.levels if level[0]):
-        if stride != covered:
-            return False
-        covered *= size
-    return True
+    shapes = [each[:3] for each in (geometry, *others) if each is not None]
+    ends = [
+        start + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+        for shape, strides, start in shapes
+    ]
+    inside = torch.zeros(1 + max(ends), dtype=torch.bool)
+    for shape, strides, start in shapes[1:]:
+        inside.as_strided(shape, strides, start).fill_(True)
+    found = inside.as_strided(*shapes[0])
+    return None if bool(found.all()) else found.clone()
 
 
 def _disjoint(a: Region, b: Region, strides: list[int], origin: int) -> bool:

@@ -200,11 +200,6 @@ def test_the_document_is_as_the_schema_says(demo: Demo, nets: str, name: str, op
     assert document["ok"] == (name not in ("PreActivation", "AfterSigmoid"))
 
 
-def test_the_same_seed_gives_the_same_document(demo: Demo, nets: str) -> None:
-    options = ("check", f"{nets}:PreActivation", "--shape", "2,3,8,8", "--seed", "3", "--json")
-    assert demo(*options).out == demo(*options).out
-
-
 BAD = {
     "": "check takes a network; give for example relu-demo check my_net.py:Net --shape 1,3,8,8",
     "nets.py:build nets.py:ready": "check takes one network, not 2 (nets.py:build nets.py:ready)",
@@ -254,6 +249,7 @@ def test_on_meta_nothing_is_allocated_neither_weights_nor_input(demo: Demo, nets
     assert call["bytes"] == 4 * 10**14
     assert [(effect["kind"], effect["settled"]) for effect in call["effects"]] == [("changes-result", False)]
     assert result.document["device"] == "meta"
+    assert "perhaps the network's result is wrong" in demo(*options, "--device", "meta").out
     assert demo(*options).code == 2
 
 
@@ -483,33 +479,3 @@ def test_the_patch_of_all_cures_is_alone_on_standard_output_and_cures(demo: Demo
     sys.modules.pop("nets", None)
     assert demo("check", f"{nets}:AfterSigmoid", "--shape", "2,16").code == 0
     assert demo("check", f"{nets}:AfterSigmoid", "--shape", "2,16", "--diff") == Result(0, "", "")
-
-
-def test_a_write_past_autograd_that_may_be_meant_is_worth_a_look_and_no_fault(demo: Demo, tmp_path: Path) -> None:
-    (tmp_path / "net.py").write_text(
-        textwrap.dedent(
-            """
-            from torch import nn
-
-            class Net(nn.Module):
-                def __init__(self):
-                    super().__init__()
-                    self.fc = nn.Linear(4, 4)
-
-                def forward(self, x):
-                    y = self.fc(x)
-                    y.data.mul_(2)
-                    return y.sum()
-            """
-        )
-    )
-    target = f"{tmp_path / 'net.py'}:Net"
-    result = demo("check", target, "--shape", "4,4")
-    assert result.code == 0
-    assert "Worth a look" in result.out
-    (look,) = demo("check", target, "--shape", "4,4", "--json").document["worth_a_look"]
-    assert (look["written"]["source"], look["read"]["source"], look["name"]) == (
-        "y.data.mul_(2)",
-        "return y.sum()",
-        "y",
-    )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from support.nets import Net
+from support.nets import Net, only, written
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -19,39 +20,24 @@ def linear(forward: Callable[..., Any]) -> nn.Module:
     return Net(forward, fc=nn.Linear(4, 4), out=nn.Linear(4, 2))
 
 
-def frozen(net: Any, x: Tensor) -> Any:
-    y = net.fc(x)
-    with torch.no_grad():
-        h = F.relu(y, inplace=True)
-    return net.out(h)
+OTHER_WAYS = {
+    "frozen": "y = net.fc(x); with torch.no_grad(): h = F.relu(y, inplace=True); return net.fc(h)",
+    "frozen to the end": "y = net.fc(x); with torch.no_grad(): return F.relu(y, inplace=True)",
+    "clipped": "y = net.fc(x); h = net.leaky(y); y.register_hook(lambda grad: grad.clamp(-0.1, 0.1)); return net.fc(h)",
+    "clipped at its node": (
+        "y = net.fc(x); h = net.leaky(y); "
+        "y.grad_fn.register_hook(lambda grads, _: tuple(None if g is None else g + 1 for g in grads)); return net.fc(h)"
+    ),
+}
 
 
-def frozen_to_the_end(net: Any, x: Tensor) -> Any:
-    y = net.fc(x)
-    with torch.no_grad():
-        return F.relu(y, inplace=True)
-
-
-def clipped(net: Any, x: Tensor) -> Any:
-    y = net.fc(x)
-    h = F.leaky_relu(y, 0.1, inplace=True)
-    y.register_hook(lambda gradient: gradient.clamp(-0.1, 0.1))
-    return net.out(h)
-
-
-def clipped_at_its_node(net: Any, x: Tensor) -> Any:
-    y = net.fc(x)
-    h = F.leaky_relu(y, 0.1, inplace=True)
-    y.grad_fn.register_hook(lambda gradients, _: tuple(None if g is None else g + 1 for g in gradients))
-    return net.out(h)
-
-
-@pytest.mark.parametrize("forward", [frozen, frozen_to_the_end, clipped, clipped_at_its_node])
-def test_where_in_place_the_gradient_takes_another_way_it_is_a_fault(forward: Callable[..., Any]) -> None:
-    report = check(linear(forward), torch.randn(3, 4))
-    (effect,) = report.calls[0].effects
-    assert effect.kind == "changes-result"
-    assert effect.note == "the result is the same, its gradients are not"
+@pytest.mark.parametrize("forward", OTHER_WAYS.values(), ids=OTHER_WAYS)
+def test_where_in_place_the_gradient_takes_another_way_it_is_a_fault(forward: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = written(tmp_path, *forward.split("; "))
+    network.leaky = nn.LeakyReLU(0.1, inplace=True)
+    (effect,) = only(check(network, torch.randn(3, 4))).effects
+    assert (effect.kind, effect.note) == ("changes-result", "the result is the same, its gradients are not")
 
 
 class Permuting(torch.autograd.Function):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from support.nets import Net
@@ -113,19 +112,6 @@ def test_the_watched_pass_keeps_nothing_that_the_forward_does_not() -> None:
         return int(meter.peak)
 
     assert peak(watched=True) <= 1.2 * peak(watched=False)
-
-
-@pytest.mark.slow
-def test_on_meta_a_network_larger_than_memory_and_suspects_stay_suspects() -> None:
-    network = nn.Sequential(*(Silent(200_000, device="meta") for _ in range(4)))
-    report = check(network, torch.empty(8, 200_000, device="meta"))
-    assert report.device == "meta"
-    for call in report.calls:
-        (effect,) = call.effects
-        assert (effect.kind, effect.settled) == ("changes-result", False)
-        assert effect.by[0].operation == "add"
-    assert report.as_written.difference is None
-    assert not report.ok
 
 
 def test_on_meta_what_needs_no_values_is_settled() -> None:

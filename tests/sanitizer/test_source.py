@@ -1,19 +1,21 @@
-"""The text of a file is evidence only if it is what runs."""
+"""The text of a file is evidence only if it is what runs; and what is replaced is put back."""
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import linecache
 import sys
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from relu_demo.api import check
-from relu_demo.sanitizer.source import is_edited, is_what_runs, parsed
+from relu_demo.sanitizer.patches import replaced
+from relu_demo.sanitizer.source import is_edited, is_what_runs, parsed, text_of
 
 NETWORK = """import torch
 from torch import nn
@@ -111,6 +113,25 @@ def test_what_pytest_has_rewritten_is_what_runs() -> None:
     assert is_what_runs(with_an_assertion.__code__)
     assert is_what_runs((lambda x: x + 1).__code__)
     assert is_what_runs(imported.__code__)
+
+
+def test_a_long_expression_is_cut_in_the_middle() -> None:
+    text = f"loss({', '.join(f'value_{n}' for n in range(20))})"
+    assert text_of(ast.parse(text)) == "loss(value_0, value_1, valu ... lue_17, value_18, value_19)"
+    assert text_of(ast.parse(short := f"loss({'x' * 54})")) == short
+
+
+def test_what_two_blocks_replace_is_put_back_after_the_last() -> None:
+    owner = SimpleNamespace(function=abs)
+
+    def negated(original: Any) -> Any:
+        return lambda number: -original(number)
+
+    with replaced(owner, "function", negated):
+        with replaced(owner, "function", negated):
+            assert owner.function(1) == -1
+        assert owner.function(1) == -1
+    assert owner.function is abs
 
 
 def test_a_cell_of_a_notebook_keeps_its_text() -> None:

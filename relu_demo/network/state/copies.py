@@ -81,7 +81,8 @@ def _twin(tensor: Tensor, sharing: list[Tensor], bases: dict[int, tuple[Tensor, 
     """
     inner = tensor.requires_grad and not tensor.is_leaf
     with torch.enable_grad():
-        if not is_strided(tensor) or not (len(sharing) > 1 or tensor._is_view() or not _is_whole(tensor)):
+        is_alone = len(sharing) == 1 and not tensor._is_view() and _is_whole(tensor)
+        if is_alone or not is_strided(tensor) or not tensor.numel():
             twin = tensor.detach().clone()
             if isinstance(tensor, nn.Parameter):
                 return nn.Parameter(twin, requires_grad=tensor.requires_grad)
@@ -101,10 +102,9 @@ def _twin(tensor: Tensor, sharing: list[Tensor], bases: dict[int, tuple[Tensor, 
 
 def _flat_base(tensor: Tensor, sharing: list[Tensor], inner: bool) -> tuple[Tensor, int]:
     """Return a copy of what the tensors of one storage reach, as flat as it is, and its first byte in the storage."""
-    regions = [region for region in map(region_of, sharing) if region is not None and is_strided(tensor)]
-    whole = storage_of(tensor).nbytes()
-    start = min((region.start for region in regions), default=0) // _ALIGNED * _ALIGNED
-    end = min(whole, -(-max((region.end for region in regions), default=whole) // _ALIGNED) * _ALIGNED)
+    regions = [region for region in map(region_of, sharing) if region is not None]
+    start = min(region.start for region in regions) // _ALIGNED * _ALIGNED
+    end = min(storage_of(tensor).nbytes(), -(-max(region.end for region in regions) // _ALIGNED) * _ALIGNED)
     item = tensor.element_size()
     flat = tensor.detach().as_strided(((end - start) // item,), (1,), start // item).clone()
     return (flat.requires_grad_().clone() if inner else flat), start

@@ -79,9 +79,14 @@ class Snapshot:
         self._grad, self._dtype = torch.is_grad_enabled(), torch.get_default_dtype()
         self._before: list[tuple[Get, Put | None, Any, Any]] = []
         """How a part of an object's state is read, and put back, the object, and what that was."""
+        self._empty: list[Any] = []
+        """Containers in which nothing was, as most of a module's dictionaries are."""
         self._refusing: list[tuple[Any, str]] = []
         for one in (*own, *beside):
             kind: type = type(one)
+            if kind in CONTAINERS and not one:
+                self._empty.append(one)
+                continue
             try:
                 self._before += [(get, put, one, get(one)) for get, put in _ways(kind)]
             except Exception as error:
@@ -120,10 +125,14 @@ class Snapshot:
 
     def restore(self) -> None:
         """Put everything back."""
+        for one in filter(None, self._empty):
+            one.clear()
         for _, put, one, before in self._before:
-            if put is not None:
-                with suppress(Exception):  # a class that refuses
+            try:
+                if put is not None:
                     put(one, before)
+            except Exception:  # a class that refuses
+                continue
         for state in self._every:
             state.restore()
         for each in self._storages.values():
@@ -191,11 +200,9 @@ def _ways(kind: type) -> tuple[tuple[Get, Put | None], ...]:
     if any("__slots__" in vars(base) for base in kind.__mro__):
         ways.append((_slots_of, _restore_slots))
     names = (f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__)
-    hidden = [_HIDDEN[name] for name in names if name in _HIDDEN][:1]
+    hidden = [_HIDDEN[name] for name in names if name in _HIDDEN]
     if issubclass(kind, Iterator) and not hidden:
         hidden = [(_progress_of, None)]
-    elif hasattr(kind, "hexdigest"):
-        hidden = [(_digest_of, None)]
     return (*ways, *hidden)
 
 
@@ -209,8 +216,6 @@ def _restore_dict(kind: type, value: Any, before: dict[str, Any]) -> None:
 def _items_of(container: Any) -> list[Any]:
     """Return what is in a container, whatever its class has made of its methods: of a dict keys, then values."""
     base = _builtin_of(container)
-    if not base.__len__(container):  # as most of a module's dictionaries are
-        return []
     if issubclass(base, dict):
         return [*base.keys(container), *base.values(container)]
     return [*base.__iter__(container)]
@@ -293,12 +298,6 @@ def _progress_of(value: Any) -> object:
 def _written_in(file: Any) -> object:
     with suppress(OSError, ValueError):  # a terminal, a closed file
         return file.tell(), file.getvalue() if hasattr(file, "getvalue") else None
-    return None
-
-
-def _digest_of(value: Any) -> object:
-    with suppress(TypeError):  # one that asks for a length
-        return value.hexdigest()
     return None
 
 
