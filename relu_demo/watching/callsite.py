@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import NamedTuple
 
@@ -31,6 +32,10 @@ _KINDS: dict[str, int] = {
 _MODULE_CALL = nn.Module._call_impl.__code__
 
 
+def _nothing() -> None:
+    """Give no module."""
+
+
 class CallSite(NamedTuple):
     """One operation with the calls that led to it."""
 
@@ -38,8 +43,8 @@ class CallSite(NamedTuple):
     """PyTorch's own name: `relu`, `__iadd__`; `step` of an optimizer; the class of a custom autograd.Function."""
     frames: tuple[tuple[CodeType, int], ...]
     """The user's code and the instruction that runs (a frame's `f_lasti`), the innermost first."""
-    module: weakref.ref[nn.Module] | None = None
-    """The innermost module that is being called."""
+    module: Callable[[], nn.Module | None] = _nothing
+    """Gives the innermost module that is being called, while that is alive."""
     optimizer: str = ""
     """Class of the optimizer whose `step()` runs."""
     function: type | None = None
@@ -53,7 +58,8 @@ def call_site(operation: str, frame: FrameType | None, whole: bool = False) -> C
     With `whole` note all frames of the user's code, else the NEAREST.
     """
     frames: list[tuple[CodeType, int]] = []
-    module, optimizer, function, steps = None, "", None, 0
+    module: Callable[[], nn.Module | None] = _nothing
+    optimizer, function, steps = "", None, 0
     while frame is not None:
         code = frame.f_code
         kind = _KINDS.get(code.co_filename)
@@ -68,7 +74,7 @@ def call_site(operation: str, frame: FrameType | None, whole: bool = False) -> C
             _KINDS[code.co_filename] = _USER if is_users(code.co_filename) else _OTHER
             continue
         elif code is _MODULE_CALL:
-            module = module or weakref.ref(frame.f_locals["self"])
+            module = weakref.ref(frame.f_locals["self"]) if module is _nothing else module
         elif not frames:
             optimizer = optimizer or _optimizer_of(frame)
             function = function or (None if operation else _function_of(frame))

@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from relu_demo.edits.edit import Cure, united
 from relu_demo.request import Watch
+from relu_demo.sanitizer.place import GIVING
 
 FindingKind = Literal["overwritten", "refused", "silent"]
 """A backward raises; PyTorch refuses a write; gradients are wrong and PyTorch says nothing."""
@@ -19,6 +20,31 @@ FindingKind = Literal["overwritten", "refused", "silent"]
 OVERWRITTEN: Final = "overwritten"
 REFUSED: Final = "refused"
 SILENT: Final = "silent"
+
+ALIAS_READ, PAST_AUTOGRAD = "alias-read", "data"
+"""The pages of `relu-demo explain` on what is worth a look."""
+STATISTICS = ("batch_norm", "instance_norm")
+"""The functions that write to running statistics in training mode."""
+RULES = {
+    "carried": "earlier-step",
+    "hooked": "saved-tensors-hooks",
+    "elsewhere": "shared-version-counter",
+    "outside": "forward-hook",
+    "step": "step-before-backward",
+    **dict.fromkeys(GIVING, "shared-memory"),
+    **dict.fromkeys(STATISTICS, "running-statistics"),
+    OVERWRITTEN: "saved-tensor",
+    "breaks-backward": "saved-tensor",
+    SILENT: PAST_AUTOGRAD,
+    "changes-result": "eaten-skip",
+    "overwrites-input": "input-overwritten",
+}
+"""The page on a fault, by what is known of it besides its kind, by the operation that writes, and by its kind."""
+
+
+def rule_of(kind: str, *facts: str) -> str:
+    """Return the page of `relu-demo explain` on a fault, by the first of the facts that has one, or by its kind."""
+    return next((RULES[fact] for fact in (*facts, kind) if fact in RULES), "")
 
 
 @dataclass(frozen=True)

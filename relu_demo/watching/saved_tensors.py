@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,10 +17,25 @@ _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _PRIME = 1_000_003
 
 
+@dataclass(frozen=True)
+class Write:
+    """One write over a saved tensor."""
+
+    site: CallSite
+    name: str | None
+    """What the user calls the tensor that was written to."""
+    version: int
+    """The version counter after it."""
+    elsewhere: bool
+    """Whether it wrote to another part of the memory, of which there is one version counter."""
+    in_container: bool = False
+    """Whether its line writes to an item of a list or dictionary, `features[i] += y`."""
+
+
 class Saved:
     """A tensor that autograd saved for backward."""
 
-    writers: tuple[Any, ...] = ()
+    writers: tuple[Write, ...] = ()
     """Every write since, in order."""
     before: tuple[int, ...] | None = None
     """What `fingerprint` gave before a write that the version counter does not count."""
