@@ -29,11 +29,9 @@ from relu_demo.sanitizer.source import (
     text_of,
 )
 from relu_demo.tensors.storage import shape_of
-from relu_demo.watching.aliases import AliasRead
 from relu_demo.watching.callsite import CallSite
 from relu_demo.watching.refusals import LEAF_VIEW, LOST, SLOPE, Refusal
 from relu_demo.watching.report import (
-    ALIAS_READ,
     OVERWRITTEN,
     REFUSED,
     SILENT,
@@ -43,7 +41,6 @@ from relu_demo.watching.report import (
     Overwrite,
     Overwritten,
     Site,
-    WorthALook,
     rule_of,
 )
 from relu_demo.watching.saved_tensors import Saved, Write
@@ -57,15 +54,6 @@ def words_for(saved: Saved) -> str:
     alias = saved.alias
     at = f"is at version {alias._version}; expected version {saved.version} instead"
     return f"{BEGINNING}: [{alias.type()} {list(alias.shape)}] {at}"
-
-
-def look_of(read: AliasRead) -> WorthALook:
-    """Return what is reported of a read through another name."""
-    written, at = site_of(read.written, None), site_of(read.read, None)
-    assert written is not None
-    assert at is not None
-    settle = f"relu-demo check {at.file}:{read.network}" if read.network and at.file.endswith(".py") else ""
-    return WorthALook(written, at, read.name, ALIAS_READ, settle)
 
 
 # Both are asked while the frames of the user's code still stand as they did.

@@ -144,21 +144,6 @@ class InplaceError(RuntimeError):
         super().__init__(f"{findings[0].words}\n\n{text}")
         self.findings = findings
 
-    @property
-    def saved(self) -> Site | None:
-        """Return who saved the first tensor for backward, or what made the write forbidden."""
-        return self.findings[0].saved_by
-
-    @property
-    def overwritten(self) -> tuple[Overwrite, ...]:
-        """Return every write to the first tensor since."""
-        return self.findings[0].overwritten_by
-
-    @property
-    def cure(self) -> Cure:
-        """Return what to do about the first."""
-        return self.findings[0].cure
-
 
 class SilentInplaceWarning(UserWarning):
     """Values that a backward needs, or that somebody kept, were overwritten, and PyTorch says nothing of it."""

@@ -25,7 +25,6 @@ from relu_demo.sanitizer.patches import replaced
 from relu_demo.sanitizer.unsupported import stepping_aside
 from relu_demo.watching.attribution import attributed, formatted, without_our_frames
 from relu_demo.watching.finding_words import text_of_findings
-from relu_demo.watching.findings import look_of
 from relu_demo.watching.report import (
     SILENT,
     Finding,
@@ -69,7 +68,7 @@ class WatchBlock(Seen):
         return self._kind(
             torch_version=torch.__version__,
             findings=merged(self._findings.values()),
-            worth_a_look=(*map(look_of, self.aliases.found.values()), *self.meant),
+            worth_a_look=tuple(self.aliases.found.values()),
             backwards=self.backwards,
             saved=self.saved,
             writes=self.writes,
@@ -120,7 +119,7 @@ class WatchBlock(Seen):
     def forget(self) -> None:
         """Begin anew in a forked process: what was found and counted before is the other one's."""
         self._findings.clear()
-        self.meant.clear()
+        self.aliases.found.clear()
         self.backwards = self.saved = self.writes = 0
 
     def unwatched(self, what: str, why: str) -> None:

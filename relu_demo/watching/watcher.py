@@ -28,6 +28,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from relu_demo.sanitizer.frames import code_of, edits_for_itself, operation_name
 from relu_demo.sanitizer.layers import Layers
+from relu_demo.sanitizer.observer import operands
 from relu_demo.sanitizer.origins import Makers, kind_of
 from relu_demo.sanitizer.place import GIVING
 from relu_demo.tensors.graph import nodes_behind
@@ -36,10 +37,9 @@ from relu_demo.watching.aliases import Aliases
 from relu_demo.watching.attribution import calling_from, passing_on
 from relu_demo.watching.callsite import CallSite, call_site
 from relu_demo.watching.findings import overwritten_one, refused_one, words_for
-from relu_demo.watching.proof import is_wrong, saved_at
 from relu_demo.watching.refusals import EXPANDED, HOOK, LOST, SLOPE, refusal_in
 from relu_demo.watching.report import PAST_AUTOGRAD, Finding, WorthALook
-from relu_demo.watching.saved_tensors import Hold, Pages, Saved, Write, shares_counter, tensors_in
+from relu_demo.watching.saved_tensors import Hold, Pages, Saved, Write, is_wrong, saved_at, shares_counter
 from relu_demo.watching.variables import modules_in, name_of, writes_to_an_item
 
 _BACKWARDS = {Tensor.backward, torch.autograd.backward, torch.autograd.grad}
@@ -105,7 +105,6 @@ class Seen:
 
     def __init__(self) -> None:
         self.backwards = self.saved = self.writes = 0
-        self.meant: dict[WorthALook, None] = {}
         self.layers, self.aliases, self.pages = Layers(), Aliases(), Pages()
         self.makers: Makers[CallSite] = Makers()
         self.given: dict[int, tuple[Any, CallSite]] = {}
@@ -200,7 +199,7 @@ class Watcher(TorchFunctionMode):
         if traits.statistics:  # they stand behind the input
             args, kwargs = args[1:3], {name: kwargs.get(name) for name in ("running_mean", "running_var")}
         with _PLAIN():
-            for tensor in tensors_in(args, kwargs):
+            for _, tensor in operands(args, kwargs):
                 for saved in self.watch.pages.of(tensor):
                     if traits.gives or saved.hooked:
                         saved.remember(copied=False)
@@ -220,7 +219,7 @@ class Watcher(TorchFunctionMode):
     def _after(self, args: Any, kwargs: Any, traits: Traits, frame: FrameType, writes: bool) -> None:
         """Note which saved tensors a function has written to, and which it has read through another name."""
         pages, aliases = self.watch.pages.by_key, self.watch.aliases
-        for tensor in tensors_in(args, kwargs):
+        for _, tensor in operands(args, kwargs):
             key = key_of(tensor)
             if key in pages:
                 self._note_overwritten(tensor, args, traits.name, frame, writes or traits.statistics)
@@ -260,14 +259,14 @@ class Watcher(TorchFunctionMode):
                 version = tensor._version
             except RuntimeError:  # a wrapper of torch.func, an inference tensor
                 return tensor
-        self.watch.saved += 1
-        # One call of a function saves several; a backward runs code of the user's that saves.
-        site = self._site or call_site(self._running, _getframe(1))
-        if self._running != "backward":
-            self._site = site
-        saved = Saved(alias, version, site)
-        saved.number = self._last_saved[_line_key(site)] = self.watch.saved
-        return self._enter(saved)
+            self.watch.saved += 1
+            # One call of a function saves several; a backward runs code of the user's that saves.
+            site = self._site or call_site(self._running, _getframe(1))
+            if self._running != "backward":
+                self._site = site
+            saved = Saved(alias, version, site)
+            saved.number = self._last_saved[_line_key(site)] = self.watch.saved
+            return self._enter(saved)
 
     def _enter(self, saved: Saved) -> Hold:
         hold = self.watch.pages.add(saved)
@@ -405,7 +404,8 @@ class Watcher(TorchFunctionMode):
         if _is_own_edit(saved, writes):
             if finding.overwritten_by and finding.raised_at is not None:
                 name, written = finding.tensor.name or "a parameter", finding.overwritten_by[0].site
-                self.watch.meant[WorthALook(written, finding.raised_at, name, PAST_AUTOGRAD)] = None
+                look = WorthALook(written, finding.raised_at, name, PAST_AUTOGRAD)
+                self.watch.aliases.found.setdefault(look, look)
             return
         error = self.watch.found((finding,))
         if error is not None:
@@ -432,8 +432,8 @@ class Watcher(TorchFunctionMode):
             made_by = _hooked_at(frame) if refusal is HOOK else made_by or self.watch.makers.of(tensor)
             if refusal is LOST:
                 writes = self.watch.makers.writes(tensor)
-            layers, given = self.watch.layers, tensors_in(args[1:], kwargs)
-            is_gradient = any(each.requires_grad for each in given)
+            layers, given = self.watch.layers, operands(args[1:], kwargs)
+            is_gradient = any(each.requires_grad for _, each in given)
             finding = refused_one(refusal, error, tensor, site, frame, layers, made_by, writes, known_as, is_gradient)
         instead = self.watch.found((finding,))
         if instead is not None:

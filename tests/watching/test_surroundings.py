@@ -122,7 +122,7 @@ def test_a_compiled_part_runs_uncompiled_is_named_and_its_fault_is_found() -> No
     with pytest.raises(relu_demo.InplaceError) as error, relu_demo.watch() as watch:
         torch.compile(body)(leaf()).sum().backward()  # type: ignore[no-untyped-call]
     assert [each.what for each in watch.report.unwatched] == ["torch.compile"]
-    assert error.value.overwritten[0].site.source == "y.mul_(2)"
+    assert error.value.findings[0].overwritten_by[0].site.source == "y.mul_(2)"
 
 
 def test_inside_another_watch_it_is_that_one_once_more() -> None:
