@@ -130,7 +130,9 @@ def test_inside_another_watch_it_is_that_one_once_more() -> None:
         with pytest.raises(relu_demo.InplaceError), relu_demo.watch() as inner:
             plain(True)
         plain(False)
-    assert inner.report == outer.report
+    assert str(inner) == str(outer.report)
+    assert repr(inner) == repr(outer.report)
+    assert inner._repr_html_() == outer._repr_html_() != str(inner)
     assert (len(outer.report.findings), outer.report.backwards) == (1, 2)
 
 
