@@ -85,7 +85,7 @@ def overwritten_one(
     kind: FindingKind = OVERWRITTEN if loud else SILENT
     scene = Scene(
         kind=kind,
-        saver=_saving_place(saver) if saver and saved.site.function else _place_of(saved.site),
+        saver=_place_of(saved.site),
         writers=_places_of(w.site for w in writes),
         raised_at=_place_of(raised_at),
         tensor=" and ".join(carried_names(frame)) or None if carried else name,
@@ -95,6 +95,8 @@ def overwritten_one(
         built_at=_built_at(writes[0].site, layers) if writes else None,
         carried=carried,
     )
+    if saver and saved.site.function:
+        scene = replace(scene, saver=Place("save_for_backward", "", os.path.abspath(saver.file), saver.line))
     cure = _cure_in(scene)
     operation = writes[0].site.operation if writes else ""
     if done and operation in STATISTICS:
@@ -183,10 +185,6 @@ def _place_of(where: CallSite | None) -> Place | None:
 
 def _places_of(sites: Iterable[CallSite]) -> tuple[Place, ...]:
     return tuple(place for place in map(_place_of, sites) if place is not None)
-
-
-def _saving_place(site: Site) -> Place:
-    return Place("save_for_backward", "", os.path.abspath(site.file), site.line)
 
 
 def _built_at(where: CallSite, layers: Layers) -> Place | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -32,8 +33,12 @@ class Write:
     """Whether its line writes to an item of a list or dictionary, `features[i] += y`."""
 
 
+Pages: TypeAlias = "dict[int, dict[int, weakref.ref[Saved]]]"
+"""The saved tensors that a graph holds, by the storage that they are in and their ids."""
+
+
 class Saved:
-    """A tensor that autograd saved for backward."""
+    """A tensor that autograd saved for backward. Its graph holds this, and the pages forget it with the graph."""
 
     writers: tuple[Write, ...] = ()
     """Every write since, in order."""
@@ -52,12 +57,23 @@ class Saved:
     number = 0
     """How many tensors were saved by then; 0 of what other hooks keep."""
 
-    def __init__(self, alias: Tensor, version: int, site: CallSite) -> None:
+    def __init__(self, alias: Tensor, version: int, site: CallSite, pages: Pages) -> None:
         self.alias = alias
         """Shares storage and version counter with what was saved; a leaf is saved itself, as PyTorch does."""
         self.version = self.seen = version
         """The version counter when it was saved, and when it was last compared."""
-        self.site = site
+        self.site, self.pages = site, pages
+        key = key_of(alias)
+        if key is not None:  # the tensor keeps its storage, and so the key
+            self.key = key
+            pages.setdefault(key, {})[id(self)] = weakref.ref(self)
+
+    def __del__(self) -> None:
+        page = self.pages.get(self.key)
+        if page is not None:
+            page.pop(id(self), None)
+            if not page:
+                del self.pages[self.key]
 
     def remember(self, copied: bool) -> None:
         """Take the fingerprint before a write that the version counter does not count, and a copy if `copied`."""
@@ -72,46 +88,10 @@ class Saved:
         return self.before is not None and fingerprint(self.alias) != self.before
 
 
-class Hold:
-    """What the graph holds of a saved tensor. When the graph lets go of it, the pages forget the tensor."""
-
-    __slots__ = ("by_key", "saved")
-
-    def __init__(self, saved: Saved, by_key: dict[int, set[Saved]]) -> None:
-        self.saved = saved
-        self.by_key = by_key
-
-    def __del__(self) -> None:
-        page = self.by_key.get(self.saved.key)
-        if page is not None:
-            page.discard(self.saved)
-            if not page:
-                del self.by_key[self.saved.key]
-
-
-class Pages:
-    """The saved tensors that a graph holds, by the storage that they are in."""
-
-    def __init__(self) -> None:
-        self.by_key: dict[int, set[Saved]] = {}
-
-    def add(self, saved: Saved) -> Hold:
-        """Enter a saved tensor, and return what the graph has to hold. The tensor keeps its storage, and so the key."""
-        key = key_of(saved.alias)
-        if key is not None:
-            saved.key = key
-            page = self.by_key.get(key)
-            if page is None:
-                self.by_key[key] = {saved}
-            else:
-                page.add(saved)
-        return Hold(saved, self.by_key)
-
-    def of(self, tensor: Tensor) -> list[Saved]:
-        """Return what is saved of the tensor's storage."""
-        key = key_of(tensor)
-        page = self.by_key.get(key) if key is not None else None
-        return list(page) if page else []
+def saved_of(pages: Pages, tensor: Tensor) -> list[Saved]:
+    """Return what is saved of the tensor's storage."""
+    page = pages.get(key_of(tensor) or -1, {})
+    return [saved for reference in [*page.values()] if (saved := reference()) is not None]
 
 
 def shares_counter(a: Tensor, b: Tensor) -> bool:
@@ -155,8 +135,8 @@ def saved_at(node: Any) -> Iterator[Saved]:
             raw = getattr(node, attribute, None)
             for each in raw if isinstance(raw, (list, tuple)) else (raw,):
                 held = getattr(each, "data", None)
-                if isinstance(held, Hold):
-                    yield held.saved
+                if isinstance(held, Saved):
+                    yield held
 
 
 def is_wrong(node: Any, overwritten: Sequence[Saved], given: Sequence[Any], received: Sequence[Any]) -> bool:

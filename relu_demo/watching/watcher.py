@@ -39,7 +39,7 @@ from relu_demo.watching.callsite import CallSite, call_site
 from relu_demo.watching.findings import overwritten_one, refused_one, words_for
 from relu_demo.watching.refusals import EXPANDED, HOOK, LOST, SLOPE, refusal_in
 from relu_demo.watching.report import PAST_AUTOGRAD, Finding, WorthALook
-from relu_demo.watching.saved_tensors import Hold, Pages, Saved, Write, is_wrong, saved_at, shares_counter
+from relu_demo.watching.saved_tensors import Pages, Saved, Write, is_wrong, saved_at, saved_of, shares_counter
 from relu_demo.watching.variables import modules_in, name_of, writes_to_an_item
 
 _BACKWARDS = {Tensor.backward, torch.autograd.backward, torch.autograd.grad}
@@ -79,18 +79,14 @@ class Traits:
 def traits_of(function: Any) -> Traits:
     """Return what the watch does about a function."""
     name = operation_name(function)
-    attribute = type(function) is MethodWrapperType
     binds = (name.endswith("_") and not name.endswith("__")) or (name.startswith("__i") and name not in _NOT_IN_PLACE)
     fused = name.startswith("_fused_")
-    sets = name == "__set__" and getattr(getattr(function, "__self__", None), "__name__", "") in (
-        "data",
-        "real",
-        "imag",
-    )
+    owner = getattr(getattr(function, "__self__", None), "__name__", "")
+    sets = name == "__set__" and owner in ("data", "real", "imag")
     return Traits(
         name=name,
         is_python=type(function) is FunctionType,
-        looks=attribute and name == "__get__",
+        looks=type(function) is MethodWrapperType and name == "__get__",
         writes=binds or name == "__setitem__" or sets or fused,
         binds=binds,
         gives=name in GIVING,
@@ -105,7 +101,8 @@ class Seen:
 
     def __init__(self) -> None:
         self.backwards = self.saved = self.writes = 0
-        self.layers, self.aliases, self.pages = Layers(), Aliases(), Pages()
+        self.layers, self.aliases = Layers(), Aliases()
+        self.pages: Pages = {}
         self.makers: Makers[CallSite] = Makers()
         self.given: dict[int, tuple[Any, CallSite]] = {}
         """By storage: memory that NumPy has, and the line that gave it."""
@@ -167,9 +164,9 @@ class Watcher(TorchFunctionMode):
             return calling_from(frame)(function, args, kwargs)
         if function in _BACKWARDS:
             return _call_here(function, args, kwargs)
-        switched = bool(kwargs) and kwargs.get("inplace") is True
-        writes = traits.writes or switched or (bool(kwargs) and kwargs.get("out") is not None)
-        watch, saved = self.watch, self.watch.pages.by_key
+        switched = kwargs.get("inplace") is True
+        writes = traits.writes or switched or kwargs.get("out") is not None
+        watch, saved = self.watch, self.watch.pages
         if writes:
             watch.writes += 1
         if (saved and (writes or traits.statistics)) or traits.gives:
@@ -200,7 +197,7 @@ class Watcher(TorchFunctionMode):
             args, kwargs = args[1:3], {name: kwargs.get(name) for name in ("running_mean", "running_var")}
         with _PLAIN():
             for _, tensor in operands(args, kwargs):
-                for saved in self.watch.pages.of(tensor):
+                for saved in saved_of(self.watch.pages, tensor):
                     if traits.gives or saved.hooked:
                         saved.remember(copied=False)
                     elif (
@@ -218,7 +215,7 @@ class Watcher(TorchFunctionMode):
 
     def _after(self, args: Any, kwargs: Any, traits: Traits, frame: FrameType, writes: bool) -> None:
         """Note which saved tensors a function has written to, and which it has read through another name."""
-        pages, aliases = self.watch.pages.by_key, self.watch.aliases
+        pages, aliases = self.watch.pages, self.watch.aliases
         for _, tensor in operands(args, kwargs):
             key = key_of(tensor)
             if key in pages:
@@ -228,7 +225,7 @@ class Watcher(TorchFunctionMode):
 
     def _note_overwritten(self, tensor: Tensor, args: Any, name: str, frame: FrameType, writes: bool) -> None:
         site = None
-        for saved in self.watch.pages.of(tensor):
+        for saved in saved_of(self.watch.pages, tensor):
             version = saved.alias._version
             # A fingerprint stays different after the first write.
             if version == saved.seen and not (writes and not saved.writers and saved.has_changed()):
@@ -264,21 +261,21 @@ class Watcher(TorchFunctionMode):
             site = self._site or call_site(self._running, _getframe(1))
             if self._running != "backward":
                 self._site = site
-            saved = Saved(alias, version, site)
+            saved = self._saved(alias, version, site)
             saved.number = self._last_saved[_line_key(site)] = self.watch.saved
-            return self._enter(saved)
+            return saved
 
-    def _enter(self, saved: Saved) -> Hold:
-        hold = self.watch.pages.add(saved)
+    def _saved(self, alias: Tensor, version: int, site: CallSite) -> Saved:
+        saved = Saved(alias, version, site, self.watch.pages)
         if saved.key in self.watch.given:
             saved.remember(copied=False)
-        return hold
+        return saved
 
     def _unpack(self, held: Any) -> Tensor:
-        if type(held) is not Hold:
+        if type(held) is not Saved:
             tensor: Tensor = held
             return tensor
-        saved = held.saved
+        saved = held
         if saved.instead is not None:
             return saved.instead
         self._last = weakref.ref(saved)
@@ -289,9 +286,7 @@ class Watcher(TorchFunctionMode):
                 self._compare(saved)
         return saved.alias
 
-    def beside(self, pack: Any, unpack: Any) -> tuple[Any, Any]:
-        """Return other hooks on saved tensors with the watch beside them: there PyTorch compares no version."""
-        return partial(self._pack_beside, pack), partial(self._unpack_beside, unpack)
+    # Beside other hooks on saved tensors, where PyTorch compares no version.
 
     def _pack_beside(self, pack: Any, tensor: Tensor) -> Any:
         packed = pack(tensor)
@@ -299,17 +294,17 @@ class Watcher(TorchFunctionMode):
             with _PLAIN():
                 if key_of(packed) == key_of(tensor) is not None:
                     alias = packed.detach()
-                    saved = Saved(alias, alias._version, call_site(self._running, sys._getframe(1)))
+                    saved = self._saved(alias, alias._version, call_site(self._running, sys._getframe(1)))
                     saved.hooked = True
-                    self.watch.hooked[packed] = self._enter(saved)
+                    self.watch.hooked[packed] = saved
         return packed
 
     def _unpack_beside(self, unpack: Any, packed: Any) -> Any:
         value = unpack(packed)
-        held = self.watch.hooked.get(value) if isinstance(value, Tensor) else None
-        if held is not None and held.saved.before is not None:
+        saved = self.watch.hooked.get(value) if isinstance(value, Tensor) else None
+        if saved is not None and saved.before is not None:
             with _PLAIN():
-                self._compare(held.saved)
+                self._compare(saved)
         return value
 
     # What a backward finds.
@@ -485,12 +480,11 @@ def _hooked_at(frame: FrameType) -> CallSite | None:
     return None
 
 
-_of_thread = threading.local()
+class _OfThread(threading.local):
+    watcher: Watcher | None = None
 
 
-def watcher_of_thread() -> Watcher | None:
-    """Return the watcher of the calling thread."""
-    return getattr(_of_thread, "watcher", None)
+_of_thread = _OfThread()
 
 
 def entering_beside(enter: Any) -> Any:
@@ -498,9 +492,10 @@ def entering_beside(enter: Any) -> Any:
 
     @functools.wraps(enter)
     def entering(hooks: Any) -> Any:
-        watcher = watcher_of_thread()
+        watcher = _of_thread.watcher
         if watcher is not None and not isinstance(hooks.pack_hook, partial):
-            hooks.pack_hook, hooks.unpack_hook = watcher.beside(hooks.pack_hook, hooks.unpack_hook)
+            hooks.pack_hook = partial(watcher._pack_beside, hooks.pack_hook)
+            hooks.unpack_hook = partial(watcher._unpack_beside, hooks.unpack_hook)
         return enter(hooks)
 
     return entering
@@ -511,7 +506,7 @@ def running_engine(run: Any) -> Any:
 
     @functools.wraps(run)
     def run_backward(*args: Any, **kwargs: Any) -> Any:
-        watcher = watcher_of_thread()
+        watcher = _of_thread.watcher
         return run(*args, **kwargs) if watcher is None else watcher.go_backward(run, args, kwargs)
 
     return run_backward
