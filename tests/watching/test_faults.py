@@ -28,7 +28,7 @@ from relu_demo.watching.report import Finding, WatchReport
 PROGRAMS = {**OVERWRITTEN, **SILENT, **REFUSED, **SURROUNDED, **SAID}
 MARKS = ("SAVES", "WRITES", "RAISES")
 TOLD = dict(part.split("\n", 1) for part in (Path(__file__).parent / "told.txt").read_text().strip().split("\n\n"))
-"""For each program, what is told of each fault in it: one line a fault, with no edit and none of PyTorch's words."""
+"""For each program, what is told of each fault in it: one line a fault, with what its cure puts in."""
 
 
 def named(report: WatchReport) -> dict[str, set[int]]:
@@ -66,7 +66,9 @@ def parts_told(finding: Finding, file: Path) -> Iterator[str]:
         path, _, line = row.where.rpartition(":")
         if row.label == "called from":
             yield from [f"called from :{line}"] if path == str(file) else []
-        elif row.label not in {"PyTorch", "+", "-"}:
+        elif row.label == "+":
+            yield f"+ {row.words}".partition("  #")[0]
+        elif row.label not in {"PyTorch", "-"}:
             yield row.words.replace(str(file), "").replace(file.name, "").removeprefix("relu-demo explain ")
 
 

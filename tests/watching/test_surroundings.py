@@ -216,6 +216,15 @@ def test_a_hook_that_raises_later_in_that_backward_hides_no_fault() -> None:
     assert [finding.kind for finding in watch.report.findings] == ["overwritten"]
 
 
+@pytest.mark.skipif(torch.__version__ < "2.9", reason="before 2.9 no node tells what it has saved")
+def test_values_that_a_backward_does_not_need_are_overwritten_past_autograd_without_a_finding() -> None:
+    with relu_demo.watch() as watch:
+        y = leaf().relu()
+        y.data.mul_(2)  # it asks only where they are above zero
+        y.sum().backward()  # type: ignore[no-untyped-call]
+    assert watch.report.ok
+
+
 def test_the_noise_that_rrelu_fills_itself_is_no_fault() -> None:
     with relu_demo.watch() as watch:
         net = nn.Sequential(nn.Linear(4, 4), nn.RReLU(inplace=True), nn.Linear(4, 4), nn.RReLU())
