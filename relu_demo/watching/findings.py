@@ -112,7 +112,8 @@ def overwritten_one(
         _once(done),
         cure,
         words_for(saved) if loud else "",
-        rule=rule_of(kind, *(fact for fact, holds in facts.items() if holds)),
+        "",
+        rule_of(kind, *(fact for fact, holds in facts.items() if holds)),
     )
 
 
@@ -160,7 +161,7 @@ def refused_one(
         (_overwritten(tensor, name, 0),),
         site_of(raised_at, frame),
         None if is_made_by_write else made_by,
-        _once([Overwrite(site, 0) for each in writes if (site := site_of(each, frame))]),
+        _once([Overwrite(site, 0, elsewhere=False) for each in writes if (site := site_of(each, frame))]),
         cure,
         words_of(error),
         refusal.because,

@@ -71,7 +71,7 @@ class Overwrite:
     site: Site
     version: int
     """The version counter after it; 0 where nothing counts it."""
-    elsewhere: bool = False
+    elsewhere: bool
     """Whether it wrote to another part of the same memory: one version counter counts both."""
 
 
@@ -83,7 +83,7 @@ class Overwritten:
     """A parameter's path (`critic.2.weight`), a variable of the user's (`x`); None where none was found."""
     shape: tuple[int, ...]
     dtype: str
-    version: int = 0
+    version: int
     """The version counter when it was saved."""
 
 
@@ -103,11 +103,11 @@ class Finding:
     """Every write since, in order."""
     cure: Cure
     """What to do."""
-    words: str = ""
+    words: str
     """PyTorch's own; empty where it says nothing."""
-    why: str = ""
+    why: str
     """What is the matter, where the lines alone do not tell it."""
-    rule: str = ""
+    rule: str
     """The page of `relu-demo explain` on it."""
     backwards: int = 0
     """How many backward passes had begun by then."""
@@ -207,7 +207,7 @@ class Missing:
     """The Python that ran."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WatchReport:
     """What a watch saw: its findings, and how much it looked at."""
 
@@ -215,17 +215,17 @@ class WatchReport:
     """Empty where no process has imported torch."""
     request: Watch | None = None
     """None where it was asked in Python."""
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Finding, ...]
     """The faults, each once."""
-    worth_a_look: tuple[WorthALook, ...] = ()
+    worth_a_look: tuple[WorthALook, ...]
     """Writes that may be meant: no fault."""
-    backwards: int = 0
+    backwards: int
     """Backward passes that asked for a saved tensor."""
-    saved: int = 0
+    saved: int
     """Tensors that autograd saved."""
-    writes: int = 0
+    writes: int
     """Writes in place."""
-    unwatched: tuple[Unwatched, ...] = ()
+    unwatched: tuple[Unwatched, ...]
     """What ran where nothing is seen."""
     processes: int = 1
     """The watched processes that computed anything with tensors; all of them where none did."""

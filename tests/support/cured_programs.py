@@ -162,6 +162,19 @@ norm = Norm()
 (norm(w) + norm(w)).sum().backward()  # RAISES
 result = torch.cat([w.grad, norm.scale[None]])
 """,
+    "an item of a buffer": """
+class Queue(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("kept", torch.rand(3, 3))
+    def forward(self, x):
+        near = x @ self.kept  # SAVES  #=> near = x @ self.kept.clone()
+        self.kept[0] = x.detach()[0]  # WRITES
+        return near
+queue = Queue()
+queue(w).sum().backward()  # RAISES
+result = w.grad
+""",
     "what a helper is given": """
 def show(image):
     image.mul_(255).clamp_(0, 255)  # WRITES
