@@ -43,8 +43,7 @@ from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.place import Place, shown_file
 from relu_demo.sanitizer.source import is_edited, is_what_runs, line_of
 from relu_demo.watching.refusals import refusal_in
-from relu_demo.watching.report import REFUSED, Site, WorthALook
-from relu_demo.watching.rules import PAST_AUTOGRAD
+from relu_demo.watching.report import PAST_AUTOGRAD, REFUSED, Site, WorthALook
 
 _WRITE = re.compile(r"([-+%@&|^]|\*\*?|//?|<<|>>)=|\b\w*[^\W_]_(?=\()")
 """The sign of `x += y` in a line, or the name of a method in place."""

@@ -24,8 +24,7 @@ from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.source import is_edited, statement_at
 from relu_demo.watching.refusals import LEAF, LEAF_VIEW, LOST, refusal_in
-from relu_demo.watching.report import REFUSED, SILENT
-from relu_demo.watching.rules import rule_of
+from relu_demo.watching.report import REFUSED, SILENT, rule_of
 
 
 def effect_ruled(effect: Effect) -> Effect:
@@ -33,8 +32,8 @@ def effect_ruled(effect: Effect) -> Effect:
     words = effect.words or ""
     refusal = refusal_in(RuntimeError(words))
     kind = SILENT if effect.note == WRONG_GRADIENTS else BREAKS_BACKWARD if STALE_WORDS in words else effect.kind
-    key = refusal.key if refusal is not None else ""
-    return replace(effect, rule=rule_of(kind, {"outside": effect.outside}, refusal=key))
+    rule = refusal.key if refusal is not None else rule_of(kind, "outside" if effect.outside else "")
+    return replace(effect, rule=rule)
 
 
 def call_cured(call: Call, network: nn.Module, layers: Layers) -> Call:
@@ -67,7 +66,7 @@ def write_cured(write: HarmfulWrite, network: nn.Module | None = None, words: st
     if write.kind == REFUSED and not is_stale:
         refusal = refusal_in(RuntimeError(words)) if words else LOST
     kind = SILENT if write.kind == CHANGES_RESULT else BREAKS_BACKWARD if is_stale else write.kind
-    write = replace(write, rule=rule_of(kind, {}, refusal=refusal.key if refusal is not None else ""))
+    write = replace(write, rule=refusal.key if refusal is not None else rule_of(kind))
     if not write.place.file:
         return replace(write, cure=Cure("write to a clone() of it"))
     if is_stale:

@@ -20,20 +20,11 @@ from relu_demo.sanitizer.source import expression_at, statement_at
 from relu_demo.tensors.storage import Region, key_of, overlap, region_of, weak_ref
 from relu_demo.watching.attribution import STAND_IN
 from relu_demo.watching.callsite import CallSite, call_site, user_frame
+from relu_demo.watching.findings import site_of
+from relu_demo.watching.report import ALIAS_READ, WorthALook
 
 MOST_PENDING = 64
 """Writes that are followed at a time."""
-
-
-@dataclass(frozen=True)
-class AliasRead:
-    """A read through `name` of what was written to at `written`."""
-
-    written: CallSite
-    read: CallSite
-    name: str
-    network: str
-    """`net.py:Net` where both stand in the forward of a module; else empty."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +44,7 @@ class Aliases:
     """The writes that are followed, and the reads that were found."""
 
     def __init__(self) -> None:
-        self.found: dict[tuple[object, ...], AliasRead] = {}
+        self.found: dict[object, WorthALook] = {}
         """Each pair of lines once, in order."""
         self.pending: dict[int, _Pending] = {}
         """By storage, the write that came last."""
@@ -88,11 +79,15 @@ class Aliases:
         found = _reading(pending, tensor, frame)
         if found is not None:
             inner, name = found
-            site = CallSite("read", ((inner.f_code, inner.f_lasti),))
+            written, read = (
+                site_of(site, None) for site in (pending.site, CallSite("read", ((inner.f_code, inner.f_lasti),)))
+            )
             owner = inner.f_locals.get("self")
-            network = type(owner).__name__ if isinstance(owner, nn.Module) else ""
-            lines = (pending.code, pending.site.frames[0], site.frames[0])
-            self.found.setdefault(lines, AliasRead(pending.site, site, name, network))
+            if written is not None and read is not None:
+                in_network = isinstance(owner, nn.Module) and read.file.endswith(".py")
+                settle = f"relu-demo check {read.file}:{type(owner).__name__}" if in_network else ""
+                lines = written.file, written.line, read.line
+                self.found.setdefault(lines, WorthALook(written, read, name, ALIAS_READ, settle))
             del self.pending[pending.key]
 
 

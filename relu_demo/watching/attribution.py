@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterator
+from itertools import islice
 from traceback import StackSummary
 from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any
@@ -63,14 +64,8 @@ def _without_mode(frame: FrameType | None) -> Iterator[FrameType]:
 
 def level_without_mode(stacklevel: int, frame: FrameType | None) -> int:
     """Return the `stacklevel` that names, with the frames of a mode between, what the given one names without."""
-    if stacklevel < 2:
-        return stacklevel
-    wanted = None
-    for count, one in enumerate(_without_mode(frame), 1):
-        wanted = one
-        if count == stacklevel:
-            break
-    else:
+    wanted = next(islice(_without_mode(frame), max(stacklevel - 1, 0), None), None)
+    if wanted is None:
         return stacklevel
     level = 1
     while frame is not None and frame is not wanted:

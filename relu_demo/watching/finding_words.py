@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from relu_demo.claims.report import counted
 from relu_demo.edits.edit import Cure
 from relu_demo.request import page_line
 from relu_demo.sanitizer.place import GIVING
@@ -58,7 +59,7 @@ def lines_of(finding: Finding, watched: int = 1) -> Iterator[Detail]:
     if finding.cure.says:
         tried = {True: "it runs, and nothing is found", False: "it does not help"}
         more = finding.cure.further
-        beside = f" with {_amount(more, 'more edit', 'more edits')}, see --try --diff" if more else ""
+        beside = f" with {counted(more, 'more edit')}, see --try --diff" if more else ""
         run = f" (tried{beside}: {tried[finding.cure.works]})" if finding.cure.works is not None else ""
         yield Detail("cure", "", "", f"{finding.cure.says}{run}")
         yield from (Detail(line[0], "", "", line[1:]) for line in edit_lines(finding.cure))
@@ -114,9 +115,8 @@ def look_in_words(look: WorthALook) -> str:
 
 def counts_in_words(report: WatchReport) -> str:
     """Return how much was watched."""
-    passes = _amount(report.backwards, "backward pass", "backward passes")
-    saved = _amount(report.saved, "saved tensor", "saved tensors")
-    return f"Watched: {passes}, {saved}, {_amount(report.writes, 'in-place write', 'in-place writes')}."
+    passes = f"{report.backwards:,} backward pass{'' if report.backwards == 1 else 'es'}"
+    return f"Watched: {passes}, {counted(report.saved, 'saved tensor')}, {counted(report.writes, 'in-place write')}."
 
 
 def missing_in_words(missing: Missing) -> str:
@@ -132,9 +132,9 @@ def verdict(report: WatchReport) -> str:
             "" if report.unwatched else ": no Python process of the program imported torch where the watch could begin"
         )
         return f"Nothing was watched{why}."
-    looks = _amount(len(report.worth_a_look), "thing", "things")
+    looks = counted(len(report.worth_a_look), "thing")
     none = f"No fault found, {looks} worth a look" if report.worth_a_look else "Nothing found"
-    found = f"{_amount(len(report.findings), 'fault', 'faults')} found" if report.findings else none
+    found = f"{counted(len(report.findings), 'fault')} found" if report.findings else none
     return f"{found}. {counts_in_words(report)}"
 
 
@@ -192,7 +192,3 @@ def _who(site: Site) -> str:
         return site.module
     operation = "" if site.operation in site.source and " " in site.operation else site.operation  # it stands there
     return f"{operation} in {site.module}" if operation and site.module else operation
-
-
-def _amount(number: int, one: str, several: str) -> str:
-    return f"{number:,} {one if number == 1 else several}"

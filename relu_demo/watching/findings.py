@@ -1,19 +1,21 @@
-"""From what a watcher met to what is reported: faults in, findings out."""
+"""From what a watcher met to what is reported: sites of calls in, findings out."""
 
 from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import starmap
 from types import FrameType
+from typing import Any
 
 from torch import Tensor, nn
 
 from relu_demo.edits.cure import cure_of
 from relu_demo.edits.edit import Cure, Scene
 from relu_demo.edits.out_of_place import write_at
+from relu_demo.errors import words_of
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.place import Place, line_at, shown_file
 from relu_demo.sanitizer.source import (
@@ -27,111 +29,144 @@ from relu_demo.sanitizer.source import (
     text_of,
 )
 from relu_demo.tensors.storage import shape_of
-from relu_demo.watching.aliases import AliasRead
 from relu_demo.watching.callsite import CallSite
-from relu_demo.watching.refusals import LEAF_VIEW, LOST, SLOPE
+from relu_demo.watching.refusals import LEAF_VIEW, LOST, SLOPE, Refusal
 from relu_demo.watching.report import (
     OVERWRITTEN,
     REFUSED,
     SILENT,
+    STATISTICS,
     Finding,
     FindingKind,
     Overwrite,
     Overwritten,
     Site,
-    WorthALook,
+    rule_of,
 )
-from relu_demo.watching.rules import ALIAS_READ, STATISTICS, rule_of
+from relu_demo.watching.saved_tensors import Saved, Write
 from relu_demo.watching.variables import carried_names, module_path, name_of, parameter, variable_of, writes_to_an_item
-from relu_demo.watching.watcher import Fault, Overwriting, Refused, words_for
+
+BEGINNING = "one of the variables needed for gradient computation has been modified by an inplace operation"
 
 
-def finding_of(fault: Fault, layers: Layers) -> Finding:
-    """Return what is reported of a fault, while the frames of the user's code still stand as they did."""
-    return _refusal(fault, layers) if isinstance(fault, Refused) else _overwriting(fault, layers)
+def words_for(saved: Saved) -> str:
+    """Return PyTorch's words on an overwritten tensor up to "inplace operation", and the versions."""
+    alias = saved.alias
+    at = f"is at version {alias._version}; expected version {saved.version} instead"
+    return f"{BEGINNING}: [{alias.type()} {list(alias.shape)}] {at}"
 
 
-def look_of(read: AliasRead) -> WorthALook:
-    """Return what is reported of a read through another name."""
-    written, at = site_of(read.written, None), site_of(read.read, None)
-    assert written is not None
-    assert at is not None
-    settle = f"relu-demo check {at.file}:{read.network}" if read.network and at.file.endswith(".py") else ""
-    return WorthALook(written, at, read.name, ALIAS_READ, settle)
+# Both are asked while the frames of the user's code still stand as they did.
 
 
-def _overwriting(fault: Overwriting, layers: Layers) -> Finding:
-    saved, frame = fault.saved, fault.frame
+def overwritten_one(
+    saved: Saved,
+    writes: Sequence[Write],
+    raised_at: CallSite,
+    frame: FrameType | None,
+    layers: Layers,
+    loud: bool,
+    carried: bool,
+) -> Finding:
+    """
+    Return what is reported of a saved tensor that a backward found overwritten. PyTorch refuses to use it if `loud`.
+
+    `carried`: the line had gone backward since it was saved, and its saver saved again: the graph of another step.
+    """
     # One call of an nn.Sequential runs both: its line tells nothing, those of the layers do.
-    lines = [line_at(*site.frames[0]) for site in (saved.site, *(w.site for w in fault.writes[:1])) if site.frames]
+    lines = [line_at(*site.frames[0]) for site in (saved.site, *(w.site for w in writes[:1])) if site.frames]
     own = layers if len(lines) == 2 and lines[0] == lines[1] else None
     saver = _saving_line(saved.site) or site_of(saved.site, frame, own)
-    writes = [
-        Overwrite(site, write.version, write.elsewhere)
-        for write in fault.writes
-        for site in [site_of(write.site, frame, own)]
-        if site is not None
-    ]
+    done = [Overwrite(site, w.version, w.elsewhere) for w in writes if (site := site_of(w.site, frame, own))]
     path, state = parameter(saved.alias, frame)
-    name = path or next((write.name for write in fault.writes if write.name), None) or name_of(saved.alias, frame)
-    name = name or variable_of(saved.alias, frame, by_memory=True)
-    if name is None and writes:
-        name = _written_text(fault.writes[0].site)
-    tensor = _overwritten(saved.alias if state is None else state, name, saved.version)
-    at = site_of(fault.raised_at, frame)
+    name = path or next((w.name for w in writes if w.name), None) or variable_of(saved.alias, frame, by_memory=True)
+    if name is None and done:
+        name = _written_text(writes[0].site)
+    kind: FindingKind = OVERWRITTEN if loud else SILENT
     scene = Scene(
-        kind=OVERWRITTEN if fault.loud else SILENT,
-        saver=_place_of(saved.site) if saver is None or not saved.site.function else _saving_place(saver),
-        writers=_places_of(write.site for write in fault.writes),
-        raised_at=_place_of(fault.raised_at),
-        tensor=" and ".join(carried_names(frame)) or None if fault.carried else name,
+        kind=kind,
+        saver=_place_of(saved.site),
+        writers=_places_of(w.site for w in writes),
+        raised_at=_place_of(raised_at),
+        tensor=" and ".join(carried_names(frame)) or None if carried else name,
         is_parameter=isinstance(state, nn.Parameter),
         is_state=state is not None,
-        in_container=any(write.in_container for write in fault.writes[:1]),
-        built_at=_built_at(fault.writes[0].site, layers) if fault.writes else None,
-        carried=fault.carried,
+        in_container=any(w.in_container for w in writes[:1]),
+        built_at=_built_at(writes[0].site, layers) if writes else None,
+        carried=carried,
     )
-    kind: FindingKind = OVERWRITTEN if fault.loud else SILENT
-    words = words_for(fault) if fault.loud else ""
+    if saver and saved.site.function:
+        scene = replace(scene, saver=Place("save_for_backward", "", os.path.abspath(saver.file), saver.line))
     cure = _cure_in(scene)
-    operation = fault.writes[0].site.operation if fault.writes else ""
-    elsewhere = bool(fault.writes) and all(write.elsewhere for write in fault.writes)
-    facts = {"carried": fault.carried, "hooked": saved.hooked, "elsewhere": elsewhere}
-    if writes and operation in STATISTICS:
-        there = f"{writes[0].site.file}:{writes[0].site.line}"
+    operation = writes[0].site.operation if writes else ""
+    if done and operation in STATISTICS:
+        there = f"{done[0].site.file}:{done[0].site.line}"
         cure = Cure(f"go backward before {there} moves the running statistics, or call the layer in eval mode there")
-    rule = rule_of(kind, facts, operation)
-    return Finding(kind, (tensor,), at, saver, _once(writes), cure, words, rule=rule)
+    elsewhere = bool(writes) and all(w.elsewhere for w in writes)
+    facts = {"carried": carried, "hooked": saved.hooked, "elsewhere": elsewhere, operation: True}
+    return Finding(
+        kind,
+        (_overwritten(saved.alias if state is None else state, name, saved.version),),
+        site_of(raised_at, frame),
+        saver,
+        _once(done),
+        cure,
+        words_for(saved) if loud else "",
+        "",
+        rule_of(kind, *(fact for fact, holds in facts.items() if holds)),
+    )
 
 
-def _refusal(fault: Refused, layers: Layers) -> Finding:
-    frame, refusal = fault.frame, fault.refusal
-    at = site_of(fault.raised_at, frame)
-    made_by = None if fault.made_by is None else site_of(fault.made_by, frame, layers if refusal is SLOPE else None)
-    name = fault.name or (variable_of if refusal is LOST else name_of)(fault.tensor, frame)
-    is_made_by_write = refusal is LEAF_VIEW and not fault.tensor._is_view()  # w[0] = y: PyTorch makes the view itself
+def refused_one(
+    refusal: Refusal,
+    error: RuntimeError,
+    tensor: Tensor,
+    raised_at: CallSite,
+    frame: FrameType | None,
+    layers: Layers,
+    made: CallSite | None,
+    writes: Sequence[CallSite],
+    name: str | None,
+    gradient_is_written: bool,
+) -> Finding:
+    """
+    Return what is reported of a write that PyTorch refused, at once or in a backward.
+
+    `name`: what the user called the tensor, where that was noted at the write.
+    """
+    made_by = None if made is None else site_of(made, frame, layers if refusal is SLOPE else None)
+    name = name or (variable_of if refusal is LOST else name_of)(tensor, frame)
+    first = (*writes, raised_at)[0]
+    is_made_by_write = refusal is LEAF_VIEW and not tensor._is_view()  # w[0] = y: PyTorch makes the view itself
     if is_made_by_write or (name is None and refusal is not LOST):
-        name = _written_text((fault.writes or (fault.raised_at,))[0])
-    writes = [Overwrite(site, 0) for each in fault.writes for site in [site_of(each, frame)] if site is not None]
-    tensor = _overwritten(fault.tensor, name, 0)
+        name = _written_text(first)
     scene = Scene(
-        kind="refused",
+        kind=REFUSED,
         refusal=refusal.key,
-        saver=_place_of(fault.made_by) if refusal is SLOPE else None,
-        made_by=_place_of(fault.made_by),
-        writers=_places_of(fault.writes),
-        raised_at=_place_of(fault.raised_at),
+        saver=_place_of(made) if refusal is SLOPE else None,
+        made_by=_place_of(made),
+        writers=_places_of(writes),
+        raised_at=_place_of(raised_at),
         tensor=name,
-        is_parameter=isinstance(fault.tensor, nn.Parameter) or isinstance(fault.tensor._base, nn.Parameter),
+        is_parameter=isinstance(tensor, nn.Parameter) or isinstance(tensor._base, nn.Parameter),
         in_container=writes_to_an_item(frame),
-        gradient_is_written=fault.gradient_is_written,
-        built_at=_built_at((fault.writes or (fault.raised_at,))[0], layers),
+        gradient_is_written=gradient_is_written,
+        built_at=_built_at(first, layers),
     )
     cure = _cure_in(scene)
     if not cure.edits:
         cure = replace(cure, says=f"{refusal.instead}; or {cure.says}")
-    made_by = None if is_made_by_write else made_by
-    return Finding(REFUSED, (tensor,), at, made_by, _once(writes), cure, fault.words, refusal.because, refusal.key)
+    return Finding(
+        REFUSED,
+        (_overwritten(tensor, name, 0),),
+        site_of(raised_at, frame),
+        None if is_made_by_write else made_by,
+        _once([Overwrite(site, 0, elsewhere=False) for each in writes if (site := site_of(each, frame))]),
+        cure,
+        words_of(error),
+        refusal.because,
+        refusal.key,
+    )
 
 
 def _cure_in(scene: Scene) -> Cure:
@@ -153,12 +188,8 @@ def _places_of(sites: Iterable[CallSite]) -> tuple[Place, ...]:
     return tuple(place for place in map(_place_of, sites) if place is not None)
 
 
-def _saving_place(site: Site) -> Place:
-    return Place("save_for_backward", "", os.path.abspath(site.file), site.line)
-
-
 def _built_at(where: CallSite, layers: Layers) -> Place | None:
-    module = where.module() if where.module is not None else None
+    module = where.module()
     line = layers.built_at(module)
     return None if line is None else Place(type(module).__name__, "", *line)
 
@@ -183,41 +214,31 @@ def site_of(where: CallSite, frame: FrameType | None, layers: Layers | None = No
 
     With `layers` a layer of an nn.Sequential has the line on which it was given to that.
     """
-    module = where.module() if where.module is not None else None
-    path = where.optimizer or module_path(module, frame)
     if not where.frames:
         return None
     for code, _ in where.frames:
         is_what_runs(code)
-    lines = list(starmap(line_at, where.frames))
-    (file, line), outer = lines[0], lines[1:]
+    lines, module = list(starmap(line_at, where.frames)), where.module()
     own = layers.line_of(module) if layers is not None and not where.optimizer else None
-    if own is not None:
-        outer, (file, line) = lines, own
-        operation = where.operation
-    else:
-        operation = _as_typed(where)
-    return Site(
-        shown_file(file),
-        line,
-        line_of(file, line),
-        operation,
-        path,
-        tuple(Site(shown_file(f), n, line_of(f, n), "") for f, n in outer if (f, n) != (file, line)),
-    )
+    operation = where.operation if own else _as_typed(where)
+    return _site_at(own or lines.pop(0), operation, where.optimizer or module_path(module, frame), lines)
+
+
+def _site_at(
+    line: tuple[str, int], operation: str = "", module: str = "", outer: Iterable[tuple[str, int]] = ()
+) -> Site:
+    called_from = tuple(_site_at(each) for each in outer if each != line)
+    return Site(shown_file(line[0]), line[1], line_of(*line), operation, module, called_from)
 
 
 def _saving_line(where: CallSite) -> Site | None:
     """Return the line of a custom autograd.Function that calls `save_for_backward`; None outside of all."""
     for name in ("setup_context", "forward"):
-        code = getattr(getattr(where.function, name, None), "__code__", None)
-        if code is None:
-            continue
-        statement = statement_at(code.co_filename, code.co_firstlineno)
+        code: Any = getattr(getattr(where.function, name, None), "__code__", None)
+        statement = statement_at(code.co_filename, code.co_firstlineno) if code is not None else None
         for call in calls_in(statement, "save_for_backward") if statement is not None else ():
-            file = code.co_filename
-            called = tuple(Site(shown_file(f), n, line_of(f, n), "") for f, n in starmap(line_at, where.frames))
-            return Site(shown_file(file), call.lineno, line_of(file, call.lineno), where.operation, "", called)
+            line = code.co_filename, call.lineno
+            return _site_at(line, where.operation, outer=starmap(line_at, where.frames))
     return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from relu_demo.errors import words_of
+from relu_demo.sanitizer.observer import operands
 from relu_demo.tensors.graph import is_lost
 
 
@@ -25,15 +25,13 @@ class Refusal:
     """What made the write forbidden, as the rest of a sentence that begins with the tensor."""
     instead: str
 
-    def tensor_of(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
+    def tensor_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
         """
         Return the tensor that a refused function was to write to: its `out`, or its first; of lost views the lost one.
 
         None if it has no tensor.
         """
-        given = (kwargs.get("out"), *args, *kwargs.values())
-        flat = [each for value in given for each in (value if isinstance(value, (list, tuple)) else (value,))]
-        tensors = [value for value in flat if isinstance(value, Tensor)]
+        tensors = [tensor for _, tensor in operands((kwargs.get("out"), *args), kwargs)]
         lost = [tensor for tensor in tensors if is_lost(tensor)] if self is LOST else []
         return next(iter(lost + tensors), None)
 

@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from relu_demo.edits.edit import Cure, united
 from relu_demo.request import Watch
+from relu_demo.sanitizer.place import GIVING
 
 FindingKind = Literal["overwritten", "refused", "silent"]
 """A backward raises; PyTorch refuses a write; gradients are wrong and PyTorch says nothing."""
@@ -19,6 +20,31 @@ FindingKind = Literal["overwritten", "refused", "silent"]
 OVERWRITTEN: Final = "overwritten"
 REFUSED: Final = "refused"
 SILENT: Final = "silent"
+
+ALIAS_READ, PAST_AUTOGRAD = "alias-read", "data"
+"""The pages of `relu-demo explain` on what is worth a look."""
+STATISTICS = ("batch_norm", "instance_norm")
+"""The functions that write to running statistics in training mode."""
+RULES = {
+    "carried": "earlier-step",
+    "hooked": "saved-tensors-hooks",
+    "elsewhere": "shared-version-counter",
+    "outside": "forward-hook",
+    "step": "step-before-backward",
+    **dict.fromkeys(GIVING, "shared-memory"),
+    **dict.fromkeys(STATISTICS, "running-statistics"),
+    OVERWRITTEN: "saved-tensor",
+    "breaks-backward": "saved-tensor",
+    SILENT: PAST_AUTOGRAD,
+    "changes-result": "eaten-skip",
+    "overwrites-input": "input-overwritten",
+}
+"""The page on a fault, by what is known of it besides its kind, by the operation that writes, and by its kind."""
+
+
+def rule_of(kind: str, *facts: str) -> str:
+    """Return the page of `relu-demo explain` on a fault, by the first of the facts that has one, or by its kind."""
+    return next((RULES[fact] for fact in (*facts, kind) if fact in RULES), "")
 
 
 @dataclass(frozen=True)
@@ -45,7 +71,7 @@ class Overwrite:
     site: Site
     version: int
     """The version counter after it; 0 where nothing counts it."""
-    elsewhere: bool = False
+    elsewhere: bool
     """Whether it wrote to another part of the same memory: one version counter counts both."""
 
 
@@ -57,7 +83,7 @@ class Overwritten:
     """A parameter's path (`critic.2.weight`), a variable of the user's (`x`); None where none was found."""
     shape: tuple[int, ...]
     dtype: str
-    version: int = 0
+    version: int
     """The version counter when it was saved."""
 
 
@@ -77,11 +103,11 @@ class Finding:
     """Every write since, in order."""
     cure: Cure
     """What to do."""
-    words: str = ""
+    words: str
     """PyTorch's own; empty where it says nothing."""
-    why: str = ""
+    why: str
     """What is the matter, where the lines alone do not tell it."""
-    rule: str = ""
+    rule: str
     """The page of `relu-demo explain` on it."""
     backwards: int = 0
     """How many backward passes had begun by then."""
@@ -117,21 +143,6 @@ class InplaceError(RuntimeError):
         """`findings`: what was found, the one that PyTorch would name first. `text`: how a screen shows them."""
         super().__init__(f"{findings[0].words}\n\n{text}")
         self.findings = findings
-
-    @property
-    def saved(self) -> Site | None:
-        """Return who saved the first tensor for backward, or what made the write forbidden."""
-        return self.findings[0].saved_by
-
-    @property
-    def overwritten(self) -> tuple[Overwrite, ...]:
-        """Return every write to the first tensor since."""
-        return self.findings[0].overwritten_by
-
-    @property
-    def cure(self) -> Cure:
-        """Return what to do about the first."""
-        return self.findings[0].cure
 
 
 class SilentInplaceWarning(UserWarning):
@@ -196,7 +207,7 @@ class Missing:
     """The Python that ran."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WatchReport:
     """What a watch saw: its findings, and how much it looked at."""
 
@@ -204,17 +215,17 @@ class WatchReport:
     """Empty where no process has imported torch."""
     request: Watch | None = None
     """None where it was asked in Python."""
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Finding, ...]
     """The faults, each once."""
-    worth_a_look: tuple[WorthALook, ...] = ()
+    worth_a_look: tuple[WorthALook, ...]
     """Writes that may be meant: no fault."""
-    backwards: int = 0
+    backwards: int
     """Backward passes that asked for a saved tensor."""
-    saved: int = 0
+    saved: int
     """Tensors that autograd saved."""
-    writes: int = 0
+    writes: int
     """Writes in place."""
-    unwatched: tuple[Unwatched, ...] = ()
+    unwatched: tuple[Unwatched, ...]
     """What ran where nothing is seen."""
     processes: int = 1
     """The watched processes that computed anything with tensors; all of them where none did."""

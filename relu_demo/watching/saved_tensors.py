@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -16,10 +18,29 @@ _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _PRIME = 1_000_003
 
 
-class Saved:
-    """A tensor that autograd saved for backward."""
+@dataclass(frozen=True)
+class Write:
+    """One write over a saved tensor."""
 
-    writers: tuple[Any, ...] = ()
+    site: CallSite
+    name: str | None
+    """What the user calls the tensor that was written to."""
+    version: int
+    """The version counter after it."""
+    elsewhere: bool
+    """Whether it wrote to another part of the memory, of which there is one version counter."""
+    in_container: bool = False
+    """Whether its line writes to an item of a list or dictionary, `features[i] += y`."""
+
+
+Pages: TypeAlias = "dict[int, dict[int, weakref.ref[Saved]]]"
+"""The saved tensors that a graph holds, by the storage that they are in and their ids."""
+
+
+class Saved:
+    """A tensor that autograd saved for backward. Its graph holds this, and the pages forget it with the graph."""
+
+    writers: tuple[Write, ...] = ()
     """Every write since, in order."""
     before: tuple[int, ...] | None = None
     """What `fingerprint` gave before a write that the version counter does not count."""
@@ -36,12 +57,23 @@ class Saved:
     number = 0
     """How many tensors were saved by then; 0 of what other hooks keep."""
 
-    def __init__(self, alias: Tensor, version: int, site: CallSite) -> None:
+    def __init__(self, alias: Tensor, version: int, site: CallSite, pages: Pages) -> None:
         self.alias = alias
         """Shares storage and version counter with what was saved; a leaf is saved itself, as PyTorch does."""
         self.version = self.seen = version
         """The version counter when it was saved, and when it was last compared."""
-        self.site = site
+        self.site, self.pages = site, pages
+        key = key_of(alias)
+        if key is not None:  # the tensor keeps its storage, and so the key
+            self.key = key
+            pages.setdefault(key, {})[id(self)] = weakref.ref(self)
+
+    def __del__(self) -> None:
+        page = self.pages.get(self.key)
+        if page is not None:
+            page.pop(id(self), None)
+            if not page:
+                del self.pages[self.key]
 
     def remember(self, copied: bool) -> None:
         """Take the fingerprint before a write that the version counter does not count, and a copy if `copied`."""
@@ -56,59 +88,10 @@ class Saved:
         return self.before is not None and fingerprint(self.alias) != self.before
 
 
-class Hold:
-    """What the graph holds of a saved tensor. When the graph lets go of it, the pages forget the tensor."""
-
-    __slots__ = ("by_key", "saved")
-
-    def __init__(self, saved: Saved, by_key: dict[int, set[Saved]]) -> None:
-        self.saved = saved
-        self.by_key = by_key
-
-    def __del__(self) -> None:
-        page = self.by_key.get(self.saved.key)
-        if page is not None:
-            page.discard(self.saved)
-            if not page:
-                del self.by_key[self.saved.key]
-
-
-class Pages:
-    """The saved tensors that a graph holds, by the storage that they are in."""
-
-    def __init__(self) -> None:
-        self.by_key: dict[int, set[Saved]] = {}
-
-    def add(self, saved: Saved) -> Hold:
-        """Enter a saved tensor, and return what the graph has to hold. The tensor keeps its storage, and so the key."""
-        key = key_of(saved.alias)
-        if key is not None:
-            saved.key = key
-            page = self.by_key.get(key)
-            if page is None:
-                self.by_key[key] = {saved}
-            else:
-                page.add(saved)
-        return Hold(saved, self.by_key)
-
-    def of(self, tensor: Tensor) -> list[Saved]:
-        """Return what is saved of the tensor's storage."""
-        key = key_of(tensor)
-        page = self.by_key.get(key) if key is not None else None
-        return list(page) if page else []
-
-
-def tensors_in(args: Any, kwargs: Any) -> Iterator[Tensor]:
-    """Yield the tensors among arguments, in lists and tuples too."""
-    for value in args:
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, (list, tuple)):
-            for item in value:
-                if isinstance(item, Tensor):
-                    yield item
-    if kwargs:
-        yield from tensors_in(kwargs.values(), None)
+def saved_of(pages: Pages, tensor: Tensor) -> list[Saved]:
+    """Return what is saved of the tensor's storage."""
+    page = pages.get(key_of(tensor) or -1, {})
+    return [saved for reference in [*page.values()] if (saved := reference()) is not None]
 
 
 def shares_counter(a: Tensor, b: Tensor) -> bool:
@@ -134,3 +117,47 @@ def fingerprint(tensor: Tensor) -> tuple[int, ...]:
         bits = flat.view(_INTEGERS[flat.element_size()]).to(torch.int64)
         places = torch.arange(bits.numel(), device=bits.device) % _PRIME + 1
         return (*shape, int(bits.sum()), int((bits * places).sum()))
+
+
+# Whether a gradient is wrong: a node of the graph runs a second time, on what it saved as that was when it saved it.
+# That a saved tensor was overwritten proves nothing: ReLU's backward asks only where its result is above zero.
+
+CLOSE = 1e-5
+"""How far two runs of one node may be from each other, relative to the larger number: threads add in any order."""
+
+
+def saved_at(node: Any) -> Iterator[Saved]:
+    """Yield what the watch holds for a node of C++, without unpacking it; PyTorch before 2.9 tells of nothing."""
+    if not callable(node):  # a custom Function's
+        return
+    for attribute in dir(node):
+        if attribute.startswith("_raw_saved_"):
+            raw = getattr(node, attribute, None)
+            for each in raw if isinstance(raw, (list, tuple)) else (raw,):
+                held = getattr(each, "data", None)
+                if isinstance(held, Saved):
+                    yield held
+
+
+def is_wrong(node: Any, overwritten: Sequence[Saved], given: Sequence[Any], received: Sequence[Any]) -> bool:
+    """Return whether what a node gave for the gradients that it received differs on the copies of what it saved."""
+    for saved in overwritten:
+        saved.instead = saved.kept
+    try:
+        with torch.no_grad():
+            again = node(*received)
+    finally:
+        for saved in overwritten:
+            saved.instead = None
+    right = again if isinstance(again, tuple) else (again,)
+    return not all(map(_is_close, given, right))
+
+
+def _is_close(given: Any, right: Any) -> bool:
+    if not (isinstance(given, Tensor) and isinstance(right, Tensor)):
+        return given is right
+    if right.shape != given.shape:  # the engine adds up what was broadcast
+        right = right.sum_to_size(given.shape)
+    if given.layout is not torch.strided:
+        given, right = given.to_dense(), right.to_dense()
+    return torch.allclose(given, right.to(given.dtype), rtol=CLOSE, atol=0, equal_nan=True)

@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from relu_demo.sanitizer.observer import operands
 from relu_demo.sanitizer.source import expression_at, statements_at, value_of
 from relu_demo.tensors.storage import key_of, region_of
 from relu_demo.watching.callsite import user_frame
-from relu_demo.watching.saved_tensors import tensors_in
 
 MOST_VARIABLES = 200
 """Variables of a frame that are looked at."""
@@ -120,7 +120,7 @@ def carried_names(frame: FrameType | None) -> list[str]:
         loop = next((each for each in reversed(around) if isinstance(each, (ast.For, ast.While))), None)
         read = _read_before_bound(loop) if loop is not None else ()
         held = ((name, inner.f_locals.get(name)) for name in read)
-        found += [name for name, value in held if any(each.grad_fn is not None for each in tensors_in((value,), None))]
+        found += [name for name, value in held if any(each.grad_fn is not None for _, each in operands((value,), {}))]
         inner = user_frame(inner.f_back)
     return list(dict.fromkeys(found))
 

@@ -15,7 +15,8 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from types import FrameType, FunctionType, MethodWrapperType
 from typing import Any
@@ -25,8 +26,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
-from relu_demo.errors import words_of
-from relu_demo.sanitizer.frames import code_of, operation_name
+from relu_demo.sanitizer.frames import code_of, edits_for_itself, operation_name
+from relu_demo.sanitizer.layers import Layers
+from relu_demo.sanitizer.observer import operands
 from relu_demo.sanitizer.origins import Makers, kind_of
 from relu_demo.sanitizer.place import GIVING
 from relu_demo.tensors.graph import nodes_behind
@@ -34,12 +36,11 @@ from relu_demo.tensors.storage import apart, is_gone, key_of, overlaps_itself, r
 from relu_demo.watching.aliases import Aliases
 from relu_demo.watching.attribution import calling_from, passing_on
 from relu_demo.watching.callsite import CallSite, call_site
-from relu_demo.watching.proof import is_wrong, saved_at
-from relu_demo.watching.refusals import EXPANDED, HOOK, LOST, SLOPE, Refusal, refusal_in
-from relu_demo.watching.saved_tensors import Hold, Pages, Saved, shares_counter, tensors_in
+from relu_demo.watching.findings import overwritten_one, refused_one, words_for
+from relu_demo.watching.refusals import EXPANDED, HOOK, LOST, SLOPE, refusal_in
+from relu_demo.watching.report import PAST_AUTOGRAD, Finding, WorthALook
+from relu_demo.watching.saved_tensors import Pages, Saved, Write, is_wrong, saved_at, saved_of, shares_counter
 from relu_demo.watching.variables import modules_in, name_of, writes_to_an_item
-
-BEGINNING = "one of the variables needed for gradient computation has been modified by an inplace operation"
 
 _BACKWARDS = {Tensor.backward, torch.autograd.backward, torch.autograd.grad}
 """Functions that run the engine, where the watch goes on."""
@@ -48,8 +49,6 @@ _PLAIN = torch._C.DisableTorchFunction
 """Inside this context a tensor's attributes are read past all modes and subclasses."""
 _getframe, _is_inference = sys._getframe, torch.is_inference_mode_enabled
 _NO_DISPATCH: Any = torch._C._DisableTorchDispatch
-_dispatch_modes: Any = torch._C._len_torch_dispatch_stack
-_modes = torch._C._len_torch_function_stack
 _function_modes: Any = torch.overrides._get_current_function_mode_stack
 _ORDINARY = (Tensor, nn.Parameter)
 _task = torch._C._current_graph_task_id
@@ -80,18 +79,14 @@ class Traits:
 def traits_of(function: Any) -> Traits:
     """Return what the watch does about a function."""
     name = operation_name(function)
-    attribute = type(function) is MethodWrapperType
     binds = (name.endswith("_") and not name.endswith("__")) or (name.startswith("__i") and name not in _NOT_IN_PLACE)
     fused = name.startswith("_fused_")
-    sets = name == "__set__" and getattr(getattr(function, "__self__", None), "__name__", "") in (
-        "data",
-        "real",
-        "imag",
-    )
+    owner = getattr(getattr(function, "__self__", None), "__name__", "")
+    sets = name == "__set__" and owner in ("data", "real", "imag")
     return Traits(
         name=name,
         is_python=type(function) is FunctionType,
-        looks=attribute and name == "__get__",
+        looks=type(function) is MethodWrapperType and name == "__get__",
         writes=binds or name == "__setitem__" or sets or fused,
         binds=binds,
         gives=name in GIVING,
@@ -101,89 +96,40 @@ def traits_of(function: Any) -> Traits:
     )
 
 
-@dataclass(frozen=True)
-class Write:
-    """One write over a saved tensor."""
-
-    site: CallSite
-    name: str | None
-    """What the user calls the tensor that was written to."""
-    version: int
-    """The version counter after it."""
-    elsewhere: bool
-    """Whether it wrote to another part of the memory, of which there is one version counter."""
-    in_container: bool = False
-    """Whether its line writes to an item of a list or dictionary, `features[i] += y`."""
-
-
-@dataclass(frozen=True)
-class Overwriting:
-    """A saved tensor that a backward found overwritten; PyTorch refuses to use it if it is `loud`."""
-
-    saved: Saved
-    writes: tuple[Write, ...]
-    raised_at: CallSite
-    frame: FrameType | None
-    loud: bool
-    carried: bool
-    """Whether the line had gone backward since it was saved, and its saver saved again: the graph of another step."""
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A write that PyTorch refused, at once or in a backward."""
-
-    refusal: Refusal
-    tensor: Tensor
-    raised_at: CallSite
-    frame: FrameType | None
-    made_by: CallSite | None
-    writes: tuple[CallSite, ...]
-    words: str
-    name: str | None = None
-    """What the user called the tensor, where that was noted at the write."""
-    gradient_is_written: bool = False
-    """Whether what was to be written requires grad."""
-
-
-Fault = Overwriting | Refused
-
-
-@dataclass
 class Seen:
-    """How much a watch has looked at."""
+    """What one watch has seen, in all the threads that it watches."""
 
-    backwards: int = 0
-    saved: int = 0
-    writes: int = 0
-    unwatched: dict[tuple[str, str], None] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.backwards = self.saved = self.writes = 0
+        self.layers, self.aliases = Layers(), Aliases()
+        self.pages: Pages = {}
+        self.makers: Makers[CallSite] = Makers()
+        self.given: dict[int, tuple[Any, CallSite]] = {}
+        """By storage: memory that NumPy has, and the line that gave it."""
+        self.hooked: Any = WeakIdKeyDictionary()
+        """What other hooks on saved tensors keep."""
+
+    def found(self, findings: tuple[Finding, ...]) -> Exception | None:
+        """
+        Take what was found; nothing when a backward begins.
+
+        Return what to raise in place of PyTorch's error; None raises that.
+        """
+        raise NotImplementedError
 
 
 class Watcher(TorchFunctionMode):
-    """
-    Watches this thread, from `__enter__` to `__exit__`.
+    """Watches one thread, from `__enter__` to `__exit__`."""
 
-    `found(faults)` is called with nothing when a backward begins, with all that it has found, and with each refused
-    write. It returns what to raise in place of PyTorch's error; None raises that.
-    """
-
-    def __init__(self, found: Callable[[tuple[Fault, ...]], Exception | None]) -> None:
+    def __init__(self, watch: Seen) -> None:
         super().__init__()
-        self.found = found
-        self.seen = Seen()
-        self.aliases = Aliases()
-        self._pages = Pages()
-        self._makers: Makers[CallSite] = Makers()
-        self._given: dict[int, tuple[Any, CallSite]] = {}
-        """By storage: memory that NumPy has, and the line that gave it."""
+        self.watch = watch
         self._running: str = ""
         """The function of torch that runs."""
         self._site: CallSite | None = None
         """Where that was called, once it has saved anything."""
-        self._stale: dict[int, list[Overwriting]] = {}
+        self._stale: dict[int, dict[Saved, Finding]] = {}
         """What each running backward has found."""
-        self._hooked: Any = WeakIdKeyDictionary()
-        """What other hooks on saved tensors keep."""
         self._onto_expanded: deque[tuple[CallSite, CallSite | None, str | None, Tensor]] = deque(maxlen=8)
         """Writes to expanded tensors that PyTorch lets pass, and refuses in the backward. The tensor has no memory."""
         self._last_saved: dict[object, int] = {}
@@ -196,15 +142,6 @@ class Watcher(TorchFunctionMode):
         """What was copied before a write past its version counter."""
         self._called_from: list[tuple[CallSite, FrameType]] = []
         """Where each running backward was called, the innermost last."""
-        self.watch: Any = None
-        """The watch that this is of."""
-
-    def for_thread(self) -> Watcher:
-        """Return a watcher for another thread, which counts and notes where this one does."""
-        other = Watcher(self.found)
-        other.seen, other.aliases, other._given, other._hooked = self.seen, self.aliases, self._given, self._hooked
-        other._pages, other._makers, other.watch = self._pages, self._makers, self.watch
-        return other
 
     def __enter__(self) -> Watcher:
         _of_thread.watcher = self
@@ -227,11 +164,11 @@ class Watcher(TorchFunctionMode):
             return calling_from(frame)(function, args, kwargs)
         if function in _BACKWARDS:
             return _call_here(function, args, kwargs)
-        switched = bool(kwargs) and kwargs.get("inplace") is True
-        writes = traits.writes or switched or (bool(kwargs) and kwargs.get("out") is not None)
-        saved = self._pages.by_key
+        switched = kwargs.get("inplace") is True
+        writes = traits.writes or switched or kwargs.get("out") is not None
+        watch, saved = self.watch, self.watch.pages
         if writes:
-            self.seen.writes += 1
+            watch.writes += 1
         if (saved and (writes or traits.statistics)) or traits.gives:
             self._before(args, kwargs, traits, frame)
         outer, self._running, self._site = (self._running, self._site), traits.name, None
@@ -243,15 +180,15 @@ class Watcher(TorchFunctionMode):
             raise
         finally:
             self._running, self._site = outer
-        if saved or self.aliases.pending:
+        if saved or watch.aliases.pending:
             with _PLAIN():
                 self._after(args, kwargs, traits, frame, writes)
-        if writes and self._makers.known:
+        if writes and watch.makers.known:
             self._note_write(args, kwargs, traits.name, frame)
         if traits.binds or switched:
-            self.aliases.wrote(traits.name, args, switched, frame)
+            watch.aliases.wrote(traits.name, args, switched, frame)
         if traits.makes is not None or _is_inference() or "requires_grad" in kwargs:
-            return self._makers.remember(traits.makes, args, kwargs, result, partial(call_site, traits.name, frame))
+            return watch.makers.remember(traits.makes, args, kwargs, result, partial(call_site, traits.name, frame))
         return result
 
     def _before(self, args: Any, kwargs: Any, traits: Traits, frame: FrameType) -> None:
@@ -259,8 +196,8 @@ class Watcher(TorchFunctionMode):
         if traits.statistics:  # they stand behind the input
             args, kwargs = args[1:3], {name: kwargs.get(name) for name in ("running_mean", "running_var")}
         with _PLAIN():
-            for tensor in tensors_in(args, kwargs):
-                for saved in self._pages.of(tensor):
+            for _, tensor in operands(args, kwargs):
+                for saved in saved_of(self.watch.pages, tensor):
                     if traits.gives or saved.hooked:
                         saved.remember(copied=False)
                     elif (
@@ -270,29 +207,25 @@ class Watcher(TorchFunctionMode):
                     ):
                         saved.remember(copied=True)
                         self._copied.add(saved)
-                if traits.gives:
-                    self._give(tensor, traits.name, frame)
-
-    def _give(self, tensor: Tensor, name: str, frame: FrameType) -> None:
-        key = key_of(tensor)
-        if key is not None:
-            for gone in [k for k, known in self._given.items() if is_gone(known[0])]:
-                del self._given[gone]
-            self._given[key] = weak_ref(tensor), call_site(name, frame, whole=True)
+                if traits.gives and (key := key_of(tensor)) is not None:
+                    given = self.watch.given
+                    for gone in [k for k, (storage, _) in given.items() if is_gone(storage)]:
+                        del given[gone]
+                    given[key] = weak_ref(tensor), call_site(traits.name, frame, whole=True)
 
     def _after(self, args: Any, kwargs: Any, traits: Traits, frame: FrameType, writes: bool) -> None:
         """Note which saved tensors a function has written to, and which it has read through another name."""
-        pages, pending = self._pages.by_key, self.aliases.pending
-        for tensor in tensors_in(args, kwargs):
+        pages, aliases = self.watch.pages, self.watch.aliases
+        for _, tensor in operands(args, kwargs):
             key = key_of(tensor)
             if key in pages:
                 self._note_overwritten(tensor, args, traits.name, frame, writes or traits.statistics)
-            if key in pending and not (writes and tensor is args[0]):
-                self.aliases.read(tensor, frame)
+            if key in aliases.pending and not (writes and tensor is args[0]):
+                aliases.read(tensor, frame)
 
     def _note_overwritten(self, tensor: Tensor, args: Any, name: str, frame: FrameType, writes: bool) -> None:
         site = None
-        for saved in self._pages.of(tensor):
+        for saved in saved_of(self.watch.pages, tensor):
             version = saved.alias._version
             # A fingerprint stays different after the first write.
             if version == saved.seen and not (writes and not saved.writers and saved.has_changed()):
@@ -306,50 +239,43 @@ class Watcher(TorchFunctionMode):
     def _note_write(self, args: Any, kwargs: Any, name: str, frame: FrameType) -> None:
         target = kwargs.get("out", args[0] if args else None)
         if isinstance(target, Tensor):
-            self._makers.wrote(target, partial(call_site, name, frame, True))
+            self.watch.makers.wrote(target, partial(call_site, name, frame, True))
             if target.requires_grad and overlaps_itself(target):
                 bare = torch.empty(target.shape, dtype=target.dtype, device="meta")
                 site = call_site(name, frame, whole=True)
-                self._onto_expanded.append((site, self._makers.of(target), name_of(target, frame), bare))
+                self._onto_expanded.append((site, self.watch.makers.of(target), name_of(target, frame), bare))
 
     # What autograd saves.
 
     def _pack(self, tensor: Tensor) -> Any:
-        if _dispatch_modes() and type(tensor) in _ORDINARY:  # somebody may count the operators
-            with _PLAIN(), _NO_DISPATCH():
-                return self._save(tensor, _getframe(1))
-        if _modes() or type(tensor) not in _ORDINARY:
-            with _PLAIN():
-                return self._save(tensor, _getframe(1))
-        return self._save(tensor, _getframe(1))
+        # A mode of the user's may count the operators; a subclass may need its own.
+        with _PLAIN(), _NO_DISPATCH() if type(tensor) in _ORDINARY else nullcontext():
+            try:
+                # The result itself would make a cycle: result, grad_fn, hook, result.
+                alias = tensor if tensor.grad_fn is None else tensor.detach()
+                version = tensor._version
+            except RuntimeError:  # a wrapper of torch.func, an inference tensor
+                return tensor
+            self.watch.saved += 1
+            # One call of a function saves several; a backward runs code of the user's that saves.
+            site = self._site or call_site(self._running, _getframe(1))
+            if self._running != "backward":
+                self._site = site
+            saved = self._saved(alias, version, site)
+            saved.number = self._last_saved[_line_key(site)] = self.watch.saved
+            return saved
 
-    def _save(self, tensor: Tensor, frame: FrameType) -> Any:
-        try:
-            # The result itself would make a cycle: result, grad_fn, hook, result.
-            alias = tensor if tensor.grad_fn is None else tensor.detach()
-            version = tensor._version
-        except RuntimeError:  # a wrapper of torch.func, an inference tensor
-            return tensor
-        self.seen.saved += 1
-        # One call of a function saves several; a backward runs code of the user's that saves.
-        site = self._site or call_site(self._running, frame)
-        if self._running != "backward":
-            self._site = site
-        saved = Saved(alias, version, site)
-        saved.number = self._last_saved[_line_key(site)] = self.seen.saved
-        return self._enter(saved)
-
-    def _enter(self, saved: Saved) -> Hold:
-        hold = self._pages.add(saved)
-        if saved.key in self._given:
+    def _saved(self, alias: Tensor, version: int, site: CallSite) -> Saved:
+        saved = Saved(alias, version, site, self.watch.pages)
+        if saved.key in self.watch.given:
             saved.remember(copied=False)
-        return hold
+        return saved
 
     def _unpack(self, held: Any) -> Tensor:
-        if type(held) is not Hold:
+        if type(held) is not Saved:
             tensor: Tensor = held
             return tensor
-        saved = held.saved
+        saved = held
         if saved.instead is not None:
             return saved.instead
         self._last = weakref.ref(saved)
@@ -360,9 +286,7 @@ class Watcher(TorchFunctionMode):
                 self._compare(saved)
         return saved.alias
 
-    def beside(self, pack: Any, unpack: Any) -> tuple[Any, Any]:
-        """Return other hooks on saved tensors with the watch beside them: there PyTorch compares no version."""
-        return partial(self._pack_beside, pack), partial(self._unpack_beside, unpack)
+    # Beside other hooks on saved tensors, where PyTorch compares no version.
 
     def _pack_beside(self, pack: Any, tensor: Tensor) -> Any:
         packed = pack(tensor)
@@ -370,17 +294,17 @@ class Watcher(TorchFunctionMode):
             with _PLAIN():
                 if key_of(packed) == key_of(tensor) is not None:
                     alias = packed.detach()
-                    saved = Saved(alias, alias._version, call_site(self._running, sys._getframe(1)))
+                    saved = self._saved(alias, alias._version, call_site(self._running, sys._getframe(1)))
                     saved.hooked = True
-                    self._hooked[packed] = self._enter(saved)
+                    self.watch.hooked[packed] = saved
         return packed
 
     def _unpack_beside(self, unpack: Any, packed: Any) -> Any:
         value = unpack(packed)
-        held = self._hooked.get(value) if isinstance(value, Tensor) else None
-        if held is not None and held.saved.before is not None:
+        saved = self.watch.hooked.get(value) if isinstance(value, Tensor) else None
+        if saved is not None and saved.before is not None:
             with _PLAIN():
-                self._compare(held.saved)
+                self._compare(saved)
         return value
 
     # What a backward finds.
@@ -389,9 +313,9 @@ class Watcher(TorchFunctionMode):
         """Run the engine with the watch on: hooks and custom backwards are the user's code."""
         frame = _getframe(2)
         site = call_site("backward", frame, whole=True)
-        self.seen.backwards += 1
-        self._began[site.frames] = self.seen.saved, self._began.get(site.frames, (-1, -1))[0]
-        self.found(())
+        self.watch.backwards += 1
+        self._began[site.frames] = self.watch.saved, self._began.get(site.frames, (-1, -1))[0]
+        self.watch.found(())
         begun = set(self._stale)
         outer, self._running = self._running, "backward"
         self._called_from.append((site, frame))
@@ -434,25 +358,24 @@ class Watcher(TorchFunctionMode):
                 for saved in changed:
                     self._compare(saved)
 
-    def _fault(self, saved: Saved, writes: tuple[Write, ...], loud: bool) -> Overwriting:
+    def _finding(self, saved: Saved, writes: tuple[Write, ...], loud: bool) -> Finding:
         here = _getframe(1)
         # Outside of a backward somebody looks at a node of the graph.
         site, frame = (self._called_from or [(call_site("backward", here, whole=True), here)])[-1]
         before = self._began.get(site.frames, (-1, -1))[1]
         # Else one forward is gone backward through again and again.
         carried = self._last_saved.get(_line_key(saved.site), 0) > before >= saved.number > 0
-        return Overwriting(saved, writes, site, frame, loud, carried)
+        return overwritten_one(saved, writes, site, frame, self.watch.layers, loud, carried)
 
     def _meet(self, saved: Saved) -> None:
         """Note a stale tensor. PyTorch raises here; the watch does so at the end of that backward."""
         task = _task()
-        fault = self._fault(saved, saved.writers, loud=True)
         if task < 0:  # somebody looks at a node of the graph
-            raise RuntimeError(words_for(fault))
-        known = self._stale.setdefault(task, [])
-        if any(each.saved is saved for each in known):
+            raise RuntimeError(words_for(saved))
+        known = self._stale.setdefault(task, {})
+        if saved in known:
             return
-        known.append(fault)
+        known[saved] = self._finding(saved, saved.writers, loud=True)
         if torch.is_anomaly_enabled():  # PyTorch names the node that raises
             self._end(task)
         if len(known) == 1:
@@ -460,19 +383,26 @@ class Watcher(TorchFunctionMode):
 
     def _end(self, task: int) -> None:
         """Raise at the end of a backward that PyTorch would not have ended."""
-        faults = self._stale.pop(task, None)
-        if faults:
-            error = self.found(tuple(faults))
-            raise error if error is not None else RuntimeError(words_for(faults[0]))
+        stale = self._stale.pop(task, None)
+        if stale:
+            error = self.watch.found((*stale.values(),))
+            raise error if error is not None else RuntimeError(next(iter(stale.values())).words)
 
     def _compare(self, saved: Saved) -> None:
         """Tell of a saved tensor whose elements have changed and whose version counter has not."""
         if not saved.has_changed():
             return
         writes = saved.writers
-        if not writes and saved.key in self._given:
-            writes = (Write(self._given[saved.key][1], None, saved.version, elsewhere=False),)
-        error = self.found((self._fault(saved, writes, loud=False),))
+        if not writes and saved.key in self.watch.given:
+            writes = (Write(self.watch.given[saved.key][1], None, saved.version, elsewhere=False),)
+        finding = self._finding(saved, writes, loud=False)
+        if _is_own_edit(saved, writes):
+            if finding.overwritten_by and finding.raised_at is not None:
+                name, written = finding.tensor.name or "a parameter", finding.overwritten_by[0].site
+                look = WorthALook(written, finding.raised_at, name, PAST_AUTOGRAD)
+                self.watch.aliases.found.setdefault(look, look)
+            return
+        error = self.watch.found((finding,))
         if error is not None:
             raise error
 
@@ -494,26 +424,27 @@ class Watcher(TorchFunctionMode):
         if tensor is None:
             return
         with _PLAIN():
-            made_by = made_by or self._makers.of(tensor)
-            if refusal is HOOK:
-                made_by = _hooked_at(frame)
+            made_by = _hooked_at(frame) if refusal is HOOK else made_by or self.watch.makers.of(tensor)
             if refusal is LOST:
-                writes = self._makers.writes(tensor)
-            given = tensors_in(args[1:], kwargs)
-            fault = Refused(
-                refusal,
-                tensor,
-                site,
-                frame,
-                made_by,
-                writes,
-                words_of(error),
-                known_as,
-                gradient_is_written=any(each.requires_grad for each in given),
-            )
-        instead = self.found((fault,))
+                writes = self.watch.makers.writes(tensor)
+            layers, given = self.watch.layers, operands(args[1:], kwargs)
+            is_gradient = any(each.requires_grad for _, each in given)
+            finding = refused_one(refusal, error, tensor, site, frame, layers, made_by, writes, known_as, is_gradient)
+        instead = self.watch.found((finding,))
         if instead is not None:
             raise instead from None
+
+
+def _is_own_edit(saved: Saved, writes: tuple[Write, ...]) -> bool:
+    """
+    Return whether a module edits past autograd what it saves further below, in a later forward than the one that saved.
+
+    A power iteration (spectral norm by `.data`) does so, and means it.
+    """
+    module, edits = saved.site.module(), [write.site for write in writes]
+    if module is None or not edits or any(edit.module() is not module for edit in edits):
+        return False
+    return all(edits_for_itself(edit.frames, saved.site.frames) for edit in edits)
 
 
 def _line_key(site: CallSite) -> tuple[int, int]:
@@ -549,12 +480,11 @@ def _hooked_at(frame: FrameType) -> CallSite | None:
     return None
 
 
-_of_thread = threading.local()
+class _OfThread(threading.local):
+    watcher: Watcher | None = None
 
 
-def watcher_of_thread() -> Watcher | None:
-    """Return the watcher of the calling thread."""
-    return getattr(_of_thread, "watcher", None)
+_of_thread = _OfThread()
 
 
 def entering_beside(enter: Any) -> Any:
@@ -562,10 +492,11 @@ def entering_beside(enter: Any) -> Any:
 
     @functools.wraps(enter)
     def entering(hooks: Any) -> Any:
-        watcher, own = watcher_of_thread(), (hooks.pack_hook, hooks.unpack_hook)
+        watcher, own = _of_thread.watcher, (hooks.pack_hook, hooks.unpack_hook)
         if watcher is None:
             return enter(hooks)
-        hooks.pack_hook, hooks.unpack_hook = watcher.beside(*own)
+        hooks.pack_hook = partial(watcher._pack_beside, own[0])
+        hooks.unpack_hook = partial(watcher._unpack_beside, own[1])
         try:
             return enter(hooks)
         finally:
@@ -579,7 +510,7 @@ def running_engine(run: Any) -> Any:
 
     @functools.wraps(run)
     def run_backward(*args: Any, **kwargs: Any) -> Any:
-        watcher = watcher_of_thread()
+        watcher = _of_thread.watcher
         return run(*args, **kwargs) if watcher is None else watcher.go_backward(run, args, kwargs)
 
     return run_backward
@@ -588,11 +519,3 @@ def running_engine(run: Any) -> Any:
 passing_on |= {
     each.__code__ for each in (Watcher.__torch_function__, Watcher.go_backward, running_engine(_call_here), _call_here)
 }
-
-
-def words_for(fault: Overwriting) -> str:
-    """Return PyTorch's words up to "inplace operation", and the versions."""
-    saved = fault.saved
-    alias = saved.alias
-    at = f"is at version {alias._version}; expected version {saved.version} instead"
-    return f"{BEGINNING}: [{alias.type()} {list(alias.shape)}] {at}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.cured_programs import OVERWRITTEN, REFUSED, SAID, SILENT, SURROUNDED, faulty_and_cured, run_of, watched
+from support.cured_programs import OVERWRITTEN, REFUSED, SILENT, SURROUNDED, faulty_and_cured, run_of, watched
 
 import relu_demo
 from relu_demo.edits.cure import cure_of
@@ -55,12 +55,6 @@ def test_with_its_edits_nothing_is_found(text: str, tmp_path: Path) -> None:
     report, _ = watched(faulty_and_cured(text)[0], tmp_path / "program.py")
     (source,) = edited(united(finding.cure.edits for finding in report.findings)).values()
     assert watched(source.decode(), tmp_path / "edited.py")[0].findings == ()
-
-
-@pytest.mark.parametrize("text", SAID.values(), ids=SAID)
-def test_what_no_edit_cures_gets_a_sentence(text: str, tmp_path: Path) -> None:
-    report, _ = watched(faulty_and_cured(text)[0], tmp_path / "program.py")
-    assert all(finding.cure.says and not finding.cure.edits for finding in report.findings)
 
 
 def test_of_two_writes_on_one_line_the_instruction_tells_which(tmp_path: Path) -> None:
@@ -128,15 +122,6 @@ def test_a_file_that_was_changed_since_it_ran_gets_a_sentence(tmp_path: Path) ->
     assert cure_of(scene).edits
     file.write_text("import torch\n" + WRITE)
     assert cure_of(scene).edits == ()
-
-
-def test_what_would_change_the_training_is_a_warning_and_no_edit(tmp_path: Path) -> None:
-    faulty, _ = faulty_and_cured(SAID["the state of an LSTM that is carried"])
-    report, _ = watched(faulty, tmp_path / "train.py")
-    (cure,) = {finding.cure for finding in report.findings}
-    line = 1 + faulty.splitlines().index("    loss.backward(retain_graph=True)  # RAISES")
-    assert cure.says == f"the backward at train.py:{line} goes on into the graph of an earlier step through h and c"
-    assert cure.warning == "to detach() h and c between the steps changes the training"
 
 
 def test_a_step_behind_a_backward_whose_gradients_it_would_use_is_warned_of(tmp_path: Path) -> None:

@@ -162,6 +162,19 @@ norm = Norm()
 (norm(w) + norm(w)).sum().backward()  # RAISES
 result = torch.cat([w.grad, norm.scale[None]])
 """,
+    "an item of a buffer": """
+class Queue(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("kept", torch.rand(3, 3))
+    def forward(self, x):
+        near = x @ self.kept  # SAVES  #=> near = x @ self.kept.clone()
+        self.kept[0] = x.detach()[0]  # WRITES
+        return near
+queue = Queue()
+queue(w).sum().backward()  # RAISES
+result = w.grad
+""",
     "what a helper is given": """
 def show(image):
     image.mul_(255).clamp_(0, 255)  # WRITES
@@ -345,6 +358,11 @@ row = layer.weight[0]  # SAVES
 row.zero_()  # WRITES  #=> row.data.zero_()
 result = layer.weight
 """,
+    "an item of a leaf": """
+leaf = torch.zeros(3, requires_grad=True)
+leaf[0] = 1.0  # WRITES  #=> leaf.data[0] = 1.0
+result = leaf
+""",
     "a mask that is its own index": """
 keep = torch.tensor([True, False, True])
 keep[keep] = torch.tensor([False, True])  # WRITES  #=> keep = torch.tensor([False, False, True])
@@ -368,7 +386,7 @@ def add(x):
     return total.add_(x)  # WRITES  #=> return total + x
 result = torch.func.vmap(add)(w)
 """,
-    "out": """
+    "out where a gradient is recorded": """
 y = torch.empty(3)
 torch.add(w[0], 1, out=y)  # WRITES  #=> y = w[0] + 1
 y.square().sum().backward()
@@ -544,6 +562,24 @@ for _ in range(3):
     loss.backward(retain_graph=True)  # RAISES
     optimizer.step()  # WRITES
     #+> h, c = h.detach(), c.detach()
+""",
+    "features that are computed once": """
+head, optimizer = nn.Linear(3, 1), torch.optim.SGD(net.parameters(), 0.1)
+features = net(w)  # SAVES
+for _ in range(2):
+    head(features).sum().backward(retain_graph=True)  # RAISES
+    optimizer.step()  # WRITES  #=> DEL
+""",
+    "two layers on one line": """
+first, second = nn.Linear(3, 3), nn.Linear(3, 1)
+both = nn.Sequential(first, second)
+score = both(w * torch.ones(3, requires_grad=True)).sum()  # SAVES
+def halve():
+    with torch.no_grad():
+        for each in (first.weight, second.weight):
+            each.mul_(0.5)  # WRITES  #=> each.mul(0.5)
+halve()
+score.backward()  # RAISES
 """,
     "a slope below zero": """
 act = nn.LeakyReLU(-0.2, inplace=True)  #=> act = nn.LeakyReLU(-0.2)

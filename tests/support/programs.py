@@ -125,8 +125,6 @@ OF_OURS = ("html", "shlex", "colorsys", "rich", "difflib", "inspect", "dataclass
 PROGRAMS: dict[str, Program] = {
     "place": script(PLACE, "--epochs", "1", "-m", "--", "x y", ""),
     "place in a folder": Program({"sub/main.py": PLACE}, "sub/main.py"),
-    "place without .py": Program({"tool": PLACE}, "./tool"),
-    "odd name": Program({"a b-ü.py": PLACE}, "a b-ü.py"),
     "flags": Program({"main.py": PLACE}, flags=("-O", "-B", "-u", "-X", "dev", "-W", "error::UserWarning")),
     "isolated": Program({"main.py": PLACE}, flags=("-s",), environment={"PYTHONWARNINGS": "error"}),
     "safe path": Program({"main.py": PLACE + "import neighbour", "neighbour.py": ""}, flags=("-P",)),
@@ -140,64 +138,34 @@ PROGRAMS: dict[str, Program] = {
         "pkg.place",
         ("1",),
     ),
-    "package with main": Program({"pkg/__init__.py": "", "pkg/__main__.py": MODULE_PLACE}, "pkg"),
-    "module that fails": Program(
-        {"pkg/__init__.py": "", "pkg/bad.py": "print('out')\n" + CHAINED, "neighbour.py": ""}, "pkg.bad"
-    ),
-    "module that exits": Program({"bad.py": "import sys; print('out'); sys.exit('text')"}, "bad"),
     "stdin": script("import sys; print(input()); print(repr(sys.stdin.read()), sys.stdin.isatty())", stdin="a\nb\nc"),
-    "no end of line": script("import os, sys; sys.stdout.write('x'); sys.stderr.write('y'); os.write(1, b'z')"),
-    "exit 3": script("import sys; sys.exit(3)"),
-    "exit -1": script("import sys; sys.exit(-1)"),
     "exit 2**40 + 3": script("import sys; sys.exit(2**40 + 3)"),
     "exit text": script("import sys; print('out'); sys.exit('tëxt')"),
-    "exit at once": script("import os; print('kept in the buffer'); os._exit(6)"),
-    "argparse": script("import argparse; argparse.ArgumentParser().parse_args()", "--what"),
-    "fails in an import": script("import neighbour", neighbour="import nowhere_at_all"),
     "fails chained": script(CHAINED, neighbour="def g(x):\n    return x[3]\n"),
     "hook": script(
         "import sys\nsys.excepthook = lambda *a: print('hook', a[0], a[2].tb_lineno, sys.exc_info())\n1 / 0"
     ),
-    "hook exits": script("import sys\nsys.excepthook = lambda *a: sys.exit(8)\n1 / 0"),
     "fails without stderr": script("import sys\nsys.stderr = None\n1 / 0"),
     "locale cannot write": Program(
         {"main.py": "print('ok'); print('\\u20ac')"}, environment={"PYTHONIOENCODING": "ascii"}
     ),
     "interrupted": script("print('out')\nraise KeyboardInterrupt"),
-    "interrupted by a signal": script(
-        "import os, signal, time\nprint(signal.getsignal(signal.SIGINT))\ndef f():\n"
-        "    os.kill(os.getpid(), signal.SIGINT)\n"
-        "    time.sleep(9)\ntry:\n    f()\nfinally:\n    print('cleaned')"
-    ),
     "terminated": script(
         "import os, signal, time\nprint('x', flush=True)\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(9)"
     ),
-    "own signal handler": script(
-        "import os, signal, sys\nsignal.signal(signal.SIGINT, lambda *a: sys.exit(11))\n"
-        "os.kill(os.getpid(), signal.SIGINT)\n"
-        "import time; time.sleep(9)"
-    ),
     "atexit": script(ATEXIT),
     "atexit after an error": script(ATEXIT + "1 / 0"),
-    "atexit and the folder": script("import atexit, os\natexit.register(lambda: print(os.getcwd()))\nos.chdir('/')"),
     "processes fork": script(PROCESSES, "fork"),
     "processes spawn": script(PROCESSES, "spawn", "--watch"),
-    "itself as a process": script(
-        "import subprocess, sys\nprint(sys.argv, flush=True)\nif len(sys.argv) < 3:\n"
-        "    sys.exit(subprocess.run([*sys.orig_argv, 'more', 'and more']).returncode + 2)"
-    ),
     "fork exits": script(FORK.format(child="sys.exit('text')")),
     "exec": script(
         "import os, sys\nif len(sys.argv) < 2:\n    os.execv(sys.executable, [*sys.orig_argv, 'again'])\n"
         "print(sys.argv)"
     ),
-    "main replaced": script("import sys\nsys.modules['__main__'] = None\nprint(__file__)"),
     "modules deleted": script(
         "import sys\nfor name in ('os', 'traceback', 'runpy', 'importlib'):\n    sys.modules.pop(name, None)\n1 / 0"
     ),
     "path emptied": script("import sys\nsys.path.clear()\nsys.meta_path.clear()\nsys.argv = None\nprint('x')"),
-    "warnings are errors": Program({"main.py": "import warnings; warnings.warn('x')"}, flags=("-W", "error")),
-    "asserts off": Program({"main.py": "assert 0\nprint(__debug__)"}, flags=("-O",)),
     "deleted attributes": script("import sys\ndel sys.stdout, sys.displayhook, sys.stdin"),
     "trace function": script(
         "import sys\ndef trace(frame, event, arg):\n    if 'main.py' in frame.f_code.co_filename:\n"
@@ -210,16 +178,7 @@ PROGRAMS: dict[str, Program] = {
             **{f"{name}.py": f"print({name!r}, 'of the user'); mine = {name!r}" for name in OF_OURS},
         }
     ),
-    "neighbour called like a package": Program(
-        {
-            "main.py": "import rich, importlib.util\nprint(rich.__path__, rich.text.x)\n"
-            "print(importlib.util.find_spec('rich').origin)",
-            "rich/__init__.py": "from . import text",
-            "rich/text.py": "x = 'mine'",
-        }
-    ),
     "script called like ours": Program(
         {"difflib.py": "import difflib; print(difflib.__file__, __name__)"}, "difflib.py"
     ),
-    "module called like ours": Program({"difflib.py": "import difflib; print(difflib.__file__, __name__)"}, "difflib"),
 }

@@ -122,7 +122,7 @@ def test_a_compiled_part_runs_uncompiled_is_named_and_its_fault_is_found() -> No
     with pytest.raises(relu_demo.InplaceError) as error, relu_demo.watch() as watch:
         torch.compile(body)(leaf()).sum().backward()  # type: ignore[no-untyped-call]
     assert [each.what for each in watch.report.unwatched] == ["torch.compile"]
-    assert error.value.overwritten[0].site.source == "y.mul_(2)"
+    assert error.value.findings[0].overwritten_by[0].site.source == "y.mul_(2)"
 
 
 def test_inside_another_watch_it_is_that_one_once_more() -> None:
@@ -130,7 +130,9 @@ def test_inside_another_watch_it_is_that_one_once_more() -> None:
         with pytest.raises(relu_demo.InplaceError), relu_demo.watch() as inner:
             plain(True)
         plain(False)
-    assert inner.report == outer.report
+    assert str(inner) == str(outer.report)
+    assert repr(inner) == repr(outer.report)
+    assert inner._repr_html_() == outer._repr_html_() != str(inner)
     assert (len(outer.report.findings), outer.report.backwards) == (1, 2)
 
 
@@ -212,6 +214,15 @@ def test_a_hook_that_raises_later_in_that_backward_hides_no_fault() -> None:
     with pytest.raises(relu_demo.InplaceError), relu_demo.watch() as watch:
         step(leaf())
     assert [finding.kind for finding in watch.report.findings] == ["overwritten"]
+
+
+@pytest.mark.skipif(torch.__version__ < "2.9", reason="before 2.9 no node tells what it has saved")
+def test_values_that_a_backward_does_not_need_are_overwritten_past_autograd_without_a_finding() -> None:
+    with relu_demo.watch() as watch:
+        y = leaf().relu()
+        y.data.mul_(2)  # it asks only where they are above zero
+        y.sum().backward()  # type: ignore[no-untyped-call]
+    assert watch.report.ok
 
 
 def test_the_noise_that_rrelu_fills_itself_is_no_fault() -> None:

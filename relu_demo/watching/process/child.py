@@ -23,7 +23,7 @@ Append = Callable[[str, dict[str, Any]], None]
 def begin(folder: str, write: Append) -> None:
     """Watch this process from now on, with all threads that begin later, and write to `folder` what is found."""
 
-    def tell(watch: WatchBlock, found: tuple[Finding, ...]) -> None:
+    def tell(found: tuple[Finding, ...]) -> None:
         for finding in found:
             write(folder, {"event": "finding", "finding": asdict(finding)})
         # A process that ends by os._exit says nothing at its end: the counts are told now and then.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
 import threading
 import warnings
 from collections import Counter
@@ -14,8 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.processes import COLD, command_environment
-from support.watched_program import FAULT, plainly, watch, without_numpy
+from support.watched_program import plainly, watch, without_numpy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import relu_demo
@@ -181,19 +178,3 @@ def test_what_was_not_watched_is_told_to_the_watch_of_its_thread() -> None:
         thread.join()
     assert [each.what for each in reports[0].unwatched] == ["torch.jit.trace"]
     assert ours.report.unwatched == ()
-
-
-@pytest.mark.slow
-def test_json_has_standard_output_to_itself(tmp_path: Path) -> None:
-    program = f"{FAULT}import os, subprocess\nos.write(1, b'direct')\nsubprocess.run(['echo', 'below'])\n"
-    (tmp_path / "train.py").write_text(program)
-    done = subprocess.run(
-        [*COLD, "-m", "relu_demo", "watch", "--json", "train.py"],
-        cwd=tmp_path,
-        env=command_environment(),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=240,
-    )
-    assert len(json.loads(done.stdout)["findings"]) == 1
-    assert all(text in done.stderr for text in ("raised", "direct", "below"))
