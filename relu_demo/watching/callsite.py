@@ -19,8 +19,9 @@ NEAREST = 4
 
 _OTHER, _USER, _TELLING = range(3)
 _TELL = (("nn", "modules", "module.py"), ("optim", "optimizer.py"))
-_KINDS: dict[str, int] = {os.path.join(torch.__path__[0], *parts): _TELLING for parts in _TELL}
-_KINDS[APPLY.co_filename] = _TELLING
+_KINDS: dict[str, int] = {os.path.join(torch.__path__[0], *parts): _TELLING for parts in _TELL} | {
+    APPLY.co_filename: _TELLING
+}
 """What a frame tells, by the file of its code."""
 _MODULE_CALL = nn.Module._call_impl.__code__
 
