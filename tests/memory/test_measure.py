@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.processes import COLD, PYTHON, ROOT, command_environment
-from support.tiers import examples
+from support.tiers import examples, pinned
 
 import relu_demo.memory.measure
 from relu_demo.memory.allocator import listen
@@ -30,13 +29,6 @@ from relu_demo.request import Measure
 SMALL = Measure((1, 4, 8, 8), depth=2)
 
 slow = pytest.mark.slow
-
-pinned = pytest.mark.skipif(
-    not torch.__version__.startswith("2.13.")
-    or platform.machine().lower() not in ("x86_64", "amd64")
-    or not torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]
-    reason="the figures are those of PyTorch 2.13 with oneDNN on x86-64",
-)
 
 
 @pytest.fixture(scope="module")
