@@ -46,7 +46,7 @@ class Terminal:
         self.stale = False
 
     def show(self, screen: RenderableType) -> None:
-        """Show `screen`, a renderable that fills `options.height` lines, in place of the screen before it."""
+        """Show `screen`, a renderable that fills `options.max_height` lines, in place of the screen before it."""
         self.screen = screen
         self.draw()
 

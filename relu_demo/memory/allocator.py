@@ -23,16 +23,10 @@ def listen(forward: Callable[[], Result], device: str) -> tuple[Figures, Result]
     Only allocations made during `forward` count; a block from before does not, nor does its release. Scratch memory
     counts: on the CPU oneDNN's reordered copies of input, weights and result are tensors of PyTorch's allocator, as is
     the unfolded input of `_slow_conv2d_forward`. What a library takes from the system by itself is not seen, such as
-    oneDNN's compiled kernels.
-
-    Raise ValueError for a device other than the CPU and CUDA.
+    oneDNN's compiled kernels. The device is the CPU or one of CUDA's: no other tells what it allocates.
     """
-    kind = torch.device(device).type
-    if kind == "cpu":
-        return _listen_cpu(forward)
-    if kind == "cuda":
-        return _listen_cuda(forward, torch.device(device))
-    raise ValueError(f"device {device}: its allocator cannot be listened to here; give cpu or cuda")
+    place = torch.device(device)
+    return _listen_cuda(forward, place) if place.type == "cuda" else _listen_cpu(forward)
 
 
 def _listen_cpu(forward: Callable[[], Result]) -> tuple[Figures, Result]:

@@ -30,8 +30,6 @@ def measure(request: Measure, progress: Progress = lambda done, of: None) -> tup
     `progress(done, of)` is called before the first situation and after each one, never while the allocator is being
     observed. On the CPU file descriptors 1 and 2 lead nowhere for moments in between, so draw a progress bar from
     `progress` itself, not from a thread.
-
-    Raise ValueError for a device other than the CPU and CUDA.
     """
     rows, found = situations(request), []
     progress(0, len(rows))

@@ -86,9 +86,7 @@ def region_of(tensor: Tensor) -> Region | None:
         return None
     item = tensor.element_size()
     levels = [(int(s) * item, n) for s, n in zip(tensor.stride(), tensor.shape, strict=True) if n > 1]
-    if item > 1:
-        levels.append((1, item))
-    return Region(int(tensor.storage_offset()) * item, tuple(levels))
+    return Region(int(tensor.storage_offset()) * item, (*levels, (1, item)))
 
 
 def shape_of(tensor: Tensor) -> tuple[int, ...]:
@@ -101,14 +99,9 @@ def shape_of(tensor: Tensor) -> tuple[int, ...]:
 
 def is_freed(tensor: Tensor) -> bool:
     """Return whether a tensor's storage is smaller than what it reaches: reading an element would crash."""
-    if type(tensor) not in _PLAIN_TENSORS or tensor.layout != torch.strided:
+    if not is_strided(tensor) or tensor.device.type == "meta":
         return False
-    if tensor.is_nested or tensor.is_quantized or tensor.device.type == "meta":
-        return False
-    try:
-        size = int(storage_of(tensor).nbytes())
-    except (RuntimeError, NotImplementedError, TypeError):
-        return False
+    size = int(storage_of(tensor).nbytes())
     # Most tensors are whole: that is seen without a region.
     if tensor.is_contiguous() and (tensor.storage_offset() + tensor.numel()) * tensor.element_size() <= size:
         return False
@@ -289,6 +282,6 @@ def overlaps_itself(tensor: Tensor) -> bool:
 
 def is_strided(tensor: Tensor) -> bool:
     """Return whether the tensor is plain strides over its storage: not nested, sparse, quantized, nor of a subclass."""
-    if type(tensor) not in (Tensor, torch.nn.Parameter) or key_of(tensor) is None:
+    if type(tensor) not in _PLAIN_TENSORS or key_of(tensor) is None:
         return False
     return tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_nested

@@ -37,7 +37,7 @@ Render = Callable[[RenderableType], Rendered]
 
 @dataclass(frozen=True)
 class StepScreen:
-    """The screen after the first `at` steps of a report's session, as high as `options.height`.
+    """The screen after the first `at` steps of a report's session, as high as `options.max_height`.
 
     More steps may have run. `running` says that the next one is being run.
     """
@@ -73,7 +73,7 @@ class StepScreen:
         return next((at for at, end in enumerate(self.ends, 1) if at > self.at and end in part_ends), self.at)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        width, height = options.max_width, options.height or options.max_height
+        width, height = options.max_width, options.max_height
 
         def render(renderable: RenderableType) -> Rendered:
             return console.render_lines(renderable, options.update(height=None), pad=False)

@@ -47,16 +47,17 @@ def test_a_check_says_what_is_not_safe_and_on_which_line(demo: Demo) -> None:
 
 def test_a_check_of_what_is_safe(demo: Demo, tmp_path: Path) -> None:
     (tmp_path / "safe.py").write_text(
-        "from torch import nn\n"
-        "def net(): return nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True))\n"
+        "from torch import nn\nfrom torch.nn import ReLU\n"
+        "def net(): return nn.Sequential(nn.Linear(4, 4), ReLU(inplace=True))\n"
         "def none(): return nn.Linear(4, 4)\n"
     )
     result = demo("check", f"{tmp_path / 'safe.py'}:net", "--shape", "2,4", "-q")
     assert result.code == 0
     assert result.out.endswith(": 1 in-place call, all safe\n")
-    assert demo("check", f"{tmp_path / 'safe.py'}:none", "--shape", "2,4", "-q").out.endswith(
-        ": no in-place call to test\n"
-    )
+    none = demo("check", f"{tmp_path / 'safe.py'}:none", "--shape", "2,4", "-q")
+    assert none.out.endswith(": no in-place call to test\n")
+    missing = demo("check", f"{tmp_path / 'safe.py'}:zzz", "--shape", "2,4", "-q")
+    assert missing.err.endswith("safe.py has no 'zzz'; it has net, none\n")
 
 
 def test_a_check_whose_input_cannot_show_a_fault_says_that_its_answer_is_for_this_input(

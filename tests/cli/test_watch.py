@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import runpy
 import shutil
 import subprocess
@@ -12,6 +14,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import torch
+from rich.console import Console
 from support.commands import COMMAND, Demo, held, schema
 from support.processes import command_environment
 
@@ -191,6 +194,16 @@ def test_two_tensors_of_the_same_lines_are_one_fault_with_one_cure(tmp_path: Pat
     (both,) = (each for each in findings if each.saved_by and each.saved_by.line == 4)
     assert {tensor.name for tensor in both.tensors} == {"a", "b"}
     assert "+c = a.clone() * b.clone()\n" in (both.cure.diff or "")
+    console = Console(file=io.StringIO(), width=200, force_terminal=True, color_system="standard", no_color=False)
+    console.print(watch.report)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    for row in (
+        r"\x1b\[32mcure +\x1b\[0m  save a clone +",
+        r"\x1b\[31m- +\x1b\[0m  \x1b\[31mc = a \* b\x1b\[0m +",
+        r"\x1b\[32m\+ +\x1b\[0m  \x1b\[32mc = a.clone\(\) \* b.clone\(\)\x1b\[0m +",
+        r"\x1b\[31mPyTorch +\x1b\[0m  one of the variables .*",
+    ):
+        assert re.search(f"^{row}$", shown, re.MULTILINE)
 
 
 STEP_BY_HAND = """\

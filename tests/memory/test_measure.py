@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.processes import COLD, PYTHON, ROOT, command_environment
-from support.tiers import examples
+from support.tiers import examples, pinned
 
 import relu_demo.memory.measure
 from relu_demo.memory.allocator import listen
@@ -30,13 +29,6 @@ from relu_demo.request import Measure
 SMALL = Measure((1, 4, 8, 8), depth=2)
 
 slow = pytest.mark.slow
-
-pinned = pytest.mark.skipif(
-    not torch.__version__.startswith("2.13.")
-    or platform.machine().lower() not in ("x86_64", "amd64")
-    or not torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]
-    reason="the figures are those of PyTorch 2.13 with oneDNN on x86-64",
-)
 
 
 @pytest.fixture(scope="module")
@@ -202,11 +194,6 @@ def test_what_was_there_before_does_not_count() -> None:
 # Nothing that C++ prints reaches the reader
 
 
-def test_the_profiler_prints_nothing() -> None:
-    run = python(MEASURE + "print(len(found))")
-    assert (run.returncode, run.stdout, run.stderr) == (0, "11\n", "")
-
-
 def test_garbage_freed_meanwhile_prints_nothing_and_does_not_count() -> None:
     # a reference cycle that holds a tensor is what the garbage collector frees at a moment of its own
     run = python(
@@ -230,7 +217,7 @@ print(listen(forward, "cpu")[0].live, gc.isenabled())
     assert (run.returncode, run.stdout, run.stderr) == (0, "64 True\n", "")
 
 
-def test_stderr_works_between_situations() -> None:
+def test_the_profiler_prints_nothing_and_stderr_works_between_situations() -> None:
     run = python(
         """
 from relu_demo.machine.pytorch import load_torch
@@ -240,6 +227,7 @@ from relu_demo.request import Measure
 measure(Measure((1, 2, 4, 4), depth=1), lambda done, of: os.write(2, b"%d/%d " % (done, of)))
 """
     )
+    assert (run.returncode, run.stdout) == (0, "")
     assert run.stderr == " ".join(f"{done}/11" for done in range(12)) + " "
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
+import torch
 
 ALL = "RELU_DEMO_ALL_TESTS"
 """The variable that is set while all tests are run; it reaches the workers of pytest-xdist, too."""
@@ -22,3 +24,11 @@ def slow_but(number: int, cases: Iterable[Any]) -> list[Any]:
     ready = list(cases)
     more = [case if isinstance(case, tuple) else (case,) for case in ready[number:]]
     return [*ready[:number], *(pytest.param(*values, marks=pytest.mark.slow) for values in more)]
+
+
+pinned = pytest.mark.skipif(
+    not torch.__version__.startswith("2.13.")
+    or platform.machine().lower() not in ("x86_64", "amd64")
+    or not torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]
+    reason="the figures are those of PyTorch 2.13 with oneDNN on x86-64",
+)

@@ -34,21 +34,16 @@ def lines_at(demo: Demo, monkeypatch: pytest.MonkeyPatch, columns: int, *options
     return lines
 
 
+CASES = [
+    *((scenario, f"--lang {language}") for scenario in LIMITS for language in ("en", "zh")),
+    *((scenario, "--shape 2,3,300,300") for scenario in LIMITS if scenario != "--memory"),
+]
+
+
 @pytest.mark.versions
-@pytest.mark.parametrize("scenario", slow_but(4, LIMITS))
-@pytest.mark.parametrize(
-    "options",
-    [
-        ("--seed", "7"),
-        ("--seed", "7", "--lang", "zh"),
-        pytest.param(("--seed", "7", "--shape", "2,3,300,300"), marks=pytest.mark.slow),
-    ],
-    ids=" ".join,
-)
-def test_a_screen_keeps_to_its_limit(
-    demo: Demo, monkeypatch: pytest.MonkeyPatch, scenario: str, options: tuple[str, ...]
-) -> None:
-    arguments = [*filter(None, [scenario]), *options]
+@pytest.mark.parametrize(("scenario", "options"), slow_but(8, CASES))
+def test_a_screen_keeps_to_its_limit(demo: Demo, monkeypatch: pytest.MonkeyPatch, scenario: str, options: str) -> None:
+    arguments = [*filter(None, [scenario]), "--seed", "7", *options.split()]
     counts = {columns: len(lines_at(demo, monkeypatch, columns, *arguments)) for columns in WIDTHS}
     assert counts.pop(60) <= NARROW_LIMITS[scenario]
     assert max(counts.values()) <= LIMITS[scenario], counts

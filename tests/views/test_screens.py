@@ -12,16 +12,16 @@ import shlex
 from pathlib import Path
 
 import pytest
-import torch
 from support.commands import Demo, without_addresses
 from support.processes import ROOT
+from support.tiers import pinned
 
 FILE = Path(__file__).with_name("screens.txt")
 APPROVED = dict(re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", FILE.read_text(encoding="utf-8"), re.MULTILINE))
 """What each command shows. The number in front is the terminal's columns; a saved lesson is its text."""
 
 
-@pytest.mark.skipif(not torch.__version__.startswith("2.13."), reason="the screens are those of PyTorch 2.13")
+@pinned
 @pytest.mark.parametrize("command", APPROVED)
 def test_a_screen_is_the_one_that_was_approved(
     demo: Demo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
