@@ -93,6 +93,7 @@ CALLS = {
         "s = net.fc(x); y = x.unsqueeze(0); z = y.div_(s.abs() + 1); z.sum(); return y, x",
         "changes-result by breaks-backward by overwrites-input by return by linear",
     ),
+    "a number": ("return net.act(net.fc(x)), float(x.sum()), float('nan')", "safe"),
     "bytes": (
         "y = net.fc(x); h = net.act(y); return h, bytes(n < 0 for n in y.flatten().tolist())",
         "changes-result by tolist",
