@@ -22,7 +22,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from relu_demo.network.state.walk import tensors
 from relu_demo.sanitizer.frames import code_of, hook_name
 from relu_demo.sanitizer.ledger import Ledger, RegionUses
-from relu_demo.sanitizer.place import Place, PlaceKind
+from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.source import is_what_runs, statement_at
 from relu_demo.tensors.storage import (
     Geometry,
@@ -34,7 +34,6 @@ from relu_demo.tensors.storage import (
     key_of,
     region_of,
     values_now,
-    weak_ref,
 )
 
 _OWN_REFERRERS = 2
@@ -73,8 +72,8 @@ class Hooked:
         self._ledger = ledger
         self.switched_on: dict[str, str] = {}
         """Path and class of each module that ran with `inplace=True`."""
-        self._holders: dict[int, tuple[StorageWeakRef, dict[Place, None]]] = {}
-        """The hooks that were given a storage, by its key, which the weak reference keeps its own."""
+        self._holders: dict[int, dict[Place, None]] = {}
+        """The hooks that were given a storage, by its key, which the ledger keeps its own."""
         self._given: dict[Number, tuple[StorageWeakRef, Geometry | None]] = {}
         self._reads: list[tuple[Number, set[str], RegionUses]] = []
         """Each tensor that hooks were given, their names, and who reads it afterwards."""
@@ -82,7 +81,9 @@ class Hooked:
 
     def given(self, number: Number, tensor: Tensor) -> None:
         """Note a tensor that somebody may keep."""
-        self._given[number] = weak_ref(tensor), geometry_of(tensor)
+        page = self._ledger.open(tensor)
+        if page is not None:
+            self._given[number] = page.storage, geometry_of(tensor)
 
     def alive(self, is_known: Callable[[int], bool]) -> dict[Number, tuple[StorageWeakRef, Geometry | None]]:
         """Return which noted tensors are alive. `is_known` says whether the network or an input has a storage."""
@@ -107,8 +108,7 @@ class Hooked:
             # Where no tensor of Python's is found, compiled code may hold the memory: all of it.
             elements = elements_at(geometry, holders.get(ref.cdata, []))
             if elements is None or bool(elements.any()):
-                _, places = self._holders.get(ref.cdata, (ref, {}))
-                kept[number] = Kept(elements, tuple(places))
+                kept[number] = Kept(elements, tuple(self._holders.get(ref.cdata, ())))
         return kept
 
     @property
@@ -125,10 +125,10 @@ class Hooked:
         self._events += 1
         places = dict.fromkeys(self._place(module, hook) for hook in hooks.values())
         for number, tensor in enumerate(tensors(values)):
-            key = key_of(tensor)
-            if key is None:
+            page = self._ledger.open(tensor)
+            if page is None:
                 continue
-            self._holders.setdefault(key, (weak_ref(tensor), {}))[1].update(places)
+            self._holders.setdefault(page.storage.cdata, {}).update(places)
             if is_strided(tensor):
                 followed = self._ledger.follow(tensor, region_of(tensor))
                 names = {hook_name(hook) for hook in hooks.values()}
@@ -139,7 +139,7 @@ class Hooked:
         code = code_of(hook)
         file = None if code is None else code.co_filename
         line = None if code is None else _keeping_line(code) or code.co_firstlineno
-        return Place("kept", self._path_of(module), file, line, hook_name(hook), kind=PlaceKind.KEPT)
+        return Place("kept", self._path_of(module), file, line, hook_name(hook), is_kept=True)
 
 
 def _keeping_line(code: CodeType) -> int | None:

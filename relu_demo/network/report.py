@@ -260,15 +260,8 @@ class CheckReport:
     def has_fault(self) -> bool:
         """Whether a call alone, all together or another write does harm, as far as could be seen."""
         whole = self.as_written
-        return bool(
-            any(not call.safe for call in self.calls)
-            or self.harmful_writes
-            or whole.forward_error
-            or whole.differs
-            or whole.gradients_differ
-            or whole.hooks_differ
-            or whole.backward is False
-        )
+        harm = self.harmful_writes or any(not call.safe for call in self.calls)
+        return bool(harm or whole.is_other or whole.backward is False)
 
 
 def unique(places: Iterable[Place]) -> tuple[Place, ...]:

@@ -23,7 +23,7 @@ from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.ledger import Ledger, RegionUses, SavedTensor
 from relu_demo.sanitizer.observer import Here, Listener, Operator
 from relu_demo.sanitizer.origins import Makers, kind_of
-from relu_demo.sanitizer.place import Place, PlaceKind
+from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.source import MEANT
 from relu_demo.tensors.graph import grad_fn_of, is_leaf, is_lost, nodes_behind
 from relu_demo.tensors.storage import (
@@ -170,8 +170,8 @@ class Suspects(Listener):
         self._inputs: dict[int | None, list[Region | None]] = {}
         for tensor in inputs:
             self._inputs.setdefault(key_of(tensor), []).append(region_of(tensor))
-        self._made: dict[int, StorageWeakRef] = {}
-        """The storages that operators of this forward have made, by key, which a weak reference keeps theirs."""
+        self._made: set[int | None] = {None}
+        """The keys of the storages that operators of this forward have made; the ledger keeps each its own."""
         self._graph_used: set[int | None] = set()
         """The storages, by key, of tensors whose hooks or node of the graph the forward has to do with."""
         self._writes = self._saved = False
@@ -285,9 +285,9 @@ class Suspects(Listener):
     def made(self, results: Iterable[Tensor]) -> None:
         """Note the storages."""
         for tensor in results:
-            key = key_of(tensor)
-            if key is not None and key not in self._made:
-                self._made[key] = weak_ref(tensor)
+            if (key := key_of(tensor)) not in self._made:
+                self._made.add(key)
+                self.ledger.open(tensor)
 
     def _wrote(self, tensor: Tensor, here: Here) -> None:
         """Note the write. After a call in place, writing to what it overwrote is a reading, too."""
@@ -352,7 +352,7 @@ class Suspects(Listener):
         later = [(tensor, Place("return", "")) for tensor in tensors(result)]
         kept = {id(tensor): (name, tensor) for name, tensor in (*network.named_buffers(), *network.named_parameters())}
         for name, tensor in (*self.attributes.items(), *kept.values()):
-            later.append((tensor, Place(f"kept as {name}", "", kind=PlaceKind.KEPT)))
+            later.append((tensor, Place(f"kept as {name}", "", is_kept=True)))
         for tensor, place in later:
             self.ledger.read(tensor, lambda place=place: place)  # type: ignore[misc]
         self._note_past_autograd()
@@ -422,7 +422,7 @@ class Suspects(Listener):
 
     def _is_foreign(self, key: int | None) -> bool:
         """Return whether a storage has no known owner, and no operator of this forward made it."""
-        return not (key is None or key in self._made or key in self._inputs or self._snapshot.holds(key))
+        return not (key in self._made or key in self._inputs or self._snapshot.holds(key))
 
     def _candidate(self, call: Switched, here: Here) -> Candidate:
         tensor, place, around = call.input, here.place(""), here.surroundings

@@ -27,10 +27,10 @@ from relu_demo.network.report import (
 from relu_demo.network.runs import Runs
 from relu_demo.network.suspects import Candidate
 from relu_demo.network.target import said_by
-from relu_demo.sanitizer.place import Place, PlaceKind
+from relu_demo.sanitizer.place import Place
 from relu_demo.watching.report import REFUSED
 
-_OUTSIDE = Place("held after the forward by a hook, a closure or a global", "", kind=PlaceKind.KEPT)
+_OUTSIDE = Place("held after the forward by a hook, a closure or a global", "", is_kept=True)
 _HOOK_READS = "or look in a forward pre-hook, which sees the input before"
 _HOOK_KEEPS = "or keep a clone() in the hook"
 _ROUNDING = 1e-5

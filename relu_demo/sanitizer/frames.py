@@ -69,11 +69,6 @@ class Surroundings:
     """Code of the frame that called the function asked for."""
 
     @property
-    def saver(self) -> str:
-        """Return the name of what saves a tensor for backward while no function of torch runs."""
-        return "checkpoint" if self.in_checkpoint else self.applied or "autograd.Function"
-
-    @property
     def module_has_switch(self) -> bool:
         """Return whether the innermost module has the switch: a bool called `inplace`."""
         return isinstance(getattr(self.module, "inplace", None), bool)

@@ -97,10 +97,19 @@ class Ledger:
         self.count = 0
         """Accesses so far: the number of the last one."""
 
+    def open(self, tensor: Tensor) -> Page | None:
+        """Return the page of the tensor's storage, whose key stays its own from then on; None if it has no storage."""
+        key = key_of(tensor)
+        if key is None:
+            return None
+        if key not in self._pages:
+            self._pages[key] = Page(weak_ref(tensor))
+        return self._pages[key]
+
     def saved(self, tensor: Tensor, place: Place, call: int | None = None) -> SavedTensor:
         """Note that autograd saves the tensor. Return what its graph must hold."""
         self.count += 1
-        page = self._open(tensor)
+        page = self.open(tensor)
         saved = SavedTensor(tensor, Access(self.count, place, call), page, version_of(tensor))
         if page is not None:
             page.saved.append(weakref.ref(saved))
@@ -168,7 +177,7 @@ class Ledger:
 
     def follow(self, tensor: Tensor, region: Region | None) -> RegionUses:
         """From now on note who uses a region of the tensor's storage; with None only whether the storage is used."""
-        page = self._open(tensor)
+        page = self.open(tensor)
         followed = RegionUses(region)
         if page is not None:
             page.followed.append(followed)
@@ -183,12 +192,3 @@ class Ledger:
     def _page(self, tensor: Tensor) -> Page | None:
         key = key_of(tensor)
         return None if key is None else self._pages.get(key)
-
-    def _open(self, tensor: Tensor) -> Page | None:
-        """Return the page of the tensor's storage, a new one if need be; None if it has no storage."""
-        key = key_of(tensor)
-        if key is None:
-            return None
-        if key not in self._pages:
-            self._pages[key] = Page(weak_ref(tensor))
-        return self._pages[key]

@@ -114,7 +114,8 @@ class Here:
         """
         if self.function is None:
             found = self.surroundings
-            return self._observer.place(found, otherwise or found.saver)
+            saver = "checkpoint" if found.in_checkpoint else found.applied or "autograd.Function"
+            return self._observer.place(found, otherwise or saver)
         self._place = self._place or self._observer.place(self.surroundings, operation_name(self.function))
         return self._place
 

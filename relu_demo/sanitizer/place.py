@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from itertools import islice
 from types import CodeType
 
@@ -14,15 +13,6 @@ GIVING = ("numpy", "__array__", "__dlpack__")
 
 Frames = tuple[tuple[CodeType, int], ...]
 """The user's frames around an operation, the innermost first: each one's code, and its instruction in bytes."""
-
-
-class PlaceKind(Enum):
-    """What a place stands for."""
-
-    OPERATION = auto()
-    """Something that ran: an operation, or the network's return."""
-    KEPT = auto()
-    """A hook, an attribute or something outside that keeps a tensor after the forward."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +30,8 @@ class Place:
     """Name of the module's forward hook that runs it; None outside of hooks."""
     frames: Frames = field(default=(), compare=False, repr=False)
     """Of that code: what a cure is made from. Empty where no frame is the user's."""
-    kind: PlaceKind = field(default=PlaceKind.OPERATION, compare=False, repr=False)
+    is_kept: bool = field(default=False, compare=False, repr=False)
+    """Whether nothing runs there: a hook, an attribute or something outside keeps a tensor after the forward."""
 
     @property
     def called_from(self) -> tuple[Place, ...]:

@@ -25,7 +25,7 @@ from relu_demo.network.report import (
     HarmfulWrite,
 )
 from relu_demo.request import page_line
-from relu_demo.sanitizer.place import Place, PlaceKind
+from relu_demo.sanitizer.place import Place
 from relu_demo.views.one_line import check_in_words, check_line, where
 from relu_demo.views.parts import NARROW, header, literal, section
 from relu_demo.views.watch_screen import LABEL_STYLES
@@ -206,7 +206,7 @@ def _effect(effect: Effect) -> Iterator[str]:
         yield f"the network's result is right; what {_seen_by(effect.by)} is wrong{by}"
     else:
         yield f"{'' if effect.settled else 'perhaps '}{MEANS[effect.kind]}{by}"
-    holders = [place for place in effect.by if place.kind is PlaceKind.KEPT]
+    holders = [place for place in effect.by if place.is_kept]
     yield from map(_place, holders)
     if len(effect.by) > len(holders):
         saver = "saved by" if effect.writers else "saved for backward by"
@@ -221,9 +221,8 @@ def _effect(effect: Effect) -> Iterator[str]:
 
 
 def _seen_by(places: Sequence[Place]) -> str:
-    kinds = {place.kind is PlaceKind.KEPT: "keeps" if place.kind is PlaceKind.KEPT else "reads" for place in places}
     whose = "a hook" if all(place.hook for place in places) else "something outside"
-    return f"{whose} {' or '.join(kinds[kept] for kept in sorted(kinds))}"
+    return f"{whose} {' or '.join(sorted({'keeps' if place.is_kept else 'reads' for place in places}, reverse=True))}"
 
 
 def _compared(report: CheckReport) -> Iterator[Text]:

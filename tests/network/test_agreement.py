@@ -32,37 +32,6 @@ def test_random_networks() -> None:
     assert tally["networks"] > 70  # some raise, whatever the switches, and are not compared
 
 
-class MovingAverage(nn.Module):
-    """Keeps an average of what it has seen, by a chain of methods that is a statement, and has a fault besides."""
-
-    average: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.linear = nn.Linear(3, 3)
-        self.register_buffer("average", torch.zeros(3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.linear(x).exp()
-        self.average.data.mul_(0.9).add_(y.detach().mean(0), alpha=0.1)
-        z = y.clone()
-        z.mul_(2).add_(self.average)
-        result: Tensor = y.mul_(2).add_(1) + z
-        return result
-
-
-def test_a_chain_that_is_a_statement_is_no_call() -> None:
-    """Out of place it would lose what it is there for."""
-    tally: Counter[str] = Counter()
-
-    def make() -> tuple[nn.Module, list[Tensor]]:
-        torch.manual_seed(0)
-        return MovingAverage(), [torch.randn(2, 3)]
-
-    assert disagreements_on("average", make, tally) == []
-    assert tally["in-place calls"] == 2
-
-
 class Scattered(nn.Module):
     """Reduces into a tensor in place, and has sparse inputs, gradients and results."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from support import faulty_networks
+from support.nets import kinds
 from torch import nn
 
 from relu_demo.edits.edit import edited, united
@@ -26,6 +27,13 @@ NAMES = [
     for name, value in vars(faulty_networks).items()
     if inspect.isclass(value) and issubclass(value, faulty_networks.Used) and value is not faulty_networks.Used
 ]
+KINDS = {
+    "Gate": [["changes-result"]],
+    "Skip": [["changes-result"]],
+    "Given": [["overwrites-input"]],
+    "Stale": [["breaks-backward"]],
+}
+"""What the writes whose result is used do."""
 RELY_ON_THE_WRITE = ("DroppedFunction", "DroppedModule")
 """These mean the write, and are right in the forward as written."""
 
@@ -52,6 +60,7 @@ def test_with_its_edits_nothing_is_found_and_the_numbers_are_those_of_all_out_of
     original.write_bytes(FILE.read_bytes())
     report = report_of(original, name)
     assert report.has_fault
+    assert [kinds(call) for call in report.calls if name in KINDS] == KINDS.get(name, [])
     assert all(cure.edits and not cure.tried for cure in report.cures)
     (text,) = edited(united(cure.edits for cure in report.cures)).values()
     copy.write_bytes(text)

@@ -97,6 +97,7 @@ CALLS = {
         "s = net.fc(x); y = x.unsqueeze(0); z = y.div_(s.abs() + 1); z.sum(); return y, x",
         "changes-result by breaks-backward by overwrites-input by return by linear",
     ),
+    "a number": ("return net.act(net.fc(x)), float(x.sum()), float('nan')", "safe"),
     "bytes": (
         "y = net.fc(x); h = net.act(y); return h, bytes(n < 0 for n in y.flatten().tolist())",
         "changes-result by tolist",
@@ -263,7 +264,7 @@ def test_under_no_grad_nothing_is_saved_and_backward_is_not_asked_for() -> None:
     def forward(net: Any, x: Tensor) -> Any:
         return F.relu(torch.sigmoid(net.fc(x)), inplace=True)
 
-    network = Net(forward, fc=nn.Linear(4, 4))
+    network = Net(forward)
     with torch.no_grad():
         report = check(network, torch.randn(2, 4))
     assert report.ok
@@ -278,7 +279,7 @@ def test_keyword_arguments_and_containers_of_tensors() -> None:
         return net.fc(F.relu(pair[0], inplace=True)) * F.relu(mask, inplace=True) + pair[1]["deep"]
 
     a, b, mask = torch.randn(3, 2, 4).unbind()
-    report = check(Net(forward, fc=nn.Linear(4, 4)), (a, {"deep": b}), mask=mask)
+    report = check(Net(forward), (a, {"deep": b}), mask=mask)
     assert [kinds(call) for call in report.calls] == [["overwrites-input"], ["overwrites-input"]]
 
 
@@ -314,7 +315,7 @@ def test_a_checkpoint_that_runs_again_on_what_was_overwritten_is_a_fault(used: b
     def forward(net: Any, x: Tensor) -> Any:
         return checkpoint(partial(block, net), x, use_reentrant=reentrant)
 
-    network = Net(forward, fc=nn.Linear(4, 4), last=nn.Linear(4, 4))
+    network = Net(forward, last=nn.Linear(4, 4))
     report = check(network, torch.randn(2, 4, requires_grad=True))
     assert (report.as_written.backward, report.as_written.gradients_differ) == (not reentrant, not reentrant)
     line, kind = line_of("h += x" if used else "h.add_(x)"), "breaks-backward" if reentrant else "changes-result"
@@ -375,7 +376,7 @@ class Halved(torch.autograd.Function):
     ],
 )
 def test_a_backward_that_writes_over_what_was_saved(forward: Callable[[Tensor], Tensor], kind: str, mark: str) -> None:
-    report = check(Net(lambda net, x: forward(net.fc(x)), fc=nn.Linear(4, 4)), torch.randn(3, 4))
+    report = check(Net(lambda net, x: forward(net.fc(x))), torch.randn(3, 4))
     found = [(write.kind, write.place.line) for write in report.harmful_writes]
     assert found == ([(kind, line_of(mark))] if kind else [])
     assert report.ok is (not kind)
@@ -388,7 +389,7 @@ def test_a_network_that_never_gives_the_same_twice_is_named() -> None:
     def forward(net: Any, x: Tensor) -> Any:
         return F.relu(net.fc(x), inplace=True) + next(runs)
 
-    report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))
+    report = check(Net(forward), torch.randn(8, 4))
     assert "from run to run" in report.unseen[0].why
     assert not report.ok
 
@@ -399,7 +400,7 @@ def test_what_a_call_saves_in_place_and_another_write_hurts_is_named_with_both()
         h.add_(x)  # and this is in its way
         return h
 
-    report = check(Net(forward, fc=nn.Linear(4, 4), act=nn.LeakyReLU(0.1, inplace=True)), torch.randn(3, 4))
+    report = check(Net(forward, act=nn.LeakyReLU(0.1, inplace=True)), torch.randn(3, 4))
     (effect,) = only(report).effects
     assert effect.kind == "breaks-backward"
     (saver,), (writer,) = effect.by, effect.writers
@@ -427,7 +428,7 @@ def test_a_function_that_declares_its_write_means_it() -> None:
     def forward(net: Any, x: Tensor) -> Any:
         return net.out(Clipped.apply(net.fc(x)))  # type: ignore[no-untyped-call]
 
-    report = check(Net(forward, fc=nn.Linear(4, 4), out=nn.Linear(4, 4)), torch.randn(3, 4))
+    report = check(Net(forward, out=nn.Linear(4, 4)), torch.randn(3, 4))
     assert report.ok
     assert report.calls == ()
 
@@ -530,7 +531,7 @@ def test_an_input_of_a_class_derived_from_tensor_stays_of_it() -> None:
         assert type(x) is Tagged
         return net.act(net.fc(x))
 
-    network = Net(forward, fc=nn.Linear(4, 4), act=nn.ReLU(inplace=True))
+    network = Net(forward)
     assert check(network, torch.eye(4).as_subclass(Tagged)[1:]).ok
 
 

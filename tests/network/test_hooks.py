@@ -101,7 +101,7 @@ def test_a_hook_before_a_later_module_counts_too() -> None:
         y = net.fc(x)
         return F.relu(y, inplace=True) + net.later(y).new_zeros(())
 
-    model = Net(forward, fc=nn.Linear(4, 4), later=nn.Identity())
+    model = Net(forward, later=nn.Identity())
     model.get_submodule("later").register_forward_pre_hook(lambda module, args: SEEN.update(mean=args[0].mean()))
     (effect,) = only(check(model, torch.randn(8, 4))).effects
     assert (effect.outside, effect.by[0].module, effect.by[0].hook) == (True, "later", "<lambda>")
@@ -137,7 +137,7 @@ def test_another_holder_is_not_called_a_hook() -> None:
         kept.append(y.detach())
         return F.relu(y, inplace=True)
 
-    report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(8, 4))
+    report = check(Net(forward), torch.randn(8, 4))
     (effect,) = only(report).effects
     assert "held after the forward" in effect.by[0].operation
     assert "the network's result is right; what something outside keeps is wrong" in screen(report)
@@ -209,6 +209,6 @@ def test_a_hook_that_keeps_what_the_network_returns_no_part_of_is_named(forward:
     layer = nn.Linear(4, 4)
     layer.register_forward_hook(keep_in_global)
     with torch.set_grad_enabled(forward is of_what_is_not_used):
-        (effect,) = only(check(Net(forward, fc=nn.Linear(4, 4), side=layer), torch.randn(8, 4))).effects
+        (effect,) = only(check(Net(forward, side=layer), torch.randn(8, 4))).effects
     assert (effect.kind, effect.outside) == ("changes-result", True)
     assert "keep_in_global" in [place.hook for place in effect.by]

@@ -15,12 +15,6 @@ from relu_demo.api import check
 from relu_demo.tensors.storage import storage_of
 
 
-def net(forward: Callable[[Any, Tensor], Any]) -> Any:
-    """Return a network of one layer and one ReLU in place, whose forward that is."""
-    torch.manual_seed(0)
-    return Net(forward, fc=nn.Linear(4, 4), act=nn.ReLU(inplace=True))
-
-
 def given() -> Tensor:
     return torch.linspace(-1, 1, 12).view(3, 4)
 
@@ -33,7 +27,7 @@ def test_a_parameter_whose_storage_the_forward_frees_has_its_values_again() -> N
         storage_of(net.fc.weight).resize_(0)
         return y
 
-    model = net(forward)
+    model: Any = Net(forward)
     before = model.fc.weight.detach().clone()
     assert check(model, given()).ok
     assert torch.equal(model.fc.weight, before)
@@ -104,7 +98,8 @@ def test_a_tensor_of_another_kind_that_the_forward_writes_to_is_as_before(kind: 
         write(net.table)
         return net.act(net.fc(x))
 
-    model, table = net(forward), made(kind)
+    model: Any = Net(forward)
+    table = made(kind)
     if registered:
         model.register_buffer("table", table)
     else:
@@ -150,7 +145,7 @@ def test_a_call_that_changes_a_result_of_another_kind_is_a_fault(kind: str) -> N
         OF_RESULTS[kind](torch.ones(3, 4))
     except (AttributeError, ImportError, RuntimeError) as error:
         pytest.skip(f"this PyTorch has none: {error}")
-    (call,) = check(net(forward), given()).calls
+    (call,) = check(Net(forward), given()).calls
     assert [effect.kind for effect in call.effects] == ["changes-result"]
 
 
@@ -159,7 +154,7 @@ def test_a_graph_that_has_saved_a_buffer_still_goes_backward() -> None:
         net.mean.mul_(0.9)
         return net.act(net.fc(x) + net.mean)
 
-    model = net(forward)
+    model: Any = Net(forward)
     model.register_buffer("mean", torch.ones(4))
     loss = (model.fc(given()) * model.mean).sum()
     assert check(model, given()).ok
@@ -174,7 +169,7 @@ def test_a_detached_state_and_one_with_another_graph_are_named() -> None:
         net.total *= 0.5
         return net.act(net.fc(x) + net.hidden + net.total)
 
-    model = net(forward)
+    model: Any = Net(forward)
     model.hidden, model.total = model.fc(given()), model.fc(given())
     values = model.hidden.detach().clone()
     report = check(model, given())
@@ -190,7 +185,7 @@ def test_a_tensor_that_cannot_be_copied_is_named_where_it_is_written_to() -> Non
         net.table.mul_(net.table)
         return net.act(net.fc(x))
 
-    model = net(forward)
+    model: Any = Net(forward)
     model.table, model.other = torch.ones(4).to_mkldnn(), torch.ones(4).to_mkldnn()
     report = check(model, given())
     assert [(each.name, each.why) for each in report.unrestored] == [
@@ -277,7 +272,7 @@ def test_numpy_arrays_have_their_shape_flags_and_objects_again() -> None:
         net.masked[0] = numpy.ma.masked
         return net.act(net.fc(x))
 
-    model = net(forward)
+    model: Any = Net(forward)
     model.objects, model.row = numpy.array([1, None], dtype=object), numpy.arange(4)
     model.locked, model.draws = numpy.zeros(2), numpy.random.default_rng(3)
     model.masked = numpy.ma.masked_array([1.0, 2.0])
@@ -300,7 +295,7 @@ def test_many_objects_are_looked_at_once_and_what_changes_among_them_is_seen() -
         net.nodes[-1].following.append(net.fc(x))
         return net.act(net.nodes[-1].following[0])
 
-    model = net(forward)
+    model: Any = Net(forward)
     model.nodes = [Node() for _ in range(2000)]
     (call,) = check(model, given()).calls
     assert [effect.kind for effect in call.effects] == ["changes-result"]

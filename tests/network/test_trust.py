@@ -45,7 +45,7 @@ def test_what_a_hook_writes_in_backward_is_put_back() -> None:
         h.register_hook(lambda gradient: net.norm.add_(gradient.norm()) and None)
         return net.b(h)
 
-    network = linear(forward, b=nn.Linear(8, 8), act=nn.ReLU(True))
+    network = linear(forward, b=nn.Linear(8, 8))
     network.norm = torch.zeros(1)
     assert check(network, X).ok
     assert float(network.norm) == 0
@@ -142,7 +142,7 @@ def test_a_forward_may_call_its_argument_model_and_hold_deep_lists() -> None:
     deep: list[Any] = []
     for _ in range(2000):
         deep = [deep]
-    network = Net(lambda net, x, tree=None, model=None: net.act(net.a(x)), a=nn.Linear(8, 8), act=nn.ReLU(True))
+    network = Net(lambda net, x, tree=None, model=None: net.act(net.a(x)), a=nn.Linear(8, 8))
     assert check(network, X, tree=deep, model=1).ok
 
 
@@ -258,7 +258,7 @@ def test_a_network_that_runs_only_once_is_said_to_and_no_call_is_blamed() -> Non
         return F.relu(y, inplace=True) * next(numbers) + y
 
     with pytest.raises(NetworkError, match="ran once, and then, from the same state and input, raised StopIteration"):
-        check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(2, 4))
+        check(Net(forward), torch.randn(2, 4))
 
 
 def test_a_network_that_exits_only_in_place_is_not_safe() -> None:
@@ -270,5 +270,5 @@ def test_a_network_that_exits_only_in_place_is_not_safe() -> None:
         return h
 
     torch.manual_seed(0)
-    report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(2, 4))
+    report = check(Net(forward), torch.randn(2, 4))
     assert [(effect.kind, effect.words) for effect in report.calls[0].effects] == [("refused", "0")]

@@ -26,7 +26,7 @@ def test_what_is_compiled_away_is_named_and_never_called_safe() -> None:
         h = net.fc(x)
         return scripted(h) + h
 
-    report = check(Net(forward, fc=nn.Linear(4, 4)), torch.randn(3, 4))
+    report = check(Net(forward), torch.randn(3, 4))
     assert not report.ok
     (unseen,) = report.unseen
     assert unseen.type == "compiled code"
@@ -39,7 +39,7 @@ def test_what_runs_in_another_thread_is_named_and_never_called_safe() -> None:
         with ThreadPoolExecutor(1) as threads:
             return threads.submit(net.act, h).result() + h
 
-    report = check(Net(forward, fc=nn.Linear(4, 4), act=nn.ReLU(True)), torch.randn(3, 4))
+    report = check(Net(forward), torch.randn(3, 4))
     assert not report.ok
     assert [(unseen.module, unseen.type) for unseen in report.unseen] == [("act", "ReLU")]
     assert not torch.nn.modules.module._global_forward_pre_hooks
@@ -50,7 +50,7 @@ def test_what_a_checkpoint_runs_again_may_be_refused_there(reentrant: bool) -> N
     def forward(net: Any, x: Tensor) -> Any:
         return checkpoint(lambda h: net.last(net.act(h)), net.fc(x), use_reentrant=reentrant)
 
-    network = Net(forward, fc=nn.Linear(4, 4), last=nn.Linear(4, 4), act=nn.ReLU(True))
+    network = Net(forward, last=nn.Linear(4, 4))
     x = torch.randn(3, 4)
     report = check(network, x)
     with nullcontext() if (runs := bool(report.as_written.backward)) else pytest.raises(RuntimeError):
@@ -71,7 +71,7 @@ def test_what_runs_and_cannot_be_watched_is_not_the_users_error() -> None:
             torch._C._autograd._saved_tensors_hooks_enable()
 
     with pytest.raises(BadInput, match="Net cannot be checked; it runs, but not under watch: no hooks, please") as info:
-        check(Net(forward, fc=nn.Linear(4, 4), act=nn.ReLU(True)), torch.randn(3, 4))
+        check(Net(forward), torch.randn(3, 4))
     assert not isinstance(info.value, NetworkError)
 
 
@@ -97,7 +97,7 @@ def test_gradients_of_torch_func_are_named_and_the_rest_is_judged() -> None:
         z = net.act(y) + y  # reads what it overwrote
         return torch.func.grad(lambda t: F.relu(net.fc(t), inplace=True).sum())(x) + z
 
-    report = check(Net(forward, fc=nn.Linear(4, 4), act=nn.ReLU(True)), torch.randn(3, 4))
+    report = check(Net(forward), torch.randn(3, 4))
     assert [kinds(call) for call in report.calls] == [["changes-result"], []]
     assert [(each.type, each.why) for each in report.unseen] == [
         ("torch.func", "what its gradients save is not watched")
@@ -114,7 +114,7 @@ def test_the_branch_that_torch_cond_takes_is_judged(sign: float) -> None:
     def forward(net: Any, x: Tensor) -> Any:
         return torch.cond(x.sum() > 0, loud, lambda t: F.relu(t * 1, inplace=True), (net.fc(x),))
 
-    report = check(Net(forward, fc=nn.Linear(4, 4)), sign * torch.rand(3, 4))
+    report = check(Net(forward), sign * torch.rand(3, 4))
     assert kinds(only(report)) == (["breaks-backward"] if sign > 0 else [])
     assert report.unseen == ()
 

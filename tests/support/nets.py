@@ -18,12 +18,12 @@ from relu_demo.network.report import Call, CheckReport
 
 
 class Net(nn.Module):
-    """A network whose forward is a function of itself and its input."""
+    """A network with a layer `fc`, a ReLU in place `act`, and a forward that is a function of itself and its input."""
 
     def __init__(self, run: Callable[..., Any], **parts: nn.Module) -> None:
         super().__init__()
         self.run = run
-        for name, part in parts.items():
+        for name, part in {"fc": nn.Linear(4, 4), "act": nn.ReLU(inplace=True), **parts}.items():
             self.add_module(name, part)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -31,13 +31,13 @@ class Net(nn.Module):
 
 
 def written(folder: Path, *lines: str, **more: Any) -> Net:
-    """Return a network with a layer `fc`, a ReLU in place `act`, and a forward of these lines; the first is line 2."""
+    """Return a network with a forward of these lines; the first is line 2."""
     file = folder / "forward.py"
     file.write_text("\n    ".join(["def forward(net, x):", *lines]) + "\n")
     names: dict[str, Any] = {"torch": torch, "F": F, "operator": operator, "functools": functools, "dlpack": dlpack}
     names.update(more)
     exec(compile(file.read_text(), str(file), "exec"), names)
-    return Net(names["forward"], fc=nn.Linear(4, 4), act=nn.ReLU(inplace=True))
+    return Net(names["forward"])
 
 
 def residual(inplace: bool) -> nn.Module:

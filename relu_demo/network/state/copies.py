@@ -81,8 +81,8 @@ def _twin(tensor: Tensor, sharing: list[Tensor], bases: dict[int, tuple[Tensor, 
     """
     inner = tensor.requires_grad and not tensor.is_leaf
     with torch.enable_grad():
-        is_alone = len(sharing) == 1 and not tensor._is_view() and _is_whole(tensor)
-        if is_alone or not is_strided(tensor) or not tensor.numel():
+        is_plain = is_strided(tensor) and tensor.numel() > 0
+        if not is_plain or (len(sharing) == 1 and not tensor._is_view() and _is_whole(tensor)):
             twin = tensor.detach().clone()
             if isinstance(tensor, nn.Parameter):
                 return nn.Parameter(twin, requires_grad=tensor.requires_grad)
