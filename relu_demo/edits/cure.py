@@ -92,8 +92,7 @@ def index_rows(scene: Scene, write: WriteSite | None) -> Cure | None:
     text = ast.unparse(rows)
     if not is_name(rows) or not found.syntax.is_read_after(text, write.statement):
         return None
-    i = "row" if text.startswith("i") else "i"
-    edit = found.syntax.replace(rows, f"({text}[{i}] for {i} in range(len({text})))")
+    edit = found.syntax.replace(rows, f"({text}[i] for i in range(len({text})))")
     return Cure("index instead of iterating", (edit,))
 
 
@@ -205,14 +204,12 @@ def build_out_of_place(scene: Scene, write: WriteSite | None) -> Cure | None:
 def _bound_result(writer: Place) -> list[Edit] | None:
     """Return the edits that bind the result of `self.relu(x)`, a statement of its own; None where it has no name."""
     found = found_at(writer)
-    call = found.node if found is not None else None
-    if found is None or not isinstance(found.statement, ast.Expr) or found.statement.value is not call:
+    call = found.statement.value if found is not None and isinstance(found.statement, ast.Expr) else None
+    if found is None or call is not found.node or not isinstance(call, ast.Call) or len(call.args) != 1:
         return []
-    if not isinstance(call, ast.Call) or len(call.args) != 1:
-        return []
-    if found.syntax.can_be_bound(call.args[0]):
-        return [found.syntax.insert(start_of(call), f"{found.syntax.text(call.args[0])} = ")]
-    return None if names_of(call.args[0]) else []
+    if not found.syntax.can_be_bound(call.args[0]):
+        return None
+    return [found.syntax.insert(start_of(call), f"{found.syntax.text(call.args[0])} = ")]
 
 
 def clone_state(scene: Scene, write: WriteSite | None) -> Cure | None:

@@ -130,10 +130,8 @@ class Syntax:
         return Edit(self.file, at, at, new)
 
     def cloned(self, node: ast.expr) -> list[Edit]:
-        """Return the edits that add `.clone()` to an expression."""
-        if isinstance(node, ATOMS):
-            return [self.insert(end_of(node), ".clone()")]
-        return [self.insert(start_of(node), "("), self.insert(end_of(node), ").clone()")]
+        """Return the edits that add `.clone()` to an expression; none of what would need parentheses."""
+        return [self.insert(end_of(node), ".clone()")] if isinstance(node, ATOMS) else []
 
     def indent(self, statement: ast.stmt) -> str | None:
         """Return what stands before a statement; None where another statement shares its lines."""

@@ -402,9 +402,7 @@ class Watcher(TorchFunctionMode):
                 look = WorthALook(written, finding.raised_at, name, PAST_AUTOGRAD)
                 self.watch.aliases.found.setdefault(look, look)
             return
-        error = self.watch.found((finding,))
-        if error is not None:
-            raise error
+        self.watch.found((finding,))
 
     def _refuse(self, error: RuntimeError, args: Any, kwargs: Any, name: str, frame: FrameType) -> None:
         """Tell of a write that PyTorch refuses, and raise what is to be raised for it."""

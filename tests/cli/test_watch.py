@@ -79,6 +79,7 @@ def test_json_has_standard_output_to_itself(folder: Path) -> None:
     assert (document["processes"], document["exit_code"]) == (1, 1)
     (found,) = document["findings"]
     assert found["kind"] == "overwritten"
+    assert (found["cure"]["works"], found["cure"]["further"]) == (None, 0)
     assert found["saved_by"]["line"] == 6
     (write,) = found["overwritten_by"]
     assert (write["site"]["line"], write["site"]["operation"], write["version"]) == (7, "y += 1", 1)

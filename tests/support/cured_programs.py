@@ -43,6 +43,14 @@ d["h"] *= 0.5  # WRITES  #=> d["h"] = d["h"] * 0.5
 d["h"].sum().backward()  # RAISES
 result = w.grad
 """,
+    "an item of a list that a function is given": """
+def shift(hs):
+    hs[0] += 1  # WRITES  #=> hs[0] = hs[0] + 1
+hs = [w.exp()]  # SAVES
+shift(hs)
+hs[0].sum().backward()  # RAISES
+result = w.grad
+""",
     "methods on lines of their own": """
 y = w.sigmoid()  # SAVES
 z = (y  #=> z = y * 2 + w
@@ -175,6 +183,36 @@ queue = Queue()
 queue(w).sum().backward()  # RAISES
 result = w.grad
 """,
+    "a module of another as a statement": """
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.act = nn.ReLU(inplace=True)  #=> self.act = nn.ReLU()
+    def forward(self, x):
+        y = x.tanh()  # SAVES
+        self.act(y)  # WRITES  #=> y = self.act(y)
+        return y
+block = Block()
+block(w).square().sum().backward()  # RAISES
+result = w.grad
+""",
+    "an attribute of a trainer": """
+class Trainer:
+    def step(self):
+        self.h = w.exp()  # SAVES
+        self.h += 1  # WRITES  #=> self.h = self.h + 1
+        self.h.sum().backward()  # RAISES
+Trainer().step()
+result = w.grad
+""",
+    "another name that a condition gives": """
+x = w * 2
+y = x.square()  # SAVES  #=> y = x.clone().square()
+h = x if w.sum() > 0 else y
+h += 1  # WRITES
+(y.sum() + h.sum() + x.sum()).backward()  # RAISES
+result = w.grad
+""",
     "what a helper is given": """
 def show(image):
     image.mul_(255).clamp_(0, 255)  # WRITES
@@ -299,6 +337,19 @@ class Codes(nn.Module):
 Codes()(w).exp().sum().backward()  # RAISES
 result = w.grad
 """,
+    "indices of a sparse embedding": """
+table, at = nn.Embedding(5, 3, sparse=True), torch.tensor([0, 1])
+y = table(at)  # SAVES
+at.data.add_(1)  # WRITES  #=> at = at + 1
+y.sum().backward()  # RAISES
+result = table.weight.grad.to_dense()
+""",
+    "complex numbers": """
+y = torch.complex(w, w).exp()  # SAVES
+y.data.add_(1)  # WRITES  #=> y = y + 1
+y.abs().sum().backward()  # RAISES
+result = w.grad
+""",
     "a checkpoint that recomputes": """
 from torch.utils.checkpoint import checkpoint
 def block(x):
@@ -316,6 +367,12 @@ REFUSED = {
 y = w.mean(0).expand(4, 3)  # SAVES  #=> y = w.mean(0).expand(4, 3) * 1
 y += 1  # WRITES
 y.square().sum().backward()
+result = w.grad
+""",
+    "a mask over what was expanded": """
+p = w.mean(0).expand(4, 3)  # SAVES  #=> p = w.mean(0).expand(4, 3).clone()
+p[p < 0.5] = 0.5  # WRITES
+p.square().sum().backward()  # RAISES
 result = w.grad
 """,
     "rows of a loop": """
@@ -346,6 +403,12 @@ def adapt(z):
     return z
 adapt(y).square().sum().backward()
 result = w.grad
+""",
+    "a tensor that is made a leaf later": """
+b = torch.zeros(3)
+b.requires_grad_()  # SAVES
+b += 1  # WRITES  #=> b.data += 1
+result = b
 """,
     "a weight that is pruned": """
 layer, keep = nn.Linear(3, 3), torch.tensor([[1.0], [0.0], [1.0]])
@@ -581,6 +644,17 @@ def halve():
 halve()
 score.backward()  # RAISES
 """,
+    "an item of what chunk gives": """
+halves = (w * 2).chunk(2)  # SAVES
+halves[0].mul_(2)  # WRITES  #=> halves = (halves[0] * 2, halves[1])
+halves[0].sum().backward()
+""",
+    "layers in a list": """
+layers, y = [nn.Linear(3, 3), nn.Sigmoid(), nn.Hardtanh(0, 0.6, inplace=True)], w  #=> layers, y = [nn.Sigmoid()], w
+for layer in layers:
+    y = layer(y)  # SAVES WRITES
+y.sum().backward()  # RAISES
+""",
     "a slope below zero": """
 act = nn.LeakyReLU(-0.2, inplace=True)  #=> act = nn.LeakyReLU(-0.2)
 network = nn.Sequential(nn.Linear(3, 3), act)  # SAVES
@@ -624,18 +698,18 @@ def faulty_and_cured(text: str) -> tuple[str, str]:
 def run_of(source: str | bytes, file: Path) -> dict[str, Any]:
     """The names of a program once it has run."""
     names: dict[str, Any] = {}
-    exec(compile(source, file, "exec"), names)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(compile(source, file, "exec"), names)
     return names
 
 
 def watched(source: str, file: Path) -> tuple[WatchReport, dict[str, Any] | RuntimeError]:
     """The report on a program that is run from a file under watch; and its names, or what it raised."""
     file.write_text(source)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", relu_demo.SilentInplaceWarning)
-        try:
-            with relu_demo.watch() as watch:
-                names = run_of(source, file)
-        except RuntimeError as error:
-            return watch.report, error
+    try:
+        with relu_demo.watch() as watch:
+            names = run_of(source, file)
+    except RuntimeError as error:
+        return watch.report, error
     return watch.report, names

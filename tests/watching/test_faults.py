@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,9 @@ def test_a_read_through_another_name_is_worth_a_look_and_no_finding(tmp_path: Pa
     right, _ = watched(cured, tmp_path / "cured.py")
     assert right.worth_a_look == ()
     assert "Nothing found. Watched:" in str(right)
+
+
+def test_a_finding_of_several_processes_says_so(tmp_path: Path) -> None:
+    report, _ = watched(faulty_and_cured(OVERWRITTEN["an item"])[0], tmp_path / "faulty.py")
+    finding = replace(report.findings[0], processes=2)
+    assert [row.words for row in lines_of(finding, watched=3)][-2] == "in 2 of 3 processes"

@@ -225,6 +225,66 @@ def test_values_that_a_backward_does_not_need_are_overwritten_past_autograd_with
     assert watch.report.ok
 
 
+def test_a_module_that_edits_its_weight_at_each_call_means_it() -> None:
+    class Normed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.scale.data.mul_(0.5)
+            return x * self.scale
+
+    net = Normed()
+    with relu_demo.watch() as watch:
+        (net(leaf()) + net(leaf())).sum().backward()
+    assert watch.report.ok
+    (look,) = watch.report.worth_a_look
+    assert (look.name, look.rule) == ("net.scale", "data")
+    assert look.written.source == "self.scale.data.mul_(0.5)"
+
+
+def test_on_the_meta_device_no_value_is_told_to_be_overwritten() -> None:
+    with relu_demo.watch() as watch:
+        y = torch.ones(2, device="meta", requires_grad=True).exp()
+        y.data.mul_(2)
+        y.sum().backward()  # type: ignore[no-untyped-call]
+    assert watch.report.ok
+
+
+def test_a_write_in_a_thread_that_is_not_watched_was_not_seen() -> None:
+    with relu_demo.watch():
+        y = leaf().sigmoid()
+        loss = y.sum()
+        thread = threading.Thread(target=lambda: y.mul_(2))
+        thread.start()
+        thread.join()
+        with pytest.raises(relu_demo.InplaceError) as error:
+            loss.backward()  # type: ignore[no-untyped-call]
+    assert "overwritten  the write was not seen: it ran where nobody could look" in str(error.value)
+
+
+def test_who_looks_at_a_node_of_the_graph_is_told_as_pytorch_does() -> None:
+    with relu_demo.watch() as watch:
+        y = leaf().sigmoid()
+        node: Any = y.grad_fn
+        y.mul_(2)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation") as error:
+            node._saved_result  # noqa: B018
+    assert not isinstance(error.value, relu_demo.InplaceError)
+    assert watch.report.ok
+
+
+def test_anomaly_mode_shows_the_forward_without_frames_of_the_watch() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(relu_demo.InplaceError), relu_demo.watch(), torch.autograd.detect_anomaly():
+            plain(True)
+    (forward,) = (str(each.message) for each in caught if "Traceback of forward call" in str(each.message))
+    assert "y = x.sigmoid()  # SAVES" in forward
+    assert "relu_demo/watching" not in forward
+
+
 def test_the_noise_that_rrelu_fills_itself_is_no_fault() -> None:
     with relu_demo.watch() as watch:
         net = nn.Sequential(nn.Linear(4, 4), nn.RReLU(inplace=True), nn.Linear(4, 4), nn.RReLU())
