@@ -14,7 +14,7 @@ import random
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from operator import index
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,7 @@ GOES_WITH: Mapping[str, tuple[Any, tuple[str, ...]]] = {
 class Shown:
     """A report that shows itself: as text, in one line, in a notebook, on rich's console, and as JSON's plain data."""
 
-    lang: str = field(default="en", compare=False)
+    lang: str = "en"
     """The language in which it does, but for JSON."""
 
     def __str__(self: Any) -> str:

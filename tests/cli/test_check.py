@@ -94,6 +94,14 @@ NETWORKS = """
         def forward(self, x):
             raise RuntimeError("no licence")
 
+    class Mute(RuntimeError):
+        def __str__(self):
+            raise ValueError
+
+    class Mutes(nn.Module):
+        def forward(self, x):
+            raise Mute
+
     class Leaves(nn.Module):
         def forward(self, x):
             sys.exit(3)
@@ -202,6 +210,7 @@ BAD = {
     "nets.py:Embeds --shape 2,4": "'--shape': the network needs whole numbers, and --shape gives random fractions: the",
     "nets.py:Picks --shape 2": "the network needs whole numbers, and --shape gives",
     "nets.py:Needy --shape 2,4": "an error in your own code: the network's forward raised RuntimeError: no licence",
+    "nets.py:Mutes --shape 2,4": "an error in your own code: the network's forward raised Mute",
     "torch.nnn:ReLU": "there is no module 'torch.nnn'; did you mean torch.nn?",
     "nets.py:Stubborn --shape 2,4": "the network's backward raised ValueError: no backward",
     "nets.py:Leaves --shape 2,4": "the network's forward raised SystemExit: 3",

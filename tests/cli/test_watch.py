@@ -63,6 +63,7 @@ def test_both_lines_stand_below_the_programs_own_traceback(folder: Path) -> None
     assert told.startswith("y.sum().backward() raises: a tensor that it needs was overwritten\n")
     assert "saved        train.py:6  y = x.exp()" in told
     assert "overwritten  train.py:7  y += 1" in told
+    assert re.search("^cure         .*[^)]$", told, re.MULTILINE)  # and not that it was tried
     assert told.splitlines()[-1].startswith("1 fault found. Watched: 1 backward pass, ")
 
 

@@ -64,11 +64,6 @@ def test_all_162_numbers_read_as_in_the_article(demo: Demo) -> None:
     assert sum(len(re.findall(r"-?\d\.\d{4}", tensor)) for tensor in tensors) == 162
 
 
-@pytest.mark.parametrize("seed", [0, 1, 7, 2**64 - 1, -(2**63)])
-def test_they_do_with_any_seed(demo: Demo, seed: int) -> None:
-    assert printed(demo("--article", "--json", "--seed", str(seed)).document) == PRINTED
-
-
 @settings(max_examples=examples(20))
 @given(seed=st.integers(-(2**63), 2**64 - 1))
 def test_no_seed_comes_near_to_another_fourth_decimal(seed: int) -> None:
@@ -78,16 +73,6 @@ def test_no_seed_comes_near_to_another_fourth_decimal(seed: int) -> None:
         o1 = part.moments["o1_before"].state.summary.copy.flatten()
         assert (o1 - wanted).abs().max() < 1e-5  # 5e-5 would round to another number
     assert SessionReport(trace, judge(trace)).ok
-
-
-def test_another_seed_solves_for_another_input(demo: Demo) -> None:
-    states = [
-        demo("--article", "--json", "--seed", seed).document["parts"]["preparation"]["lines"][-1]["changed_tensors"]
-        for seed in ("1", "2")
-    ]
-    first, second = (torch.tensor(state["conv1.weight"]["values"]) for state in states)
-    assert first.shape == (3, 3, 3, 3)
-    assert not torch.allclose(first, second)
 
 
 def test_the_lines_that_solve_are_shown_and_give_the_numbers_when_typed_again(demo: Demo) -> None:

@@ -86,14 +86,6 @@ def test_each_cure_gives_the_right_numbers(document: Any, cure: str) -> None:
     assert all(line["error"] is None for line in part["lines"])
 
 
-def test_a_leaf_that_requires_grad_is_refused_in_pytorchs_words(document: Any) -> None:
-    part = document["parts"]["leaf"]
-    with pytest.raises(RuntimeError) as raised:
-        nn.ReLU(inplace=True)(torch.randn(3, requires_grad=True))
-    assert [line["error"] for line in part["lines"] if line["error"]] == [str(raised.value)]
-    assert part["moments"]["leaf"]["version"] == 0
-
-
 def test_each_statement_is_a_claim_with_a_verdict_and_its_evidence(document: Any) -> None:
     assert [claim["number"] for claim in document["claims"]] == list(range(9, 20))
     assert {claim["verdict"] for claim in document["claims"]} == {"holds"}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
-from support.nets import Net, line_of
+from support.nets import Net
 from torch import Tensor, nn
 
 from relu_demo.api import Report, check
@@ -98,20 +98,10 @@ def test_a_call_whose_result_is_dropped_is_not_merely_to_be_turned_off() -> None
 def test_a_notebook_gets_html(report: Report) -> None:
     page = report._repr_html_()
     assert page.startswith("<pre")
-    assert "FAULT" in page
+    assert re.search('<span style="[^"]*color: #[^"]*">FAULT</span>', page)
 
 
-def test_every_kind_of_screen() -> None:
-    loud = nn.Sequential(nn.Linear(4, 4), nn.Sigmoid(), nn.ELU(inplace=True))
-    both = nn.Sequential(nn.Linear(4, 4), nn.LeakyReLU(0.1, True), nn.Dropout(0.5, True))
-    assert "backward raises" in shown(check(loud, torch.randn(2, 4)), 80)
-    screen = shown(check(both, torch.randn(2, 4)), 80)  # the line that called it
-    here = f"tests/views/test_check_view.py:{line_of('# the line that called it')}"
-    assert f"Together: dropout in 2 ({here}) writes over what leaky_relu in 1 ({here}) saved." in " ".join(
-        screen.split()
-    )
-    assert "Linear: no in-place call to test (" in shown(check(nn.Linear(4, 4), torch.randn(2, 4)), 80)
-    assert "all safe" in shown(check(both[:2], torch.randn(2, 4)), 80)
+def test_a_write_that_is_refused_is_the_forwards_own_error() -> None:
     assert "PyTorch raises in the forward" in shown(check(nn.ReLU(True), torch.randn(2, 4, requires_grad=True)), 80)
 
 

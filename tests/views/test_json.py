@@ -42,39 +42,12 @@ def test_every_kind_of_document_is_as_the_schema_says(demo: Demo, options: tuple
     jsonschema.validate(result.document, schema(), jsonschema.Draft202012Validator)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(("request",), marks=pytest.mark.slow),
-        pytest.param(("request", "seed"), marks=pytest.mark.slow),
-        ("parts", "in_place", "moments", "h1", "version"),
-        pytest.param(("claims", 0, "verdict"), marks=pytest.mark.slow),
-        ("parts", "in_place", "lines", 0, "source"),
-    ],
-)
-def test_the_schema_refuses_a_document_that_lacks_something_or_has_more(
-    demo: Demo, path: tuple[str | int, ...]
-) -> None:
-    def remove(parent: Any, key: str | int) -> None:
-        parent.pop(key)
-
-    def add(parent: Any, _: str | int) -> None:
-        parent["another"] = 1
-
-    for spoil in (remove, add):
-        document = demo("--json").document
-        parent = document
-        for key in path[:-1]:
-            parent = parent[key]
-        spoil(parent, path[-1])
-        with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(document, schema(), jsonschema.Draft202012Validator)
-
-
 def test_the_schema_is_itself_as_json_schema_2020_12_wants_it() -> None:
     assert schema()["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert re.fullmatch(r"urn:relu-demo:document:\d+", schema()["$id"])
     jsonschema.Draft202012Validator.check_schema(schema())
+    objects = [each for each in schema()["$defs"].values() if "properties" in each]
+    assert all(each["required"] == [*each["properties"]] and each["additionalProperties"] is False for each in objects)
 
 
 def type_of(node: Any) -> str:
@@ -221,13 +194,6 @@ def test_values_of_large_tensors_are_null_and_their_summary_is_there(demo: Demo)
     assert [look["summary"]["elements"] for look in looks] == [elements] * 3
     assert [look["values"] is None for look in looks] == [False, False, True]
     assert looks[2]["summary"] == looks[0]["summary"]
-
-
-def test_a_nan_or_an_infinity_is_a_string() -> None:
-    from relu_demo.views.json import strict
-
-    nested = strict([1.5, float("nan"), [float("inf"), -float("inf")]])
-    assert json.loads(json.dumps(nested, allow_nan=False)) == [1.5, "nan", ["inf", "-inf"]]
 
 
 needs_jq = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
