@@ -198,10 +198,11 @@ result = w.grad
 """,
     "an attribute of a trainer": """
 class Trainer:
+    act = nn.ReLU(inplace=True)  #=> act = nn.ReLU()
     def step(self):
-        self.h = w.exp()  # SAVES
-        self.h += 1  # WRITES  #=> self.h = self.h + 1
-        self.h.sum().backward()  # RAISES
+        self.h = w.tanh()  # SAVES
+        self.act(self.h)  # WRITES  #=> self.h = self.act(self.h)
+        self.h.square().sum().backward()  # RAISES
 Trainer().step()
 result = w.grad
 """,
