@@ -290,11 +290,10 @@ def update(opt, loss):
     loss.backward(retain_graph=True)  # RAISES
     opt.step()  # WRITES
 def train(opt, opt_g):
-    fake = g(w)
-    score = net(fake)  # SAVES
+    score = net(g(w))  # SAVES
     g_loss = -score.mean()
     update(opt, score.mean())
-    #+> g_loss = -net(fake).mean()
+    #+> g_loss = -net(g(w)).mean()
     update(opt_g, g_loss)
 train(opt, torch.optim.SGD(g.parameters(), 0.1))
 result = w.grad
