@@ -533,6 +533,12 @@ shift = nn.Linear(2, 2)(x[:, :2])  # SAVES
 x[:, 2:] += shift  # WRITES  #=> x = torch.cat([x[:, :2], x[:, 2:] + shift], 1)
 x.square().sum().backward()  # RAISES
 """,
+    "a weight that is given new data": """
+scale = nn.Parameter(torch.ones(3))
+y = w * scale  # SAVES
+scale.data = scale.data * 2  # WRITES  #=> DEL
+y.sum().backward()  # RAISES
+""",
     "a second derivative": """
 hidden = nn.Linear(3, 6)(w).sigmoid()  # SAVES
 (slope,) = torch.autograd.grad(nn.Linear(6, 1)(hidden).sum(), w, create_graph=True)  # SAVES
