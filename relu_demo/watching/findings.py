@@ -135,7 +135,7 @@ def refused_one(
     `name`: what the user called the tensor, where that was noted at the write.
     """
     made_by = None if made is None else site_of(made, frame, layers if refusal is SLOPE else None)
-    name = name or (variable_of if refusal is LOST else name_of)(tensor, frame)
+    name = name or name_of(tensor, frame)
     first = (*writes, raised_at)[0]
     is_made_by_write = refusal is LEAF_VIEW and not tensor._is_view()  # w[0] = y: PyTorch makes the view itself
     if is_made_by_write or (name is None and refusal is not LOST):

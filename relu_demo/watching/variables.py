@@ -33,7 +33,7 @@ def variable_of(tensor: Tensor, frame: FrameType | None, by_memory: bool = False
     key, region = key_of(tensor), region_of(tensor)
     held = dict(list(inner.f_locals.items())[:MOST_VARIABLES]) if inner is not None else {}
     owner = held.get("self")
-    if owner is not None and not isinstance(owner, nn.Module):
+    if not isinstance(owner, nn.Module):
         held |= {f"self.{name}": value for name, value in _attributes(owner)}
     for name, value in held.items():
         if value is tensor and not name.startswith("_"):

@@ -218,14 +218,15 @@ class Watcher(TorchFunctionMode):
         pages, aliases = self.watch.pages, self.watch.aliases
         for _, tensor in operands(args, kwargs):
             key = key_of(tensor)
-            if key in pages:
+            if key in pages or traits.uncounted:
                 self._note_overwritten(tensor, args, traits.name, frame, writes or traits.statistics)
             if key in aliases.pending and not (writes and tensor is args[0]):
                 aliases.read(tensor, frame)
 
     def _note_overwritten(self, tensor: Tensor, args: Any, name: str, frame: FrameType, writes: bool) -> None:
         site = None
-        for saved in saved_of(self.watch.pages, tensor):
+        # `w.data = x` has given it another storage.
+        for saved in saved_of(self.watch.pages, tensor) or [each for each in self._copied if each.alias is tensor]:
             version = saved.alias._version
             # A fingerprint stays different after the first write.
             if version == saved.seen and not (writes and not saved.writers and saved.has_changed()):

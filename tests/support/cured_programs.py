@@ -198,10 +198,11 @@ result = w.grad
 """,
     "an attribute of a trainer": """
 class Trainer:
+    act = nn.ReLU(inplace=True)  #=> act = nn.ReLU()
     def step(self):
-        self.h = w.exp()  # SAVES
-        self.h += 1  # WRITES  #=> self.h = self.h + 1
-        self.h.sum().backward()  # RAISES
+        self.h = w.tanh()  # SAVES
+        self.act(self.h)  # WRITES  #=> self.h = self.act(self.h)
+        self.h.square().sum().backward()  # RAISES
 Trainer().step()
 result = w.grad
 """,
@@ -289,11 +290,10 @@ def update(opt, loss):
     loss.backward(retain_graph=True)  # RAISES
     opt.step()  # WRITES
 def train(opt, opt_g):
-    fake = g(w)
-    score = net(fake)  # SAVES
+    score = net(g(w))  # SAVES
     g_loss = -score.mean()
     update(opt, score.mean())
-    #+> g_loss = -net(fake).mean()
+    #+> g_loss = -net(g(w)).mean()
     update(opt_g, g_loss)
 train(opt, torch.optim.SGD(g.parameters(), 0.1))
 result = w.grad
@@ -485,53 +485,31 @@ y.zero_()  # WRITES  #=> DEL
 y.sum().backward()  # RAISES
 result = w.grad
 """,
-    "a hook of a tensor": """
-y = w.exp()  # SAVES
-y.register_hook(lambda gradient: gradient * 2)
-y.data
-y.sub_(1)  # WRITES  #=> DEL
-y.sum().backward()  # RAISES
-result = w.grad
-""",
-    "hooks of a module": """
+    "hooks of a module and of a tensor": """
 layer = nn.Sigmoid()
 layer.register_forward_hook(lambda module, given, result: None)
 layer.register_forward_pre_hook(lambda module, given: None)
 y = layer(w)  # SAVES
+y.register_hook(lambda gradient: gradient * 2)
 y.mul_(2)  # WRITES  #=> DEL
 y.sum().backward()  # RAISES
 result = w.grad
 """,
-    "behind a checkpoint": """
+    "behind checkpoints": """
 from torch.utils.checkpoint import checkpoint
-y = checkpoint(torch.sin, w, use_reentrant=False).sigmoid()  # SAVES
+y = checkpoint(torch.sin, checkpoint(torch.sin, w, use_reentrant=True), use_reentrant=False).sigmoid()  # SAVES
 y.mul_(2)  # WRITES  #=> DEL
 y.sum().backward()  # RAISES
 result = w.grad
 """,
-    "behind a reentrant checkpoint": """
-from torch.utils.checkpoint import checkpoint
-y = checkpoint(torch.sin, w, use_reentrant=True).sigmoid()  # SAVES
-y.mul_(2)  # WRITES  #=> DEL
-y.sum().backward()  # RAISES
-result = w.grad
-""",
-    "autocast": """
+    "autocast and a scaled loss": """
+scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
 with torch.autocast("cpu", torch.bfloat16):
     y = net(w).sigmoid()  # SAVES
     y.mul_(2)  # WRITES  #=> DEL
     loss = y.sum()
-loss.backward()  # RAISES
+scaler.scale(loss).backward()  # RAISES
 result = net[0].weight.grad
-""",
-    "a scaled loss": """
-scaler, optimizer = torch.amp.GradScaler("cpu", init_scale=4.0), torch.optim.SGD(net.parameters(), 0.1)
-y = net(w).sigmoid()  # SAVES
-y.mul_(2)  # WRITES  #=> DEL
-scaler.scale(y.sum()).backward()  # RAISES
-scaler.step(optimizer)
-scaler.update()
-result = net[0].weight
 """,
     "a loader with workers": """
 from torch.utils.data import DataLoader, TensorDataset
@@ -549,19 +527,17 @@ optimizer.step()  # WRITES  #=> DEL
 y.sum().backward()  # RAISES
 result = net[0].weight.grad
 """,
-    "one parameter after the other": """
-optimizer = torch.optim.Adam(net.parameters(), 0.1, foreach=False)
-y = net(net(w))  # SAVES
-y.sum().backward(retain_graph=True)
-optimizer.step()  # WRITES  #=> DEL
-y.sum().backward()  # RAISES
-result = net[0].weight.grad
-""",
     "one half of a tensor and then the other": """
 x = torch.rand(3, 4)
 shift = nn.Linear(2, 2)(x[:, :2])  # SAVES
 x[:, 2:] += shift  # WRITES  #=> x = torch.cat([x[:, :2], x[:, 2:] + shift], 1)
 x.square().sum().backward()  # RAISES
+""",
+    "a weight that is given new data": """
+scale = nn.Parameter(torch.ones(3))
+y = w * scale  # SAVES
+scale.data = scale.data * 2  # WRITES  #=> DEL
+y.sum().backward()  # RAISES
 """,
     "a second derivative": """
 hidden = nn.Linear(3, 6)(w).sigmoid()  # SAVES

@@ -127,7 +127,13 @@ def test_a_read_through_another_name_is_worth_a_look_and_no_finding(tmp_path: Pa
     assert "Nothing found. Watched:" in str(right)
 
 
-def test_a_finding_of_several_processes_says_so(tmp_path: Path) -> None:
+def test_a_finding_of_several_processes_whose_cure_was_tried_says_so(tmp_path: Path) -> None:
     report, _ = watched(faulty_and_cured(OVERWRITTEN["an item"])[0], tmp_path / "faulty.py")
-    finding = replace(report.findings[0], processes=2)
-    assert [row.words for row in lines_of(finding, watched=3)][-2] == "in 2 of 3 processes"
+    (finding,) = report.findings
+    for works, further, says in (
+        (True, 0, "write to a clone (tried: it runs, and nothing is found)"),
+        (False, 1, "write to a clone (tried with 1 more edit, see --try --diff: it does not help)"),
+    ):
+        tried = replace(finding.cure, works=works, further=further)
+        words = [row.words for row in lines_of(replace(finding, processes=2, cure=tried), watched=3)]
+        assert {says, "in 2 of 3 processes"} <= {*words}

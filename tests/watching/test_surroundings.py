@@ -219,9 +219,11 @@ def test_a_hook_that_raises_later_in_that_backward_hides_no_fault() -> None:
 @pytest.mark.skipif(torch.__version__ < "2.9", reason="before 2.9 no node tells what it has saved")
 def test_values_that_a_backward_does_not_need_are_overwritten_past_autograd_without_a_finding() -> None:
     with relu_demo.watch() as watch:
-        y = leaf().relu()
-        y.data.mul_(2)  # it asks only where they are above zero
-        y.sum().backward()  # type: ignore[no-untyped-call]
+        x, y = leaf() * 1, leaf().relu()
+        z = nn.functional.prelu(x, torch.tensor([0.25]))
+        for each in (x, y):
+            each.data.mul_(2)  # they ask only where it is above zero
+        (y + z).sum().backward()  # type: ignore[no-untyped-call]
     assert watch.report.ok
 
 

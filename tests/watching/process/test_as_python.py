@@ -94,33 +94,6 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs a pipe that can be closed at once")
-def test_a_pipe_that_nobody_reads(tmp_path: Path) -> None:
-    folder = written(script("print('x' * 10)"), tmp_path / "work")
-    said = []
-    for how in ([], [*WATCH, str(tmp_path / "report.json")]):
-        read, write = os.pipe()
-        os.close(read)
-        done = subprocess.run(
-            [sys.executable, *how, "main.py"], cwd=folder, stdout=write, stderr=subprocess.PIPE, env=environment()
-        )
-        os.close(write)
-        said.append((done.returncode, done.stderr))
-    assert said[1] == said[0]
-    assert b"BrokenPipeError" in said[0][1]
-
-
-def test_a_link_to_the_script(tmp_path: Path) -> None:
-    source = "import sys, neighbour\nprint(sys.path[0], sys.argv, __file__)"
-    folder = written(script(source, neighbour=""), tmp_path / "work")
-    (tmp_path / "linked.py").symlink_to(folder / "main.py")
-    alone, driven = (
-        subprocess.run([sys.executable, *how, "linked.py"], cwd=tmp_path, capture_output=True, env=environment())
-        for how in ([], [*WATCH, str(tmp_path / "report.json")])
-    )
-    assert (driven.stdout, driven.stderr) == (alone.stdout, b"")
-
-
 FUNCTIONS = """
 import sys
 print(__name__, __import__("__main__").__name__, sys.argv[1:], __import__("neighbour").x)

@@ -43,16 +43,6 @@ for n in (1, 2):
     F.l1_loss(torch.ones(4, 1), torch.ones(4))
     torch.ones(3).expand(2, 3)[torch.tensor([[True, False, True]] * 2)] = 0.5
 """
-ANOMALY = """
-import torch
-with torch.autograd.detect_anomaly():
-    x = torch.ones(2, requires_grad=True)
-    def head(h):
-        return torch.nn.functional.softmax(h, dim=0)
-    y = head(x.exp())
-    y.mul_(2)
-    y.sum().backward()
-"""
 LOGS = """
 import logging, warnings, torch
 logging.captureWarnings(True)
@@ -87,7 +77,6 @@ PROGRAMS = {
     "warnings in a log": LOGS,
     "a traceback of a thread": IN_A_THREAD,
     "a traceback with a cause": RAISES,
-    "anomaly mode's traceback of the forward": ANOMALY,
 }
 
 
