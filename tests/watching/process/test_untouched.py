@@ -72,11 +72,9 @@ except Exception as error:
     raise RuntimeError("outer") from error
 """
 PROGRAMS = {
-    "a warning of PyTorch": MSE,
+    "warnings, plain and in a log": MSE + LOGS,
     "filters by module": FILTERED,
-    "warnings in a log": LOGS,
-    "a traceback of a thread": IN_A_THREAD,
-    "a traceback with a cause": RAISES,
+    "tracebacks of a thread and with a cause": IN_A_THREAD + RAISES,
 }
 
 
