@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from hypothesis import given
+from hypothesis import strategies as st
 from support.nets import Net, line_of, only
 from torch import Tensor, nn
 
 from relu_demo.api import Report, check
+from relu_demo.tensors.storage import elements_at, geometry_of
 
 SEEN: dict[str, Any] = {}
 
@@ -212,3 +215,27 @@ def test_a_hook_that_keeps_what_the_network_returns_no_part_of_is_named(forward:
         (effect,) = only(check(Net(forward, side=layer), torch.randn(8, 4))).effects
     assert (effect.kind, effect.outside) == ("changes-result", True)
     assert "keep_in_global" in [place.hook for place in effect.by]
+
+
+SIZE = 64
+
+
+@st.composite
+def views(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    """Give shape, strides and offset of a view into 64 elements: strided, overlapping or expanded."""
+    shape = tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=3)))
+    strides = tuple(draw(st.integers(0, 6)) for _ in shape)
+    last = sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+    return shape, strides, draw(st.integers(0, SIZE - 1 - last))
+
+
+@given(views(), st.lists(views(), min_size=1, max_size=3))
+def test_the_elements_in_other_views_are_those_that_a_write_there_changes(
+    view: tuple[tuple[int, ...], tuple[int, ...], int], others: list[tuple[tuple[int, ...], tuple[int, ...], int]]
+) -> None:
+    whole = torch.zeros(SIZE)
+    tensor, written = whole.as_strided(*view), [whole.as_strided(*other) for other in others]
+    for each in written:
+        each.fill_(1)
+    found = elements_at(geometry_of(tensor), [geometry_of(each) for each in written])
+    assert torch.equal(tensor == 1, torch.ones(view[0], dtype=torch.bool) if found is None else found)
