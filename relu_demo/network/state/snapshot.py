@@ -357,7 +357,7 @@ class RecordedTensor:
             tensor.detach_()
         if self._is_leaf and has_no_graph(tensor) and tensor.requires_grad != self._graph[0]:
             tensor.requires_grad_(self._graph[0])
-        if self._keeps_grad and (not self._is_leaf or has_no_graph(tensor)) and tensor.grad is not self._grad:
+        if self._keeps_grad and tensor.grad is not self._grad:
             tensor.grad = self._grad
         for name, hooks in zip(_HOOKS, self._hooks, strict=True):
             now = getattr(tensor, name)
