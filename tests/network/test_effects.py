@@ -72,6 +72,14 @@ CALLS = {
     "what is saved": ("return F.elu(torch.sigmoid(net.fc(x)), inplace=True)", "breaks-backward by sigmoid"),
     "what a function saves": ("h = net.fc(x); y = doubled(h); return net.act(h) + y", "breaks-backward by Doubled"),
     "what a function keeps its own way": ("h = net.fc(x); y = squared(h); return net.act(h) + y", "changes-result"),
+    "a dropout that is off, of no batch": (
+        "h = net.fc(x); return F.dropout1d(torch.sigmoid(h), training=False, inplace=True)",
+        "breaks-backward by sigmoid",
+    ),
+    "one of three dimensions": (
+        "h = net.fc(x).view(2, 2, 2, 4); return F.dropout3d(torch.sigmoid(h), training=False, inplace=True)",
+        "breaks-backward by sigmoid",
+    ),
     "the caller's tensor": ("return net.fc(net.act(x))", "overwrites-input"),
     "each reader once": (
         "h = net.fc(x); y = net.act(h); y = sum([h, h], y) + h; return y + net.fc(h)",
