@@ -1,7 +1,7 @@
 """
 Who saved, who read and who wrote which region of which storage; and what was stale when backward unpacked it.
 
-An observer's listener passes on what it is told. The ledger has one page for each storage that something was saved of,
+An observer's listener passes on what it is told. The ledger has one page for each storage that it was told of,
 and knows storages and saved tensors by weak references only.
 """
 

@@ -76,6 +76,14 @@ CALLS = {
     "what is saved": ("return F.elu(torch.sigmoid(net.fc(x)), inplace=True)", "breaks-backward by sigmoid"),
     "what a function saves": ("h = net.fc(x); y = doubled(h); return net.act(h) + y", "breaks-backward by Doubled"),
     "what a function keeps its own way": ("h = net.fc(x); y = squared(h); return net.act(h) + y", "changes-result"),
+    "a dropout that is off, of no batch": (
+        "h = net.fc(x); return F.dropout1d(torch.sigmoid(h), training=False, inplace=True)",
+        "breaks-backward by sigmoid",
+    ),
+    "one of three dimensions": (
+        "h = net.fc(x).view(2, 2, 2, 4); return F.dropout3d(torch.sigmoid(h), training=False, inplace=True)",
+        "breaks-backward by sigmoid",
+    ),
     "the caller's tensor": ("return net.fc(net.act(x))", "overwrites-input"),
     "each reader once": (
         "h = net.fc(x); y = net.act(h); y = sum([h, h], y) + h; return y + net.fc(h)",
@@ -562,3 +570,35 @@ def test_advice_counts_what_a_hook_keeps() -> None:
     report = check(Net(forward, act=act, again=nn.ReLU(inplace=True), last=nn.Hardswish()), torch.randn(64, 4))
     assert not report.has_fault
     assert report.advice.turn_on == ()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale"),
+    [(torch.float32, 1e-8), (torch.float32, 1e8), (torch.bfloat16, 1), (torch.float16, 1)],
+    ids=["tiny", "large", "bfloat16", "float16"],
+)
+def test_a_fault_is_told_from_rounding_however_small_or_coarse_the_numbers_are(
+    dtype: torch.dtype, scale: float
+) -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        return (net.last(net.act(h)) + h).softmax(-1) * scale
+
+    if dtype == torch.float16 and torch.__version__ < "2.2":  # a TorchVersion, which compares numbers
+        pytest.skip("this PyTorch has no float16 on the CPU")
+    for act, fault in ((nn.ReLU(True), True), (nn.Hardtanh(-100, 100, True), False)):
+        network = Net(forward, fc=nn.Linear(8, 8), last=nn.Linear(8, 8), act=act).to(dtype)
+        report = check(network, torch.randn(5, 8, dtype=dtype))
+        assert kinds(only(report)) == ["changes-result"] * fault
+        assert report.as_written.differs == fault
+
+
+def test_another_kernels_rounding_is_no_fault() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        return net.last(net.act(net.fc(x)[:, ::2]))
+
+    act = nn.ELU(inplace=True)
+    for seed in range(20):
+        torch.manual_seed(seed)
+        report = check(Net(forward, fc=nn.Linear(8, 8), last=nn.Linear(4, 4), act=act), torch.randn(50, 8))
+        assert report.ok, str(report)

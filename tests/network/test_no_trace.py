@@ -341,6 +341,7 @@ PUT_BACK = {
     "a transposed one": ("nn.Buffer(torch.ones(4, 6))", "net.own.t_()", TENSOR),
     "another storage": ("nn.Buffer(torch.ones(4, 6))", "net.own.set_(torch.zeros(3))", TENSOR),
     "another dtype": ("nn.Buffer(torch.ones(4))", "net.own.data = net.own.data.view(torch.int32)", TENSOR),
+    "one without grad": ("nn.Buffer(torch.ones(4))", "net.own.requires_grad_()", "net.own.requires_grad"),
     "attributes": ("nn.Parameter(torch.ones(4))", "net.own.calls = 1; net.own.register_hook(lambda grad: grad)", HOOKS),
     "hooks": ("nn.Parameter(torch.ones(4))", "net.own.register_post_accumulate_grad_hook(lambda own: None)", HOOKS),
     "a sparse gradient": (

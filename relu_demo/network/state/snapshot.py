@@ -63,9 +63,8 @@ class Snapshot:
         own += reachable([arguments], entered)
         held = [item for function in _of(FunctionType, own) for item in held_by_function(function)]
         beside = reachable(held, entered, held_by_function)
-        modules = _of(nn.Module, own)
-        self.parameters = [parameter for module in modules for parameter in module.parameters(recurse=False)]
-        """The parameters of the network, those of modules in plain lists and objects too."""
+        self.parameters: list[Tensor] = _of(nn.Parameter, own)
+        """The parameters of the network, those in plain lists and objects too."""
         self._state = [RecordedTensor(tensor) for tensor in _with_gradients(own)]
         self._every = self._state + [RecordedTensor(tensor) for tensor in _with_gradients(beside)]
         self._known = {state.key for state in self._state if state.key is not None}
@@ -357,7 +356,7 @@ class RecordedTensor:
             tensor.detach_()
         if self._is_leaf and has_no_graph(tensor) and tensor.requires_grad != self._graph[0]:
             tensor.requires_grad_(self._graph[0])
-        if self._keeps_grad and (not self._is_leaf or has_no_graph(tensor)) and tensor.grad is not self._grad:
+        if self._keeps_grad and tensor.grad is not self._grad:
             tensor.grad = self._grad
         for name, hooks in zip(_HOOKS, self._hooks, strict=True):
             now = getattr(tensor, name)

@@ -213,8 +213,7 @@ def _held_by(value: Any) -> list[Any]:
     if isinstance(value, Tensor):
         return [value.__dict__, value._backward_hooks, value._post_accumulate_grad_hooks]
     if isinstance(value, type):
-        functions = (getattr(item, "__func__", getattr(item, "fget", item)) for item in vars(value).values())
-        return [*value.__bases__, *class_data(value).values(), *(one for one in functions if type(one) is FunctionType)]
+        return [*value.__bases__, *class_data(value).values()]
     return [getattr(value, "__dict__", None), *gc.get_referents(value)]
 
 
