@@ -134,7 +134,8 @@ class InplaceError(RuntimeError):
     """
     A write in place that PyTorch refuses, or that a backward found in its way.
 
-    The message begins with PyTorch's own words; `str()` has both lines and the cure below them.
+    The message begins with PyTorch's own words; `str()` has both lines and the cure below them. `saved`, `overwritten`
+    and `cure` are those of the first finding.
     """
 
     __module__ = "relu_demo"
@@ -143,6 +144,8 @@ class InplaceError(RuntimeError):
         """`findings`: what was found, the one that PyTorch would name first. `text`: how a screen shows them."""
         super().__init__(f"{findings[0].words}\n\n{text}")
         self.findings = findings
+        first = findings[0]
+        self.saved, self.overwritten, self.cure = first.saved_by, first.overwritten_by, first.cure
 
 
 class SilentInplaceWarning(UserWarning):

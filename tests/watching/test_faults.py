@@ -81,6 +81,9 @@ def test_the_marked_lines_are_named(name: str, tmp_path: Path) -> None:
     assert report.findings
     assert isinstance(error, relu_demo.InplaceError if words else dict)
     assert str(error).startswith(words.partition("inplace operation:")[0]) or not words
+    if isinstance(error, relu_demo.InplaceError):
+        first = error.findings[0]
+        assert (error.saved, error.overwritten, error.cure) == (first.saved_by, first.overwritten_by, first.cure)
     begins = len(HEAD.lstrip().splitlines())
     found = {mark: {line for line in lines if line > begins} for mark, lines in named(report).items()}
     assert found == {mark: marked(faulty, mark) for mark in MARKS}
