@@ -49,6 +49,8 @@ _PLAIN = torch._C.DisableTorchFunction
 """Inside this context a tensor's attributes are read past all modes and subclasses."""
 _getframe, _is_inference = sys._getframe, torch.is_inference_mode_enabled
 _NO_DISPATCH: Any = torch._C._DisableTorchDispatch
+_dispatch_modes: Any = torch._C._len_torch_dispatch_stack
+_modes = torch._C._len_torch_function_stack
 _function_modes: Any = torch.overrides._get_current_function_mode_stack
 _ORDINARY = (Tensor, nn.Parameter)
 _task = torch._C._current_graph_task_id
@@ -249,22 +251,28 @@ class Watcher(TorchFunctionMode):
     # What autograd saves.
 
     def _pack(self, tensor: Tensor) -> Any:
+        is_ordinary = type(tensor) in _ORDINARY
+        if is_ordinary and not (_modes() or _dispatch_modes()):
+            return self._save(tensor, _getframe(1))
         # A mode of the user's may count the operators; a subclass may need its own.
-        with _PLAIN(), _NO_DISPATCH() if type(tensor) in _ORDINARY else nullcontext():
-            try:
-                # The result itself would make a cycle: result, grad_fn, hook, result.
-                alias = tensor if tensor.grad_fn is None else tensor.detach()
-                version = tensor._version
-            except RuntimeError:  # a wrapper of torch.func, an inference tensor
-                return tensor
-            self.watch.saved += 1
-            # One call of a function saves several; a backward runs code of the user's that saves.
-            site = self._site or call_site(self._running, _getframe(1))
-            if self._running != "backward":
-                self._site = site
-            saved = self._saved(alias, version, site)
-            saved.number = self._last_saved[_line_key(site)] = self.watch.saved
-            return saved
+        with _PLAIN(), _NO_DISPATCH() if is_ordinary else nullcontext():
+            return self._save(tensor, _getframe(1))
+
+    def _save(self, tensor: Tensor, frame: FrameType) -> Any:
+        try:
+            # The result itself would make a cycle: result, grad_fn, hook, result.
+            alias = tensor if tensor.grad_fn is None else tensor.detach()
+            version = tensor._version
+        except RuntimeError:  # a wrapper of torch.func, an inference tensor
+            return tensor
+        self.watch.saved += 1
+        # One call of a function saves several; a backward runs code of the user's that saves.
+        site = self._site or call_site(self._running, frame)
+        if self._running != "backward":
+            self._site = site
+        saved = self._saved(alias, version, site)
+        saved.number = self._last_saved[_line_key(site)] = self.watch.saved
+        return saved
 
     def _saved(self, alias: Tensor, version: int, site: CallSite) -> Saved:
         saved = Saved(alias, version, site, self.watch.pages)
