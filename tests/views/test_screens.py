@@ -19,6 +19,7 @@ from support.tiers import pinned
 FILE = Path(__file__).with_name("screens.txt")
 APPROVED = dict(re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", FILE.read_text(encoding="utf-8"), re.MULTILINE))
 """What each command shows. The number in front is the terminal's columns; a saved lesson is its text."""
+NUMBER = r"-?\d+\.\d+"
 
 
 @pinned
@@ -40,4 +41,12 @@ def test_a_screen_is_the_one_that_was_approved(
         blocks = {**APPROVED, command: shown}
         APPROVED[command] = shown
         FILE.write_text("".join(f"$ {line}\n{screen}" for line, screen in blocks.items()), encoding="utf-8")
-    assert shown == APPROVED[command]
+    assert shown == APPROVED[command] or rounds_to(shown, APPROVED[command])
+
+
+def rounds_to(shown: str, approved: str) -> bool:
+    """Whether two screens differ in last digits alone: another processor adds up in another order."""
+    numbers = [[float(number) for number in re.findall(NUMBER, text)] for text in (shown, approved)]
+    return re.split(NUMBER, shown) == re.split(NUMBER, approved) and numbers[0] == pytest.approx(
+        numbers[1], rel=1e-3, abs=2e-4
+    )
