@@ -234,7 +234,7 @@ def elements_at(geometry: Geometry | None, others: list[Geometry | None]) -> Ten
         return None
     shapes = [each[:3] for each in (geometry, *others) if each is not None]
     ends = [
-        start + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+        start + sum(max(n - 1, 0) * stride for n, stride in zip(shape, strides, strict=True))
         for shape, strides, start in shapes
     ]
     inside = torch.zeros(1 + max(ends), dtype=torch.bool)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.nets import Net, line_of, only
 from torch import Tensor, nn
@@ -222,13 +222,14 @@ SIZE = 64
 
 @st.composite
 def views(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...], int]:
-    """Give shape, strides and offset of a view into 64 elements: strided, overlapping or expanded."""
-    shape = tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=3)))
+    """Give shape, strides and offset of a view into 64 elements: strided, overlapping, expanded or empty."""
+    shape = tuple(draw(st.lists(st.integers(0, 4), min_size=1, max_size=3)))
     strides = tuple(draw(st.integers(0, 6)) for _ in shape)
-    last = sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+    last = sum(max(n - 1, 0) * s for n, s in zip(shape, strides, strict=True))
     return shape, strides, draw(st.integers(0, SIZE - 1 - last))
 
 
+@example(((0, 2), (6, 1), 0), [((0,), (3,), 0)])
 @given(views(), st.lists(views(), min_size=1, max_size=3))
 def test_the_elements_in_other_views_are_those_that_a_write_there_changes(
     view: tuple[tuple[int, ...], tuple[int, ...], int], others: list[tuple[tuple[int, ...], tuple[int, ...], int]]
