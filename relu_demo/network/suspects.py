@@ -338,12 +338,12 @@ class Suspects(Listener):
         """After the forward: note what is returned, what the network keeps, and what autograd still has saved."""
         network = self._network
         self._note_idle_switches()
-        writes = self._writes or any(one.call.inplace and one.call.bytes for one in self.candidates)
-        recorded = self._saved or any(tensor.requires_grad for tensor in tensors(result))
-        if self._grad and writes and not recorded:
-            self.missed[Unseen("", type(network).__name__, _NOT_RECORDED)] = None
         self.attributes = attribute_tensors(network)
         outputs = [*tensors(result), *self.attributes.values()]
+        writes = self._writes or any(one.call.inplace and one.call.bytes for one in self.candidates)
+        recorded = self._saved or any(tensor.requires_grad for tensor in outputs)
+        if self._grad and writes and not recorded:
+            self.missed[Unseen("", type(network).__name__, _NOT_RECORDED)] = None
         for tensor in outputs:
             writer = self._last_write.get(key_of(tensor))
             if writer is not None and is_lost(tensor):

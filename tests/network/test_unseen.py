@@ -164,3 +164,13 @@ def test_where_autograd_records_nothing_it_is_not_called_safe() -> None:
         report = check(Net(forward), x)
     assert report.ok
     assert "safe in the forward; autograd recorded nothing" in str(report)
+
+
+def test_a_graph_that_only_an_attribute_keeps_is_one_that_autograd_recorded() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        net.last = net.weight.sum()
+        return x.mul(2).add_(1)
+
+    network = Net(forward)
+    network.weight = nn.Parameter(torch.ones(3))
+    assert check(network, torch.randn(3, 4)).ok
