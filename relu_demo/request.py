@@ -66,12 +66,16 @@ class Replay:
         require_seed(self.seed)
         if self.listed < 0:
             raise SetupError("--values", _("{n} values cannot be listed; give 0 or more", n=self.listed))
-        if min(image(self.shape)[2:]) < KERNEL:
+        channels, *area = image(self.shape)[1:]
+        if min(area) < KERNEL:
             small = mark(
                 "'{shape}' is smaller than the {kernel} by {kernel} kernel of conv1; give a height and a width of at "
                 "least {kernel}, for example 1,3,5,5"
             )
             raise SetupError("--shape", _(small, shape=sizes(self.shape), kernel=KERNEL))
+        if channels**2 * KERNEL**2 > MOST_ELEMENTS:
+            large = mark("'{shape}' makes a layer of more elements than PyTorch can count; give fewer channels")
+            refuse_shape(self.shape, large)
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,8 @@ def index_rows(scene: Scene, write: WriteSite | None) -> Cure | None:
     text = ast.unparse(rows)
     if not is_name(rows) or not found.syntax.is_read_after(text, write.statement):
         return None
-    edit = found.syntax.replace(rows, f"({text}[i] for i in range(len({text})))")
+    i = "row" if text.startswith("i") else "i"
+    edit = found.syntax.replace(rows, f"({text}[{i}] for {i} in range(len({text})))")
     return Cure("index instead of iterating", (edit,))
 
 

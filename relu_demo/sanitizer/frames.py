@@ -127,7 +127,10 @@ def _note_call(found: Surroundings, frame: FrameType) -> None:
 
 
 def _note_apply(found: Surroundings, frame: FrameType) -> None:
-    found.applied = found.applied or frame.f_locals["cls"].__name__
+    function = frame.f_locals["cls"]
+    found.applied = found.applied or function.__name__
+    declares = code_of(function.setup_context)  # which a `forward` without a context leaves that to
+    found.marks_dirty |= declares is not None and "mark_dirty" in declares.co_names
 
 
 def _note_checkpoint(found: Surroundings, frame: FrameType) -> None:

@@ -57,7 +57,7 @@ BAD = {
     "too big to count": (["--shape", f"1,3,5,{2**62}"], "more elements than PyTorch can count"),
     "far too big": (["--shape", "1,3,5," + "9" * 400], "more elements than PyTorch can count"),
     "more digits than Python reads": (["--shape", "1,3,5," + "9" * 9000], "is not whole numbers between commas"),
-    "too many channels": (["--shape", f"1,{2**31},5,5"], "in float32 needs about 1.16e+03 EB and "),
+    "too many channels": (["--shape", f"1,{2**31},5,5"], "makes a layer of more elements than PyTorch can count"),
     "lower than the kernel": (["--shape", "1,3,2,5"], "'1,3,2,5' is smaller than the 3 by 3 kernel of conv1"),
     "narrower than the kernel": (["--shape", "1,3,5,1"], "smaller than the 3 by 3 kernel"),
     "an unknown device": (["--device", "gpu"], "unknown device 'gpu'; available here: cpu"),

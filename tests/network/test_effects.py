@@ -432,9 +432,25 @@ class Clipped(torch.autograd.Function):
         return result
 
 
-def test_a_function_that_declares_its_write_means_it() -> None:
+class ClippedApart(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return F.relu(x, inplace=True)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.mark_dirty(*inputs)
+        ctx.save_for_backward(output)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        return Clipped.backward(ctx, grad)
+
+
+@pytest.mark.parametrize("function", [Clipped, ClippedApart])
+def test_a_function_that_declares_its_write_means_it(function: Any) -> None:
     def forward(net: Any, x: Tensor) -> Any:
-        return net.out(Clipped.apply(net.fc(x)))  # type: ignore[no-untyped-call]
+        return net.out(function.apply(net.fc(x)))
 
     report = check(Net(forward, out=nn.Linear(4, 4)), torch.randn(3, 4))
     assert report.ok
