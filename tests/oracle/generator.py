@@ -215,7 +215,8 @@ def _layer(rng: random.Random, program: Program, names: list[str], values: Value
         makers.append(lambda: nn.BatchNorm1d(tensor.shape[1], eps=SMOOTH))
     if tensor.dim() == 3:
         makers.append(lambda: nn.Conv1d(tensor.shape[1], tensor.shape[1], 1))
-        makers.append(lambda: nn.LayerNorm(tensor.shape[-1], eps=SMOOTH))
+        if not bool((tensor == tensor[..., :1]).all()):  # of equal elements it is zero, and its gradient only rounding
+            makers.append(lambda: nn.LayerNorm(tensor.shape[-1], eps=SMOOTH))
     if tensor.dim() == 0:
         return None
     program.parts.append(rng.choice(makers)())
