@@ -30,11 +30,11 @@ RUN_ELSEWHERE = ["python scripts/run.py --compare", "python scripts/test.py", "p
 SCRIPTS = {
     "bench.py": (("--runs", "1", "version"), r"^--version / import click +wall time .* = +\d+\.\d\d  at most 2\.00"),
     "bench_check.py": (
-        ("--times", "1", "--size", "8", "--calls", "50", "--pixels", "64"),
+        ("--times", "1", "--size", "4", "--calls", "20", "--pixels", "32"),
         r"^watched pass +wall time .* = +\d+\.\d\d  at most 1\.50",
     ),
     "bench_watch.py": (
-        ("--turns", "1", "--steps", "100", "--pixels", "64"),
+        ("--turns", "1", "--steps", "20", "--pixels", "32"),
         r"^MLP with Adam +watched .* of anomaly mode = .* at most 1\.00",
     ),
     "check_oracle.py": (("--count", "10"), r"^ +10  networks$|^ +0  disagreements$"),
@@ -48,7 +48,13 @@ def comparable(output: str) -> str:
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="the README's pipes are those of a Unix shell")
-@pytest.mark.parametrize("example", EXAMPLES, ids=[example.command for example in EXAMPLES])
+@pytest.mark.parametrize(
+    "example",
+    [
+        pytest.param(each, id=each.command, marks=[pytest.mark.slow] if " --try " in each.command else [])
+        for each in EXAMPLES
+    ],
+)
 def test_what_the_readme_shows_is_what_the_command_prints(example: Example) -> None:
     if "jq" in example.command and shutil.which("jq") is None:
         pytest.skip("jq is not installed")
