@@ -198,7 +198,7 @@ def evaluated() -> None:
     """Run forwards with grad that nobody goes backward through, and print the peak of this process's memory."""
     net = nn.Sequential(nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.Sigmoid())
     with watch() if "watched" in sys.argv else nullcontext():
-        for _ in range(50):
+        for _ in range(8):
             net(torch.randn(4096, 1024)).mean().item()
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 

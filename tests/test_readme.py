@@ -30,11 +30,11 @@ RUN_ELSEWHERE = ["python scripts/run.py --compare", "python scripts/test.py", "p
 SCRIPTS = {
     "bench.py": (("--runs", "1", "version"), r"^--version / import click +wall time .* = +\d+\.\d\d  at most 2\.00"),
     "bench_check.py": (
-        ("--times", "1", "--size", "4", "--calls", "20", "--pixels", "32"),
+        ("--times", "1", "--size", "4", "--calls", "20", "--pixels", "64"),
         r"^watched pass +wall time .* = +\d+\.\d\d  at most 1\.50",
     ),
     "bench_watch.py": (
-        ("--turns", "1", "--steps", "20", "--pixels", "32"),
+        ("--turns", "1", "--steps", "20", "--pixels", "64"),
         r"^MLP with Adam +watched .* of anomaly mode = .* at most 1\.00",
     ),
     "check_oracle.py": (("--count", "10"), r"^ +10  networks$|^ +0  disagreements$"),

@@ -12,7 +12,6 @@ import pytest
 from support.commands import Demo, doctest_of, without_addresses
 from support.processes import COLD, PYTHON, command_environment
 from support.ptys import ESCAPE, on_a_terminal, posix
-from support.tiers import slow_but
 
 from relu_demo.claims.report import JudgedClaim, SessionReport, Verdict
 from relu_demo.replay.replay import replay
@@ -111,7 +110,8 @@ def test_ids_stand_there_as_they_were(demo: Demo) -> None:
     assert len(set(ids)) == 3
 
 
-@pytest.mark.parametrize("options", slow_but(0, WITH_ARTICLE), ids=" ".join)
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [["--article"], ["--compare"], ["--branches"]], ids=" ".join)
 def test_what_is_typed_again_prints_the_same_again(demo: Demo, options: list[str]) -> None:
     transcript = demo("--repl", "--seed", "7", *options).out
     printed = re.sub(r"0x[0-9a-f]+", "0x...", interpreter(without_prompts(transcript)))
@@ -119,9 +119,9 @@ def test_what_is_typed_again_prints_the_same_again(demo: Demo, options: list[str
 
 
 @posix
-@pytest.mark.parametrize("columns", slow_but(0, [80, 40]))
-def test_on_a_terminal_it_is_what_the_interpreter_prints_byte_for_byte(columns: int) -> None:
-    code, shown, _ = on_a_terminal("--repl", "--seed", "7", "--article", columns=columns)
+@pytest.mark.slow
+def test_on_a_terminal_it_is_what_the_interpreter_prints_byte_for_byte() -> None:
+    code, shown, _ = on_a_terminal("--repl", "--seed", "7", "--article", columns=40)
     assert code == 0
     plain = re.sub(ESCAPE + r"\[[0-9;]*m", "", shown).replace("\r\n", "\n")
     plain = plain[plain.index(">>>") :]
