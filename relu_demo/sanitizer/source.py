@@ -53,10 +53,15 @@ def line_of(file: str | None, line: int | None) -> str:
 def statements_at(file: str | None, line: int | None) -> tuple[ast.stmt, ...]:
     """Return the statements that a line is part of, the outermost first; none where the source cannot be read."""
     tree = parsed(file) if file else None
-    if tree is None or line is None:
-        return ()
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.stmt) and _holds(node, line)]
-    return tuple(sorted(found, key=lambda node: (node.lineno, node.col_offset, -(node.end_lineno or node.lineno))))
+    return () if tree is None or line is None else tuple(_statements_in(tree, line))
+
+
+def _statements_in(node: ast.AST, line: int) -> Iterator[ast.stmt]:
+    for part in ast.iter_child_nodes(node):
+        if isinstance(part, ast.stmt) and _holds(part, line):
+            yield part
+        if isinstance(part, (ast.ExceptHandler, ast.match_case)) or (isinstance(part, ast.stmt) and _holds(part, line)):
+            yield from _statements_in(part, line)
 
 
 @lru_cache(maxsize=4096)
@@ -174,7 +179,8 @@ def _is_of_its_text(code: CodeType) -> bool:
     cached = linecache.cache.get(file)
     if not file.startswith("<") and cached is not None and len(cached) > 1 and cached[1] is None:
         return True  # a notebook's cell: no other text gets its name
-    if any(_is_same(code, other) for other in _compiled(file) if other.co_qualname == code.co_qualname):
+    others = [other for other in _compiled(file) if other.co_qualname == code.co_qualname]
+    if others and _instructions(code) in map(_instructions, others):
         if file in _edited:  # it was imported anew; what is of another text is found out again where it runs
             _edited.remove(file)
             for other in [other for other, same in _known.values() if other.co_filename == file and not same]:
@@ -192,7 +198,7 @@ def _is_of_its_text(code: CodeType) -> bool:
 
 
 def _forget() -> None:
-    for known in (_tree, _compiled, statements_at, statement_at, imported, _evaluated):
+    for known in (_tree, _compiled, _asserted, statements_at, statement_at, imported, _evaluated):
         known.cache_clear()
 
 
@@ -214,20 +220,21 @@ def _compiled(file: str) -> tuple[CodeType, ...]:
     return tuple(found)
 
 
-def _is_same(code: CodeType, other: CodeType) -> bool:
-    tree = _tree(code.co_filename)
+@lru_cache(maxsize=64)
+def _asserted(file: str) -> frozenset[int]:
+    """Return the lines of a file's `assert` statements: pytest rewrites those, and leaves what is around them."""
+    tree = _tree(file)
     asserts = [node for node in ast.walk(tree) if isinstance(node, ast.Assert)] if tree is not None else []
-    # pytest rewrites those, and leaves what is around them.
-    return _instructions(code, asserts) == _instructions(other, asserts)
+    return frozenset(line for node in asserts for line in range(node.lineno, (node.end_lineno or node.lineno) + 1))
 
 
-def _instructions(code: CodeType, but: list[ast.Assert]) -> list[object]:
-    """Return what code does outside of these statements, and where; whatever flags it was compiled with."""
+def _instructions(code: CodeType) -> list[object]:
+    """Return what code does outside of its assertions, and where; whatever flags it was compiled with."""
     found: list[object] = []
+    asserted = _asserted(code.co_filename)
     for each in dis.get_instructions(code):
         line = each.positions.lineno if each.positions is not None else None
-        within = line is None or any(node.lineno <= line <= (node.end_lineno or node.lineno) for node in but)
-        if not within and each.opname not in _NOTHING:
+        if line is not None and line not in asserted and each.opname not in _NOTHING:
             is_value = each.opname == "LOAD_CONST" and type(each.argval) is not CodeType
             is_value |= isinstance(each.argval, str)
             found.append((each.opname, is_value and (type(each.argval), each.argval), each.positions))
@@ -251,11 +258,8 @@ def expression_at(code: CodeType, instruction: int) -> ast.AST | None:
 @lru_cache(maxsize=4096)
 def _evaluated(code: CodeType, file: str, instruction: int) -> ast.AST | None:
     # Python holds code of two files for equal, so that the file has to be named too.
-    tree = parsed(file)
-    if tree is None:
-        return None
     line, last, column, end = next(islice(code.co_positions(), max(instruction // 2, 0), None), (None,) * 4)
-    for node in ast.walk(tree) if line is not None else ():
+    for node in (part for statement in reversed(statements_at(file, line)) for part in ast.walk(statement)):
         # A statement that is a call has the place of the call.
         if not isinstance(node, (ast.expr, ast.stmt)) or isinstance(node, ast.Expr):
             continue
