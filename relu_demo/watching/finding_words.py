@@ -17,13 +17,14 @@ from relu_demo.watching.report import (
     Missing,
     Overwrite,
     Overwritten,
+    Saver,
     Site,
     WatchReport,
     WorthALook,
 )
 
 MOST_TOLD = 3
-"""Writes that are told of one tensor, and tensors that are named of one fault; of the others their number."""
+"""Writes of one tensor, and savers and tensors of one fault, that are named; of the others their number is told."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,17 @@ def _saving(finding: Finding) -> Iterator[Detail]:
         if finding.kind == REFUSED:
             yield Detail("made", where_of(saved), saved.source, f"{_who(saved)} made it so")
         else:
-            names = list(dict.fromkeys(map(_tensor_in_words, finding.tensors)))
-            more = f", and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
-            what = f"{', '.join(names[:MOST_TOLD])}{more}"
-            by = f"{_who(saved)} saved" if _who(saved) else "saved"
-            yield Detail("saved", where_of(saved), saved.source, f"{by} {what}, version {finding.tensor.version}")
+            savers = (Saver(saved, finding.tensors), *finding.also_saved_by)
+            yield from (Detail("saved", where_of(one.site), one.site.source, _saved(one)) for one in savers[:MOST_TOLD])
+            if len(savers) > MOST_TOLD:
+                yield Detail("", "", "", f"and {counted(len(savers) - MOST_TOLD, 'more line')}")
+
+
+def _saved(saver: Saver) -> str:
+    names = list(dict.fromkeys(map(_tensor_in_words, saver.tensors)))
+    more = f", and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
+    by = f"{_who(saver.site)} saved" if _who(saver.site) else "saved"
+    return f"{by} {', '.join(names[:MOST_TOLD])}{more}, version {saver.tensors[0].version}"
 
 
 def _writing(finding: Finding, told: set[tuple[str, int]]) -> Iterator[Detail]:

@@ -88,6 +88,15 @@ class Overwritten:
 
 
 @dataclass(frozen=True)
+class Saver:
+    """Another line that saved what the same writes have overwritten."""
+
+    site: Site
+    tensors: tuple[Overwritten, ...]
+    """What it saved."""
+
+
+@dataclass(frozen=True)
 class Finding:
     """One fault: its tensors with their saver, their writers and the cure."""
 
@@ -113,6 +122,8 @@ class Finding:
     """How many backward passes had begun by then."""
     processes: int = 1
     """In how many of the program's processes it was found."""
+    also_saved_by: tuple[Saver, ...] = ()
+    """Other savers, where one cure does for all."""
 
     @property
     def tensor(self) -> Overwritten:
@@ -124,9 +135,9 @@ class Finding:
         """Return by what two findings are the same: the kind, the lines and the tensor's name."""
         return self.tensor.name, self.lines(1)
 
-    def lines(self, writes: int | None = None) -> object:
-        """Return the kind with the lines, those of the first `writes` among them, or of all."""
-        ends = tuple(site and (site.file, site.line) for site in (self.raised_at, self.saved_by))
+    def lines(self, writes: int | None = None, saver: bool = True) -> object:
+        """Return the kind with the lines: of the first `writes` or of all, with or without the saver's."""
+        ends = tuple(site and (site.file, site.line) for site in (self.raised_at, *[self.saved_by] * saver))
         return self.kind, *ends, *dict.fromkeys((w.site.file, w.site.line) for w in self.overwritten_by[:writes])
 
 
@@ -155,7 +166,11 @@ class SilentInplaceWarning(UserWarning):
 
 
 def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Return the findings, those that differ in the tensor only as one, with the tensors and the edits of all."""
+    """
+    Return the findings, each fault once.
+
+    Those of one saver are one, with the tensors and the edits of all; so are those of one cure, with all the savers.
+    """
     found: dict[object, Finding] = {}
     for each in findings:
         one = found.setdefault(each.lines(), each)
@@ -165,7 +180,13 @@ def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
             cure = replace(cure, edits=united((one.cure.edits, each.cure.edits)))
             saver, processes = common(one.saved_by, each.saved_by), max(one.processes, each.processes)
             found[each.lines()] = replace(one, tensors=tensors, saved_by=saver, cure=cure, processes=processes)
-    return tuple(found.values())
+    faults: dict[object, Finding] = {}
+    for each in found.values():
+        fault = each.lines(saver=False), each.cure
+        one = faults.setdefault(fault, each)
+        if one is not each and each.saved_by is not None:
+            faults[fault] = replace(one, also_saved_by=(*one.also_saved_by, Saver(each.saved_by, each.tensors)))
+    return tuple(faults.values())
 
 
 def common(one: Site | None, other: Site | None) -> Site | None:

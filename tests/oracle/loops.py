@@ -161,7 +161,9 @@ def _disagreements(
         if not all(map(same, plain, watched)):
             yield "the numbers are others"
         yield from (f"{found.kind}, and PyTorch raises nothing" for found in findings if found.kind != SILENT)
-        silent = {found.saved_by.line for found in findings if found.saved_by is not None and not found.why}
+        silent = {
+            line for found in findings if found.saved_by is not None and not found.why for line, _ in _savers(found)
+        }
         overwritten = _traced(run, path).silent
         tally["loops with gradients of overwritten values"] += bool(overwritten)
         if silent - overwritten:
@@ -177,7 +179,7 @@ def _disagreements(
         loud = [found for found in findings if found.kind == OVERWRITTEN]
         trace = _traced(run, path)
         truly = {_without_its_own(line, trace.writers[id(tensor)][n:]) for tensor, line, n in trace.stale}
-        named = {_lines_of(found) for found in loud}
+        named = {lines for found in loud for lines in _lines_of(found)}
         tally["  stale tensors, by their lines"] += len(truly)
         if not exact:  # who wrote past autograd raised no version, and is told as well
             truly, named = {(line, ()) for line, _ in truly}, {(line, ()) for line, _ in named}
@@ -199,14 +201,21 @@ def _outcome(
     return numbers, None, list(watching.report.findings)
 
 
-def _lines_of(finding: Finding) -> Lines:
+def _savers(finding: Finding) -> Iterator[tuple[int, int]]:
+    """The lines that saved what was overwritten, each with the version counter then."""
     assert finding.saved_by is not None
-    counted, at = [], finding.tensor.version
-    for write in finding.overwritten_by:  # a norm moves its statistics past the version counter
-        if write.version != at:
-            counted.append(write.site.line)
-        at = write.version
-    return _without_its_own(finding.saved_by.line, counted)
+    yield finding.saved_by.line, finding.tensor.version
+    yield from ((saver.site.line, saver.tensors[0].version) for saver in finding.also_saved_by)
+
+
+def _lines_of(finding: Finding) -> Iterator[Lines]:
+    for line, at in _savers(finding):
+        counted = []
+        for write in finding.overwritten_by:  # a norm moves its statistics past the version counter
+            if write.version != at:
+                counted.append(write.site.line)
+            at = write.version
+        yield _without_its_own(line, counted)
 
 
 def _without_its_own(saver: int, writers: list[int]) -> Lines:

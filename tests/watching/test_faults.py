@@ -38,7 +38,7 @@ def named(report: WatchReport) -> dict[str, set[int]]:
     for finding in report.findings:
         at, by = finding.raised_at, finding.saved_by
         assert at is not None
-        lines["SAVES"] |= {by.line} if by else set()
+        lines["SAVES"] |= {site.line for site in (by, *(saver.site for saver in finding.also_saved_by)) if site}
         lines["WRITES"] |= {write.site.line for write in finding.overwritten_by}
         at_the_write = finding.kind == kinds.REFUSED and not finding.overwritten_by and "backward" not in at.operation
         lines["WRITES" if at_the_write else "RAISES"] |= {at.line}
@@ -88,7 +88,8 @@ def test_the_marked_lines_are_named(name: str, tmp_path: Path) -> None:
     found = {mark: {line for line in lines if line > begins} for mark, lines in named(report).items()}
     assert found == {mark: marked(faulty, mark) for mark in MARKS}
     for finding in report.findings:
-        for site in (finding.raised_at, finding.saved_by, *(write.site for write in finding.overwritten_by)):
+        savers = (saver.site for saver in finding.also_saved_by)
+        for site in (finding.raised_at, finding.saved_by, *savers, *(write.site for write in finding.overwritten_by)):
             assert site is None or site.source == faulty.splitlines()[site.line - 1].strip()
     assert told(report, tmp_path / "faulty.py") == TOLD[name]
 
