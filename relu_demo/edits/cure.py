@@ -176,8 +176,10 @@ def go_backward_first(scene: Scene, write: WriteSite | None) -> Cure | None:
             summed = uses_gradients and "autograd.grad(" not in ast.unparse(course.raises)
             warning = f"its gradients are then added to those that {does} uses" if summed else ""
             return Cure(f"{does} after {_call_in(course.raises, 'backward')}", tuple(swapped), warning)
-    saved, wrote = in_words(scene.saver), in_words(writer)
-    return Cure(f"compute again, after the write at {wrote}, what {saved} has saved for {in_words(scene.raised_at)}")
+    saved, wrote, raised = in_words(scene.saver), in_words(writer), in_words(scene.raised_at)
+    if by_hand:
+        return Cure(f"go backward through what {saved} has saved before the write at {wrote}, not after it at {raised}")
+    return Cure(f"compute again, after the write at {wrote}, what {saved} has saved for {raised}")
 
 
 def _call_in(statement: ast.stmt, name: str) -> str:
