@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from relu_demo.edits.edit import Cure, Edit, Scene, united
@@ -157,8 +157,10 @@ def _name_of_torch(syntax: Syntax) -> str:
 def go_backward_first(scene: Scene, write: WriteSite | None) -> Cure | None:
     """The weights change between a forward and its backward: by an optimizer's step, or by hand."""
     writer = scene.writers[0] if scene.writers else None
-    by_hand = writer is not None and write is not None and writer.operation != "step" and _is_weight(scene, write)
-    if writer is None or not (writer.operation == "step" or by_hand):
+    if writer is None:
+        return None
+    by_hand = writer.operation != "step"
+    if by_hand and not (scene.is_parameter if write is None else _is_weight(scene, write)):
         return None
     if by_hand and (cure := clone_saved(scene, write)) is not None:
         return cure
@@ -176,10 +178,16 @@ def go_backward_first(scene: Scene, write: WriteSite | None) -> Cure | None:
             summed = uses_gradients and "autograd.grad(" not in ast.unparse(course.raises)
             warning = f"its gradients are then added to those that {does} uses" if summed else ""
             return Cure(f"{does} after {_call_in(course.raises, 'backward')}", tuple(swapped), warning)
-    saved, wrote, raised = in_words(scene.saver), in_words(writer), in_words(scene.raised_at)
-    if by_hand:
-        return Cure(f"go backward through what {saved} has saved before the write at {wrote}, not after it at {raised}")
-    return Cure(f"compute again, after the write at {wrote}, what {saved} has saved for {raised}")
+    loss, wrote = _loss_at(found_at(scene.raised_at)), in_words(writer)
+    instead = "" if by_hand else f", or compute {loss} again after it"
+    return Cure(f"go backward from {loss}, {in_words(scene.raised_at)}, before the write at {wrote}{instead}")
+
+
+def _loss_at(found: Found | None) -> str:
+    call = found.node if found is not None else None
+    if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and called(call) == "backward":
+        return ast.unparse(call.func.value) if not call.args else "the loss"
+    return "the loss"
 
 
 def _call_in(statement: ast.stmt, name: str) -> str:
@@ -196,21 +204,30 @@ def build_out_of_place(scene: Scene, write: WriteSite | None) -> Cure | None:
     calls = [part for part in ast.walk(syntax.tree) if isinstance(part, ast.Call) and switch_of(part) is not None]
     calls = [call for call in calls if call.lineno <= (built.line or 0) <= (call.end_lineno or 0)]
     calls = [call for call in calls if called(call) == built.operation] or calls
-    bound = _bound_result(scene.writers[0])
-    if bound is None or len({called(call) for call in calls}) != 1:
+    if len({called(call) for call in calls}) != 1 or (bound := _bound_result(scene.writers[0], syntax, calls)) is None:
         return None
     switches = [switch for call in calls if (switch := switch_of(call)) is not None]
     edits = [*(syntax.replace(switch, "False") for switch in switches), *bound]
     return Cure(f"build {called(calls[0])} with inplace=False", tuple(edits))
 
 
-def _bound_result(writer: Place) -> list[Edit] | None:
-    """Return the edits that bind the result of `self.relu(x)`, a statement of its own; None where it has no name."""
+def _bound_result(writer: Place, syntax: Syntax, built: Sequence[ast.Call]) -> list[Edit] | None:
+    """
+    Return the edits that bind the result of `self.relu(x)`, a statement of its own; None where nobody can tell how.
+
+    Nothing is to be bound where the module is one of an nn.Sequential: the statement calls that. `built`: the calls
+    that may have built the module.
+    """
     found = found_at(writer)
     call = found.statement.value if found is not None and isinstance(found.statement, ast.Expr) else None
     if found is None or call is not found.node or not isinstance(call, ast.Call) or len(call.args) != 1:
         return []
-    if not found.syntax.can_be_bound(call.args[0]):
+    if any(isinstance(each, ast.Call) and called(each) == "Sequential" for one in built for each in syntax.around(one)):
+        return []
+    statements = [(one, syntax.statement_of(one)) for one in built]
+    bound = [each.targets[0] for one, each in statements if isinstance(each, ast.Assign) and each.value is one]
+    names = [each.attr if isinstance(each, ast.Attribute) else ast.unparse(each) for each in bound]
+    if called(call) not in names or not found.syntax.can_be_bound(call.args[0]):
         return None
     return [found.syntax.insert(start_of(call), f"{found.syntax.text(call.args[0])} = ")]
 
@@ -286,7 +303,7 @@ OF_A_KIND: dict[str, tuple[Pattern, ...]] = {
     "several-views": (index_rows,),
     "overlap": (clone_read,),
     "leaf": (edit_without_grad,),
-    "view-of-a-leaf": (edit_without_grad,),
+    "view-of-a-leaf": (clone_expanded, edit_without_grad),
 }
 """What is tried first, by the kind of fault or the key of the reason for which PyTorch refused a write."""
 OF_ANY: tuple[Pattern, ...] = (build_out_of_place, clone_state, write_anew, clone_saved, say_both)

@@ -59,7 +59,7 @@ def computed_again(course: Course) -> tuple[list[str], list[Edit]] | None:
             changed |= _names(target, ast.Store)
             again.append(f"{syntax.text(target)} = {syntax.text(value)}")
     needed = changed.union(*(_names(value, ast.Load) for _, _, value in parts))
-    is_bound_between = any(_names(each, ast.Store) & needed for each in block[middle + 1 : last])
+    is_bound_between = any(_names(each, ast.Store) & needed for each in block[middle:last])
     if is_bound_between or not changed & _names(raises, ast.Load):
         return None
     return sorted(changed), [syntax.before(raises, f"\n{indent}".join(again))]
@@ -90,6 +90,8 @@ def in_other_order(course: Course) -> list[Edit] | None:
     if row < 0 or block[row] is raises or None in (syntax.indent(block[row]), syntax.indent(raises)):
         return None
     writes, between = block[row], block[row + 1 : block.index(raises)]
+    if _names(writes, ast.Store) & _names(raises, ast.Load):  # a loop that steps, and adds to the loss
+        return None
     for line in between:
         call = ast.unparse(line).partition("(")[0]
         if not call.endswith(("zero_grad", "print")) or _names(line, ast.Load) & _names(writes, ast.Load):

@@ -248,8 +248,8 @@ class CheckReport:
 
     @property
     def patch(self) -> str:
-        """All edits as one patch for `patch -p0`; empty where there is none, or a file is gone."""
-        return Cure("", united(cure.edits for cure in self.cures)).diff or ""
+        """All edits that may help as one patch for `patch -p0`; empty where there is none, or a file is gone."""
+        return Cure("", united(cure.edits for cure in self.cures if cure.works is not False)).diff or ""
 
     @property
     def ok(self) -> bool:

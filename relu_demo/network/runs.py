@@ -68,10 +68,9 @@ class Runs:
     def watched(self) -> Suspects:
         """Everything out of place, under watch, without a backward. Raise BadInput or NetworkError as `watch` does."""
         found = self.watch(frozenset(), backward=False)
-        unused = {one.call.index for one in found.candidates if one.call.inplace and not one.result_used}
-        if unused - self.meant:
-            # Who drops the result means the write.
-            self.meant |= unused
+        meant = {one.call.index for one in found.candidates if one.is_meant}
+        if meant - self.meant:
+            self.meant |= meant
             found = self.watch(frozenset(), backward=False)
         return found
 

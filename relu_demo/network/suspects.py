@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from relu_demo.sanitizer.ledger import Ledger, RegionUses, SavedTensor
 from relu_demo.sanitizer.observer import Here, Listener, Operator
 from relu_demo.sanitizer.origins import Makers, kind_of
 from relu_demo.sanitizer.place import Place
-from relu_demo.sanitizer.source import MEANT
+from relu_demo.sanitizer.source import MEANT, statement_at
 from relu_demo.tensors.graph import grad_fn_of, is_leaf, is_lost, nodes_behind
 from relu_demo.tensors.storage import (
     Region,
@@ -79,6 +80,8 @@ class Candidate:
     """No operator of this forward has made the input's storage, and it is neither the network's nor an input's."""
     on_input: bool = False
     """It would overwrite an input of the network."""
+    is_handed_on: bool = False
+    """Whether an nn.Sequential or a `return` hands its result on: who drops that does not mean the overwriting."""
     held_outside: bool = False
     """Something outside the network still holds the input's memory after the forward."""
     held_by: tuple[Place, ...] = ()
@@ -90,9 +93,9 @@ class Candidate:
         return tuple(self.input.readers)
 
     @property
-    def result_used(self) -> bool:
-        """Return False where the code drops the result: in place, it means the overwriting."""
-        return self.result is None or self.result.used
+    def is_meant(self) -> bool:
+        """Return whether it is in place and the code drops its result: it means the overwriting."""
+        return self.call.inplace and self.result is not None and not self.result.used and not self.is_handed_on
 
     @property
     def suspect(self) -> bool:
@@ -445,6 +448,7 @@ class Suspects(Listener):
             key,
             region,
             switchable=call.inplace or around.has_switch,
+            is_handed_on=around.modules > 1 or isinstance(statement_at(around.file, around.line), ast.Return),
             made_by=self.makers.of(tensor),
             by_values=self._grad and around.in_checkpoint,
             doubtful=nothing and call.moves_version,

@@ -55,6 +55,8 @@ class Surroundings:
     """All frames of the user's code, from that one outwards."""
     module: nn.Module | None = None
     """The innermost module that is being called."""
+    modules: int = 0
+    """How many modules are being called below that frame of the user's code: two where an nn.Sequential calls one."""
     in_checkpoint: bool = False
     """Whether a torch.utils.checkpoint runs it, and so runs it again in backward."""
     applied: str | None = None
@@ -121,6 +123,7 @@ def _note_call(found: Surroundings, frame: FrameType) -> None:
     module = frame.f_locals["self"]
     if found.module is None:
         found.module = module
+    found.modules += not found.frames
     if found.outermost is not None and found.hook is None and (module._forward_hooks or module._forward_pre_hooks):
         found.hook = hook_named(module, found.outermost)
     found.outermost = None

@@ -35,7 +35,10 @@ def write_patch(report: CheckReport | WatchReport, out: TextIO) -> None:
     has_fault = report.has_fault if isinstance(report, CheckReport) else not report.ok
     if has_fault and not report.patch and sys.stderr is not None:
         with suppress(OSError, ValueError):  # stderr is closed: the exit code says enough
-            print("relu-demo: no cure is an edit; the report without --diff says what to do", file=sys.stderr)
+            cures = report.cures if isinstance(report, CheckReport) else [finding.cure for finding in report.findings]
+            failed = any(cure.works is False for cure in cures)
+            why = "the edits that were tried do not help" if failed else "no cure is an edit"
+            print(f"relu-demo: {why}; the report without --diff says what to do", file=sys.stderr)
     binary = getattr(out, "buffer", None)
     if binary is None:
         out.write(report.patch)

@@ -256,7 +256,7 @@ class WatchReport:
     missing: tuple[Missing, ...] = ()
     """Modules that an import did not find, which ended a process."""
     patch: str = ""
-    """All edits as one patch for `patch -p0`."""
+    """All edits that may help as one patch for `patch -p0`."""
     exit_code: int = 0
     """The program's own; of a program that a signal ended 128 and the signal's number."""
 

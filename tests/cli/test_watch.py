@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import re
@@ -175,6 +176,10 @@ def test_without_an_edit_the_patch_is_empty_and_one_line_says_so(
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == "relu-demo: no cure is an edit; the report without --diff says what to do\n"
+    (finding,) = watch.report.findings
+    failed = dataclasses.replace(finding, cure=dataclasses.replace(finding.cure, works=False))
+    write_patch(dataclasses.replace(watch.report, findings=(failed,)), sys.stdout)
+    assert "relu-demo: the edits that were tried do not help; the report" in capsys.readouterr().err
 
 
 TWO = """\

@@ -257,3 +257,32 @@ def test_strided_is_a_plain_tensor_over_a_storage() -> None:
     others = (whole.to_sparse(), torch.quantize_per_tensor(whole, 0.1, 0, torch.qint8), whole.as_subclass(Own))
     assert not any(map(is_strided, others))
     assert [geometry_of(each) for each in others] == [None] * 3
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.act = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.act(x)
+
+
+class Perceptual(nn.Module):
+    """Compares what a hook keeps of a layer; what the last one gives is dropped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 4), Block()
+        self.first.register_forward_hook(lambda module, args, output: self.kept.append(output))
+        self.kept: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.kept.clear()
+        self.last(self.first(x))
+        return (x * self.kept[0]).sum()
+
+
+def test_who_drops_what_a_block_returns_does_not_mean_its_overwriting() -> None:
+    (effect,) = only(check(Perceptual(), torch.randn(8, 4))).effects
+    assert (effect.kind, effect.settled) == ("changes-result", True)

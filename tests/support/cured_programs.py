@@ -363,6 +363,13 @@ result = w.grad
 """Those whose gradients are wrong without a word."""
 
 REFUSED = {
+    "a part of an expanded parameter": """
+p = nn.Parameter(torch.rand(1, 3))
+rows = p.expand(4, 3)  # SAVES  #=> rows = p.expand(4, 3).clone()
+rows[:, 0] += w[:, 0]  # WRITES
+rows.sum().backward()
+result = p.grad
+""",
     "expanded": """
 y = w.mean(0).expand(4, 3)  # SAVES  #=> y = w.mean(0).expand(4, 3) * 1
 y += 1  # WRITES
@@ -642,6 +649,15 @@ anchor = encoder(w)  # SAVES
 encoder.train()  #=> DEL
 positive = encoder(w + 0.1)  # WRITES
 (anchor - positive).square().mean().backward()  # RAISES
+""",
+    "a loss to which each task adds after its step": """
+optimizer = torch.optim.SGD(net.parameters(), 0.1)
+total = net(w).square().mean()  # SAVES
+for _ in range(2):
+    net(w).mean().backward()
+    optimizer.step()  # WRITES  #=> DEL
+    total = total + net(w).square().mean()  # SAVES
+total.backward()  # RAISES
 """,
     "a loss that is summed over steps": """
 optimizer = torch.optim.SGD(net.parameters(), 0.1)

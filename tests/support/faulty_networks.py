@@ -46,6 +46,20 @@ class TwoFlags(Used):
         return self.elu(h) + h, self.silu(k) * k
 
 
+class LayersWhoseResultIsDropped(Used):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True))
+        self.layers[0].register_forward_hook(lambda module, args, output: self.kept.append(output))
+        self.kept: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Any:
+        self.kept.clear()
+        h = self.fc(x)
+        self.layers(h)
+        return h * self.kept[0]
+
+
 class LayersInARow(nn.Module):
     def __init__(self) -> None:
         super().__init__()

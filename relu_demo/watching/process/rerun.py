@@ -55,7 +55,7 @@ def tried(report: WatchReport, command: Sequence[str]) -> WatchReport:
         else finding
         for finding in report.findings
     )
-    return replace(report, findings=findings, patch=patch(texts) if helps else report.patch)
+    return replace(report, findings=findings, patch=patch(texts) if helps else "" if texts else report.patch)
 
 
 def _ran_again(command: Sequence[str], texts: Mapping[str, bytes], past: int) -> tuple[WatchReport, bool]:
