@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
 from relu_demo.edits.edit import Edit
 from relu_demo.edits.syntax import ATOMS, CALLER, Syntax, end_of, found_at, is_name, names_of, same_memory, start_of
 from relu_demo.sanitizer.place import Place
-from relu_demo.sanitizer.source import SIGNS, called, imported, root
+from relu_demo.sanitizer.source import called, imported, root
 
 SIMPLE = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Return)
 """Statements before which another one can stand, whatever they are part of."""
@@ -182,15 +183,13 @@ def _sum_anew(write: WriteSite, whole: ast.expr) -> list[Edit] | None:
     """`x += y`."""
     syntax, statement = write.syntax, write.statement
     assert isinstance(statement, ast.AugAssign)
-    if any(isinstance(part, (ast.Call, ast.NamedExpr)) for part in ast.walk(whole)):
-        return None  # it would run twice
-    sign, (line, column) = SIGNS[type(statement.op)], end_of(statement.target)
-    rest = syntax.between((line, column), end_of(statement))
-    before = rest.partition(f"{sign}=")[0]
-    if before.strip():  # on another line
+    line, column = end_of(statement.target)
+    sign = re.match(r"\s*([^\s=]+)=", syntax.between((line, column), end_of(statement)))
+    runs_twice = any(isinstance(part, (ast.Call, ast.NamedExpr)) for part in ast.walk(whole))
+    if sign is None or runs_twice:  # it is on another line, or calls something
         return None
-    start, end = (line, column + len(before)), (line, column + len(before) + len(sign) + 1)
-    edits = [Edit(syntax.file, start, end, f"= {syntax.text(whole)} {sign}")]
+    start, end = (line, column + sign.start(1)), (line, column + sign.end())
+    edits = [Edit(syntax.file, start, end, f"= {syntax.text(whole)} {sign[1]}")]
     if isinstance(statement.value, ATOMS) or "(" in syntax.between(end, start_of(statement.value)):
         return edits
     return [*edits, syntax.insert(start_of(statement.value), "("), syntax.insert(end_of(statement.value), ")")]

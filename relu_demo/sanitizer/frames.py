@@ -27,12 +27,15 @@ _INSTALLED = {"site-packages", "dist-packages"}
 _CHECKPOINT = os.path.join(_TORCH, "utils", "checkpoint.py")
 _OVERRIDES = os.path.join(_TORCH, "overrides.py")
 _OPERATORS = os.path.join(_TORCH, "_ops.py")
-_CALL = nn.Module._call_impl.__code__
 _FUNCTIONAL = os.path.join(_TORCH, "nn", "functional.py")
 _PASSING_ON = (_OURS, _OVERRIDES, _OPERATORS)
 # Of `x **= 2`, which is Python around a method.
 _WRAPPERS = {getattr(torch.Tensor.__ipow__, "__code__", None)}
 _APPLY = inspect.getattr_static(torch.autograd.Function, "apply")
+
+
+CALL = nn.Module._call_impl.__code__
+"""What runs while a module is called, with that as its `self`."""
 
 
 def apply_in_python(cls: Any, *args: Any, **kwargs: Any) -> Any:
@@ -146,7 +149,7 @@ def _note_for(code: CodeType) -> Note | None:
     """Return what to note of a frame that runs this code; None for most of PyTorch's own."""
     if is_users(code.co_filename):
         return _note_user
-    if code is _CALL:
+    if code is CALL:
         return _note_call
     if code is APPLY:
         return _note_apply
@@ -193,7 +196,7 @@ def instruction_site() -> InstructionSite | None:
     if frame is None:
         return None
     code, instruction = frame.f_code, frame.f_lasti
-    while frame is not None and frame.f_code is not _CALL:
+    while frame is not None and frame.f_code is not CALL:
         frame = frame.f_back
     return InstructionSite(code, instruction, None if frame is None else frame.f_locals["self"])
 

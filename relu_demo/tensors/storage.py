@@ -109,7 +109,7 @@ def is_freed(tensor: Tensor) -> bool:
     return region is not None and region.end > size
 
 
-_WHOLE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 """Whole numbers with so many bytes, to compare bits."""
 
 
@@ -119,7 +119,7 @@ def same_bits(a: Tensor, b: Tensor) -> bool:
         return False
     with suppress(RuntimeError, NotImplementedError, TypeError):
         one, other = a.contiguous(), b.contiguous()
-        whole = _WHOLE.get(a.element_size())
+        whole = INTEGERS.get(a.element_size())
         if whole is None:  # complex128
             one, other, whole = one.reshape(-1), other.reshape(-1), torch.uint8
         return torch.equal(one.view(whole), other.view(whole))
@@ -147,9 +147,9 @@ def inner_tensors(tensor: Tensor) -> list[Tensor]:
         return [each for each in tensor.__dict__.values() if isinstance(each, Tensor)]
     if tensor.layout == torch.sparse_coo:
         return [tensor._indices(), tensor._values()]
-    if tensor.layout in (torch.sparse_csr, getattr(torch, "sparse_bsr", None)):
+    if tensor.layout in (torch.sparse_csr, torch.sparse_bsr):
         return [tensor.crow_indices(), tensor.col_indices(), tensor.values()]
-    if tensor.layout in (getattr(torch, "sparse_csc", None), getattr(torch, "sparse_bsc", None)):
+    if tensor.layout in (torch.sparse_csc, torch.sparse_bsc):
         return [tensor.ccol_indices(), tensor.row_indices(), tensor.values()]
     return []
 

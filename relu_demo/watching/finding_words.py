@@ -39,13 +39,12 @@ class Detail:
 def headline(finding: Finding) -> str:
     """Return what is the matter, with the line at which it shows."""
     at = finding.raised_at
-    there = f"{where_of(at)}  " if at else ""
-    name = finding.tensor.name or "the tensor"
+    there = f"{where_of(at)}  {at.source}" if at else "a write in place" if finding.kind == REFUSED else "a backward"
     if finding.kind == REFUSED:
-        return f"{there}{at.source if at else 'a write in place'} is refused: {name} {finding.why}"
+        return f"{there} is refused: {finding.tensor.name or 'the tensor'} {finding.why}"
     if finding.kind == OVERWRITTEN:
-        return f"{there}{at.source if at else 'a backward'} raises: a tensor that it needs was overwritten"
-    return f"{there}{at.source if at else 'a backward'} computes wrong gradients, and PyTorch says nothing"
+        return f"{there} raises: a tensor that it needs was overwritten"
+    return f"{there} computes wrong gradients, and PyTorch says nothing"
 
 
 def lines_of(finding: Finding, watched: int = 1) -> Iterator[Detail]:

@@ -44,11 +44,11 @@ d["h"].sum().backward()  # RAISES
 result = w.grad
 """,
     "an item of a list that a function is given": """
-def shift(hs):
-    hs[0] += 1  # WRITES  #=> hs[0] = hs[0] + 1
-hs = [w.exp()]  # SAVES
-shift(hs)
-hs[0].sum().backward()  # RAISES
+def shift(kept):
+    kept.hs[0] += 1  # WRITES  #=> kept.hs[0] = kept.hs[0] + 1
+net.hs = [w.exp()]  # SAVES
+shift(net)
+net.hs[0].sum().backward()  # RAISES
 result = w.grad
 """,
     "methods on lines of their own": """
