@@ -39,6 +39,11 @@ class WriteSite:
         """Whether nothing takes the result of the call."""
         return isinstance(self.statement, ast.Expr) and self.statement.value in self.calls[:1]
 
+    def can_bind(self, node: ast.expr) -> bool:
+        """Return whether an assignment binds a name anew, or an item of a container that is found without a call."""
+        runs = any(isinstance(part, (ast.Call, ast.NamedExpr)) for part in ast.walk(node))
+        return self.syntax.can_be_bound(node) or (self.in_container and isinstance(node, ast.Subscript) and not runs)
+
     def is_read_after(self) -> bool:
         """Return whether the name is read later."""
         return is_name(self.owner) and self.syntax.is_read_after(ast.unparse(self.owner), self.statement)
@@ -154,7 +159,7 @@ def written_anew(write: WriteSite, is_alias_kept: bool = False) -> list[Edit] | 
     """
     syntax = write.syntax
     whole, edits = _without_data(write)
-    can_bind = syntax.can_be_bound(whole) or (write.in_container and isinstance(whole, ast.Subscript))
+    can_bind = write.can_bind(whole)
     if not write.calls:
         anew = _sum_anew(write, whole) if can_bind and isinstance(write.statement, ast.AugAssign) else None
         return [*edits, *anew] if anew is not None else on_a_clone(write)
@@ -185,8 +190,7 @@ def _sum_anew(write: WriteSite, whole: ast.expr) -> list[Edit] | None:
     assert isinstance(statement, ast.AugAssign)
     line, column = end_of(statement.target)
     sign = re.match(r"\s*([^\s=]+)=", syntax.between((line, column), end_of(statement)))
-    runs_twice = any(isinstance(part, (ast.Call, ast.NamedExpr)) for part in ast.walk(whole))
-    if sign is None or runs_twice:  # it is on another line, or calls something
+    if sign is None:  # it is on another line
         return None
     start, end = (line, column + sign.start(1)), (line, column + sign.end())
     edits = [Edit(syntax.file, start, end, f"= {syntax.text(whole)} {sign[1]}")]
@@ -228,9 +232,7 @@ def _without_out(write: WriteSite) -> list[Edit] | None:
 def on_a_clone(write: WriteSite) -> list[Edit] | None:
     """Return the edits by which a statement writes to a clone, which has the name from then on."""
     owner, statement, syntax = write.owner, write.statement, write.syntax
-    if not (syntax.can_be_bound(owner) or (write.in_container and isinstance(owner, ast.Subscript))):
-        return None
-    if not isinstance(statement, SIMPLE):
+    if not write.can_bind(owner) or not isinstance(statement, SIMPLE):
         return None
     text = ast.unparse(owner)
     same = [part for part in syntax.header(statement) if isinstance(part, ast.expr) and ast.unparse(part) == text]
