@@ -169,8 +169,7 @@ class Watcher(TorchFunctionMode):
         switched = kwargs.get("inplace") is True
         writes = traits.writes or switched or kwargs.get("out") is not None
         watch, saved = self.watch, self.watch.pages
-        if writes:
-            watch.writes += 1
+        watch.writes += writes
         if (saved and (writes or traits.statistics)) or traits.gives:
             self._before(args, kwargs, traits, frame)
         outer, self._running, self._site = (self._running, self._site), traits.name, None
