@@ -25,10 +25,8 @@ _OURS = str(Path(__file__).parents[1]) + os.sep
 _STANDARD = tuple(os.path.abspath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib"))
 _INSTALLED = {"site-packages", "dist-packages"}
 _CHECKPOINT = os.path.join(_TORCH, "utils", "checkpoint.py")
-_OVERRIDES = os.path.join(_TORCH, "overrides.py")
-_OPERATORS = os.path.join(_TORCH, "_ops.py")
 _FUNCTIONAL = os.path.join(_TORCH, "nn", "functional.py")
-_PASSING_ON = (_OURS, _OVERRIDES, _OPERATORS)
+_PASSING_ON = (_OURS, os.path.join(_TORCH, "overrides.py"), os.path.join(_TORCH, "_ops.py"))
 # Of `x **= 2`, which is Python around a method.
 _WRAPPERS = {getattr(torch.Tensor.__ipow__, "__code__", None)}
 _APPLY = inspect.getattr_static(torch.autograd.Function, "apply")
@@ -124,8 +122,9 @@ def _note_call(found: Surroundings, frame: FrameType) -> None:
     module = frame.f_locals["self"]
     if found.module is None:
         found.module = module
-    if found.outermost is not None and found.hook is None and (module._forward_hooks or module._forward_pre_hooks):
-        found.hook = hook_named(module, found.outermost)
+    if found.outermost is not None and found.hook is None:
+        hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+        found.hook = next((hook_name(hook) for hook in hooks if code_of(hook) is found.outermost), None)
     found.outermost = None
 
 
@@ -220,12 +219,6 @@ def operation_name(function: object) -> str:
     """Return PyTorch's own name of a function: `relu`, `__iadd__`."""
     name = str(getattr(function, "__name__", function))
     return name[1:] if name == "_threshold" else name
-
-
-def hook_named(module: nn.Module, code: CodeType) -> str | None:
-    """Return the name of the module's forward hook that is this code; None if none is."""
-    hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
-    return next((hook_name(hook) for hook in hooks if code_of(hook) is code), None)
 
 
 def code_of(hook: Any) -> CodeType | None:

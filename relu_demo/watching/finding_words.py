@@ -16,7 +16,6 @@ from relu_demo.watching.report import (
     Finding,
     Missing,
     Overwrite,
-    Overwritten,
     Site,
     WatchReport,
     WorthALook,
@@ -73,15 +72,15 @@ def lines_of(finding: Finding, watched: int = 1) -> Iterator[Detail]:
 
 def _saving(finding: Finding) -> Iterator[Detail]:
     saved = finding.saved_by
-    if saved is not None:
-        if finding.kind == REFUSED:
-            yield Detail("made", where_of(saved), saved.source, f"{_who(saved)} made it so")
-        else:
-            names = list(dict.fromkeys(map(_tensor_in_words, finding.tensors)))
-            more = f", and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
-            what = f"{', '.join(names[:MOST_TOLD])}{more}"
-            by = f"{_who(saved)} saved" if _who(saved) else "saved"
-            yield Detail("saved", where_of(saved), saved.source, f"{by} {what}, version {finding.tensor.version}")
+    if saved is None:
+        return
+    if finding.kind == REFUSED:
+        yield Detail("made", where_of(saved), saved.source, f"{_who(saved)} made it so")
+        return
+    names = list(dict.fromkeys(f"{each.name or 'a tensor'} {list(each.shape)}" for each in finding.tensors))
+    more = f", and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
+    what = f"{_who(saved)} saved {', '.join(names[:MOST_TOLD])}{more}, version {finding.tensor.version}"
+    yield Detail("saved", where_of(saved), saved.source, what.strip())
 
 
 def _writing(finding: Finding, told: set[tuple[str, int]]) -> Iterator[Detail]:
@@ -180,10 +179,6 @@ def _did(write: Overwrite, finding: Finding) -> str:
         return f"wrote {name} past autograd: the version counter stayed at {finding.tensor.version}"
     did = "wrote another part of that memory" if write.elsewhere else f"wrote {name} in place"
     return f"{did}, version {write.version}"
-
-
-def _tensor_in_words(tensor: Overwritten) -> str:
-    return f"{tensor.name or 'a tensor'} {list(tensor.shape)}"
 
 
 def _who(site: Site) -> str:
