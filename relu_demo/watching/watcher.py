@@ -217,11 +217,12 @@ class Watcher(TorchFunctionMode):
     def _after(self, args: Any, kwargs: Any, traits: Traits, frame: FrameType, writes: bool) -> None:
         """Note which saved tensors a function has written to, and which it has read through another name."""
         pages, aliases = self.watch.pages, self.watch.aliases
+        target = _target(args, kwargs) if writes else None
         for _, tensor in operands(args, kwargs):
             key = key_of(tensor)
             if key in pages or traits.uncounted:
                 self._note_overwritten(tensor, args, traits.name, frame, writes or traits.statistics)
-            if key in aliases.pending and not (writes and tensor is args[0]):
+            if key in aliases.pending and tensor is not target:
                 aliases.read(tensor, frame)
 
     def _note_overwritten(self, tensor: Tensor, args: Any, name: str, frame: FrameType, writes: bool) -> None:
@@ -239,7 +240,7 @@ class Watcher(TorchFunctionMode):
             saved.writers += (Write(site, known_as, version, elsewhere, item),)
 
     def _note_write(self, args: Any, kwargs: Any, name: str, frame: FrameType) -> None:
-        target = kwargs.get("out", args[0] if args else None)
+        target = _target(args, kwargs)
         if isinstance(target, Tensor):
             self.watch.makers.wrote(target, partial(call_site, name, frame, True))
             if target.requires_grad and overlaps_itself(target):
@@ -460,6 +461,11 @@ def _line_key(site: CallSite) -> tuple[int, int]:
 
 def _call_here(function: Any, args: Any, kwargs: Any) -> Any:
     return function(*args, **kwargs)
+
+
+def _target(args: Any, kwargs: Any) -> Any:
+    """Return what a function that writes is given to write to."""
+    return kwargs.get("out", args[0] if args else None)
 
 
 def _part(tensor: Tensor, name: str, args: Any) -> Tensor:

@@ -298,7 +298,10 @@ def test_of_two_statements_in_a_line_the_one_that_writes_counts() -> None:
         momentum = torch.zeros(2)
         momentum.mul_(0.9).add_(1.0); step = momentum / 2  # noqa: E702  # fmt: skip
         assert step.sum() == 1
+        twice = step.mul_(2)
+        torch.mul(input=twice, other=2, out=step)
     assert watch.report.ok
+    assert watch.report.worth_a_look == ()
 
 
 def test_a_file_that_was_edited_after_its_import_is_not_shown_as_what_runs(tmp_path: Path) -> None:
