@@ -7,7 +7,6 @@ import inspect
 import os
 import sys
 import sysconfig
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -98,9 +97,14 @@ def surroundings(outermost: FrameType | None, function: Any = None) -> Surroundi
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        note = _note_for(code)
-        if note is not None:
-            note(found, frame)
+        if is_users(code.co_filename):
+            _note_user(found, frame)
+        elif code is CALL:
+            _note_call(found, frame)
+        elif code is APPLY:
+            _note_apply(found, frame)
+        elif code.co_filename == _CHECKPOINT:
+            found.in_checkpoint = True
         if code is called and found.caller is None and frame.f_back is not None:
             found.caller = frame.f_back.f_code
         if frame is outermost:
@@ -133,26 +137,6 @@ def _note_apply(found: Surroundings, frame: FrameType) -> None:
     found.applied = found.applied or function.__name__
     declares = code_of(function.setup_context)  # which a `forward` without a context leaves that to
     found.marks_dirty |= declares is not None and "mark_dirty" in declares.co_names
-
-
-def _note_checkpoint(found: Surroundings, frame: FrameType) -> None:
-    found.in_checkpoint = True
-
-
-Note = Callable[[Surroundings, FrameType], None]
-"""Notes what a frame of one kind tells."""
-
-
-@cache
-def _note_for(code: CodeType) -> Note | None:
-    """Return what to note of a frame that runs this code; None for most of PyTorch's own."""
-    if is_users(code.co_filename):
-        return _note_user
-    if code is CALL:
-        return _note_call
-    if code is APPLY:
-        return _note_apply
-    return _note_checkpoint if code.co_filename == _CHECKPOINT else None
 
 
 def edits_for_itself(written: Frames, saved: Frames) -> bool:

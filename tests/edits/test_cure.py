@@ -107,6 +107,7 @@ def cure_in(reason: str, text: str, file: Path, **known: Any) -> Cure:
         ("vmap", "d[f()]['k'] -= b  # W __isub__", ""),
         ("vmap", "y = 2\ny.data.mul_(2)  # W mul_", "y = 2\ny = y.mul(2)"),
         ("vmap", "y.fill_diagonal_(0)  # W fill_diagonal_", "y = y.clone().fill_diagonal_(0)"),
+        ("vmap", "y.view(-1)[:2].mul_(3)  # W mul_", "y = y.clone()\ny.view(-1)[:2].mul_(3)"),
         ("vmap", "z = y.sub_(1)  # W sub_\ny", "y = y.clone()\nz = y.sub_(1)\ny"),
         ("vmap", "from torch.nn import functional as F\ny = F.elu(y, 1.0, True)  # W elu_", "y = F.elu(y, 1.0, False)"),
         ("vmap", "import torch\nz = torch.relu_(y)  # W relu_", "z = torch.relu(y)"),
