@@ -37,7 +37,7 @@ class WriteSite:
     @property
     def is_statement(self) -> bool:
         """Whether nothing takes the result of the call."""
-        return isinstance(self.statement, ast.Expr) and self.statement.value in self.calls[:1]
+        return isinstance(self.statement, ast.Expr) and self.statement.value in self.calls
 
     def can_bind(self, node: ast.expr) -> bool:
         """Return whether an assignment binds a name anew, or an item of a container that is found without a call."""

@@ -76,6 +76,7 @@ def at(file: Path | str, line: int, operation: str) -> Place:
     return Place(operation, "", str(file), line)
 
 
+NET, STEP = "s = net(x)  # S linear\n", "opt.step()  # W step\n"
 LEAF = "import torch as t\nw = t.ones(2, requires_grad=True)\n"
 PARTS = {"S": "saver", "M": "made_by", "R": "raised_at", "B": "built_at"}
 
@@ -132,6 +133,16 @@ def cure_in(reason: str, text: str, file: Path, **known: Any) -> Cure:
         ("overlap", "x[1:] += z  # W __iadd__", "x = x.clone()\nx[1:] += z"),
         ("overlap", "x[1:] += x[:-1].t()  # W __iadd__", "x[1:] += x[:-1].t().clone()"),
         ("silent", "y = w.exp()  # S exp\ny += 1  # W __iadd__\ny *= 2  # W __imul__", "y = y + 1\ny = y * 2"),
+        ("silent", f"{NET}for y in s:\n    s += y\n{STEP}print()\ns.backward()  # R f", ")\ns.backward()\nopt.step()"),
+        ("silent", f"{NET}s += 1\n{STEP}log(s)\ns.backward()  # R f", ""),
+        ("silent", f"{NET}s += 1\n{STEP}s.backward(); s = 1  # R f", ""),
+        ("silent", f"{NET}{STEP}x = g()\ns.backward()  # R f", ""),
+        ("silent", f"{NET}s.backward()  # R f\n{STEP}", ""),
+        ("silent", f"def f():\n    {NET}s = f()\n{STEP}s.backward()  # R f", "s = f()\ns.backward()\nopt.step()"),
+        ("silent", f"{NET}t = s + 1\nu, _ = t, 2\n{STEP}t.backward()  # R f", ")\ns = net(x)\nt = s + 1\nt.backward()"),
+        ("silent", f"{NET}s += 1\nif s:\n    {STEP}s.backward()  # R f", "s += 1\ns.backward()\nif s:\n    opt.step()"),
+        ("silent", f"s, b = net(x), 1  # S f\n{STEP}s.backward()  # R f", "step()\ns = net(x)\ns.backward()"),
+        ("silent", f"s = t = net(x)  # S f\n{STEP}s.backward()  # R f", "net(x)\ns.backward()\nopt.step()"),
     ],
 )  # fmt: skip
 def test_each_line_that_writes_has_its_edit(reason: str, text: str, cured: str, tmp_path: Path) -> None:
