@@ -99,14 +99,8 @@ def shape_of(tensor: Tensor) -> tuple[int, ...]:
 
 def is_freed(tensor: Tensor) -> bool:
     """Return whether a tensor's storage is smaller than what it reaches: reading an element would crash."""
-    if not is_strided(tensor) or tensor.device.type == "meta":
-        return False
-    size = int(storage_of(tensor).nbytes())
-    # Most tensors are whole: that is seen without a region.
-    if tensor.is_contiguous() and (tensor.storage_offset() + tensor.numel()) * tensor.element_size() <= size:
-        return False
-    region = region_of(tensor)
-    return region is not None and region.end > size
+    region = region_of(tensor) if is_strided(tensor) and tensor.device.type != "meta" else None
+    return region is not None and region.end > int(storage_of(tensor).nbytes())
 
 
 INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -118,11 +112,8 @@ def same_bits(a: Tensor, b: Tensor) -> bool:
     if a.shape != b.shape or a.dtype != b.dtype or a.device != b.device or a.device.type == "meta":
         return False
     with suppress(RuntimeError, NotImplementedError, TypeError):
-        one, other = a.contiguous(), b.contiguous()
-        whole = INTEGERS.get(a.element_size())
-        if whole is None:  # complex128
-            one, other, whole = one.reshape(-1), other.reshape(-1), torch.uint8
-        return torch.equal(one.view(whole), other.view(whole))
+        whole = INTEGERS.get(a.element_size(), torch.uint8)  # complex128 has sixteen
+        return torch.equal(a.reshape(-1).view(whole), b.reshape(-1).view(whole))
     return False
 
 
