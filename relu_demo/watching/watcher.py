@@ -382,8 +382,6 @@ class Watcher(TorchFunctionMode):
         if task < 0:  # somebody looks at a node of the graph
             raise RuntimeError(words_for(saved))
         known = self._stale.setdefault(task, {})
-        if saved in known:
-            return
         known[saved] = self._finding(saved, saved.writers, loud=True)
         if torch.is_anomaly_enabled():  # PyTorch names the node that raises
             self._end(task)

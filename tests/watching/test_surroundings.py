@@ -86,8 +86,14 @@ def saved_on_the_cpu(fault: bool) -> object:
     return x.grad
 
 
+def mismatched(fault: bool) -> object:
+    return torch.ones(2) @ torch.ones(3 if fault else 2)
+
+
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("step", "what"), [(functional_gradient, ["torch.func"]), (saved_on_the_cpu, [])])
+@pytest.mark.parametrize(
+    ("step", "what"), [(functional_gradient, ["torch.func"]), (saved_on_the_cpu, []), (mismatched, [])]
+)
 @pytest.mark.parametrize("fault", [False, True])
 def test_what_cannot_be_watched_does_as_without_a_watch_and_is_named(step: Step, what: list[str], fault: bool) -> None:
     def outcome() -> object:
