@@ -124,10 +124,8 @@ def bytes_of(storage: Any) -> Tensor:
 
 def is_wrapper(tensor: Tensor) -> bool:
     """Return whether a tensor of a subclass has its values in tensors that it holds, and no bytes of its own."""
-    if type(tensor) in _PLAIN_TENSORS or not inner_tensors(tensor):
-        return False
     try:
-        return bool(storage_of(tensor).data_ptr() == 0)
+        return bool(inner_tensors(tensor)) and bool(storage_of(tensor).data_ptr() == 0)
     except (RuntimeError, NotImplementedError, AttributeError, TypeError):
         return True
 
@@ -173,7 +171,7 @@ def dense(tensor: Tensor) -> Tensor:
             return torch.cat(parts) if len({part.dtype for part in parts}) == 1 else torch.cat([*map(_wide, parts)])
     full = tensor.dequantize() if tensor.is_quantized else tensor
     full = full if full.layout == torch.strided else full.to_dense()
-    if full.is_floating_point() and full.element_size() == 1:
+    if "float8" in str(full.dtype):
         return full.float()
     return full.to(torch.complex64) if full.dtype == torch.complex32 else full
 

@@ -370,7 +370,7 @@ class Watcher(TorchFunctionMode):
     def _finding(self, saved: Saved, writes: tuple[Write, ...], loud: bool) -> Finding:
         here = _getframe(1)
         # Outside of a backward somebody looks at a node of the graph.
-        site, frame = (self._called_from or [(call_site("backward", here, whole=True), here)])[-1]
+        site, frame = (self._called_from or [(call_site("backward", here), here)])[-1]
         before = self._began.get(site.frames, (-1, -1))[1]
         # Else one forward is gone backward through again and again.
         carried = self._last_saved.get(_line_key(saved.site), 0) > before >= saved.number > 0

@@ -123,6 +123,12 @@ def test_a_compiled_part_runs_uncompiled_is_named_and_its_fault_is_found() -> No
     assert error.value.findings[0].overwritten_by[0].site.source == "y.mul_(2)"
 
 
+def test_a_traceback_ends_at_the_users_line() -> None:
+    with pytest.raises(relu_demo.InplaceError) as error, relu_demo.watch():
+        nn.functional.relu(leaf(), inplace=True)
+    assert [each.name for each in error.traceback] == ["test_a_traceback_ends_at_the_users_line"]
+
+
 def test_inside_another_watch_it_is_that_one_once_more() -> None:
     with relu_demo.watch() as outer:
         with pytest.raises(relu_demo.InplaceError), relu_demo.watch() as inner:
