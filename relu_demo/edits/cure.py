@@ -62,13 +62,12 @@ def clone_handed_out(scene: Scene, write: WriteSite | None) -> Cure | None:
     found = found_at(
         next((each for each in (scene.made_by, *scene.writers) if each and each.operation in GIVING), None)
     )
-    for call in found.syntax.header(found.statement) if found is not None else ():
-        if isinstance(call, ast.Call):
-            methods = [call.func.value] if isinstance(call.func, ast.Attribute) and called(call) == "numpy" else []
-            given = methods or (call.args[:1] if called(call) in TAKES else [])
-            if given and found is not None:
-                return Cure("hand out a clone", tuple(found.syntax.cloned(given[0])))
-    return None
+    if found is None:
+        return None
+    calls = [call for call in found.syntax.header(found.statement) if isinstance(call, ast.Call)]
+    given = [call.func.value for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "numpy"]
+    given += [call.args[0] for call in calls if called(call) in TAKES and call.args]
+    return Cure("hand out a clone", tuple(found.syntax.cloned(given[0]))) if given else None
 
 
 def clone_expanded(scene: Scene, write: WriteSite | None) -> Cure | None:
@@ -201,14 +200,15 @@ def build_out_of_place(scene: Scene, write: WriteSite | None) -> Cure | None:
     built, syntax = scene.built_at, syntax_of(scene.built_at.file) if scene.built_at else None
     if built is None or syntax is None or (write is not None and not write.calls):
         return None
-    calls = [part for part in ast.walk(syntax.tree) if isinstance(part, ast.Call) and switch_of(part) is not None]
+    calls = [part for part in ast.walk(syntax.tree) if isinstance(part, ast.Call)]
     calls = [call for call in calls if call.lineno <= (built.line or 0) <= (call.end_lineno or 0)]
-    calls = [call for call in calls if called(call) == built.operation] or calls
-    if len({called(call) for call in calls}) != 1 or (bound := _bound_result(scene.writers[0], syntax, calls)) is None:
+    found = [(call, switch) for call in calls if (switch := switch_of(call)) is not None]
+    found = [each for each in found if called(each[0]) == built.operation] or found
+    bound = _bound_result(scene.writers[0], syntax, [call for call, _ in found])
+    if bound is None or len({called(call) for call, _ in found}) != 1:
         return None
-    switches = [switch for call in calls if (switch := switch_of(call)) is not None]
-    edits = [*(syntax.replace(switch, "False") for switch in switches), *bound]
-    return Cure(f"build {called(calls[0])} with inplace=False", tuple(edits))
+    edits = [*(syntax.replace(switch, "False") for _, switch in found), *bound]
+    return Cure(f"build {called(found[0][0])} with inplace=False", tuple(edits))
 
 
 def _bound_result(writer: Place, syntax: Syntax, built: Sequence[ast.Call]) -> list[Edit] | None:

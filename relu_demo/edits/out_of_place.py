@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
 from relu_demo.edits.edit import Edit
 from relu_demo.edits.syntax import ATOMS, CALLER, Syntax, end_of, found_at, is_name, names_of, same_memory, start_of
 from relu_demo.sanitizer.place import Place
-from relu_demo.sanitizer.source import SIGNS, called, imported, root
+from relu_demo.sanitizer.source import called, imported, root
 
 SIMPLE = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Return)
 """Statements before which another one can stand, whatever they are part of."""
@@ -36,7 +37,12 @@ class WriteSite:
     @property
     def is_statement(self) -> bool:
         """Whether nothing takes the result of the call."""
-        return isinstance(self.statement, ast.Expr) and self.statement.value in self.calls[:1]
+        return isinstance(self.statement, ast.Expr) and self.statement.value in self.calls
+
+    def can_bind(self, node: ast.expr) -> bool:
+        """Return whether an assignment binds a name anew, or an item of a container that is found without a call."""
+        runs = any(isinstance(part, (ast.Call, ast.NamedExpr)) for part in ast.walk(node))
+        return self.syntax.can_be_bound(node) or (self.in_container and isinstance(node, ast.Subscript) and not runs)
 
     def is_read_after(self) -> bool:
         """Return whether the name is read later."""
@@ -153,7 +159,7 @@ def written_anew(write: WriteSite, is_alias_kept: bool = False) -> list[Edit] | 
     """
     syntax = write.syntax
     whole, edits = _without_data(write)
-    can_bind = syntax.can_be_bound(whole) or (write.in_container and isinstance(whole, ast.Subscript))
+    can_bind = write.can_bind(whole)
     if not write.calls:
         anew = _sum_anew(write, whole) if can_bind and isinstance(write.statement, ast.AugAssign) else None
         return [*edits, *anew] if anew is not None else on_a_clone(write)
@@ -182,15 +188,12 @@ def _sum_anew(write: WriteSite, whole: ast.expr) -> list[Edit] | None:
     """`x += y`."""
     syntax, statement = write.syntax, write.statement
     assert isinstance(statement, ast.AugAssign)
-    if any(isinstance(part, (ast.Call, ast.NamedExpr)) for part in ast.walk(whole)):
-        return None  # it would run twice
-    sign, (line, column) = SIGNS[type(statement.op)], end_of(statement.target)
-    rest = syntax.between((line, column), end_of(statement))
-    before = rest.partition(f"{sign}=")[0]
-    if before.strip():  # on another line
+    line, column = end_of(statement.target)
+    sign = re.match(r"\s*([^\s=]+)=", syntax.between((line, column), end_of(statement)))
+    if sign is None:  # it is on another line
         return None
-    start, end = (line, column + len(before)), (line, column + len(before) + len(sign) + 1)
-    edits = [Edit(syntax.file, start, end, f"= {syntax.text(whole)} {sign}")]
+    start, end = (line, column + sign.start(1)), (line, column + sign.end())
+    edits = [Edit(syntax.file, start, end, f"= {syntax.text(whole)} {sign[1]}")]
     if isinstance(statement.value, ATOMS) or "(" in syntax.between(end, start_of(statement.value)):
         return edits
     return [*edits, syntax.insert(start_of(statement.value), "("), syntax.insert(end_of(statement.value), ")")]
@@ -229,9 +232,7 @@ def _without_out(write: WriteSite) -> list[Edit] | None:
 def on_a_clone(write: WriteSite) -> list[Edit] | None:
     """Return the edits by which a statement writes to a clone, which has the name from then on."""
     owner, statement, syntax = write.owner, write.statement, write.syntax
-    if not (syntax.can_be_bound(owner) or (write.in_container and isinstance(owner, ast.Subscript))):
-        return None
-    if not isinstance(statement, SIMPLE):
+    if not write.can_bind(owner) or not isinstance(statement, SIMPLE):
         return None
     text = ast.unparse(owner)
     same = [part for part in syntax.header(statement) if isinstance(part, ast.expr) and ast.unparse(part) == text]

@@ -15,7 +15,6 @@ from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.source import called, expression_at, parsed, statement_at
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-LOOPS = (ast.For, ast.AsyncFor, ast.While)
 ATOMS = (ast.Name, ast.Constant, ast.Attribute, ast.Call, ast.Subscript, ast.List)
 """What needs no parentheses before a dot."""
 VIEWING_METHODS = {
@@ -186,8 +185,9 @@ class Syntax:
         """Return whether a name or an attribute is read when a statement has run, or anywhere in the loop around it."""
         scope, begin = self.scope_of(statement), end_of(statement)
         for loop in takewhile(lambda each: each is not scope, self.around(statement)):
-            begin = start_of(loop.body[0]) if isinstance(loop, LOOPS) else begin
-        own = set(ast.walk(statement))
+            if isinstance(loop, (ast.For, ast.AsyncFor, ast.While)):  # a `while` reads its condition in each round
+                begin = start_of(loop if isinstance(loop, ast.While) else loop.body[0])
+        own = set() if isinstance(statement, ast.While) else set(ast.walk(statement))
         parts = (part for part in ast.walk(scope) if isinstance(part, (ast.Name, ast.Attribute)) and part not in own)
         return any(
             ast.unparse(part) == text and isinstance(part.ctx, ast.Load) and start_of(part) >= begin for part in parts

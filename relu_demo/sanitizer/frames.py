@@ -7,7 +7,6 @@ import inspect
 import os
 import sys
 import sysconfig
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -25,14 +24,15 @@ _OURS = str(Path(__file__).parents[1]) + os.sep
 _STANDARD = tuple(os.path.abspath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib"))
 _INSTALLED = {"site-packages", "dist-packages"}
 _CHECKPOINT = os.path.join(_TORCH, "utils", "checkpoint.py")
-_OVERRIDES = os.path.join(_TORCH, "overrides.py")
-_OPERATORS = os.path.join(_TORCH, "_ops.py")
-_CALL = nn.Module._call_impl.__code__
 _FUNCTIONAL = os.path.join(_TORCH, "nn", "functional.py")
-_PASSING_ON = (_OURS, _OVERRIDES, _OPERATORS)
+_PASSING_ON = (_OURS, os.path.join(_TORCH, "overrides.py"), os.path.join(_TORCH, "_ops.py"))
 # Of `x **= 2`, which is Python around a method.
 _WRAPPERS = {getattr(torch.Tensor.__ipow__, "__code__", None)}
 _APPLY = inspect.getattr_static(torch.autograd.Function, "apply")
+
+
+CALL = nn.Module._call_impl.__code__
+"""What runs while a module is called, with that as its `self`."""
 
 
 def apply_in_python(cls: Any, *args: Any, **kwargs: Any) -> Any:
@@ -99,9 +99,14 @@ def surroundings(outermost: FrameType | None, function: Any = None) -> Surroundi
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        note = _note_for(code)
-        if note is not None:
-            note(found, frame)
+        if is_users(code.co_filename):
+            _note_user(found, frame)
+        elif code is CALL:
+            _note_call(found, frame)
+        elif code is APPLY:
+            _note_apply(found, frame)
+        elif code.co_filename == _CHECKPOINT:
+            found.in_checkpoint = True
         if code is called and found.caller is None and frame.f_back is not None:
             found.caller = frame.f_back.f_code
         if frame is outermost:
@@ -124,8 +129,9 @@ def _note_call(found: Surroundings, frame: FrameType) -> None:
     if found.module is None:
         found.module = module
     found.modules += not found.frames
-    if found.outermost is not None and found.hook is None and (module._forward_hooks or module._forward_pre_hooks):
-        found.hook = hook_named(module, found.outermost)
+    if found.outermost is not None and found.hook is None:
+        hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+        found.hook = next((hook_name(hook) for hook in hooks if code_of(hook) is found.outermost), None)
     found.outermost = None
 
 
@@ -134,26 +140,6 @@ def _note_apply(found: Surroundings, frame: FrameType) -> None:
     found.applied = found.applied or function.__name__
     declares = code_of(function.setup_context)  # which a `forward` without a context leaves that to
     found.marks_dirty |= declares is not None and "mark_dirty" in declares.co_names
-
-
-def _note_checkpoint(found: Surroundings, frame: FrameType) -> None:
-    found.in_checkpoint = True
-
-
-Note = Callable[[Surroundings, FrameType], None]
-"""Notes what a frame of one kind tells."""
-
-
-@cache
-def _note_for(code: CodeType) -> Note | None:
-    """Return what to note of a frame that runs this code; None for most of PyTorch's own."""
-    if is_users(code.co_filename):
-        return _note_user
-    if code is _CALL:
-        return _note_call
-    if code is APPLY:
-        return _note_apply
-    return _note_checkpoint if code.co_filename == _CHECKPOINT else None
 
 
 def edits_for_itself(written: Frames, saved: Frames) -> bool:
@@ -196,7 +182,7 @@ def instruction_site() -> InstructionSite | None:
     if frame is None:
         return None
     code, instruction = frame.f_code, frame.f_lasti
-    while frame is not None and frame.f_code is not _CALL:
+    while frame is not None and frame.f_code is not CALL:
         frame = frame.f_back
     return InstructionSite(code, instruction, None if frame is None else frame.f_locals["self"])
 
@@ -220,12 +206,6 @@ def operation_name(function: object) -> str:
     """Return PyTorch's own name of a function: `relu`, `__iadd__`."""
     name = str(getattr(function, "__name__", function))
     return name[1:] if name == "_threshold" else name
-
-
-def hook_named(module: nn.Module, code: CodeType) -> str | None:
-    """Return the name of the module's forward hook that is this code; None if none is."""
-    hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
-    return next((hook_name(hook) for hook in hooks if code_of(hook) is code), None)
 
 
 def code_of(hook: Any) -> CodeType | None:

@@ -6,8 +6,6 @@ import ast
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import Any
 
 from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
@@ -56,13 +54,9 @@ class Layers:
         found = surroundings(None)
         if found.file is None or found.line is None:
             return
-        number = id(module)
+        number, known = id(module), self._known
         line = found.file, _line_of_argument(found.file, found.line, name) if in_sequence else found.line
-        self._known[number] = weakref.ref(module, partial(_drop, self._known, number)), line, in_sequence
-
-
-def _drop(lines: dict[int, Any], number: int, ref: object) -> None:
-    lines.pop(number, None)
+        known[number] = weakref.ref(module, lambda ref: known.pop(number, None)), line, in_sequence
 
 
 def _line_of_argument(file: str, line: int, name: str) -> int:

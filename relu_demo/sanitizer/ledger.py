@@ -86,6 +86,10 @@ class Page:
         return [saved for ref in self.saved if (saved := ref()) is not None]
 
 
+_BLANK = Page(None)  # type: ignore[arg-type]
+"""Of every storage that the ledger was not told of."""
+
+
 class Ledger:
     """The pages of all storages, and the saved tensors that backward found stale."""
 
@@ -116,9 +120,8 @@ class Ledger:
         return saved
 
     def unpacked(self, saved: SavedTensor) -> Tensor:
-        """Note that backward asks for a saved tensor, and return it. Raise RuntimeError after `end_of_backward`."""
-        if saved.tensor is None:
-            raise RuntimeError("backward after the ledger was told that none follows")
+        """Note that backward asks for a saved tensor, and return it. None is asked for after `end_of_backward`."""
+        assert saved.tensor is not None
         if saved.is_stale:
             self.stale.append((saved.by, saved.writes_since()))
         return saved.tensor
@@ -135,15 +138,12 @@ class Ledger:
 
     def saved_of(self, tensor: Tensor) -> list[weakref.ref[SavedTensor]]:
         """Return what is saved of the tensor's storage, and alive."""
-        page = self._page(tensor)
-        return [] if page is None else [ref for ref in page.saved if ref() is not None]
+        return [ref for ref in self._page(tensor).saved if ref() is not None]
 
     def wrote(self, tensor: Tensor, place: Callable[[], Place], call: int | None = None) -> None:
         """Note that the tensor is written to. `place` is called only if somebody may want to know."""
         self.count += 1
         page = self._page(tensor)
-        if page is None:
-            return
         for followed in page.followed:
             followed.overwritten = True
         if page.living():
@@ -151,29 +151,20 @@ class Ledger:
 
     def read(self, tensor: Tensor, place: Callable[[], Place]) -> None:
         """Note that the tensor is read. `place` is called only if a followed region is."""
-        page = self._page(tensor)
-        if page is None or not page.followed:
-            return
-        region: Region | None = None
-        for followed in page.followed:
+        for followed in self._page(tensor).followed:
             followed.used = True
             if followed.region is None:
                 continue
-            region = region or region_of(tensor)
-            if overlap(region, followed.region):
+            if overlap(region_of(tensor), followed.region):
                 followed.readers[place()] = None
             elif torch.is_grad_enabled():
                 followed.alias_used = True
 
     def used(self, tensor: Tensor) -> None:
         """Note that the tensor is used, and none of its elements is read: for a view, or for its shape."""
-        page = self._page(tensor)
-        if page is None or not page.followed:
-            return
-        alias = torch.is_grad_enabled() and tensor._is_view()
-        for followed in page.followed:
+        for followed in self._page(tensor).followed:
             followed.used = True
-            followed.alias_used |= alias
+            followed.alias_used |= torch.is_grad_enabled() and tensor._is_view()
 
     def follow(self, tensor: Tensor, region: Region | None) -> RegionUses:
         """From now on note who uses a region of the tensor's storage; with None only whether the storage is used."""
@@ -189,6 +180,5 @@ class Ledger:
             for saved in page.living():
                 saved.tensor = None
 
-    def _page(self, tensor: Tensor) -> Page | None:
-        key = key_of(tensor)
-        return None if key is None else self._pages.get(key)
+    def _page(self, tensor: Tensor) -> Page:
+        return self._pages.get(key_of(tensor) or 0, _BLANK)

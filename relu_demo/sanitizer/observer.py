@@ -213,8 +213,7 @@ class _Elsewhere(_Dispatch):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if self._observer.outermost is not None:
-            self._observer.listener.thread_runs(operator_of(func).name)
+        self._observer.listener.thread_runs(operator_of(func).name)
         return func(*args, **(kwargs or {}))
 
 

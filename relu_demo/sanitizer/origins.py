@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
+from relu_demo.sanitizer.observer import operands
 from relu_demo.tensors.graph import is_leaf
 from relu_demo.tensors.storage import key_of
 
@@ -79,7 +80,7 @@ class Makers(Generic[P]):
 
     def _note(self, result: Any, place_of: Callable[[], P]) -> None:
         place = place_of()
-        for tensor in _tensors(result):
+        for _, tensor in operands((result,), {}):
             key = key_of(tensor)
             if key is not None:
                 alive = weakref.ref(tensor, partial(self._forget, key, id(tensor)))
@@ -90,10 +91,3 @@ class Makers(Generic[P]):
         if not self.known[key]:
             del self.known[key]
             self._writes.pop(key, None)
-
-
-def _tensors(result: Any) -> Iterator[Tensor]:
-    if isinstance(result, Tensor):
-        yield result
-    elif isinstance(result, (list, tuple)):
-        yield from (item for item in result if isinstance(item, Tensor))

@@ -57,10 +57,8 @@ def shown_file(file: str) -> str:
         number = getattr(compiler, "_filename_map", {}).get(file)
         if number is not None:
             return f"Cell {number}"
-    if not file:
-        return ""
     try:
         beside = os.path.relpath(file)
-    except (ValueError, OSError):  # on another drive; the working directory is gone
+    except (ValueError, OSError):  # of no file; on another drive; the working directory is gone
         return file
     return os.path.normpath(file) if beside.startswith(os.pardir) else beside

@@ -10,12 +10,6 @@ from functools import cache, lru_cache
 from itertools import islice
 from types import CodeType, FrameType
 
-SIGNS = {
-    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**",
-    ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^", ast.LShift: "<<", ast.RShift: ">>", ast.MatMult: "@",
-}  # fmt: skip
-"""The signs of augmented assignments, `+` of `x += y`."""
-
 AUGMENTED: Mapping[type[ast.operator], tuple[str, ...]] = {
     ast.Add: ("add", "iadd"),
     ast.Sub: ("sub", "subtract", "isub"),
@@ -86,10 +80,7 @@ def calls_in(node: ast.AST, name: str) -> Iterator[ast.Call]:
 
 def called(call: ast.Call) -> str:
     """Return the last name of what is called: `step` of `opt.step()`; empty where it has none."""
-    function = call.func
-    return (
-        function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
-    )
+    return str(getattr(call.func, "attr", getattr(call.func, "id", "")))
 
 
 def is_sign_of(statement: ast.AugAssign, name: str) -> bool:

@@ -83,9 +83,9 @@ def _run_uncompiled() -> None:
 
 
 def _tell(what: str, why: str) -> None:
-    """Tell the innermost listener of this thread; the first of all, in a thread that another one has begun."""
+    """Tell the listeners of this thread; in a thread that another one has begun all."""
     own = [unwatched for thread, unwatched in _listeners if thread == threading.get_ident()]
-    for unwatched in own[-1:] or [unwatched for _, unwatched in _listeners[:1]]:
+    for unwatched in own or [unwatched for _, unwatched in _listeners]:
         unwatched(what, why)
 
 

@@ -99,17 +99,11 @@ def shape_of(tensor: Tensor) -> tuple[int, ...]:
 
 def is_freed(tensor: Tensor) -> bool:
     """Return whether a tensor's storage is smaller than what it reaches: reading an element would crash."""
-    if not is_strided(tensor) or tensor.device.type == "meta":
-        return False
-    size = int(storage_of(tensor).nbytes())
-    # Most tensors are whole: that is seen without a region.
-    if tensor.is_contiguous() and (tensor.storage_offset() + tensor.numel()) * tensor.element_size() <= size:
-        return False
-    region = region_of(tensor)
-    return region is not None and region.end > size
+    region = region_of(tensor) if is_strided(tensor) and tensor.device.type != "meta" else None
+    return region is not None and region.end > int(storage_of(tensor).nbytes())
 
 
-_WHOLE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 """Whole numbers with so many bytes, to compare bits."""
 
 
@@ -118,11 +112,8 @@ def same_bits(a: Tensor, b: Tensor) -> bool:
     if a.shape != b.shape or a.dtype != b.dtype or a.device != b.device or a.device.type == "meta":
         return False
     with suppress(RuntimeError, NotImplementedError, TypeError):
-        one, other = a.contiguous(), b.contiguous()
-        whole = _WHOLE.get(a.element_size())
-        if whole is None:  # complex128
-            one, other, whole = one.reshape(-1), other.reshape(-1), torch.uint8
-        return torch.equal(one.view(whole), other.view(whole))
+        whole = INTEGERS.get(a.element_size(), torch.uint8)  # complex128 has sixteen
+        return torch.equal(a.reshape(-1).view(whole), b.reshape(-1).view(whole))
     return False
 
 
@@ -133,10 +124,8 @@ def bytes_of(storage: Any) -> Tensor:
 
 def is_wrapper(tensor: Tensor) -> bool:
     """Return whether a tensor of a subclass has its values in tensors that it holds, and no bytes of its own."""
-    if type(tensor) in _PLAIN_TENSORS or not inner_tensors(tensor):
-        return False
     try:
-        return bool(storage_of(tensor).data_ptr() == 0)
+        return bool(inner_tensors(tensor)) and bool(storage_of(tensor).data_ptr() == 0)
     except (RuntimeError, NotImplementedError, AttributeError, TypeError):
         return True
 
@@ -147,9 +136,9 @@ def inner_tensors(tensor: Tensor) -> list[Tensor]:
         return [each for each in tensor.__dict__.values() if isinstance(each, Tensor)]
     if tensor.layout == torch.sparse_coo:
         return [tensor._indices(), tensor._values()]
-    if tensor.layout in (torch.sparse_csr, getattr(torch, "sparse_bsr", None)):
+    if tensor.layout in (torch.sparse_csr, torch.sparse_bsr):
         return [tensor.crow_indices(), tensor.col_indices(), tensor.values()]
-    if tensor.layout in (getattr(torch, "sparse_csc", None), getattr(torch, "sparse_bsc", None)):
+    if tensor.layout in (torch.sparse_csc, torch.sparse_bsc):
         return [tensor.ccol_indices(), tensor.row_indices(), tensor.values()]
     return []
 
@@ -182,7 +171,7 @@ def dense(tensor: Tensor) -> Tensor:
             return torch.cat(parts) if len({part.dtype for part in parts}) == 1 else torch.cat([*map(_wide, parts)])
     full = tensor.dequantize() if tensor.is_quantized else tensor
     full = full if full.layout == torch.strided else full.to_dense()
-    if full.is_floating_point() and full.element_size() == 1:
+    if "float8" in str(full.dtype):
         return full.float()
     return full.to(torch.complex64) if full.dtype == torch.complex32 else full
 

@@ -77,18 +77,17 @@ class Aliases:
         """Look whether a function reads through another name what was written to. Its storage is in `pending`."""
         pending = self.pending[key_of(tensor) or 0]
         found = _reading(pending, tensor, frame)
-        if found is not None:
-            inner, name = found
-            written, read = (
-                site_of(site, None) for site in (pending.site, CallSite("read", ((inner.f_code, inner.f_lasti),)))
-            )
+        if found is None:
+            return
+        inner, name = found
+        del self.pending[pending.key]
+        written, read = site_of(pending.site, None), site_of(CallSite("read", ((inner.f_code, inner.f_lasti),)), None)
+        if written is not None and read is not None:
             owner = inner.f_locals.get("self")
-            if written is not None and read is not None:
-                in_network = isinstance(owner, nn.Module) and read.file.endswith(".py")
-                settle = f"relu-demo check {read.file}:{type(owner).__name__}" if in_network else ""
-                lines = written.file, written.line, read.line
-                self.found.setdefault(lines, WorthALook(written, read, name, ALIAS_READ, settle))
-            del self.pending[pending.key]
+            in_network = isinstance(owner, nn.Module) and read.file.endswith(".py")
+            settle = f"relu-demo check {read.file}:{type(owner).__name__}" if in_network else ""
+            look = WorthALook(written, read, name, ALIAS_READ, settle)
+            self.found.setdefault((written.file, written.line, read.line), look)
 
 
 def _is_in(value: Tensor, key: int, region: Region | None) -> bool:

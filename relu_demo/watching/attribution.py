@@ -65,8 +65,6 @@ def _without_mode(frame: FrameType | None) -> Iterator[FrameType]:
 def level_without_mode(stacklevel: int, frame: FrameType | None) -> int:
     """Return the `stacklevel` that names, with the frames of a mode between, what the given one names without."""
     wanted = next(islice(_without_mode(frame), max(stacklevel - 1, 0), None), None)
-    if wanted is None:
-        return stacklevel
     level = 1
     while frame is not None and frame is not wanted:
         level += 1

@@ -11,19 +11,13 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from relu_demo.sanitizer.frames import APPLY, is_users
+from relu_demo.sanitizer.frames import APPLY, CALL, is_users
 from relu_demo.watching.attribution import STAND_IN
 
 NEAREST = 4
 """Frames of the user's code that are noted of a saved tensor, from the innermost on."""
 
-_OTHER, _USER, _TELLING = range(3)
-_TELL = (("nn", "modules", "module.py"), ("optim", "optimizer.py"))
-_KINDS: dict[str, int] = {os.path.join(torch.__path__[0], *parts): _TELLING for parts in _TELL} | {
-    APPLY.co_filename: _TELLING
-}
-"""What a frame tells, by the file of its code."""
-_MODULE_CALL = nn.Module._call_impl.__code__
+_OPTIMIZER = os.path.join(torch.__path__[0], "optim", "optimizer.py")
 
 
 def _nothing() -> None:
@@ -57,24 +51,19 @@ def call_site(operation: str, frame: FrameType | None, whole: bool = False) -> C
     optimizer = ""
     while frame is not None:
         code = frame.f_code
-        kind = _KINDS.get(code.co_filename)
-        if kind is None:
-            kind = _KINDS[code.co_filename] = _USER if is_users(code.co_filename) else _OTHER
-        if kind == _USER and code.co_name != STAND_IN:
-            frames.append((code, frame.f_lasti))
+        if is_users(code.co_filename):
+            if code.co_name != STAND_IN:
+                frames.append((code, frame.f_lasti))
             if len(frames) == NEAREST and not whole:
                 break
-        elif code is _MODULE_CALL:
+        elif code is CALL:
             module = weakref.ref(frame.f_locals["self"]) if module is _nothing else module
-        elif kind == _TELLING and not frames:
-            if code.co_name == "wrapper":  # of an optimizer's step
-                optimizer = optimizer or type(frame.f_locals["args"][0]).__name__
-            elif code is APPLY:
-                function = function or frame.f_locals["cls"]
+        elif code is APPLY and not (frames or operation):
+            function = frame.f_locals["cls"]
+        elif code.co_name == "wrapper" and code.co_filename == _OPTIMIZER and not frames:  # of its step
+            optimizer = type(frame.f_locals["args"][0]).__name__
         frame = frame.f_back
-    if operation:
-        function = None
-    operation = "step" if optimizer else operation or (function.__name__ if function is not None else "")
+    operation = "step" if optimizer else operation or getattr(function, "__name__", "")
     return CallSite(operation, tuple(frames), module, optimizer, function)
 
 

@@ -16,7 +16,6 @@ from relu_demo.watching.report import (
     Finding,
     Missing,
     Overwrite,
-    Overwritten,
     Saver,
     Site,
     WatchReport,
@@ -40,13 +39,12 @@ class Detail:
 def headline(finding: Finding) -> str:
     """Return what is the matter, with the line at which it shows."""
     at = finding.raised_at
-    there = f"{where_of(at)}  " if at else ""
-    name = finding.tensor.name or "the tensor"
+    there = f"{where_of(at)}  {at.source}" if at else "a write in place" if finding.kind == REFUSED else "a backward"
     if finding.kind == REFUSED:
-        return f"{there}{at.source if at else 'a write in place'} is refused: {name} {finding.why}"
+        return f"{there} is refused: {finding.tensor.name or 'the tensor'} {finding.why}"
     if finding.kind == OVERWRITTEN:
-        return f"{there}{at.source if at else 'a backward'} raises: a tensor that it needs was overwritten"
-    return f"{there}{at.source if at else 'a backward'} computes wrong gradients, and PyTorch says nothing"
+        return f"{there} raises: a tensor that it needs was overwritten"
+    return f"{there} computes wrong gradients, and PyTorch says nothing"
 
 
 def lines_of(finding: Finding, watched: int = 1) -> Iterator[Detail]:
@@ -75,21 +73,19 @@ def lines_of(finding: Finding, watched: int = 1) -> Iterator[Detail]:
 
 def _saving(finding: Finding) -> Iterator[Detail]:
     saved = finding.saved_by
-    if saved is not None:
-        if finding.kind == REFUSED:
-            yield Detail("made", where_of(saved), saved.source, f"{_who(saved)} made it so")
-        else:
-            savers = (Saver(saved, finding.tensors), *finding.also_saved_by)
-            yield from (Detail("saved", where_of(one.site), one.site.source, _saved(one)) for one in savers[:MOST_TOLD])
-            if len(savers) > MOST_TOLD:
-                yield Detail("", "", "", f"and {counted(len(savers) - MOST_TOLD, 'more line')}")
-
-
-def _saved(saver: Saver) -> str:
-    names = list(dict.fromkeys(map(_tensor_in_words, saver.tensors)))
-    more = f", and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
-    by = f"{_who(saver.site)} saved" if _who(saver.site) else "saved"
-    return f"{by} {', '.join(names[:MOST_TOLD])}{more}, version {saver.tensors[0].version}"
+    if saved is None:
+        return
+    if finding.kind == REFUSED:
+        yield Detail("made", where_of(saved), saved.source, f"{_who(saved)} made it so")
+        return
+    savers = (Saver(saved, finding.tensors), *finding.also_saved_by)
+    for saver in savers[:MOST_TOLD]:
+        names = list(dict.fromkeys(f"{each.name or 'a tensor'} {list(each.shape)}" for each in saver.tensors))
+        more = f", and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
+        what = f"{_who(saver.site)} saved {', '.join(names[:MOST_TOLD])}{more}, version {saver.tensors[0].version}"
+        yield Detail("saved", where_of(saver.site), saver.site.source, what.strip())
+    if len(savers) > MOST_TOLD:
+        yield Detail("", "", "", f"and {counted(len(savers) - MOST_TOLD, 'more line')}")
 
 
 def _writing(finding: Finding, told: set[tuple[str, int]]) -> Iterator[Detail]:
@@ -188,10 +184,6 @@ def _did(write: Overwrite, finding: Finding) -> str:
         return f"wrote {name} past autograd: the version counter stayed at {finding.tensor.version}"
     did = "wrote another part of that memory" if write.elsewhere else f"wrote {name} in place"
     return f"{did}, version {write.version}"
-
-
-def _tensor_in_words(tensor: Overwritten) -> str:
-    return f"{tensor.name or 'a tensor'} {list(tensor.shape)}"
 
 
 def _who(site: Site) -> str:

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from relu_demo.tensors.storage import key_of
+from relu_demo.tensors.storage import INTEGERS, key_of
 from relu_demo.watching.callsite import CallSite
 
-_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _PRIME = 1_000_003
 
 
@@ -114,7 +113,7 @@ def fingerprint(tensor: Tensor) -> tuple[int, ...]:
         flat = tensor.detach().resolve_conj().resolve_neg().reshape(-1)
         if flat.is_complex():
             flat = torch.view_as_real(flat).reshape(-1)
-        bits = flat.view(_INTEGERS[flat.element_size()]).to(torch.int64)
+        bits = flat.view(INTEGERS[flat.element_size()]).to(torch.int64)
         places = torch.arange(bits.numel(), device=bits.device) % _PRIME + 1
         return (*shape, int(bits.sum()), int((bits * places).sum()))
 

@@ -169,8 +169,7 @@ class Watcher(TorchFunctionMode):
         switched = kwargs.get("inplace") is True
         writes = traits.writes or switched or kwargs.get("out") is not None
         watch, saved = self.watch, self.watch.pages
-        if writes:
-            watch.writes += 1
+        watch.writes += writes
         if (saved and (writes or traits.statistics)) or traits.gives:
             self._before(args, kwargs, traits, frame)
         outer, self._running, self._site = (self._running, self._site), traits.name, None
@@ -218,11 +217,12 @@ class Watcher(TorchFunctionMode):
     def _after(self, args: Any, kwargs: Any, traits: Traits, frame: FrameType, writes: bool) -> None:
         """Note which saved tensors a function has written to, and which it has read through another name."""
         pages, aliases = self.watch.pages, self.watch.aliases
+        target = _target(args, kwargs) if writes else None
         for _, tensor in operands(args, kwargs):
             key = key_of(tensor)
             if key in pages or traits.uncounted:
                 self._note_overwritten(tensor, args, traits.name, frame, writes or traits.statistics)
-            if key in aliases.pending and not (writes and tensor is args[0]):
+            if key in aliases.pending and tensor is not target:
                 aliases.read(tensor, frame)
 
     def _note_overwritten(self, tensor: Tensor, args: Any, name: str, frame: FrameType, writes: bool) -> None:
@@ -240,7 +240,7 @@ class Watcher(TorchFunctionMode):
             saved.writers += (Write(site, known_as, version, elsewhere, item),)
 
     def _note_write(self, args: Any, kwargs: Any, name: str, frame: FrameType) -> None:
-        target = kwargs.get("out", args[0] if args else None)
+        target = _target(args, kwargs)
         if isinstance(target, Tensor):
             self.watch.makers.wrote(target, partial(call_site, name, frame, True))
             if target.requires_grad and overlaps_itself(target):
@@ -370,7 +370,7 @@ class Watcher(TorchFunctionMode):
     def _finding(self, saved: Saved, writes: tuple[Write, ...], loud: bool) -> Finding:
         here = _getframe(1)
         # Outside of a backward somebody looks at a node of the graph.
-        site, frame = (self._called_from or [(call_site("backward", here, whole=True), here)])[-1]
+        site, frame = (self._called_from or [(call_site("backward", here), here)])[-1]
         before = self._began.get(site.frames, (-1, -1))[1]
         # Else one forward is gone backward through again and again.
         carried = self._last_saved.get(_line_key(saved.site), 0) > before >= saved.number > 0
@@ -382,8 +382,6 @@ class Watcher(TorchFunctionMode):
         if task < 0:  # somebody looks at a node of the graph
             raise RuntimeError(words_for(saved))
         known = self._stale.setdefault(task, {})
-        if saved in known:
-            return
         known[saved] = self._finding(saved, saved.writers, loud=True)
         if torch.is_anomaly_enabled():  # PyTorch names the node that raises
             self._end(task)
@@ -461,6 +459,11 @@ def _line_key(site: CallSite) -> tuple[int, int]:
 
 def _call_here(function: Any, args: Any, kwargs: Any) -> Any:
     return function(*args, **kwargs)
+
+
+def _target(args: Any, kwargs: Any) -> Any:
+    """Return what a function that writes is given to write to."""
+    return kwargs.get("out", args[0] if args else None)
 
 
 def _part(tensor: Tensor, name: str, args: Any) -> Tensor:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import linecache
+import re
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from support.cured_programs import OVERWRITTEN, REFUSED, SILENT, SURROUNDED, fau
 
 import relu_demo
 from relu_demo.edits.cure import cure_of
-from relu_demo.edits.edit import Scene, edited, united
+from relu_demo.edits.edit import Cure, Scene, edited, united
 from relu_demo.sanitizer.place import Place
 
 PROGRAMS = [
@@ -74,32 +76,83 @@ def at(file: Path | str, line: int, operation: str) -> Place:
     return Place(operation, "", str(file), line)
 
 
+NET, STEP = "s = net(x)  # S linear\n", "opt.step()  # W step\n"
+LEAF = "import torch as t\nw = t.ones(2, requires_grad=True)\n"
+PARTS = {"S": "saver", "M": "made_by", "R": "raised_at", "B": "built_at"}
+
+
+def cure_in(reason: str, text: str, file: Path, **known: Any) -> Cure:
+    """The cure of a fault whose places comments tell of: `# W mul_` stands behind a line that writes by `mul_`."""
+    file.write_text(text)
+    writers = []
+    for number, line in enumerate(text.splitlines(), 1):
+        for part, operation in re.findall(r"\b([SMRBW]) (\w+)", line.partition("  # ")[2]):
+            place = at(file, number, operation)
+            known |= {PARTS[part]: place} if part in PARTS else {}
+            writers += [place] if part == "W" else []
+    kind: Any = reason if reason in ("overwritten", "silent") else "refused"
+    return cure_of(Scene(kind, "" if kind == reason else reason, writers=tuple(writers), **known))
+
+
 @pytest.mark.parametrize(
-    ("value", "cured"),
+    ("reason", "text", "cured"),
     [
-        ("b - 1", "y - (b - 1)"),
-        ("(b - 1)", "y - (b - 1)"),
-        ("not b", "y - (not b)"),
-        ("(b) * 2", "y - ((b) * 2)"),
-        ("b", "y - b"),
+        ("vmap", "y -= b - 1  # W __isub__", "y = y - (b - 1)"),
+        ("vmap", "y -= (b - 1)  # W __isub__", "y = y - (b - 1)"),
+        ("vmap", "y -= not b  # W __isub__", "y = y - (not b)"),
+        ("vmap", "y //= (b) * 2  # W __ifloordiv__", "y = y // ((b) * 2)"),
+        ("vmap", "y -= b  # W __isub__", "y = y - b"),
+        ("vmap", "y -= w - (1 -  # W __isub__\n      w)", "y = y - (w - (1 -\n      w))"),
+        ("vmap", "y \\\n    -= b  # W __isub__", "y = y.clone()\ny \\\n    -= b"),
+        ("vmap", "d['k'] -= b  # W __isub__", "d['k'] = d['k'] - b"),
+        ("vmap", "d[f()]['k'] -= b  # W __isub__", ""),
+        ("vmap", "y = 2\ny.data.mul_(2)  # W mul_", "y = 2\ny = y.mul(2)"),
+        ("vmap", "y.fill_diagonal_(0)  # W fill_diagonal_", "y = y.clone().fill_diagonal_(0)"),
+        ("vmap", "y.view(-1)[:2].mul_(3)  # W mul_", "y = y.clone()\ny.view(-1)[:2].mul_(3)"),
+        ("vmap", "z = y.sub_(1)  # W sub_\ny", "y = y.clone()\nz = y.sub_(1)\ny"),
+        ("vmap", "from torch.nn import functional as F\ny = F.elu(y, 1.0, True)  # W elu_", "y = F.elu(y, 1.0, False)"),
+        ("vmap", "import torch\nz = torch.relu_(y)  # W relu_", "z = torch.relu(y)"),
+        ("vmap", "import torch\nf(torch.mul(x, y, out=z))  # W mul", ""),
+        ("vmap", "import torch\ntorch.mul(out=z, input=y, other=y)  # W mul", ""),
+        ("vmap", "while x.mul_(2).sum() < 3:  # W mul_\n    pass", ""),
+        ("vmap", "while y.sum() < 3:\n    z = y.mul_(2)  # W mul_", "    y = y.clone()\n    z = y.mul_(2)"),
+        ("vmap", "def f(x): return x[0].relu_()  # W relu_", "def f(x): return x[0].relu()"),
+        ("vmap", "def f(x): return x.fill_(x[0])  # W fill_", "def f(x): return x.clone().fill_(x[0])"),
+        ("vmap", "from torch.nn import init\ninit.eye_(w)  # W eye_", "w = w.clone()\ninit.eye_(w)"),
+        ("vmap", "new = 1\ny[0] = y[1]  # W __setitem__", "new2 = y.clone()\nnew2[0] = y[1]\ny = new2"),
+        ("leaf", f"{LEAF}w += 1  # W __iadd__", "with t.no_grad():\n    w += 1"),
+        ("leaf", f"{LEAF}m.w.mul_(m.w.grad)  # W mul_", "with t.no_grad():\n    m.w.mul_(m.w.grad)"),
+        ("leaf", f"{LEAF}if w: w += 1  # W __iadd__", "if w: w = w + 1"),
+        ("leaf", "from x import t\nw = f(requires_grad=True)\nw += 1  # W __iadd__", "w = w + 1"),
+        ("leaf", f"{LEAF}def forward(y):\n    x = y()\n    x += x.grad  # W __iadd__", "    x = x + x.grad"),
+        ("several-views", "for r in x.t():  # M __iter__\n    r += x  # W __iadd__", "    r = r + x"),
+        ("several-views", "for r in x:  # M __iter__\n    r += 1  # W __iadd__", "for r in x:\n    r = r + 1"),
+        ("several-views", "for i in a:  # M f\n    i += 1  # W f\na", "[i] for i in range(len(a))):\n    i += 1\na"),
+        ("several-views", "for x in i:  # M f\n    x += 1  # W f\ni", "row] for row in range(len(i))):\n    x += 1\ni"),
+        ("several-views", "for x in enumerate(y):  # M f\n    x += 1  # W f\ny", " range(len(y)))):\n    x += 1\ny"),
+        ("overlap", "x[1:] += z  # W __iadd__", "x = x.clone()\nx[1:] += z"),
+        ("overlap", "x[1:] += x[:-1].t()  # W __iadd__", "x[1:] += x[:-1].t().clone()"),
+        ("silent", "y = w.exp()  # S exp\ny += 1  # W __iadd__\ny *= 2  # W __imul__", "y = y + 1\ny = y * 2"),
+        ("silent", f"{NET}for y in s:\n    s += y\n{STEP}print()\ns.backward()  # R f", ")\ns.backward()\nopt.step()"),
+        ("silent", f"{NET}s += 1\n{STEP}log(s)\ns.backward()  # R f", ""),
+        ("silent", f"{NET}s += 1\n{STEP}s.backward(); s = 1  # R f", ""),
+        ("silent", f"{NET}{STEP}x = g()\ns.backward()  # R f", ""),
+        ("silent", f"{NET}s.backward()  # R f\n{STEP}", ""),
+        ("silent", f"def f():\n    {NET}s = f()\n{STEP}s.backward()  # R f", "s = f()\ns.backward()\nopt.step()"),
+        ("silent", f"{NET}t = s + 1\nu, _ = t, 2\n{STEP}t.backward()  # R f", ")\ns = net(x)\nt = s + 1\nt.backward()"),
+        ("silent", f"{NET}s += 1\nif s:\n    {STEP}s.backward()  # R f", "s += 1\ns.backward()\nif s:\n    opt.step()"),
+        ("silent", f"s, b = net(x), 1  # S f\n{STEP}s.backward()  # R f", "step()\ns = net(x)\ns.backward()"),
+        ("silent", f"s = t = net(x)  # S f\n{STEP}s.backward()  # R f", "net(x)\ns.backward()\nopt.step()"),
     ],
-)
-def test_a_value_gets_parentheses_where_it_needs_them(value: str, cured: str, tmp_path: Path) -> None:
-    file = tmp_path / "program.py"
-    file.write_text(f"y -= {value}  # why not\n")
-    cure = cure_of(Scene("refused", "vmap", writers=(at(file, 1, "__isub__"),)))
-    assert edited(cure.edits)[str(file)].decode() == f"y = {cured}  # why not\n"
+)  # fmt: skip
+def test_each_line_that_writes_has_its_edit(reason: str, text: str, cured: str, tmp_path: Path) -> None:
+    cure = cure_in(reason, text, file := tmp_path / "program.py")
+    source = re.sub("  # .*", "", edited(cure.edits).get(str(file), b"").decode())
+    assert source.endswith(cured)
+    assert bool(source) is bool(cured)
 
 
-WRITE = "y = w.exp()\ny += 1\n"
-
-
-def test_every_write_of_a_fault_is_cured_at_once(tmp_path: Path) -> None:
-    file = tmp_path / "program.py"
-    file.write_text(WRITE + "y *= 2\n")
-    writers = at(file, 2, "__iadd__"), at(file, 3, "__imul__")
-    cure = cure_of(Scene("overwritten", saver=at(file, 1, "exp"), writers=writers))
-    assert edited(cure.edits)[str(file)] == b"y = w.exp()\ny = y + 1\ny = y * 2\n"
+WRITE = "y = w.exp()  # S exp\ny += 1  # W __iadd__\n"
 
 
 @pytest.mark.parametrize("file", ["<stdin>", "<string>", "/not/there.py", "/tmp/ipykernel_1/2.py"])
@@ -113,20 +166,15 @@ def test_what_is_no_file_gets_a_sentence(file: str, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_file_that_was_changed_since_it_ran_gets_a_sentence(tmp_path: Path) -> None:
-    file = tmp_path / "program.py"
-    file.write_text(WRITE)
-    scene = Scene("overwritten", saver=at(file, 1, "exp"), writers=(at(file, 2, "__iadd__"),))
-    assert cure_of(scene).edits
-    file.write_text("import torch\n" + WRITE)
-    assert cure_of(scene).edits == ()
+    assert cure_in("overwritten", WRITE, tmp_path / "program.py").edits
+    assert not cure_in("overwritten", "import torch\n" + WRITE, tmp_path / "program.py").edits
 
 
 def test_a_step_behind_a_backward_whose_gradients_it_would_use_is_warned_of(tmp_path: Path) -> None:
-    file = tmp_path / "train.py"
-    file.write_text("loss = 0\nfor x in data:\n    loss += f(x)\nopt.step()\nloss.backward()\n")
-    writer, raised = at(file, 4, "step"), at(file, 5, "backward")
-    cure = cure_of(Scene("overwritten", saver=at(file, 3, "mul"), writers=(writer,), raised_at=raised))
-    assert edited(cure.edits)[str(file)].decode().endswith("loss.backward()\nopt.step()\n")
+    text = "loss = 0\nfor x in data:\n    loss += f(x)  # S mul\nopt.step()  # W step\nloss.backward()  # R backward\n"
+    cure = cure_in("overwritten", text, tmp_path / "train.py")
+    (source,) = edited(cure.edits).values()
+    assert source.decode().endswith("loss.backward()  # R backward\nopt.step()  # W step\n")
     assert cure.warning == "its gradients are then added to those that opt.step() uses"
 
 

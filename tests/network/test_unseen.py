@@ -33,15 +33,16 @@ def test_what_is_compiled_away_is_named_and_never_called_safe() -> None:
     assert "relu_" in unseen.why
 
 
-def test_what_runs_in_another_thread_is_named_and_never_called_safe() -> None:
+@pytest.mark.parametrize(("is_module", "named"), [(True, ("act", "ReLU")), (False, ("", "relu_"))])
+def test_what_runs_in_another_thread_is_named_and_never_called_safe(is_module: bool, named: tuple[str, str]) -> None:
     def forward(net: Any, x: Tensor) -> Any:
         h = net.fc(x)
         with ThreadPoolExecutor(1) as threads:
-            return threads.submit(net.act, h).result() + h
+            return threads.submit(net.act if is_module else torch.relu_, h).result() + h
 
     report = check(Net(forward), torch.randn(3, 4))
     assert not report.ok
-    assert [(unseen.module, unseen.type) for unseen in report.unseen] == [("act", "ReLU")]
+    assert [(unseen.module, unseen.type) for unseen in report.unseen] == [named]
     assert not torch.nn.modules.module._global_forward_pre_hooks
 
 

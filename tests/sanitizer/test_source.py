@@ -1,4 +1,4 @@
-"""The text of a file is evidence only if it is what runs; and what is replaced is put back."""
+"""The text of a file is evidence only if it is what runs."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import importlib.util
 import linecache
 import sys
 from pathlib import Path
-from types import CodeType, ModuleType, SimpleNamespace
+from types import CodeType, ModuleType
 from typing import Any
 
 import pytest
 import torch
 
 from relu_demo.api import check
-from relu_demo.sanitizer.patches import replaced
 from relu_demo.sanitizer.source import is_edited, is_what_runs, parsed, text_of
 
 NETWORK = """import torch
@@ -119,19 +118,6 @@ def test_a_long_expression_is_cut_in_the_middle() -> None:
     text = f"loss({', '.join(f'value_{n}' for n in range(20))})"
     assert text_of(ast.parse(text)) == "loss(value_0, value_1, valu ... lue_17, value_18, value_19)"
     assert text_of(ast.parse(short := f"loss({'x' * 54})")) == short
-
-
-def test_what_two_blocks_replace_is_put_back_after_the_last() -> None:
-    owner = SimpleNamespace(function=abs)
-
-    def negated(original: Any) -> Any:
-        return lambda number: -original(number)
-
-    with replaced(owner, "function", negated):
-        with replaced(owner, "function", negated):
-            assert owner.function(1) == -1
-        assert owner.function(1) == -1
-    assert owner.function is abs
 
 
 def test_a_cell_of_a_notebook_keeps_its_text() -> None:

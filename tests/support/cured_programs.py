@@ -30,13 +30,6 @@ y *= w + 1  # why not WRITES  #=> y = y * (w + 1)
 y.sum().backward()  # RAISES
 result = w.grad
 """,
-    "one whose value does not": """
-y = w.exp()  # SAVES
-y -= w - (1 -  # WRITES  #=> y = y - (w - (1 -
-      w)  #=> w))
-y.sum().backward()  # RAISES
-result = w.grad
-""",
     "an item of a dictionary": """
 d = {"h": w.exp()}  # SAVES
 d["h"] *= 0.5  # WRITES  #=> d["h"] = d["h"] * 0.5
@@ -44,11 +37,11 @@ d["h"].sum().backward()  # RAISES
 result = w.grad
 """,
     "an item of a list that a function is given": """
-def shift(hs):
-    hs[0] += 1  # WRITES  #=> hs[0] = hs[0] + 1
-hs = [w.exp()]  # SAVES
-shift(hs)
-hs[0].sum().backward()  # RAISES
+def shift(kept):
+    kept.hs[0] += 1  # WRITES  #=> kept.hs[0] = kept.hs[0] + 1
+net.hs = [w.exp()]  # SAVES
+shift(net)
+net.hs[0].sum().backward()  # RAISES
 result = w.grad
 """,
     "methods on lines of their own": """
@@ -57,18 +50,6 @@ z = (y  #=> z = y * 2 + w
     .mul_(2)  # WRITES  #=> DEL
     .add_(w))  # WRITES  #=> DEL
 z.sum().backward()  # RAISES
-result = w.grad
-""",
-    "a method with no other form": """
-y = (w.t() @ w).exp()  # SAVES
-y.fill_diagonal_(0)  # WRITES  #=> y = y * (1 - torch.eye(3))
-y.sum().backward()  # RAISES
-result = w.grad
-""",
-    "a method whose value is used, and its tensor too": """
-y = w.exp()  # SAVES
-z = y.sub_(1)  # WRITES  #=> z = y = y - 1
-(y.sum() + z.square().sum()).backward()  # RAISES
 result = w.grad
 """,
     "a method beside its tensor": """
@@ -81,18 +62,6 @@ result = w.grad
 y = w.tanh()  # SAVES
 F.relu(y, inplace=True)  # WRITES  #=> y = F.relu(y)
 y.square().sum().backward()  # RAISES
-result = w.grad
-""",
-    "a function with inplace in its place": """
-y = w.tanh()  # SAVES
-y = F.elu(y, 1.0, True)  # WRITES  #=> y = F.elu(y)
-y.square().sum().backward()  # RAISES
-result = w.grad
-""",
-    "a function with an underscore": """
-y = w.tanh()  # SAVES
-z = torch.relu_(y)  # WRITES  #=> z = torch.relu(y)
-z.square().sum().backward()  # RAISES
 result = w.grad
 """,
     "out": """
@@ -133,12 +102,6 @@ y[mask] = 0.0  # WRITES  #=> y = y * (~mask[:, None])
 y.square().sum().backward()  # RAISES
 result = w.grad
 """,
-    "a view that is written to": """
-y = w.exp()  # SAVES
-y.view(-1)[:2].mul_(3)  # WRITES  #=> y = torch.cat([y.view(-1)[:2] * 3, y.view(-1)[2:]])
-y.sum().backward()  # RAISES
-result = w.grad
-""",
     "a module": """
 act = nn.Sequential(
     nn.Sigmoid(),  # SAVES
@@ -146,13 +109,6 @@ act = nn.Sequential(
 )
 y = act(w)
 y.sum().backward()  # RAISES
-result = w.grad
-""",
-    "a module as a statement": """
-act = nn.ReLU(inplace=True)  #=> act = nn.ReLU()
-y = w.tanh()  # SAVES
-act(y)  # WRITES  #=> y = act(y)
-y.square().sum().backward()  # RAISES
 result = w.grad
 """,
     "a buffer": """
@@ -169,19 +125,6 @@ class Norm(nn.Module):
 norm = Norm()
 (norm(w) + norm(w)).sum().backward()  # RAISES
 result = torch.cat([w.grad, norm.scale[None]])
-""",
-    "an item of a buffer": """
-class Queue(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("kept", torch.rand(3, 3))
-    def forward(self, x):
-        near = x @ self.kept  # SAVES  #=> near = x @ self.kept.clone()
-        self.kept[0] = x.detach()[0]  # WRITES
-        return near
-queue = Queue()
-queue(w).sum().backward()  # RAISES
-result = w.grad
 """,
     "a module of another as a statement": """
 class Block(nn.Module):
@@ -221,14 +164,6 @@ y = w * 2
 z = y.square()  # SAVES  #=> z = y.clone().square()
 show(y.detach())
 z.sum().backward()  # RAISES
-result = w.grad
-""",
-    "what a helper resets for its caller": """
-def reset(h, done):
-    h[done] = 0  # WRITES
-y = w.exp()  # SAVES  #=> y = w.exp() * 1
-reset(y, torch.tensor([True, False, False, True]))
-y.sum().backward()  # RAISES
 result = w.grad
 """,
     "what a loop goes through": """
@@ -518,14 +453,6 @@ with torch.autocast("cpu", torch.bfloat16):
 scaler.scale(loss).backward()  # RAISES
 result = net[0].weight.grad
 """,
-    "a loader with workers": """
-from torch.utils.data import DataLoader, TensorDataset
-for (batch,) in DataLoader(TensorDataset(torch.ones(2, 3)), num_workers=1):
-    y = (w * batch).sigmoid()  # SAVES
-    y.mul_(2)  # WRITES  #=> DEL
-    y.sum().backward()  # RAISES
-result = w.grad
-""",
     "all parameters at once": """
 optimizer = torch.optim.SGD(net.parameters(), 0.1, foreach=True)
 y = net(net(w))  # SAVES
@@ -533,12 +460,6 @@ y.sum().backward(retain_graph=True)
 optimizer.step()  # WRITES  #=> DEL
 y.sum().backward()  # RAISES
 result = net[0].weight.grad
-""",
-    "one half of a tensor and then the other": """
-x = torch.rand(3, 4)
-shift = nn.Linear(2, 2)(x[:, :2])  # SAVES
-x[:, 2:] += shift  # WRITES  #=> x = torch.cat([x[:, :2], x[:, 2:] + shift], 1)
-x.square().sum().backward()  # RAISES
 """,
     "a weight that is given new data": """
 scale = nn.Parameter(torch.ones(3))
@@ -552,28 +473,6 @@ hidden = nn.Linear(3, 6)(w).sigmoid()  # SAVES
 with torch.no_grad():
     hidden.zero_()  # WRITES  #=> hidden = torch.zeros(4, 6)
 (slope.norm() - 1).pow(2).backward()  # RAISES
-""",
-    "slots of a state": """
-into, on = nn.Linear(3, 4), nn.Linear(4, 4)
-state = torch.zeros(2, 4)
-for x in torch.randn(3, 3).unbind():
-    #+> slots = []
-    for layer in range(2):
-        new = torch.tanh(into(x) + on(state[layer]))  # SAVES
-        state[layer] = new  # WRITES  #=> slots.append(new)
-    #+> state = torch.stack(slots)
-state.sum().backward()  # RAISES
-""",
-    "a step of the critic before the actor's backward": """
-trunk, actor, critic = nn.Linear(4, 8), nn.Linear(8, 2), nn.Linear(8, 1)
-optimizer = torch.optim.RMSprop([*trunk.parameters(), *critic.parameters()])
-features = torch.tanh(trunk(torch.randn(3, 4)))
-actor_loss = -(actor(features).softmax(-1).log() * critic(features)).mean()  # SAVES
-critic_loss = (1 - critic(features)).square().mean()
-critic_loss.backward(retain_graph=True)
-#+> actor_loss.backward()
-optimizer.step()  # WRITES
-actor_loss.backward()  # RAISES  #=> DEL
 """,
     "a mask that a forward writes through an alias": """
 cell, out = nn.RNNCell(3, 4), nn.Linear(4, 1)

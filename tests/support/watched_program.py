@@ -59,6 +59,19 @@ def watch_in(environment: dict[str, str], folder: Path, *program: str) -> Watche
     return Watched(done.returncode, done.stdout, done.stderr, report_of(folder))
 
 
+def screen_of(folder: Path, program: str = "train.py") -> tuple[int, str]:
+    """The exit code of a program under watch, and what then stands on the screen, in one line."""
+    done = subprocess.run(
+        [*COLD, "-m", "relu_demo", "watch", program],
+        cwd=folder,
+        env=command_environment(COLUMNS="300"),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=240,
+    )
+    return done.returncode, " ".join(done.stderr.split())
+
+
 def command(folder: Path, program: Sequence[str]) -> list[str]:
     """The command line that watches a program and reports to a file."""
     return [*COLD, "-m", "relu_demo", "watch", "--save", str(folder / "report.json"), *program]

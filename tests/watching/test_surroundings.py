@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib.util
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +29,6 @@ def plain(fault: bool) -> object:
         y.mul_(2)  # WRITES
     y.sum().backward()  # type: ignore[no-untyped-call]
     return x.grad
-
-
-@contextmanager
-def without_warnings() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def same(a: object, b: object) -> bool:
@@ -94,7 +86,14 @@ def saved_on_the_cpu(fault: bool) -> object:
     return x.grad
 
 
-@pytest.mark.parametrize(("step", "what"), [(functional_gradient, ["torch.func"]), (saved_on_the_cpu, [])])
+def mismatched(fault: bool) -> object:
+    return torch.ones(2) @ torch.ones(3 if fault else 2)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("step", "what"), [(functional_gradient, ["torch.func"]), (saved_on_the_cpu, []), (mismatched, [])]
+)
 @pytest.mark.parametrize("fault", [False, True])
 def test_what_cannot_be_watched_does_as_without_a_watch_and_is_named(step: Step, what: list[str], fault: bool) -> None:
     def outcome() -> object:
@@ -103,10 +102,9 @@ def test_what_cannot_be_watched_does_as_without_a_watch_and_is_named(step: Step,
         except RuntimeError as error:
             return str(error)
 
-    with without_warnings():
-        plainly = outcome()
-        with relu_demo.watch() as watch:
-            watched = outcome()
+    plainly = outcome()
+    with relu_demo.watch() as watch:
+        watched = outcome()
     assert watched == plainly if isinstance(plainly, str) else same(plainly, watched)
     assert not watch.report.findings
     assert [each.what for each in watch.report.unwatched] == what
@@ -123,6 +121,12 @@ def test_a_compiled_part_runs_uncompiled_is_named_and_its_fault_is_found() -> No
         torch.compile(body)(leaf()).sum().backward()  # type: ignore[no-untyped-call]
     assert [each.what for each in watch.report.unwatched] == ["torch.compile"]
     assert error.value.findings[0].overwritten_by[0].site.source == "y.mul_(2)"
+
+
+def test_a_traceback_ends_at_the_users_line() -> None:
+    with pytest.raises(relu_demo.InplaceError) as error, relu_demo.watch():
+        nn.functional.relu(leaf(), inplace=True)
+    assert [each.name for each in error.traceback] == ["test_a_traceback_ends_at_the_users_line"]
 
 
 def test_inside_another_watch_it_is_that_one_once_more() -> None:
@@ -142,10 +146,9 @@ def test_a_watch_that_is_entered_again_goes_on_counting() -> None:
         plain(False)
     with watch:
         plain(False)
-    assert watch.report.backwards == 2
     with watch, pytest.raises(relu_demo.InplaceError):
         plain(True)
-    assert not watch.report.ok
+    assert (watch.report.ok, watch.report.backwards) == (False, 3)
 
 
 def test_two_threads_that_watch_each_see_their_own() -> None:
@@ -299,7 +302,10 @@ def test_of_two_statements_in_a_line_the_one_that_writes_counts() -> None:
         momentum = torch.zeros(2)
         momentum.mul_(0.9).add_(1.0); step = momentum / 2  # noqa: E702  # fmt: skip
         assert step.sum() == 1
+        twice = step.mul_(2)
+        torch.mul(input=twice, other=2, out=step)
     assert watch.report.ok
+    assert watch.report.worth_a_look == ()
 
 
 def test_a_file_that_was_edited_after_its_import_is_not_shown_as_what_runs(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def begin(folder: str, write: Append) -> None:
         for finding in found:
             write(folder, {"event": "finding", "finding": asdict(finding)})
         # A process that ends by os._exit says nothing at its end: the counts are told now and then.
-        if found or os.environ.get("RELU_DEMO_EDITS") or _is_power_of_two(watch.backwards):
+        if found or os.environ.get("RELU_DEMO_EDITS") or watch.backwards.bit_count() == 1:
             tell_counts()
 
     def tell_counts() -> None:
@@ -79,7 +79,3 @@ def _clean_tracebacks() -> None:
             before(*given)
 
         owner.excepthook = hook
-
-
-def _is_power_of_two(number: int) -> bool:
-    return number > 0 and number & (number - 1) == 0

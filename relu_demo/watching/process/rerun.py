@@ -7,7 +7,6 @@ Tries the cures of a watch: runs the program from the edited sources, in memory,
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import tempfile
 import time
@@ -60,8 +59,7 @@ def tried(report: WatchReport, command: Sequence[str]) -> WatchReport:
 
 def _ran_again(command: Sequence[str], texts: Mapping[str, bytes], past: int) -> tuple[WatchReport, bool]:
     """Run the program from these sources, unseen. Return what is found, and whether it ended well or was past."""
-    folder = tempfile.mkdtemp(prefix="relu-demo-watch-")
-    try:
+    with tempfile.TemporaryDirectory(prefix="relu-demo-watch-", ignore_cleanup_errors=True) as folder:
         variables = {**environment(folder), **write_for_trial(texts, folder)}
         nowhere = subprocess.DEVNULL
         process = subprocess.Popen(
@@ -78,5 +76,3 @@ def _ran_again(command: Sequence[str], texts: Mapping[str, bytes], past: int) ->
                 except subprocess.TimeoutExpired:
                     process.kill()
         return report_of(lines_of_run(folder)), was_past or process.returncode == 0
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -83,15 +83,16 @@ def test_as_python_runs_it(name: str, tmp_path: Path) -> None:
 def test_the_streams_stay_apart(tmp_path: Path) -> None:
     folder = written(script("import sys\nprint('out')\nsys.stderr.write('err')\n1 / 0"), tmp_path / "work")
     alone, driven = (
-        subprocess.run([sys.executable, *how, "main.py"], cwd=folder, capture_output=True, env=environment())
+        subprocess.run(
+            [sys.executable, *how, "main.py"],
+            cwd=folder,
+            capture_output=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
         for how in ([], [*WATCH, str(tmp_path / "report.json"), sys.executable])
     )
     assert (driven.returncode, driven.stdout, driven.stderr) == (1, b"out\n", alone.stderr)
     assert (alone.returncode, alone.stdout) == (1, b"out\n")
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 FUNCTIONS = """

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.processes import COLD, ROOT, command_environment
+from support.processes import ROOT
 from support.ptys import posix
-from support.watched_program import FAULT, plainly, watch, watch_in
+from support.watched_program import FAULT, plainly, screen_of, watch, watch_in
 
 pytestmark = [posix, pytest.mark.skipif(torch.__version__ < "2.6", reason="watching takes PyTorch 2.6")]
 
@@ -42,12 +42,11 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.slow
 def test_the_users_python_needs_neither_click_nor_rich(tmp_path: Path, bare_python: str) -> None:
     (tmp_path / "train.py").write_text(FAULT + LOOKS)
-    ours = ROOT
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]}
     code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from relu_demo.__main__ import main; main()"
     report = tmp_path / "report.json"
     done = subprocess.run(
-        [sys.executable, "-c", code, str(ours), "watch", "--save", str(report), bare_python, "train.py"],
+        [sys.executable, "-c", code, str(ROOT), "watch", "--save", str(report), bare_python, "train.py"],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
@@ -105,19 +104,6 @@ def test_a_module_that_a_program_does_without_is_not_named(tmp_path: Path) -> No
     assert (code, "nowhere_at_all" in told) == (3, False)
 
 
-def screen_of(folder: Path) -> tuple[int, str]:
-    """The exit code and the text of the screen, in one line, for the program train.py."""
-    done = subprocess.run(
-        [*COLD, "-m", "relu_demo", "watch", "train.py"],
-        cwd=folder,
-        env=command_environment(COLUMNS="300"),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=240,
-    )
-    return done.returncode, " ".join(done.stderr.split())
-
-
 @pytest.mark.slow
 def test_a_library_may_ask_for_torch_before_it_imports_it(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(f"import importlib.util\nimportlib.util.find_spec('torch')\n{FAULT}")
@@ -129,8 +115,7 @@ def test_the_users_own_sitecustomize_is_run(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "sitecustomize.py").write_text("import sys\nsys.own = __file__\n")
     (tmp_path / "train.py").write_text(f"{FAULT}import sys\nprint(sys.own, sys.modules['sitecustomize'].__file__)\n")
-    ours = str(ROOT)
-    done = watch(tmp_path, "train.py", PYTHONPATH=os.pathsep.join([str(tmp_path / "own"), ours]))
+    done = watch(tmp_path, "train.py", PYTHONPATH=os.pathsep.join([str(tmp_path / "own"), str(ROOT)]))
     own = tmp_path / "own" / "sitecustomize.py"
     assert done.out == f"raised\n{own} {own}\n"
     assert done.lines == [(3, 4, 6)]
