@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,14 +88,12 @@ def enumerated(words: Sequence[str]) -> str:
 
 def listed(words: Sequence[str]) -> str:
     """Return words with commas between them."""
-    *others, last = words
-    return mark("{words}, {last}", words=listed(others), last=last) if others else last
+    return reduce(lambda some, last: mark("{words}, {last}", words=some, last=last), words)
 
 
 def clauses(said: Sequence[str]) -> str:
     """Return clauses as one says them in one sentence."""
-    *others, last = said
-    return mark("{clauses}; {last}", clauses=clauses(others), last=last) if others else last
+    return reduce(lambda some, last: mark("{clauses}; {last}", clauses=some, last=last), said)
 
 
 def fold(text: str, width: int) -> list[str]:

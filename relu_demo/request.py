@@ -222,34 +222,29 @@ WORDS: Mapping[str, Callable[[Any], Sequence[str]]] = {
 """
 
 
-def started_as() -> list[str]:
-    """Return the words that start this command: `relu-demo`, or what a script has left in the environment."""
-    import shlex
+def shell_line(*words: str) -> str:
+    """Return a command line of ours, fit for a shell: `relu-demo`, or what a script has left in the environment."""
+    import shlex  # --help does without
 
-    return shlex.split(os.environ.get("RELU_DEMO_STARTED_AS", "relu-demo"))
+    return shlex.join([*shlex.split(os.environ.get("RELU_DEMO_STARTED_AS", "relu-demo")), *words])
 
 
 def page_line(name: str) -> str:
     """Return the command line that explains a fault."""
-    import shlex
-
-    return shlex.join([*started_as(), Explain.scenario, name])
+    return shell_line(Explain.scenario, name)
 
 
 def command_line(request: Request | None) -> str:
     """Return the command line, fit for a shell, that asks a request again. Empty for None: asked in Python."""
-    import shlex  # --help does without
-
     if request is None:
         return ""
     scenario = f"--{request.scenario}" if isinstance(request, Replay | Measure) else request.scenario
-    words = [*started_as(), *([] if request.scenario == WHOLE else [scenario])]
-    given = {field.name: getattr(request, field.name) for field in fields(request)}
+    words = [] if request.scenario == WHOLE else [scenario]
     defaults = {field.name: field.default for field in fields(request)}
     for name, words_of in WORDS.items():
-        if name in given and given[name] != defaults[name]:
-            words += words_of(given[name])
-    return shlex.join(words)
+        if name in defaults and (given := getattr(request, name)) != defaults[name]:
+            words += words_of(given)
+    return shell_line(*words)
 
 
 def sizes(shape: Iterable[int]) -> str:

@@ -15,6 +15,7 @@ import click
 
 from relu_demo.errors import CLOSED
 from relu_demo.language import _, cells
+from relu_demo.machine.terminal import is_terminal
 from relu_demo.request import command_line
 from relu_demo.views import COLOURED, DOCUMENT, VIEWS, function_named, writer_of
 
@@ -43,7 +44,7 @@ def save(report: AnyReport, view: str, path: Path, light: bool) -> None:
     Raise OSError where it cannot be written.
     """
     put(path, file_text(view, report, path.suffix.lower(), light))
-    if sys.stderr is not None and sys.stderr.isatty():
+    if is_terminal(sys.stderr):
         print(_("Saved to {path}", path=path), file=sys.stderr)
 
 
@@ -122,7 +123,7 @@ def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
 
     def draw(done: int, of: int) -> None:
         nonlocal drawn
-        if stream is not None and not stream.closed and stream.isatty():
+        if is_terminal(stream):
             filled = 30 * done // max(of, 1)
             drawn = f"\r{doing} [{'#' * filled}{'-' * (30 - filled)}]"
             stream.write(drawn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -55,7 +56,7 @@ def answer(arguments: Sequence[str]) -> int:
         if isinstance(asked.request, Watch):
             return run_watch(asked, asked.request)
         return run_scenario(asked, asked.request)
-    except (click.Abort, KeyboardInterrupt, SystemExit, Exception) as error:
+    except (KeyboardInterrupt, SystemExit, Exception) as error:
         # click 8.1.3 writes --help to it all the same.
         if asked is None and sys.stdout is None and isinstance(error, AttributeError):
             return fault(_(CLOSED))
@@ -66,9 +67,7 @@ def report_error(error: BaseException, traceback: bool) -> int:
     """Say what went wrong, in one line, and return the exit code: 70 for an internal error."""
     if isinstance(error, SystemExit):  # how click ends shell completion, and --help into a closed pipe
         return error.code if isinstance(error.code, int) else 0
-    if isinstance(error, click.Abort):
-        return 130
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
         say("")  # the shell's prompt goes below the terminal's ^C
         return 130
     if isinstance(error, click.ClickException):
@@ -86,8 +85,8 @@ def report_internal_error(error: BaseException, traceback: bool) -> int:
     """Say that something went wrong in relu-demo itself, and return the exit code for it."""
     from traceback import extract_tb, format_exception
 
-    frames = extract_tb(error.__traceback__)
-    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    last = extract_tb(error.__traceback__)[-1]
+    place = f" ({last.filename}:{last.lineno})"
     if traceback:
         say("".join(format_exception(error)).rstrip("\n"))
     message = _("internal error, {kind}: {words}{place}", kind=type(error).__name__, words=words_of(error), place=place)
@@ -97,9 +96,8 @@ def report_internal_error(error: BaseException, traceback: bool) -> int:
 
 def message_of(error: click.ClickException) -> str:
     """Return what click says of an error. It has its own words for a value that is not taken, in English."""
-    if isinstance(error, click.BadParameter) and (error.param_hint or error.param):
-        hint = error.param_hint or (error.param and error.param.get_error_hint(error.ctx))
-        return invalid(str(hint), error.message)
+    if isinstance(error, click.BadParameter) and error.param:
+        return invalid(error.param.get_error_hint(error.ctx), error.message)
     return error.format_message()
 
 
@@ -183,11 +181,8 @@ def fault(message: str) -> int:
 
 def say(text: str) -> None:
     """Write lines to stderr, if there is one that can be written."""
-    if sys.stderr is not None:  # print would take standard output instead
+    with suppress(OSError):
         try:
-            print(text, file=sys.stderr)
+            print(text, file=sys.stderr or io.StringIO())  # for None print would take standard output
         except ValueError:  # the checked network has closed it
-            with suppress(OSError):
-                os.write(2, f"{text}\n".encode(errors="backslashreplace"))
-        except OSError:
-            pass
+            os.write(2, f"{text}\n".encode(errors="backslashreplace"))

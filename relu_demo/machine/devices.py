@@ -43,7 +43,7 @@ def usable_device(name: str) -> torch.device:
 def available() -> str:
     """Return the names of this machine's devices, as PyTorch calls them, with commas between."""
     names = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-    if hasattr(torch.backends, "mps") and torch.backends.mps.is_available():
+    if torch.backends.mps.is_available():
         names.append("mps")
     return ", ".join(names)
 

@@ -15,6 +15,7 @@ from typing import TextIO
 
 from relu_demo.errors import BadInput, LoadError
 from relu_demo.language import _, cells
+from relu_demo.machine.terminal import is_terminal
 
 MADE_BY_SCRIPTS = "relu-demo-stamps"
 """A folder that is in the environment which the project's scripts make, and in no other."""
@@ -29,13 +30,12 @@ def load_torch() -> None:
     Show a spinner on stderr if that is a terminal. Drop what PyTorch and NumPy print while they are imported. The
     garbage collector is off meanwhile and never looks at the objects that the import made: a fifth of the time.
     """
-    said = io.StringIO()
     gc.disable()
     try:
         with (
             spinner(_("Loading PyTorch"), sys.stderr) as clear,
             late_ctrl_c(clear),
-            redirect_stderr(said),
+            redirect_stderr(io.StringIO()),
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore")
@@ -109,7 +109,7 @@ def spinner(text: str, stream: TextIO | None) -> Iterator[Callable[[], None]]:
     Yield a function that clears the spinner's line and is safe to call in a signal handler. rich has a spinner too, but
     `--json` does without rich, and rich would have to be imported before the wait begins.
     """
-    if stream is None or stream.closed or not stream.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):
+    if stream is None or not is_terminal(stream) or os.environ.get("TERM") in ("dumb", "unknown"):
         yield lambda: None
         return
     done = threading.Event()

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
-import click
-
 from relu_demo.language import _, mark
 from relu_demo.machine.keys import keys
 
@@ -23,11 +21,16 @@ ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if 
 """The signals that ask for an end: from `kill`, from a terminal that goes away, and for Ctrl-\\."""
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Return whether a stream is there, open, and a terminal."""
+    return stream is not None and not stream.closed and stream.isatty()
+
+
 def lacks_terminal() -> str | None:
     """Return in words why there is no terminal to show screens and wait for keys on, or None if there is one."""
     no_input, no_output = mark("standard input is not one"), mark("standard output is not one")
     for why, stream in ((no_input, sys.stdin), (no_output, sys.stdout)):
-        if stream is None or stream.closed or not stream.isatty():
+        if not is_terminal(stream):
             return _(why)
     if (term := os.environ.get("TERM")) in ("dumb", "unknown"):
         return _("TERM is {term}, which cannot go back in a line", term=term)
@@ -70,6 +73,8 @@ class Terminal:
 
         End at the end of the input, and at a Ctrl-D that comes alone. Raise KeyboardInterrupt for Ctrl-C.
         """
+        import click  # a check in Python does without
+
         begun = ""
         while True:
             try:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from relu_demo.errors import BadInput
+from relu_demo.errors import BadInput, nearest
 from relu_demo.language import _, mark
 from relu_demo.request import Explain, Rules
 from relu_demo.session.lines import EXPLAINED, Line, Moment, Part, Session
@@ -612,15 +612,12 @@ out = h + skip
 
 def page_named(name: str) -> FaultPage:
     """Return the page of a name. Raise BadInput where there is none, and propose the nearest."""
-    names = [page.name for page in PAGES]
-    if name not in names:
-        from difflib import get_close_matches  # --help does without
-
-        near = get_close_matches(name.lower().replace("_", "-"), names, n=1)
-        if near:
-            raise BadInput(_("there is no page {name!r}; did you mean {near}?", name=name, near=near[0]))
-        raise BadInput(_("there is no page {name!r}; relu-demo explain lists all", name=name))
-    return PAGES[names.index(name)]
+    pages = {page.name: page for page in PAGES}
+    if name in pages:
+        return pages[name]
+    if near := nearest(name, pages):
+        raise BadInput(_("there is no page {name!r}; did you mean {near}?", name=name, near=near))
+    raise BadInput(_("there is no page {name!r}; relu-demo explain lists all", name=name))
 
 
 def explain(request: Explain) -> Session:
