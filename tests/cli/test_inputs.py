@@ -224,12 +224,6 @@ def test_bad_input_is_one_line(demo: Demo, file: str, line: str, words: str) -> 
     assert words in result.err
 
 
-def test_a_range_is_for_check_alone(demo: Demo) -> None:
-    result = demo("--compare", "--shape", "1,3,5,5:0..9")
-    held(result.code, result.out, result.err)
-    assert "'1,3,5,5:0..9' is for relu-demo check; give the sizes alone, 1,3,5,5" in result.err
-
-
 def test_an_input_is_written_as_it_was_given() -> None:
     assert str(Input((2, 16), "int32", (0, 999), "ids")) == "ids=2,16:int32:0..999"
     assert str(Input((8, 3), bounds=(0.0, 1.5))) == "8,3:0.0..1.5"

@@ -16,7 +16,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.commands import COMMAND, Demo, doctest_of, held, schema, without_addresses
+from support.commands import COMMAND, Demo, doctest_of, schema, without_addresses
 from support.processes import command_environment
 from support.tiers import examples, slow_but
 
@@ -253,29 +253,6 @@ def test_without_a_name_all_are_listed_a_line_each(demo: Demo) -> None:
     jsonschema.validate(document, schema(), jsonschema.Draft202012Validator)
     assert [(each["name"], each["sentence"]) for each in document["rules"]] == [(p.name, p.sentence) for p in PAGES]
     assert demo("explain", "-q").out == f"relu-demo explain: {len(PAGES)} pages\n"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["leef"], "there is no page 'leef'; did you mean leaf?"),
-        (["Step_Before_Backward"], "did you mean step-before-backward?"),
-        (["nothing-alike-at-all"], "relu-demo explain lists all"),
-        (["leaf", "data"], "explain takes one name, not 2 (leaf data)"),
-        (["--repl"], "--repl goes with one fault, and none is named; give for example relu-demo explain leaf --repl"),
-        (["--seed", "7"], "give for example relu-demo explain leaf --seed 7"),
-        (["leaf", "--shape", "1,3,5,5"], "--shape does not go with explain; it goes with relu-demo"),
-        (["leaf", "--seed", "x"], "'x' is not a whole number"),
-        (["leaf", "--seed", str(2**64)], "out of PyTorch's range"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_what_cannot_be_explained_is_told_with_what_to_give_instead(
-    demo: Demo, arguments: list[str], says: str
-) -> None:
-    result = demo("explain", *arguments)
-    held(result.code, result.out, result.err)
-    assert says in result.err
 
 
 @pytest.mark.parametrize("name", NAMES)
