@@ -27,7 +27,6 @@ from relu_demo.request import (
     Rules,
     Shape,
     Watch,
-    drawn_seed,
     image,
     refuse_shape,
     shell_line,
@@ -187,7 +186,7 @@ class Demonstrator(GroupedCommand, click.Group):
 def command(
     context: click.Context,
     /,
-    seed: int | None,
+    seed: int,
     shapes: Sequence[Input],
     device: str,
     dtype: str,
@@ -205,7 +204,6 @@ def command(
     refuse_strangers(context, scenario)
     if article:
         refuse_own_numbers(context)
-    seed = drawn_seed() if seed is None else seed
     dtype = dtype.removeprefix("torch.")
     request: Request
     if scenario == Measure.scenario:
@@ -226,7 +224,7 @@ def command(
 )
 @click.pass_context
 def explain_command(
-    context: click.Context, /, names: tuple[str, ...], seed: int | None, evidence: bool, **output: Any
+    context: click.Context, /, names: tuple[str, ...], seed: int, evidence: bool, **output: Any
 ) -> Asked:
     """Return what the command line asks of `explain`."""
     if len(names) > 1:
@@ -235,10 +233,10 @@ def explain_command(
     view = context.meta.get("view", TABLES)
     request: Explain | Rules = Rules()
     if names:
-        request = Explain(names[0], drawn_seed() if seed is None else seed, evidence)
+        request = Explain(names[0], seed, evidence)
         session_for(request)  # raises for a name that there is not
-    elif VIEWS[view].sessions_only or seed is not None:
-        words = ["--seed", str(seed)] if seed is not None else [f"--{view}"]
+    elif (seeded := is_given(context, "seed")) or VIEWS[view].sessions_only:
+        words = ["--seed", str(seed)] if seeded else [f"--{view}"]
         told = {"option": words[0], "example": shell_line("explain", "leaf", *words)}
         why = _("{option} goes with one fault, and none is named; give for example {example}", **told)
         raise click.UsageError(why)
@@ -260,7 +258,7 @@ def check_command(
     context: click.Context,
     /,
     target: tuple[str, ...],
-    seed: int | None,
+    seed: int,
     shapes: Sequence[Input],
     device: str,
     dtype: str,
@@ -274,7 +272,6 @@ def check_command(
         raise click.UsageError(f"check takes a network; give for example {example}")
     if len(target) > 1:
         raise click.UsageError(f"check takes one network, not {len(target)} ({' '.join(target)})")
-    seed = drawn_seed() if seed is None else seed
     dtype = dtype.removeprefix("torch.")
     request = Check(target[0], tuple(shapes), seed, device, dtype, train, every_call)
     return asked(context, request, **output)
@@ -361,15 +358,15 @@ def only(given: Sequence[Input]) -> Shape | None:
     return image(given[0].shape) if given else None
 
 
-def is_given(context: click.Context, parameter: click.Parameter) -> bool:
-    """Return whether an option stands on the command line."""
-    return context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+def is_given(context: click.Context, name: str | None) -> bool:
+    """Return whether the option of that name stands on the command line."""
+    return context.get_parameter_source(name or "") is ParameterSource.COMMANDLINE
 
 
 def refuse_strangers(context: click.Context, scenario: str) -> None:
     """Raise UsageError where an option was given that does not go with the scenario."""
     for option in OPTIONS:
-        if option.goes_with is not None and scenario not in option.goes_with and is_given(context, option):
+        if option.goes_with is not None and scenario not in option.goes_with and is_given(context, option.name):
             others = [f"--{other}" for other in option.goes_with if other in DEMONSTRATOR and other != WHOLE]
             here = mark("the session") if scenario == WHOLE else f"--{scenario}"
             either = reduce(lambda some, last: mark("{some} or {last}", some=some, last=last), others)
@@ -379,11 +376,10 @@ def refuse_strangers(context: click.Context, scenario: str) -> None:
 
 def refuse_own_numbers(context: click.Context) -> None:
     """Raise UsageError where --article stands beside what its numbers have of their own."""
-    for parameter in context.command.params:
-        if parameter.name in ("shapes", "dtype") and is_given(context, parameter):
-            name, option = parameter.opts[0], "--article"
-            why = _("{option} has its own {what}; leave {name} out", option=option, what=name[2:], name=name)
-            raise click.UsageError(why)
+    for parameter, what in (("shapes", "shape"), ("dtype", "dtype")):
+        if is_given(context, parameter):
+            told = {"option": "--article", "what": what, "name": f"--{what}"}
+            raise click.UsageError(_("{option} has its own {what}; leave {name} out", **told))
 
 
 def require_terminal() -> None:

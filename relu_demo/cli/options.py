@@ -11,7 +11,7 @@ import click
 from relu_demo import __version__
 from relu_demo.cli.types import file_read, files, input_read, language_read, number_read, parts, usual
 from relu_demo.language import LANGUAGES, _, mark
-from relu_demo.request import LISTED, MAX_DEPTH, Check, Explain, Measure, Replay, Watch
+from relu_demo.request import LISTED, MAX_DEPTH, Check, Explain, Measure, Replay, Watch, drawn_seed
 from relu_demo.session.sessions import SESSIONS
 from relu_demo.views import TABLES, VIEWS
 
@@ -143,6 +143,7 @@ OPTIONS = (
         "--seed",
         type=number_read,
         metavar="N",
+        default=drawn_seed,
         goes_with=(*DEMONSTRATOR, Explain.scenario, Check.scenario),
         help=mark("The same seed gives the same numbers.  [default: drawn]"),
     ),

@@ -67,11 +67,11 @@ def check_place(path: Path) -> None:
     """Raise OSError where `put` could not write `path`. Leave nothing behind."""
     place = followed(path)
     if place.is_dir():
-        raise IsADirectoryError(0, _("it is a folder"))
+        raise OSError(errno.EISDIR, _("it is a folder"))
     if place.exists() and not place.is_file():
-        raise OSError(0, _("it is no ordinary file"))
+        raise OSError(errno.EINVAL, _("it is no ordinary file"))
     if place.exists() and not os.access(place, os.W_OK):
-        raise PermissionError(0, _("it is read-only"))
+        raise OSError(errno.EACCES, _("it is read-only"))
     beside = neighbour(place)
     beside.touch(exist_ok=False)
     beside.unlink()
@@ -101,7 +101,7 @@ def followed(path: Path) -> Path:
     try:
         place = Path(os.path.realpath(path))
     except ValueError as error:  # a NUL in it
-        raise OSError(0, _("it is no name for a file")) from error
+        raise OSError(errno.EINVAL, _("it is no name for a file")) from error
     if place.is_symlink():
         raise OSError(errno.ELOOP, _("its links lead in a circle"))
     return place

@@ -268,7 +268,7 @@ def test_no_arguments_ever_lead_to_a_traceback(capsys: pytest.CaptureFixture[str
 
 
 def test_what_nobody_foresaw_is_one_line_and_70(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*arguments: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise KeyError("nobody foresaw this")
 
     monkeypatch.setattr("relu_demo.scenarios.report_on", fail)
@@ -277,9 +277,11 @@ def test_what_nobody_foresaw_is_one_line_and_70(demo: Demo, monkeypatch: pytest.
     assert result.code == 70
     assert result.err.startswith("relu-demo: internal error, KeyError: 'nobody foresaw this' (")
     assert result.err.endswith("; --traceback shows the rest\n")
-    shown = demo("--seed", "1", "--traceback")
-    assert shown.code == 70
-    assert "Traceback (most recent call last):" in shown.err
+    monkeypatch.setattr("relu_demo.scenarios.watched", fail)  # a watch shows it without being asked
+    for shown in (demo("--seed", "1", "--traceback"), demo("watch", "-m", "this")):
+        assert shown.code == 70
+        assert shown.err.startswith("Traceback (most recent call last):")
+        assert re.search(r"^relu-demo: internal error, .*/test_bad_input\.py:\d+\)$", shown.err, re.MULTILINE)
 
 
 def test_a_damaged_installation_is_one_line_and_70(tmp_path: Path) -> None:
