@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from support.bad_input import BAD
 from support.commands import Demo, held
 from support.processes import COLD, ROOT, command_environment
 from support.tiers import examples
@@ -21,120 +22,13 @@ from relu_demo.cli.run import run
 from relu_demo.session.lines import Line, Part, Session
 from relu_demo.session.sessions import SESSIONS
 
-CONVOLVING = ", ".join(["bfloat16", *["float16"] * (torch.__version__ >= "2.2"), "float32", "float64"])
-"""On a CPU; PyTorch 2.1 and older have no convolution in float16 there."""
 
-CUDA = "cuda:99" if torch.cuda.is_available() else "cuda"
-
-BAD = {
-    "--compare --inplace": "--compare and --inplace are two scenarios; give one of them",
-    "--inplace --no-inplace": "--inplace and --no-inplace are two scenarios",
-    "--shape 1,3,5": "'1,3,5' has 3 numbers, but 4 are needed; give N,C,H,W",
-    "--shape 1,3,5,5,5": "has 5 numbers, but 4 are needed",
-    "--shape 1": "'1' has 1 number, but 4 are needed",
-    "--shape 1,3,five,5": "'1,3,five,5' is not whole numbers between commas",
-    "--shape 1,3,5.5,5": "not whole numbers between commas",
-    "--shape ''": "'' is not whole numbers between commas",
-    "--shape 1,3,5,5 --shape 1,3,6,6": "'1,3,6,6' is a second shape",
-    "--compare --shape 1,3,5,5:0..9": "'1,3,5,5:0..9' is for relu-demo check; give the sizes alone, 1,3,5,5",
-    "--depth 3": "--depth does not go with the session; it goes with --memory",
-    "--compare --depth 3": "--depth does not go with --compare",
-    "--memory --part clone": "does not go with --memory",
-    "--memory --depth 17": "17 blocks cannot be chained; give a number from 1 to 16",
-    "--memory --shape 1,4,1,1": "BatchNorm cannot train on one number",
-    "--memory --device meta": "meta has no values to show",
-    "--memory --shape 64,512,4096,4096": "64,512,4096,4096 at depth 8 needs about 59.4 TB and ",
-    "--memory --shape 1,4,8": "has 3 numbers, but 4 are needed",
-    "--shape 1000,3,20000,20000": "1000,3,20000,20000 in float32 needs about 138 TB and ",
-    "--branches --shape 1,3,900000,900000": "in float32 needs about 693 TB",
-    "--shape 1,500000,3,3 --dtype float64": "in float64 needs about 126 TB",
-    f"--shape 9,9,9999,9999 --values {'9' * 20}": "needs about 15.5 TB",
-    f"--branches --shape 1,1,3,{2**61} --values {'9' * 20}": "needs about 3.77e+04 EB and ",
-    "--shape 0,3,5,5": "'0,3,5,5' has 0 in it, and every size is at least 1",
-    "--shape 1,-3,5,5": "has -3 in it, and every size is at least 1",
-    f"--shape 1,3,5,{2**62}": "more elements than PyTorch can count",
-    f"--shape 1,3,5,{'9' * 400}": "more elements than PyTorch can count",
-    f"--shape 1,3,5,{'9' * 9000}": "is not whole numbers between commas",
-    f"--shape 1,{2**31},5,5": "makes a layer of more elements than PyTorch can count",
-    "--shape 1,3,2,5": "'1,3,2,5' is smaller than the 3 by 3 kernel of conv1",
-    "--shape 1,3,5,1": "smaller than the 3 by 3 kernel",
-    "--device gpu": "unknown device 'gpu'; available here: cpu",
-    "--device ''": "unknown device ''; available here: cpu",
-    "--device meta": "meta has no values to show",
-    "--device vulkan": "'--device': no vulkan on this machine; available here: cpu",  # of another build
-    "--device mkldnn": "no mkldnn on this machine; available here: cpu",  # PyTorch has given it up
-    f"--device {CUDA}": f"no {CUDA} on this machine",
-    "--dtype floaty": f"unknown dtype 'floaty'; give one of {CONVOLVING}",
-    "--dtype nn": "unknown dtype 'nn'",
-    "--dtype int32": "int32 is not a floating-point dtype; give one of",
-    "--dtype torch.complex64": "complex64 is not a floating-point dtype",
-    "--article --shape 1,3,5,5": "relu-demo: --article has its own shape; leave --shape out\n",
-    "--dtype float32 --article": "relu-demo: --article has its own dtype; leave --dtype out\n",
-    "--seed seven": "relu-demo: Invalid value for '--seed': 'seven' is not a whole number; give one, for example 7\n",
-    "--seed '1\n2\x1b[31m'": r"'1 2\x1b[31m' is not a whole number",
-    f"--seed {2**64}": "18446744073709551616 is out of PyTorch's range; give a number from",
-    f"--seed {-(2**63) - 1}": "is out of PyTorch's range",
-    "--seed": "relu-demo: Option '--seed' requires an argument.\n",
-    "--values -1": "-1 values cannot be listed; give 0 or more",
-    "--compare --part clone": "relu-demo: Invalid value for '--part': 'clone' is no part of this session; give one of "
-    "preparation, in_place, out_of_place\n",
-    "--quiet --json": "--quiet and --json are two views; give one of them",
-    "--json --save x.svg": "--json has no screen to save",
-    "-q --save x.txt": "--quiet has no screen to save",
-    "--light --compare": "--light goes with --save; give for example --save screen.svg --light",
-    "--save x.TXT --light": ".TXT has no colours; save as .svg or .html",
-    "compare": "there is no command 'compare'; did you mean --compare?",
-    "sede": "there is no command 'sede'; did you mean --seed?",
-    "chekc net.py:Net": "there is no command 'chekc'; did you mean check?",
-    "xyzzy": "there is no command 'xyzzy'; relu-demo --help lists all",
-    "train.py --epochs 1": "train.py alone is no command; give relu-demo watch train.py --epochs 1",
-    "n.py:Net": "give relu-demo check n.py:Net or relu-demo watch n.py:Net",
-    "--inplace=True --json": "relu-demo: Option '--inplace' does not take a value.\n",
-    "--train": "--train does not go with relu-demo; it goes with relu-demo check",
-    "--seed 1 check n.py:Net": "options go behind check; give relu-demo check --seed 1 n.py:Net",
-    "--compare watch train.py": "options go behind watch; give relu-demo watch --compare train.py",
-    "watch": "watch takes a program; give for example relu-demo watch train.py",
-    "watch --seed 1 train.py": "--seed does not go with watch; it goes with relu-demo, relu-demo explain and relu-demo "
-    "check",
-    "explain leef": "there is no page 'leef'; did you mean leaf?",
-    "explain Step_Before_Backward": "did you mean step-before-backward?",
-    "explain nothing-alike-at-all": "relu-demo explain lists all",
-    "explain leaf data": "explain takes one name, not 2 (leaf data)",
-    "explain --repl": "--repl goes with one fault, and none is named; give for example relu-demo explain leaf --repl",
-    "explain --seed 7": "give for example relu-demo explain leaf --seed 7",
-    "explain leaf --shape 1,3,5,5": "--shape does not go with explain; it goes with relu-demo",
-    "explain leaf --seed x": "'x' is not a whole number",
-    f"explain leaf --seed {2**64}": "out of PyTorch's range",
-}
-
-
+@pytest.mark.versions
 @pytest.mark.parametrize(("line", "says"), BAD.items(), ids=lambda words: words[:40])
 def test_bad_input_is_told_in_one_line(demo: Demo, line: str, says: str) -> None:
     result = demo(*shlex.split(line))
     held(result.code, result.out, result.err)
     assert says in result.err
-
-
-@pytest.mark.versions
-@pytest.mark.parametrize(
-    ("line", "hint"),
-    {
-        "--inplce": "there is no option '--inplce'; did you mean --inplace?",
-        "--comparee --seed 7": "there is no option '--comparee'; did you mean --compare?",
-        "check n.py:Net --shpae 1,3": "there is no option '--shpae'; did you mean --shape?",
-        "watch --savee x.svg train.py": "there is no option '--savee'; did you mean --save?",
-        "--check net.py:Net --train": "--check is a command; give relu-demo check net.py:Net --train",
-        "--seed 1 --check=net.py:Net": "--check is a command; give relu-demo check --seed 1 net.py:Net",
-        "--watch train.py": "--watch is a command; give relu-demo watch train.py",
-        "--inplace False": "--inplace takes no value; give --no-inplace",
-        "--no-inplace False": "--no-inplace takes no value; give --inplace",
-        "check n.py:Net --foo": "there is no option '--foo'; relu-demo check --help lists all",
-    }.items(),
-)
-def test_a_misspelt_option_is_answered_with_the_nearest_one(demo: Demo, line: str, hint: str) -> None:
-    result = demo(*shlex.split(line))
-    held(result.code, result.out, result.err)
-    assert result.err == f"relu-demo: {hint}\n"
 
 
 @pytest.mark.parametrize(
