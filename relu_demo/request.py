@@ -72,7 +72,7 @@ class Replay:
                 "'{shape}' is smaller than the {kernel} by {kernel} kernel of conv1; give a height and a width of at "
                 "least {kernel}, for example 1,3,5,5"
             )
-            raise SetupError("--shape", _(small, shape=sizes(self.shape), kernel=KERNEL))
+            refuse_shape(self.shape, small, kernel=KERNEL)
         if channels**2 * KERNEL**2 > MOST_ELEMENTS:
             large = mark("'{shape}' makes a layer of more elements than PyTorch can count; give fewer channels")
             refuse_shape(self.shape, large)
@@ -261,7 +261,7 @@ def image(shape: Sequence[int]) -> Shape:
             len(shape),
             shape=sizes(shape),
         )
-        raise SetupError("--shape", _(why))
+        refuse_shape(shape, why)
     require_sizes(shape)
     batch, channels, height, width = shape
     return batch, channels, height, width
@@ -271,14 +271,14 @@ def require_sizes(shape: Sequence[int]) -> None:
     """Raise SetupError for a shape with a size below 1, and for one of more elements than PyTorch can count."""
     if min(shape) < 1:
         why = mark("'{shape}' has {size} in it, and every size is at least 1; give for example 1,3,5,5")
-        raise SetupError("--shape", _(why, shape=sizes(shape), size=min(shape)))
+        refuse_shape(shape, why, size=min(shape))
     if math.prod(shape) > MOST_ELEMENTS:
         refuse_shape(shape, mark("'{shape}' has more elements than PyTorch can count; give a smaller shape"))
 
 
-def refuse_shape(shape: Sequence[int], why: str) -> NoReturn:
-    """Raise SetupError for a shape, which has its place in the words on why."""
-    raise SetupError("--shape", _(why, shape=sizes(shape)))
+def refuse_shape(shape: Sequence[int], why: str, **fields: object) -> NoReturn:
+    """Raise SetupError for a shape, which has its place in the words on why, beside other fields."""
+    raise SetupError("--shape", _(why, shape=sizes(shape), **fields))
 
 
 def require_seed(seed: int) -> None:

@@ -30,7 +30,6 @@ from relu_demo.request import (
     image,
     refuse_shape,
     shell_line,
-    sizes,
 )
 from relu_demo.session.sessions import session_for
 from relu_demo.views import COLOURED, TABLES, VIEWS
@@ -353,8 +352,9 @@ def only(given: Sequence[Input]) -> Shape | None:
         refuse_shape(given[1].shape, mark("'{shape}' is a second shape, but there is only one input; give one"))
     for each in given:
         if each != Input(each.shape):
-            why = mark("'{input}' is for relu-demo check; give the sizes alone, {sizes}")
-            raise SetupError("--shape", _(why, input=each, sizes=sizes(each.shape)))
+            refuse_shape(
+                each.shape, mark("'{input}' is for relu-demo check; give the sizes alone, {shape}"), input=each
+            )
     return image(given[0].shape) if given else None
 
 
