@@ -228,9 +228,7 @@ def test_a_claim_that_fails_does_so_in_chinese(
 ) -> None:
     made = SESSIONS["branches"](Replay("branches", 7)).parts[0] if layout == DIFFERENCES else None
     monkeypatch.setitem(
-        SESSIONS,
-        "compare",
-        lambda request: Session(request, "", (made or preparation(request), *parts), layout),
+        SESSIONS, "compare", lambda request: Session(request, "", (made or preparation(request), *parts), layout)
     )
     result = demo("--lang", "zh", "--compare", "--seed", "7")
     assert result.code == 1

@@ -206,13 +206,7 @@ OPTIONS = (
         goes_with=(Check.scenario,),
         help="Training or evaluation mode.  [default: as it was built]",
     ),
-    shown(
-        "--all",
-        "every_call",
-        is_flag=True,
-        goes_with=(Check.scenario,),
-        help="List every call, the safe ones too.",
-    ),
+    shown("--all", "every_call", is_flag=True, goes_with=(Check.scenario,), help="List every call, the safe ones too."),
     shown(
         "--try",
         "trying",
@@ -281,10 +275,7 @@ def options_of(*scenarios: str) -> list[click.Parameter]:
 
 def elsewhere(name: str) -> list[str]:
     """Return the commands of which a name is an option."""
-    commands = {
-        "relu-demo": DEMONSTRATOR,
-        **{f"relu-demo {name}": (name,) for name in COMMANDS},
-    }
+    commands = {"relu-demo": DEMONSTRATOR, **{f"relu-demo {name}": (name,) for name in COMMANDS}}
     return [
         command
         for command, of in commands.items()

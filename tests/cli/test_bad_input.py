@@ -141,10 +141,7 @@ arguments = st.lists(
 )
 
 
-@settings(
-    max_examples=examples(60),
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(arguments.map(lambda groups: [word for group in groups for word in group]))
 @example(["--json", "--dtype", "float16"])
 @example(["--device", "cuda:99999999999999999999"])

@@ -92,10 +92,7 @@ def file(tmp_path: Path) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize(
-    ("given", "low", "high"),
-    [("400:0..4", 0, 4), ("400:int32:2..3", 2, 3), ("400:int64", 0, 1)],
-)
+@pytest.mark.parametrize(("given", "low", "high"), [("400:0..4", 0, 4), ("400:int32:2..3", 2, 3), ("400:int64", 0, 1)])
 def test_whole_numbers_reach_from_the_first_to_the_last(demo: Demo, file: str, given: str, low: int, high: int) -> None:
     result = demo("check", f"{file}:Embed", "--shape", given, "--seed", "1", "--json")
     assert result.code == 1

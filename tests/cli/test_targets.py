@@ -110,10 +110,7 @@ GIVE = "give train.py, -m package.module, my_file.py:step or a command line"
         (("nowhere/train.py",), "there is no file nowhere/train.py"),
         (("TRAIN.py",), "there is no file TRAIN.py; did you mean train.py"),
         (("trian",), "there is no command 'trian'; did you mean train.py"),
-        (
-            ("lesson.ipynb",),
-            "lesson.ipynb is a notebook; give jupyter nbconvert --to notebook --execute lesson.ipynb",
-        ),
+        (("lesson.ipynb",), "lesson.ipynb is a notebook; give jupyter nbconvert --to notebook --execute lesson.ipynb"),
         (("steps.py::step",), "'steps.py::step' names no function; give it as steps.py:step"),
         (("steps.py:",), "'steps.py:' names no function; give it as steps.py:step"),
         (("steps.py:12",), "'steps.py:12' names no function; give it as steps.py:step"),

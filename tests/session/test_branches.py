@@ -119,10 +119,7 @@ def test_each_statement_is_a_claim_with_a_verdict_and_its_evidence(document: Any
             "relu_first_in_place",
             "h1 = rl1(x)",
             "h1 = rl1(rl1(x))",
-            {
-                9: "version 2 in place, 0 not; 16 of 27 values differ",
-                12: "1 error, 0 warnings in 11 lines",
-            },
+            {9: "version 2 in place, 0 not; 16 of 27 values differ", 12: "1 error, 0 warnings in 11 lines"},
         ),
         ("relu_first_in_place", "(h1.sum() + h2.sum()).backward()", "pass", {11: "backward() gave none"}),
         (
@@ -137,12 +134,7 @@ def test_each_statement_is_a_claim_with_a_verdict_and_its_evidence(document: Any
             "h1 = rl2(x)",
             {14: "it did not", 15: "no line saved x, or none overwrote it"},
         ),
-        (
-            "conv2_first_in_place",
-            "h2 = conv2(x)",
-            "h2 = conv2(x) + 1",
-            {13: "h1 is the same; h2 is off by up to 1"},
-        ),
+        ("conv2_first_in_place", "h2 = conv2(x)", "h2 = conv2(x) + 1", {13: "h1 is the same; h2 is off by up to 1"}),
         (
             "conv2_first_out_of_place",
             "h1 = rl2(x)",
