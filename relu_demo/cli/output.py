@@ -124,8 +124,7 @@ def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
     def draw(done: int, of: int) -> None:
         nonlocal drawn
         if is_terminal(stream):
-            filled = 30 * done // max(of, 1)
-            drawn = f"\r{doing} [{'#' * filled}{'-' * (30 - filled)}]"
+            drawn = f"\r{doing} [{'#' * (30 * done // (of or 1)):-<30}]"
             stream.write(drawn)
             stream.flush()
 

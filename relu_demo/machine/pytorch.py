@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, suppress
+from itertools import cycle
 from typing import TextIO
 
 from relu_demo.errors import BadInput, LoadError
@@ -120,11 +121,11 @@ def spinner(text: str, stream: TextIO | None) -> Iterator[Callable[[], None]]:
             os.write(descriptor, blank.encode())
 
     def spin() -> None:
-        turn = 0
-        while not done.wait(0.1):
-            stream.write(f"\r{FRAMES[turn % len(FRAMES)]} {text} ")
+        for frame in cycle(FRAMES):
+            if done.wait(0.1):
+                break
+            stream.write(f"\r{frame} {text} ")
             stream.flush()
-            turn += 1
         clear()
 
     thread = threading.Thread(target=spin, daemon=True)

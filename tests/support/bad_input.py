@@ -30,7 +30,7 @@ BAD = {
     "--memory --shape 1,4,8": "has 3 numbers, but 4 are needed",
     "--shape 1000,3,20000,20000": "1000,3,20000,20000 in float32 needs about 138 TB and ",
     "--branches --shape 1,3,900000,900000": "in float32 needs about 693 TB",
-    "--shape 1,500000,3,3 --dtype float64": "in float64 needs about 126 TB",
+    "--shape 1,1000000000,3,3 --dtype float64": "in float64 needs about 504 EB",
     f"--shape 9,9,9999,9999 --values {'9' * 20}": "needs about 15.5 TB",
     f"--branches --shape 1,1,3,{2**61} --values {'9' * 20}": "needs about 3.77e+04 EB and ",
     "--shape 0,3,5,5": "'0,3,5,5' has 0 in it, and every size is at least 1",
