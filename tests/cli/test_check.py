@@ -403,6 +403,7 @@ def test_a_check_ends_as_python_ends(
     cold: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], code: int
 ) -> None:
     (tmp_path / "net.py").write_text(ENDING)
+    (tmp_path / "click.py").write_text("raise SystemError")  # in the current folder, which `python -m` puts first
     (tmp_path / "folders").mkdir()
     monkeypatch.chdir(tmp_path)
     done = cold("check", "net.py:Net", *options)

@@ -7,6 +7,7 @@ import torch
 CONVOLVING = ", ".join(["bfloat16", *["float16"] * (torch.__version__ >= "2.2"), "float32", "float64"])
 """On a CPU; PyTorch 2.1 and older have no convolution in float16 there."""
 
+HERE = "cpu, " if torch.cuda.is_available() or torch.backends.mps.is_available() else "cpu\n"
 CUDA = "cuda:99" if torch.cuda.is_available() else "cuda"
 
 BAD = {
@@ -41,7 +42,7 @@ BAD = {
     f"--shape 1,{2**31},5,5": "makes a layer of more elements than PyTorch can count",
     "--shape 1,3,2,5": "'1,3,2,5' is smaller than the 3 by 3 kernel of conv1",
     "--shape 1,3,5,1": "smaller than the 3 by 3 kernel",
-    "--device gpu": "unknown device 'gpu'; available here: cpu",
+    "--device gpu": f"unknown device 'gpu'; available here: {HERE}",
     "--device ''": "unknown device ''; available here: cpu",
     "--device meta": "meta has no values to show",
     "--device vulkan": "'--device': no vulkan on this machine; available here: cpu",  # of another build
