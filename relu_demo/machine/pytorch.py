@@ -16,7 +16,7 @@ from typing import TextIO
 
 from relu_demo.errors import BadInput, LoadError
 from relu_demo.language import _, cells
-from relu_demo.machine.terminal import is_terminal
+from relu_demo.machine.terminal import handling, is_terminal
 
 MADE_BY_SCRIPTS = "relu-demo-stamps"
 """A folder that is in the environment which the project's scripts make, and in no other."""
@@ -94,11 +94,10 @@ def late_ctrl_c(clear: Callable[[], None]) -> Iterator[None]:
             os._exit(130)
         pressed = True
 
-    before = signal.signal(signal.SIGINT, press)
     try:
-        yield
+        with handling({signal.SIGINT: press}):
+            yield
     finally:
-        signal.signal(signal.SIGINT, before)
         if pressed:
             raise KeyboardInterrupt
 

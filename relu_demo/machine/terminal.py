@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
+ENDING: list[signal.Signals] = [
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)
+]
 """The signals that ask for an end: from `kill`, from a terminal that goes away, and for Ctrl-\\."""
 
 
@@ -43,8 +45,6 @@ class Terminal:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.screen: RenderableType = ""
-        self.is_open = False
-        """Whether its screen is there to be drawn on: while it is entered or left, a signal must not write to it."""
         self.drawing = False
         self.stale = False
 
@@ -56,7 +56,7 @@ class Terminal:
     def draw(self) -> None:
         """Draw the screen in the window's present size. Safe to be called by a signal handler while it runs."""
         self.stale = True
-        if self.drawing or not self.is_open:
+        if self.drawing:
             return
         self.drawing = True
         while self.stale:
@@ -95,39 +95,33 @@ def borrowed(out: TextIO) -> Iterator[Terminal]:
     """Yield the terminal that `out` is, switched to its alternate screen, without a cursor.
 
     However the block ends, by Ctrl-C and a signal too, the former screen, the cursor, the terminal's modes and the
-    signals' handlers are restored. A signal of ENDING raises SystemExit in the block.
+    signals' handlers are restored. The screen is drawn again when the window is resized. A signal of ENDING raises
+    SystemExit in the block; one that is ignored, as `nohup` has it, stays so.
     """
     from rich.console import Console
 
     # `lacks_terminal` has found that it is a terminal; rich would ask the environment.
     console = Console(file=out, highlight=False, markup=False, emoji=False, force_terminal=True)
     terminal = Terminal(console)
-    with signals(terminal), silent_keys(), console.screen(hide_cursor=True):
-        terminal.is_open = True
-        try:
-            yield terminal
-        finally:
-            terminal.is_open = False
-
-
-@contextmanager
-def signals(terminal: Terminal) -> Iterator[None]:
-    """Draw the screen again when the window is resized, and raise SystemExit for those of ENDING, inside the context.
-
-    A signal that is ignored, as `nohup` has it, stays so.
-    """
 
     def end(number: int, frame: FrameType | None) -> None:
-        for each in handlers:  # a second one must not cut the restoring short
+        for each in ends:  # a second one must not cut the restoring short
             signal.signal(each, signal.SIG_IGN)
         raise SystemExit(128 + number)  # as a shell reports it
 
     def resize(number: int, frame: FrameType | None) -> None:
         terminal.draw()
 
-    handlers = {number: end for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN}
-    if sys.platform != "win32":
-        handlers[signal.SIGWINCH] = resize
+    ends = {number: end for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN}
+    resizes = {} if sys.platform == "win32" else {signal.SIGWINCH: resize}
+    # While the screen is entered or left, no signal writes to it.
+    with handling(ends), silent_keys(), console.screen(hide_cursor=True), handling(resizes):
+        yield terminal
+
+
+@contextmanager
+def handling(handlers: Mapping[signal.Signals, Callable[[int, FrameType | None], None]]) -> Iterator[None]:
+    """Have signals handled like this inside the context, and as before afterwards."""
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
