@@ -77,7 +77,10 @@ class Trial:
             )
             if done.returncode == 2 and b"relu-demo: " in done.stderr:
                 return {_RAISES}
-            return _faults_in(json.loads(done.stdout))
+            document = json.loads(done.stdout)
+            rows = [row for row in document["calls"] if not row["safe"]] + document["harmful_writes"]
+            faults: set[FaultRow] = {(row["source"], row["place"]["operation"], row["place"]["module"]) for row in rows}
+            return faults or {("the network as a whole",)} if done.returncode == 1 else set()
         return None
 
 
@@ -88,20 +91,6 @@ def _found_here(environment: Mapping[str, str]) -> dict[str, str]:
         return {}
     own = environment.get("PYTHONPATH")
     return {"PYTHONPATH": os.pathsep.join(([own] if own else []) + [str(package)])}
-
-
-def _faults_in(document: Mapping[str, Any]) -> set[FaultRow]:
-    rows = [row for row in document["calls"] if not row["safe"]] + document["harmful_writes"]
-    found: set[FaultRow] = {(row["source"], row["place"]["operation"], row["place"]["module"]) for row in rows}
-    return found or (set() if document["ok"] or _is_unseen(document) else {("the network as a whole",)})
-
-
-def _is_unseen(document: Mapping[str, Any]) -> bool:
-    """Whether nothing is at fault, and not all was seen."""
-    whole = document["as_written"]
-    return not any(whole[name] for name in ("differs", "forward_error", "gradients_differ", "hooks_differ")) and (
-        whole["backward"] is not False
-    )
 
 
 def _is_gone(cure: Cure, report: CheckReport, found: Iterable[FaultRow]) -> bool:
