@@ -83,15 +83,23 @@ def report_error(error: BaseException, traceback: bool) -> int:
 
 def report_internal_error(error: BaseException, traceback: bool) -> int:
     """Say that something went wrong in relu-demo itself, and return the exit code for it."""
-    from traceback import extract_tb, format_exception
+    from traceback import extract_tb
 
     last = extract_tb(error.__traceback__)[-1]
     place = f" ({last.filename}:{last.lineno})"
-    if traceback:
-        say("".join(format_exception(error)).rstrip("\n"))
     message = _("internal error, {kind}: {words}{place}", kind=type(error).__name__, words=words_of(error), place=place)
-    fault(message if traceback else _("{message}; --traceback shows the rest", message=message))
+    fault(with_traceback(message, error, traceback))
     return 70
+
+
+def with_traceback(message: str, error: BaseException, wanted: bool) -> str:
+    """Return what to say of an error. Print its traceback on stderr first if it is wanted; else say how to see it."""
+    from traceback import format_exception
+
+    if not wanted:
+        return _("{message}; --traceback shows the rest", message=message)
+    say("".join(format_exception(error)).rstrip("\n"))
+    return message
 
 
 def message_of(error: click.ClickException) -> str:
@@ -159,14 +167,10 @@ def run_watch(asked: Asked, request: Watch) -> int:
 
 
 def usage_words(error: Error, traceback: bool) -> str:
-    """Return what to say of an error. With `traceback`, print that of the user's own code on stderr first."""
+    """Return what to say of an error of ours. The traceback is that of the user's own code."""
     message = f"{error.prefix}{error}"
-    if error.has_traceback and not traceback:
-        message = _("{message}; --traceback shows the rest", message=message)
-    elif error.has_traceback and error.__cause__ is not None:
-        from traceback import format_exception
-
-        say("".join(format_exception(error.__cause__)).rstrip("\n"))
+    if error.has_traceback:
+        message = with_traceback(message, error.__cause__ or error, traceback)
     return invalid(f"'{error.option}'", message) if error.option else message
 
 
