@@ -144,8 +144,7 @@ class GroupedCommand(click.Command):
 
 def help_rows(rows: Sequence[tuple[str, str]], width: int) -> list[tuple[str, str]]:
     """Return the rows of a list, the second words broken into lines where they may be wider than click counts."""
-    names = min(max(len(first) for first, _ in rows), 30)  # as `write_dl` has it
-    room = max(width - names - 4, 10)
+    room = width - max(len(first) for first, _ in rows) - 4  # as `write_dl` has it
     return [(first, second if second.isascii() else "\n".join(["\b", *fold(second, room)])) for first, second in rows]
 
 

@@ -46,10 +46,10 @@ class Trial:
         cures = [cure for cure in report.cures if cure.edits]
         patience = LEAST + TIMES * (time.monotonic() - self.began)
         found = self._faults(cures, patience) if cures else None
-        if found is None or (_RAISES in found and not report.forwards):
-            return report  # a network that was not built has not been run with this input either
-        if _RAISES in found and len(cures) > 1:
-            return report  # one of them is no cure, and which is not known
+        # A network that was not built has not been run with this input either; of several cures one is none, and which
+        # is not known.
+        if found is None or (_RAISES in found and (len(cures) > 1 or not report.forwards)):
+            return report
         works = {cure: _is_gone(cure, report, found) for cure in cures}
 
         def known(cure: Cure | None) -> Any:

@@ -60,7 +60,7 @@ def input_read(value: str) -> Input:
 
 def bounds_read(text: str) -> tuple[float, float]:
     """Return both numbers of `LOW..HIGH`: whole, or both with a fraction. Raise ValueError for anything else."""
-    low, high = text.split("..", 1)
+    low, high = text.split("..")
     try:
         return int(low), int(high)
     except ValueError:

@@ -115,6 +115,7 @@ def test_bash_cuts_a_word_at_its_colon_and_replaces_what_stands_behind_it(
         (["--device", "c"], ["cpu", "cuda"]),
         (["--device", "tpu"], []),
         (["--compare", "--part", ""], ["preparation", "in_place", "out_of_place"]),
+        (["--memory", "--part", ""], []),
         (["--branches", "--part", "c"], ["conv2_first_in_place", "conv2_first_out_of_place", "clone"]),
     ],
 )
