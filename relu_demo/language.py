@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from gettext import NullTranslations
 
 LANGUAGES = ("en", "zh")
-_CATALOGUES = Path(__file__).parent / "locale"
 
 
 class _Spoken:
@@ -34,7 +33,7 @@ def speaking(language: str | None = None) -> Iterator[None]:
 
     before = _Spoken.catalogue
     languages = None if language is None else [language]
-    _Spoken.catalogue = translation("relu_demo", _CATALOGUES, languages, fallback=True)
+    _Spoken.catalogue = translation("relu_demo", Path(__file__).parent / "locale", languages, fallback=True)
     try:
         yield
     finally:

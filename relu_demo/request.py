@@ -26,12 +26,6 @@ MOST_ELEMENTS = 2**63 - 1
 MAX_DEPTH = 16
 """The most blocks that a chain of layers can have."""
 
-SEEDS = -(2**63), 2**64 - 1
-"""The lowest and the highest seed that PyTorch takes (PyTorch documentation, `torch.manual_seed`)."""
-
-DRAWN = 10_000
-"""A seed below this one is drawn if none is given: short enough to be typed again."""
-
 Progress = Callable[[int, int], None]
 """Is called with how many parts of some long work are done, and of how many."""
 
@@ -73,7 +67,7 @@ class Replay:
                 "least {kernel}, for example 1,3,5,5"
             )
             refuse_shape(self.shape, small, kernel=KERNEL)
-        if channels**2 * KERNEL**2 > MOST_ELEMENTS:
+        if (channels * KERNEL) ** 2 > MOST_ELEMENTS:
             large = mark("'{shape}' makes a layer of more elements than PyTorch can count; give fewer channels")
             refuse_shape(self.shape, large)
 
@@ -283,7 +277,7 @@ def refuse_shape(shape: Sequence[int], why: str, **fields: object) -> NoReturn:
 
 def require_seed(seed: int) -> None:
     """Raise SetupError for a number that `torch.manual_seed` does not take."""
-    lowest, highest = SEEDS
+    lowest, highest = -(2**63), 2**64 - 1  # PyTorch documentation, `torch.manual_seed`
     if not lowest <= seed <= highest:
         why = mark("{seed} is out of PyTorch's range; give a number from {lowest} to {highest}")
         raise SetupError("--seed", _(why, seed=seed, lowest=lowest, highest=highest))
@@ -293,4 +287,4 @@ def drawn_seed() -> int:
     """Return a seed for a request without one."""
     import random  # --help does without
 
-    return random.randrange(DRAWN)
+    return random.randrange(10_000)  # short enough to be typed again

@@ -22,9 +22,6 @@ from relu_demo.views import COLOURED, DOCUMENT, VIEWS, function_named, writer_of
 if TYPE_CHECKING:
     from relu_demo.scenarios import AnyReport
 
-CLOSED_PIPE = (errno.EPIPE, errno.EINVAL)
-"""How Unix and Windows say that nobody reads on."""
-
 
 def deliver(report: AnyReport, view: str, out: TextIO | None) -> None:
     """Show a report on what is standard output. A closed pipe is no fault: its reader has seen enough."""
@@ -34,7 +31,7 @@ def deliver(report: AnyReport, view: str, out: TextIO | None) -> None:
         writer_of(view)(report, out)
         out.flush()
     except OSError as error:
-        if error.errno not in CLOSED_PIPE:
+        if error.errno not in (errno.EPIPE, errno.EINVAL):  # as Unix and Windows say that nobody reads on
             raise
 
 

@@ -21,9 +21,6 @@ from relu_demo.request import Check, Explain, Measure, Replay, Rules, Watch
 if TYPE_CHECKING:
     from relu_demo.scenarios import AnyReport
 
-LONGEST_WORD = 160
-"""Characters of the longest word of a message that is shown whole: what a user gave may have any length."""
-
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command with these arguments and return its exit code. Write to `sys.stdout` and `sys.stderr`."""
@@ -176,10 +173,9 @@ def usage_words(error: Error, traceback: bool) -> str:
 
 def fault(message: str) -> int:
     """Say on stderr what is wrong, in one line whatever it quotes, long words cut. Return the exit code for it."""
-    line = " ".join(
-        word if len(word) <= LONGEST_WORD else f"{word[: LONGEST_WORD // 2]}...{word[-40:]}" for word in message.split()
-    )
-    say(f"relu-demo: {readable(line)}")
+    # What a user gave may have any length.
+    words = (word if len(word) <= 160 else f"{word[:80]}...{word[-40:]}" for word in message.split())
+    say(f"relu-demo: {readable(' '.join(words))}")
     return 2
 
 

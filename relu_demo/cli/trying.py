@@ -24,9 +24,6 @@ from relu_demo.edits.trial import write_for_trial
 from relu_demo.network.report import Call, CheckReport, HarmfulWrite
 from relu_demo.request import Check, command_line
 
-LEAST, TIMES = 60.0, 5.0
-"""Seconds that a trial may take at least, and how many times as long as the check itself."""
-
 FaultRow = tuple[str, ...]
 """What a fault is known by before and after an edit, which moves lines: its source, and who is at fault there."""
 _RAISES: FaultRow = ("the edited network raises",)
@@ -44,7 +41,7 @@ class Trial:
     def of(self, report: CheckReport) -> CheckReport:
         """Return a report whose cures with edits say whether they work, where that could be tried."""
         cures = [cure for cure in report.cures if cure.edits]
-        patience = LEAST + TIMES * (time.monotonic() - self.began)
+        patience = 60.0 + 5.0 * (time.monotonic() - self.began)  # seconds; the check itself has taken the difference
         found = self._faults(cures, patience) if cures else None
         # A network that was not built has not been run with this input either; of several cures one is none, and which
         # is not known.

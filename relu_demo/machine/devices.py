@@ -10,9 +10,6 @@ import torch
 from relu_demo.errors import SetupError, first_line
 from relu_demo.language import _
 
-LONGEST_REASON = 80
-"""Of at most so many characters PyTorch's reason is quoted: longer ones are about how PyTorch itself was built."""
-
 
 def usable_device(name: str) -> torch.device:
     """Return the device of that name. Raise SetupError if this PyTorch does not know it or this machine lacks it."""
@@ -32,7 +29,7 @@ def usable_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except Exception as error:
         words = first_line(error).rstrip(".")
-        if len(words) <= LONGEST_REASON:
+        if len(words) <= 80:  # longer ones are about how PyTorch itself was built
             why = _("no {name} on this machine ({why}); available here: {devices}", why=words, **told())
         else:
             why = _("no {name} on this machine; available here: {devices}", **told())

@@ -21,9 +21,6 @@ from relu_demo.machine.terminal import handling, is_terminal
 MADE_BY_SCRIPTS = "relu-demo-stamps"
 """A folder that is in the environment which the project's scripts make, and in no other."""
 
-FRAMES = "|/-\\"
-"""What the spinner shows in turn: ASCII, so that every terminal and code page can."""
-
 
 def load_torch() -> None:
     """Import torch, so that every later import of it costs nothing. Raise LoadError if that fails.
@@ -120,7 +117,7 @@ def spinner(text: str, stream: TextIO | None) -> Iterator[Callable[[], None]]:
             os.write(descriptor, blank.encode())
 
     def spin() -> None:
-        for frame in cycle(FRAMES):
+        for frame in cycle("|/-\\"):  # ASCII, so that every terminal and code page can
             if done.wait(0.1):
                 break
             stream.write(f"\r{frame} {text} ")

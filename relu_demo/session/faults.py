@@ -20,9 +20,6 @@ DOCUMENTATION = "https://pytorch.org/docs/stable/"
 NOTES = f"{DOCUMENTATION}notes/autograd.html"
 CORRECTNESS = f"{NOTES}#in-place-correctness-checks"
 
-PARTS = "preparation", "fault", "cure"
-"""The keys of a page's parts."""
-
 PREPARED = mark("import PyTorch, set the seed, and compute the right numbers another way")
 """What the lines of the preparation do, which are one step."""
 
@@ -634,9 +631,9 @@ def explain(request: Explain) -> Session:
     # Another PyTorch may raise at another line, and is then found out by the claims.
     fault, cure = (tuple(replace(line, raises=True) for line in lines) for lines in ((*fault, *looks), (*cure, shown)))
     parts = (
-        Part(PARTS[0], mark("Preparation"), (*start, Line("right", moment=result))),
-        Part(PARTS[1], mark("The fault"), fault, PARTS[0]),
-        Part(PARTS[2], mark("The cure"), cure, PARTS[0], cure=True),
+        Part("preparation", mark("Preparation"), (*start, Line("right", moment=result))),
+        Part("fault", mark("The fault"), fault, "preparation"),
+        Part("cure", mark("The cure"), cure, "preparation", cure=True),
     )
     return Session(
         request,
