@@ -63,7 +63,8 @@ class Trial:
         """Return what a check of the network with these cures finds; None where it gives no answer."""
         with suppress(OSError, ValueError, subprocess.TimeoutExpired), tempfile.TemporaryDirectory() as folder:
             texts = edited(united(cure.edits for cure in cures))
-            words = shlex.split(command_line(self.request))[1:]
+            words = shlex.split(command_line(self.request))
+            words = words[words.index(Check.scenario) :]  # the words that start it may be several
             done = subprocess.run(
                 [sys.executable, "-m", "relu_demo", *words, "--json"],
                 cwd=self.folder,

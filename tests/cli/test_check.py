@@ -462,7 +462,8 @@ CURES = """
 )
 def test_what_became_of_a_cure_is_said_on_its_line(process: Demo, tmp_path: Path, line: str, says: str) -> None:
     (tmp_path / "net.py").write_text(textwrap.dedent(CURES.format(line=line)))
-    result = process("check", f"{tmp_path / 'net.py'}:Net", "--shape", "4,4")
+    started_as = {"RELU_DEMO_STARTED_AS": "python 'scripts/run.py'"}
+    result = process("check", f"{tmp_path / 'net.py'}:Net", "--shape", "4,4", **started_as)
     said = [line.strip() for line in result.out.splitlines() if line.strip().startswith("cure")]
     assert said[0] == f"cure  {says}"
 
