@@ -168,9 +168,8 @@ def test_the_skip_that_is_eaten_is_the_silent_fault(demo: Demo, nets: str) -> No
 def test_a_function_and_a_module_will_do_and_what_is_safe_ends_with_0(demo: Demo, nets: str, name: str) -> None:
     result = demo("check", f"{nets}:{name}", "--shape", "3,4")
     assert result.code == 0
-    assert ("\nsafe 1 (ReLU) nets.py:" in demo("check", f"{nets}:{name}", "--shape", "3,4", "--all").out) is (
-        name == "build"
-    )
+    doubled = demo("check", f"{nets}:{name}", "--shape", "3,4", "--dtype", "torch.float64", "--all")
+    assert ("\nsafe 1 (ReLU) nets.py:" in doubled.out, doubled.code) == (name == "build", 0)
     assert ("safe" if name == "build" else "no in-place call to test") in " ".join(result.out.split())
 
 
