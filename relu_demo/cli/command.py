@@ -351,9 +351,8 @@ def only(given: Sequence[Input]) -> Shape | None:
         refuse_shape(given[1].shape, mark("'{shape}' is a second shape, but there is only one input; give one"))
     for each in given:
         if each != Input(each.shape):
-            refuse_shape(
-                each.shape, mark("'{input}' is for relu-demo check; give the sizes alone, {shape}"), input=each
-            )
+            why = mark("'{input}' is for relu-demo check; give the sizes alone, {shape}")
+            refuse_shape(each.shape, why, input=each)
     return image(given[0].shape) if given else None
 
 
