@@ -38,6 +38,7 @@ def test_memory_is_a_scenario_too() -> None:
     jsonschema.validate(report.to_dict(), schema(), jsonschema.Draft202012Validator)
     assert report.to_dict()["request"]["depth"] == 2
     assert "1,2,8,8" in str(report)
+    assert repr(report).startswith("<relu-demo --memory --shape 1,2,8,8 --depth 2: in place saved memory in ")
 
 
 def test_without_a_scenario_it_is_the_session_with_a_seed_that_is_drawn() -> None:

@@ -308,6 +308,7 @@ def test_in_python_it_is_a_scenario_of_show(demo: Demo) -> None:
     assert without_addresses(f"{report}\n") == without_addresses(demo("explain", "leaf", "--seed", "7").out)
     assert repr(report) == "<relu-demo explain leaf --seed 7: all 3 claims hold>"
     assert report.to_dict()["request"] == {"name": "leaf", "seed": 7}
-    assert f"{relu_demo.show('explain')}\n" == demo("explain").out
+    pages = relu_demo.show("explain")
+    assert (f"{pages}\n", f"{pages!r}\n") == (demo("explain").out, f"<{demo('explain', '-q').out[:-1]}>\n")
     with pytest.raises(BadInput, match="did you mean leaf"):
         relu_demo.show("explain", name="leef")
