@@ -56,7 +56,7 @@ BAD = {
     "--dtype float32 --article": "relu-demo: --article has its own dtype; leave --dtype out\n",
     "--seed seven": "relu-demo: Invalid value for '--seed': 'seven' is not a whole number; give one, for example 7\n",
     "--seed '1\n2\x1b[31m'": r"'1 2\x1b[31m' is not a whole number",
-    f"--seed {2**64}": "18446744073709551616 is out of PyTorch's range; give a number from",
+    f"--seed {2**64}": f"{2**64} is out of PyTorch's range; give a number from {-(2**63)} to {2**64 - 1}\n",
     f"--seed {-(2**63) - 1}": "is out of PyTorch's range",
     "--seed": "relu-demo: Option '--seed' requires an argument.\n",
     "--values -1": "-1 values cannot be listed; give 0 or more",
