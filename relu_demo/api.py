@@ -9,7 +9,6 @@ Importing this imports no torch: to read what there is costs nothing.
 
 from __future__ import annotations
 
-import difflib
 import random
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,7 +18,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from relu_demo.claims.report import SessionReport
-from relu_demo.errors import BadInput, NetworkError
+from relu_demo.errors import BadInput, NetworkError, nearest
 from relu_demo.language import LANGUAGES, speaking
 from relu_demo.machine.pytorch import require_newer
 from relu_demo.memory.report import MemoryReport
@@ -207,9 +206,9 @@ def show(
     given = {"name": name, "shape": shape, "device": device, "dtype": dtype, "article": article, "values": values}
     refuse_misplaced(scenario, {**given, "depth": depth})
     sizes = None if shape is None else image(tuple(map(index, shape)))
+    number = drawn_seed() if seed is None else index(seed)
     request: Replay | Explain | Rules | Measure
     if scenario == Explain.scenario:
-        number = drawn_seed() if seed is None else index(seed)
         request = Explain(name, number) if name else Rules()
     elif scenario == Measure.scenario:
         blocks = Measure.depth if depth is None else index(depth)
@@ -217,7 +216,6 @@ def show(
     else:
         if article and (sizes or dtype != Replay.dtype):
             raise BadInput("the article's numbers have their own shape and dtype; leave shape and dtype out")
-        number = drawn_seed() if seed is None else index(seed)
         request = Replay(scenario, number, sizes or Replay.shape, device, dtype, bool(article), index(values))
     from relu_demo.scenarios import report_on
 
@@ -268,8 +266,8 @@ def require_scenario(name: str) -> None:
         return
     if name == "check":
         raise BadInput("to check a network call relu_demo.check(model, *inputs)")
-    close = difflib.get_close_matches(name.strip("-").replace("_", "-").lower(), SCENARIOS, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"give one of {names}"
+    close = nearest(name.strip("-"), SCENARIOS)
+    hint = f"did you mean {close!r}?" if close else f"give one of {names}"
     raise BadInput(f"there is no scenario {name!r}; {hint}")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from relu_demo.language import _, mark
 
 CLOSED = mark("the output cannot be written: standard output is closed")
@@ -31,6 +33,13 @@ def readable(text: str) -> str:
 def with_article(name: str) -> str:
     """Return the name after `a` or `an`."""
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return the known word that is nearest to a wrong one, or an empty string."""
+    from difflib import get_close_matches  # --help does without
+
+    return next(iter(get_close_matches(word.lower().replace("_", "-"), known, n=1)), "")
 
 
 def lacks_memory(error: BaseException) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from gettext import NullTranslations
 
 LANGUAGES = ("en", "zh")
-_CATALOGUES = Path(__file__).parent / "locale"
 
 
 class _Spoken:
@@ -33,7 +33,7 @@ def speaking(language: str | None = None) -> Iterator[None]:
 
     before = _Spoken.catalogue
     languages = None if language is None else [language]
-    _Spoken.catalogue = translation("relu_demo", _CATALOGUES, languages, fallback=True)
+    _Spoken.catalogue = translation("relu_demo", Path(__file__).parent / "locale", languages, fallback=True)
     try:
         yield
     finally:
@@ -87,14 +87,12 @@ def enumerated(words: Sequence[str]) -> str:
 
 def listed(words: Sequence[str]) -> str:
     """Return words with commas between them."""
-    *others, last = words
-    return mark("{words}, {last}", words=listed(others), last=last) if others else last
+    return reduce(lambda some, last: mark("{words}, {last}", words=some, last=last), words)
 
 
 def clauses(said: Sequence[str]) -> str:
     """Return clauses as one says them in one sentence."""
-    *others, last = said
-    return mark("{clauses}; {last}", clauses=clauses(others), last=last) if others else last
+    return reduce(lambda some, last: mark("{clauses}; {last}", clauses=some, last=last), said)
 
 
 def fold(text: str, width: int) -> list[str]:

@@ -26,12 +26,6 @@ MOST_ELEMENTS = 2**63 - 1
 MAX_DEPTH = 16
 """The most blocks that a chain of layers can have."""
 
-SEEDS = -(2**63), 2**64 - 1
-"""The lowest and the highest seed that PyTorch takes (PyTorch documentation, `torch.manual_seed`)."""
-
-DRAWN = 10_000
-"""A seed below this one is drawn if none is given: short enough to be typed again."""
-
 Progress = Callable[[int, int], None]
 """Is called with how many parts of some long work are done, and of how many."""
 
@@ -72,8 +66,8 @@ class Replay:
                 "'{shape}' is smaller than the {kernel} by {kernel} kernel of conv1; give a height and a width of at "
                 "least {kernel}, for example 1,3,5,5"
             )
-            raise SetupError("--shape", _(small, shape=sizes(self.shape), kernel=KERNEL))
-        if channels**2 * KERNEL**2 > MOST_ELEMENTS:
+            refuse_shape(self.shape, small, kernel=KERNEL)
+        if (channels * KERNEL) ** 2 > MOST_ELEMENTS:
             large = mark("'{shape}' makes a layer of more elements than PyTorch can count; give fewer channels")
             refuse_shape(self.shape, large)
 
@@ -222,34 +216,29 @@ WORDS: Mapping[str, Callable[[Any], Sequence[str]]] = {
 """
 
 
-def started_as() -> list[str]:
-    """Return the words that start this command: `relu-demo`, or what a script has left in the environment."""
-    import shlex
+def shell_line(*words: str) -> str:
+    """Return a command line of ours, fit for a shell: `relu-demo`, or what a script has left in the environment."""
+    import shlex  # --help does without
 
-    return shlex.split(os.environ.get("RELU_DEMO_STARTED_AS", "relu-demo"))
+    return shlex.join([*shlex.split(os.environ.get("RELU_DEMO_STARTED_AS", "relu-demo")), *words])
 
 
 def page_line(name: str) -> str:
     """Return the command line that explains a fault."""
-    import shlex
-
-    return shlex.join([*started_as(), Explain.scenario, name])
+    return shell_line(Explain.scenario, name)
 
 
 def command_line(request: Request | None) -> str:
     """Return the command line, fit for a shell, that asks a request again. Empty for None: asked in Python."""
-    import shlex  # --help does without
-
     if request is None:
         return ""
     scenario = f"--{request.scenario}" if isinstance(request, Replay | Measure) else request.scenario
-    words = [*started_as(), *([] if request.scenario == WHOLE else [scenario])]
-    given = {field.name: getattr(request, field.name) for field in fields(request)}
+    words = [] if request.scenario == WHOLE else [scenario]
     defaults = {field.name: field.default for field in fields(request)}
     for name, words_of in WORDS.items():
-        if name in given and given[name] != defaults[name]:
-            words += words_of(given[name])
-    return shlex.join(words)
+        if name in defaults and (given := getattr(request, name)) != defaults[name]:
+            words += words_of(given)
+    return shell_line(*words)
 
 
 def sizes(shape: Iterable[int]) -> str:
@@ -266,7 +255,7 @@ def image(shape: Sequence[int]) -> Shape:
             len(shape),
             shape=sizes(shape),
         )
-        raise SetupError("--shape", _(why))
+        refuse_shape(shape, why)
     require_sizes(shape)
     batch, channels, height, width = shape
     return batch, channels, height, width
@@ -276,19 +265,19 @@ def require_sizes(shape: Sequence[int]) -> None:
     """Raise SetupError for a shape with a size below 1, and for one of more elements than PyTorch can count."""
     if min(shape) < 1:
         why = mark("'{shape}' has {size} in it, and every size is at least 1; give for example 1,3,5,5")
-        raise SetupError("--shape", _(why, shape=sizes(shape), size=min(shape)))
+        refuse_shape(shape, why, size=min(shape))
     if math.prod(shape) > MOST_ELEMENTS:
         refuse_shape(shape, mark("'{shape}' has more elements than PyTorch can count; give a smaller shape"))
 
 
-def refuse_shape(shape: Sequence[int], why: str) -> NoReturn:
-    """Raise SetupError for a shape, which has its place in the words on why."""
-    raise SetupError("--shape", _(why, shape=sizes(shape)))
+def refuse_shape(shape: Sequence[int], why: str, **fields: object) -> NoReturn:
+    """Raise SetupError for a shape, which has its place in the words on why, beside other fields."""
+    raise SetupError("--shape", _(why, shape=sizes(shape), **fields))
 
 
 def require_seed(seed: int) -> None:
     """Raise SetupError for a number that `torch.manual_seed` does not take."""
-    lowest, highest = SEEDS
+    lowest, highest = -(2**63), 2**64 - 1  # PyTorch documentation, `torch.manual_seed`
     if not lowest <= seed <= highest:
         why = mark("{seed} is out of PyTorch's range; give a number from {lowest} to {highest}")
         raise SetupError("--seed", _(why, seed=seed, lowest=lowest, highest=highest))
@@ -298,4 +287,4 @@ def drawn_seed() -> int:
     """Return a seed for a request without one."""
     import random  # --help does without
 
-    return random.randrange(DRAWN)
+    return random.randrange(10_000)  # short enough to be typed again

@@ -161,11 +161,7 @@ def test_a_circle_of_two_folders_is_found_where_no_two_files_make_one(tmp_path: 
 
 def test_an_arrow_upwards_is_found_and_one_on_the_same_floor_or_down_is_none(tmp_path: Path) -> None:
     modules = package(
-        tmp_path,
-        top="import p.low.x",
-        mid="import p.low.x",
-        low_x="def f(): from p import mid",
-        low_y="import p.low.x",
+        tmp_path, top="import p.low.x", mid="import p.low.x", low_x="def f(): from p import mid", low_y="import p.low.x"
     )
     (found,) = upward(inside(arrows(modules), modules), [["top"], ["mid"], ["low"]])
     assert (found.source, found.target, found.line) == ("p.low.x", "p.mid", 1)

@@ -38,6 +38,7 @@ def test_memory_is_a_scenario_too() -> None:
     jsonschema.validate(report.to_dict(), schema(), jsonschema.Draft202012Validator)
     assert report.to_dict()["request"]["depth"] == 2
     assert "1,2,8,8" in str(report)
+    assert repr(report).startswith("<relu-demo --memory --shape 1,2,8,8 --depth 2: in place saved memory in ")
 
 
 def test_without_a_scenario_it_is_the_session_with_a_seed_that_is_drawn() -> None:
@@ -101,12 +102,12 @@ def in_a_new_python(source: str) -> str:
     return done.stdout
 
 
-def test_dir_and_tab_show_what_there_is_and_wait_for_nothing() -> None:
-    source = "import relu_demo, sys; print(*dir(relu_demo)); print('torch' in sys.modules)"
-    names, torch_is_loaded = in_a_new_python(source).splitlines()
+def test_dir_tab_and_star_have_what_is_public_and_wait_for_nothing() -> None:
+    source = "import relu_demo, sys; print(*dir(relu_demo)); from relu_demo import *; print('torch' in sys.modules)"
+    names, torch_is_loaded, there = in_a_new_python(f"{source}; print(callable(show), callable(check))").splitlines()
     public = [name for name in names.split() if not name.startswith("_")]
     assert public == relu_demo.__all__ == ["InplaceError", "SilentInplaceWarning", "check", "show", "watch"]
-    assert torch_is_loaded == "False"
+    assert (torch_is_loaded, there) == ("False", "True True")
 
 
 def test_help_shows_the_functions_and_how_to_call_them_and_waits_for_nothing() -> None:
@@ -116,10 +117,6 @@ def test_help_shows_the_functions_and_how_to_call_them_and_waits_for_nothing() -
     assert "show(scenario:'str'='session',*,seed:" in together
     assert "check(model:'nn.Module|Callable[...,Any]',/,*inputs:" in together
     assert shown.splitlines()[-1] == "False"
-
-
-def test_everything_with_a_star_is_what_is_public() -> None:
-    assert in_a_new_python("from relu_demo import *; print(callable(show), callable(check))") == "True True\n"
 
 
 def test_the_report_of_a_check_is_one_line_in_python() -> None:

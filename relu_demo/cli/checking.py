@@ -17,9 +17,6 @@ from relu_demo.machine.pytorch import load_torch
 from relu_demo.request import Check
 from relu_demo.views import writer_of
 
-WITHOUT_TRIAL = ("quiet", "diff")
-"""The views that do not tell whether a cure was tried."""
-
 
 def run_check(asked: Asked, request: Check) -> int:
     """
@@ -31,7 +28,8 @@ def run_check(asked: Asked, request: Check) -> int:
     load_torch()
     from relu_demo import scenarios
 
-    trial = None if serve_if_asked() or asked.view in WITHOUT_TRIAL else Trial(request)
+    # These views do not tell whether a cure was tried.
+    trial = None if serve_if_asked() or asked.view in ("quiet", "diff") else Trial(request)
     writer_of(asked.view)
     streams, folder, modules = (sys.stdout, sys.stderr), os.getcwd(), dict(sys.modules)
     out, ours = _stdout_for_report(), sys.path

@@ -14,8 +14,8 @@ from click.core import ParameterSource
 
 from relu_demo.cli.options import COMMANDS, DEMONSTRATOR, HOW_SHOWN, OPTIONS, WHAT, elsewhere, options_of
 from relu_demo.cli.types import pages, targets
-from relu_demo.errors import SetupError
-from relu_demo.language import _, cells, enumerated, fold, mark
+from relu_demo.errors import SetupError, nearest
+from relu_demo.language import _, enumerated, fold, mark
 from relu_demo.request import (
     WHOLE,
     Check,
@@ -27,11 +27,9 @@ from relu_demo.request import (
     Rules,
     Shape,
     Watch,
-    drawn_seed,
     image,
     refuse_shape,
-    sizes,
-    started_as,
+    shell_line,
 )
 from relu_demo.session.sessions import session_for
 from relu_demo.views import COLOURED, TABLES, VIEWS
@@ -141,15 +139,13 @@ class GroupedCommand(click.Command):
             needless = mark("Option {name!r} does not take a value.")
             missing = mark("Option {name!r} requires an argument.")
             why = needless if "not take" in error.message else missing
-            raise click.UsageError(_(why, name=error.option_name), ctx) from None
+            raise click.UsageError(_(why, name=error.option_name)) from None
 
 
 def help_rows(rows: Sequence[tuple[str, str]], width: int) -> list[tuple[str, str]]:
-    """Return the rows of a list, the second words broken into lines where they are wider than click counts."""
-    names = min(max(len(first) for first, _ in rows), 30)  # as `write_dl` has it
-    room = max(width - names - 4, 10)
-    wide = {second for _, second in rows if len(second) < cells(second) > room}
-    return [(first, "\n".join(["\b", *fold(second, room)]) if second in wide else second) for first, second in rows]
+    """Return the rows of a list, the second words broken into lines where they may be wider than click counts."""
+    room = width - max(len(first) for first, _ in rows) - 4  # as `write_dl` has it
+    return [(first, second if second.isascii() else "\n".join(["\b", *fold(second, room)])) for first, second in rows]
 
 
 class Demonstrator(GroupedCommand, click.Group):
@@ -168,12 +164,10 @@ class Demonstrator(GroupedCommand, click.Group):
             words = ctx.meta["words"]
             before = [word for word in words[: len(words) - len(args)] if word != "--"]
             if args[0] not in self.commands:
-                raise click.UsageError(meant(ctx, args), ctx)
+                raise click.UsageError(meant(ctx, args))
             if before:
-                right = line(args[0], *before, *args[1:])
-                raise click.UsageError(
-                    _("options go behind {command}; give {right}", command=args[0], right=right), ctx
-                )
+                right = shell_line(args[0], *before, *args[1:])
+                raise click.UsageError(_("options go behind {command}; give {right}", command=args[0], right=right))
         return super().resolve_command(ctx, args)
 
 
@@ -190,7 +184,7 @@ class Demonstrator(GroupedCommand, click.Group):
 def command(
     context: click.Context,
     /,
-    seed: int | None,
+    seed: int,
     shapes: Sequence[Input],
     device: str,
     dtype: str,
@@ -208,7 +202,6 @@ def command(
     refuse_strangers(context, scenario)
     if article:
         refuse_own_numbers(context)
-    seed = drawn_seed() if seed is None else seed
     dtype = dtype.removeprefix("torch.")
     request: Request
     if scenario == Measure.scenario:
@@ -229,22 +222,22 @@ def command(
 )
 @click.pass_context
 def explain_command(
-    context: click.Context, /, names: tuple[str, ...], seed: int | None, evidence: bool, **output: Any
+    context: click.Context, /, names: tuple[str, ...], seed: int, evidence: bool, **output: Any
 ) -> Asked:
     """Return what the command line asks of `explain`."""
     if len(names) > 1:
         told = {"n": len(names), "names": " ".join(names)}
-        raise click.UsageError(_("explain takes one name, not {n} ({names})", **told), context)
+        raise click.UsageError(_("explain takes one name, not {n} ({names})", **told))
     view = context.meta.get("view", TABLES)
     request: Explain | Rules = Rules()
     if names:
-        request = Explain(names[0], drawn_seed() if seed is None else seed, evidence)
+        request = Explain(names[0], seed, evidence)
         session_for(request)  # raises for a name that there is not
-    elif VIEWS[view].sessions_only or seed is not None:
-        words = ["--seed", str(seed)] if seed is not None else [f"--{view}"]
-        told = {"option": words[0], "example": line("explain", "leaf", *words)}
+    elif (seeded := is_given(context, "seed")) or VIEWS[view].sessions_only:
+        words = ["--seed", str(seed)] if seeded else [f"--{view}"]
+        told = {"option": words[0], "example": shell_line("explain", "leaf", *words)}
         why = _("{option} goes with one fault, and none is named; give for example {example}", **told)
-        raise click.UsageError(why, context)
+        raise click.UsageError(why)
     return asked(context, request, **output)
 
 
@@ -263,7 +256,7 @@ def check_command(
     context: click.Context,
     /,
     target: tuple[str, ...],
-    seed: int | None,
+    seed: int,
     shapes: Sequence[Input],
     device: str,
     dtype: str,
@@ -273,11 +266,10 @@ def check_command(
 ) -> Asked:
     """Is each write in place in your own network safe? Each suspect is tried alone, with the others off."""
     if not target:
-        example = line("check", "my_net.py:Net", "--shape", "1,3,8,8")
-        raise click.UsageError(f"check takes a network; give for example {example}", context)
+        example = shell_line("check", "my_net.py:Net", "--shape", "1,3,8,8")
+        raise click.UsageError(f"check takes a network; give for example {example}")
     if len(target) > 1:
-        raise click.UsageError(f"check takes one network, not {len(target)} ({' '.join(target)})", context)
-    seed = drawn_seed() if seed is None else seed
+        raise click.UsageError(f"check takes one network, not {len(target)} ({' '.join(target)})")
     dtype = dtype.removeprefix("torch.")
     request = Check(target[0], tuple(shapes), seed, device, dtype, train, every_call)
     return asked(context, request, **output)
@@ -298,14 +290,14 @@ def check_command(
 def watch_command(context: click.Context, /, program: tuple[str, ...], trying: bool, **output: Any) -> Asked:
     """Run your own program as it is: which lines overwrite what a backward needs, and the cure."""
     if not program:
-        raise click.UsageError(f"watch takes a program; give for example {line('watch', 'train.py')}", context)
+        raise click.UsageError(f"watch takes a program; give for example {shell_line('watch', 'train.py')}")
     if program[0].startswith("-") and program[0] != "-m":
         raise no_such_option(context, program[0])
     return asked(context, Watch(program, trying), **output)
 
 
 def asked(context: click.Context, request: Request, save: Path | None, light: bool, traceback: bool = True) -> Asked:
-    """Return what is asked. Raise UsageError or BadParameter where the report cannot be shown or saved like that.
+    """Return what is asked. Raise UsageError or SetupError where the report cannot be shown or saved like that.
 
     The file to save to is told from the root on: a network may go to another folder.
     """
@@ -319,13 +311,6 @@ def asked(context: click.Context, request: Request, save: Path | None, light: bo
     return Asked(request, view, save and save.absolute(), light, traceback)
 
 
-def line(*words: str) -> str:
-    """Return a command line of ours, fit for a shell."""
-    import shlex  # --help does without
-
-    return shlex.join([*started_as(), *words])
-
-
 def no_such_option(context: click.Context, name: str) -> click.UsageError:
     """Return the error for an option that a command has not: it names those that have it, or the nearest option."""
     if others := elsewhere(name):
@@ -333,21 +318,12 @@ def no_such_option(context: click.Context, name: str) -> click.UsageError:
         return click.UsageError(_("{name} does not go with {command}; it goes with {others}", **told))
     if name[2:] in getattr(context.command, "commands", ()):
         words = filter(None, (word.removeprefix(name).removeprefix("=") for word in context.meta["words"]))
-        told = {"name": name, "line": line(name[2:], *words)}
-        return click.UsageError(_("{name} is a command; give {line}", **told), context)
-    known = [each for parameter in context.command.get_params(context) for each in parameter.opts]
-    near = nearest(name, known)
-    if near:
-        return click.UsageError(_("there is no option {name!r}; did you mean {near}?", name=name, near=near), context)
+        told = {"name": name, "line": shell_line(name[2:], *words)}
+        return click.UsageError(_("{name} is a command; give {line}", **told))
+    if near := nearest(name, [each for parameter in context.command.get_params(context) for each in parameter.opts]):
+        return click.UsageError(_("there is no option {name!r}; did you mean {near}?", name=name, near=near))
     told = {"name": name, "command": context.command_path}
-    return click.UsageError(_("there is no option {name!r}; {command} --help lists all", **told), context)
-
-
-def nearest(word: str, known: Sequence[str]) -> str:
-    """Return the known word that is nearest to a wrong one, or an empty string."""
-    from difflib import get_close_matches  # --help does without
-
-    return next(iter(get_close_matches(word.lower(), known, n=1)), "")
+    return click.UsageError(_("there is no option {name!r}; {command} --help lists all", **told))
 
 
 def meant(context: click.Context, words: Sequence[str]) -> str:
@@ -358,18 +334,14 @@ def meant(context: click.Context, words: Sequence[str]) -> str:
         return _("{name} takes no value; give {right}", name=before[0], right=right)
     source, colon, name = word.rpartition(":")
     if colon and source and name.isidentifier():
-        lines = {"check": line("check", *words), "watch": line("watch", *words)}
+        lines = {"check": shell_line("check", *words), "watch": shell_line("watch", *words)}
         return _("{word} alone is no command; give {check} or {watch}", word=word, **lines)
     if word.endswith(".py") or os.path.isfile(word):
-        return _("{word} alone is no command; give {line}", word=word, line=line("watch", *words))
-    options = {name: f"--{name}" for name in DEMONSTRATOR if name != WHOLE}
-    commands = {name: name for name in COMMANDS}
-    near = nearest(word, [*commands, *options])
-    known = {name[2:]: name for each in context.command.params for name in each.opts if name.startswith("--")}
-    known |= options | commands
-    hint = known.get(word) or known.get(near, "")
-    if hint:
-        return _("there is no command {word!r}; did you mean {hint}?", word=word, hint=hint)
+        return _("{word} alone is no command; give {line}", word=word, line=shell_line("watch", *words))
+    options = (name for each in context.command.params for name in each.opts if name.startswith("--"))
+    known = {**{name[2:]: name for name in options}, **dict(zip(COMMANDS, COMMANDS, strict=True))}
+    if near := nearest(word, known):
+        return _("there is no command {word!r}; did you mean {hint}?", word=word, hint=known[near])
     return _("there is no command {word!r}; relu-demo --help lists all", word=word)
 
 
@@ -379,20 +351,20 @@ def only(given: Sequence[Input]) -> Shape | None:
         refuse_shape(given[1].shape, mark("'{shape}' is a second shape, but there is only one input; give one"))
     for each in given:
         if each != Input(each.shape):
-            why = mark("'{input}' is for relu-demo check; give the sizes alone, {sizes}")
-            raise SetupError("--shape", _(why, input=each, sizes=sizes(each.shape)))
+            why = mark("'{input}' is for relu-demo check; give the sizes alone, {shape}")
+            refuse_shape(each.shape, why, input=each)
     return image(given[0].shape) if given else None
 
 
-def is_given(context: click.Context, parameter: click.Parameter) -> bool:
-    """Return whether an option stands on the command line."""
-    return context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+def is_given(context: click.Context, name: str | None) -> bool:
+    """Return whether the option of that name stands on the command line."""
+    return context.get_parameter_source(name or "") is ParameterSource.COMMANDLINE
 
 
 def refuse_strangers(context: click.Context, scenario: str) -> None:
     """Raise UsageError where an option was given that does not go with the scenario."""
     for option in OPTIONS:
-        if option.goes_with is not None and scenario not in option.goes_with and is_given(context, option):
+        if option.goes_with is not None and scenario not in option.goes_with and is_given(context, option.name):
             others = [f"--{other}" for other in option.goes_with if other in DEMONSTRATOR and other != WHOLE]
             here = mark("the session") if scenario == WHOLE else f"--{scenario}"
             either = reduce(lambda some, last: mark("{some} or {last}", some=some, last=last), others)
@@ -402,11 +374,10 @@ def refuse_strangers(context: click.Context, scenario: str) -> None:
 
 def refuse_own_numbers(context: click.Context) -> None:
     """Raise UsageError where --article stands beside what its numbers have of their own."""
-    for parameter in context.command.params:
-        if parameter.name in ("shapes", "dtype") and is_given(context, parameter):
-            name, option = parameter.opts[0], "--article"
-            why = _("{option} has its own {what}; leave {name} out", option=option, what=name[2:], name=name)
-            raise click.UsageError(why, context)
+    for parameter, what in (("shapes", "shape"), ("dtype", "dtype")):
+        if is_given(context, parameter):
+            told = {"option": "--article", "what": what, "name": f"--{what}"}
+            raise click.UsageError(_("{option} has its own {what}; leave {name} out", **told))
 
 
 def require_terminal() -> None:
@@ -419,7 +390,7 @@ def require_terminal() -> None:
 
 
 def require_place(save: Path, view: str) -> None:
-    """Raise UsageError where the view cannot be saved, and BadParameter where that file cannot be written."""
+    """Raise UsageError where the view cannot be saved, and SetupError where that file cannot be written."""
     from relu_demo.cli.output import check_place
 
     if VIEWS[view].lessons and save.suffix.lower() not in COLOURED:
@@ -432,7 +403,7 @@ def require_place(save: Path, view: str) -> None:
         check_place(save)
     except OSError as error:
         why = mark("'{file}' cannot be written ({why}); give a file in a folder that you can write to")
-        raise click.BadParameter(_(why, file=save, why=error.strerror), param_hint="'--save'") from error
+        raise SetupError("--save", _(why, file=save, why=error.strerror)) from error
 
 
 def require_colours(save: Path | None) -> None:

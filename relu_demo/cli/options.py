@@ -11,7 +11,7 @@ import click
 from relu_demo import __version__
 from relu_demo.cli.types import file_read, files, input_read, language_read, number_read, parts, usual
 from relu_demo.language import LANGUAGES, _, mark
-from relu_demo.request import LISTED, MAX_DEPTH, Check, Explain, Measure, Replay, Watch
+from relu_demo.request import LISTED, MAX_DEPTH, Check, Explain, Measure, Replay, Watch, drawn_seed
 from relu_demo.session.sessions import SESSIONS
 from relu_demo.views import TABLES, VIEWS
 
@@ -103,33 +103,35 @@ def shown(*names: str, **more: Any) -> Option:
     return Option(names, heading=HOW_SHOWN, **more)
 
 
-def print_schema(context: click.Context, option: click.Parameter, given: bool) -> None:
-    """Print the schema of the JSON document, and end, if --schema is given."""
-    if given and not context.resilient_parsing:
-        import json
+def printed_schema() -> str:
+    """Return the schema of the JSON document."""
+    import json
 
-        from relu_demo.views.json import schema
+    from relu_demo.views.json import schema
 
-        click.echo(json.dumps(schema(), indent=2))
-        context.exit()
+    return json.dumps(schema(), indent=2)
 
 
-def print_versions(context: click.Context, option: click.Parameter, given: bool) -> None:
-    """Print the versions of this, PyTorch and Python, and end, if --version is given. Import no PyTorch for that."""
-    if given and not context.resilient_parsing:
-        import platform
-        from importlib import metadata
+def printed_versions() -> str:
+    """Return the versions of this, PyTorch and Python. Import no PyTorch for that."""
+    import platform
+    from importlib import metadata
 
-        try:
-            torch = metadata.version("torch")
-        except metadata.PackageNotFoundError:
-            torch = _("is not installed")
-        click.echo(f"relu-demo {__version__}, PyTorch {torch}, Python {platform.python_version()}")
-        context.exit()
+    try:
+        torch = metadata.version("torch")
+    except metadata.PackageNotFoundError:
+        torch = _("is not installed")
+    return f"relu-demo {__version__}, PyTorch {torch}, Python {platform.python_version()}"
 
 
-def asks(*names: str, callback: Callable[[click.Context, click.Parameter, bool], None], help: str) -> Option:
-    """Return an option that prints something instead of a report."""
+def asks(*names: str, answer: Callable[[], str], help: str) -> Option:
+    """Return an option that prints something instead of a report, and ends."""
+
+    def callback(context: click.Context, option: click.Parameter, given: bool) -> None:
+        if given and not context.resilient_parsing:
+            click.echo(answer())
+            context.exit()
+
     return shown(*names, callback=callback, help=help, goes_with=DEMONSTRATOR, is_eager=True, **FLAG)
 
 
@@ -143,6 +145,7 @@ OPTIONS = (
         "--seed",
         type=number_read,
         metavar="N",
+        default=drawn_seed,
         goes_with=(*DEMONSTRATOR, Explain.scenario, Check.scenario),
         help=mark("The same seed gives the same numbers.  [default: drawn]"),
     ),
@@ -205,13 +208,7 @@ OPTIONS = (
         goes_with=(Check.scenario,),
         help="Training or evaluation mode.  [default: as it was built]",
     ),
-    shown(
-        "--all",
-        "every_call",
-        is_flag=True,
-        goes_with=(Check.scenario,),
-        help="List every call, the safe ones too.",
-    ),
+    shown("--all", "every_call", is_flag=True, goes_with=(Check.scenario,), help="List every call, the safe ones too."),
     shown(
         "--try",
         "trying",
@@ -267,8 +264,8 @@ OPTIONS = (
         help=mark("Show the traceback of an internal error."),
         differs={Check.scenario: {"help": "Show the traceback of an error in your network."}},
     ),
-    asks("--schema", callback=print_schema, help=mark("Print the JSON Schema of the --json document.")),
-    asks("-V", "--version", callback=print_versions, help=mark("Print the versions that run.")),
+    asks("--schema", answer=printed_schema, help=mark("Print the JSON Schema of the --json document.")),
+    asks("-V", "--version", answer=printed_versions, help=mark("Print the versions that run.")),
 )
 """Every option but --help, in the order of --help."""
 
@@ -280,10 +277,7 @@ def options_of(*scenarios: str) -> list[click.Parameter]:
 
 def elsewhere(name: str) -> list[str]:
     """Return the commands of which a name is an option."""
-    commands = {
-        "relu-demo": DEMONSTRATOR,
-        **{f"relu-demo {name}": (name,) for name in COMMANDS},
-    }
+    commands = {"relu-demo": DEMONSTRATOR, **{f"relu-demo {name}": (name,) for name in COMMANDS}}
     return [
         command
         for command, of in commands.items()

@@ -15,14 +15,12 @@ import click
 
 from relu_demo.errors import CLOSED
 from relu_demo.language import _, cells
+from relu_demo.machine.terminal import is_terminal
 from relu_demo.request import command_line
 from relu_demo.views import COLOURED, DOCUMENT, VIEWS, function_named, writer_of
 
 if TYPE_CHECKING:
     from relu_demo.scenarios import AnyReport
-
-CLOSED_PIPE = (errno.EPIPE, errno.EINVAL)
-"""How Unix and Windows say that nobody reads on."""
 
 
 def deliver(report: AnyReport, view: str, out: TextIO | None) -> None:
@@ -33,7 +31,7 @@ def deliver(report: AnyReport, view: str, out: TextIO | None) -> None:
         writer_of(view)(report, out)
         out.flush()
     except OSError as error:
-        if error.errno not in CLOSED_PIPE:
+        if error.errno not in (errno.EPIPE, errno.EINVAL):  # as Unix and Windows say that nobody reads on
             raise
 
 
@@ -43,7 +41,7 @@ def save(report: AnyReport, view: str, path: Path, light: bool) -> None:
     Raise OSError where it cannot be written.
     """
     put(path, file_text(view, report, path.suffix.lower(), light))
-    if sys.stderr is not None and sys.stderr.isatty():
+    if is_terminal(sys.stderr):
         print(_("Saved to {path}", path=path), file=sys.stderr)
 
 
@@ -66,11 +64,11 @@ def check_place(path: Path) -> None:
     """Raise OSError where `put` could not write `path`. Leave nothing behind."""
     place = followed(path)
     if place.is_dir():
-        raise IsADirectoryError(0, _("it is a folder"))
+        raise OSError(errno.EISDIR, _("it is a folder"))
     if place.exists() and not place.is_file():
-        raise OSError(0, _("it is no ordinary file"))
+        raise OSError(errno.EINVAL, _("it is no ordinary file"))
     if place.exists() and not os.access(place, os.W_OK):
-        raise PermissionError(0, _("it is read-only"))
+        raise OSError(errno.EACCES, _("it is read-only"))
     beside = neighbour(place)
     beside.touch(exist_ok=False)
     beside.unlink()
@@ -100,7 +98,7 @@ def followed(path: Path) -> Path:
     try:
         place = Path(os.path.realpath(path))
     except ValueError as error:  # a NUL in it
-        raise OSError(0, _("it is no name for a file")) from error
+        raise OSError(errno.EINVAL, _("it is no name for a file")) from error
     if place.is_symlink():
         raise OSError(errno.ELOOP, _("its links lead in a circle"))
     return place
@@ -122,9 +120,8 @@ def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
 
     def draw(done: int, of: int) -> None:
         nonlocal drawn
-        if stream is not None and not stream.closed and stream.isatty():
-            filled = 30 * done // max(of, 1)
-            drawn = f"\r{doing} [{'#' * filled}{'-' * (30 - filled)}]"
+        if is_terminal(stream):
+            drawn = f"\r{doing} [{'#' * (30 * done // (of or 1)):-<30}]"
             stream.write(drawn)
             stream.flush()
 

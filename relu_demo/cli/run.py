@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -19,9 +20,6 @@ from relu_demo.request import Check, Explain, Measure, Replay, Rules, Watch
 
 if TYPE_CHECKING:
     from relu_demo.scenarios import AnyReport
-
-LONGEST_WORD = 160
-"""Characters of the longest word of a message that is shown whole: what a user gave may have any length."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -55,7 +53,7 @@ def answer(arguments: Sequence[str]) -> int:
         if isinstance(asked.request, Watch):
             return run_watch(asked, asked.request)
         return run_scenario(asked, asked.request)
-    except (click.Abort, KeyboardInterrupt, SystemExit, Exception) as error:
+    except (KeyboardInterrupt, SystemExit, Exception) as error:
         # click 8.1.3 writes --help to it all the same.
         if asked is None and sys.stdout is None and isinstance(error, AttributeError):
             return fault(_(CLOSED))
@@ -66,9 +64,7 @@ def report_error(error: BaseException, traceback: bool) -> int:
     """Say what went wrong, in one line, and return the exit code: 70 for an internal error."""
     if isinstance(error, SystemExit):  # how click ends shell completion, and --help into a closed pipe
         return error.code if isinstance(error.code, int) else 0
-    if isinstance(error, click.Abort):
-        return 130
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
         say("")  # the shell's prompt goes below the terminal's ^C
         return 130
     if isinstance(error, click.ClickException):
@@ -84,22 +80,29 @@ def report_error(error: BaseException, traceback: bool) -> int:
 
 def report_internal_error(error: BaseException, traceback: bool) -> int:
     """Say that something went wrong in relu-demo itself, and return the exit code for it."""
-    from traceback import extract_tb, format_exception
+    from traceback import extract_tb
 
-    frames = extract_tb(error.__traceback__)
-    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    if traceback:
-        say("".join(format_exception(error)).rstrip("\n"))
+    last = extract_tb(error.__traceback__)[-1]
+    place = f" ({last.filename}:{last.lineno})"
     message = _("internal error, {kind}: {words}{place}", kind=type(error).__name__, words=words_of(error), place=place)
-    fault(message if traceback else _("{message}; --traceback shows the rest", message=message))
+    fault(with_traceback(message, error, traceback))
     return 70
+
+
+def with_traceback(message: str, error: BaseException, wanted: bool) -> str:
+    """Return what to say of an error. Print its traceback on stderr first if it is wanted; else say how to see it."""
+    from traceback import format_exception
+
+    if not wanted:
+        return _("{message}; --traceback shows the rest", message=message)
+    say("".join(format_exception(error)).rstrip("\n"))
+    return message
 
 
 def message_of(error: click.ClickException) -> str:
     """Return what click says of an error. It has its own words for a value that is not taken, in English."""
-    if isinstance(error, click.BadParameter) and (error.param_hint or error.param):
-        hint = error.param_hint or (error.param and error.param.get_error_hint(error.ctx))
-        return invalid(str(hint), error.message)
+    if isinstance(error, click.BadParameter) and error.param:
+        return invalid(error.param.get_error_hint(error.ctx), error.message)
     return error.format_message()
 
 
@@ -161,33 +164,25 @@ def run_watch(asked: Asked, request: Watch) -> int:
 
 
 def usage_words(error: Error, traceback: bool) -> str:
-    """Return what to say of an error. With `traceback`, print that of the user's own code on stderr first."""
+    """Return what to say of an error of ours. The traceback is that of the user's own code."""
     message = f"{error.prefix}{error}"
-    if error.has_traceback and not traceback:
-        message = _("{message}; --traceback shows the rest", message=message)
-    elif error.has_traceback and error.__cause__ is not None:
-        from traceback import format_exception
-
-        say("".join(format_exception(error.__cause__)).rstrip("\n"))
+    if error.has_traceback:
+        message = with_traceback(message, error.__cause__ or error, traceback)
     return invalid(f"'{error.option}'", message) if error.option else message
 
 
 def fault(message: str) -> int:
     """Say on stderr what is wrong, in one line whatever it quotes, long words cut. Return the exit code for it."""
-    line = " ".join(
-        word if len(word) <= LONGEST_WORD else f"{word[: LONGEST_WORD // 2]}...{word[-40:]}" for word in message.split()
-    )
-    say(f"relu-demo: {readable(line)}")
+    # What a user gave may have any length.
+    words = (word if len(word) <= 160 else f"{word[:80]}...{word[-40:]}" for word in message.split())
+    say(f"relu-demo: {readable(' '.join(words))}")
     return 2
 
 
 def say(text: str) -> None:
     """Write lines to stderr, if there is one that can be written."""
-    if sys.stderr is not None:  # print would take standard output instead
+    with suppress(OSError):
         try:
-            print(text, file=sys.stderr)
+            print(text, file=sys.stderr or io.StringIO())  # for None print would take standard output
         except ValueError:  # the checked network has closed it
-            with suppress(OSError):
-                os.write(2, f"{text}\n".encode(errors="backslashreplace"))
-        except OSError:
-            pass
+            os.write(2, f"{text}\n".encode(errors="backslashreplace"))

@@ -60,7 +60,7 @@ def _call_of(target: str, source: str, name: str) -> list[str]:
 def find_network(target: str) -> None:
     """Raise BadInput where a target names no network of a file, or names a file that is not there."""
     match = NAMED.fullmatch(target)
-    if match is None or match["name"].endswith(".py") or (match["name"] == "py" and not match["call"]):
+    if match is None:
         source = target.rstrip(":")
         path = _file_of(source)
         if path is None:

@@ -24,9 +24,6 @@ from relu_demo.edits.trial import write_for_trial
 from relu_demo.network.report import Call, CheckReport, HarmfulWrite
 from relu_demo.request import Check, command_line
 
-LEAST, TIMES = 60.0, 5.0
-"""Seconds that a trial may take at least, and how many times as long as the check itself."""
-
 FaultRow = tuple[str, ...]
 """What a fault is known by before and after an edit, which moves lines: its source, and who is at fault there."""
 _RAISES: FaultRow = ("the edited network raises",)
@@ -44,12 +41,12 @@ class Trial:
     def of(self, report: CheckReport) -> CheckReport:
         """Return a report whose cures with edits say whether they work, where that could be tried."""
         cures = [cure for cure in report.cures if cure.edits]
-        patience = LEAST + TIMES * (time.monotonic() - self.began)
+        patience = 60.0 + 5.0 * (time.monotonic() - self.began)  # seconds; the check itself has taken the difference
         found = self._faults(cures, patience) if cures else None
-        if found is None or (_RAISES in found and not report.forwards):
-            return report  # a network that was not built has not been run with this input either
-        if _RAISES in found and len(cures) > 1:
-            return report  # one of them is no cure, and which is not known
+        # A network that was not built has not been run with this input either; of several cures one is none, and which
+        # is not known.
+        if found is None or (_RAISES in found and (len(cures) > 1 or not report.forwards)):
+            return report
         works = {cure: _is_gone(cure, report, found) for cure in cures}
 
         def known(cure: Cure | None) -> Any:
@@ -66,7 +63,8 @@ class Trial:
         """Return what a check of the network with these cures finds; None where it gives no answer."""
         with suppress(OSError, ValueError, subprocess.TimeoutExpired), tempfile.TemporaryDirectory() as folder:
             texts = edited(united(cure.edits for cure in cures))
-            words = shlex.split(command_line(self.request))[1:]
+            words = shlex.split(command_line(self.request))
+            words = words[words.index(Check.scenario) :]  # the words that start it may be several
             done = subprocess.run(
                 [sys.executable, "-m", "relu_demo", *words, "--json"],
                 cwd=self.folder,
@@ -75,9 +73,12 @@ class Trial:
                 capture_output=True,
                 timeout=patience,
             )
-            if done.returncode == 2 and b"relu-demo: " in done.stderr:
+            if done.returncode == 2:
                 return {_RAISES}
-            return _faults_in(json.loads(done.stdout))
+            document = json.loads(done.stdout)
+            rows = [row for row in document["calls"] if not row["safe"]] + document["harmful_writes"]
+            faults: set[FaultRow] = {(row["source"], row["place"]["operation"], row["place"]["module"]) for row in rows}
+            return faults or {("the network as a whole",)} if done.returncode == 1 else set()
         return None
 
 
@@ -88,20 +89,6 @@ def _found_here(environment: Mapping[str, str]) -> dict[str, str]:
         return {}
     own = environment.get("PYTHONPATH")
     return {"PYTHONPATH": os.pathsep.join(([own] if own else []) + [str(package)])}
-
-
-def _faults_in(document: Mapping[str, Any]) -> set[FaultRow]:
-    rows = [row for row in document["calls"] if not row["safe"]] + document["harmful_writes"]
-    found: set[FaultRow] = {(row["source"], row["place"]["operation"], row["place"]["module"]) for row in rows}
-    return found or (set() if document["ok"] or _is_unseen(document) else {("the network as a whole",)})
-
-
-def _is_unseen(document: Mapping[str, Any]) -> bool:
-    """Whether nothing is at fault, and not all was seen."""
-    whole = document["as_written"]
-    return not any(whole[name] for name in ("differs", "forward_error", "gradients_differ", "hooks_differ")) and (
-        whole["backward"] is not False
-    )
 
 
 def _is_gone(cure: Cure, report: CheckReport, found: Iterable[FaultRow]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -60,7 +60,7 @@ def input_read(value: str) -> Input:
 
 def bounds_read(text: str) -> tuple[float, float]:
     """Return both numbers of `LOW..HIGH`: whole, or both with a fraction. Raise ValueError for anything else."""
-    low, high = text.split("..", 1)
+    low, high = text.split("..")
     try:
         return int(low), int(high)
     except ValueError:
@@ -92,19 +92,18 @@ def language_read(value: str) -> str:
     return value
 
 
+def one_of(names: Callable[[click.Context], Iterable[str]]) -> Complete:
+    """Return what completes one of the names that there are."""
+    return lambda context, parameter, begun: [name for name in names(context) if name.startswith(begun)]
+
+
 def usual(*names: str) -> Complete:
     """Return what completes one of these names; of most of them only PyTorch can judge."""
-    return lambda context, parameter, begun: [name for name in names if name.startswith(begun)]
+    return one_of(lambda context: names)
 
 
-def parts(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
-    """Return the parts of the scenario that begin like this."""
-    return [name for name in part_names(context.meta.get("scenario", WHOLE)) if name.startswith(begun)]
-
-
-def pages(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
-    """Return the pages that begin like this; there is only one to give."""
-    return [] if context.params.get("names") else [page.name for page in PAGES if page.name.startswith(begun)]
+parts = one_of(lambda context: part_names(context.meta.get("scenario", WHOLE)))
+pages = one_of(lambda context: [] if context.params.get("names") else [page.name for page in PAGES])
 
 
 def files(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
@@ -121,8 +120,7 @@ def targets(context: click.Context, parameter: click.Parameter, begun: str) -> l
     """
     from relu_demo.cli.targets import public_names
 
-    given = context.params.get(parameter.name or "") or ()
-    words = [given] if isinstance(given, str) else list(given)
+    words = list(context.params.get(parameter.name or "") or ())
     file, colon, name = begun.rpartition(":")
     before = f"{file}:"
     if words and words[0].endswith(".py") and (begun == ":" or words[1:] == [":"]):

@@ -10,9 +10,6 @@ import torch
 from relu_demo.errors import SetupError, first_line
 from relu_demo.language import _
 
-LONGEST_REASON = 80
-"""Of at most so many characters PyTorch's reason is quoted: longer ones are about how PyTorch itself was built."""
-
 
 def usable_device(name: str) -> torch.device:
     """Return the device of that name. Raise SetupError if this PyTorch does not know it or this machine lacks it."""
@@ -32,7 +29,7 @@ def usable_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except Exception as error:
         words = first_line(error).rstrip(".")
-        if len(words) <= LONGEST_REASON:
+        if len(words) <= 80:  # longer ones are about how PyTorch itself was built
             why = _("no {name} on this machine ({why}); available here: {devices}", why=words, **told())
         else:
             why = _("no {name} on this machine; available here: {devices}", **told())
@@ -43,7 +40,7 @@ def usable_device(name: str) -> torch.device:
 def available() -> str:
     """Return the names of this machine's devices, as PyTorch calls them, with commas between."""
     names = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-    if hasattr(torch.backends, "mps") and torch.backends.mps.is_available():
+    if torch.backends.mps.is_available():
         names.append("mps")
     return ", ".join(names)
 

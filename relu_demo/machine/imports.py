@@ -46,12 +46,9 @@ def import_file(path: Path) -> ModuleType:
 def near(name: str, likely: Sequence[str], others: Sequence[str] = (), having: str = "it has") -> str:
     """Return the end of a message: the names nearest to a wrong one, likely ones first, or all of a few."""
     for known in (likely, others):
-        close = difflib.get_close_matches(name, known, n=3)
-        if not close:
-            lower = {k.lower(): k for k in known}
-            close = [lower[k] for k in difflib.get_close_matches(name.lower(), list(lower), n=3)]
-        if close:
-            return f"; did you mean {' or '.join(dict.fromkeys(close))}?"
+        lower = {each.lower(): each for each in known}
+        if close := difflib.get_close_matches(name.lower(), lower, n=3):
+            return f"; did you mean {' or '.join(lower[each] for each in close)}?"
     return f"; {having} {', '.join(sorted(likely))}" if 0 < len(likely) <= MOST_LISTED else ""
 
 

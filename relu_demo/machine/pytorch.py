@@ -11,16 +11,15 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, suppress
+from itertools import cycle
 from typing import TextIO
 
 from relu_demo.errors import BadInput, LoadError
 from relu_demo.language import _, cells
+from relu_demo.machine.terminal import handling, is_terminal
 
 MADE_BY_SCRIPTS = "relu-demo-stamps"
 """A folder that is in the environment which the project's scripts make, and in no other."""
-
-FRAMES = "|/-\\"
-"""What the spinner shows in turn: ASCII, so that every terminal and code page can."""
 
 
 def load_torch() -> None:
@@ -29,13 +28,12 @@ def load_torch() -> None:
     Show a spinner on stderr if that is a terminal. Drop what PyTorch and NumPy print while they are imported. The
     garbage collector is off meanwhile and never looks at the objects that the import made: a fifth of the time.
     """
-    said = io.StringIO()
     gc.disable()
     try:
         with (
             spinner(_("Loading PyTorch"), sys.stderr) as clear,
             late_ctrl_c(clear),
-            redirect_stderr(said),
+            redirect_stderr(io.StringIO()),
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore")
@@ -93,11 +91,10 @@ def late_ctrl_c(clear: Callable[[], None]) -> Iterator[None]:
             os._exit(130)
         pressed = True
 
-    before = signal.signal(signal.SIGINT, press)
     try:
-        yield
+        with handling({signal.SIGINT: press}):
+            yield
     finally:
-        signal.signal(signal.SIGINT, before)
         if pressed:
             raise KeyboardInterrupt
 
@@ -109,7 +106,7 @@ def spinner(text: str, stream: TextIO | None) -> Iterator[Callable[[], None]]:
     Yield a function that clears the spinner's line and is safe to call in a signal handler. rich has a spinner too, but
     `--json` does without rich, and rich would have to be imported before the wait begins.
     """
-    if stream is None or stream.closed or not stream.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):
+    if stream is None or not is_terminal(stream) or os.environ.get("TERM") in ("dumb", "unknown"):
         yield lambda: None
         return
     done = threading.Event()
@@ -120,11 +117,11 @@ def spinner(text: str, stream: TextIO | None) -> Iterator[Callable[[], None]]:
             os.write(descriptor, blank.encode())
 
     def spin() -> None:
-        turn = 0
-        while not done.wait(0.1):
-            stream.write(f"\r{FRAMES[turn % len(FRAMES)]} {text} ")
+        for frame in cycle("|/-\\"):  # ASCII, so that every terminal and code page can
+            if done.wait(0.1):
+                break
+            stream.write(f"\r{frame} {text} ")
             stream.flush()
-            turn += 1
         clear()
 
     thread = threading.Thread(target=spin, daemon=True)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
-
-import click
 
 from relu_demo.language import _, mark
 from relu_demo.machine.keys import keys
@@ -19,15 +17,22 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
+ENDING: list[signal.Signals] = [
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)
+]
 """The signals that ask for an end: from `kill`, from a terminal that goes away, and for Ctrl-\\."""
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Return whether a stream is there, open, and a terminal."""
+    return stream is not None and not stream.closed and stream.isatty()
 
 
 def lacks_terminal() -> str | None:
     """Return in words why there is no terminal to show screens and wait for keys on, or None if there is one."""
     no_input, no_output = mark("standard input is not one"), mark("standard output is not one")
     for why, stream in ((no_input, sys.stdin), (no_output, sys.stdout)):
-        if stream is None or stream.closed or not stream.isatty():
+        if not is_terminal(stream):
             return _(why)
     if (term := os.environ.get("TERM")) in ("dumb", "unknown"):
         return _("TERM is {term}, which cannot go back in a line", term=term)
@@ -40,8 +45,6 @@ class Terminal:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.screen: RenderableType = ""
-        self.is_open = False
-        """Whether its screen is there to be drawn on: while it is entered or left, a signal must not write to it."""
         self.drawing = False
         self.stale = False
 
@@ -53,7 +56,7 @@ class Terminal:
     def draw(self) -> None:
         """Draw the screen in the window's present size. Safe to be called by a signal handler while it runs."""
         self.stale = True
-        if self.drawing or not self.is_open:
+        if self.drawing:
             return
         self.drawing = True
         while self.stale:
@@ -70,6 +73,8 @@ class Terminal:
 
         End at the end of the input, and at a Ctrl-D that comes alone. Raise KeyboardInterrupt for Ctrl-C.
         """
+        import click  # a check in Python does without
+
         begun = ""
         while True:
             try:
@@ -90,39 +95,33 @@ def borrowed(out: TextIO) -> Iterator[Terminal]:
     """Yield the terminal that `out` is, switched to its alternate screen, without a cursor.
 
     However the block ends, by Ctrl-C and a signal too, the former screen, the cursor, the terminal's modes and the
-    signals' handlers are restored. A signal of ENDING raises SystemExit in the block.
+    signals' handlers are restored. The screen is drawn again when the window is resized. A signal of ENDING raises
+    SystemExit in the block; one that is ignored, as `nohup` has it, stays so.
     """
     from rich.console import Console
 
     # `lacks_terminal` has found that it is a terminal; rich would ask the environment.
     console = Console(file=out, highlight=False, markup=False, emoji=False, force_terminal=True)
     terminal = Terminal(console)
-    with signals(terminal), silent_keys(), console.screen(hide_cursor=True):
-        terminal.is_open = True
-        try:
-            yield terminal
-        finally:
-            terminal.is_open = False
-
-
-@contextmanager
-def signals(terminal: Terminal) -> Iterator[None]:
-    """Draw the screen again when the window is resized, and raise SystemExit for those of ENDING, inside the context.
-
-    A signal that is ignored, as `nohup` has it, stays so.
-    """
 
     def end(number: int, frame: FrameType | None) -> None:
-        for each in handlers:  # a second one must not cut the restoring short
+        for each in ends:  # a second one must not cut the restoring short
             signal.signal(each, signal.SIG_IGN)
         raise SystemExit(128 + number)  # as a shell reports it
 
     def resize(number: int, frame: FrameType | None) -> None:
         terminal.draw()
 
-    handlers = {number: end for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN}
-    if sys.platform != "win32":
-        handlers[signal.SIGWINCH] = resize
+    ends = {number: end for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN}
+    resizes = {} if sys.platform == "win32" else {signal.SIGWINCH: resize}
+    # While the screen is entered or left, no signal writes to it.
+    with handling(ends), silent_keys(), console.screen(hide_cursor=True), handling(resizes):
+        yield terminal
+
+
+@contextmanager
+def handling(handlers: Mapping[signal.Signals, Callable[[int, FrameType | None], None]]) -> Iterator[None]:
+    """Have signals handled like this inside the context, and as before afterwards."""
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield

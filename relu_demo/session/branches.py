@@ -20,15 +20,7 @@ SHOW_GRADIENTS = tuple(Line(moment.title, moment=moment) for moment in WEIGHT_GR
 RIGHT = Part(
     "relu_first_out_of_place",
     mark("ReLU first, not in place: the right numbers"),
-    (
-        FORWARD,
-        Line("h1 = rl2(x)"),
-        READ,
-        Line("h2 = conv2(x)"),
-        *SHOW,
-        Line(BACKWARD),
-        *SHOW_GRADIENTS,
-    ),
+    (FORWARD, Line("h1 = rl2(x)"), READ, Line("h2 = conv2(x)"), *SHOW, Line(BACKWARD), *SHOW_GRADIENTS),
 )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from relu_demo.errors import BadInput
+from relu_demo.errors import BadInput, nearest
 from relu_demo.language import _, mark
 from relu_demo.request import Explain, Rules
 from relu_demo.session.lines import EXPLAINED, Line, Moment, Part, Session
@@ -19,9 +19,6 @@ from relu_demo.session.lines import EXPLAINED, Line, Moment, Part, Session
 DOCUMENTATION = "https://pytorch.org/docs/stable/"
 NOTES = f"{DOCUMENTATION}notes/autograd.html"
 CORRECTNESS = f"{NOTES}#in-place-correctness-checks"
-
-PARTS = "preparation", "fault", "cure"
-"""The keys of a page's parts."""
 
 PREPARED = mark("import PyTorch, set the seed, and compute the right numbers another way")
 """What the lines of the preparation do, which are one step."""
@@ -612,15 +609,12 @@ out = h + skip
 
 def page_named(name: str) -> FaultPage:
     """Return the page of a name. Raise BadInput where there is none, and propose the nearest."""
-    names = [page.name for page in PAGES]
-    if name not in names:
-        from difflib import get_close_matches  # --help does without
-
-        near = get_close_matches(name.lower().replace("_", "-"), names, n=1)
-        if near:
-            raise BadInput(_("there is no page {name!r}; did you mean {near}?", name=name, near=near[0]))
-        raise BadInput(_("there is no page {name!r}; relu-demo explain lists all", name=name))
-    return PAGES[names.index(name)]
+    pages = {page.name: page for page in PAGES}
+    if name in pages:
+        return pages[name]
+    if near := nearest(name, pages):
+        raise BadInput(_("there is no page {name!r}; did you mean {near}?", name=name, near=near))
+    raise BadInput(_("there is no page {name!r}; relu-demo explain lists all", name=name))
 
 
 def explain(request: Explain) -> Session:
@@ -637,9 +631,9 @@ def explain(request: Explain) -> Session:
     # Another PyTorch may raise at another line, and is then found out by the claims.
     fault, cure = (tuple(replace(line, raises=True) for line in lines) for lines in ((*fault, *looks), (*cure, shown)))
     parts = (
-        Part(PARTS[0], mark("Preparation"), (*start, Line("right", moment=result))),
-        Part(PARTS[1], mark("The fault"), fault, PARTS[0]),
-        Part(PARTS[2], mark("The cure"), cure, PARTS[0], cure=True),
+        Part("preparation", mark("Preparation"), (*start, Line("right", moment=result))),
+        Part("fault", mark("The fault"), fault, "preparation"),
+        Part("cure", mark("The cure"), cure, "preparation", cure=True),
     )
     return Session(
         request,

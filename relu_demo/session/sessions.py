@@ -32,11 +32,7 @@ def session_for(request: Replay | Explain) -> Session:
     if request.part not in parts:
         raise SetupError(
             "--part",
-            _(
-                "'{part}' is no part of this session; give one of {parts}",
-                part=request.part,
-                parts=", ".join(parts),
-            ),
+            _("'{part}' is no part of this session; give one of {parts}", part=request.part, parts=", ".join(parts)),
         )
     alone = parts[request.part]
     needed = dict.fromkeys((session.parts[0].key, alone.reference or alone.key, alone.key))

@@ -168,6 +168,8 @@ def test_the_skip_that_is_eaten_is_the_silent_fault(demo: Demo, nets: str) -> No
 def test_a_function_and_a_module_will_do_and_what_is_safe_ends_with_0(demo: Demo, nets: str, name: str) -> None:
     result = demo("check", f"{nets}:{name}", "--shape", "3,4")
     assert result.code == 0
+    doubled = demo("check", f"{nets}:{name}", "--shape", "3,4", "--dtype", "torch.float64", "--all")
+    assert ("\nsafe 1 (ReLU) nets.py:" in doubled.out, doubled.code) == (name == "build", 0)
     assert ("safe" if name == "build" else "no in-place call to test") in " ".join(result.out.split())
 
 
@@ -400,6 +402,7 @@ def test_a_check_ends_as_python_ends(
     cold: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], code: int
 ) -> None:
     (tmp_path / "net.py").write_text(ENDING)
+    (tmp_path / "click.py").write_text("raise SystemError")  # in the current folder, which `python -m` puts first
     (tmp_path / "folders").mkdir()
     monkeypatch.chdir(tmp_path)
     done = cold("check", "net.py:Net", *options)
@@ -458,7 +461,8 @@ CURES = """
 )
 def test_what_became_of_a_cure_is_said_on_its_line(process: Demo, tmp_path: Path, line: str, says: str) -> None:
     (tmp_path / "net.py").write_text(textwrap.dedent(CURES.format(line=line)))
-    result = process("check", f"{tmp_path / 'net.py'}:Net", "--shape", "4,4")
+    started_as = {"RELU_DEMO_STARTED_AS": "python 'scripts/run.py'"}
+    result = process("check", f"{tmp_path / 'net.py'}:Net", "--shape", "4,4", **started_as)
     said = [line.strip() for line in result.out.splitlines() if line.strip().startswith("cure")]
     assert said[0] == f"cure  {says}"
 

@@ -56,11 +56,6 @@ def tab(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> Tab:
 
 
 @pytest.mark.versions
-def test_an_option_that_is_begun_is_completed(tab: Tab) -> None:
-    assert tab("--co") == ["plain,--compare"]
-
-
-@pytest.mark.versions
 @pytest.mark.parametrize(
     "words",
     [
@@ -88,11 +83,6 @@ def test_behind_a_colon_stand_the_names_in_the_file_which_is_not_run(tab: Tab, s
 
 
 @pytest.mark.versions
-def test_the_commands_are_completed(tab: Tab) -> None:
-    assert [answer.partition("\n")[0] for answer in tab("wa")] == ["plain,watch"]
-
-
-@pytest.mark.versions
 @pytest.mark.parametrize(
     ("words", "answers"),
     [
@@ -112,17 +102,24 @@ def test_bash_cuts_a_word_at_its_colon_and_replaces_what_stands_behind_it(
     assert tab(*words) == [f"plain,{answer}" for answer in answers]
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize(
     ("words", "answers"),
     [
+        (["--co"], ["--compare"]),
+        (["--version", "--schema", "--co"], ["--compare"]),
+        (["wa"], ["watch"]),
+        (["explain", "da"], ["data"]),
+        (["explain", "leaf", "da"], []),
         (["--dtype", "f"], ["float32", "float64", "float16"]),
         (["--device", "c"], ["cpu", "cuda"]),
         (["--device", "tpu"], []),
         (["--compare", "--part", ""], ["preparation", "in_place", "out_of_place"]),
+        (["--memory", "--part", ""], []),
         (["--branches", "--part", "c"], ["conv2_first_in_place", "conv2_first_out_of_place", "clone"]),
     ],
 )
-def test_devices_dtypes_and_parts_are_a_fixed_list(tab: Tab, words: list[str], answers: list[str]) -> None:
+def test_what_there_is_is_completed(tab: Tab, words: list[str], answers: list[str]) -> None:
     assert tab(*words) == [f"plain,{answer}" for answer in answers]
 
 

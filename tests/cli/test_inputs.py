@@ -92,10 +92,7 @@ def file(tmp_path: Path) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize(
-    ("given", "low", "high"),
-    [("400:0..4", 0, 4), ("400:int32:2..3", 2, 3), ("400:int64", 0, 1)],
-)
+@pytest.mark.parametrize(("given", "low", "high"), [("400:0..4", 0, 4), ("400:int32:2..3", 2, 3), ("400:int64", 0, 1)])
 def test_whole_numbers_reach_from_the_first_to_the_last(demo: Demo, file: str, given: str, low: int, high: int) -> None:
     result = demo("check", f"{file}:Embed", "--shape", given, "--seed", "1", "--json")
     assert result.code == 1
@@ -222,12 +219,6 @@ def test_bad_input_is_one_line(demo: Demo, file: str, line: str, words: str) -> 
     result = demo("check", *shlex.split(f"{file}:{line} --seed 1"))
     held(result.code, result.out, result.err)
     assert words in result.err
-
-
-def test_a_range_is_for_check_alone(demo: Demo) -> None:
-    result = demo("--compare", "--shape", "1,3,5,5:0..9")
-    held(result.code, result.out, result.err)
-    assert "'1,3,5,5:0..9' is for relu-demo check; give the sizes alone, 1,3,5,5" in result.err
 
 
 def test_an_input_is_written_as_it_was_given() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.colours import contrast, luminance
-from support.commands import Demo, Result, held
+from support.commands import Demo, Result
 
 SPACE = "{http://www.w3.org/2000/svg}"
 WHITE = "#ffffff"
@@ -132,17 +132,3 @@ def test_the_short_screen_is_a_slide_in_landscape(demo: Demo, tmp_path: Path, mo
     monkeypatch.setenv("COLUMNS", "80")
     width, height = sides(save(demo, tmp_path / "x.svg", "--light"))
     assert 1.4 <= width / height <= 2.1
-
-
-def test_light_without_save_is_a_usage_error(demo: Demo) -> None:
-    result = demo("--light", "--compare")
-    held(result.code, result.out, result.err)
-    assert "--light goes with --save" in result.err
-
-
-@pytest.mark.parametrize("name", ["x.TXT", "x.json"])
-def test_a_text_has_no_theme(demo: Demo, tmp_path: Path, name: str) -> None:
-    result = demo("--save", str(tmp_path / name), "--light")
-    held(result.code, result.out, result.err)
-    assert ".svg or .html" in result.err
-    assert not list(tmp_path.iterdir())

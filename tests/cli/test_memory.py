@@ -38,6 +38,7 @@ shown = pytest.mark.usefixtures("measured_once")
 def test_the_document_is_as_the_schema_says(demo: Demo, options: tuple[str, ...]) -> None:
     result = demo("--memory", "--json", *options)
     jsonschema.validate(result.document, schema(), jsonschema.Draft202012Validator)
+    assert f"with --memory {','.join(map(str, result.document['request']['shape']))}]" in demo("--help").out
     depth = int(options[1]) if options else 8
     assert {row["depth"] for row in result.document["rows"]} == {1, depth}
     assert [claim["number"] for claim in result.document["claims"]] == [8]

@@ -528,13 +528,3 @@ def test_one_part_alone_is_a_screen_of_few_lines_and_its_transcript_is_whole(
     assert len(document["parts"]) <= 3
     typed = demo("--branches", "--part", part, "--seed", "7", "--repl").out
     assert typed.count("import torch\n") == 1
-
-
-def test_a_part_that_is_none_is_told_with_those_that_are(demo: Demo) -> None:
-    result = demo("--compare", "--part", "clone")
-    assert (result.code, result.out) == (2, "")
-    assert result.err == (
-        "relu-demo: Invalid value for '--part': 'clone' is no part of this session; "
-        "give one of preparation, in_place, out_of_place\n"
-    )
-    assert "does not go with --memory" in demo("--memory", "--part", "clone").err

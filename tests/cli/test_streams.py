@@ -14,6 +14,8 @@ from support.processes import command_environment
 from support.ptys import ESCAPE, on_a_terminal, posix
 from support.tiers import slow_but
 
+full_disk = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+
 
 @pytest.mark.versions
 def test_a_terminal_gets_colours_and_a_pipe_plain_text(process: Demo) -> None:
@@ -53,11 +55,11 @@ def test_a_dumb_terminal_gets_no_escapes_and_no_spinner() -> None:
 @pytest.mark.parametrize(
     "arguments", slow_but(1, [["--compare"], ["--shape", "é"], ["--help"], ["--json"]]), ids=" ".join
 )
-def test_a_narrow_character_set_gets_ascii(locale: dict[str, str], arguments: list[str]) -> None:
-    done = subprocess.run([*COMMAND, *arguments], env=command_environment(**locale), capture_output=True, timeout=60)
-    assert done.returncode == (2 if "é" in arguments else 0), done.stderr
-    assert done.stdout.isascii()
-    assert b"Traceback" not in done.stderr
+def test_a_narrow_character_set_gets_ascii(process: Demo, locale: dict[str, str], arguments: list[str]) -> None:
+    done = process(*arguments, **locale)
+    assert done.code == (2 if "é" in arguments else 0), done.err
+    assert done.out.isascii()
+    assert "Traceback" not in done.err
 
 
 @posix
@@ -82,32 +84,19 @@ def test_a_reader_that_is_gone_before_we_write_is_no_fault(arguments: list[str])
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@full_disk
 @pytest.mark.parametrize("arguments", [["--compare"], ["--json"], ["--help"], ["--version"]], ids=" ".join)
 def test_a_full_disk_is_an_error(arguments: list[str]) -> None:
     with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [*COMMAND, *arguments],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            env=command_environment(),
-            text=True,
-            timeout=60,
-        )
-    assert done.returncode == 2
-    assert done.stderr == "relu-demo: the output cannot be written: No space left on device\n"
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_what_cannot_even_be_said_has_its_exit_code() -> None:
-    with open("/dev/full", "w") as full:
-        done = subprocess.run([*COMMAND, "--nope"], stdout=subprocess.PIPE, stderr=full, env=command_environment())
-    assert (done.returncode, done.stdout) == (2, b"")
+        done = subprocess.run([*COMMAND, *arguments], stdout=full, stderr=-1, env=command_environment(), text=True)
+    said = "relu-demo: the output cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (2, said)
 
 
 @posix
-def test_without_stderr_a_fault_does_not_go_to_stdout() -> None:
-    shell = f"{shlex.join(COMMAND)} --nope 2>&-"
+@pytest.mark.parametrize("stderr", [pytest.param("/dev/full", marks=full_disk), "&-"])
+def test_what_cannot_even_be_said_has_its_exit_code_and_does_not_go_to_stdout(stderr: str) -> None:
+    shell = f"{shlex.join(COMMAND)} --nope 2>{stderr}"
     done = subprocess.run(["bash", "-c", shell], stdout=subprocess.PIPE, env=command_environment())
     assert (done.returncode, done.stdout) == (2, b"")
 

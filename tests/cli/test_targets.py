@@ -28,11 +28,15 @@ FILES = {
 raise SystemExit("was run")
 class Block(nn.Module):
     def forward(self, x): ...
-class Head(Block): ...
+class Head(Block):
+    def forward(self, x): ...
+class Scale(torch.autograd.Function):
+    def forward(ctx, x): ...
 class Net(torch.nn.Module):
     def __init__(self):
         self.parts = Block(), Head()
-class Data: ...
+class Data:
+    def load(self): ...
 """,
     "made.py": "net = build(3)\ndef build(depth): ...\n",
     "nothing.py": "x = 1\n",
@@ -110,10 +114,7 @@ GIVE = "give train.py, -m package.module, my_file.py:step or a command line"
         (("nowhere/train.py",), "there is no file nowhere/train.py"),
         (("TRAIN.py",), "there is no file TRAIN.py; did you mean train.py"),
         (("trian",), "there is no command 'trian'; did you mean train.py"),
-        (
-            ("lesson.ipynb",),
-            "lesson.ipynb is a notebook; give jupyter nbconvert --to notebook --execute lesson.ipynb",
-        ),
+        (("lesson.ipynb",), "lesson.ipynb is a notebook; give jupyter nbconvert --to notebook --execute lesson.ipynb"),
         (("steps.py::step",), "'steps.py::step' names no function; give it as steps.py:step"),
         (("steps.py:",), "'steps.py:' names no function; give it as steps.py:step"),
         (("steps.py:12",), "'steps.py:12' names no function; give it as steps.py:step"),
@@ -132,9 +133,9 @@ def test_what_is_no_program(words: tuple[str, ...], says: str) -> None:
 @pytest.mark.parametrize(
     ("target", "says"),
     [
-        ("models.py", "models.py has Block, Net; give for example relu-demo check models.py:Net --shape 1,3,8,8"),
-        ("models.py:", "models.py has Block, Net; give for example"),
-        ("models", "models has Block, Net; give for example relu-demo check models:Net --shape 1,3,8,8"),
+        ("models.py", "models.py has Block, Head, Net; give for example relu-demo check models.py:Net --shape 1,3,8,8"),
+        ("models.py:", "models.py has Block, Head, Net; give for example"),
+        ("models", "models has Block, Head, Net; give for example relu-demo check models:Net --shape 1,3,8,8"),
         ("made.py", "made.py has net, build; give for example relu-demo check made.py:build --shape 1,3,8,8"),
         ("nothing.py", "nothing.py has no network; give file.py:name or package.module:name"),
         ("bad.py", "bad.py has no network; give file.py:name or package.module:name"),
@@ -159,6 +160,6 @@ def test_what_may_be_a_network_is_left_to_its_import(target: str) -> None:
 
 
 def test_the_public_names_of_a_file() -> None:
-    assert public_names("models.py") == ["Block", "Head", "Net", "Data"]
+    assert public_names("models.py") == ["Block", "Head", "Scale", "Net", "Data"]
     assert public_names("made.py") == ["net", "build"]
     assert public_names("bad.py") == public_names("missing.py") == []

@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 import torch
 from rich.console import Console
-from support.commands import COMMAND, Demo, held, schema
+from support.commands import COMMAND, schema
 from support.processes import command_environment
 
 import relu_demo
@@ -115,28 +115,6 @@ def test_a_function_is_called_without_arguments_and_a_module_is_run(folder: Path
     assert done.returncode == 3
     assert done.stderr == "['--epochs', '1']\n"
     assert json.loads(done.stdout)["request"]["program"] == ["-m", "pkg.mod", "--epochs", "1"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["watch", "trian.py"], "there is no file trian.py; did you mean train.py?"),
-        (["watch"], "watch takes a program; give for example relu-demo watch train.py"),
-        (
-            ["watch", "--seed", "1", "train.py"],
-            "--seed does not go with watch; it goes with relu-demo, relu-demo explain and relu-demo check",
-        ),
-        (["watch", "--jsno", "train.py"], "there is no option '--jsno'; did you mean --json?"),
-        (["--compare", "watch", "train.py"], "options go behind watch; give relu-demo watch --compare train.py"),
-    ],
-)
-def test_what_cannot_be_watched_is_one_line(
-    demo: Demo, folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
-) -> None:
-    monkeypatch.chdir(folder)
-    result = demo(*arguments)
-    held(result.code, result.out, result.err)
-    assert words in result.err
 
 
 @pytest.mark.slow

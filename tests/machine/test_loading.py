@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from support.commands import Demo
+from support.commands import Demo, Result
 from support.processes import COLD, ROOT, command_environment
 from support.ptys import on_a_terminal, posix
 
@@ -59,9 +59,9 @@ def test_ctrl_c_ends_with_130_and_no_traceback(after: float) -> None:
     assert b"Traceback" not in shown
 
 
-def loading(torch: str, folder: Path) -> str:
-    """The PYTHONPATH on which `torch`, the source of a module, is what is loaded as PyTorch."""
-    (folder / "torch.py").write_text(f"import os, signal, time\n{torch}")
+def loading(source: str, folder: Path, name: str = "torch") -> str:
+    """The PYTHONPATH on which a module of that name, PyTorch itself, is what this source makes it."""
+    (folder / f"{name}.py").write_text(f"import os, signal, sys, time, warnings\n{source}")
     return f"{folder}{os.pathsep}{ROOT}"
 
 
@@ -108,34 +108,27 @@ def test_ctrl_c_is_for_the_foreground(tmp_path: Path) -> None:
     assert b"claims" in (tmp_path / "out").read_bytes()
 
 
-def test_without_pytorch_there_is_one_line_that_says_what_to_install(tmp_path: Path) -> None:
-    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')")
-    environment = command_environment()
-    environment["PYTHONPATH"] = f"{tmp_path}{os.pathsep}{environment['PYTHONPATH']}"
-    done = subprocess.run([*COLD, "-m", "relu_demo", "--inplace"], env=environment, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr == "relu-demo: PyTorch is not installed in this Python; give: pip install torch\n"
+def test_without_pytorch_there_is_one_line_that_says_what_to_install(cold: Demo, tmp_path: Path) -> None:
+    path = loading("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')", tmp_path)
+    said = "relu-demo: PyTorch is not installed in this Python; give: pip install torch\n"
+    assert cold("--inplace", PYTHONPATH=path) == Result(2, "", said)
 
 
 @pytest.mark.slow
-def test_without_numpy_nothing_is_said(tmp_path: Path) -> None:
+def test_without_numpy_nothing_is_said(cold: Demo, tmp_path: Path) -> None:
     """PyTorch 1.13 looks for it at the first device that is named, and others when they are imported."""
-    (tmp_path / "numpy.py").write_text("raise ModuleNotFoundError(\"No module named 'numpy'\", name='numpy')")
-    environment = command_environment()
-    environment["PYTHONPATH"] = f"{tmp_path}{os.pathsep}{environment['PYTHONPATH']}"
-    arguments = ["--memory", "--depth", "2"]
-    done = subprocess.run([*COLD, "-m", "relu_demo", *arguments], env=environment, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+    path = loading("raise ModuleNotFoundError(\"No module named 'numpy'\", name='numpy')", tmp_path, "numpy")
+    done = cold("--memory", "--depth", "2", PYTHONPATH=path)
+    assert (done.code, done.err) == (0, "")
 
 
 @posix
 @pytest.mark.parametrize("made_by_scripts", [True, False])
 def test_what_is_said_while_pytorch_is_imported_reaches_nobody(tmp_path: Path, made_by_scripts: bool) -> None:
-    (tmp_path / "torch.py").write_text(
-        "import sys, warnings\nwarnings.warn('Failed to initialize NumPy')\n"
-        "print('A module that was compiled', file=sys.stderr)\n"
-        "raise OSError('libtorch.so: no such file')"
+    path = loading(
+        "warnings.warn('Failed to initialize NumPy')\nprint('A module that was compiled', file=sys.stderr)\n"
+        "raise OSError('libtorch.so: no such file')",
+        tmp_path,
     )
     prefix = tmp_path / "env"
     venv.create(prefix, symlinks=True)
@@ -143,8 +136,7 @@ def test_what_is_said_while_pytorch_is_imported_reaches_nobody(tmp_path: Path, m
     if made_by_scripts:
         (prefix / "relu-demo-stamps").mkdir()
         remedy = f"delete {prefix} and run scripts/run.py, which makes it anew"
-    environment = command_environment()
-    environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), environment["PYTHONPATH"], *filter(None, sys.path)])
+    environment = command_environment(PYTHONPATH=os.pathsep.join([path, *filter(None, sys.path)]))
     command = [str(prefix / "bin" / "python"), "-m", "relu_demo", "--inplace"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 2

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.commands import Demo, held
+from support.commands import Demo
 from support.tiers import examples
 
 from relu_demo.claims.judge import judge
@@ -115,16 +115,6 @@ def test_the_solving_lines_fit_the_screen(demo: Demo, monkeypatch: pytest.Monkey
         printed = [line for line in lines[first : last + 1] if not line.startswith(">>> ")]
         assert len(printed) == 1
         assert printed[0].startswith("<torch._C.Generator object at 0x")  # what torch.manual_seed gives
-
-
-@pytest.mark.parametrize(
-    "option", [("--shape", "1,3,5,5"), ("--dtype", "float32"), ("--shape", "2,3,9,9")], ids=" ".join
-)
-@pytest.mark.parametrize("first", [True, False])
-def test_with_a_shape_or_a_dtype_it_is_a_usage_error(demo: Demo, option: tuple[str, str], first: bool) -> None:
-    result = demo("--article", *option) if first else demo(*option, "--article")
-    held(result.code, result.out, result.err)
-    assert result.err == f"relu-demo: --article has its own {option[0][2:]}; leave {option[0]} out\n"
 
 
 def test_on_cuda_all_of_float32_is_asked_for() -> None:

@@ -22,7 +22,7 @@ from relu_demo.claims.report import SessionReport, Verdict
 from relu_demo.replay.replay import replay
 from relu_demo.request import Replay
 from relu_demo.session.branches import branches
-from relu_demo.session.lines import Line
+from relu_demo.session.lines import Session
 from relu_demo.views.tables import text_of_tables
 
 
@@ -34,6 +34,16 @@ def document() -> Any:
     assert result.code == 0
     jsonschema.validate(result.document, schema(), jsonschema.Draft202012Validator)
     return result.document
+
+
+def with_line(part: str, old: str, new: str, session: Session | None = None) -> Session:
+    """The session of the branches, or another, with a line of that part replaced."""
+    session = session or branches(Replay("branches", 7))
+    parts = []
+    for each in session.parts:
+        lines = [dataclasses.replace(line, source=new) if line.source == old else line for line in each.lines]
+        parts.append(dataclasses.replace(each, lines=tuple(lines)) if each.key == part else each)
+    return dataclasses.replace(session, parts=tuple(parts))
 
 
 def truth(seed: int, inplace: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -109,10 +119,7 @@ def test_each_statement_is_a_claim_with_a_verdict_and_its_evidence(document: Any
             "relu_first_in_place",
             "h1 = rl1(x)",
             "h1 = rl1(rl1(x))",
-            {
-                9: "version 2 in place, 0 not; 16 of 27 values differ",
-                12: "1 error, 0 warnings in 11 lines",
-            },
+            {9: "version 2 in place, 0 not; 16 of 27 values differ", 12: "1 error, 0 warnings in 11 lines"},
         ),
         ("relu_first_in_place", "(h1.sum() + h2.sum()).backward()", "pass", {11: "backward() gave none"}),
         (
@@ -127,12 +134,7 @@ def test_each_statement_is_a_claim_with_a_verdict_and_its_evidence(document: Any
             "h1 = rl2(x)",
             {14: "it did not", 15: "no line saved x, or none overwrote it"},
         ),
-        (
-            "conv2_first_in_place",
-            "h2 = conv2(x)",
-            "h2 = conv2(x) + 1",
-            {13: "h1 is the same; h2 is off by up to 1"},
-        ),
+        ("conv2_first_in_place", "h2 = conv2(x)", "h2 = conv2(x) + 1", {13: "h1 is the same; h2 is off by up to 1"}),
         (
             "conv2_first_out_of_place",
             "h1 = rl2(x)",
@@ -145,12 +147,7 @@ def test_each_statement_is_a_claim_with_a_verdict_and_its_evidence(document: Any
     ],
 )
 def test_a_pytorch_that_behaves_otherwise_is_found_out(part: str, old: str, new: str, failing: dict[int, str]) -> None:
-    session = branches(Replay("branches", 7))
-    parts = []
-    for each in session.parts:
-        lines = [dataclasses.replace(line, source=new) if line.source == old else line for line in each.lines]
-        parts.append(dataclasses.replace(each, lines=tuple(lines)) if each.key == part else each)
-    trace = replay(dataclasses.replace(session, parts=tuple(parts)))
+    trace = replay(with_line(part, old, new))
     findings = judge(trace)
     failed = {finding.number: finding.evidence for finding in findings if finding.verdict is Verdict.FAILS}
     assert failed.keys() == failing.keys()
@@ -198,31 +195,16 @@ def test_what_half_precision_rounds_away_is_not_shown_and_does_not_fail(
 
 
 def test_right_gradients_of_a_wrong_forward_would_be_found_out() -> None:
-    session = branches(Replay("branches", 7))
-    right = "conv1.weight.grad.copy_(g1); conv2.weight.grad.copy_(g2)"
-    parts = []
-    for part in session.parts:
-        lines = list(part.lines)
-        if part.key == "relu_first_out_of_place":
-            lines += [Line("g1 = conv1.weight.grad.clone()"), Line("g2 = conv2.weight.grad.clone()")]
-        if part.key == "relu_first_in_place":
-            after = next(number for number, line in enumerate(lines) if "backward()" in line.source) + 1
-            lines.insert(after, Line(right))
-        parts.append(dataclasses.replace(part, lines=tuple(lines)))
-    findings = judge(replay(dataclasses.replace(session, parts=tuple(parts))))
+    backward = "(h1.sum() + h2.sum()).backward()"
+    keeps = f"{backward}; g1 = conv1.weight.grad.clone(); g2 = conv2.weight.grad.clone()"
+    puts = f"{backward}; conv1.weight.grad.copy_(g1); conv2.weight.grad.copy_(g2)"
+    session = with_line("relu_first_in_place", backward, puts, with_line("relu_first_out_of_place", backward, keeps))
+    findings = judge(replay(session))
     assert [finding.number for finding in findings if finding.verdict is Verdict.FAILS] == [11]
 
 
 def test_a_cure_that_cures_nothing_is_shown_as_a_fault() -> None:
-    session = branches(Replay("branches", 7))
-    parts = []
-    for part in session.parts:
-        lines = [
-            dataclasses.replace(line, source="h1 = rl1(x)") if line.source == "h1 = rl1(x.clone())" else line
-            for line in part.lines
-        ]
-        parts.append(dataclasses.replace(part, lines=tuple(lines)))
-    trace = replay(dataclasses.replace(session, parts=tuple(parts)))
+    trace = replay(with_line("clone", "h1 = rl1(x.clone())", "h1 = rl1(x)"))
     screen = text_of_tables(SessionReport(trace, judge(trace)))
     shown = screen[screen.index("Cure: x.clone() before the branch\n") : screen.index("Cure: conv2 first")]
     assert ">>> h1 = rl1(x)" in shown

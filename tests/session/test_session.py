@@ -7,15 +7,7 @@ from typing import Any
 import torch
 from support.commands import Demo
 
-ARTICLE_LINES = [
-    "o1 = conv1(input)",
-    "id(o1)",
-    "o1",
-    "h1 = rl{}(o1)",
-    "id(h1)",
-    "o1",
-    "h1",
-]
+ARTICLE_LINES = ["o1 = conv1(input)", "id(o1)", "o1", "h1 = rl{}(o1)", "id(h1)", "o1", "h1"]
 
 
 def sources(document: Any, part: str) -> list[str]:
