@@ -19,7 +19,7 @@ from relu_demo.network.report import STALE_WORDS, Call, Conflict, HarmfulWrite, 
 from relu_demo.network.state.snapshot import Snapshot
 from relu_demo.network.state.walk import attribute_tensors, tensors
 from relu_demo.network.switch import Switched, switched
-from relu_demo.sanitizer.frames import edits_for_itself, is_users, operation_name
+from relu_demo.sanitizer.frames import Surroundings, edits_for_itself, is_users, operation_name
 from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.ledger import Ledger, RegionUses, SavedTensor
 from relu_demo.sanitizer.observer import Here, Listener, Operator
@@ -448,7 +448,7 @@ class Suspects(Listener):
             key,
             region,
             switchable=call.inplace or around.has_switch,
-            is_handed_on=around.modules > 1 or isinstance(statement_at(around.file, around.line), ast.Return),
+            is_handed_on=around.modules > 1 or _is_returned(around),
             made_by=self.makers.of(tensor),
             by_values=self._grad and around.in_checkpoint,
             doubtful=nothing and call.moves_version,
@@ -470,6 +470,11 @@ class Suspects(Listener):
 def _places(refs: Iterable[weakref.ref[SavedTensor]]) -> list[Place]:
     """Return the places that saved what autograd still holds."""
     return [saved.by.place for ref in refs for saved in [ref()] if saved is not None]
+
+
+def _is_returned(around: Surroundings) -> bool:
+    """Return whether the user's line is a `return` of a module's forward: a helper may well be called to overwrite."""
+    return around.in_forward and isinstance(statement_at(around.file, around.line), ast.Return)
 
 
 def _is_users_own(function: Any) -> bool:

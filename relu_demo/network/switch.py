@@ -77,10 +77,10 @@ class Switched:
         """
         Run it in place or out of place, whatever its own switch says, and return its result.
 
-        An accelerator's dropout out of place is another kernel, which draws other random numbers. So a dropout runs
-        out of place as it does in place on a copy.
+        An accelerator's dropout out of place is another kernel, which draws other random numbers. So it runs out of
+        place as it does in place on a copy.
         """
-        on_copy = "p" in self._arguments or not self.takes_inplace
+        on_copy = self.function is F.dropout or not self.takes_inplace
         return self.run_on_copy() if on_copy and not in_place else self._apply(self.input, in_place)
 
     def run_on_copy(self) -> Any:

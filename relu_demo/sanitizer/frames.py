@@ -57,6 +57,8 @@ class Surroundings:
     """The innermost module that is being called."""
     modules: int = 0
     """How many modules are being called below that frame of the user's code: two where an nn.Sequential calls one."""
+    in_forward: bool = False
+    """Whether that frame is a module's own forward, and no function that one calls."""
     in_checkpoint: bool = False
     """Whether a torch.utils.checkpoint runs it, and so runs it again in backward."""
     applied: str | None = None
@@ -129,6 +131,7 @@ def _note_call(found: Surroundings, frame: FrameType) -> None:
     if found.module is None:
         found.module = module
     found.modules += not found.frames
+    found.in_forward |= len(found.frames) == 1
     if found.outermost is not None and found.hook is None:
         hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
         found.hook = next((hook_name(hook) for hook in hooks if code_of(hook) is found.outermost), None)
