@@ -70,7 +70,7 @@ keeps on ctx itself.
 \b
 Exit codes
   1  a fault found             2  wrong usage or input
-  else the program's own
+  3  nothing could be watched  else the program's own
 
 \b
 Examples

@@ -208,9 +208,7 @@ for _ in range(2):
 @pytest.mark.slow
 def test_what_is_found_only_behind_the_first_fault_is_cured_too(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(STEP_BY_HAND)
-    report = json.loads(run(tmp_path, "watch", "--try", "--json", "train.py").stdout)
-    cure, patch = report["findings"][0]["cure"], report["patch"]
-    assert (cure["works"], cure["further"]) == (True, 1)
+    patch = run(tmp_path, "watch", "--try", "--diff", "train.py").stdout
     assert [line for line in patch.splitlines() if line[:1] == "+"][1:] == [
         "+    with torch.no_grad():",
         "+        w -= 0.1 * w.grad",
