@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
+from inspect import signature
 from types import CodeType, FrameType
 from typing import Any
 
@@ -21,7 +22,7 @@ from relu_demo.tensors.storage import Region, key_of, overlap, region_of, weak_r
 from relu_demo.watching.attribution import STAND_IN
 from relu_demo.watching.callsite import CallSite, call_site, user_frame
 from relu_demo.watching.findings import site_of
-from relu_demo.watching.report import ALIAS_READ, WorthALook
+from relu_demo.watching.report import ALIAS_READ, Site, WorthALook
 
 MOST_PENDING = 64
 """Writes that are followed at a time."""
@@ -83,11 +84,17 @@ class Aliases:
         del self.pending[pending.key]
         written, read = site_of(pending.site, None), site_of(CallSite("read", ((inner.f_code, inner.f_lasti),)), None)
         if written is not None and read is not None:
-            owner = inner.f_locals.get("self")
-            in_network = isinstance(owner, nn.Module) and read.file.endswith(".py")
-            settle = f"relu-demo check {read.file}:{type(owner).__name__}" if in_network else ""
-            look = WorthALook(written, read, name, ALIAS_READ, settle)
+            look = WorthALook(written, read, name, ALIAS_READ, _settled_by(inner.f_locals.get("self"), read))
             self.found.setdefault((written.file, written.line, read.line), look)
+
+
+def _settled_by(owner: object, read: Site) -> str:
+    """Return the command that checks a network by its class; empty where nobody can build that without arguments."""
+    if not isinstance(owner, nn.Module) or not read.file.endswith(".py"):
+        return ""
+    needed = [each for each in signature(type(owner)).parameters.values() if each.default is each.empty]
+    is_built = all(each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD) for each in needed)
+    return f"relu-demo check {read.file}:{type(owner).__name__}" if is_built else ""
 
 
 def _is_in(value: Tensor, key: int, region: Region | None) -> bool:
