@@ -113,7 +113,9 @@ def borrowed(out: TextIO) -> Iterator[Terminal]:
         terminal.draw()
 
     ends = {number: end for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN}
-    resizes = {} if sys.platform == "win32" else {signal.SIGWINCH: resize}
+    resizes: dict[signal.Signals, Callable[[int, FrameType | None], None]] = {}
+    if sys.platform != "win32":
+        resizes[signal.SIGWINCH] = resize
     # While the screen is entered or left, no signal writes to it.
     with handling(ends), silent_keys(), console.screen(hide_cursor=True), handling(resizes):
         yield terminal
