@@ -396,7 +396,7 @@ class Net(nn.Module):
 
 @posix
 @pytest.mark.parametrize(
-    ("options", "code"), slow_but(1, [(["--shape", "2,4"], 0), (["--shape", "2,4", "--json"], 0), ([], 2)])
+    ("options", "code"), slow_but(0, [(["--shape", "2,4"], 0), (["--shape", "2,4", "--json"], 0), ([], 2)])
 )
 def test_a_check_ends_as_python_ends(
     cold: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], code: int

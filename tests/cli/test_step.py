@@ -352,6 +352,7 @@ def sequences(names: tuple[str, ...]) -> list[str]:
 
 
 @posix
+@pytest.mark.slow
 @pytest.mark.versions
 def test_every_key_of_the_table_goes_on_or_back_and_others_do_nothing() -> None:
     on, back = sequences(ON), sequences(BACK)

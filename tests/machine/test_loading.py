@@ -33,7 +33,8 @@ def test_no_spinner_in_a_pipe(cold: Demo) -> None:
 
 
 @posix
-@pytest.mark.parametrize("after", [0.0, *(pytest.param(after, marks=pytest.mark.slow) for after in (0.2, 0.6))])
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [0.0, 0.2, 0.6])
 def test_ctrl_c_ends_with_130_and_no_traceback(after: float) -> None:
     import pty
 

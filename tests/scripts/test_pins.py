@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from support.pythons import other_pythons, version_of
-from support.tiers import slow_but
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
@@ -18,7 +17,8 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 STARTED_BY_HAND = sorted(path.name for path in SCRIPTS.glob("*.py") if not path.name.startswith("_"))
 
 
-@pytest.mark.parametrize("script", slow_but(1, sorted(STARTED_BY_HAND, key="run.py".__ne__)))
+@pytest.mark.slow
+@pytest.mark.parametrize("script", STARTED_BY_HAND)
 def test_a_python_that_is_too_old_gets_one_line_and_exit_code_2(script: str) -> None:
     # Whoever starts the first two may have any Python; the others have annotations, which came with 3.7.
     first = (2, 7) if script in ("run.py", "test.py") else (3, 7)
