@@ -206,9 +206,9 @@ def show(
     given = {"name": name, "shape": shape, "device": device, "dtype": dtype, "article": article, "values": values}
     refuse_misplaced(scenario, {**given, "depth": depth})
     sizes = None if shape is None else image(tuple(map(index, shape)))
-    number = drawn_seed() if seed is None else index(seed)
     request: Replay | Explain | Rules | Measure
     if scenario == Explain.scenario:
+        number = drawn_seed() if seed is None else index(seed)
         request = Explain(name, number) if name else Rules()
     elif scenario == Measure.scenario:
         blocks = Measure.depth if depth is None else index(depth)
@@ -216,6 +216,7 @@ def show(
     else:
         if article and (sizes or dtype != Replay.dtype):
             raise BadInput("the article's numbers have their own shape and dtype; leave shape and dtype out")
+        number = drawn_seed() if seed is None else index(seed)
         request = Replay(scenario, number, sizes or Replay.shape, device, dtype, bool(article), index(values))
     from relu_demo.scenarios import report_on
 

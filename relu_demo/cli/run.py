@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import signal
@@ -181,8 +180,10 @@ def fault(message: str) -> int:
 
 def say(text: str) -> None:
     """Write lines to stderr, if there is one that can be written."""
+    if sys.stderr is None:  # print would take standard output instead
+        return
     with suppress(OSError):
         try:
-            print(text, file=sys.stderr or io.StringIO())  # for None print would take standard output
+            print(text, file=sys.stderr)
         except ValueError:  # the checked network has closed it
             os.write(2, f"{text}\n".encode(errors="backslashreplace"))

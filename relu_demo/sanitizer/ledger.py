@@ -120,8 +120,9 @@ class Ledger:
         return saved
 
     def unpacked(self, saved: SavedTensor) -> Tensor:
-        """Note that backward asks for a saved tensor, and return it. None is asked for after `end_of_backward`."""
-        assert saved.tensor is not None
+        """Note that backward asks for a saved tensor, and return it. Raise RuntimeError after `end_of_backward`."""
+        if saved.tensor is None:
+            raise RuntimeError("backward after the ledger was told that none follows")
         if saved.is_stale:
             self.stale.append((saved.by, saved.writes_since()))
         return saved.tensor

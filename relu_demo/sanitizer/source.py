@@ -52,9 +52,10 @@ def statements_at(file: str | None, line: int | None) -> tuple[ast.stmt, ...]:
 
 def _statements_in(node: ast.AST, line: int) -> Iterator[ast.stmt]:
     for part in ast.iter_child_nodes(node):
-        if isinstance(part, ast.stmt) and _holds(part, line):
+        is_there = isinstance(part, ast.stmt) and _holds(part, line)
+        if isinstance(part, ast.stmt) and is_there:
             yield part
-        if isinstance(part, (ast.ExceptHandler, ast.match_case)) or (isinstance(part, ast.stmt) and _holds(part, line)):
+        if is_there or isinstance(part, (ast.ExceptHandler, ast.match_case)):
             yield from _statements_in(part, line)
 
 

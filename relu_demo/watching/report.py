@@ -182,7 +182,7 @@ def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
             found[each.lines()] = replace(one, tensors=tensors, saved_by=saver, cure=cure, processes=processes)
     faults: dict[object, Finding] = {}
     for each in found.values():
-        fault = each.lines(saver=False), each.cure
+        fault = each.lines(saver=False), each.cure, each.saved_by is None
         one = faults.setdefault(fault, each)
         if one is not each and each.saved_by is not None:
             faults[fault] = replace(one, also_saved_by=(*one.also_saved_by, Saver(each.saved_by, each.tensors)))

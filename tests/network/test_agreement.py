@@ -23,13 +23,13 @@ def test_random_networks() -> None:
     tally: Counter[str] = Counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        wrong = [line for seed in range(ODD, ODD + 60) for line in disagreements(seed, tally)]
+        wrong = [line for seed in range(ODD, ODD + 100) for line in disagreements(seed, tally)]
     assert wrong == []
-    assert tally["in-place calls"] > 36
-    assert tally["  safe"] > 18
-    assert tally["  could safely be on, and the report says so"] > 3
-    assert tally["networks run as advised"] > 24
-    assert tally["networks"] > 42  # some raise, whatever the switches, and are not compared
+    assert tally["in-place calls"] > 60
+    assert tally["  safe"] > 30
+    assert tally["  could safely be on, and the report says so"] > 5
+    assert tally["networks run as advised"] > 40
+    assert tally["networks"] > 70  # some raise, whatever the switches, and are not compared
 
 
 class Scattered(nn.Module):

@@ -41,12 +41,23 @@ def peak(*arguments: str) -> int:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems count a process's memory otherwise")
-@pytest.mark.parametrize(("shape", "values"), [((1, 64, 256, 256), LISTED), ((4, 3, 120, 120), 10**9)], ids=str)
-def test_no_more_memory_is_taken_than_told(shape: tuple[int, int, int, int], values: int) -> None:
-    request = Replay("compare", 7, shape, listed=values)
-    told = needed_bytes(SESSIONS["compare"](request), request, torch.float32)
-    arguments = ["--compare", "--seed", "7", "--json"]
-    taken = peak(*arguments, "--shape", ",".join(map(str, shape)), "--values", str(values)) - peak(*arguments)
+@pytest.mark.parametrize(
+    ("scenario", "shape", "dtype", "values"),
+    [
+        ("compare", (1, 64, 256, 256), "float32", LISTED),
+        ("branches", (1, 1, 900, 900), "float32", LISTED),
+        ("compare", (4, 3, 120, 120), "float32", 10**9),
+    ],
+    ids=str,
+)
+def test_no_more_memory_is_taken_than_told(
+    scenario: str, shape: tuple[int, int, int, int], dtype: str, values: int
+) -> None:
+    request = Replay(scenario, 7, shape, dtype=dtype, listed=values)
+    told = needed_bytes(SESSIONS[scenario](request), request, getattr(torch, dtype))
+    arguments = [f"--{scenario}", "--seed", "7", "--json"]
+    big = ["--shape", ",".join(map(str, shape)), "--dtype", dtype, "--values", str(values)]
+    taken = peak(*arguments, *big) - peak(*arguments)
     assert taken <= told, (told, taken)
 
 
