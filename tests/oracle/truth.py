@@ -445,8 +445,10 @@ def _gradients_differ(a: Run, b: Run) -> bool:
     both = [
         [torch.zeros(1) if t is None else dense(t) for t in pair] for pair in zip(a.gradients, b.gradients, strict=True)
     ]
+    apart = [(x - y).abs() for x, y in both if not same(x, y)]
+    if not apart:
+        return False
     largest = max((float(t.abs().nan_to_num().max()) for pair in both for t in pair if t.numel()), default=0.0)
-    apart = [(x - y).abs() for x, y in both for same in [(x == y) | ((x != x) & (y != y))] if not bool(same.all())]
     return any(not bool((gap.nan_to_num(torch.inf) <= 4e-6 * largest).all()) for gap in apart)
 
 
@@ -465,4 +467,6 @@ def same(x: Any, y: Any) -> bool:
     if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
         return x is y or bool(not isinstance(x, Tensor) and not isinstance(y, Tensor) and x == y)
     x, y = dense(x), dense(y)
-    return x.shape == y.shape and x.dtype == y.dtype and bool(((x == y) | ((x != x) & (y != y))).all())
+    if x.shape != y.shape or x.dtype != y.dtype:
+        return False
+    return torch.equal(x, y) or bool(((x == y) | ((x != x) & (y != y))).all())
