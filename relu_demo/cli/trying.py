@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -91,10 +91,13 @@ def _found_here(environment: Mapping[str, str]) -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(([own] if own else []) + [str(package)])}
 
 
-def _is_gone(cure: Cure, report: CheckReport, found: Iterable[FaultRow]) -> bool:
+def _is_gone(cure: Cure, report: CheckReport, found: set[FaultRow]) -> bool:
     rows: list[Call | HarmfulWrite] = [*report.calls]
     rows += report.harmful_writes
-    rows = [row for row in rows if row.cure == cure]
-    own = {(row.source, row.place.operation, row.place.module) for row in rows}
-    together = any(isinstance(row, Call) and row.safe for row in rows)
-    return own.isdisjoint(found) and _RAISES not in found and not (together and found)
+    named = [((row.source, row.place.operation, row.place.module), row) for row in rows]
+    own = {name for name, row in named if row.cure == cure}
+    together = any(isinstance(row, Call) and row.safe for _, row in named if row.cure == cure)
+    # A fault may have moved to the line that the cure has edited.
+    edited_lines = {line[1:].strip() for line in (cure.diff or "").splitlines() if line.startswith("+")}
+    moved = any(row[0] in edited_lines for row in found - {name for name, _ in named})
+    return own.isdisjoint(found) and _RAISES not in found and not (moved or (together and found))

@@ -227,9 +227,7 @@ def _bound_result(writer: Place, syntax: Syntax, built: Sequence[ast.Call]) -> l
     statements = [(one, syntax.statement_of(one)) for one in built]
     bound = [each.targets[0] for one, each in statements if isinstance(each, ast.Assign) and each.value is one]
     names = [each.attr if isinstance(each, ast.Attribute) else ast.unparse(each) for each in bound]
-    if called(call) not in names or not found.syntax.can_be_bound(call.args[0]):
-        return None
-    return [found.syntax.insert(start_of(call), f"{found.syntax.text(call.args[0])} = ")]
+    return _bound_to(found) if called(call) in names else None
 
 
 def clone_state(scene: Scene, write: WriteSite | None) -> Cure | None:
@@ -252,12 +250,28 @@ def clone_saved(scene: Scene, write: WriteSite | None) -> Cure | None:
     if saver is None or found is None or scene.kind == "refused":
         return None
     if saver.operation.strip("_") in SAVES_ITS_RESULT:
-        edits = found.syntax.cloned(found.node) if isinstance(found.node, ast.expr) else []
-        return Cure("go on with a clone", tuple(edits)) if edits else None
+        bound = _bound_to(found)
+        edits = found.syntax.cloned(found.node) if isinstance(found.node, ast.expr) and bound is not None else []
+        return Cure("go on with a clone", (*(bound or ()), *edits)) if edits else None
     names = found.syntax.memory_of(_names_at(found, scene, write), found.statement, and_views=True)
     parts = [found.node] if found.node is not None else found.syntax.header(found.statement)
     edits = [edit for part in parts for edit in _cloned_in(found.syntax, part, names)]
     return Cure("save a clone", tuple(dict.fromkeys(edits))) if edits else None
+
+
+def _bound_to(found: Found) -> list[Edit] | None:
+    """
+    Return the edits that give the result of `F.relu_(x)`, `x.relu_()`, a statement of its own, the name of its tensor.
+
+    None where it has no name.
+    """
+    call = found.node
+    if not isinstance(found.statement, ast.Expr) or found.statement.value is not call or not isinstance(call, ast.Call):
+        return []
+    tensor = call.args[0] if call.args else getattr(call.func, "value", call)
+    if not found.syntax.can_be_bound(tensor):
+        return None
+    return [found.syntax.insert(start_of(call), f"{found.syntax.text(tensor)} = ")]
 
 
 def _names_at(found: Found, scene: Scene, write: WriteSite | None) -> set[str]:

@@ -91,9 +91,15 @@ class Runs:
         return frozenset(one.call.index for one in self.watched.candidates if one.call.inplace) - self.meant
 
     @cached_property
-    def out_of_place_again(self) -> Outcome:
-        """Everything out of place once more: what differs from the first time is noise."""
-        return self._run(self._only(frozenset()))
+    def repeated(self) -> tuple[Outcome, ...]:
+        """
+        Everything out of place, and once more: what these differ by is noise.
+
+        Two more in a row where an iterator moves on with each run: one that alternates may be as it was at first.
+        """
+        again = self._run(self._only(frozenset()))
+        more = (self._run(self._only(frozenset())),) if self.snapshot.moved() else ()
+        return self.out_of_place, again, *more
 
     @cached_property
     def as_written(self) -> Outcome:

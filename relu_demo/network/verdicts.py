@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from torch import Tensor
@@ -133,8 +134,8 @@ class Verdicts:
 
     def unsteady(self) -> Iterator[Unseen]:
         """Say so if equal runs were seen to differ, though torch draws the same random numbers."""
-        if "out_of_place_again" in vars(self.runs):
-            gap = self.runs.apart(self.runs.out_of_place, self.runs.out_of_place_again) or 0.0
+        if "repeated" in vars(self.runs):
+            gap = self._noise / _ABOVE_NOISE
             if gap > _ROUNDING * largest_value(self.runs.out_of_place.result):
                 why = f"differs by up to {gap:.4g} from run to run, though torch draws the same numbers"
                 yield Unseen("", type(self.runs.network).__name__, why)
@@ -142,11 +143,11 @@ class Verdicts:
     @property
     def _noise(self) -> float:
         """Return the most that a result may differ by, as equal runs do."""
-        return _ABOVE_NOISE * (self.runs.apart(self.runs.out_of_place, self.runs.out_of_place_again) or 0.0)
+        return _ABOVE_NOISE * max(self.runs.apart(a, b) or 0.0 for a, b in pairwise(self.runs.repeated))
 
     @property
     def _noise_of_gradients(self) -> float:
-        return _ABOVE_NOISE * gradient_gap(self.runs.out_of_place, self.runs.out_of_place_again)
+        return _ABOVE_NOISE * max(gradient_gap(a, b) for a, b in pairwise(self.runs.repeated))
 
     def _verdict(self, outcome: Outcome, on: frozenset[int]) -> AsWritten:
         """
@@ -175,7 +176,7 @@ class Verdicts:
             return replace(same, differs=differs, hooks_differ=differs and beside > 0)
         copies = runs.on_copies(on)
         if beside and _largest(copies.beside, outcome.beside):
-            beside = beside > _ABOVE_NOISE * _largest(base.beside, runs.out_of_place_again.beside)
+            beside = beside > _ABOVE_NOISE * max(_largest(a.beside, b.beside) for a, b in pairwise(runs.repeated))
         else:
             beside = False
         differs = bool(runs.apart(copies, outcome)) and (apart or 0.0) > self._noise

@@ -34,7 +34,7 @@ KINDS = {
     "Stale": [["breaks-backward"]],
 }
 """What the writes whose result is used do."""
-RELY_ON_THE_WRITE = ("DroppedFunction", "DroppedModule")
+RELY_ON_THE_WRITE = ("DroppedFunction", "DroppedModule", "StatementsInARow")
 """These mean the write, and are right in the forward as written."""
 
 

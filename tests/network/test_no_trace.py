@@ -447,6 +447,8 @@ def test_the_gradients_of_an_unregistered_module_count() -> None:
 MOVES_ON: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "numbers": (lambda: (n for n in range(99)), next),
     "counter": (itertools.count, next),
+    "cycle": (lambda: itertools.cycle("ab"), next),
+    "numbered": (lambda: enumerate("abc" * 9), next),
     "keys": (lambda: iter(dict.fromkeys(range(99))), next),
     "items": (lambda: iter([1.0, 2.0] * 9), next),
     "sums": (lambda: itertools.accumulate(range(99)), next),
@@ -475,6 +477,27 @@ def test_what_cannot_be_put_back_is_named() -> None:
     assert {each.name for each in report.unrestored} - {""} == {f"0.{name}" for name in MOVES_ON}
     assert "0.numbers (generator): has moved on, and cannot be put back" in str(report)
     assert {"name": "0.row", "type": "array", "why": report.unrestored[0].why} in report.to_dict()["unrestored"]
+
+
+@pytest.mark.parametrize("warm", [0, 1, 2, 5])
+@pytest.mark.parametrize("scales", [(1.0, 2.0), (1.0, 2.0, 5.0)])
+def test_what_alternates_goes_on_after_the_check_and_is_no_fault(warm: int, scales: tuple[float, ...]) -> None:
+    class Alternating(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scales = itertools.cycle(scales)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            h = x * next(self.scales)
+            return torch.relu_(h), h.detach()
+
+    network, x = Alternating(), torch.randn(4, 3)
+    for _ in range(warm):
+        network(x)
+    report = check(network, x)
+    assert not report.has_fault
+    assert any("from run to run" in each.why for each in report.unseen)
+    assert [next(network.scales) for _ in range(6)] != []
 
 
 class Refusing:

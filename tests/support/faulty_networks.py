@@ -60,6 +60,20 @@ class LayersWhoseResultIsDropped(Used):
         return h * self.kept[0]
 
 
+class StatementsInARow(Used):
+    """Each means the write, and the second overwrites what the first has saved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.relu, self.drop = nn.ReLU(inplace=True), nn.Hardtanh(-0.1, 0.2, inplace=True)
+
+    def forward(self, x: Tensor) -> Any:
+        h = self.fc(x)
+        self.relu(h)
+        self.drop(h)
+        return self.fc(h)
+
+
 class LayersInARow(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import cache, partial
+from itertools import cycle
 from operator import attrgetter, is_, methodcaller
 from types import CellType, FunctionType
 from typing import Any
@@ -153,10 +154,13 @@ class Snapshot:
         if torch.get_default_dtype() != self._dtype:
             torch.set_default_dtype(self._dtype)
 
+    def moved(self) -> list[Any]:
+        """Return the iterators, files and the like that have moved on, which Python cannot put back."""
+        return [one for get, put, one, before in self._before if put is None and get(one) != before]
+
     def unrestored(self) -> list[tuple[str, str, str]]:
         """Return what could not be put back: of each object its name in the network, its class, and why."""
-        moved = [one for get, put, one, before in self._before if put is None and get(one) != before]
-        lost = [*self._refusing, *((value, "has moved on, and cannot be put back") for value in moved)]
+        lost = [*self._refusing, *((value, "has moved on, and cannot be put back") for value in self.moved())]
         lost += [(state.tensor, why) for state in self._every if (why := state.unrestored()) is not None]
         names = {id(tensor): name for name, tensor in self.attributes.items()}
         for path, module in self._network.named_modules() if lost else ():
@@ -287,11 +291,17 @@ def _restore_cell(cell: CellType, before: list[Any]) -> None:
 
 
 def _progress_of(value: Any) -> object:
-    """Return what changes when an iterator or a generator moves on."""
+    """Return what changes when an iterator or a generator moves on, and those that it draws from."""
+    if type(value) is cycle:  # tells nobody where it is
+        return object()
     frame = getattr(value, "gi_frame", None)
     left = value.__length_hint__() if hasattr(value, "__length_hint__") else repr(value)
-    held = [one if type(one) in PLAIN_TYPES else id(one) for one in gc.get_referents(value)]
+    held = [_progress_of(one) if isinstance(one, Iterator) else _identity(one) for one in gc.get_referents(value)]
     return frame and frame.f_lasti, left, held
+
+
+def _identity(value: Any) -> object:
+    return value if type(value) in PLAIN_TYPES else id(value)
 
 
 def _written_in(file: Any) -> object:

@@ -208,8 +208,8 @@ def _held_by(value: Any) -> list[Any]:
     """Return the objects that an object holds."""
     if isinstance(value, CONTAINERS):
         return [*gc.get_referents(value), getattr(value, "__dict__", None)]
-    if isinstance(value, io.IOBase):
-        return []
+    if isinstance(value, io.IOBase) or (isinstance(value, Iterator) and not type(value).__dictoffset__):
+        return []  # what an iterator of Python's holds goes with its place in that, which cannot be put back
     if isinstance(value, Tensor):
         return [value.__dict__, value._backward_hooks, value._post_accumulate_grad_hooks]
     if isinstance(value, type):
