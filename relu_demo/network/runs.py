@@ -68,8 +68,11 @@ class Runs:
     def watched(self) -> Suspects:
         """Everything out of place, under watch, without a backward. Raise BadInput or NetworkError as `watch` does."""
         found = self.watch(frozenset(), backward=False)
-        meant = {one.call.index for one in found.candidates if one.is_meant}
-        if meant - self.meant:
+        others = [one for one in found.candidates if one.call.index not in self.meant]
+        # Nor does who uses the result in another round of a loop.
+        used = {one.instruction for one in others if not one.is_dropped}
+        meant = {one.call.index for one in others if one.is_meant and one.instruction not in used}
+        if meant:
             self.meant |= meant
             found = self.watch(frozenset(), backward=False)
         return found

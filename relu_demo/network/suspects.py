@@ -6,6 +6,7 @@ import ast
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from types import CodeType
 from typing import Any
 
 import torch
@@ -93,9 +94,19 @@ class Candidate:
         return tuple(self.input.readers)
 
     @property
+    def instruction(self) -> tuple[CodeType, int] | None:
+        """Return the instruction of the user's code that makes the call, itself or by an nn.Sequential."""
+        return next(iter(self.call.place.frames), None)
+
+    @property
+    def is_dropped(self) -> bool:
+        """Return whether nothing uses its result."""
+        return self.result is not None and not self.result.used
+
+    @property
     def is_meant(self) -> bool:
-        """Return whether it is in place and the code drops its result: it means the overwriting."""
-        return self.call.inplace and self.result is not None and not self.result.used and not self.is_handed_on
+        """Return whether it is in place and its own line drops its result: that means the overwriting."""
+        return self.call.inplace and self.is_dropped and not self.is_handed_on
 
     @property
     def suspect(self) -> bool:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from relu_demo.claims.report import counted
-from relu_demo.edits.edit import Cure
+from relu_demo.edits.edit import Cure, united
 from relu_demo.errors import readable
 from relu_demo.network.report import (
     CHANGES_RESULT,
@@ -149,7 +149,9 @@ def _row(calls: Sequence[Call]) -> CallRow:
     if size := sum(each.bytes for each in calls):
         lines.append(f"writes over {size:,} bytes")
     rules = [effect.rule for effect in call.effects]
-    return CallRow(verdict, *_title(call.place, call.source, call.type), lines, len(calls), rules, call.cure)
+    same = [each.cure for each in calls if each.cure and call.cure and each.cure.says == call.cure.says]
+    cure = call.cure and replace(call.cure, edits=united(each.edits for each in same))
+    return CallRow(verdict, *_title(call.place, call.source, call.type), lines, len(calls), rules, cure)
 
 
 def _write_row(write: HarmfulWrite, report: CheckReport) -> CallRow:

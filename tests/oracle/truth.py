@@ -1,7 +1,8 @@
 """The brute-force truth: everything out of place, then one real run for each call put in place alone.
 
 The calls are those with an `inplace` argument, and each write of `METHODS` and `AUGMENTED`. Those that are on and whose
-result nothing uses are meant, as are writes to what the network holds: they are in place in every run.
+result nothing uses, in no round of a loop, are meant, as are writes to what the network holds: they are in place in
+every run.
 
 Written without the engine: it puts its own functions in the place of torch.nn.functional's, makes the network anew
 from its seed for every run, runs forward and backward, and looks at what is left afterwards.
@@ -18,7 +19,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 
 import torch
@@ -43,6 +44,7 @@ METHODS = (
 )  # fmt: skip
 TORCH = str(Path(torch.__file__).parent) + os.sep
 """The folder of PyTorch, with what ends it: torchvision is another."""
+PYTHON = str(Path(os.__file__).parent) + os.sep
 
 
 @dataclass
@@ -68,6 +70,8 @@ class Run:
     stale: int = 0
     used: set[int] = field(default_factory=set)
     """The calls whose result something used, and that do not write to what the network holds."""
+    lines: list[tuple[CodeType, int] | None] = field(default_factory=list)
+    """For each call the instruction of the network's code that makes it."""
 
 
 @dataclass
@@ -85,7 +89,7 @@ class Truth:
     same_input: frozenset[int]
     """The calls that overwrite an input with the values that it has."""
     meant: frozenset[int]
-    """The calls that are on and whose result nothing uses."""
+    """The calls that are on and whose result nothing uses, in no round of a loop."""
 
 
 def truth(make: Make) -> Truth:
@@ -93,7 +97,10 @@ def truth(make: Make) -> Truth:
     first = _run(make, lambda k, written: False, uses=True)
     if first.refused is not None:
         raise RuntimeError(first.refused)
-    meant = frozenset(k for k, written in enumerate(first.written) if written and k not in first.used)
+    lines = {first.lines[k] for k in first.used}
+    meant = frozenset(
+        k for k, on in enumerate(first.written) if on and k not in first.used and first.lines[k] not in lines
+    )
     if meant:
         make = Meant(make, meant)
     base = _run(make, lambda k, written: False)
@@ -261,6 +268,7 @@ class Switching:
         """
         run, k = self.run, len(self.run.written)
         run.written.append(written)
+        run.lines.append(_line())
         if k in self.always or own:
             return call(x, True)
         if not self.in_place(k, written) or self.on_copy:
@@ -335,6 +343,17 @@ def _rebinding(switching: Switching, network: nn.Module) -> Iterator[None]:
                 setattr(Tensor, name, own_ones[name])
             else:
                 delattr(Tensor, name)
+
+
+def _line() -> tuple[CodeType, int] | None:
+    """Return the innermost instruction that is neither PyTorch's, nor Python's, nor of this file."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and (
+        frame.f_code.co_filename.startswith((TORCH, __file__, "<frozen"))
+        or (frame.f_code.co_filename.startswith(PYTHON) and "site-packages" not in frame.f_code.co_filename)
+    ):
+        frame = frame.f_back
+    return None if frame is None else (frame.f_code, frame.f_lasti)
 
 
 @cache

@@ -60,20 +60,6 @@ class LayersWhoseResultIsDropped(Used):
         return h * self.kept[0]
 
 
-class StatementsInARow(Used):
-    """Each means the write, and the second overwrites what the first has saved."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.relu, self.drop = nn.ReLU(inplace=True), nn.Hardtanh(-0.1, 0.2, inplace=True)
-
-    def forward(self, x: Tensor) -> Any:
-        h = self.fc(x)
-        self.relu(h)
-        self.drop(h)
-        return self.fc(h)
-
-
 class LayersInARow(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -226,3 +212,37 @@ class Buffer(Used):
         y = self.fc(x) * self.scale
         self.scale.mul_(0.9)
         return y
+
+
+class KeptInALoop(Used):
+    """The last round of the loop drops the result of its ReLU, which has overwritten what is kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(4, 4),
+            nn.ReLU(inplace=True),
+            nn.Linear(4, 4),
+            nn.ReLU(inplace=True),
+        )
+
+    def forward(self, x: Tensor) -> Any:
+        kept = []
+        for layer in self.layers:
+            x = layer(x)
+            kept += [x] * isinstance(layer, nn.Linear)
+        return kept
+
+
+class StatementsInARow(Used):
+    """Each means the write, and the second overwrites what the first has saved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.relu, self.drop = nn.ReLU(inplace=True), nn.Hardtanh(-0.1, 0.2, inplace=True)
+
+    def forward(self, x: Tensor) -> Any:
+        h = self.fc(x)
+        self.relu(h)
+        self.drop(h)
+        return self.fc(h)
