@@ -11,7 +11,18 @@ from dataclasses import replace
 from relu_demo.edits.edit import Cure, Edit, Scene, united
 from relu_demo.edits.out_of_place import WriteSite, switch_of, write_at, written_anew
 from relu_demo.edits.step_order import computed_again, course_of, in_other_order
-from relu_demo.edits.syntax import CALLER, Found, Syntax, found_at, is_name, names_of, same_memory, start_of, syntax_of
+from relu_demo.edits.syntax import (
+    CALLER,
+    Found,
+    Syntax,
+    end_of,
+    found_at,
+    is_name,
+    names_of,
+    same_memory,
+    start_of,
+    syntax_of,
+)
 from relu_demo.sanitizer.place import GIVING, Place
 from relu_demo.sanitizer.source import called, calls_in
 
@@ -67,7 +78,9 @@ def clone_handed_out(scene: Scene, write: WriteSite | None) -> Cure | None:
     calls = [call for call in found.syntax.header(found.statement) if isinstance(call, ast.Call)]
     given = [call.func.value for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "numpy"]
     given += [call.args[0] for call in calls if called(call) in TAKES and call.args]
-    return Cure("hand out a clone", tuple(found.syntax.cloned(given[0]))) if given else None
+    if not given or found.syntax.is_for_caller(given[0], given[0]):
+        return None
+    return Cure("hand out a clone", tuple(found.syntax.cloned(given[0])))
 
 
 def clone_expanded(scene: Scene, write: WriteSite | None) -> Cure | None:
@@ -169,7 +182,9 @@ def go_backward_first(scene: Scene, write: WriteSite | None) -> Cure | None:
         uses_gradients = not by_hand or ".grad" in ast.unparse(course.writes)
         again = computed_again(course) if uses_gradients else None
         if again is not None:
-            return Cure(f"compute {' and '.join(again[0])} again after {does}", tuple(again[1]))
+            *names, last = again[0]
+            named = f"{', '.join(names)} and {last}" if names else last
+            return Cure(f"compute {named} again after {does}", tuple(again[1]))
         own = found_at(writer)
         is_direct = not writer.called_from or (own is not None and own.statement is course.writes)
         swapped = in_other_order(course) if is_direct else None
@@ -177,9 +192,25 @@ def go_backward_first(scene: Scene, write: WriteSite | None) -> Cure | None:
             summed = uses_gradients and "autograd.grad(" not in ast.unparse(course.raises)
             warning = f"its gradients are then added to those that {does} uses" if summed else ""
             return Cure(f"{does} after {_call_in(course.raises, 'backward')}", tuple(swapped), warning)
-    loss, wrote = _loss_at(found_at(scene.raised_at)), in_words(writer)
-    instead = "" if by_hand else f", or compute {loss} again after it"
-    return Cure(f"go backward from {loss}, {in_words(scene.raised_at)}, before the write at {wrote}{instead}")
+    raised = found_at(scene.raised_at)
+    loss, raises, wrote = _loss_at(raised), in_words(scene.raised_at), in_words(writer)
+    callers = [in_words(each) for each in scene.raised_at.called_from] if scene.raised_at else []
+    if wrote in callers:  # an optimizer's step, which calls the closure
+        return Cure(f"compute {loss} in the closure that {wrote} calls, not before it")
+    own = found_at(writer)
+    if raised is not None and own is not None and _is_before(raised, own):
+        saver = in_words(scene.saver)
+        return Cure(
+            f"the write at {wrote} is of an earlier round: compute again in each what {saver} saves, or detach it"
+        )
+    return Cure(f"go backward from {loss}, {raises}, before the write at {wrote}, or compute {loss} again after it")
+
+
+def _is_before(one: Found, other: Found) -> bool:
+    """Return whether two statements are of one function, the first above the second."""
+    same = one.syntax.file == other.syntax.file
+    scopes = [each.syntax.scope_of(each.statement) for each in (one, other)]
+    return same and scopes[0] is scopes[1] and end_of(one.statement) <= start_of(other.statement)
 
 
 def _loss_at(found: Found | None) -> str:
@@ -241,6 +272,8 @@ def write_anew(scene: Scene, write: WriteSite | None) -> Cure | None:
         return None
     edits = written_anew(write)
     cloned = any(".clone()" in edit.new for edit in edits or ())
+    if cloned and scene.refusal == "vmap":  # a clone has no batch dimension either
+        return None
     return Cure("write to a clone" if cloned else "write out of place", tuple(edits)) if edits else None
 
 

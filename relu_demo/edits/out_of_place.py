@@ -11,7 +11,7 @@ from functools import lru_cache
 from relu_demo.edits.edit import Edit
 from relu_demo.edits.syntax import ATOMS, CALLER, Syntax, end_of, found_at, is_name, names_of, same_memory, start_of
 from relu_demo.sanitizer.place import Place
-from relu_demo.sanitizer.source import called, imported, root
+from relu_demo.sanitizer.source import STRAIGHT_THROUGH, called, imported, root
 
 SIMPLE = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Return)
 """Statements before which another one can stand, whatever they are part of."""
@@ -60,6 +60,8 @@ class WriteSite:
             return True  # the name itself, which would have no gradient any more
         names = self.syntax.memory_of(names_of(self.owner), self.owner) - {ast.unparse(self.owner)}
         if CALLER in names and not (is_read or value_goes_on):
+            return True
+        if self.syntax.is_for_caller(self.owner, self.owner):
             return True
         # Nobody else is to read what a backward has of its forward.
         others = [name for name in names - {CALLER} if not name.endswith(".saved_tensors")]
@@ -159,6 +161,8 @@ def written_anew(write: WriteSite, is_alias_kept: bool = False) -> list[Edit] | 
     """
     syntax = write.syntax
     whole, edits = _without_data(write)
+    if edits and any(called(call) in STRAIGHT_THROUGH for call in write.calls):
+        return on_a_clone(write)
     can_bind = write.can_bind(whole)
     if not write.calls:
         anew = _sum_anew(write, whole) if can_bind and isinstance(write.statement, ast.AugAssign) else None

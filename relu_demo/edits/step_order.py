@@ -53,16 +53,16 @@ def computed_again(course: Course) -> tuple[list[str], list[Edit]] | None:
     if indent is None or not 0 <= first < middle <= last:
         return None
     parts = _needed_parts(block[first:middle], raises)
-    changed, again = set[str](), list[str]()
+    changed, again = dict[str, None](), list[str]()  # names, in the order in which they are bound
     for line, target, value in parts:
-        if line is saves or _names(value, ast.Load) & changed:
-            changed |= _names(target, ast.Store)
+        if line is saves or _names(value, ast.Load) & changed.keys():
+            changed |= dict.fromkeys(sorted(_names(target, ast.Store)))
             again.append(f"{syntax.text(target)} = {syntax.text(value)}")
-    needed = changed.union(*(_names(value, ast.Load) for _, _, value in parts))
+    needed = set(changed).union(*(_names(value, ast.Load) for _, _, value in parts))
     is_bound_between = any(_names(each, ast.Store) & needed for each in block[middle:last])
-    if is_bound_between or not changed & _names(raises, ast.Load):
+    if is_bound_between or not changed.keys() & _names(raises, ast.Load):
         return None
-    return sorted(changed), [syntax.before(raises, f"\n{indent}".join(again))]
+    return list(changed), [syntax.before(raises, f"\n{indent}".join(again))]
 
 
 def _needed_parts(lines: list[ast.stmt], raises: ast.stmt) -> list[tuple[ast.stmt, ast.expr, ast.expr]]:

@@ -163,6 +163,13 @@ class Syntax:
             names = names.union(*found)
         return names | {CALLER} if names & arguments_of(scope) else names
 
+    def is_for_caller(self, node: ast.expr, at: ast.AST) -> bool:
+        """Return whether a function that returns nothing has the memory from its caller: that reads what it writes."""
+        scope = self.scope_of(at)
+        parts = (part for part in ast.walk(scope) if isinstance(part, (ast.Return, ast.Yield, ast.YieldFrom)))
+        gives = isinstance(scope, ast.Lambda) or any(part.value and self.scope_of(part) is scope for part in parts)
+        return not gives and CALLER in self.memory_of(names_of(node), at)
+
     def bindings(self, scope: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
         """Yield each target that a function binds, with its value; functions inside of it are left out."""
         for part in ast.walk(scope):

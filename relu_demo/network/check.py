@@ -97,6 +97,8 @@ def _examined(model: nn.Module, runs: Runs, progress: Callable[[int, int], None]
         writes += verdicts.other_writes()
     if whole.is_other and not whole.forward_error and all(call.safe for call in calls) and not writes:
         writes = verdicts.overwriting(whole)
+    by_line = {(w.place.file, w.place.line, w.kind, w.savers): w for w in reversed(writes) if w.place.file}
+    writes = tuple(write for write in writes if not write.place.file or write in by_line.values())
     advice, conflicts = advise(verdicts, calls, off)
     cured = in_need(calls, advice.turn_off)
     return _report(

@@ -85,9 +85,7 @@ def write_cured(write: HarmfulWrite, network: nn.Module | None = None, words: st
         is_state=value is not None,
     )
     cure = _usable(cure_of(scene))
-    return replace(
-        write, cure=replace(cure, says=f"{refusal.instead}; or {cure.says}") if refusal and not cure.edits else cure
-    )
+    return replace(write, cure=replace(cure, says=refusal.instead) if refusal and not cure.edits else cure)
 
 
 def _usable(cure: Cure) -> Cure:

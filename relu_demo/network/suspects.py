@@ -26,7 +26,7 @@ from relu_demo.sanitizer.ledger import Ledger, RegionUses, SavedTensor
 from relu_demo.sanitizer.observer import Here, Listener, Operator
 from relu_demo.sanitizer.origins import Makers, kind_of
 from relu_demo.sanitizer.place import Place
-from relu_demo.sanitizer.source import MEANT, statement_at
+from relu_demo.sanitizer.source import STRAIGHT_THROUGH, statement_at
 from relu_demo.tensors.graph import grad_fn_of, is_leaf, is_lost, nodes_behind
 from relu_demo.tensors.storage import (
     Region,
@@ -44,9 +44,6 @@ _NOT_RECORDED = "nothing in it required grad, so no backward was tested; give it
 _IN_THREAD = "ran in another thread; what is called there is not watched"
 
 _DATA = getattr(Tensor.data, "__get__")  # noqa: B009 - mypy
-_STRAIGHT_THROUGH = {*MEANT, "round_", "sign_", "floor_", "ceil_", "trunc_", "sgn_", "heaviside_"}
-"""Who writes these past autograd wants the gradient of what was there before: their own is zero."""
-
 _OF_GRAPH = {Tensor.register_hook, Tensor.retain_grad, getattr(Tensor.grad_fn, "__get__")}  # noqa: B009 - mypy
 """What asks for a tensor's node in autograd's graph, or changes it."""
 
@@ -315,7 +312,7 @@ class Suspects(Listener):
         bared = key in self._bared and not tensor.requires_grad and torch.is_grad_enabled()
         if bared and self._running is None and not self._snapshot.holds(key):
             place = here.place("write")
-            if place.operation not in _STRAIGHT_THROUGH:
+            if place.operation not in STRAIGHT_THROUGH:
                 self._behind_autograd.append((place, self.ledger.follow(tensor, region_of(tensor))))
         if self._running is None and self.makers.of(tensor) is not None:
             self._last_write[key] = here.place("write")
@@ -385,7 +382,7 @@ class Suspects(Listener):
             else:
                 self.past_autograd.setdefault(write.place, []).append(saved.by.place)
         for place, followed in self._behind_autograd:
-            readers = [reader for reader in followed.readers if reader != place]
+            readers = [each for each in followed.readers if (each.file, each.line) != (place.file, place.line)]
             if readers and place not in self.past_autograd:
                 self.maybe_meant[place, readers[0]] = None
 

@@ -34,6 +34,9 @@ MEANT = {
 }  # fmt: skip
 """Functions that nobody calls but to change a tensor, whose old values they do not use."""
 
+STRAIGHT_THROUGH = {*MEANT, "round_", "sign_", "floor_", "ceil_", "trunc_", "sgn_", "heaviside_"}
+"""Who writes these past autograd wants the gradient of what was there before: their own is zero."""
+
 WIDEST = 60
 """Characters of an expression that are quoted; a longer one is cut in the middle."""
 

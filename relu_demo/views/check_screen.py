@@ -134,7 +134,8 @@ def _rows(calls: Sequence[Call], every: bool) -> Iterator[CallRow]:
 
 def _row(calls: Sequence[Call]) -> CallRow:
     call = calls[0]
-    verdict = SAFE if call.safe else FAULT if any(effect.settled for effect in call.effects) else OPEN
+    is_fault = any(effect.settled for effect in call.effects) or bool(call.safe and call.cure)
+    verdict = FAULT if is_fault else SAFE if call.safe else OPEN
     lines = [line for effect in call.effects for line in _effect(effect)]
     if call.safe and call.readers:
         lines.append(_by("no difference with this input, though touched later by", call.readers))

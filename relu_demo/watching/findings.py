@@ -79,9 +79,12 @@ def overwritten_one(
     saver = _saving_line(saved.site) or site_of(saved.site, frame, own)
     done = [Overwrite(site, w.version, w.elsewhere) for w in writes if (site := site_of(w.site, frame, own))]
     path, state = parameter(saved.alias, frame)
-    name = path or next((w.name for w in writes if w.name), None) or variable_of(saved.alias, frame, by_memory=True)
-    if name is None and done:
-        name = _written_text(writes[0].site)
+    text = _written_text(writes[0].site) if done else None
+    names = [(w.name, w) for w in writes] + [(text, w) for w in writes[:1]]
+    # What was saved may be a view of what is written to; a view of what was saved has another name.
+    whole = (name for name, write in names if name and write.elements >= saved.alias.numel())
+    its = path or next(whole, None) or variable_of(saved.alias, frame, by_memory=True)
+    name = its or next((name for name, _ in names if name), None)
     kind: FindingKind = OVERWRITTEN if loud else SILENT
     scene = Scene(
         kind=kind,
@@ -103,10 +106,10 @@ def overwritten_one(
         there = f"{done[0].site.file}:{done[0].site.line}"
         cure = Cure(f"go backward before {there} moves the running statistics, or call the layer in eval mode there")
     elsewhere = bool(writes) and all(w.elsewhere for w in writes)
-    facts = {"carried": carried, "hooked": saved.hooked, "elsewhere": elsewhere, operation: True}
+    facts = {"carried": carried, "hooked": saved.packed is not None, "elsewhere": elsewhere, operation: True}
     return Finding(
         kind,
-        (_overwritten(saved.alias if state is None else state, name, saved.version),),
+        (_overwritten(saved.alias if state is None else state, its, saved.version),),
         site_of(raised_at, frame),
         saver,
         _once(done),
@@ -155,7 +158,7 @@ def refused_one(
     )
     cure = _cure_in(scene)
     if not cure.edits:
-        cure = replace(cure, says=f"{refusal.instead}; or {cure.says}")
+        cure = replace(cure, says=refusal.instead)
     return Finding(
         REFUSED,
         (_overwritten(tensor, name, 0),),

@@ -46,7 +46,7 @@ SLOPE = Refusal(
     "negative-slope",
     "backward calculation is triggered with a negative slope",
     "was overwritten in place by an activation with a slope below zero, which cannot be undone",
-    "give it a slope above zero",
+    "give it a slope above zero, or write out of place",
 )
 LEAF = Refusal(
     "leaf",
@@ -64,7 +64,7 @@ SEVERAL = Refusal(
     "several-views",
     "is the output of a function that returns multiple views",
     "is one of several views that one call made",
-    "index instead of iterating",
+    "take each part by an index or a slice",
 )
 EXPANDED = Refusal(
     "expanded",

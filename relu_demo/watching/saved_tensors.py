@@ -24,6 +24,8 @@ class Write:
     site: CallSite
     name: str | None
     """What the user calls the tensor that was written to."""
+    elements: int
+    """How many that has: fewer than what was saved if it is a view of a part."""
     version: int
     """The version counter after it."""
     elsewhere: bool
@@ -49,8 +51,8 @@ class Saved:
     """What its node gets when it runs once more."""
     judged = False
     """Whether its node is asked for a proof that its gradient is wrong."""
-    hooked = False
-    """Whether other hooks on saved tensors keep it, under which PyTorch compares no version."""
+    packed: Any = None
+    """What other hooks on saved tensors, under which PyTorch compares no version, have made of it."""
     key = -1
     """Of its storage; -1 if it has none."""
     number = 0

@@ -108,8 +108,9 @@ class Seen:
         self.makers: Makers[CallSite] = Makers()
         self.given: dict[int, tuple[Any, CallSite]] = {}
         """By storage: memory that NumPy has, and the line that gave it."""
-        self.hooked: Any = WeakIdKeyDictionary()
-        """What other hooks on saved tensors keep."""
+
+        self.recomputed: Any = WeakIdKeyDictionary()
+        """What other hooks on saved tensors keep, by its tensor: a checkpoint hands that on to its other hooks."""
 
     def found(self, findings: tuple[Finding, ...]) -> Exception | None:
         """
@@ -183,7 +184,7 @@ class Watcher(TorchFunctionMode):
             self._running, self._site = outer
         if saved or watch.aliases.pending:
             with _PLAIN():
-                self._after(args, kwargs, traits, frame, writes)
+                self._after(args, kwargs, traits, frame, writes, result)
         if writes and watch.makers.known:
             self._note_write(args, kwargs, traits.name, frame)
         if traits.binds or switched:
@@ -199,7 +200,7 @@ class Watcher(TorchFunctionMode):
         with _PLAIN():
             for _, tensor in operands(args, kwargs):
                 for saved in saved_of(self.watch.pages, tensor):
-                    if traits.gives or saved.hooked:
+                    if traits.gives or saved.packed is not None:
                         saved.remember(copied=False)
                     elif (
                         traits.uncounted
@@ -214,15 +215,17 @@ class Watcher(TorchFunctionMode):
                         del given[gone]
                     given[key] = weak_ref(tensor), call_site(traits.name, frame, whole=True)
 
-    def _after(self, args: Any, kwargs: Any, traits: Traits, frame: FrameType, writes: bool) -> None:
+    def _after(self, args: Any, kwargs: Any, traits: Traits, frame: FrameType, writes: bool, result: Any) -> None:
         """Note which saved tensors a function has written to, and which it has read through another name."""
         pages, aliases = self.watch.pages, self.watch.aliases
         target = _target(args, kwargs) if writes else None
+        # To make a view is not to read.
+        made = [] if writes else [*operands((result,), {})]
         for _, tensor in operands(args, kwargs):
             key = key_of(tensor)
             if key in pages or traits.uncounted:
                 self._note_overwritten(tensor, args, traits.name, frame, writes or traits.statistics)
-            if key in aliases.pending and tensor is not target:
+            if key in aliases.pending and tensor is not target and not any(key_of(r) == key for _, r in made):
                 aliases.read(tensor, frame)
 
     def _note_overwritten(self, tensor: Tensor, args: Any, name: str, frame: FrameType, writes: bool) -> None:
@@ -237,7 +240,7 @@ class Watcher(TorchFunctionMode):
             site = site or call_site(name, frame, whole=True)
             elsewhere = apart(region_of(_part(tensor, name, args)), region_of(saved.alias))
             known_as, item = name_of(tensor, frame), writes_to_an_item(frame)
-            saved.writers += (Write(site, known_as, version, elsewhere, item),)
+            saved.writers += (Write(site, known_as, tensor.numel(), version, elsewhere, item),)
 
     def _note_write(self, args: Any, kwargs: Any, name: str, frame: FrameType) -> None:
         target = _target(args, kwargs)
@@ -299,18 +302,21 @@ class Watcher(TorchFunctionMode):
 
     def _pack_beside(self, pack: Any, tensor: Tensor) -> Any:
         packed = pack(tensor)
-        if isinstance(packed, Tensor):
-            with _PLAIN():
-                if key_of(packed) == key_of(tensor) is not None:
-                    alias = packed.detach()
+        self.watch.saved += 1
+        with _PLAIN():
+            # `save_on_cpu` keeps a device beside it.
+            for _, kept in operands(packed if isinstance(packed, tuple) else (packed,), {}):
+                if key_of(kept) == key_of(tensor) is not None:
+                    alias = kept.detach()
                     saved = self._saved(alias, alias._version, call_site(self._running, sys._getframe(1)))
-                    saved.hooked = True
-                    self.watch.hooked[packed] = saved
+                    saved.packed = packed
+                    self.watch.recomputed[kept] = saved
+                    return saved
         return packed
 
-    def _unpack_beside(self, unpack: Any, packed: Any) -> Any:
-        value = unpack(packed)
-        saved = self.watch.hooked.get(value) if isinstance(value, Tensor) else None
+    def _unpack_beside(self, unpack: Any, held: Any) -> Any:
+        value = unpack(held.packed if type(held) is Saved else held)
+        saved = held if type(held) is Saved else self.watch.recomputed.get(value)
         if saved is not None and saved.before is not None:
             with _PLAIN():
                 self._compare(saved)
@@ -401,7 +407,7 @@ class Watcher(TorchFunctionMode):
             return
         writes = saved.writers
         if not writes and saved.key in self.watch.given:
-            writes = (Write(self.watch.given[saved.key][1], None, saved.version, elsewhere=False),)
+            writes = (Write(self.watch.given[saved.key][1], None, saved.alias.numel(), saved.version, elsewhere=False),)
         finding = self._finding(saved, writes, loud=False)
         if _is_own_edit(saved, writes):
             if finding.overwritten_by and finding.raised_at is not None:

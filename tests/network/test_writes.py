@@ -124,7 +124,7 @@ HARMFUL = {
     ),
     "several of a line": (
         "y = net.fc(x).sigmoid(); y.detach().mul_(255).add_(0.5); return y",
-        "breaks-backward mul_ by sigmoid, breaks-backward add_ by sigmoid",
+        "breaks-backward mul_ by sigmoid",
         "",
     ),
     "to a slice of the caller's tensor": ("x[1:3] += 1; return net.fc(x)", "overwrites-input add_", ""),

@@ -166,6 +166,15 @@ show(y.detach())
 z.sum().backward()  # RAISES
 result = w.grad
 """,
+    "what a helper is given to write to twice": """
+def standardise(t):
+    t -= t.mean(0)  # WRITES
+    t /= t.std(0) + 1  # SAVES WRITES  #=> t /= t.clone().std(0) + 1
+h = net(w).sigmoid()  # SAVES  #=> h = net(w).sigmoid().clone()
+standardise(h)
+(h * w).sum().backward()  # RAISES
+result = w.grad
+""",
     "what a loop goes through": """
 ys = [w.exp(), w.tanh()]  # SAVES
 z = ys[0] * ys[1]  # SAVES
@@ -242,6 +251,23 @@ y = w.exp()  # SAVES
 shown = torch.from_dlpack(y.detach())  # WRITES  #=> shown = torch.from_dlpack(y.detach().clone())
 shown /= 60
 y.sum().backward()  # RAISES
+result = w.grad
+""",
+    "memory that a helper is to write to": """
+def centre(out):
+    array = torch.from_dlpack(out)  # WRITES
+    array -= array.mean()
+y = w * 2
+z = y.square()  # SAVES  #=> z = y.clone().square()
+centre(y.detach())
+z.sum().backward()  # RAISES
+result = w.grad + y
+""",
+    "data that is rounded": """
+y = w.tanh()  # SAVES
+#+> y = y.clone()
+y.data.mul_(4).round_()  # WRITES
+(y * w).sum().backward()  # RAISES
 result = w.grad
 """,
     "data": """
@@ -507,6 +533,16 @@ for _ in range(3):
     loss.backward(retain_graph=True)  # RAISES
     optimizer.step()  # WRITES
     #+> h, c = h.detach(), c.detach()
+""",
+    "a loss from outside of a closure": """
+optimizer = torch.optim.LBFGS(net.parameters(), max_iter=2)
+loss = net(w).square().mean()  # SAVES  #=> DEL
+def closure():
+    optimizer.zero_grad()
+    #+> loss = net(w).square().mean()
+    loss.backward(retain_graph=True)  # RAISES
+    return loss
+optimizer.step(closure)  # WRITES
 """,
     "features that are computed once": """
 head, optimizer = nn.Linear(3, 1), torch.optim.SGD(net.parameters(), 0.1)

@@ -76,9 +76,9 @@ def functional_gradient(fault: bool) -> object:
     return torch.func.grad(body)(leaf().detach())
 
 
-def saved_on_the_cpu(fault: bool) -> object:
+def saved_as_a_copy(fault: bool) -> object:
     x = leaf()
-    with torch.autograd.graph.save_on_cpu():
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: (tensor.clone(), 1), lambda packed: packed[0]):
         y = x.sigmoid()
     if fault:
         y.mul_(2)  # what was saved is a copy: PyTorch raises nothing
@@ -91,8 +91,24 @@ def mismatched(fault: bool) -> object:
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_what_save_on_cpu_keeps_of_a_tensor_on_the_cpu_is_no_copy() -> None:
+    x = leaf()
+    with relu_demo.watch() as watch:
+        with torch.autograd.graph.save_on_cpu():
+            y = x.sigmoid()
+            y += y.exp()
+        z = y.square()
+        z.sum().backward()  # type: ignore[no-untyped-call]
+    (found,) = watch.report.findings
+    assert (found.kind, found.rule, found.tensor.name) == ("silent", "saved-tensors-hooks", "y")
+    assert found.saved_by is not None
+    assert found.saved_by.source == "y = x.sigmoid()"
+    assert watch.report.saved == 3
+
+
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
-    ("step", "what"), [(functional_gradient, ["torch.func"]), (saved_on_the_cpu, []), (mismatched, [])]
+    ("step", "what"), [(functional_gradient, ["torch.func"]), (saved_as_a_copy, []), (mismatched, [])]
 )
 @pytest.mark.parametrize("fault", [False, True])
 def test_what_cannot_be_watched_does_as_without_a_watch_and_is_named(step: Step, what: list[str], fault: bool) -> None:
