@@ -106,7 +106,7 @@ VMAP = Refusal(
     "vmap",
     "(self, *extra_args) is not possible because there exists a Tensor `other` in extra_args",
     "has no batch dimension of vmap, and what is written has one",
-    "compute a new tensor",
+    "compute a new tensor, by torch.cat or torch.stack",
 )
 OUT = Refusal(
     "out",

@@ -567,6 +567,13 @@ halves = (w * 2).chunk(2)  # SAVES
 halves[0].mul_(2)  # WRITES  #=> halves = (halves[0] * 2, halves[1])
 halves[0].sum().backward()
 """,
+    "parts in vmap": """
+def both(x):
+    parts = torch.zeros(2)
+    parts[0] = x.sum()  # WRITES  #=> parts = torch.stack([x.sum(), torch.zeros(())])
+    return parts
+torch.vmap(both)(w.detach())
+""",
     "layers in a list": """
 layers, y = [nn.Linear(3, 3), nn.Sigmoid(), nn.Hardtanh(0, 0.6, inplace=True)], w  #=> layers, y = [nn.Sigmoid()], w
 for layer in layers:
