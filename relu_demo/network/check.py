@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import starmap
 from traceback import walk_tb
 from typing import Any
 
@@ -109,7 +108,7 @@ def _examined(model: nn.Module, runs: Runs, progress: Callable[[int, int], None]
         calls=tuple(call_cured(call, model, runs.layers) if call.index in cured else call for call in calls),
         off=off,
         harmful_writes=tuple(_sourced(write_cured(write, model)) for write in writes),
-        worth_a_look=tuple(dict.fromkeys(starmap(_worth_a_look, meant))),
+        worth_a_look=_worth_a_look(meant),
         advice=advice,
         unseen=(*_unseen(model, runs.watched.missed), *verdicts.unsteady()),
         unrestored=tuple(Unrestored(*each) for each in runs.snapshot.unrestored()),
@@ -193,14 +192,15 @@ def _sourced(write: HarmfulWrite) -> HarmfulWrite:
     return replace(write, source=line_of(write.place.file, write.place.line))
 
 
-def _worth_a_look(written: Place, read: Place) -> WorthALook:
-    write = write_at(written)
-    return WorthALook(
-        _site_of(written),
-        _site_of(read),
-        ast.unparse(write.owner) if write is not None else "that tensor",
-        PAST_AUTOGRAD,
-    )
+def _worth_a_look(pairs: Iterable[tuple[Place, Place]]) -> tuple[WorthALook, ...]:
+    """Return what is worth a look of writes, each with who uses that memory: two lines once."""
+    found = dict[object, WorthALook]()
+    for written, read in pairs:
+        write = write_at(written)
+        name = ast.unparse(write.owner) if write is not None else "that tensor"
+        look = WorthALook(_site_of(written), _site_of(read), name, PAST_AUTOGRAD)
+        found.setdefault((written.file, written.line, read.file, read.line), look)
+    return tuple(found.values())
 
 
 def _site_of(place: Place) -> Site:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from torch import nn
 
 from relu_demo.edits.cure import cure_of, written_out_of_place
-from relu_demo.edits.edit import Cure, Scene
+from relu_demo.edits.edit import Cure, Scene, united
 from relu_demo.edits.out_of_place import write_at
 from relu_demo.network.report import (
     BREAKS_BACKWARD,
@@ -84,7 +84,10 @@ def write_cured(write: HarmfulWrite, network: nn.Module | None = None, words: st
         is_parameter=isinstance(value, nn.Parameter) or (network is None and refusal in (LEAF, LEAF_VIEW)),
         is_state=value is not None,
     )
-    cure = _usable(cure_of(scene))
+    # Who saves it on several lines takes a clone on each.
+    savers = write.savers if scene.saver else (None,)
+    cures = [_usable(cure_of(replace(scene, saver=saver))) for saver in savers]
+    cure = replace(cures[0], edits=united(each.edits for each in cures if each.says == cures[0].says))
     return replace(write, cure=replace(cure, says=refusal.instead) if refusal and not cure.edits else cure)
 
 

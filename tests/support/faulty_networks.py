@@ -246,3 +246,17 @@ class StatementsInARow(Used):
         self.relu(h)
         self.drop(h)
         return self.fc(h)
+
+
+class SavedTwice(Used):
+    """Two lines save what the forward then overwrites past autograd."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.codes = nn.Parameter(torch.randn(6, 4))
+
+    def forward(self, x: Tensor) -> Any:
+        near = (self.fc(x) @ self.codes.t()).softmax(1)
+        y = near @ self.codes
+        self.codes.data.mul_(0.5)
+        return y
