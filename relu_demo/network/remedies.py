@@ -66,7 +66,8 @@ def write_cured(write: HarmfulWrite, network: nn.Module | None = None, words: st
     if write.kind == REFUSED and not is_stale:
         refusal = refusal_in(RuntimeError(words)) if words else LOST
     kind = SILENT if write.kind == CHANGES_RESULT else BREAKS_BACKWARD if is_stale else write.kind
-    write = replace(write, rule=refusal.key if refusal is not None else rule_of(kind))
+    is_of_gradient = kind == SILENT and not write.savers  # no page replays it
+    write = replace(write, rule=refusal.key if refusal is not None else "" if is_of_gradient else rule_of(kind))
     if not write.place.file:
         return replace(write, cure=Cure("write to a clone() of it"))
     if is_stale:

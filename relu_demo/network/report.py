@@ -96,9 +96,9 @@ class HarmfulWrite:
     cure: Cure = NOT_CURED
     """What to do."""
     rule: str = ""
-    """The page of `relu-demo explain` on it."""
+    """The page of `relu-demo explain` on it; empty where there is none."""
     why: str = ""
-    """Of a refused write, what PyTorch refuses: `bn.num_batches_tracked was made under torch.inference_mode()`."""
+    """What PyTorch refuses: `bn.num_batches_tracked was made under torch.inference_mode()`; who else has the memory."""
     source: str = ""
     """Its line, as it is written; empty where the text is not there, or is not what runs."""
 

@@ -28,7 +28,7 @@ from relu_demo.sanitizer.layers import Layers
 from relu_demo.sanitizer.observer import Observer
 from relu_demo.sanitizer.place import Place
 from relu_demo.sanitizer.unsupported import stepping_aside, without_checkpoints
-from relu_demo.tensors.graph import next_number
+from relu_demo.tensors.graph import next_number, nodes_behind
 from relu_demo.tensors.storage import key_of, values_now
 
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]
@@ -111,7 +111,11 @@ class Runs:
 
     @cached_property
     def on_saved_copies(self) -> Outcome:
-        """As written, but no checkpoint runs anything again, and no write reaches what autograd has saved."""
+        """
+        As written, but no checkpoint runs anything again, and no write reaches what autograd has saved.
+
+        Nor does one reach the gradients that another node is given besides an autograd.Function of the user's.
+        """
         hooks = saved_tensors_hooks(lambda tensor: copy_laid_out_the_same(tensor.detach()), lambda copy: copy)
         with without_checkpoints():
             return self._run(self._as_written, hooks)
@@ -299,7 +303,7 @@ class Runs:
                 outcome.beside = reading.seen()
                 self._note(outcome, result, left)
                 with in_each_backward(Switch(run_again)):
-                    found = self._backward(outcome, result, left)
+                    found = self._backward(outcome, result, left, on_copies=hooks is not None)
                 if self.watched.may_spoil_gradients or self.watched.past_autograd:
                     outcome.gradients = digests(found, [*self.snapshot.parameters, *tensors(inputs)])
             return outcome
@@ -320,13 +324,17 @@ class Runs:
         found = [t for t in tensors(result) if t.requires_grad] + [t for t in new if t.grad_fn is not None]
         return list({id(tensor): tensor for tensor in found}.values())
 
-    def _backward(self, outcome: Outcome, result: Any, left: dict[str, Tensor]) -> Gradients:
+    def _backward(self, outcome: Outcome, result: Any, left: dict[str, Tensor], on_copies: bool) -> Gradients:
         """Run backward, note whether that went well, and return the gradients."""
         try:
             # Of one of several views, whose base was written to, PyTorch refuses to tell its grad_fn.
             outputs = self._outputs(result, left)
             if not outputs:
                 return []
+            for node in nodes_behind(outputs) if on_copies else ():
+                function = getattr(type(node), "_forward_cls", None)
+                if function is not None and not function.__module__.startswith("torch."):
+                    node.register_prehook(lambda given: tuple(each if each is None else each.clone() for each in given))
             self.backwards += 1
             found = gradients(outputs, self.network, self._since)
         except Exception as error:

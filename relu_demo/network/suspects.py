@@ -154,7 +154,7 @@ class Suspects(Listener):
         self.in_backward: dict[Place, list[Place]] = {}
         """Writes of the user's own code in backward, each with who has saved what it overwrites."""
         self.runs_in_backward = False
-        """Whether code that is not PyTorch's may run in backward: an autograd.Function, a checkpoint."""
+        """Whether code that is not PyTorch's may run in backward: an autograd.Function, a checkpoint, a hook."""
         self.missed: dict[Unseen, None] = {}
         """What ran where no mode reaches, and what tensors cannot be found in, in order."""
         self.attributes: dict[str, Tensor] = {}
@@ -203,6 +203,7 @@ class Suspects(Listener):
     def run(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], here: Here) -> Any:
         """Run a function; one that takes `inplace=` in place or out of place, as this pass wants it."""
         call = switched(function, args, kwargs)
+        self.runs_in_backward |= function is Tensor.register_hook
         if function in _OF_GRAPH and args:
             # In place, a hook or a node would be the result's.
             self._graph_used.add(key := key_of(args[0]))
@@ -367,7 +368,8 @@ class Suspects(Listener):
         for tensor, place in later:
             self.ledger.read(tensor, lambda place=place: place)  # type: ignore[misc]
         self._note_past_autograd()
-        self.runs_in_backward = checkpoints or any(isinstance(n, torch._C._FunctionBase) for n in nodes_behind(outputs))
+        nodes = nodes_behind(outputs)
+        self.runs_in_backward |= checkpoints or any(isinstance(node, torch._C._FunctionBase) for node in nodes)
         for one in self.candidates:
             # In place, elu and its like save their result, and a later write overwrites it.
             one.doubtful |= one.input.alias_used or (one.result is not None and one.result.overwritten)

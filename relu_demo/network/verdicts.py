@@ -34,6 +34,7 @@ from relu_demo.watching.report import REFUSED
 _OUTSIDE = Place("held after the forward by a hook, a closure or a global", "", is_kept=True)
 _HOOK_READS = "or look in a forward pre-hook, which sees the input before"
 _HOOK_KEEPS = "or keep a clone() in the hook"
+_SHARED = "another part of the graph may have what is written to"
 _ROUNDING = 1e-5
 """What a kernel that is not deterministic may change, as a part of the largest number."""
 _ABOVE_NOISE = 10
@@ -111,7 +112,8 @@ class Verdicts:
         savers = {place: list(by) for place, by in watched.in_backward.items() if by}
         savers = self._savers(watched.conflicts, savers) or watched.in_backward
         kind: EffectKind = BREAKS_BACKWARD if whole.backward is False else CHANGES_RESULT
-        return tuple(HarmfulWrite(place, unique(by), kind) for place, by in savers.items())
+        whys = {place: "" if by else _SHARED for place, by in savers.items()}
+        return tuple(HarmfulWrite(place, unique(by), kind, why=whys[place]) for place, by in savers.items())
 
     def other_writes(self) -> tuple[HarmfulWrite, ...]:
         """

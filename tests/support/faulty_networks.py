@@ -260,3 +260,30 @@ class SavedTwice(Used):
         y = near @ self.codes
         self.codes.data.mul_(0.5)
         return y
+
+
+class SharedGradient(Used):
+    """A sum gives both of its terms one gradient, and the hook writes over it."""
+
+    def forward(self, x: Tensor) -> Any:
+        y, z = self.fc(x), self.fc(x + 1)
+        z.register_hook(lambda gradient: gradient.mul_(0.1))
+        return y + z
+
+
+class Guided(torch.autograd.Function):
+    """Lets only gradients above zero through, and writes over the one that it is given."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        gradient[gradient <= 0] = 0
+        return gradient
+
+
+class SharedGradientOfAFunction(Used):
+    def forward(self, x: Tensor) -> Any:
+        return self.fc(x) + Guided.apply(self.fc(x + 1))  # type: ignore[no-untyped-call]
