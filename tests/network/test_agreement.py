@@ -56,3 +56,19 @@ def test_what_is_sparse_is_compared(layout: torch.layout) -> None:
 
     assert disagreements_on("scattered", make, tally) == []
     assert tally["in-place calls"] == 1
+
+
+class Items(nn.Module):
+    def forward(self, x: Tensor) -> list[Tensor]:
+        state = [x * 2, x.exp()]
+        state[0] += 1
+        state[1] *= 2
+        return state
+
+
+def test_items_of_a_list_are_compared() -> None:
+    tally: Counter[str] = Counter()
+    x = torch.randn(3, requires_grad=True)
+    assert disagreements_on("items", lambda: (Items(), [x.detach().clone().requires_grad_()]), tally) == []
+    assert tally["in-place calls"] == 2
+    assert tally["  breaks-backward"] == 1

@@ -10,8 +10,10 @@ from its seed for every run, runs forward and backward, and looks at what is lef
 
 from __future__ import annotations
 
+import ast
 import dis
 import inspect
+import linecache
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -323,7 +325,7 @@ def _rebinding(switching: Switching, network: nn.Module) -> Iterator[None]:
     def method(function: Callable[..., Tensor]) -> Callable[..., Any]:
         def write(x: Tensor, *args: Any, **kwargs: Any) -> Any:
             caller = sys._getframe(1)
-            if not _goes_on(caller.f_code, caller.f_lasti):
+            if not _goes_on(caller.f_code, caller.f_lasti) and not _is_of_a_list(caller):
                 return function(x, *args, **kwargs)
             # What is meant is settled once, with everything out of place.
             is_own = switching.watching is not None and _address(x) in own
@@ -343,6 +345,18 @@ def _rebinding(switching: Switching, network: nn.Module) -> Iterator[None]:
                 setattr(Tensor, name, own_ones[name])
             else:
                 delattr(Tensor, name)
+
+
+def _is_of_a_list(frame: FrameType) -> bool:
+    """Whether the running line is `state[i] += y` of a list or a dictionary, and binds the item anew."""
+    try:
+        (statement,) = ast.parse(linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()).body
+    except (SyntaxError, ValueError):
+        return False
+    if not isinstance(statement, ast.AugAssign) or not isinstance(statement.target, ast.Subscript):
+        return False
+    container = ast.unparse(statement.target.value)
+    return isinstance(eval(container, frame.f_globals, frame.f_locals), (list, dict))
 
 
 def _line() -> tuple[CodeType, int] | None:
