@@ -106,7 +106,7 @@ def overwritten_one(
         there = f"{done[0].site.file}:{done[0].site.line}"
         cure = Cure(f"go backward before {there} moves the running statistics, or call the layer in eval mode there")
     elsewhere = bool(writes) and all(w.elsewhere for w in writes)
-    facts = {"carried": carried, "hooked": saved.packed is not None, "elsewhere": elsewhere, operation: True}
+    facts = {"carried": carried, "hooked": saved.hooked, "elsewhere": elsewhere, operation: True}
     return Finding(
         kind,
         (_overwritten(saved.alias if state is None else state, its, saved.version),),

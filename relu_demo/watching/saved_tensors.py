@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -51,8 +51,8 @@ class Saved:
     """What its node gets when it runs once more."""
     judged = False
     """Whether its node is asked for a proof that its gradient is wrong."""
-    packed: Any = None
-    """What other hooks on saved tensors, under which PyTorch compares no version, have made of it."""
+    hooked = False
+    """Whether other hooks on saved tensors keep it, under which PyTorch compares no version."""
     key = -1
     """Of its storage; -1 if it has none."""
     number = 0
@@ -87,6 +87,13 @@ class Saved:
     def has_changed(self) -> bool:
         """Return whether the elements are others than before such a write."""
         return self.before is not None and fingerprint(self.alias) != self.before
+
+
+class Kept(NamedTuple):
+    """What a graph holds where other hooks on saved tensors have made something of one that shares its memory."""
+
+    packed: Any
+    saved: Saved
 
 
 def saved_of(pages: Pages, tensor: Tensor) -> list[Saved]:

@@ -39,7 +39,7 @@ from relu_demo.watching.callsite import CallSite, call_site
 from relu_demo.watching.findings import overwritten_one, refused_one, words_for
 from relu_demo.watching.refusals import EXPANDED, HOOK, LOST, SLOPE, refusal_in
 from relu_demo.watching.report import PAST_AUTOGRAD, Finding, WorthALook
-from relu_demo.watching.saved_tensors import Pages, Saved, Write, is_wrong, saved_at, saved_of, shares_counter
+from relu_demo.watching.saved_tensors import Kept, Pages, Saved, Write, is_wrong, saved_at, saved_of, shares_counter
 from relu_demo.watching.variables import modules_in, name_of, writes_to_an_item
 
 _BACKWARDS = {Tensor.backward, torch.autograd.backward, torch.autograd.grad}
@@ -200,7 +200,7 @@ class Watcher(TorchFunctionMode):
         with _PLAIN():
             for _, tensor in operands(args, kwargs):
                 for saved in saved_of(self.watch.pages, tensor):
-                    if traits.gives or saved.packed is not None:
+                    if traits.gives or saved.hooked:
                         saved.remember(copied=False)
                     elif (
                         traits.uncounted
@@ -309,14 +309,15 @@ class Watcher(TorchFunctionMode):
                 if key_of(kept) == key_of(tensor) is not None:
                     alias = kept.detach()
                     saved = self._saved(alias, alias._version, call_site(self._running, sys._getframe(1)))
-                    saved.packed = packed
+                    saved.hooked = True
                     self.watch.recomputed[kept] = saved
-                    return saved
+                    return Kept(packed, saved)
         return packed
 
     def _unpack_beside(self, unpack: Any, held: Any) -> Any:
-        value = unpack(held.packed if type(held) is Saved else held)
-        saved = held if type(held) is Saved else self.watch.recomputed.get(value)
+        packed, saved = held if type(held) is Kept else (held, None)
+        value = unpack(packed)
+        saved = saved or self.watch.recomputed.get(value)
         if saved is not None and saved.before is not None:
             with _PLAIN():
                 self._compare(saved)
