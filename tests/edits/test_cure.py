@@ -67,7 +67,7 @@ def test_of_two_writes_on_one_line_the_instruction_tells_which(tmp_path: Path) -
         at = max(number for number, (_, _, *columns) in enumerate(code.co_positions()) if (*columns,) == whole)
         writer = Place("mul_", "", str(file), 1, frames=((code, 2 * at),))
         assert (
-            edited(cure_of(Scene("refused", "inference-tensor", writers=(writer,))).edits)[str(file)].decode()
+            edited(cure_of(Scene("refused", "out", writers=(writer,))).edits)[str(file)].decode()
             == f"'é'; y = {cured}\n"
         )
 
@@ -97,29 +97,29 @@ def cure_in(reason: str, text: str, file: Path, **known: Any) -> Cure:
 @pytest.mark.parametrize(
     ("reason", "text", "cured"),
     [
-        ("inference-tensor", "y -= b - 1  # W __isub__", "y = y - (b - 1)"),
-        ("inference-tensor", "y -= (b - 1)  # W __isub__", "y = y - (b - 1)"),
-        ("inference-tensor", "y -= not b  # W __isub__", "y = y - (not b)"),
-        ("inference-tensor", "y //= (b) * 2  # W __ifloordiv__", "y = y // ((b) * 2)"),
-        ("inference-tensor", "y -= b  # W __isub__", "y = y - b"),
-        ("inference-tensor", "y -= w - (1 -  # W __isub__\n      w)", "y = y - (w - (1 -\n      w))"),
-        ("inference-tensor", "y \\\n    -= b  # W __isub__", "y = y.clone()\ny \\\n    -= b"),
-        ("inference-tensor", "d['k'] -= b  # W __isub__", "d['k'] = d['k'] - b"),
-        ("inference-tensor", "d[f()]['k'] -= b  # W __isub__", ""),
-        ("inference-tensor", "y = 2\ny.data.mul_(2)  # W mul_", "y = 2\ny = y.mul(2)"),
-        ("inference-tensor", "y.fill_diagonal_(0)  # W fill_diagonal_", "y = y.clone().fill_diagonal_(0)"),
-        ("inference-tensor", "y.view(-1)[:2].mul_(3)  # W mul_", "y = y.clone()\ny.view(-1)[:2].mul_(3)"),
-        ("inference-tensor", "z = y.sub_(1)  # W sub_\ny", "y = y.clone()\nz = y.sub_(1)\ny"),
-        ("inference-tensor", "from torch.nn import functional as F\ny = F.elu(y, 1.0, True)  # W elu_", "y = F.elu(y, 1.0, False)"),
-        ("inference-tensor", "import torch\nz = torch.relu_(y)  # W relu_", "z = torch.relu(y)"),
-        ("inference-tensor", "import torch\nf(torch.mul(x, y, out=z))  # W mul", ""),
-        ("inference-tensor", "import torch\ntorch.mul(out=z, input=y, other=y)  # W mul", ""),
-        ("inference-tensor", "while x.mul_(2).sum() < 3:  # W mul_\n    pass", ""),
-        ("inference-tensor", "while y.sum() < 3:\n    z = y.mul_(2)  # W mul_", "    y = y.clone()\n    z = y.mul_(2)"),
-        ("inference-tensor", "def f(x): return x[0].relu_()  # W relu_", "def f(x): return x[0].relu()"),
-        ("inference-tensor", "def f(x): return x.fill_(x[0])  # W fill_", "def f(x): return x.clone().fill_(x[0])"),
-        ("inference-tensor", "from torch.nn import init\ninit.eye_(w)  # W eye_", "w = w.clone()\ninit.eye_(w)"),
-        ("inference-tensor", "new = 1\ny[0] = y[1]  # W __setitem__", "new2 = y.clone()\nnew2[0] = y[1]\ny = new2"),
+        ("out", "y -= b - 1  # W __isub__", "y = y - (b - 1)"),
+        ("out", "y -= (b - 1)  # W __isub__", "y = y - (b - 1)"),
+        ("out", "y -= not b  # W __isub__", "y = y - (not b)"),
+        ("out", "y //= (b) * 2  # W __ifloordiv__", "y = y // ((b) * 2)"),
+        ("out", "y -= b  # W __isub__", "y = y - b"),
+        ("out", "y -= w - (1 -  # W __isub__\n      w)", "y = y - (w - (1 -\n      w))"),
+        ("out", "y \\\n    -= b  # W __isub__", "y = y.clone()\ny \\\n    -= b"),
+        ("out", "d['k'] -= b  # W __isub__", "d['k'] = d['k'] - b"),
+        ("out", "d[f()]['k'] -= b  # W __isub__", ""),
+        ("out", "y = 2\ny.data.mul_(2)  # W mul_", "y = 2\ny = y.mul(2)"),
+        ("out", "y.fill_diagonal_(0)  # W fill_diagonal_", "y = y.clone().fill_diagonal_(0)"),
+        ("out", "y.view(-1)[:2].mul_(3)  # W mul_", "y = y.clone()\ny.view(-1)[:2].mul_(3)"),
+        ("out", "z = y.sub_(1)  # W sub_\ny", "y = y.clone()\nz = y.sub_(1)\ny"),
+        ("out", "from torch.nn import functional as F\ny = F.elu(y, 1.0, True)  # W elu_", "y = F.elu(y, 1.0, False)"),
+        ("out", "import torch\nz = torch.relu_(y)  # W relu_", "z = torch.relu(y)"),
+        ("out", "import torch\nf(torch.mul(x, y, out=z))  # W mul", ""),
+        ("out", "import torch\ntorch.mul(out=z, input=y, other=y)  # W mul", ""),
+        ("out", "while x.mul_(2).sum() < 3:  # W mul_\n    pass", ""),
+        ("out", "while y.sum() < 3:\n    z = y.mul_(2)  # W mul_", "    y = y.clone()\n    z = y.mul_(2)"),
+        ("out", "def f(x): return x[0].relu_()  # W relu_", "def f(x): return x[0].relu()"),
+        ("out", "def f(x): return x.fill_(x[0])  # W fill_", "def f(x): return x.clone().fill_(x[0])"),
+        ("out", "from torch.nn import init\ninit.eye_(w)  # W eye_", "w = w.clone()\ninit.eye_(w)"),
+        ("out", "new = 1\ny[0] = y[1]  # W __setitem__", "new2 = y.clone()\nnew2[0] = y[1]\ny = new2"),
         ("leaf", f"{LEAF}w += 1  # W __iadd__", "with t.no_grad():\n    w += 1"),
         ("leaf", f"{LEAF}m.w.mul_(m.w.grad)  # W mul_", "with t.no_grad():\n    m.w.mul_(m.w.grad)"),
         ("leaf", f"{LEAF}if w: w += 1  # W __iadd__", "if w: w = w + 1"),
