@@ -89,7 +89,7 @@ class Saved:
         return self.before is not None and fingerprint(self.alias) != self.before
 
 
-class Kept(NamedTuple):
+class Packed(NamedTuple):
     """What a graph holds where other hooks on saved tensors have made something of one that shares its memory."""
 
     packed: Any

@@ -39,7 +39,7 @@ from relu_demo.watching.callsite import CallSite, call_site
 from relu_demo.watching.findings import overwritten_one, refused_one, words_for
 from relu_demo.watching.refusals import EXPANDED, HOOK, LOST, SLOPE, refusal_in
 from relu_demo.watching.report import PAST_AUTOGRAD, Finding, WorthALook
-from relu_demo.watching.saved_tensors import Kept, Pages, Saved, Write, is_wrong, saved_at, saved_of, shares_counter
+from relu_demo.watching.saved_tensors import Packed, Pages, Saved, Write, is_wrong, saved_at, saved_of, shares_counter
 from relu_demo.watching.variables import modules_in, name_of, writes_to_an_item
 
 _BACKWARDS = {Tensor.backward, torch.autograd.backward, torch.autograd.grad}
@@ -311,11 +311,11 @@ class Watcher(TorchFunctionMode):
                     saved = self._saved(alias, alias._version, call_site(self._running, sys._getframe(1)))
                     saved.hooked = True
                     self.watch.recomputed[kept] = saved
-                    return Kept(packed, saved)
+                    return Packed(packed, saved)
         return packed
 
     def _unpack_beside(self, unpack: Any, held: Any) -> Any:
-        packed, saved = held if type(held) is Kept else (held, None)
+        packed, saved = held if type(held) is Packed else (held, None)
         value = unpack(packed)
         saved = saved or self.watch.recomputed.get(value)
         if saved is not None and saved.before is not None:
