@@ -9,6 +9,7 @@ from functools import cached_property
 from textwrap import shorten
 from typing import Any
 
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -117,8 +118,17 @@ class Runs:
         Nor does one reach the gradients that another node is given besides an autograd.Function of the user's.
         """
         hooks = saved_tensors_hooks(lambda tensor: copy_laid_out_the_same(tensor.detach()), lambda copy: copy)
+
+        def decide(index: int, call: Switched) -> Any:
+            # What rrelu saves first is where its noise will be.
+            same = (
+                saved_tensors_hooks(Tensor.detach, lambda tensor: tensor) if call.function is F.rrelu else nullcontext()
+            )
+            with same:
+                return self._as_written(index, call)
+
         with without_checkpoints():
-            return self._run(self._as_written, hooks)
+            return self._run(decide, hooks)
 
     def alone(self, index: int) -> Outcome:
         """Run with one call in place, and measure what that changes."""

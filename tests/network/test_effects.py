@@ -381,6 +381,7 @@ class Halved(torch.autograd.Function):
         (lambda x: x * x + applied(Cube, x), "breaks-backward", "# of another, too"),
         (lambda x: x + applied(Halved, x), "changes-result", "# of the sum, too"),
         (lambda x: applied(Cube, x) + 1, None, ""),
+        (lambda x: applied(Halved, F.rrelu(x, training=True)), None, ""),  # its noise is drawn when it has been saved
     ],
 )
 def test_a_backward_that_writes_over_what_was_saved(forward: Callable[[Tensor], Tensor], kind: str, mark: str) -> None:
