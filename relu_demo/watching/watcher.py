@@ -219,13 +219,12 @@ class Watcher(TorchFunctionMode):
         """Note which saved tensors a function has written to, and which it has read through another name."""
         pages, aliases = self.watch.pages, self.watch.aliases
         target = _target(args, kwargs) if writes else None
-        # To make a view is not to read.
-        made = [] if writes else [*operands((result,), {})]
         for _, tensor in operands(args, kwargs):
             key = key_of(tensor)
             if key in pages or traits.uncounted:
                 self._note_overwritten(tensor, args, traits.name, frame, writes or traits.statistics)
-            if key in aliases.pending and tensor is not target and not any(key_of(r) == key for _, r in made):
+            # To make a view is not to read.
+            if key in aliases.pending and tensor is not target and (writes or not _is_view_of(key, result)):
                 aliases.read(tensor, frame)
 
     def _note_overwritten(self, tensor: Tensor, args: Any, name: str, frame: FrameType, writes: bool) -> None:
@@ -466,6 +465,11 @@ def _line_key(site: CallSite) -> tuple[int, int]:
 
 def _call_here(function: Any, args: Any, kwargs: Any) -> Any:
     return function(*args, **kwargs)
+
+
+def _is_view_of(key: int | None, result: Any) -> bool:
+    """Return whether a result, or one of several, has the storage with this key."""
+    return any(key_of(made) == key for _, made in operands((result,), {}))
 
 
 def _target(args: Any, kwargs: Any) -> Any:

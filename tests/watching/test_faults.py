@@ -136,6 +136,13 @@ def test_a_read_through_another_name_is_worth_a_look_and_no_finding(tmp_path: Pa
     assert "Nothing found. Watched:" in str(right)
 
 
+@pytest.mark.parametrize(("start", "looks"), [(1, 0), (0, 1)])
+def test_a_view_of_another_part_reads_nothing_that_was_written_to(start: int, looks: int, tmp_path: Path) -> None:
+    lines = "y = w * 2", "a = y.narrow(1, 0, 1).mul_(2)", f"b = y.narrow(1, {start}, 1).cos()"
+    report, _ = watched("\n".join((HEAD, *lines)), tmp_path / "parts.py")
+    assert len(report.worth_a_look) == looks
+
+
 def test_a_finding_of_several_processes_whose_cure_was_tried_says_so(tmp_path: Path) -> None:
     report, _ = watched(faulty_and_cured(OVERWRITTEN["an item"])[0], tmp_path / "faulty.py")
     (finding,) = report.findings
