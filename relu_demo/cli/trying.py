@@ -97,7 +97,8 @@ def _is_gone(cure: Cure, report: CheckReport, found: set[FaultRow]) -> bool:
     named = [((row.source, row.place.operation, row.place.module), row) for row in rows]
     own = {name for name, row in named if row.cure == cure}
     together = any(isinstance(row, Call) and row.safe for _, row in named if row.cure == cure)
-    # A fault may have moved to the line that the cure has edited.
-    edited_lines = {line[1:].strip() for line in (cure.diff or "").splitlines() if line.startswith("+")}
-    moved = any(row[0] in edited_lines for row in found - {name for name, _ in named})
+    # A fault may have moved to a line that the cure has edited, on which others may have stood before.
+    lines = [(line[:1], line[1:].strip()) for line in (cure.diff or "").splitlines()]
+    others = {name for name, row in named if row.cure != cure and ("-", row.source) in lines}
+    moved = sum(("+", name[0]) in lines for name in found - {name for name, _ in named}) > len(others)
     return own.isdisjoint(found) and _RAISES not in found and not (moved or (together and found))
