@@ -316,7 +316,8 @@ class Watcher(TorchFunctionMode):
     def _unpack_beside(self, unpack: Any, held: Any) -> Any:
         packed, saved = held if type(held) is Packed else (held, None)
         value = unpack(packed)
-        saved = saved or self.watch.recomputed.get(value)
+        if saved is None and isinstance(value, Tensor):
+            saved = self.watch.recomputed.get(value)
         if saved is not None and saved.before is not None:
             with _PLAIN():
                 self._compare(saved)
