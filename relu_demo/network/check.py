@@ -85,8 +85,7 @@ def _examined(model: nn.Module, runs: Runs, progress: Callable[[int, int], None]
     effects = _settled(verdicts, whole, candidates, progress)
     calls = tuple(_call(one, effects.get(one.call.index, ())) for one in candidates if one.call.inplace)
     off = tuple(_call(one, suspicions(one)) for one in candidates if not one.call.inplace)
-    lines = {(place.file, place.line): place for place in reversed(runs.watched.over_input)}
-    writes = tuple(HarmfulWrite(place, (), OVERWRITES_INPUT) for place in reversed(lines.values()))
+    writes = tuple(HarmfulWrite(place, (), OVERWRITES_INPUT) for place in runs.watched.over_input)
     past, meant = runs.watched.past_autograd, list(runs.watched.maybe_meant)
     if past and not verdicts.overwrites_silently(runs.as_written):
         meant += [(written, by[0]) for written, by in past.items()]
@@ -96,8 +95,7 @@ def _examined(model: nn.Module, runs: Runs, progress: Callable[[int, int], None]
         writes += verdicts.other_writes()
     if whole.is_other and not whole.forward_error and all(call.safe for call in calls) and not writes:
         writes = verdicts.overwriting(whole)
-    by_line = {(w.place.file, w.place.line, w.kind, w.savers): w for w in reversed(writes) if w.place.file}
-    writes = tuple(write for write in writes if not write.place.file or write in by_line.values())
+    writes = _once_a_line(writes)
     advice, conflicts = advise(verdicts, calls, off)
     cured = in_need(calls, advice.turn_off)
     return _report(
@@ -190,6 +188,15 @@ def _refused_report(
 
 def _sourced(write: HarmfulWrite) -> HarmfulWrite:
     return replace(write, source=line_of(write.place.file, write.place.line))
+
+
+def _once_a_line(writes: Iterable[HarmfulWrite]) -> tuple[HarmfulWrite, ...]:
+    """Return the first of several writes of one line that do the same harm: `x[i] += y` adds, and then assigns."""
+    found = dict[object, HarmfulWrite]()
+    for write in writes:
+        where = (write.place.file, write.place.line) if write.place.file else write.place
+        found.setdefault((where, write.kind, write.savers), write)
+    return tuple(found.values())
 
 
 def _worth_a_look(pairs: Iterable[tuple[Place, Place]]) -> tuple[WorthALook, ...]:

@@ -203,8 +203,8 @@ class Suspects(Listener):
     def run(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], here: Here) -> Any:
         """Run a function; one that takes `inplace=` in place or out of place, as this pass wants it."""
         call = switched(function, args, kwargs)
-        self.runs_in_backward |= function is Tensor.register_hook
         if function in _OF_GRAPH and args:
+            self.runs_in_backward |= function is Tensor.register_hook
             # In place, a hook or a node would be the result's.
             self._graph_used.add(key := key_of(args[0]))
             for candidate in self.candidates:
