@@ -70,7 +70,7 @@ def check_place(path: Path) -> None:
     if place.exists() and not os.access(place, os.W_OK):
         raise OSError(errno.EACCES, _("it is read-only"))
     beside = neighbour(place)
-    beside.touch(exist_ok=False)
+    beside.touch()
     beside.unlink()
 
 

@@ -250,8 +250,10 @@ def _bound_result(writer: Place, syntax: Syntax, built: Sequence[ast.Call]) -> l
     that may have built the module.
     """
     found = found_at(writer)
-    call = found.statement.value if found is not None and isinstance(found.statement, ast.Expr) else None
-    if found is None or call is not found.node or not isinstance(call, ast.Call) or len(call.args) != 1:
+    call = None if found is None else found.node
+    if found is None or not isinstance(call, ast.Call) or len(call.args) != 1:
+        return []
+    if not isinstance(found.statement, ast.Expr) or found.statement.value is not call:
         return []
     if any(isinstance(each, ast.Call) and called(each) == "Sequential" for one in built for each in syntax.around(one)):
         return []

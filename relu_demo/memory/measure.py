@@ -92,7 +92,7 @@ def _why(row: Situation, device: str, out_of_place: _Run, in_place: _Run) -> tup
         if operations := _at_peak(in_place):
             why = mark("{why}; in place the peak is inside {operations}", why=why, operations=operations)
         return why, why
-    if not (out_of_place.recorded or in_place.recorded):
+    if not in_place.recorded:
         why = mark("no backward, so nothing is kept")
         if operations := _at_peak(out_of_place, in_place):
             why = mark("{why}; the peak is inside {operations}", why=why, operations=operations)

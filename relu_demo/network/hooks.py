@@ -118,7 +118,7 @@ class Hooked:
 
     def event(self, module: nn.Module, hooks: dict[int, Any], values: Any) -> None:
         """Note what the hooks of a module are given."""
-        if hooks is module._forward_pre_hooks and getattr(module, "inplace", False) is True:
+        if getattr(module, "inplace", False) is True:
             self.switched_on[self._path_of(module)] = type(module).__name__
         if not hooks:
             return

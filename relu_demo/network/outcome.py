@@ -70,6 +70,8 @@ class Outcome:
     backward_error: BaseException | None = None
     gradients: dict[int, Digest] = field(default_factory=dict)
     """Of each parameter and input, by number: the digest of its gradient."""
+    writes_in_backward: bool = False
+    """Whether code of the user's has written in place in backward: where a call is tried, it is out of place there."""
     rounds_alike: bool = False
     """Of a run with one call in place: whether the call gives the same bits both ways; False if unknown."""
     changed: float = 0.0

@@ -81,7 +81,8 @@ class Runs:
     def in_place(self, on: frozenset[int]) -> Outcome:
         """Run with the calls in `on` (indices) in place, all others out of place."""
         if on not in self._in_place:
-            self._in_place[on] = self.as_written if on and on == self.written else self._run(self._only(on))
+            same = on and on == self.written and not self.as_written.writes_in_backward
+            self._in_place[on] = self.as_written if same else self._run(self._only(on))
         return self._in_place[on]
 
     @property
@@ -294,6 +295,7 @@ class Runs:
             if before:  # the same line may run more than once: in the same order again
                 sites.remove(before[0])
                 sites.append(before[0])
+            outcome.writes_in_backward |= not before and call.inplace
             return decide(before[0][0] if before else _OF_BACKWARD, call)
 
         reading = Reading(self.watched.hooked.read, self.watched.kept)

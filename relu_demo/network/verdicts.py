@@ -80,8 +80,8 @@ class Verdicts:
 
     def as_written(self) -> AsWritten:
         """Return what the network does with each call as its own switch says."""
-        outcome = self.runs.as_written
-        found = self.of(outcome, self.runs.written)
+        outcome, on = self.runs.as_written, self.runs.written
+        found = self._verdict(outcome, on) if outcome.writes_in_backward else self.of(outcome, on)
         if self.runs.watched.runs_in_backward and not (found.forward_error or found.differs):
             found = replace(found, gradients_differ=found.gradients_differ or self.overwrites_silently(outcome))
         return found
@@ -174,8 +174,7 @@ class Verdicts:
         if not (apart or beside or lone or gradient_gap(base, outcome)):
             return same
         if outcome.rounds_alike and apart:
-            differs = apart > self._noise
-            return replace(same, differs=differs, hooks_differ=differs and beside > 0)
+            return replace(same, differs=apart > self._noise)
         copies = runs.on_copies(on)
         if beside and _largest(copies.beside, outcome.beside):
             beside = beside > _ABOVE_NOISE * max(_largest(a.beside, b.beside) for a, b in pairwise(runs.repeated))

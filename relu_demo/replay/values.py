@@ -24,7 +24,7 @@ def copy_values(tensor: torch.Tensor, listed: int) -> Summary:
     # Half precision lacks some of these reductions on some devices.
     numbers = copy.float() if copy.element_size() < 4 else copy
     low, high = (extreme.item() for extreme in torch.aminmax(numbers))
-    matrix = copy.reshape(-1, *copy.shape[-2:])[0] if copy.dim() > 2 else copy
+    matrix = copy.reshape(-1, *copy.shape[-2:])[0]  # of one dimension or none the tensor itself
     corner = matrix.reshape(-1, matrix.shape[-1] if matrix.dim() else 1)[:CORNER, :CORNER]
     return Summary(
         copy=copy,

@@ -74,6 +74,7 @@ def test_the_rows_are_the_repl_the_relu_chains_and_the_other_activations() -> No
     ]
     assert [row.depth for row in rows] == [1] + [5] * 10
     assert [row.key for row in rows if row.both_names] == ["repl"]
+    assert [row.training for row in rows] == ["no_grad" not in row.key for row in rows]
 
 
 def test_each_row_has_bytes_and_a_reason() -> None:

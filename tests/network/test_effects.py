@@ -6,6 +6,7 @@ import datetime
 import enum
 import fractions
 import itertools
+import math
 import re
 import types
 from collections.abc import Callable
@@ -179,6 +180,47 @@ def test_a_dropout_in_evaluation_overwrites_nothing() -> None:
     assert only(report).bytes == 0
     assert kinds(only(check(network, torch.randn(2, 4), train=True))) == ["overwrites-input"]
     assert not network.training
+
+
+def test_a_result_that_has_another_key_in_place_is_another_result() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        y = net.act(h)
+        return {"positive" if bool((h >= 0).all()) else "mixed": y}
+
+    (effect,) = only(check(Net(forward), torch.randn(3, 4))).effects
+    assert (effect.kind, effect.settled, effect.difference) == ("changes-result", True, math.inf)
+
+
+def test_a_number_that_is_nan_only_out_of_place_differs_and_one_that_is_so_in_both_does_not() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        return net.act(h), float(h.min().sqrt()) if net.reads else math.nan
+
+    for reads in (False, True):
+        network: Any = Net(forward)
+        network.reads = reads
+        assert kinds(only(check(network, torch.randn(3, 4)))) == ["changes-result"] * reads
+
+
+def test_backward_begins_from_a_loss_that_the_forward_leaves_in_an_attribute_too() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        gate = torch.sigmoid(net.fc(x))
+        net.penalty = gate.sum()
+        return net.act(gate).detach()
+
+    assert kinds(only(check(Net(forward), torch.randn(3, 4)))) == ["breaks-backward"]
+
+
+def test_who_would_be_hurt_by_a_call_that_is_off_is_named() -> None:
+    def forward(net: Any, x: Tensor) -> Any:
+        h = net.fc(x)
+        return F.relu(h) + h
+
+    (call,) = check(Net(forward), torch.randn(3, 4)).off
+    assert [(effect.kind, [place.operation for place in effect.by]) for effect in call.effects] == [
+        ("changes-result", ["add"])
+    ]
 
 
 def test_two_calls_each_safe_alone_and_not_together() -> None:
@@ -380,6 +422,7 @@ class Halved(torch.autograd.Function):
         (lambda x: applied(Squared, x) + applied(Cube, x), "changes-result", "# of another, too"),
         (lambda x: x * x + applied(Cube, x), "breaks-backward", "# of another, too"),
         (lambda x: x + applied(Halved, x), "changes-result", "# of the sum, too"),
+        (lambda x: x + applied(Halved, F.relu(x + 1, inplace=True)), "changes-result", "# of the sum, too"),
         (lambda x: applied(Cube, x) + 1, None, ""),
         (lambda x: applied(Halved, F.rrelu(x, training=True)), None, ""),  # its noise is drawn when it has been saved
     ],

@@ -444,9 +444,16 @@ def test_the_gradients_of_an_unregistered_module_count() -> None:
     assert network.hidden["fc"].weight.grad is None
 
 
+def growing(number: int) -> Iterator[int]:
+    while True:
+        yield number
+        number += 1
+
+
 MOVES_ON: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "numbers": (lambda: (n for n in range(99)), next),
     "counter": (itertools.count, next),
+    "growing": (lambda: growing(10**6), next),
     "cycle": (lambda: itertools.cycle("ab"), next),
     "numbered": (lambda: enumerate("abc" * 9), next),
     "keys": (lambda: iter(dict.fromkeys(range(99))), next),

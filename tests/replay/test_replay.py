@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from relu_demo.errors import LineError
 from relu_demo.replay.recorder import Recorder
 from relu_demo.replay.replay import replay, traces
 from relu_demo.replay.trace import Trace
+from relu_demo.replay.values import copy_values
 from relu_demo.request import Replay
 from relu_demo.session.article import article
 from relu_demo.session.lines import Line, Part, Session
@@ -50,6 +52,13 @@ def test_values_are_those_of_the_moment_and_not_of_the_end() -> None:
     step = {step.line.moment.key: step for step in trace.parts["in_place"].lines if step.line.moment}
     before, after = (step[key].tensors["o1"].summary.min for key in ("o1_before", "o1_after"))
     assert before < 0 == after
+
+
+@pytest.mark.parametrize(
+    ("shape", "corner"), [((2, 3, 1, 4), [[0, 1, 2, 3]]), ((2, 1), [[0], [1]]), ((3,), [[0, 1, 2]]), ((), [[0]])]
+)
+def test_the_corner_is_one_of_the_first_matrix(shape: tuple[int, ...], corner: list[list[float]]) -> None:
+    assert copy_values(torch.arange(float(math.prod(shape))).view(shape), 0).corner == corner
 
 
 def test_a_replay_gives_a_trace_after_each_line_and_runs_a_line_when_asked(tmp_path: Path) -> None:

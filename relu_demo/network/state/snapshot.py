@@ -69,7 +69,7 @@ class Snapshot:
         self._state = [RecordedTensor(tensor) for tensor in _with_gradients(own)]
         self._every = self._state + [RecordedTensor(tensor) for tensor in _with_gradients(beside)]
         self._known = {state.key for state in self._state if state.key is not None}
-        self._storages: dict[int, tuple[Any, Tensor, Tensor] | None] = {}
+        self._storages: dict[int | None, tuple[Any, Tensor, Tensor] | None] = {}
         """By its key each storage, its bytes now, and a copy of them; None if it cannot be copied."""
         for state in self._every:
             self._copy_storage(state.alias)
@@ -106,7 +106,7 @@ class Snapshot:
 
     def _copy_storage(self, tensor: Tensor) -> None:
         key = key_of(tensor)
-        if key is not None and key not in self._storages and tensor.device.type != "meta":
+        if key not in self._storages and tensor.device.type != "meta":
             self._storages[key] = None
             with suppress(RuntimeError, NotImplementedError):  # no bytes of its own: of a tensor that wraps others
                 storage = storage_of(tensor)
@@ -226,8 +226,7 @@ def _items_of(container: Any) -> list[Any]:
 
 def _builtin_of(container: Any) -> Any:
     # A class derived from it may refuse to be cleared.
-    kind = type(container)
-    return kind if kind in CONTAINERS else next(base for base in CONTAINERS if issubclass(kind, base))
+    return next(base for base in CONTAINERS if isinstance(container, base))
 
 
 def _refill(container: Any, before: list[Any]) -> None:
@@ -301,7 +300,7 @@ def _progress_of(value: Any) -> object:
 
 
 def _identity(value: Any) -> object:
-    return value if type(value) in PLAIN_TYPES else id(value)
+    return value if type(value) in PLAIN_TYPES else id(value)  # a new number may get the id of an old one
 
 
 def _written_in(file: Any) -> object:
