@@ -54,6 +54,12 @@ def test_shape_device_and_dtype_may_be_those_of_torch() -> None:
     assert report.to_dict()["command"] == "relu-demo --inplace --seed 1 --shape 1,2,4,4 --dtype float64"
 
 
+def test_the_numbers_may_be_the_articles() -> None:
+    document = relu_demo.show("inplace", article=True).to_dict()
+    first = document["parts"]["in_place"]["moments"]["o1_before"]["values"][0][0][0][0]
+    assert round(first, 4) == -0.1162
+
+
 def test_the_random_numbers_and_no_grad_of_the_caller_are_as_before() -> None:
     torch.manual_seed(3)
     before = torch.get_rng_state()
@@ -81,6 +87,7 @@ BAD: dict[str, tuple[list[Any], dict[str, Any], type[Exception], str]] = {
     "a depth": (["compare"], {"depth": 3}, BadInput, "depth does not go with 'compare'; it goes with 'memory'"),
     "a deep network": (["memory"], {"depth": 99}, BadInput, "give a number from 1 to 16"),
     "an article's memory": (["memory"], {"article": True}, BadInput, "article does not go with 'memory'"),
+    "an article's dtype": ([], {"article": True, "dtype": "float64"}, BadInput, "leave shape and dtype out"),
     "an article's shape": ([], {"article": True, "shape": (1, 1, 4, 4)}, BadInput, "leave shape and dtype out"),
     "values below 0": ([], {"values": -1}, BadInput, "give 0 or more"),
 }

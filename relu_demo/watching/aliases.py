@@ -69,7 +69,7 @@ class Aliases:
         if others:
             if len(self.pending) >= MOST_PENDING:
                 self.pending.clear()
-            site = call_site(operation, frame, whole=True)
+            site = call_site(operation, frame)
             self.pending[key] = _Pending(
                 inner.f_code, frozenset(others), key, region, weak_ref(target), site, inner.f_lineno
             )

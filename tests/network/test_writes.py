@@ -118,7 +118,7 @@ HARMFUL = {
         "",
     ),
     "past autograd": (
-        "y = net.fc(x).sigmoid(); y.data.mul_(2); return y",
+        "y = net.fc(x).sigmoid(); y.data.mul_(2); return F.relu(y + 1, inplace=True)",
         "changes-result mul_ by sigmoid",
         "y = y.mul(2)",
     ),
