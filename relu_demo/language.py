@@ -1,5 +1,4 @@
-"""
-The language that the demonstrator speaks: English, or Chinese where `--lang` or the reader's environment says so.
+"""The language that the demonstrator speaks: English, or Chinese where `--lang` or the reader's environment says so.
 
     with speaking("zh"):
         print(_("{n} of {total} numbers became 0", n=3, total=27))

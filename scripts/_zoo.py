@@ -1,5 +1,4 @@
-"""
-The packages of published networks that check_zoo.py takes networks from.
+"""The packages of published networks that check_zoo.py takes networks from.
 
     for name in ZOOS["timm"]().names():
         model = ZOOS["timm"]().build(name)
@@ -21,8 +20,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Zoo:
-    """
-    A package of networks.
+    """A package of networks.
 
     `names` gives one network for each architecture, `build` makes one of any name, and `shapes` gives the shapes of
     the input to try, in order. A shape of two numbers is that of indices (int64, below 50), any other that of an image.

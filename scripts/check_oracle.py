@@ -1,5 +1,4 @@
-"""
-Hold `relu_demo.check` to brute force on random networks, and print the tally.
+"""Hold `relu_demo.check` to brute force on random networks, and print the tally.
 
 With `--watch` hold `relu_demo.watch` to PyTorch itself: on random programs, and on as many random training loops.
 """

@@ -1,5 +1,4 @@
-"""
-Hold `relu_demo.check` against brute force on published networks, and print the tally.
+"""Hold `relu_demo.check` against brute force on published networks, and print the tally.
 
     python scripts/check_zoo.py torchvision timm transformers monai
     python scripts/check_zoo.py torchvision/resnet50 timm/efficientnet_b0
@@ -33,8 +32,7 @@ need_torch()
 
 
 def runnable(model: Any, shapes: tuple[Shape, ...], most_seconds: float) -> Any:
-    """
-    Return an input on which a network runs forward; None if there is none.
+    """Return an input on which a network runs forward; None if there is none.
 
     Raises TimeoutError if that takes longer than `most_seconds`.
     """

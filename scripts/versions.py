@@ -1,5 +1,4 @@
-"""
-Run the tests on another set of versions, in an environment of its own that is removed afterwards.
+"""Run the tests on another set of versions, in an environment of its own that is removed afterwards.
 
     python scripts/versions.py torch==2.4.1 --python 3.12
     python scripts/versions.py torch==2.1.2 click==8.1.3 "numpy<2" --python 3.11 -- tests/network -x
@@ -27,8 +26,7 @@ ASKED = "import sys; print(*sys.version_info[:2], sep='.')"
 
 
 def python_of(version: str) -> str:
-    """
-    Return the command of a Python: of a version such as 3.12, or of a path.
+    """Return the command of a Python: of a version such as 3.12, or of a path.
 
     Raises LookupError if there is none.
     """

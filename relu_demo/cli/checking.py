@@ -19,8 +19,7 @@ from relu_demo.views import writer_of
 
 
 def run_check(asked: Asked, request: Check) -> int:
-    """
-    Load the network of a request, check it, report, and return the exit code.
+    """Load the network of a request, check it, report, and return the exit code.
 
     The network's folder comes first in `sys.path`, and may have a `rich.py`: what a report needs is imported before.
     """
@@ -61,8 +60,7 @@ def run_check(asked: Asked, request: Check) -> int:
 
 
 def _stdout_for_report() -> TextIO | None:
-    """
-    Point descriptor 1 at 2, for good, and return a stream on what it was: a thread of the network may live on.
+    """Point descriptor 1 at 2, for good, and return a stream on what it was: a thread of the network may live on.
 
     `sys.stdout` itself where it is not the process's own.
     """

@@ -111,8 +111,7 @@ def neighbour(path: Path) -> Path:
 
 @contextmanager
 def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
-    """
-    Give a function `(done, of)` that draws a bar on stderr, where that is a terminal; take the bar away at the end.
+    """Give a function `(done, of)` that draws a bar on stderr, where that is a terminal; take the bar away at the end.
 
     click's bar goes around the loop that works. This one is drawn by the call, between two measurements.
     """

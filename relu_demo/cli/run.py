@@ -136,8 +136,7 @@ def run_scenario(asked: Asked, request: Replay | Explain | Rules | Measure) -> i
 
 
 def run_watch(asked: Asked, request: Watch) -> int:
-    """
-    Run the program of a request under watch, report below its last line, and return the exit code.
+    """Run the program of a request under watch, report below its last line, and return the exit code.
 
     `--json` has standard output to itself, and what the program writes there goes to standard error; every other view
     goes to standard error. Raise BadInput if there is no such program.

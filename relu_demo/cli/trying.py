@@ -1,5 +1,4 @@
-"""
-Tries the cures of a check: a fresh process builds the network from the edited source, and checks it.
+"""Tries the cures of a check: a fresh process builds the network from the edited source, and checks it.
 
 The edited source stays in memory (`edits.trial`).
 """

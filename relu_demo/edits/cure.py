@@ -243,8 +243,7 @@ def build_out_of_place(scene: Scene, write: WriteSite | None) -> Cure | None:
 
 
 def _bound_result(writer: Place, syntax: Syntax, built: Sequence[ast.Call]) -> list[Edit] | None:
-    """
-    Return the edits that bind the result of `self.relu(x)`, a statement of its own; None where nobody can tell how.
+    """Return the edits that bind the result of `self.relu(x)`, a statement of its own; None where nobody can tell how.
 
     Nothing is to be bound where the module is one of an nn.Sequential: the statement calls that. `built`: the calls
     that may have built the module.

@@ -87,8 +87,7 @@ class Scene:
 
 
 def apply(raw: bytes, edits: Iterable[Edit]) -> bytes:
-    """
-    Return the bytes of a file with its edits; every byte outside of their ranges stays as it is.
+    """Return the bytes of a file with its edits; every byte outside of their ranges stays as it is.
 
     Raise ValueError if a position is not in the text or two edits overlap, and SyntaxError if its encoding is unknown.
     """
@@ -116,8 +115,7 @@ def united(cures: Iterable[Iterable[Edit]]) -> tuple[Edit, ...]:
 
 
 def edited(edits: Iterable[Edit], texts: Mapping[str, bytes] | None = None) -> dict[str, bytes]:
-    """
-    Return the bytes of each file with its edits, by its real path. Raise OSError if a file cannot be read.
+    """Return the bytes of each file with its edits, by its real path. Raise OSError if a file cannot be read.
 
     `texts`: what files were made of by edits before, which is edited on and returned with the rest.
     """
@@ -135,8 +133,7 @@ def diff(edits: Iterable[Edit], folder: str = ".") -> str:
 
 
 def patch(texts: Mapping[str, bytes], folder: str = ".") -> str:
-    """
-    Return the patch that makes files of a folder into these texts by `patch -p0`.
+    """Return the patch that makes files of a folder into these texts by `patch -p0`.
 
     Bytes that are no UTF-8 stand in it as surrogates: write it with `errors="surrogateescape"`. Raise OSError if a file
     cannot be read.

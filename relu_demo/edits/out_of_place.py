@@ -154,8 +154,7 @@ def _place_of_switch(name: str) -> int | None:
 
 
 def written_anew(write: WriteSite, is_alias_kept: bool = False) -> list[Edit] | None:
-    """
-    Return the edits by which a tensor is made anew and not written to; None where there is no such form.
+    """Return the edits by which a tensor is made anew and not written to; None where there is no such form.
 
     With `is_alias_kept` a name that is not bound by the line keeps what was there, `y` of `z = y.mul_(2)`.
     """

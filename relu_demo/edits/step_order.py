@@ -40,8 +40,7 @@ def _in_same_function(found: Found, place: Place | None) -> ast.stmt | None:
 
 
 def computed_again(course: Course) -> tuple[list[str], list[Edit]] | None:
-    """
-    Return the names that are computed again before the backward, and the edit; None where no few lines do it.
+    """Return the names that are computed again before the backward, and the edit; None where no few lines do it.
 
     They are what stands between the saver and the write, depends on the saver and is needed by the backward.
     """

@@ -151,8 +151,7 @@ class Syntax:
         return self.insert((line, len(self.lines[line - 1])), f"\n{indent}{code}")
 
     def memory_of(self, names: set[str], at: ast.AST, and_views: bool = False) -> set[str]:
-        """
-        Return names with those that they have their memory of in a function, `CALLER` where that is an argument's.
+        """Return names with those that they have their memory of in a function, `CALLER` where that is an argument's.
 
         With `and_views` also those that have it of them.
         """

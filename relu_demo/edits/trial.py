@@ -37,8 +37,7 @@ def serve_if_asked() -> bool:
 
 
 def serve(texts: Mapping[str, bytes]) -> None:
-    """
-    Give Python these bytes for the sources of these real paths, from now on and in the whole process.
+    """Give Python these bytes for the sources of these real paths, from now on and in the whole process.
 
     Served are modules that are imported, reloaded or run by `-m` and runpy, and the script of `python FILE` if this is
     called from a `sitecustomize`. What opens a file by itself, as `exec(open(FILE).read())`, gets what is there.
@@ -78,8 +77,7 @@ def _show(texts: Mapping[str, bytes]) -> None:
 
 
 class _Script(importlib.machinery.SourceFileLoader):
-    """
-    The hook, the finder and the loader of the script of `python FILE`, which Python opens in C.
+    """The hook, the finder and the loader of the script of `python FILE`, which Python opens in C.
 
     Before it opens the file, Python asks the hooks of `sys.path` whether it is a folder or an archive, and takes
     `__main__` from it then.

@@ -70,8 +70,7 @@ def amount(size: int) -> str:
 
 
 def scratch(shape: tuple[int, int, int, int], kernel: int) -> int:
-    """
-    Return the most elements that a convolution on the CPU takes besides its tensors.
+    """Return the most elements that a convolution on the CPU takes besides its tensors.
 
     oneDNN copies input and result with their channels rounded up to whole blocks. What it does not take
     (`_slow_conv2d_forward`) is unfolded.

@@ -20,8 +20,7 @@ NAMED = re.compile(r"(?P<source>.+?)::?(?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*)(?P<
 
 
 def import_file(path: Path) -> ModuleType:
-    """
-    Import a file as the module of its name and return the module. The caller puts the file's folder on `sys.path`.
+    """Import a file as the module of its name and return the module. The caller puts the file's folder on `sys.path`.
 
     Raise whatever the file raises. `sys.modules` is then as it was.
     """

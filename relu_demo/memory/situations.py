@@ -54,8 +54,7 @@ def _chain_of(activation: str, norm: str | None, training: bool, depth: int) -> 
 
 
 def bytes_needed(request: Measure) -> int:
-    """
-    Return the most bytes that measuring takes at once, input and weights included.
+    """Return the most bytes that measuring takes at once, input and weights included.
 
     At most two activations of each block are saved for backward, and one convolution runs at a time.
     """

@@ -9,8 +9,7 @@ from relu_demo.network.verdicts import Verdicts
 
 
 def advise(verdicts: Verdicts, calls: tuple[Call, ...], off: tuple[Call, ...]) -> tuple[Advice, tuple[Conflict, ...]]:
-    """
-    Return which switches to turn, and the conflicts between calls that are safe each alone.
+    """Return which switches to turn, and the conflicts between calls that are safe each alone.
 
     `calls`: those that the source has in place. `off`: those that it has out of place.
     """
@@ -62,8 +61,7 @@ def _more(verdicts: Verdicts, off: Sequence[Call], on: frozenset[int], switches:
 def _agree(
     verdicts: Verdicts, on: frozenset[int], among: frozenset[int], switches: Switches
 ) -> tuple[frozenset[int], bool, tuple[Conflict, ...]]:
-    """
-    Return calls of `on` that can be on together, whether a real run has shown that, and what kept others away.
+    """Return calls of `on` that can be on together, whether a real run has shown that, and what kept others away.
 
     The switches turn calls of `among` alone. A call that saves its result when in place, and its input when not, can be
     safe alone and still conflict with the next (leaky_relu, then dropout). A watched pass with the switches on, and its

@@ -56,8 +56,7 @@ def examine(
     progress: Callable[[int, int], None] = lambda done, total: None,
     layers: Layers | None = None,
 ) -> CheckReport:
-    """
-    Check `model(*args, **kwargs)`, as `check` does.
+    """Check `model(*args, **kwargs)`, as `check` does.
 
     `progress(done, total)` is called before each run of a suspect alone, and after the last: suspects done, and all.
     `layers`: knows the lines of layers that no line of the user's code calls.
@@ -116,8 +115,7 @@ def _examined(model: nn.Module, runs: Runs, progress: Callable[[int, int], None]
 def _settled(
     verdicts: Verdicts, whole: AsWritten, candidates: list[Candidate], progress: Callable[[int, int], None]
 ) -> dict[int, tuple[Effect, ...]]:
-    """
-    Return the effects of each in-place call that had to be tried alone, by its index.
+    """Return the effects of each in-place call that had to be tried alone, by its index.
 
     Where the whole is right, so is what only values could tell. Where it is wrong, and the suspects do not explain
     that, the watch has missed something, and all others are tried.

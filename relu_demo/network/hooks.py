@@ -1,5 +1,4 @@
-"""
-What forward hooks are given: they may read, or keep, what a call overwrites.
+"""What forward hooks are given: they may read, or keep, what a call overwrites.
 
 A `Hooked` listens in the watched pass, and knows afterwards who reads and who may keep what. A `Reading` records in
 each real run what the hooks read there.
@@ -61,8 +60,7 @@ def told_of_modules(event: Event) -> Iterator[None]:
 
 
 class Hooked:
-    """
-    Follows which hooks are given what, and which tensors outlive the forward.
+    """Follows which hooks are given what, and which tensors outlive the forward.
 
     `path_of` names a module; `ledger` knows who reads a tensor.
     """

@@ -30,8 +30,7 @@ OF_WHOLE_NUMBERS = re.compile(r"Long, Int|type Long|LongTensor|used as indices|i
 def random_inputs(
     request: Check, network: nn.Module, device: torch.device, dtype: torch.dtype
 ) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
-    """
-    Return a tensor of random numbers for each input that was asked for: positional ones, and those with a name.
+    """Return a tensor of random numbers for each input that was asked for: positional ones, and those with a name.
 
     A function, or a module without parameters (a loss, an activation), gets what a network would give it: results that
     require grad, and no leaves.

@@ -13,8 +13,7 @@ from relu_demo.tensors.storage import is_gone, key_of, storage_of, weak_ref
 
 
 class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """
-    Counts the bytes of the storages that are alive after each operator, known by weak references.
+    """Counts the bytes of the storages that are alive after each operator, known by weak references.
 
     Sees the result of each operator, those that only autograd keeps too, on every device, meta included. Does not see
     the scratch memory inside a kernel. `peak`: the most bytes so far.

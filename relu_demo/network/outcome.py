@@ -25,8 +25,7 @@ Gradients = list[tuple[Tensor, Tensor | None]]
 """Leaves, each with its gradient."""
 
 SUMMED_OTHERWISE = 16.0
-"""
-The gap of two runs' gradients, in roundings, that the order of summation explains.
+"""The gap of two runs' gradients, in roundings, that the order of summation explains.
 
 On random networks that order made a gap of at most 1 rounding, and a fault one of at least 10,000.
 """
@@ -79,8 +78,7 @@ class Outcome:
 
 
 def difference(a: Leaves, b: Leaves) -> float | None:
-    """
-    Return the largest absolute difference of two results: infinity if shapes, kinds or NaNs differ.
+    """Return the largest absolute difference of two results: infinity if shapes, kinds or NaNs differ.
 
     None if there are no values (meta).
     """
@@ -93,8 +91,7 @@ def difference(a: Leaves, b: Leaves) -> float | None:
 
 
 def leaf_difference(a: Any, b: Any) -> float:
-    """
-    Return the largest absolute difference of two leaves; two NaNs are the same.
+    """Return the largest absolute difference of two leaves; two NaNs are the same.
 
     Infinity if they differ in kind, dtype, layout or shape, or if there is no number for their difference.
     """
@@ -139,8 +136,7 @@ def largest_value(result: Leaves) -> float:
 
 
 def gradients(outputs: list[Tensor], network: nn.Module, since: int) -> Gradients:
-    """
-    Run backward from the outputs, and return each leaf that they depend on with its gradient.
+    """Run backward from the outputs, and return each leaf that they depend on with its gradient.
 
     Each `.grad` is put back, and a graph that is older than the node with the number `since` stays whole: it is the
     user's. Raise what backward raises.
@@ -177,8 +173,7 @@ def digests(found: Gradients, numbered: Iterable[Tensor]) -> dict[int, Digest]:
 
 
 def gradient_gap(a: Outcome, b: Outcome) -> float:
-    """
-    Return how far the gradients of two runs are apart, each in its own roundings; 0 where a backward has raised.
+    """Return how far the gradients of two runs are apart, each in its own roundings; 0 where a backward has raised.
 
     A gap up to `SUMMED_OTHERWISE` comes from the order in which autograd sums, which a view in place changes.
     """

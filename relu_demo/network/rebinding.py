@@ -36,8 +36,7 @@ _INITIAL = "torch.nn.init"
 
 
 def rebinds(function: Any, written: Any) -> bool:
-    """
-    Return whether the function writes in place, and the running line uses its result.
+    """Return whether the function writes in place, and the running line uses its result.
 
     `written` is the tensor. False for every other function; for a statement that is nothing but the write
     (`x.mul_(2)`, `x[i] += y` of a tensor), which is meant to change the tensor; and where the line is not the user's.

@@ -56,8 +56,7 @@ def call_cured(call: Call, network: nn.Module, layers: Layers) -> Call:
 
 
 def write_cured(write: HarmfulWrite, network: nn.Module | None = None, words: str = "") -> HarmfulWrite:
-    """
-    Return a write with its rule and its cure. `words`: of PyTorch, for a refused one.
+    """Return a write with its rule and its cure. `words`: of PyTorch, for a refused one.
 
     Without a network that is being built, where a leaf that requires grad is a parameter.
     """

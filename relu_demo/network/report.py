@@ -160,8 +160,7 @@ class Advice:
     turn_off: tuple[int, ...]
     """Calls (by index) that are on and must be off, with all others of the same module: its switch is one."""
     turn_on: tuple[int, ...]
-    """
-    Calls that are off, have a switch that can be reached, and could safely be on, all of them together.
+    """Calls that are off, have a switch that can be reached, and could safely be on, all of them together.
 
     None where something must be turned off first, and none that would save no memory.
     """

@@ -97,8 +97,7 @@ class Runs:
 
     @cached_property
     def repeated(self) -> tuple[Outcome, ...]:
-        """
-        Everything out of place, and once more: what these differ by is noise.
+        """Everything out of place, and once more: what these differ by is noise.
 
         Two more in a row where an iterator moves on with each run: one that alternates may be as it was at first.
         """
@@ -113,8 +112,7 @@ class Runs:
 
     @cached_property
     def on_saved_copies(self) -> Outcome:
-        """
-        As written, but no checkpoint runs anything again, and no write reaches what autograd has saved.
+        """As written, but no checkpoint runs anything again, and no write reaches what autograd has saved.
 
         Nor does one reach the gradients that another node is given besides an autograd.Function of the user's.
         """
@@ -174,8 +172,7 @@ class Runs:
             self.snapshot.restore()
 
     def watch(self, in_place: frozenset[int], backward: bool) -> Suspects:
-        """
-        Run under watch, the calls in `in_place` in place, and backward if asked for.
+        """Run under watch, the calls in `in_place` in place, and backward if asked for.
 
         Raise BadInput if the network runs only unwatched, NetworkError if its forward raises.
         """
@@ -274,8 +271,7 @@ class Runs:
         return self._call(index, call, call.inplace)
 
     def _run(self, decide: Decide, hooks: AbstractContextManager[Any] | None = None) -> Outcome:
-        """
-        Make one real run, forward and backward.
+        """Make one real run, forward and backward.
 
         `decide(index, call)` runs each call that takes `inplace=`: with the same index once more where a checkpoint
         runs it again, with `_OF_BACKWARD` where only backward does.

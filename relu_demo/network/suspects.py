@@ -121,8 +121,7 @@ class Candidate:
 
 
 class Suspects(Listener):
-    """
-    Listens to one forward of a network, and on demand to its backward.
+    """Listens to one forward of a network, and on demand to its backward.
 
     `inputs`: what the network is given, each tensor in it. `layers`: where layers stand in the source. `in_place`: the
     calls, by index, that run in place; all others run out of place, but for those in `meant`, and for writes to what
@@ -424,8 +423,7 @@ class Suspects(Listener):
 
     @property
     def conflicts(self) -> list[Conflict]:
-        """
-        Return each stale tensor that backward unpacked, with each write that made it so, in the order of the writes.
+        """Return each stale tensor that backward unpacked, with each write that made it so, in the order of the writes.
 
         As if no checkpoint ran anything again.
         """

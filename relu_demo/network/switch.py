@@ -1,5 +1,4 @@
-"""
-The calls that can run in place or out of place, and a mode that decides for each of them.
+"""The calls that can run in place or out of place, and a mode that decides for each of them.
 
 Those are the calls of operations that take `inplace=`, and the writes in place whose result is used: `x += y`,
 `z = x.mul_(2)`, `return x.relu_()`. Out of place such a write is one to a copy of its tensor.
@@ -55,8 +54,7 @@ class Switched:
 
     @property
     def writes_nothing(self) -> bool:
-        """
-        Return whether it writes to no memory, in place or not.
+        """Return whether it writes to no memory, in place or not.
 
         A dropout that is off returns its input (ATen/native/Dropout.cpp); a tensor without elements has no memory.
         """
@@ -74,8 +72,7 @@ class Switched:
         return bool(self._arguments.get(_BELOW_ZERO.get(self.function, ""), 0) < 0)
 
     def run(self, in_place: bool) -> Any:
-        """
-        Run it in place or out of place, whatever its own switch says, and return its result.
+        """Run it in place or out of place, whatever its own switch says, and return its result.
 
         An accelerator's dropout out of place is another kernel, which draws other random numbers. So it runs out of
         place as it does in place on a copy.
@@ -84,8 +81,7 @@ class Switched:
         return self.run_on_copy() if on_copy and not in_place else self._apply(self.input, in_place)
 
     def run_on_copy(self) -> Any:
-        """
-        Run it in place on a copy of its input: out of place, by the kernels and with the roundings of in place.
+        """Run it in place on a copy of its input: out of place, by the kernels and with the roundings of in place.
 
         A dropout that is off runs out of place instead: it must return its input itself.
         """
@@ -125,8 +121,7 @@ def switched(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sw
 
 
 def copy_laid_out_the_same(tensor: Tensor) -> Tensor:
-    """
-    Return a copy with the same strides, for which each kernel rounds as for the tensor itself.
+    """Return a copy with the same strides, for which each kernel rounds as for the tensor itself.
 
     It is no view: of a view that was made under `no_grad`, autograd refuses a later write.
     """

@@ -30,8 +30,7 @@ ALIKE = 0.8
 
 
 def load(target: str, inputs: int = 0) -> nn.Module:
-    """
-    Return the network that `target` names: a module, or what a class or function returns.
+    """Return the network that `target` names: a module, or what a class or function returns.
 
     The class or function is called without arguments, or with the constants in brackets behind its name. A function
     that needs arguments is itself what is to be checked if there are `inputs`. Raise BadInput if there is nothing of
@@ -91,8 +90,7 @@ def _refusal_of(value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ty
 
 @contextmanager
 def _running_theirs(doing: str, program: str = "") -> Iterator[None]:
-    """
-    Raise NetworkError for what the user's code raises inside the block.
+    """Raise NetworkError for what the user's code raises inside the block.
 
     `program`: what `watch` takes, if the code is more than it should be imported for.
     """
@@ -179,8 +177,7 @@ class FunctionNetwork(nn.Module):
 
 
 def as_network(function: Callable[..., Any]) -> nn.Module:
-    """
-    Return a module whose forward is the function, and whose class has its name.
+    """Return a module whose forward is the function, and whose class has its name.
 
     The modules, tensors and built-in containers that it uses (globals, variables of an outer function, the object of a
     method) are its attributes by their names: their state is put back after each run, as that of a network is.

@@ -103,8 +103,7 @@ class Verdicts:
         return gap > SUMMED_OTHERWISE and gap > self._noise_of_gradients
 
     def overwriting(self, whole: AsWritten) -> tuple[HarmfulWrite, ...]:
-        """
-        Return the writes without a switch that overwrite what somebody saved, if the network as written is wrong.
+        """Return the writes without a switch that overwrite what somebody saved, if the network as written is wrong.
 
         If there are none, all in backward: what it is given may be another's, too.
         """
@@ -116,8 +115,7 @@ class Verdicts:
         return tuple(HarmfulWrite(place, unique(by), kind, why=whys[place]) for place, by in savers.items())
 
     def other_writes(self) -> tuple[HarmfulWrite, ...]:
-        """
-        Return the in-place writes without a switch that break backward, everything else out of place.
+        """Return the in-place writes without a switch that break backward, everything else out of place.
 
         Raise NetworkError if backward raises something that is no RuntimeError, as PyTorch's own errors are.
         """
@@ -152,8 +150,7 @@ class Verdicts:
         return _ABOVE_NOISE * max(gradient_gap(a, b) for a, b in pairwise(self.runs.repeated))
 
     def _verdict(self, outcome: Outcome, on: frozenset[int]) -> AsWritten:
-        """
-        Compare result, state and gradients with everything out of place.
+        """Compare result, state and gradients with everything out of place.
 
         In place can be another kernel than out of place (a loop over strides, the backward of elu from its result),
         which rounds otherwise. So where anything differs, the same calls run in place on copies too: with the same

@@ -32,8 +32,7 @@ def require_capacity(session: Session, request: Replay) -> None:
 
 
 def needed_bytes(session: Session, request: Replay, dtype: torch.dtype) -> int:
-    """
-    Return the most bytes that a session needs.
+    """Return the most bytes that a session needs.
 
     It keeps every result and a copy of it. With gradients a convolution runs both ways. Half precision is computed in
     float32. A number that is listed takes some 100 bytes, as an object and as text.

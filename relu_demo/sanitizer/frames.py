@@ -79,8 +79,7 @@ class Surroundings:
 
     @property
     def has_switch(self) -> bool:
-        """
-        Return whether the author of the network can put this call in place by an argument `inplace`.
+        """Return whether the author of the network can put this call in place by an argument `inplace`.
 
         False if the module's `inplace` is True already (it does not reach the call), and if the caller is PyTorch's
         own code that has no `inplace` to pass on.
@@ -91,8 +90,7 @@ class Surroundings:
 
 
 def surroundings(outermost: FrameType | None, function: Any = None) -> Surroundings:
-    """
-    Walk the frames of this thread from the caller out to `outermost` (included), or to the last.
+    """Walk the frames of this thread from the caller out to `outermost` (included), or to the last.
 
     `function`: the running function of torch, a Python function or built-in; its caller is found on the way.
     """

@@ -17,8 +17,7 @@ SourceLine = tuple[str, int]
 
 
 class Layers:
-    """
-    The line on which each layer was given to an nn.Sequential, of those that are built while it listens.
+    """The line on which each layer was given to an nn.Sequential, of those that are built while it listens.
 
     `otherwise`: the line for any other layer.
     """

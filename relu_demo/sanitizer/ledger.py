@@ -1,5 +1,4 @@
-"""
-Who saved, who read and who wrote which region of which storage; and what was stale when backward unpacked it.
+"""Who saved, who read and who wrote which region of which storage; and what was stale when backward unpacked it.
 
 An observer's listener passes on what it is told. The ledger has one page for each storage that it was told of,
 and knows storages and saved tensors by weak references only.
@@ -65,8 +64,7 @@ class RegionUses:
     overwritten: bool = False
     """Whether the storage was written to."""
     alias_used: bool = False
-    """
-    Whether autograd recorded an operator on another view of the storage.
+    """Whether autograd recorded an operator on another view of the storage.
 
     PyTorch may refuse that after a write to the region: version counters know no regions.
     """

@@ -1,5 +1,4 @@
-"""
-Watches any code: what autograd saves and unpacks, which tensors are read, written to and viewed.
+"""Watches any code: what autograd saves and unpacks, which tensors are read, written to and viewed.
 
     with Observer(listener):
         loss = model(x).sum()
@@ -38,8 +37,7 @@ Returned = TypeVar("Returned")
 
 
 class Listener:
-    """
-    What an observer tells. Each method but `saved`, `unpacked`, `run` and `path_of` may be left as it is.
+    """What an observer tells. Each method but `saved`, `unpacked`, `run` and `path_of` may be left as it is.
 
     Tensors may be asked anything that runs no operator: the observer does not watch the listener. A listener must not
     keep one, or it changes what is freed when.
@@ -107,8 +105,7 @@ class Here:
         return found
 
     def place(self, otherwise: str) -> Place:
-        """
-        Return the place, with the name of the running function, or `otherwise` outside of all functions.
+        """Return the place, with the name of the running function, or `otherwise` outside of all functions.
 
         Where that is empty, it has the name of what saves a tensor.
         """
@@ -121,8 +118,7 @@ class Here:
 
 
 class Observer:
-    """
-    Tells a listener what the code inside the block does.
+    """Tells a listener what the code inside the block does.
 
     Frames outside the one that has the `with` statement do not count for a `Place`.
     """

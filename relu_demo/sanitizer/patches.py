@@ -15,8 +15,7 @@ _replaced: dict[tuple[int, str], tuple[Any, Any, int]] = {}
 
 @contextmanager
 def replaced(owner: Any, name: str, wrap: Callable[[Any], Any]) -> Iterator[None]:
-    """
-    Inside the block, have `wrap(original)` in the place of an attribute, once for all blocks of all threads.
+    """Inside the block, have `wrap(original)` in the place of an attribute, once for all blocks of all threads.
 
     `wrap` must be the same function each time, and what it returns must ask at each call who is concerned.
     """

@@ -40,8 +40,7 @@ class Place:
 
 
 def line_at(code: CodeType, instruction: int) -> tuple[str, int]:
-    """
-    Return the file and the line on which the expression of an instruction begins; that of its code if nobody knows.
+    """Return the file and the line on which the expression of an instruction begins; that of its code if nobody knows.
 
     An instruction below zero is the beginning of its code.
     """

@@ -64,8 +64,7 @@ def _statements_in(node: ast.AST, line: int) -> Iterator[ast.stmt]:
 
 @lru_cache(maxsize=4096)
 def statement_at(file: str | None, line: int | None, part: ast.AST | None = None) -> ast.stmt | None:
-    """
-    Return the innermost statement that a line is part of; None where the source cannot be read.
+    """Return the innermost statement that a line is part of; None where the source cannot be read.
 
     `part`: of several on one line, the one that has this part.
     """
@@ -124,8 +123,7 @@ def text_of(node: ast.AST) -> str:
 
 
 def parsed(file: str) -> ast.Module | None:
-    """
-    Return the syntax tree of a file or of a notebook's cell.
+    """Return the syntax tree of a file or of a notebook's cell.
 
     None where its text is not there, is no Python, or is known not to be what runs (`is_what_runs`).
     """
@@ -158,8 +156,7 @@ def is_edited(file: str | None) -> bool:
 
 
 def is_what_runs(code: CodeType) -> bool:
-    """
-    Return whether the text of a code's file is what that code was made of; False where there is no text.
+    """Return whether the text of a code's file is what that code was made of; False where there is no text.
 
     Where it is not, the file is taken as one without a text from then on.
     """
@@ -242,8 +239,7 @@ def _holds(node: ast.stmt, line: int) -> bool:
 
 
 def expression_at(code: CodeType, instruction: int) -> ast.AST | None:
-    """
-    Return the expression or statement that an instruction of the user's code evaluates; None where nobody can tell.
+    """Return the expression or statement that an instruction of the user's code evaluates; None where nobody can tell.
 
     `instruction` is a frame's `f_lasti`, in bytes.
     """

@@ -1,5 +1,4 @@
-"""
-The parts of PyTorch that no mode and no hook can enter: named as not watched, and run as they run without a watch.
+"""The parts of PyTorch that no mode and no hook can enter: named as not watched, and run as they run without a watch.
 
 For as long as a watch or a run of a check lasts, in whichever thread, the functions that lead into them are replaced by
 ones that step aside.
@@ -181,8 +180,7 @@ if hasattr(torch.utils.checkpoint, f"{_GENERATOR}_impl"):  # from PyTorch 2.14 o
 
 @contextmanager
 def without_checkpoints() -> Iterator[list[str]]:
-    """
-    Inside the block, have torch.utils.checkpoint run its function as any other, and nothing again in backward.
+    """Inside the block, have torch.utils.checkpoint run its function as any other, and nothing again in backward.
 
     Yield a list, in which it notes each time that it was called.
     """

@@ -11,8 +11,7 @@ from torch import Tensor
 
 
 def grad_fn_of(tensor: Tensor) -> Any:
-    """
-    Return a tensor's node of autograd's graph; None for a leaf or an invalidated view.
+    """Return a tensor's node of autograd's graph; None for a leaf or an invalidated view.
 
     PyTorch refuses to tell the `grad_fn` of a view, and so whether it is a leaf, once its base was written to as it
     may not be: of one of several views (`chunk`), and of one made under `no_grad`.
@@ -32,8 +31,7 @@ def is_lost(tensor: Tensor) -> bool:
 
 
 def is_leaf(tensor: Tensor) -> bool:
-    """
-    Return whether a tensor is a leaf, without changing that; False for a view.
+    """Return whether a tensor is a leaf, without changing that; False for a view.
 
     Asking a view makes its `grad_fn` anew if its base was written to, and PyTorch then allows a write that it refused.
     """
@@ -64,8 +62,7 @@ def next_number() -> int:
 
 
 def saved_by(grad_fn: Any) -> Iterator[Tensor]:
-    """
-    Yield the tensors that a node has saved for backward: its `_saved_*` (PyTorch's autograd notes, "Saved tensors").
+    """Yield the tensors that a node has saved for backward: its `_saved_*` (PyTorch's autograd notes, "Saved tensors").
 
     One that has been overwritten since is left out: PyTorch raises where it is asked for.
     """

@@ -34,8 +34,7 @@ def address_of(tensor: Tensor) -> int:
 
 
 def key_of(tensor: Tensor) -> int | None:
-    """
-    Return the key of the tensor's storage: two tensors have the same one exactly if they share a storage.
+    """Return the key of the tensor's storage: two tensors have the same one exactly if they share a storage.
 
     None if the tensor has no storage. A key stays the storage's own while that or a StorageWeakRef to it is alive.
     """
@@ -155,8 +154,7 @@ def values_now(tensor: Tensor) -> Tensor:
 
 
 def dense(tensor: Tensor) -> Tensor:
-    """
-    Return the elements as a strided tensor, by differentiable operations.
+    """Return the elements as a strided tensor, by differentiable operations.
 
     What has few operations comes as its like with more: float8 as float32, quantized numbers as those that they stand
     for. Of a masked tensor those that are masked out are 0.
@@ -181,8 +179,7 @@ def _wide(tensor: Tensor) -> Tensor:
 
 
 def overlap(a: Region | None, b: Region | None) -> bool:
-    """
-    Return whether two regions of one storage share a byte.
+    """Return whether two regions of one storage share a byte.
 
     False is certain. True is certain if the strides nest (slices, chunks, narrows of one tensor); otherwise it can be
     said of two that share none.
@@ -214,8 +211,7 @@ def geometry_of(tensor: Tensor) -> Geometry | None:
 
 
 def elements_at(geometry: Geometry | None, others: list[Geometry | None]) -> Tensor | None:
-    """
-    Return which elements of a tensor of this geometry are elements of the others, of the same storage: bool.
+    """Return which elements of a tensor of this geometry are elements of the others, of the same storage: bool.
 
     None for all, and where nobody can tell.
     """

@@ -1,5 +1,4 @@
-"""
-What is worth a look: memory that is written to through one variable and then read through another.
+"""What is worth a look: memory that is written to through one variable and then read through another.
 
 One rule, in one function of the user's (or at the top of a script): two names have the same memory; a call with
 `inplace=`, a method in place whose result is used, or an augmented assignment writes to it; and then it is read through
@@ -127,8 +126,7 @@ def _loaded(code: CodeType, instruction: int) -> frozenset[str]:
 
 
 def _bound(code: CodeType, instruction: int, by_switch: bool) -> frozenset[str] | None:
-    """
-    Return the variables that get the result of a write; None where that is dropped, or a statement of its own.
+    """Return the variables that get the result of a write; None where that is dropped, or a statement of its own.
 
     A call with `inplace=` that is a statement is written for the variables in it.
     """

@@ -1,5 +1,4 @@
-"""
-Warnings and tracebacks that name the user's lines, as they do without a watch.
+"""Warnings and tracebacks that name the user's lines, as they do without a watch.
 
 Under a function mode, Python attributes a warning of PyTorch's to the frame of the mode, and a traceback shows that
 frame. So a function of C is called from a frame that has the file, the line and the globals of its caller; the frames

@@ -40,8 +40,7 @@ class CallSite(NamedTuple):
 
 
 def call_site(operation: str, frame: FrameType | None, whole: bool = False) -> CallSite:
-    """
-    Return where the operation stands that this thread runs, from `frame` outwards.
+    """Return where the operation stands that this thread runs, from `frame` outwards.
 
     With `whole` note all frames of the user's code, else the NEAREST.
     """

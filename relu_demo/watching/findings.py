@@ -68,8 +68,7 @@ def overwritten_one(
     loud: bool,
     carried: bool,
 ) -> Finding:
-    """
-    Return what is reported of a saved tensor that a backward found overwritten. PyTorch refuses to use it if `loud`.
+    """Return what is reported of a saved tensor that a backward found overwritten. PyTorch refuses to use it if `loud`.
 
     `carried`: the line had gone backward since it was saved, and its saver saved again: the graph of another step.
     """
@@ -132,8 +131,7 @@ def refused_one(
     name: str | None,
     gradient_is_written: bool,
 ) -> Finding:
-    """
-    Return what is reported of a write that PyTorch refused, at once or in a backward.
+    """Return what is reported of a write that PyTorch refused, at once or in a backward.
 
     `name`: what the user called the tensor, where that was noted at the write.
     """
@@ -212,8 +210,7 @@ def _once(writes: Iterable[Overwrite]) -> tuple[Overwrite, ...]:
 
 
 def site_of(where: CallSite, frame: FrameType | None, layers: Layers | None = None) -> Site | None:
-    """
-    Return a place with its source, and with the operation as the user wrote it; None outside of the user's code.
+    """Return a place with its source, and with the operation as the user wrote it; None outside of the user's code.
 
     With `layers` a layer of an nn.Sequential has the line on which it was given to that.
     """

@@ -1,5 +1,4 @@
-"""
-What a watch found, as plain data without torch: the watched process writes it, and the command reads it.
+"""What a watch found, as plain data without torch: the watched process writes it, and the command reads it.
 
 InplaceError is raised in PyTorch's place, and SilentInplaceWarning warns where PyTorch says nothing.
 """
@@ -142,8 +141,7 @@ class Finding:
 
 
 class InplaceError(RuntimeError):
-    """
-    A write in place that PyTorch refuses, or that a backward found in its way.
+    """A write in place that PyTorch refuses, or that a backward found in its way.
 
     The message begins with PyTorch's own words; `str()` has both lines and the cure below them. `saved`, `overwritten`
     and `cure` are those of the first finding.
@@ -166,8 +164,7 @@ class SilentInplaceWarning(UserWarning):
 
 
 def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """
-    Return the findings, each fault once.
+    """Return the findings, each fault once.
 
     Those of one saver are one, with the tensors and the edits of all; so are those of one cure, with all the savers.
     """

@@ -24,8 +24,7 @@ def name_of(tensor: Tensor, frame: FrameType | None) -> str | None:
 
 
 def variable_of(tensor: Tensor, frame: FrameType | None, by_memory: bool = False) -> str | None:
-    """
-    Return the variable of the running function of the user's, or the attribute of its `self`, that is the tensor.
+    """Return the variable of the running function of the user's, or the attribute of its `self`, that is the tensor.
 
     With `by_memory` the one that has its very memory. None if none does.
     """

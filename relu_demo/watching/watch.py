@@ -1,5 +1,4 @@
-"""
-The watch as a context manager: raises InplaceError where a write in place goes wrong, and keeps what it found.
+"""The watch as a context manager: raises InplaceError where a write in place goes wrong, and keeps what it found.
 
     with WatchBlock() as watch:
         loss.backward()
@@ -46,8 +45,7 @@ class WatchBlock(Seen):
         kind: type[WatchReport] = WatchReport,
         tell: Callable[[tuple[Finding, ...]], None] = lambda new: None,
     ) -> None:
-        """
-        Make a watch. With `raising` False errors are those of PyTorch, and silent faults are in the report alone.
+        """Make a watch. With `raising` False errors are those of PyTorch, and silent faults are in the report alone.
 
         `tell` is called with what is newly found, and at each backward with nothing.
         """

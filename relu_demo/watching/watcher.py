@@ -1,5 +1,4 @@
-"""
-The watch itself, a function mode with hooks on saved tensors: who saved, who wrote, and what a backward finds stale.
+"""The watch itself, a function mode with hooks on saved tensors: who saved, who wrote, and what a backward finds stale.
 
 After each function the version counters of what is saved of its arguments' storages are compared: where one has moved,
 that function has written. Where hooks keep a saved tensor PyTorch compares no version, so that the watch does, goes on
@@ -113,8 +112,7 @@ class Seen:
         """What other hooks on saved tensors keep, by its tensor: a checkpoint hands that on to its other hooks."""
 
     def found(self, findings: tuple[Finding, ...]) -> Exception | None:
-        """
-        Take what was found; nothing when a backward begins.
+        """Take what was found; nothing when a backward begins.
 
         Return what to raise in place of PyTorch's error; None raises that.
         """

@@ -1,5 +1,4 @@
-"""
-Random training loops as source, and brute force that names the lines of their loud faults.
+"""Random training loops as source, and brute force that names the lines of their loud faults.
 
 Each loop has layers, optimizers, hidden states, writes in place of every kind and several backwards. Brute force runs
 it under its own hooks, which let every backward go on, and looks at the version counters of all saved tensors after
@@ -129,8 +128,7 @@ def source(seed: int) -> str:
 
 
 def loop_disagreements(seed: int, folder: Path, tally: Counter[str]) -> list[str]:
-    """
-    One line for each thing on which the watch and brute force disagree about a loop; what was compared is counted.
+    """One line for each thing on which the watch and brute force disagree about a loop; what was compared is counted.
 
     `folder` is where the loop's source is written: the watch reads it there.
     """

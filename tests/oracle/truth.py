@@ -262,8 +262,7 @@ class Switching:
     def __call__(
         self, x: Tensor, written: bool, call: Callable[[Tensor, bool], Any], off: bool | None = None, own: bool = False
     ) -> Any:
-        """
-        Run one call; `call` does, on a tensor, in place or not.
+        """Run one call; `call` does, on a tensor, in place or not.
 
         `off`: whether it is a dropout that is off; None for a write without a switch. `own`: whether it writes to what
         the network holds.
@@ -372,8 +371,7 @@ def _line() -> tuple[CodeType, int] | None:
 
 @cache
 def _goes_on(code: CodeType, instruction: int) -> bool:
-    """
-    Whether a line of the network goes on with the result of an instruction: no statement, no `x[i] += y`.
+    """Whether a line of the network goes on with the result of an instruction: no statement, no `x[i] += y`.
 
     The next in-place method of a chain hands the result on: of `x.mul_(2).add_(1)` as a statement nothing goes on.
     """
@@ -486,8 +484,7 @@ def _gradients_differ(a: Run, b: Run) -> bool:
 
 
 def _gradients_wrong(base: Run, copies: Run, run: Run) -> bool:
-    """
-    Whether the gradients of a run are other ones than on copies, and than everything out of place.
+    """Whether the gradients of a run are other ones than on copies, and than everything out of place.
 
     A layer may return a view of its own memory out of place, and none on a copy: a later write through that view drops
     the hooks on it. What is as out of place is right.

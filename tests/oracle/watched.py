@@ -1,5 +1,4 @@
-"""
-Holds the watch against PyTorch itself on random programs. The tests and scripts/check_oracle.py use it.
+"""Holds the watch against PyTorch itself on random programs. The tests and scripts/check_oracle.py use it.
 
 Without a fault a watched program computes the same bits; with one it raises the same words, and both lines are named;
 where a backward uses overwritten values and says nothing, the watch says so. Brute force tells which values those are:
@@ -139,8 +138,7 @@ def _copied(made: tuple[Program, list[Tensor]], names: set[str]) -> Ran:
 
 
 def _unsteady(words: str) -> str:
-    """
-    Words without what depends on how PyTorch runs, and not on the program.
+    """Words without what depends on how PyTorch runs, and not on the program.
 
     Under a mode a linear layer adds its bias out of place, a version less, and `reshape` makes another node. Of a view
     that was written to twice PyTorch names the node of the first write if that is still alive.

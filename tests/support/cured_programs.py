@@ -1,5 +1,4 @@
-"""
-Small programs with one fault each, with the cured line behind the faulty one.
+"""Small programs with one fault each, with the cured line behind the faulty one.
 
 Behind `#=>` stands the cured line, behind `#+>` one that only the cured program has. A comment stands on each line that
 SAVES (or makes a write forbidden), WRITES or RAISES. What a program computes is its `result`.

@@ -17,8 +17,7 @@ _ALIGNED = 64
 
 
 def copy_inputs(arguments: Any, own: Container[int], is_own: Callable[[int | None], bool]) -> Any:
-    """
-    Return the arguments with a copy of every tensor, so that no pass can reach the caller's own.
+    """Return the arguments with a copy of every tensor, so that no pass can reach the caller's own.
 
     Tensors that share a storage share one in the copy. Leaf stays leaf, view stays view, strides stay. The network's
     own state is passed as it is: what is in `own`, by id, and tensors of whose storage's key `is_own` is true. So is
@@ -73,8 +72,7 @@ def _deep(value: Any, memo: dict[int, Any]) -> Any:
 
 
 def _twin(tensor: Tensor, sharing: list[Tensor], bases: dict[int, tuple[Tensor, int]]) -> Tensor:
-    """
-    Return a copy of one tensor, as a view where it is one, or is one of several that share a storage.
+    """Return a copy of one tensor, as a view where it is one, or is one of several that share a storage.
 
     `sharing`: all tensors of its storage. `bases`: by storage, a copy of the bytes that these reach, and where in the
     storage they begin.

@@ -1,5 +1,4 @@
-"""
-A network's state, to be put back after each run: a check leaves no trace.
+"""A network's state, to be put back after each run: a check leaves no trace.
 
 The model, its inputs, what its hooks keep and the random generators are as before, or the report says what is not.
 """
@@ -41,8 +40,7 @@ _HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 
 
 class Snapshot:
-    """
-    The state of a network, of its inputs and of the random generators. `restore()` puts all back, bit for bit.
+    """The state of a network, of its inputs and of the random generators. `restore()` puts all back, bit for bit.
 
     The network's own state is what it holds in whatever Python keeps: attributes, containers, objects, the user's
     classes. What only its functions hold (hooks, methods) is put back, too, and counts nowhere else. So is what the

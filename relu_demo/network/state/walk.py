@@ -94,8 +94,7 @@ def attributes(value: Any) -> dict[str, Any]:
 def walk(
     value: Any, path: str = "", look: Callable[[Any], Parts | None] = visible_parts
 ) -> Iterator[tuple[str, Any, Parts | None]]:
-    """
-    Yield the value and all that can be reached from it, depth first: its path, itself, and its parts.
+    """Yield the value and all that can be reached from it, depth first: its path, itself, and its parts.
 
     What raises when it is looked at is left out. `look` gives what a value holds, None where the walk ends. A value
     with parts is entered once.
@@ -139,8 +138,7 @@ def opaque(value: Any) -> Iterator[Any]:
 
 
 def attribute_tensors(network: nn.Module) -> dict[str, Tensor]:
-    """
-    Return the tensors in plain attributes of the network's modules, by name: what a forward may leave for later.
+    """Return the tensors in plain attributes of the network's modules, by name: what a forward may leave for later.
 
     A module in such an attribute (a plain list of them, which PyTorch does not look into) counts as one of the
     network's, its buffers as such tensors.
@@ -176,8 +174,7 @@ def _is_plain(value: Any) -> bool:
 def reachable(
     roots: Iterable[Any], entered: dict[int, Any], by_function: Callable[[FunctionType], list[Any]] = lambda _: []
 ) -> list[Any]:
-    """
-    Return each object that the roots keep alive and whose state can be theirs, without those in `entered`.
+    """Return each object that the roots keep alive and whose state can be theirs, without those in `entered`.
 
     Left out are numbers and strings, modules and classes that are not the user's, and what changes on its own.
     `by_function`: gives what a function holds.
@@ -218,8 +215,7 @@ def _held_by(value: Any) -> list[Any]:
 
 
 def held_by_function(function: FunctionType) -> list[Any]:
-    """
-    Return what a function holds: its closure, defaults and attributes, and the containers that its code names.
+    """Return what a function holds: its closure, defaults and attributes, and the containers that its code names.
 
     Of a function that is not the user's only the one that it wraps, as a decorator of PyTorch's does.
     """

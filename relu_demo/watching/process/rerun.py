@@ -1,7 +1,6 @@
-"""
-Tries the cures of a watch: runs the program from the edited sources, in memory, until nothing is found.
+"""Tries the cures of a watch: runs the program from the edited sources, in memory, until nothing is found.
 
-    report = tried(report, ["python", "train.py"])
+report = tried(report, ["python", "train.py"])
 """
 
 from __future__ import annotations
@@ -25,8 +24,7 @@ PATIENCE = 20.0
 
 
 def tried(report: WatchReport, command: Sequence[str]) -> WatchReport:
-    """
-    Return the report with each cure that is an edit tried: whether the program ran with all of them.
+    """Return the report with each cure that is an edit tried: whether the program ran with all of them.
 
     A run has helped if nothing is found in it and it ends well, or is past the last backward pass of the findings.
     """

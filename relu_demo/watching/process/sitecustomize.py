@@ -1,5 +1,4 @@
-"""
-Begins the watch in a Python process of the watched program, when that has imported torch.
+"""Begins the watch in a Python process of the watched program, when that has imported torch.
 
 `start` puts this folder in front of PYTHONPATH, so that Python imports this by its name, and next the user's own
 `sitecustomize`. Nothing of it stays in `sys.modules` or `sys.path`. It runs in any Python from 3.6 on.

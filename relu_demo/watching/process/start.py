@@ -1,7 +1,6 @@
-"""
-Starts the user's program with the watch in it, and reads what that has found. Imports no torch.
+"""Starts the user's program with the watch in it, and reads what that has found. Imports no torch.
 
-    report = run_watched(request, ["python", "train.py"], to_stderr=False)
+report = run_watched(request, ["python", "train.py"], to_stderr=False)
 """
 
 from __future__ import annotations
@@ -30,8 +29,7 @@ _FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 
 
 def run_watched(request: Watch, command: Sequence[str], to_stderr: bool) -> WatchReport:
-    """
-    Run a command line with the watch in every Python process of it, and wait for its end.
+    """Run a command line with the watch in every Python process of it, and wait for its end.
 
     With `to_stderr` the program's standard output goes to standard error. Raise OSError if it cannot be started.
     """
