@@ -46,18 +46,12 @@ def main() -> NoReturn:
 
 
 def _prepare() -> None:
-    """Set up the streams and the environment for all but a watched program, which has its own."""
+    """Set up the streams: a name that this locale cannot write is no reason to fail."""
     import io
 
-    watches = sys.argv[1:2] == ["watch"]
-    # A name that this locale cannot write is no reason to fail; but what a watched program finds is its own.
-    for stream in () if watches else (sys.stdout, sys.stderr):
+    for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    # rich takes a width of 0 at its word; the shells that set it mean that they do not know.
-    for name in () if watches else ("COLUMNS", "LINES"):
-        if not os.environ.get(name, "1").strip("0"):
-            del os.environ[name]
 
 
 def _without_the_folder() -> None:

@@ -41,6 +41,8 @@ def language_of(words: Sequence[str]) -> str | None:
 def answer(arguments: Sequence[str]) -> int:
     """Read the arguments, do what they ask, and return the exit code."""
     asked = None
+    if [*arguments[:1]] != [Watch.scenario]:  # what a watched program finds is its own
+        forget_width_of_0()
     try:
         asked = command.main(list(arguments), prog_name="relu-demo", standalone_mode=False)
         if not isinstance(asked, Asked):  # --help and --version ask nothing more
@@ -151,6 +153,7 @@ def run_watch(asked: Asked, request: Watch) -> int:
         report = scenarios.watched(request, command, to_stderr=to_stdout)
     except OSError as error:
         raise BadInput(f"{command[0]} cannot be run: {error.strerror}; give another program") from error
+    forget_width_of_0()
     if asked.save:
         save(report, asked.view, asked.save, asked.light)
     elif to_stdout or sys.stderr is not None:
@@ -159,6 +162,13 @@ def run_watch(asked: Asked, request: Watch) -> int:
     if code == 128 + signal.SIGINT:
         return code
     return 1 if report.findings else code or (0 if report.processes else 3)
+
+
+def forget_width_of_0() -> None:
+    """Forget a width or height of 0, which rich takes at its word: the shells that set it do not know it."""
+    for name in ("COLUMNS", "LINES"):
+        if not os.environ.get(name, "1").strip("0"):
+            del os.environ[name]
 
 
 def usage_words(error: Error, traceback: bool) -> str:

@@ -86,8 +86,7 @@ def _found_here(environment: Mapping[str, str]) -> dict[str, str]:
     package = Path(__file__).parents[2]
     if package.name in ("site-packages", "dist-packages"):
         return {}
-    own = environment.get("PYTHONPATH")
-    return {"PYTHONPATH": os.pathsep.join(([own] if own else []) + [str(package)])}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (environment.get("PYTHONPATH"), str(package))))}
 
 
 def _is_gone(cure: Cure, report: CheckReport, found: set[FaultRow]) -> bool:

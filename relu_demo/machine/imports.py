@@ -46,7 +46,7 @@ def near(name: str, likely: Sequence[str], others: Sequence[str] = (), having: s
     """Return the end of a message: the names nearest to a wrong one, likely ones first, or all of a few."""
     for known in (likely, others):
         lower = {each.lower(): each for each in known}
-        if close := difflib.get_close_matches(name.lower(), lower, n=3):
+        if close := difflib.get_close_matches(name.lower(), lower):
             return f"; did you mean {' or '.join(lower[each] for each in close)}?"
     return f"; {having} {', '.join(sorted(likely))}" if 0 < len(likely) <= MOST_LISTED else ""
 

@@ -106,3 +106,8 @@ def test_a_width_of_0_is_none(process: Demo) -> None:
     arguments = ("--inplace", "--seed", "7")
     unset, zero = process(*arguments), process(*arguments, COLUMNS="0", LINES="0")
     assert without_addresses(zero.out) == without_addresses(unset.out)
+
+
+@pytest.mark.slow
+def test_a_width_of_0_is_none_for_what_is_told_of_a_watched_program_either(process: Demo) -> None:
+    assert "1 fault found" in process("watch", str(Path(__file__).parents[1] / "gan.py"), COLUMNS="0").err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.processes import COLD, PYTHON, ROOT, command_environment
 from support.tiers import examples, pinned
@@ -182,6 +183,17 @@ print(json.dumps(found))
     assert one.stdout == two.stdout
 
 
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_garbage_collector_is_left_as_it_was(enabled: bool) -> None:
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        listen(lambda: torch.zeros(10), "cpu")
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if before else gc.disable)()
+
+
 def test_what_was_there_before_does_not_count() -> None:
     before = [torch.zeros(100_000) for _ in range(10)]
 
@@ -292,6 +304,7 @@ def test_pure_data_without_torch() -> None:
 
 
 @settings(max_examples=examples(15))
+@example(shape=(1, 64, 1, 1), depth=8)
 @given(
     shape=st.tuples(st.integers(1, 3), st.integers(1, 70), st.integers(2, 40), st.integers(2, 40)),
     depth=st.integers(1, 4),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import jsonschema
@@ -19,6 +20,8 @@ LINES = (
     Line("y", moment=Moment("first", "y first")),
     Line("y.relu_()", "in place"),
     Line("y", moment=Moment("then", "y then")),
+    Line("y = y + 1"),
+    Line("y", moment=Moment("anew", "y anew")),
     Line("z = y.sum(0)"),
     Line("z", moment=Moment("sum", "z")),
     Line("z.nope", "is no such thing", raises=True),
@@ -50,6 +53,7 @@ def test_as_tables(demo: Demo, monkeypatch: pytest.MonkeyPatch, new: str, column
     assert "…" not in result.out
     for words in ("A new session", "One way", "The other way", "y first", "y then", "z"):
         assert words in result.out
+    assert bool(re.search(r"\*\d{9,} changed", result.out)) is ("y anew" in result.out)  # another id
     assert "1.10" not in result.out  # of which the article alone tells
 
 

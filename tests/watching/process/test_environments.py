@@ -137,8 +137,8 @@ STATE = textwrap.dedent("""
 @pytest.mark.slow
 def test_nothing_of_ours_is_seen_in_the_program(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(STATE)
-    modules, *plain = json.loads(plainly(tmp_path, "train.py").stdout)
-    watched_modules, *watched = json.loads(watch(tmp_path, "train.py").out)
+    modules, *plain = json.loads(plainly(tmp_path, "train.py", LINES="0").stdout)
+    watched_modules, *watched = json.loads(watch(tmp_path, "train.py", LINES="0").out)
     assert watched == plain
     of_python = sys.stdlib_module_names | {sysconfig._get_sysconfigdata_name()}  # type: ignore[attr-defined]
     assert {name.split(".")[0] for name in {*watched_modules} - {*modules}} <= of_python
