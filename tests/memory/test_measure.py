@@ -304,7 +304,7 @@ def test_pure_data_without_torch() -> None:
 
 
 @settings(max_examples=examples(15))
-@example(shape=(1, 64, 1, 1), depth=8)
+@example(shape=(1, 64, 2, 2), depth=8)
 @given(
     shape=st.tuples(st.integers(1, 3), st.integers(1, 70), st.integers(2, 40), st.integers(2, 40)),
     depth=st.integers(1, 4),
