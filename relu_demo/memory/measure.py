@@ -118,7 +118,7 @@ def layer_saves(layer: nn.Module, device: str) -> tuple[str, ...]:
     """
     channels = getattr(layer, "num_features", 2)
     leaf = torch.linspace(-2.0, 2.0, 4 * channels, device=device).view(1, channels, 2, 2).requires_grad_()
-    tensor = leaf * 1  # PyTorch refuses to write in place to a leaf
+    tensor = leaf.clone()  # PyTorch refuses to write in place to a leaf
     values, address = tensor.detach().clone(), tensor.data_ptr()
     result = layer(tensor)
     known = {address: INPUT, result.data_ptr(): RESULT}  # in place the two are one

@@ -56,7 +56,7 @@ class Makers(Generic[P]):
             self._note(items, place)
             return iter(items)
         if kind == "views" and not torch.is_inference_mode_enabled():
-            base = args[0] if args and isinstance(args[0], Tensor) else None
+            base = next((tensor for _, tensor in operands(args, kwargs)), None)
             if base is None or not base.requires_grad or (torch.is_grad_enabled() and not is_leaf(base)):
                 return result
         self._note(result, place)

@@ -56,6 +56,7 @@ def test_as_tables(
     assert "…" not in result.out
     for words in ("A new session", "One way", "The other way", "y first", "y then", "z"):
         assert words in result.out
+    assert layout != MOMENTS or "\nOne way\n" in result.out
     assert bool(re.search(r"\*\d{9,} changed", result.out)) is (layout == MOMENTS)  # another id
     assert "1.10" not in result.out  # of which the article alone tells
 
