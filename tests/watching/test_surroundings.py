@@ -203,12 +203,14 @@ def test_silent_faults_are_errors_where_warnings_are() -> None:
 
 
 def test_a_view_that_is_made_with_keyword_arguments_is_named_as_what_may_not_be_written_to() -> None:
-    w = nn.Parameter(torch.ones(2, 3))
-    with pytest.raises(relu_demo.InplaceError) as raised, relu_demo.watch():
-        view = torch.reshape(input=w, shape=(6,))
+    def write() -> None:
+        view = torch.reshape(input=nn.Parameter(torch.ones(2, 3)), shape=(6,))
         view.mul_(2)
+
+    with pytest.raises(relu_demo.InplaceError) as raised, relu_demo.watch():
+        write()
     assert raised.value.saved is not None
-    assert raised.value.saved.source == "view = torch.reshape(input=w, shape=(6,))"
+    assert raised.value.saved.source.startswith("view = torch.reshape(")
 
 
 def test_a_view_that_autograd_has_lost_may_be_used_as_without_a_watch() -> None:
