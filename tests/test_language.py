@@ -169,7 +169,7 @@ def test_one_line_is_chinese(demo: Demo, options: list[str]) -> None:
     assert english(result.out) == []
 
 
-@pytest.mark.parametrize("columns", [40, 80])
+@pytest.mark.parametrize("columns", slow_but(1, [40, 80]))
 @pytest.mark.parametrize("scenario", ["session", "branches"])
 def test_no_english_is_left_in_any_step_and_it_fits(
     monkeypatch: pytest.MonkeyPatch, messages: tuple[str, ...], scenario: str, columns: int

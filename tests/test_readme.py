@@ -42,6 +42,10 @@ SCRIPTS = {
 """Scripts that measure, as short as they can be here, and a line of what they print."""
 
 
+TAKES_LONG = re.compile(" (--try|check|--memory) ")
+"""In the README's commands: a program or a network with its cure, and all situations measured."""
+
+
 def comparable(output: str) -> str:
     """Without ids, addresses and the version of PyTorch."""
     return re.sub(r"PyTorch [^\s)]+", "PyTorch", without_addresses(output))
@@ -51,7 +55,7 @@ def comparable(output: str) -> str:
 @pytest.mark.parametrize(
     "example",
     [
-        pytest.param(each, id=each.command, marks=[pytest.mark.slow] if " --try " in each.command else [])
+        pytest.param(each, id=each.command, marks=[pytest.mark.slow] if TAKES_LONG.search(each.command) else [])
         for each in EXAMPLES
     ],
 )

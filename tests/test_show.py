@@ -18,7 +18,7 @@ from relu_demo.errors import BadInput
 SCENARIOS = ["session", "inplace", "no-inplace", "compare", "branches"]
 
 
-@pytest.mark.parametrize("scenario", slow_but(2, SCENARIOS))
+@pytest.mark.parametrize("scenario", slow_but(1, SCENARIOS))
 def test_a_report_shows_itself_as_the_command_does(demo: Demo, scenario: str) -> None:
     report = relu_demo.show(scenario, seed=7)
     options = [] if scenario == "session" else [f"--{scenario}"]

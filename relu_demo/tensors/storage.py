@@ -147,35 +147,22 @@ def values_now(tensor: Tensor) -> Tensor:
     alias = tensor.detach()
     if is_freed(alias):
         return torch.empty(0, dtype=alias.dtype, device=alias.device)
-    try:
-        return alias.clone()
-    except RuntimeError:  # as of a kind of quantized tensors, and of bits
-        return dense(alias).clone() if alias.is_quantized else alias.view(torch.uint8).clone()
+    return alias.clone()
 
 
 def dense(tensor: Tensor) -> Tensor:
     """Return the elements as a strided tensor, by differentiable operations.
 
     What has few operations comes as its like with more: float8 as float32, quantized numbers as those that they stand
-    for. Of a masked tensor those that are masked out are 0.
+    for.
     """
     if tensor.is_nested:
         return tensor.values() if tensor.layout != torch.strided else tensor.to_padded_tensor(0.0)
-    if type(tensor) not in _PLAIN_TENSORS:
-        if hasattr(tensor, "get_mask") and hasattr(tensor, "to_tensor"):
-            return dense(tensor.to_tensor(0.0))
-        if not tensor.requires_grad and is_wrapper(tensor):
-            parts = [dense(part).flatten() for part in inner_tensors(tensor)]
-            return torch.cat(parts) if len({part.dtype for part in parts}) == 1 else torch.cat([*map(_wide, parts)])
+    if type(tensor) not in _PLAIN_TENSORS and not tensor.requires_grad and is_wrapper(tensor):
+        return torch.cat([dense(part).flatten() for part in inner_tensors(tensor)])
     full = tensor.dequantize() if tensor.is_quantized else tensor
     full = full if full.layout == torch.strided else full.to_dense()
-    if "float8" in str(full.dtype):
-        return full.float()
-    return full.to(torch.complex64) if full.dtype == torch.complex32 else full
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)
+    return full.float() if "float8" in str(full.dtype) else full
 
 
 def overlap(a: Region | None, b: Region | None) -> bool:

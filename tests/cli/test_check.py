@@ -234,7 +234,7 @@ def test_a_forward_that_is_interrupted_ends_as_ctrl_c_does(demo: Demo, nets: str
     assert demo("check", f"{nets}:Stopped", "--shape", "2,4").code == 130
 
 
-@pytest.mark.skipif(not hasattr(torch, "set_default_device"), reason="needs PyTorch 2.0")
+@pytest.mark.slow
 def test_on_meta_nothing_is_allocated_neither_weights_nor_input(demo: Demo, nets: str) -> None:
     options = ("check", f"{nets}:Vast", "--shape", "10000000,10000000")
     result = demo(*options, "--device", "meta", "--json")

@@ -92,6 +92,7 @@ def test_the_device_asked_for_is_the_one_that_is_measured(demo: Demo, monkeypatc
 
 
 @posix
+@pytest.mark.slow
 def test_a_progress_bar_on_stderr_where_that_is_a_terminal() -> None:
     code, shown, piped = on_a_terminal("--memory", "--json", stdout=False)
     assert code == 0

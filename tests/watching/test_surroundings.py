@@ -202,6 +202,24 @@ def test_silent_faults_are_errors_where_warnings_are() -> None:
             step()
 
 
+def test_a_parameter_is_named_as_the_caller_of_the_module_knows_it() -> None:
+    class Learner(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(2, 2)
+
+        def learn(self, x: Tensor) -> None:
+            loss = self.fc(self.fc(x)).sum()
+            with torch.no_grad():
+                self.fc.weight.mul_(2)
+            loss.backward()
+
+    student = Learner()
+    with pytest.raises(relu_demo.InplaceError) as raised, relu_demo.watch():
+        student.learn(torch.ones(1, 2))
+    assert [tensor.name for tensor in raised.value.findings[0].tensors] == ["student.fc.weight"]
+
+
 def test_a_view_that_is_made_with_keyword_arguments_is_named_as_what_may_not_be_written_to() -> None:
     def write() -> None:
         view = torch.reshape(input=nn.Parameter(torch.ones(2, 3)), shape=(6,))
