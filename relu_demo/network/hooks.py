@@ -146,7 +146,7 @@ def _keeping_line(code: CodeType) -> int | None:
     is_what_runs(code)
     definition = statement_at(code.co_filename, code.co_firstlineno)
     for part in () if definition is None else ast.walk(definition):
-        if isinstance(part, (ast.Assign, ast.Expr)) and not isinstance(getattr(part, "value", None), ast.Constant):
+        if isinstance(part, (ast.Assign, ast.Expr)):
             to_name = isinstance(part, ast.Assign) and all(isinstance(target, ast.Name) for target in part.targets)
             if not to_name and any(isinstance(n, ast.Name) and n.id == output for n in ast.walk(part.value)):
                 return part.lineno

@@ -207,7 +207,7 @@ class Suspects(Listener):
             # In place, a hook or a node would be the result's.
             self._graph_used.add(key := key_of(args[0]))
             for candidate in self.candidates:
-                candidate.doubtful |= candidate.key == key and candidate.call.bytes > 0
+                candidate.doubtful |= candidate.key == key
         elif function == _DATA and args[0].requires_grad and not is_leaf(args[0]):
             self._bared[key_of(args[0])] = weak_ref(args[0])
         try:

@@ -82,6 +82,11 @@ class Built(nn.Module):
 
     def forward(self, x):
         return x * self.weight
+
+class BuiltByAFunction(Built):
+    def __init__(self):
+        super(Built, self).__init__()
+        F.relu(nn.Parameter(torch.zeros(3)), inplace=True)
 """
 
 
@@ -180,8 +185,11 @@ def test_a_factory_of_a_function(demo: Demo, file: str) -> None:
     assert [effect["kind"] for effect in call["effects"]] == ["breaks-backward"]
 
 
-def test_a_write_that_is_refused_while_the_network_is_built_is_an_answer(demo: Demo, file: str) -> None:
-    target = f"{file}:Built"
+@pytest.mark.parametrize(("name", "line", "written"), [("Built", 64, "+="), ("BuiltByAFunction", 72, "write")])
+def test_a_write_that_is_refused_while_the_network_is_built_is_an_answer(
+    demo: Demo, file: str, name: str, line: int, written: str
+) -> None:
+    target = f"{file}:{name}"
     result = demo("check", target, "--shape", "2,3")
     assert (result.code, result.err) == (1, "")
     assert "PyTorch raises while the network is built" in result.out
@@ -189,7 +197,7 @@ def test_a_write_that_is_refused_while_the_network_is_built_is_an_answer(demo: D
     document = demo("check", target, "--shape", "2,3", "--json").document
     jsonschema.validate(document, schema(), jsonschema.Draft202012Validator)
     (write,) = document["harmful_writes"]
-    assert (write["kind"], write["place"]["line"], write["place"]["operation"]) == ("refused", 64, "+=")
+    assert (write["kind"], write["place"]["line"], write["place"]["operation"]) == ("refused", line, written)
 
 
 @pytest.mark.slow

@@ -287,3 +287,16 @@ class Guided(torch.autograd.Function):
 class SharedGradientOfAFunction(Used):
     def forward(self, x: Tensor) -> Any:
         return self.fc(x) + Guided.apply(self.fc(x + 1))  # type: ignore[no-untyped-call]
+
+
+class SkipBesideAModule(Used):
+    """A line of its own calls the module, and the next reads what that has overwritten."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.act = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Any:
+        h = self.fc(x)
+        y = self.act(h)
+        return y + h
