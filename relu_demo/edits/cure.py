@@ -249,17 +249,15 @@ def _bound_result(writer: Place, syntax: Syntax, built: Sequence[ast.Call]) -> l
     that may have built the module.
     """
     found = found_at(writer)
-    call = None if found is None else found.node
-    if found is None or not isinstance(call, ast.Call) or len(call.args) != 1:
-        return []
-    if not isinstance(found.statement, ast.Expr) or found.statement.value is not call:
+    if found is None or not isinstance(found.node, ast.Call) or len(found.node.args) != 1:
         return []
     if any(isinstance(each, ast.Call) and called(each) == "Sequential" for one in built for each in syntax.around(one)):
         return []
     statements = [(one, syntax.statement_of(one)) for one in built]
     bound = [each.targets[0] for one, each in statements if isinstance(each, ast.Assign) and each.value is one]
     names = [each.attr if isinstance(each, ast.Attribute) else ast.unparse(each) for each in bound]
-    return _bound_to(found) if called(call) in names else None
+    edits = _bound_to(found)
+    return edits if not edits or called(found.node) in names else None
 
 
 def clone_state(scene: Scene, write: WriteSite | None) -> Cure | None:

@@ -138,7 +138,7 @@ def cure_in(reason: str, text: str, file: Path, **known: Any) -> Cure:
         ("silent", f"{NET}s += 1\n{STEP}s.backward(); s = 1  # R f", ""),
         ("silent", f"{NET}{STEP}x = g()\ns.backward()  # R f", ""),
         ("silent", f"{NET}s.backward()  # R f\n{STEP}", ""),
-        ("silent", f"{NET}s += 1\n{STEP}if s:\n    s.backward()  # R f", ""),
+        ("silent", f"{NET}s += 1\n{STEP}if s:\n    s.backward()  # R f\n    print()", ""),
         ("silent", f"def f():\n    {NET}s = f()\n{STEP}s.backward()  # R f", "s = f()\ns.backward()\nopt.step()"),
         ("silent", f"{NET}t = s + 1\nu, _ = t, 2\n{STEP}t.backward()  # R f", ")\ns = net(x)\nt = s + 1\nt.backward()"),
         ("silent", f"{NET}s += 1\nif s:\n    {STEP}s.backward()  # R f", "s += 1\ns.backward()\nif s:\n    opt.step()"),
