@@ -21,7 +21,7 @@ from typing import Any, ClassVar, NamedTuple
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from support.nets import Net, Squared, written
+from support.nets import Net, Squared, kinds, only, written
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -249,6 +249,13 @@ def test_a_callers_containers_are_the_callers_also_without_tensors() -> None:
     assert options == {"scale": 2.0, "inner": [collections.deque([1])], "marker": marker}
     assert cache == []
     assert (settings.steps, settings.seen, vars(marker)) == (0, [1], {})
+
+
+def test_inputs_that_share_memory_require_grad_in_each_run_if_they_do() -> None:
+    rows = torch.randn(6, 4)
+    first, second = (part.detach().requires_grad_() for part in (rows[:3], rows[3:]))
+    network = Net(lambda net, a, b: F.relu(a.sigmoid(), inplace=True) + b)
+    assert kinds(only(check(network, first, second))) == ["breaks-backward"]
 
 
 def test_what_is_one_list_in_two_arguments_stays_one() -> None:
