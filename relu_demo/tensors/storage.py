@@ -145,14 +145,16 @@ def values_now(tensor: Tensor) -> Tensor:
     alias = tensor.detach()
     if is_freed(alias):
         return torch.empty(0, dtype=alias.dtype, device=alias.device)
-    return alias.clone()
+    try:
+        return alias.clone()
+    except RuntimeError:  # as of a kind of quantized tensors, and of bits
+        return dense(alias).clone() if alias.is_quantized else alias.view(torch.uint8).clone()
 
 
 def dense(tensor: Tensor) -> Tensor:
     """Return the elements as a strided tensor, by differentiable operations.
 
-    What has few operations comes as its like with more: float8 as float32, quantized numbers as those that they stand
-    for.
+    What has few operations comes as its like with more: float8 as float32, quantized numbers as what they stand for.
     """
     if tensor.is_nested:
         return tensor.values() if tensor.layout != torch.strided else tensor.to_padded_tensor(0.0)

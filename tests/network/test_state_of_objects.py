@@ -116,6 +116,10 @@ def half_complex(values: Tensor) -> Tensor:
     return values.to(torch.complex32)
 
 
+def bits(values: Tensor) -> Tensor:
+    return values.to(torch.int8).view(torch.bits8)
+
+
 def masked(values: Tensor) -> Tensor:
     from torch.masked import masked_tensor
 
@@ -126,6 +130,7 @@ OF_RESULTS = {
     **KINDS,
     "float8": lambda values: values.to(torch.float8_e4m3fn),
     "complex32": half_complex,
+    "bits": bits,
     "masked": masked,
 }
 

@@ -14,22 +14,19 @@ import pytest
 import torch
 from support.processes import command_environment
 from support.ptys import posix
-from support.tiers import slow_but
 from support.watched_program import FAULT, command, left_in, report_of, temporary_folder, watch
 
 pytestmark = [posix, pytest.mark.skipif(torch.__version__ < "2.6", reason="watching takes PyTorch 2.6")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "end",
-    slow_but(
-        0,
-        [
-            "os.kill(os.getpid(), signal.SIGKILL)",
-            "sys.stdout.close(); sys.stderr.close(); os.close(2); sys.modules.clear(); os._exit(0)",
-            "os.chdir('/'); os.execv(sys.executable, [sys.executable, '-c', ''])",
-        ],
-    ),
+    [
+        "os.kill(os.getpid(), signal.SIGKILL)",
+        "sys.stdout.close(); sys.stderr.close(); os.close(2); sys.modules.clear(); os._exit(0)",
+        "os.chdir('/'); os.execv(sys.executable, [sys.executable, '-c', ''])",
+    ],
 )
 def test_no_finding_is_lost(tmp_path: Path, end: str) -> None:
     (tmp_path / "train.py").write_text(f"{FAULT}import os, signal, sys\n{end}\n")
